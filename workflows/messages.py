@@ -1,0 +1,227 @@
+"""The models that cross Temporal: workflow inputs, results, signals, activity messages and the memo.
+
+JSON keys are camelCase and unknown keys are ignored, so that a worker can read what a newer or an older
+program wrote.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from workflows.steps import Step
+
+ProductCode = Literal["psa", "algadesk"]
+BillingSource = Literal["manual", "stripe", "apple_iap"]
+EmailProvider = Literal["resend", "smtp"]
+Plan = Literal["solo", "pro"]
+Outcome = Literal["failed", "cancelled"]
+
+
+class Message(BaseModel):
+    """Base of everything that is serialised into a workflow history."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=True,
+        serialize_by_alias=True,
+        extra="ignore",
+        frozen=True,
+    )
+
+
+class OperationStatus(StrEnum):
+    """What the outside sees of an operation; the last three are final and never left."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    RETRYING = "retrying"
+    NEEDS_ATTENTION = "needs_attention"
+    CANCELLING = "cancelling"
+    ROLLING_BACK = "rolling_back"
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the operation has ended and will never change again."""
+        return self in {OperationStatus.COMPLETED, OperationStatus.CANCELLED, OperationStatus.FAILED}
+
+
+class StepStatus(StrEnum):
+    """Where one step stands."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    RETRYING = "retrying"
+    COMPLETED = "completed"
+    FAILED = "failed"
+
+
+class AdminUser(Message):
+    """The first user of the tenant.
+
+    `password` only ever arrives from clients that talk to Temporal directly; our gateway sends `passwordHash`.
+    """
+
+    first_name: str
+    last_name: str
+    email: str
+    password: str | None = Field(default=None, repr=False)
+    password_hash: str | None = Field(default=None, repr=False)
+
+
+class BillingAddress(Message):
+    """Where the company is; missing parts are written as Alga writes unknown ones."""
+
+    line1: str | None = None
+    line2: str | None = None
+    city: str | None = None
+    state: str | None = None
+    postal_code: str | None = None
+    country_code: str | None = None
+    phone: str | None = None
+
+
+class Origin(Message):
+    """Who asked for the operation, as the gateway recorded it; absent when a client starts a workflow itself."""
+
+    requested_by: str | None = None
+    request_fingerprint: str | None = None
+
+
+class TenantCreationInput(Message):
+    """What a tenant creation needs to know; the wire format of Alga's TypeScript client and of our gateway."""
+
+    tenant_name: str
+    admin_user: AdminUser
+    company_name: str | None = None
+    client_name: str | None = None
+    billing_plan: str | None = Field(
+        default=None,
+        validation_alias=AliasChoices("billingPlan", "billing_plan", "contractLine", "contract_line"),
+    )
+    license_count: int | None = None
+    product_code: ProductCode = "psa"
+    plan: str | None = None
+    billing_source: BillingSource = "manual"
+    email_provider: EmailProvider = "resend"
+    billing_address: BillingAddress | None = None
+    addons: tuple[str, ...] = ()
+    tenant_id: UUID | None = None
+    skip_welcome_email: bool = False
+    skip_customer_tracking: bool = False
+    origin: Origin = Origin()
+
+    @property
+    def company(self) -> str:
+        """The name that Alga shows for the tenant: the company's, or the tenant's where none is given."""
+        return self.company_name or self.tenant_name
+
+    @property
+    def client(self) -> str:
+        """The name of the tenant's own client record."""
+        return self.client_name or self.company
+
+
+class TenantCreationResult(Message):
+    """What `tenantCreationWorkflow` returns, in the shape that Alga's client reads."""
+
+    tenant_id: UUID
+    admin_user_id: UUID
+    client_id: UUID
+    created_at: datetime
+    temporary_password: str = ""
+    email_sent: bool = False
+    success: bool = True
+
+
+class CancelRequest(Message):
+    """Argument of the `cancel` signal."""
+
+    reason: str | None = None
+    cancelled_by: str | None = None
+
+
+class ParameterUpdate(Message):
+    """Argument of the `update` signal."""
+
+    field: str
+    value: Any = None
+
+
+class WorkflowState(Message):
+    """Answer of the `getState` query."""
+
+    step: str
+    progress: int
+    tenant_id: UUID | None = None
+    admin_user_id: UUID | None = None
+    client_id: UUID | None = None
+    email_sent: bool | None = None
+    error: str | None = None
+
+
+class HealthCheckResult(Message):
+    """Answer of `healthCheckWorkflow`."""
+
+    status: str
+    timestamp: datetime
+
+
+class OperationError(Message):
+    """Why an operation failed, is retrying, or cannot finish cleaning up."""
+
+    code: str
+    detail: str
+    field: str | None = None
+    step: Step | None = None
+
+
+class OperationResult(Message):
+    """The ids of a completed tenant."""
+
+    tenant_id: UUID
+    admin_user_id: UUID
+    client_id: UUID
+    created_at: datetime
+
+
+class StepProgress(Message):
+    """One line of `steps` in the status document."""
+
+    name: Step
+    status: StepStatus = StepStatus.PENDING
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    attempts: int = 0
+
+
+class OperationSnapshot(Message):
+    """Everything the status document says; kept in the workflow's memo under `OPERATION_MEMO`.
+
+    It holds no personal data: the memo can be read by everybody who can list workflows.
+    """
+
+    kind: str
+    status: OperationStatus = OperationStatus.QUEUED
+    tenant_id: UUID | None = None
+    step: Step | None = None
+    progress: int = 0
+    steps: tuple[StepProgress, ...] = ()
+    error: OperationError | None = None
+    result: OperationResult | None = None
+    requested_by: str | None = None
+    request_fingerprint: str | None = None
+    cancelled_by: str | None = None
+    cancel_reason: str | None = None
+    started_at: datetime | None = None
+    updated_at: datetime | None = None
+    finished_at: datetime | None = None
+
+
+OPERATION_MEMO = "operation"
