@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 from workflows.steps import Step
@@ -65,7 +65,8 @@ class StepStatus(StrEnum):
 class AdminUser(Message):
     """The first user of the tenant.
 
-    `password` only ever arrives from clients that talk to Temporal directly; our gateway sends `passwordHash`.
+    `password` only ever arrives from clients that talk to Temporal directly: our gateway sends the
+    `passwordHash` instead.
     """
 
     first_name: str
@@ -88,14 +89,14 @@ class BillingAddress(Message):
 
 
 class Origin(Message):
-    """Who asked for the operation, as the gateway recorded it; absent when a client starts a workflow itself."""
+    """Who asked for the operation, as the gateway recorded it; empty where a client started it itself."""
 
     requested_by: str | None = None
     request_fingerprint: str | None = None
 
 
 class TenantCreationInput(Message):
-    """What a tenant creation needs to know; the wire format of Alga's TypeScript client and of our gateway."""
+    """What a tenant creation needs to know, as Alga's TypeScript client and our gateway send it."""
 
     tenant_name: str
     admin_user: AdminUser
@@ -116,6 +117,13 @@ class TenantCreationInput(Message):
     skip_welcome_email: bool = False
     skip_customer_tracking: bool = False
     origin: Origin = Origin()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_means_absent(cls, document: Any) -> Any:
+        if not isinstance(document, dict):
+            return document
+        return {name: value for name, value in document.items() if value is not None}
 
     @property
     def company(self) -> str:
@@ -222,6 +230,72 @@ class OperationSnapshot(Message):
     started_at: datetime | None = None
     updated_at: datetime | None = None
     finished_at: datetime | None = None
+
+
+class OperationContext(Message):
+    """Which operation an activity works for, and what its row is to say about it."""
+
+    workflow_id: str
+    run_id: str
+    tenant_id: UUID
+    kind: str
+    step: Step
+    progress: int
+    steps: tuple[StepProgress, ...]
+    started_at: datetime
+
+
+class StepInput(Message):
+    """Argument of every step's activity."""
+
+    operation: OperationContext
+    request: TenantCreationInput
+
+
+class StepDone(Message):
+    """Result of a step that has nothing to tell."""
+
+
+class TenantCreated(Message):
+    """Result of the step that writes the tenant."""
+
+    client_id: UUID
+    created_at: datetime
+
+
+class AdminUserCreated(Message):
+    """Result of the step that writes the administrator."""
+
+    admin_user_id: UUID
+
+
+class PasswordInput(Message):
+    """Argument of the password hashing activity; without a password a random, unknown one is hashed."""
+
+    password: str | None = Field(default=None, repr=False)
+
+
+class PasswordHash(Message):
+    """Result of the password hashing activity, in Alga's format."""
+
+    password_hash: str = Field(repr=False)
+
+
+class RollBackInput(Message):
+    """Argument of the rollback activity: what to undo and how the operation then ends."""
+
+    operation: OperationContext
+    request: TenantCreationInput
+    outcome: Outcome
+    error: OperationError | None = None
+    cancelled_by: str | None = None
+    cancel_reason: str | None = None
+
+
+class RollBackResult(Message):
+    """How many rows a rollback deleted; the tenant's remaining rows have been counted to zero."""
+
+    deleted_rows: int
 
 
 OPERATION_MEMO = "operation"

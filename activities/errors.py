@@ -1,0 +1,100 @@
+"""Errors of activities, as Temporal and the outside are to see them: final or passing, and never with data.
+
+The SQLSTATE classes are those of PostgreSQL's appendix A.
+"""
+
+import functools
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import structlog
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from temporalio.exceptions import ApplicationError
+
+ResultT = TypeVar("ResultT")
+
+# 22 data exception, 23 integrity constraint violation, 42 syntax error or access rule violation: the same
+# statement would fail again. Everything else (connection, resources, operator intervention) may pass.
+FINAL_SQLSTATE_CLASSES = {
+    "22": "data-refused",
+    "23": "constraint-violation",
+    "42": "database-mismatch",
+}
+
+log = structlog.get_logger(__name__)
+
+
+class FinalError(Exception):
+    """A step can't succeed however often it is tried.
+
+    `code` names the kind of problem, `detail` says it to a person and holds no secret, and `field` names the
+    request's field at fault where there is one.
+    """
+
+    def __init__(self, code: str, detail: str, *, field: str | None = None) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+        self.field = field
+
+
+def sqlstate(error: DBAPIError) -> str | None:
+    """The five characters by which PostgreSQL names an error; none where the connection itself failed."""
+    return getattr(error.orig, "sqlstate", None)
+
+
+def to_application_error(error: Exception) -> ApplicationError:
+    """The error as it goes into a workflow's history: without a cause, because causes carry values of rows."""
+    if isinstance(error, ApplicationError):
+        return error
+    if isinstance(error, FinalError):
+        return ApplicationError(error.detail, error.field, type=error.code, non_retryable=True)
+    if isinstance(error, DBAPIError):
+        state = sqlstate(error)
+        code = FINAL_SQLSTATE_CLASSES.get((state or "")[:2])
+        reason = f"the database answered {type(error.orig).__name__}"
+        place = _place(error)
+        detail = f"{reason} (SQLSTATE {state}){place}" if state else reason
+        return ApplicationError(detail, type=code or "database-unavailable", non_retryable=code is not None)
+    if isinstance(error, SQLAlchemyError | OSError | TimeoutError):
+        return ApplicationError(f"the database can't be reached: {type(error).__name__}", type="database-unavailable")
+    return ApplicationError(f"unexpected {type(error).__name__}", type="internal-error")
+
+
+def temporal_errors(
+    method: Callable[..., Awaitable[ResultT]],
+) -> Callable[..., Awaitable[ResultT]]:
+    """Let an activity raise nothing but `ApplicationError`, and log what stays behind."""
+
+    @functools.wraps(method)
+    async def wrapper(*args: Any, **kwargs: Any) -> ResultT:
+        try:
+            return await method(*args, **kwargs)
+        except Exception as error:
+            shown = to_application_error(error)
+            level = "warning" if shown.type != "internal-error" else "error"
+            log.log(
+                _LEVELS[level],
+                "activity failed",
+                activity=method.__name__,
+                code=shown.type,
+                final=shown.non_retryable,
+                detail=shown.message,
+                exc_info=level == "error",
+            )
+            raise shown from None
+
+    return wrapper
+
+
+_LEVELS = {"warning": 30, "error": 40}
+
+
+def _place(error: DBAPIError) -> str:
+    """Which table and constraint, as PostgreSQL names them; Citus appends a shard id to a constraint's name."""
+    cause = error.orig.__cause__ if error.orig is not None else None
+    table = getattr(cause, "table_name", None)
+    constraint = getattr(cause, "constraint_name", None)
+    if table and constraint:
+        return f" in table {table}, constraint {constraint}"
+    return f" in table {table}" if table else ""

@@ -1,0 +1,238 @@
+"""The `operations` table: one row a workflow run, written in the transaction of the step it tells about.
+
+The row is also the fence between steps and rollback. A step begins by updating it and goes on only while the
+operation is open; a rollback closes it first, under the same row lock. So a step that was given up on, but whose
+process still runs, can't write behind a rollback's back.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Select, and_, func, select, tuple_, update
+from sqlalchemy.dialects.postgresql import insert as postgres_insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from activities.errors import FinalError
+from activities.own_tables import operations
+from workflows.messages import (
+    OperationContext,
+    OperationResult,
+    OperationSnapshot,
+    OperationStatus,
+    RollBackInput,
+    TenantCreationInput,
+)
+
+OPEN = ("queued", "running", "retrying", "needs_attention", "cancelling")
+
+
+@dataclass(frozen=True)
+class OperationRecord:
+    """A row of `operations`."""
+
+    workflow_id: str
+    run_id: str
+    tenant_name: str
+    product_code: str
+    snapshot: OperationSnapshot
+
+
+@dataclass(frozen=True)
+class OperationFilter:
+    """Which operations a listing shows; times are of the start, `started_before` exclusive."""
+
+    statuses: tuple[OperationStatus, ...] = ()
+    name: str | None = None
+    started_after: datetime | None = None
+    started_before: datetime | None = None
+
+
+async def record_operation(
+    connection: AsyncConnection, context: OperationContext, request: TenantCreationInput
+) -> None:
+    """Write the operation's row unless it is there already."""
+    await connection.execute(
+        postgres_insert(operations)
+        .values(
+            workflow_id=context.workflow_id,
+            run_id=context.run_id,
+            kind=context.kind,
+            tenant_id=context.tenant_id,
+            tenant_name=request.tenant_name,
+            product_code=request.product_code,
+            status=OperationStatus.QUEUED,
+            steps=_steps(context),
+            requested_by=request.origin.requested_by,
+            request_fingerprint=request.origin.request_fingerprint,
+            started_at=context.started_at,
+        )
+        .on_conflict_do_nothing()
+    )
+
+
+async def enter_step(connection: AsyncConnection, context: OperationContext) -> bool:
+    """Lock the row for the rest of the transaction, note the step, and say whether the tenant is ours already.
+
+    Raises:
+        FinalError: the operation is being rolled back or has ended, so the step must not write.
+    """
+    owns_tenant = await connection.scalar(
+        update(operations)
+        .where(*_is(context), operations.c.status.in_(OPEN))
+        .values(
+            status=OperationStatus.RUNNING,
+            step=context.step,
+            progress=context.progress,
+            steps=_steps(context),
+            error=None,
+            updated_at=func.now(),
+        )
+        .returning(operations.c.owns_tenant)
+    )
+    if owns_tenant is None:
+        raise FinalError("operation-closed", "the operation is no longer open, so the step wrote nothing")
+    return bool(owns_tenant)
+
+
+async def claim_tenant(connection: AsyncConnection, context: OperationContext) -> None:
+    """Note that this operation made the tenant, so that its rollback may delete it."""
+    await connection.execute(update(operations).where(*_is(context)).values(owns_tenant=True, updated_at=func.now()))
+
+
+async def record_completion(connection: AsyncConnection, context: OperationContext, result: OperationResult) -> None:
+    """Close the operation as completed."""
+    await connection.execute(
+        update(operations)
+        .where(*_is(context))
+        .values(
+            status=OperationStatus.COMPLETED,
+            progress=100,
+            steps=_steps(context),
+            result=_document(result),
+            error=None,
+            updated_at=func.now(),
+            finished_at=func.now(),
+        )
+    )
+
+
+async def completed_result(connection: AsyncConnection, context: OperationContext) -> OperationResult | None:
+    """What a completed operation made; none while it has not completed."""
+    result = await connection.scalar(
+        select(operations.c.result).where(*_is(context), operations.c.status == OperationStatus.COMPLETED)
+    )
+    return OperationResult.model_validate(result) if result is not None else None
+
+
+async def close_for_rollback(connection: AsyncConnection, rollback: RollBackInput) -> bool:
+    """Lock the row, shut out every later step, and say whether the tenant is this operation's to delete.
+
+    Raises:
+        FinalError: the operation has completed; a finished tenant is never rolled back.
+    """
+    context = rollback.operation
+    row = (
+        await connection.execute(
+            select(operations.c.status, operations.c.owns_tenant).where(*_is(context)).with_for_update()
+        )
+    ).one_or_none()
+    if row is None:
+        await record_operation(connection, context, rollback.request)
+    elif row.status == OperationStatus.COMPLETED:
+        raise FinalError("tenant-completed", "the tenant is complete; a rollback would delete a finished tenant")
+    await connection.execute(
+        update(operations)
+        .where(*_is(context), operations.c.finished_at.is_(None))
+        .values(
+            status=OperationStatus.ROLLING_BACK,
+            error=_document(rollback.error) if rollback.error else None,
+            cancelled_by=rollback.cancelled_by,
+            cancel_reason=rollback.cancel_reason,
+            steps=_steps(context),
+            updated_at=func.now(),
+        )
+    )
+    return row is not None and bool(row.owns_tenant)
+
+
+async def record_rollback(connection: AsyncConnection, rollback: RollBackInput) -> None:
+    """Close the operation as failed or cancelled; nothing of the tenant is left."""
+    await connection.execute(
+        update(operations)
+        .where(*_is(rollback.operation), operations.c.finished_at.is_(None))
+        .values(status=rollback.outcome, owns_tenant=False, updated_at=func.now(), finished_at=func.now())
+    )
+
+
+async def find_operation(connection: AsyncConnection, workflow_id: str) -> OperationRecord | None:
+    """The newest run of a workflow, as the last committed step left it."""
+    row = (
+        await connection.execute(
+            select(operations)
+            .where(operations.c.workflow_id == workflow_id)
+            .order_by(operations.c.started_at.desc())
+            .limit(1)
+        )
+    ).one_or_none()
+    return _record(row) if row is not None else None
+
+
+async def list_operations(
+    connection: AsyncConnection,
+    wanted: OperationFilter,
+    *,
+    limit: int,
+    after: tuple[datetime, str, str] | None = None,
+) -> list[OperationRecord]:
+    """Operations, newest first, following the given (started_at, workflow_id, run_id) where there is one."""
+    key = tuple_(operations.c.started_at, operations.c.workflow_id, operations.c.run_id)
+    query = _filtered(select(operations), wanted)
+    if after is not None:
+        query = query.where(key < tuple_(*after))
+    query = query.order_by(
+        operations.c.started_at.desc(), operations.c.workflow_id.desc(), operations.c.run_id.desc()
+    ).limit(limit)
+    return [_record(row) for row in await connection.execute(query)]
+
+
+def _filtered(query: Select[Any], wanted: OperationFilter) -> Select[Any]:
+    columns = operations.c
+    if wanted.statuses:
+        query = query.where(columns.status.in_(wanted.statuses))
+    if wanted.name is not None:
+        query = query.where(columns.tenant_name.icontains(wanted.name, autoescape=True))
+    if wanted.started_after is not None:
+        query = query.where(columns.started_at >= wanted.started_after)
+    if wanted.started_before is not None:
+        query = query.where(columns.started_at < wanted.started_before)
+    return query
+
+
+def _is(context: OperationContext) -> tuple[Any, ...]:
+    return (
+        and_(operations.c.workflow_id == context.workflow_id, operations.c.run_id == context.run_id),
+        operations.c.tenant_id == context.tenant_id,
+    )
+
+
+def _steps(context: OperationContext) -> list[dict[str, Any]]:
+    return [_document(step) for step in context.steps]
+
+
+def _document(message: Any) -> dict[str, Any]:
+    document: dict[str, Any] = message.model_dump(mode="json")
+    return document
+
+
+def _record(row: Any) -> OperationRecord:
+    fields = row._asdict()
+    return OperationRecord(
+        workflow_id=row.workflow_id,
+        run_id=row.run_id,
+        tenant_name=row.tenant_name,
+        product_code=row.product_code,
+        snapshot=OperationSnapshot.model_validate(
+            {name: fields[name] for name in OperationSnapshot.model_fields if name in fields}
+        ),
+    )

@@ -1,0 +1,159 @@
+"""The rules that a tenant request must meet, for the gateway and for clients that start workflows themselves."""
+
+from typing import Annotated, Any, Self
+from uuid import UUID
+
+import email_validator
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+)
+from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
+
+from workflows.messages import (
+    BillingSource,
+    EmailProvider,
+    Origin,
+    Plan,
+    ProductCode,
+    TenantCreationInput,
+)
+
+# Operators name domains of their own networks too, such as corp.local, and testers use .test; whether mail can
+# be delivered is not for this service to judge. Emptying the list is the library's documented way to allow them.
+email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()
+
+# varchar(255) in client_locations, text elsewhere; one limit for all so that a name fits wherever it is copied.
+LONGEST_NAME = 255
+LONGEST_PASSWORD = 256
+SHORTEST_PASSWORD = 8
+
+
+def _no_control_characters(value: str) -> str:
+    if not value.isprintable():
+        raise PydanticCustomError("control_characters", "must not hold control characters or line breaks")
+    return value
+
+
+def _email(value: str) -> str:
+    try:
+        return email_validator.validate_email(value, check_deliverability=False).normalized.lower()
+    except email_validator.EmailNotValidError as error:
+        raise PydanticCustomError(
+            "email", "must be an e-mail address like name@example.com: {reason}", {"reason": str(error)}
+        ) from None
+
+
+def _password(value: Any) -> Any:
+    if isinstance(value, str) and not value.isprintable():
+        raise PydanticCustomError("control_characters", "must not hold control characters or line breaks")
+    return value
+
+
+Name = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_NAME),
+    AfterValidator(_no_control_characters),
+]
+OptionalText = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, max_length=LONGEST_NAME),
+    AfterValidator(_no_control_characters),
+]
+Email = Annotated[str, StringConstraints(strip_whitespace=True, max_length=254), AfterValidator(_email)]
+Password = Annotated[
+    SecretStr,
+    Field(min_length=SHORTEST_PASSWORD, max_length=LONGEST_PASSWORD),
+    BeforeValidator(_password),
+]
+CountryCode = Annotated[str, StringConstraints(to_upper=True, pattern=r"^[A-Za-z]{2}$")]
+AddonKey = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
+
+
+class RequestModel(BaseModel):
+    """Base of what callers send: camelCase or snake_case, and no field that we don't know."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=True,
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+
+class AdminUserRequest(RequestModel):
+    """The tenant's first user, who gets the MSP `Admin` role."""
+
+    first_name: Name = Field(description="Given name.", examples=["Ada"])
+    last_name: Name = Field(description="Family name.", examples=["Byron"])
+    email: Email = Field(
+        description="Becomes the username, in lower case; unique among the internal users of all tenants.",
+        examples=["ada@acme.example"],
+    )
+    password: Password | None = Field(
+        default=None,
+        description="8 to 256 characters. Left out, a strong one is made and answered once as `temporaryPassword`.",
+    )
+
+
+class BillingAddressRequest(RequestModel):
+    """The address of the company's default location."""
+
+    line1: OptionalText | None = None
+    line2: OptionalText | None = None
+    city: OptionalText | None = None
+    state: OptionalText | None = None
+    postal_code: OptionalText | None = None
+    country_code: CountryCode | None = Field(default=None, description="ISO 3166-1 alpha-2.", examples=["US"])
+    phone: OptionalText | None = None
+
+
+class TenantRequest(RequestModel):
+    """A tenant to be created."""
+
+    tenant_name: Name = Field(description="Name of the tenant.", examples=["Acme"])
+    admin_user: AdminUserRequest
+    company_name: Name | None = Field(default=None, description="The company's name; the tenant's by default.")
+    client_name: Name | None = Field(
+        default=None, description="Name of the tenant's own client record; the company's by default."
+    )
+    billing_plan: Name | None = Field(
+        default=None,
+        validation_alias=AliasChoices("billingPlan", "billing_plan", "contractLine", "contract_line"),
+        description="A contract line of the product's blueprint (also accepted as `contractLine`).",
+    )
+    license_count: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
+        default=None, description="Licensed users.", examples=[25]
+    )
+    product_code: ProductCode = Field(default="psa", description="The product, which decides the blueprint.")
+    plan: Plan | None = None
+    billing_source: BillingSource = "manual"
+    email_provider: EmailProvider = "resend"
+    billing_address: BillingAddressRequest | None = None
+    addons: Annotated[list[AddonKey], Field(max_length=50)] = Field(default_factory=list)
+    tenant_id: UUID | None = Field(default=None, description="A tenant id minted beforehand; else one is made.")
+
+    @classmethod
+    def of(cls, message: TenantCreationInput) -> Self:
+        """The message of a workflow held to the rules; raises pydantic's `ValidationError` where it breaks one.
+
+        Fields that only a message has are left out.
+        """
+        return cls.model_validate(
+            message.model_dump(exclude={"origin": True, "admin_user": {"password", "password_hash"}}),
+            extra="ignore",
+        )
+
+    def to_message(self, *, tenant_id: UUID, password_hash: str, origin: Origin) -> TenantCreationInput:
+        """The request as a workflow gets it: with a tenant id, and with a hash in the password's place."""
+        fields = self.model_dump(exclude={"tenant_id": True, "admin_user": {"password"}})
+        fields["admin_user"]["password_hash"] = password_hash
+        return TenantCreationInput.model_validate({**fields, "tenant_id": tenant_id, "origin": origin})

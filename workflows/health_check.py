@@ -1,0 +1,17 @@
+"""The workflow by which Alga's client learns that a worker is alive."""
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from workflows.messages import HealthCheckResult
+    from workflows.steps import HEALTH_CHECK_WORKFLOW
+
+
+@workflow.defn(name=HEALTH_CHECK_WORKFLOW)
+class HealthCheckWorkflow:
+    """Answers at once; that it answers at all is the news."""
+
+    @workflow.run
+    async def run(self) -> HealthCheckResult:
+        """The word `healthy` and the time of the answer."""
+        return HealthCheckResult(status="healthy", timestamp=workflow.now())
