@@ -6,7 +6,7 @@ process still runs, can't write behind a rollback's back.
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Select, and_, func, select, tuple_, update
@@ -21,6 +21,8 @@ from workflows.messages import (
     OperationSnapshot,
     OperationStatus,
     RollBackInput,
+    StepProgress,
+    StepStatus,
     TenantCreationInput,
 )
 
@@ -108,7 +110,7 @@ async def record_completion(connection: AsyncConnection, context: OperationConte
         .values(
             status=OperationStatus.COMPLETED,
             progress=100,
-            steps=_steps(context),
+            steps=[_document(_finished(step)) for step in context.steps],
             result=_document(result),
             error=None,
             updated_at=func.now(),
@@ -125,21 +127,17 @@ async def completed_result(connection: AsyncConnection, context: OperationContex
     return OperationResult.model_validate(result) if result is not None else None
 
 
-async def close_for_rollback(connection: AsyncConnection, rollback: RollBackInput) -> bool:
-    """Lock the row, shut out every later step, and say whether the tenant is this operation's to delete.
+async def close_for_rollback(connection: AsyncConnection, rollback: RollBackInput) -> None:
+    """Wait for a step that still runs, and shut out every later one.
 
     Raises:
         FinalError: the operation has completed; a finished tenant is never rolled back.
     """
     context = rollback.operation
-    row = (
-        await connection.execute(
-            select(operations.c.status, operations.c.owns_tenant).where(*_is(context)).with_for_update()
-        )
-    ).one_or_none()
-    if row is None:
+    status = await connection.scalar(select(operations.c.status).where(*_is(context)).with_for_update())
+    if status is None:
         await record_operation(connection, context, rollback.request)
-    elif row.status == OperationStatus.COMPLETED:
+    elif status == OperationStatus.COMPLETED:
         raise FinalError("tenant-completed", "the tenant is complete; a rollback would delete a finished tenant")
     await connection.execute(
         update(operations)
@@ -153,7 +151,12 @@ async def close_for_rollback(connection: AsyncConnection, rollback: RollBackInpu
             updated_at=func.now(),
         )
     )
-    return row is not None and bool(row.owns_tenant)
+
+
+async def owns_tenant(connection: AsyncConnection, context: OperationContext) -> bool:
+    """Whether this operation made its tenant and has not deleted it yet; locks its row."""
+    owns = await connection.scalar(select(operations.c.owns_tenant).where(*_is(context)).with_for_update())
+    return bool(owns)
 
 
 async def record_rollback(connection: AsyncConnection, rollback: RollBackInput) -> None:
@@ -218,6 +221,12 @@ def _is(context: OperationContext) -> tuple[Any, ...]:
 
 def _steps(context: OperationContext) -> list[dict[str, Any]]:
     return [_document(step) for step in context.steps]
+
+
+def _finished(step: StepProgress) -> StepProgress:
+    if step.status is StepStatus.COMPLETED:
+        return step
+    return step.model_copy(update={"status": StepStatus.COMPLETED, "finished_at": datetime.now(UTC)})
 
 
 def _document(message: Any) -> dict[str, Any]:

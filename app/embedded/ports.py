@@ -1,0 +1,34 @@
+"""Free TCP ports on the loopback address, for servers that want to be told their port."""
+
+import socket
+from collections.abc import Callable
+
+from app.embedded.errors import StartError
+
+LOOPBACK = "127.0.0.1"
+ATTEMPTS = 5
+
+
+def free_port() -> int:
+    """A port that nobody listens on and that the kernel gives nobody else for about a minute.
+
+    A connection that is closed from the server's side leaves the port in TIME_WAIT: the kernel then doesn't pick
+    it for others, while a server that names it can still bind it.
+    """
+    with socket.create_server((LOOPBACK, 0)) as server:
+        port: int = server.getsockname()[1]
+        with socket.create_connection((LOOPBACK, port)) as client:
+            server.accept()[0].close()
+            client.recv(1)
+        return port
+
+
+def on_free_ports(start: Callable[[], None]) -> None:
+    """Call `start` until it doesn't fail for a port that another process took in between, five times at most."""
+    for attempt in range(ATTEMPTS):
+        try:
+            return start()
+        except StartError as error:
+            if attempt == ATTEMPTS - 1 or "address already in use" not in str(error).lower():
+                raise
+    return None

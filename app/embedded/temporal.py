@@ -1,0 +1,143 @@
+"""Temporal's development server, run from the `temporal` command of a wheel."""
+
+import asyncio
+import os
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
+from temporalio.client import Client
+from temporalio.service import RPCError
+
+from app.embedded.binaries import temporal_program
+from app.embedded.paths import FolderLock
+from app.embedded.ports import LOOPBACK, free_port, on_free_ports
+from app.embedded.processes import ChildProcess
+
+T = TypeVar("T")
+
+NAMESPACE = "default"
+START_TIMEOUT = 60.0
+CALL_TIMEOUT = timedelta(seconds=2)
+
+
+class EmbeddedTemporal:
+    """One Temporal server with the namespace `default` and, unless `ui` is False, the web UI.
+
+    Workflows live in a file in `data_dir` and survive a restart; the ports change with every start.
+    `durable=False` trades crash safety for speed. The server ends with this process, however that ends (Linux).
+    """
+
+    def __init__(self, data_dir: Path, *, ui: bool = True, durable: bool = True) -> None:
+        self.data_dir = data_dir.absolute()
+        self._ui = ui
+        self._durable = durable
+        self._lock: FolderLock | None = None
+        self._server: ChildProcess | None = None
+        self._port = 0
+        self._ui_port = 0
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def address(self) -> str:
+        """The `host:port` of the running server's frontend."""
+        return f"{LOOPBACK}:{self._running() and self._port}"
+
+    @property
+    def ui_url(self) -> str | None:
+        """The address of the running server's web UI, None when it has none."""
+        return f"http://{LOOPBACK}:{self._ui_port}" if self._running() and self._ui else None
+
+    @property
+    def pid(self) -> int:
+        """The process id of the running server."""
+        return self._running().pid
+
+    def start(self) -> None:
+        """Start the server and return when its namespace can be used.
+
+        Raises `FolderLockedError` when another instance uses the folder, `StartError` with the tail of the log
+        when the server does not come up. Nothing is left running in either case.
+        """
+        self._lock = FolderLock(self.data_dir)
+        try:
+            program = temporal_program()
+            on_free_ports(lambda: self._start_server(program))
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Stop the server if it runs."""
+        if self._server is not None:
+            self._server.stop()
+            self._server = None
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def _start_server(self, program: Path) -> None:
+        if self._lock is None:
+            raise RuntimeError("start() holds the lock")
+        if self._server is not None:
+            self._server.stop()
+        self._port, self._ui_port = free_port(), free_port()
+        self._server = ChildProcess(
+            "Temporal",
+            [program, "server", "start-dev", *self._options()],
+            log_file=self.data_dir / "server.log",
+            # Nothing of ours: TEMPORAL_ADDRESS and the like would be obeyed.
+            env={"HOME": str(self.data_dir), "PATH": os.defpath},
+            cwd=self.data_dir,
+            keep_open=[self._lock.fd],
+        )
+        self._server.start()
+        self._server.wait_until(self._is_ready, timeout=START_TIMEOUT)
+
+    def _options(self) -> list[str | Path]:
+        return [
+            *("--ip", LOOPBACK, "--port", str(self._port)),
+            *(("--ui-port", str(self._ui_port), "--ui-disable-news-fetch") if self._ui else ("--headless",)),
+            *("--db-filename", self.data_dir / "temporal.db"),
+            *(() if self._durable else ("--sqlite-pragma", "synchronous=off")),
+            *("--log-level", "error", "--disable-config-file", "--disable-config-env"),
+            # It would ask its makers' server for news of newer versions.
+            *("--dynamic-config-value", "frontend.enableServerVersionCheck=false"),
+        ]
+
+    def _is_ready(self) -> bool:
+        return run_apart(_serves_namespace(f"{LOOPBACK}:{self._port}"))
+
+    def _running(self) -> ChildProcess:
+        if self._server is None:
+            raise RuntimeError("Temporal is not running")
+        return self._server
+
+
+async def _serves_namespace(address: str) -> bool:
+    try:
+        client = await Client.connect(address)
+        await client.workflow_service.describe_namespace(
+            DescribeNamespaceRequest(namespace=NAMESPACE), timeout=CALL_TIMEOUT
+        )
+    except (RPCError, RuntimeError):
+        return False
+    return True
+
+
+def run_apart(call: Coroutine[None, None, T]) -> T:
+    """The result of a coroutine, also where the caller's thread is inside a running event loop."""
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        return thread.submit(asyncio.run, call).result()

@@ -1,0 +1,42 @@
+"""Alembic's environment: our own schema only, on a connection that the caller opened."""
+
+import asyncio
+import os
+
+from alembic import context
+from sqlalchemy import Connection, make_url
+
+from activities.own_tables import SCHEMA, own_metadata
+from migrations.upgrade import admin_engine
+
+
+def _only_ours(name: str | None, kind: str, parents: object) -> bool:  # noqa: ARG001 - Alembic's signature
+    return kind != "schema" or name == SCHEMA
+
+
+def _run(connection: Connection) -> None:
+    context.configure(
+        connection=connection,
+        target_metadata=own_metadata,
+        version_table_schema=SCHEMA,
+        include_schemas=True,
+        include_name=_only_ours,
+        transaction_per_migration=False,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+async def _connect_and_run() -> None:
+    engine = admin_engine(make_url(os.environ["ADMIN_DATABASE_URL"]).set(drivername="postgresql+asyncpg"))
+    try:
+        async with engine.begin() as connection:
+            await connection.run_sync(_run)
+    finally:
+        await engine.dispose()
+
+
+if (given := context.config.attributes.get("connection")) is not None:
+    _run(given)
+else:
+    asyncio.run(_connect_and_run())

@@ -1,0 +1,78 @@
+"""Applies the migrations of schema `alga_tenants`, and gives the gateway's role its rights there."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import URL, Connection, NullPool, text
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from activities.own_tables import SCHEMA, own_metadata
+
+# Alembic takes none of its own: two deployments that migrate at once must wait for each other.
+ADVISORY_LOCK = 7_301_559_218
+LOCK_TIMEOUT = "10s"
+
+
+def admin_engine(url: URL) -> AsyncEngine:
+    """An engine for one connection that changes the schema."""
+    return create_async_engine(url, poolclass=NullPool, hide_parameters=True)
+
+
+async def upgrade(url: URL, *, gateway_role: str | None = None) -> tuple[str | None, str | None]:
+    """Bring schema `alga_tenants` up to date in one transaction; returns the revisions before and after.
+
+    `gateway_role` is the role of `DATABASE_URL`; where it is another than that of the given URL, it is granted
+    the rows of our own tables. Nothing outside the schema is touched. Running it again changes nothing.
+    """
+    engine = admin_engine(url)
+    try:
+        async with engine.begin() as connection:
+            # A migration that waits for a lock makes everybody behind it wait too.
+            await connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'"))
+            await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": ADVISORY_LOCK})
+            await connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))
+            before = await connection.run_sync(_revision)
+            await connection.run_sync(_upgrade)
+            if gateway_role and gateway_role != url.username:
+                await connection.run_sync(_grant, gateway_role)
+            return before, await connection.run_sync(_revision)
+    finally:
+        await engine.dispose()
+
+
+async def pending(url: URL) -> bool:
+    """Whether the database lacks a migration that this release brings."""
+    engine = admin_engine(url)
+    try:
+        async with engine.connect() as connection:
+            return await connection.run_sync(_revision) != ScriptDirectory.from_config(_config()).get_current_head()
+    finally:
+        await engine.dispose()
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def _revision(connection: Connection) -> str | None:
+    context = MigrationContext.configure(connection, opts={"version_table_schema": SCHEMA})
+    return context.get_current_revision()
+
+
+def _upgrade(connection: Connection) -> None:
+    config = _config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def _grant(connection: Connection, role: str) -> None:
+    quoted = connection.dialect.identifier_preparer.quote(role)
+    connection.execute(text(f"GRANT USAGE ON SCHEMA {SCHEMA} TO {quoted}"))
+    for table in own_metadata.sorted_tables:
+        connection.execute(text(f"GRANT SELECT, INSERT, UPDATE, DELETE ON {table.fullname} TO {quoted}"))

@@ -1,0 +1,45 @@
+"""The servers that tests share: one PostgreSQL and one Temporal for each test process, started when first wanted."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app.embedded.postgres import EmbeddedPostgres
+from app.embedded.temporal import EmbeddedTemporal
+from tests.support.databases import Databases, NewDatabase
+from tests.support.folders import reachable_folder
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def server_folder() -> Iterator[Path]:
+    """A folder for servers' data that is removed after the last test."""
+    with reachable_folder() as folder:
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def postgres(server_folder: Path) -> Iterator[EmbeddedPostgres]:
+    """A PostgreSQL server; tests that write take a database of their own from `new_database`."""
+    with EmbeddedPostgres(server_folder / "postgres", durable=False) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def temporal(server_folder: Path) -> Iterator[EmbeddedTemporal]:
+    """A Temporal server without web UI."""
+    with EmbeddedTemporal(server_folder / "temporal", ui=False, durable=False) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def new_database(postgres: EmbeddedPostgres) -> Iterator[NewDatabase]:
+    """Makes a database, empty or a copy of the one that is given, and returns its admin URL."""
+    databases = Databases(postgres.admin_url)
+    yield databases.create
+    databases.drop_all()

@@ -1,0 +1,15 @@
+"""Temporary folders that a server running as another user can reach."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def reachable_folder() -> Iterator[Path]:
+    """A folder outside the home folders that others may pass through; removed afterwards."""
+    with tempfile.TemporaryDirectory(prefix="alga-tenants-test-", dir="/var/tmp") as name:  # noqa: S108 - made by mkdtemp
+        folder = Path(name)
+        folder.chmod(0o711)
+        yield folder
