@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import structlog
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 ResultT = TypeVar("ResultT")
 
@@ -20,6 +20,8 @@ FINAL_SQLSTATE_CLASSES = {
     "23": "constraint-violation",
     "42": "database-mismatch",
 }
+
+INTERNAL_ERROR = "internal-error"
 
 log = structlog.get_logger(__name__)
 
@@ -48,7 +50,14 @@ def to_application_error(error: Exception) -> ApplicationError:
     if isinstance(error, ApplicationError):
         return error
     if isinstance(error, FinalError):
-        return ApplicationError(error.detail, error.field, type=error.code, non_retryable=True)
+        # An expected outcome, not a malfunction: the SDK then neither warns nor counts it as one.
+        return ApplicationError(
+            error.detail,
+            error.field,
+            type=error.code,
+            non_retryable=True,
+            category=ApplicationErrorCategory.BENIGN,
+        )
     if isinstance(error, DBAPIError):
         state = sqlstate(error)
         code = FINAL_SQLSTATE_CLASSES.get((state or "")[:2])
@@ -58,13 +67,13 @@ def to_application_error(error: Exception) -> ApplicationError:
         return ApplicationError(detail, type=code or "database-unavailable", non_retryable=code is not None)
     if isinstance(error, SQLAlchemyError | OSError | TimeoutError):
         return ApplicationError(f"the database can't be reached: {type(error).__name__}", type="database-unavailable")
-    return ApplicationError(f"unexpected {type(error).__name__}", type="internal-error")
+    return ApplicationError(f"unexpected {type(error).__name__}", type=INTERNAL_ERROR)
 
 
 def temporal_errors(
     method: Callable[..., Awaitable[ResultT]],
 ) -> Callable[..., Awaitable[ResultT]]:
-    """Let an activity raise nothing but `ApplicationError`, and log what stays behind."""
+    """Let an activity raise nothing but `ApplicationError`, and log what nobody expected."""
 
     @functools.wraps(method)
     async def wrapper(*args: Any, **kwargs: Any) -> ResultT:
@@ -72,22 +81,11 @@ def temporal_errors(
             return await method(*args, **kwargs)
         except Exception as error:
             shown = to_application_error(error)
-            level = "warning" if shown.type != "internal-error" else "error"
-            log.log(
-                _LEVELS[level],
-                "activity failed",
-                activity=method.__name__,
-                code=shown.type,
-                final=shown.non_retryable,
-                detail=shown.message,
-                exc_info=level == "error",
-            )
+            if shown.type == INTERNAL_ERROR:
+                log.exception("activity crashed", activity=method.__name__)
             raise shown from None
 
     return wrapper
-
-
-_LEVELS = {"warning": 30, "error": 40}
 
 
 def _place(error: DBAPIError) -> str:

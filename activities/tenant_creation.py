@@ -170,9 +170,7 @@ class TenantCreationActivities:
         blueprint = self._blueprint(step)
         if wanted is not None and blueprint.contract_line(wanted) is None:
             known = ", ".join(blueprint.contract_line_names) or "none"
-            raise FinalError(
-                "unknown-billing-plan", f"billingPlan is not one of: {known}", field="billingPlan"
-            )
+            raise FinalError("unknown-billing-plan", f"billingPlan is not one of: {known}", field="billingPlan")
 
     async def _refuse_existing_tenant(self, connection: AsyncConnection, step: StepInput) -> None:
         tenant_id = step.operation.tenant_id

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from temporalio.exceptions import ActivityError, ApplicationError
+from temporalio.exceptions import ActivityError, ApplicationError, FailureError
 from temporalio.exceptions import TimeoutError as ActivityTimeoutError
 
 from workflows.messages import OperationError
@@ -25,13 +25,14 @@ class StepFailedError(Exception):
         self.error = error
 
 
-def describe_failure(failure: ActivityError, step: Step | None) -> Failure:
+def describe_failure(failure: FailureError, step: Step | None) -> Failure:
     """What an activity's failure means.
 
     Activities raise an `ApplicationError` whose type is the problem's code, non-retryable where the error is
-    final, and whose first detail, where there is one, names the field at fault.
+    final, and whose first detail, where there is one, names the field at fault. A regular activity's arrives
+    wrapped, a local one's as it is.
     """
-    cause = failure.cause
+    cause = failure.cause if isinstance(failure, ActivityError) else failure
     if isinstance(cause, ApplicationError):
         field = cause.details[0] if cause.details else None
         error = OperationError(code=cause.type or "internal-error", detail=cause.message, field=field, step=step)

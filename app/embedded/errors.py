@@ -1,13 +1,13 @@
-"""What can go wrong while the development stack starts."""
+"""What can go wrong with the development stack."""
 
 from pathlib import Path
 
 
-class StartError(Exception):
-    """A part of the development stack did not start; the message says which, why, and what its log says."""
+class StackError(Exception):
+    """A part of the development stack can't start or has ended; the message says which and why, with its log."""
 
 
-class FolderLockedError(StartError):
+class FolderLockedError(StackError):
     """A data folder is in use by another running instance, or by processes that one has left."""
 
     def __init__(self, folder: Path, pid: int | None) -> None:

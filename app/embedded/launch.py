@@ -25,6 +25,7 @@ def main(how_json: str, *command: str) -> None:
         # After the change of user, because the kernel forgets the death signal at one.
         _die_with(how["parent"], how["death_signal"])
         os.chdir(how["cwd"])
+        os.umask(0o077)
         # Python ignores these two, and exec would pass that on.
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)

@@ -9,8 +9,9 @@ import stat
 import sys
 import time
 from pathlib import Path
+from typing import BinaryIO
 
-from app.embedded.errors import FolderLockedError, StartError
+from app.embedded.errors import FolderLockedError, StackError
 
 SHARED_ROOT = Path("/var/tmp")  # noqa: S108 - outlives a reboot, outside home folders; see data_root for its safety
 LOCK_FILE = "lock"
@@ -22,13 +23,16 @@ class FolderLock:
     """The exclusive use of a folder, until `release` or the end of this process and of all that inherit `fd`.
 
     Raises `FolderLockedError` when another living process has it. What children of a dead owner still hold is
-    waited for: they are about to end.
+    waited for: they are about to end. Raises `StackError` when the folder can't be made or written to.
     """
 
     def __init__(self, folder: Path) -> None:
-        make_folder(folder)
         self.folder = folder
-        self.fd = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            make_folder(folder)
+            self.fd = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise StackError(f"{folder} can't be used as a data folder: {error}") from error
         try:
             self._acquire()
         except BaseException:
@@ -73,18 +77,24 @@ def make_folder(folder: Path) -> None:
     folder.chmod(0o711 if os.geteuid() == 0 else 0o700)
 
 
-def data_root() -> Path:
-    """The folder of this user's instances; `StartError` when somebody else has made it or can write to it."""
-    root = SHARED_ROOT / f"alga-tenants-{os.geteuid()}"
+def open_private(file: Path) -> BinaryIO:
+    """An empty file to write to that only its owner can read, from its first moment on."""
+    file.unlink(missing_ok=True)
+    return os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+
+
+def data_root(shared: Path = SHARED_ROOT) -> Path:
+    """The folder of this user's instances; `StackError` when somebody else has made it or can write to it."""
+    root = shared / f"alga-tenants-{os.geteuid()}"
     make_folder(root)
     status = root.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o022:
-        raise StartError(f"{root} must be a folder that belongs to user {os.geteuid()} and that only it can write to")
+        raise StackError(f"{root} must be a folder that belongs to user {os.geteuid()} and that only it can write to")
     return root
 
 
-def claim_data_dir(explicit: Path | None = None) -> FolderLock:
-    """Lock the given folder, or the first of this environment's default folders that is free.
+def claim_data_dir(explicit: Path | None = None, *, root: Path | None = None) -> FolderLock:
+    """Lock the given folder, or the first of this environment's default folders (in `root`) that is free.
 
     Raises `FolderLockedError` when a given folder is in use.
     """
@@ -92,18 +102,18 @@ def claim_data_dir(explicit: Path | None = None) -> FolderLock:
         return FolderLock(explicit.absolute())
     for number in itertools.count(1):
         try:
-            return FolderLock(_default_data_dir(number))
+            return FolderLock(_default_data_dir(root or data_root(), number))
         except FolderLockedError:
             continue
     raise AssertionError
 
 
-def _default_data_dir(number: int) -> Path:
-    """One folder per virtual environment, so that two checkouts don't share data; `-2`, `-3` for further instances."""
+def _default_data_dir(root: Path, number: int) -> Path:
+    """One folder per virtual environment, lest two checkouts share data; `-2`, `-3` for further instances."""
     prefix = Path(sys.prefix).resolve()
     name = re.sub(r"[^A-Za-z0-9_.]+", "-", prefix.parent.name).strip("-.") or "root"
     digest = hashlib.sha256(str(prefix).encode()).hexdigest()[:8]
-    return data_root() / (f"{name}-{digest}" if number == 1 else f"{name}-{digest}-{number}")
+    return root / (f"{name}-{digest}" if number == 1 else f"{name}-{digest}-{number}")
 
 
 def _is_alive(pid: int) -> bool:

@@ -3,7 +3,7 @@
 import socket
 from collections.abc import Callable
 
-from app.embedded.errors import StartError
+from app.embedded.errors import StackError
 
 LOOPBACK = "127.0.0.1"
 ATTEMPTS = 5
@@ -28,7 +28,7 @@ def on_free_ports(start: Callable[[], None]) -> None:
     for attempt in range(ATTEMPTS):
         try:
             return start()
-        except StartError as error:
+        except StackError as error:
             if attempt == ATTEMPTS - 1 or "address already in use" not in str(error).lower():
                 raise
     return None

@@ -6,15 +6,16 @@ import secrets
 import shutil
 import signal
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from app.embedded.binaries import postgres_install
-from app.embedded.paths import FolderLock, make_folder
+from app.embedded.paths import FolderLock, make_folder, open_private
 from app.embedded.ports import LOOPBACK, free_port, on_free_ports
 from app.embedded.processes import ChildProcess, unprivileged_account
+from app.embedded.signals import shielded
 
 DATABASE = "alga"
 ADMIN_ROLE = "postgres"
@@ -39,22 +40,23 @@ NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": 
 class EmbeddedPostgres:
     """One PostgreSQL server with the database `alga` and the roles `postgres` and `app_user`.
 
-    Data and passwords live in `data_dir` and survive a restart; the port changes with every start. When we are
+    Data and passwords live in `data_dir` and survive a restart; every start takes a free `port`. When we are
     root the server runs as `nobody`, who must be able to reach `data_dir`. `durable=False` trades crash safety
     for speed. The server ends with this process, however that ends (Linux).
     """
 
     host = LOOPBACK
 
-    def __init__(self, data_dir: Path, *, durable: bool = True) -> None:
+    def __init__(self, data_dir: Path, *, durable: bool = True, pick_port: Callable[[], int] = free_port) -> None:
         self.data_dir = data_dir.absolute()
         self._durable = durable
+        self._pick_port = pick_port
         self._account = unprivileged_account()
         self._cluster = self.data_dir / "cluster"
         self._lock: FolderLock | None = None
         self._server: ChildProcess | None = None
-        self._passwords: Mapping[str, str] = {}
-        self._port = 0
+        self._passwords: dict[str, str] = {}
+        self.port = 0
 
     def __enter__(self) -> Self:
         self.start()
@@ -66,14 +68,16 @@ class EmbeddedPostgres:
         self.stop()
 
     @property
-    def port(self) -> int:
-        """The TCP port of the running server."""
-        return self._running() and self._port
+    def process(self) -> ChildProcess:
+        """The running server; `RuntimeError` when it isn't."""
+        if self._server is None:
+            raise RuntimeError("PostgreSQL is not running")
+        return self._server
 
     @property
     def pid(self) -> int:
         """The process id of the running server."""
-        return self._running().pid
+        return self.process.pid
 
     @property
     def admin_url(self) -> str:
@@ -88,7 +92,7 @@ class EmbeddedPostgres:
     def start(self) -> None:
         """Start the server, the first time with a new cluster, and return when it takes connections.
 
-        Raises `FolderLockedError` when another instance uses the folder, `StartError` with the tail of the log
+        Raises `FolderLockedError` when another instance uses the folder, `StackError` with the tail of the log
         when the server does not come up. Nothing is left running in either case.
         """
         self._lock = FolderLock(self.data_dir)
@@ -106,20 +110,21 @@ class EmbeddedPostgres:
 
     def stop(self) -> None:
         """Stop the server if it runs: disconnect everybody, write everything, end."""
-        if self._server is not None:
-            self._server.stop(timeout=STOP_TIMEOUT)
-            self._server = None
-        if self._lock is not None:
-            self._lock.release()
-            self._lock = None
+        with shielded():
+            if self._server is not None:
+                self._server.stop(timeout=STOP_TIMEOUT)
+                self._server = None
+            if self._lock is not None:
+                self._lock.release()
+                self._lock = None
 
     @property
     def _password_file(self) -> Path:
         return self.data_dir / "passwords.json"
 
     def _start_server(self, install: Path) -> None:
-        self._port = free_port()
-        settings = SETTINGS | {"port": str(self._port)} | ({} if self._durable else NOT_DURABLE)
+        self.port = self._pick_port()
+        settings = SETTINGS | {"port": str(self.port)} | ({} if self._durable else NOT_DURABLE)
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         if self._server is not None:
             self._server.stop()
@@ -142,14 +147,16 @@ class EmbeddedPostgres:
         make_folder(unfinished)
         self._hand_over(unfinished, 0o700)
         passwords = {role: secrets.token_urlsafe(18) for role in (ADMIN_ROLE, APP_ROLE)}
-        write_private(self._password_file, json.dumps(passwords))
+        with open_private(self._password_file) as file:
+            file.write(json.dumps(passwords).encode())
         self._initdb(install, unfinished, passwords[ADMIN_ROLE])
         self._bootstrap(install, unfinished, passwords[APP_ROLE])
         unfinished.rename(self._cluster)
 
     def _initdb(self, install: Path, cluster: Path, password: str) -> None:
         password_file = self.data_dir / "initdb-password"
-        write_private(password_file, password)
+        with open_private(password_file) as file:
+            file.write(password.encode())
         self._hand_over(password_file, 0o600)
         options = [
             *("--pgdata", cluster, "--username", ADMIN_ROLE, "--pwfile", password_file),
@@ -208,17 +215,5 @@ class EmbeddedPostgres:
         if self._account is not None:
             os.chown(path, self._account.uid, self._account.gid)
 
-    def _running(self) -> ChildProcess:
-        if self._server is None:
-            raise RuntimeError("PostgreSQL is not running")
-        return self._server
-
     def _url(self, role: str) -> str:
         return f"postgresql://{role}:{self._passwords[role]}@{self.host}:{self.port}/{DATABASE}"
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, from its first moment on."""
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import IO
 
 from app.embedded import launch
-from app.embedded.errors import StartError
+from app.embedded.errors import StackError
+from app.embedded.paths import open_private
 from app.embedded.signals import shielded
 
 LOG_TAIL_LINES = 20
@@ -83,7 +84,7 @@ class ChildProcess:
 
     def start(self, stdin: IO[bytes] | int = subprocess.DEVNULL) -> None:
         """Start it, with an empty log file. Say `stop` afterwards, also when this or `wait_until` raises."""
-        with shielded(), self.log_file.open("wb") as log:
+        with shielded(), open_private(self.log_file) as log:
             self._process = _spawner.submit(
                 subprocess.Popen,
                 self._argv,
@@ -96,7 +97,7 @@ class ChildProcess:
             ).result()
 
     def wait_until(self, ready: Callable[[], bool], *, timeout: float) -> None:
-        """Return once `ready()`; `StartError` with the log's tail when it ends first or `timeout` seconds pass."""
+        """Return once `ready()`; `StackError` with the log's tail when it ends first or `timeout` seconds pass."""
         deadline = time.monotonic() + timeout
         while not ready():
             if self.exit_status is not None:
@@ -108,7 +109,7 @@ class ChildProcess:
             raise self.error(f"ended with status {self.exit_status}")
 
     def wait_for_success(self, *, timeout: float) -> None:
-        """Wait for its end; `StartError` with the log's tail when that is not exit status 0 within `timeout` seconds."""
+        """Wait for its end; `StackError` with the log's tail unless it is exit status 0 within `timeout` seconds."""
         if not self._wait(timeout):
             raise self.error(f"did not finish within {timeout:.0f} s")
         if self.exit_status != 0:
@@ -125,9 +126,9 @@ class ChildProcess:
                 os.killpg(self._process.pid, signal.SIGKILL)
                 self._process.wait()
 
-    def error(self, reason: str) -> StartError:
+    def error(self, reason: str) -> StackError:
         """An error about this process that ends with the tail of its log."""
-        return StartError(f"{self.name} {reason}; the end of {self.log_file}:\n{self.log_tail()}")
+        return StackError(f"{self.name} {reason}; the end of {self.log_file}:\n{self.log_tail()}")
 
     def log_tail(self) -> str:
         """The last lines of its log."""

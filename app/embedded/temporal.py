@@ -2,40 +2,40 @@
 
 import asyncio
 import os
-from collections.abc import Coroutine
-from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self
 
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
 from temporalio.service import RPCError
 
 from app.embedded.binaries import temporal_program
+from app.embedded.blocking import run_blocking
 from app.embedded.paths import FolderLock
 from app.embedded.ports import LOOPBACK, free_port, on_free_ports
 from app.embedded.processes import ChildProcess
-
-T = TypeVar("T")
+from app.embedded.signals import shielded
 
 NAMESPACE = "default"
 START_TIMEOUT = 60.0
-CALL_TIMEOUT = timedelta(seconds=2)
+CALL_TIMEOUT = 2.0
 
 
 class EmbeddedTemporal:
     """One Temporal server with the namespace `default` and, unless `ui` is False, the web UI.
 
-    Workflows live in a file in `data_dir` and survive a restart; the ports change with every start.
+    Workflows live in a file in `data_dir` and survive a restart; every start takes free ports.
     `durable=False` trades crash safety for speed. The server ends with this process, however that ends (Linux).
     """
 
-    def __init__(self, data_dir: Path, *, ui: bool = True, durable: bool = True) -> None:
+    def __init__(self, data_dir: Path, *, ui: bool = True, durable: bool = True, pick_port: Callable[[], int] = free_port
+    ) -> None:
         self.data_dir = data_dir.absolute()
         self._ui = ui
         self._durable = durable
+        self._pick_port = pick_port
         self._lock: FolderLock | None = None
         self._server: ChildProcess | None = None
         self._port = 0
@@ -51,24 +51,31 @@ class EmbeddedTemporal:
         self.stop()
 
     @property
+    def process(self) -> ChildProcess:
+        """The running server; `RuntimeError` when it isn't."""
+        if self._server is None:
+            raise RuntimeError("Temporal is not running")
+        return self._server
+
+    @property
     def address(self) -> str:
-        """The `host:port` of the running server's frontend."""
-        return f"{LOOPBACK}:{self._running() and self._port}"
+        """The `host:port` of the server's frontend."""
+        return f"{LOOPBACK}:{self._port}"
 
     @property
     def ui_url(self) -> str | None:
-        """The address of the running server's web UI, None when it has none."""
-        return f"http://{LOOPBACK}:{self._ui_port}" if self._running() and self._ui else None
+        """The address of the server's web UI, None when it has none."""
+        return f"http://{LOOPBACK}:{self._ui_port}" if self._ui else None
 
     @property
     def pid(self) -> int:
         """The process id of the running server."""
-        return self._running().pid
+        return self.process.pid
 
     def start(self) -> None:
         """Start the server and return when its namespace can be used.
 
-        Raises `FolderLockedError` when another instance uses the folder, `StartError` with the tail of the log
+        Raises `FolderLockedError` when another instance uses the folder, `StackError` with the tail of the log
         when the server does not come up. Nothing is left running in either case.
         """
         self._lock = FolderLock(self.data_dir)
@@ -81,19 +88,20 @@ class EmbeddedTemporal:
 
     def stop(self) -> None:
         """Stop the server if it runs."""
-        if self._server is not None:
-            self._server.stop()
-            self._server = None
-        if self._lock is not None:
-            self._lock.release()
-            self._lock = None
+        with shielded():
+            if self._server is not None:
+                self._server.stop()
+                self._server = None
+            if self._lock is not None:
+                self._lock.release()
+                self._lock = None
 
     def _start_server(self, program: Path) -> None:
         if self._lock is None:
             raise RuntimeError("start() holds the lock")
         if self._server is not None:
             self._server.stop()
-        self._port, self._ui_port = free_port(), free_port()
+        self._port, self._ui_port = self._pick_port(), self._pick_port()
         self._server = ChildProcess(
             "Temporal",
             [program, "server", "start-dev", *self._options()],
@@ -118,26 +126,14 @@ class EmbeddedTemporal:
         ]
 
     def _is_ready(self) -> bool:
-        return run_apart(_serves_namespace(f"{LOOPBACK}:{self._port}"))
-
-    def _running(self) -> ChildProcess:
-        if self._server is None:
-            raise RuntimeError("Temporal is not running")
-        return self._server
+        return run_blocking(_serves_namespace(self.address))
 
 
 async def _serves_namespace(address: str) -> bool:
     try:
-        client = await Client.connect(address)
-        await client.workflow_service.describe_namespace(
-            DescribeNamespaceRequest(namespace=NAMESPACE), timeout=CALL_TIMEOUT
-        )
-    except (RPCError, RuntimeError):
+        async with asyncio.timeout(CALL_TIMEOUT):
+            client = await Client.connect(address)
+            await client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace=NAMESPACE))
+    except (RPCError, RuntimeError, TimeoutError):
         return False
     return True
-
-
-def run_apart(call: Coroutine[None, None, T]) -> T:
-    """The result of a coroutine, also where the caller's thread is inside a running event loop."""
-    with ThreadPoolExecutor(max_workers=1) as thread:
-        return thread.submit(asyncio.run, call).result()

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import asyncpg
 
-from app.embedded.temporal import run_apart
+from app.embedded.blocking import run_blocking
 
 
 class NewDatabase(Protocol):
@@ -29,14 +29,14 @@ class Databases:
         """See `NewDatabase`."""
         name = f"test_{uuid4().hex}"
         source = urlsplit(template).path.lstrip("/") if template else "template1"
-        run_apart(self._execute(f'CREATE DATABASE "{name}" TEMPLATE "{source}"'))
+        run_blocking(self._execute(f'CREATE DATABASE "{name}" TEMPLATE "{source}"'))
         self._names.append(name)
         return urlsplit(self._admin_url)._replace(path=f"/{name}").geturl()
 
     def drop_all(self) -> None:
         """Drop what `create` has made, connections or not."""
         while self._names:
-            run_apart(self._execute(f'DROP DATABASE "{self._names.pop()}" WITH (FORCE)'))
+            run_blocking(self._execute(f'DROP DATABASE "{self._names.pop()}" WITH (FORCE)'))
 
     async def _execute(self, statement: str) -> None:
         connection = await asyncpg.connect(self._admin_url)

@@ -9,7 +9,7 @@ from pathlib import Path
 @contextmanager
 def reachable_folder() -> Iterator[Path]:
     """A folder outside the home folders that others may pass through; removed afterwards."""
-    with tempfile.TemporaryDirectory(prefix="alga-tenants-test-", dir="/var/tmp") as name:  # noqa: S108 - made by mkdtemp
+    with tempfile.TemporaryDirectory(prefix="alga-tenants-test-", dir="/var/tmp") as name:
         folder = Path(name)
         folder.chmod(0o711)
         yield folder

@@ -1,0 +1,30 @@
+"""`alga-tenants migrate`: brings schema `alga_tenants` up to date."""
+
+import asyncio
+import json
+from typing import Annotated
+
+import typer
+
+from app.settings import Settings, sqlalchemy_url
+from migrations.upgrade import upgrade
+
+
+def command(as_json: Annotated[bool, typer.Option("--json", help="Answer as one JSON document.")] = False) -> None:
+    """Bring our own schema, alga_tenants, up to date; Alga's tables are never touched.
+
+    Runs as the role of ADMIN_DATABASE_URL and grants the role of DATABASE_URL what the gateway needs.
+    """
+    settings = Settings.load()
+    before, after = asyncio.run(
+        upgrade(
+            sqlalchemy_url(settings.admin_database_url),
+            gateway_role=sqlalchemy_url(settings.database_url).username,
+        )
+    )
+    if as_json:
+        typer.echo(json.dumps({"before": before, "after": after}))
+    elif before == after:
+        typer.echo(f"alga_tenants is up to date at revision {after}")
+    else:
+        typer.echo(f"alga_tenants went from {before or 'nothing'} to revision {after}")

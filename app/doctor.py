@@ -1,0 +1,113 @@
+"""Looks at everything that the service needs from outside, and says what is missing and how to mend it."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from sqlalchemy import and_, func, select, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from activities.alga.blueprints import BlueprintError, load_blueprints
+from activities.alga.schema_check import check_schema
+from activities.own_tables import SCHEMA, api_keys, own_metadata
+from app.settings import Settings, sqlalchemy_url
+from app.temporal.client import connect
+from app.temporal.operations import OperationsPort, TemporalUnavailableError
+from migrations.upgrade import admin_engine, pending
+
+Level = Literal["ok", "warning", "error"]
+
+NEEDED_RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check saw; `remedy` is empty where all is well."""
+
+    level: Level
+    subject: str
+    problem: str
+    remedy: str = ""
+
+    def as_document(self) -> dict[str, str]:
+        """The finding for JSON."""
+        return asdict(self)
+
+
+async def examine(settings: Settings) -> AsyncIterator[Finding]:
+    """Run every check; one that can't run is itself a finding."""
+    yield Finding("ok", "settings", "complete")
+    yield _check_blueprints(settings)
+    checks: tuple[tuple[str, str, Callable[[Settings], Awaitable[list[Finding]]]], ...] = (
+        ("database (ADMIN_DATABASE_URL)", "check ADMIN_DATABASE_URL and that the server runs", _check_admin_database),
+        ("database (DATABASE_URL)", "check DATABASE_URL and that the server runs", _check_gateway_database),
+    )
+    for subject, remedy, check in checks:
+        try:
+            for finding in await check(settings):
+                yield finding
+        except (SQLAlchemyError, OSError) as error:
+            yield Finding("error", subject, f"can't be used: {type(getattr(error, 'orig', error)).__name__}", remedy)
+    yield await _check_temporal(settings)
+
+
+def _check_blueprints(settings: Settings) -> Finding:
+    try:
+        blueprints = load_blueprints(settings.blueprints_dir)
+    except BlueprintError as error:
+        return Finding("error", "blueprints", str(error), "correct the file")
+    return Finding("ok", "blueprints", ", ".join(sorted(blueprints)))
+
+
+async def _check_admin_database(settings: Settings) -> list[Finding]:
+    url = sqlalchemy_url(settings.admin_database_url)
+    engine = admin_engine(url)
+    try:
+        async with engine.connect() as connection:
+            version = await connection.scalar(text("SHOW server_version"))
+            findings = [Finding("ok", "database (ADMIN_DATABASE_URL)", f"PostgreSQL {version}")]
+            findings += [
+                Finding(item.level, ".".join(filter(None, (item.table, item.column))), item.problem, item.remedy)
+                for item in await check_schema(connection)
+            ]
+    finally:
+        await engine.dispose()
+    if all(finding.level == "ok" for finding in findings):
+        findings.append(Finding("ok", "Alga's tables", "as the activities need them"))
+    if await pending(url):
+        findings.append(Finding("error", f"schema {SCHEMA}", "is not up to date", "run `alga-tenants migrate`"))
+    else:
+        findings.append(Finding("ok", f"schema {SCHEMA}", "up to date"))
+    return findings
+
+
+async def _check_gateway_database(settings: Settings) -> list[Finding]:
+    subject = "database (DATABASE_URL)"
+    engine = admin_engine(sqlalchemy_url(settings.database_url))
+    try:
+        async with engine.connect() as connection:
+            for table in own_metadata.sorted_tables:
+                rights = (func.has_table_privilege(table.fullname, right) for right in NEEDED_RIGHTS)
+                allowed = await connection.scalar(select(and_(*rights)))
+                if not allowed:
+                    return [Finding("error", subject, f"no rights on {table.fullname}", "run `alga-tenants migrate`")]
+            keys = await connection.scalar(
+                select(func.count()).select_from(api_keys).where(api_keys.c.revoked_at.is_(None))
+            )
+    finally:
+        await engine.dispose()
+    found = Finding("ok", subject, "may read and write our tables")
+    if not keys:
+        return [found, Finding("warning", "API keys", "there is none", "run `alga-tenants keys create NAME`")]
+    return [found, Finding("ok", "API keys", f"{keys} in use")]
+
+
+async def _check_temporal(settings: Settings) -> Finding:
+    client = await connect(settings, lazy=True)
+    try:
+        await OperationsPort(client, settings).check()
+    except TemporalUnavailableError as error:
+        return Finding(
+            "error", "Temporal", f"{settings.temporal_address} does not answer: {error}", "check TEMPORAL_ADDRESS"
+        )
+    return Finding("ok", "Temporal", f"{settings.temporal_address} serves")
