@@ -40,7 +40,7 @@ def children_first(nodes: Iterable[str], edges: Iterable[Edge]) -> tuple[list[st
         weakest = _weakest(cyclic)
         cut.append(weakest)
         kept.remove(weakest)
-    sorter: TopologicalSorter[str] = TopologicalSorter({node: () for node in sorted(nodes)})
+    sorter: TopologicalSorter[str] = TopologicalSorter(dict.fromkeys(sorted(nodes), ()))
     for edge in kept:
         sorter.add(edge.parent, edge.child)
     return list(sorter.static_order()), cut

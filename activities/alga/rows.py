@@ -123,16 +123,25 @@ def admin_user(step: StepInput, admin_role_id: UUID) -> list[Records]:
 def initial_data(step: StepInput, blueprint: Blueprint, notifications: list[NotificationDefault]) -> list[Records]:
     """Settings, add-ons, and billing where a plan was asked for."""
     tenant_id = step.operation.tenant_id
-    records: list[Records] = [(tables.tenant_settings, [{"onboarding_completed": False, "onboarding_skipped": False}])]
+    records: list[Records] = [
+        (tables.tenant_settings, [{"onboarding_completed": False, "onboarding_skipped": False}])
+    ]
     records += _notification_settings(tenant_id, notifications)
     if step.request.addons:
         records.append((tables.tenant_addons, [{"addon_key": key} for key in dict.fromkeys(step.request.addons)]))
     if step.request.billing_plan is not None:
-        preset = blueprint.contract_line(step.request.billing_plan)
-        if preset is None:
+        found = blueprint.contract_line(step.request.billing_plan)
+        if found is None:
             raise ValueError("the billing plan was not checked against the blueprint")
-        preset_id = derived_id(tenant_id, "contract_line_preset", preset.name)
-        records.append((tables.contract_line_presets, [{"preset_id": preset_id, **preset.row()}]))
+        name, line = found
+        preset = {
+            "preset_id": derived_id(tenant_id, "contract_line_preset", name),
+            "preset_name": name,
+            "contract_line_type": line.type,
+            "billing_frequency": line.billing_frequency,
+            "billing_timing": line.billing_timing,
+        }
+        records.append((tables.contract_line_presets, [preset]))
         records.append((tables.default_billing_settings, [{"default_currency_code": "USD"}]))
     return records
 

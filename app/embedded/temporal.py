@@ -27,10 +27,12 @@ class EmbeddedTemporal:
     """One Temporal server with the namespace `default` and, unless `ui` is False, the web UI.
 
     Workflows live in a file in `data_dir` and survive a restart; every start takes free ports.
-    `durable=False` trades crash safety for speed. The server ends with this process, however that ends (Linux).
+    `durable=False` trades safety in a crash of the machine for speed. The server ends with this process, however
+    that ends (Linux).
     """
 
-    def __init__(self, data_dir: Path, *, ui: bool = True, durable: bool = True, pick_port: Callable[[], int] = free_port
+    def __init__(
+        self, data_dir: Path, *, ui: bool = True, durable: bool = True, pick_port: Callable[[], int] = free_port
     ) -> None:
         self.data_dir = data_dir.absolute()
         self._ui = ui
@@ -119,7 +121,9 @@ class EmbeddedTemporal:
             *("--ip", LOOPBACK, "--port", str(self._port)),
             *(("--ui-port", str(self._ui_port), "--ui-disable-news-fetch") if self._ui else ("--headless",)),
             *("--db-filename", self.data_dir / "temporal.db"),
-            *(() if self._durable else ("--sqlite-pragma", "synchronous=off")),
+            # Starts two to three times as many workflows a second as SQLite's own choice, and survives a kill.
+            *("--sqlite-pragma", "journal_mode=wal"),
+            *("--sqlite-pragma", f"synchronous={'normal' if self._durable else 'off'}"),
             *("--log-level", "error", "--disable-config-file", "--disable-config-env"),
             # It would ask its makers' server for news of newer versions.
             *("--dynamic-config-value", "frontend.enableServerVersionCheck=false"),

@@ -47,6 +47,10 @@ class UnknownOperationError(Exception):
     """Temporal has no such workflow, or it is not an operation."""
 
 
+class ForeignWorkflowError(UnknownOperationError):
+    """Temporal has a workflow of that id, and it is somebody else's."""
+
+
 class OperationExistsError(Exception):
     """An operation of that workflow id has been started before."""
 
@@ -62,6 +66,8 @@ class DescribedOperation:
     workflow_id: str
     run_id: str
     snapshot: OperationSnapshot
+    is_open: bool = True
+    """Whether the workflow still runs, so that it can be cancelled."""
 
     @property
     def is_own(self) -> bool:
@@ -119,7 +125,8 @@ class OperationsPort:
         """The newest run of an operation, whether or not a worker is alive.
 
         Raises:
-            UnknownOperationError: there is no such workflow, or it is not one of ours.
+            UnknownOperationError: there is no such workflow.
+            ForeignWorkflowError: there is one, and it is not one of ours.
             TemporalUnavailableError: Temporal did not answer.
         """
         handle = self._client.get_workflow_handle(workflow_id)
@@ -133,8 +140,13 @@ class OperationsPort:
             raise TemporalUnavailableError(_reason(error)) from None
         kind = KINDS.get(description.workflow_type)
         if kind is None:
-            raise UnknownOperationError(workflow_id)
-        return DescribedOperation(workflow_id, _first_run_id(description), await _snapshot(description, kind))
+            raise ForeignWorkflowError(workflow_id)
+        return DescribedOperation(
+            workflow_id,
+            _first_run_id(description),
+            await _snapshot(description, kind),
+            is_open=description.status is WorkflowExecutionStatus.RUNNING,
+        )
 
     async def cancel(self, operation: DescribedOperation, request: CancelRequest) -> None:
         """Ask an operation to stop: a signal says who and why, Temporal's own cancel shows before a worker acts.
@@ -144,13 +156,17 @@ class OperationsPort:
             TemporalUnavailableError: Temporal did not answer.
         """
         handle = self._client.get_workflow_handle(operation.workflow_id, first_execution_run_id=operation.run_id)
+        signalled = False
         try:
             await handle.signal("cancel", request, rpc_timeout=self._rpc_timeout)
+            signalled = True
             await handle.cancel(rpc_timeout=self._rpc_timeout)
         except RPCError as error:
-            if error.status is RPCStatusCode.NOT_FOUND:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise TemporalUnavailableError(_reason(error)) from None
+            # A quick worker may have ended the operation because of the signal already.
+            if not signalled:
                 raise OperationEndedError(operation.workflow_id) from None
-            raise TemporalUnavailableError(_reason(error)) from None
         except RuntimeError as error:
             raise TemporalUnavailableError(_reason(error)) from None
 

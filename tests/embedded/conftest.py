@@ -1,48 +1,17 @@
 """Stacks that live in a process of their own, so that a test can end that process in every way there is."""
 
-import json
 import os
 import shutil
 import subprocess
 import sys
-import sysconfig
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from app.embedded.processes import Account, ChildProcess, launcher, unprivileged_account
-from tests.embedded import owner
+from app.embedded.processes import Account, launcher, unprivileged_account
+from tests.embedded.owner import ENVIRONMENT, REPOSITORY, Owner
 from tests.support.folders import reachable_folder
-
-REPOSITORY = Path(__file__).parents[2]
-ENVIRONMENT = {
-    "PATH": f"{sysconfig.get_path('scripts')}{os.pathsep}{os.defpath}",
-    "PYTHONPATH": os.pathsep.join([str(REPOSITORY), sysconfig.get_path("purelib")]),
-    "PYTHONDONTWRITEBYTECODE": "1",
-}
-
-
-class Owner:
-    """The running program of `owner.py`."""
-
-    def __init__(self, folder: Path, python: str, account: Account | None) -> None:
-        self.folder = folder / "data"
-        self.process = ChildProcess(
-            "owner",
-            [python, owner.__file__, self.folder],
-            log_file=folder / "owner.log",
-            env=ENVIRONMENT,
-            cwd=REPOSITORY,
-            account=account,
-        )
-
-    def ready(self) -> dict[str, Any]:
-        """What it says when its stack runs."""
-        self.process.wait_until(lambda: self.process.log_tail().endswith("}"), timeout=60)
-        said: dict[str, Any] = json.loads(self.process.log_tail().splitlines()[-1])
-        return said
 
 
 @pytest.fixture
@@ -86,4 +55,4 @@ def ordinary_python(ordinary_account: Account) -> str:
 
 def _can_import_us(python: str, account: Account) -> bool:
     command = launcher([python, "-c", "import app.embedded.stack"], cwd=REPOSITORY, account=account)
-    return subprocess.run(command, env=ENVIRONMENT, capture_output=True, check=False).returncode == 0
+    return subprocess.run(command, env=ENVIRONMENT, capture_output=True, check=False).returncode == 0  # noqa: S603 - a command line of ours

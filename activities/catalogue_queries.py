@@ -1,0 +1,47 @@
+"""What `catalogue` asks PostgreSQL about its own structure.
+
+Arrays are unfolded and lists come as JSON text, so that asyncpg asks the server about no further type.
+"""
+
+from sqlalchemy import text
+
+TABLES = text("""
+    SELECT c.oid::bigint AS oid, n.nspname::text AS schema, c.relname::text AS name, c.oid::regclass::text AS label,
+           n.nspname = ANY (current_schemas(false)) AND n.nspname <> :own AS in_reach,
+           coalesce(json_agg(json_build_object('name', a.attname, 'type', t.typname, 'nullable', NOT a.attnotnull,
+               'key', coalesce(a.attnum = ANY (p.conkey), false)) ORDER BY a.attnum)
+               FILTER (WHERE a.attnum IS NOT NULL), '[]')::text AS columns
+    FROM pg_class c
+    JOIN pg_namespace n ON n.oid = c.relnamespace
+    LEFT JOIN pg_constraint p ON p.conrelid = c.oid AND p.contype = 'p'
+    LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+        AND (a.attname IN ('tenant', 'tenant_id') OR a.atttypid = 'uuid'::regtype OR a.attnum = ANY (p.conkey))
+    LEFT JOIN pg_type t ON t.oid = a.atttypid
+    WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition
+      AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%'
+    GROUP BY c.oid, n.nspname, c.relname
+    ORDER BY label
+""")
+
+# A key made on a partition counts as its partitioned table's. confdelsetcols is read as JSON because servers before
+# version 15 lack it.
+FOREIGN_KEYS = text("""
+    SELECT k.conname::text AS name, k.child::bigint AS child, k.parent::bigint AS parent,
+           k.confdeltype::text AS on_delete, k.condeferrable AS deferrable, k.confmatchtype = 'f' AS match_full,
+           json_agg(json_build_object('child', a.attname, 'parent', b.attname,
+               'nullable', NOT a.attnotnull AND a.attgenerated = '' AND a.attidentity = '',
+               'set', k.confdeltype IN ('n', 'd') AND coalesce(k.set_columns @> to_jsonb(a.attnum), true),
+               'checked', EXISTS (SELECT FROM pg_constraint c WHERE c.conrelid = k.conrelid AND c.contype = 'c'
+                                  AND a.attnum = ANY (c.conkey))) ORDER BY position)::text AS pairs
+    FROM (
+        SELECT con.*, coalesce(pg_partition_root(con.conrelid), con.conrelid) AS child,
+               coalesce(pg_partition_root(con.confrelid), con.confrelid) AS parent,
+               nullif(to_jsonb(con) -> 'confdelsetcols', 'null') AS set_columns
+        FROM pg_constraint con WHERE con.contype = 'f' AND con.conparentid = 0
+    ) k
+    CROSS JOIN LATERAL unnest(k.conkey, k.confkey) WITH ORDINALITY AS pair(child_column, parent_column, position)
+    JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = pair.child_column
+    JOIN pg_attribute b ON b.attrelid = k.confrelid AND b.attnum = pair.parent_column
+    GROUP BY k.oid, k.conname, k.child, k.parent, k.confdeltype, k.condeferrable, k.confmatchtype
+    ORDER BY child, name
+""")

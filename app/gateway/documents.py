@@ -1,0 +1,145 @@
+"""Turns what Temporal and the `operations` table say about an operation into the documents that callers get."""
+
+from urllib.parse import quote
+
+from activities.operations import OperationRecord
+from app.gateway.problems import Fault, title_of, type_of
+from app.gateway.schemas import (
+    Links,
+    OperationProblem,
+    OperationSummary,
+    ResultDocument,
+    StatusDocument,
+    StepDocument,
+)
+from app.temporal.operations import DescribedOperation
+from workflows.messages import OperationError, OperationResult, OperationSnapshot, OperationStatus, StepProgress
+
+ALREADY_STOPPING = {OperationStatus.CANCELLING, OperationStatus.ROLLING_BACK}
+
+# The HTTP status that the gateway would have answered, had it known before the start.
+ERROR_STATUSES = {
+    "duplicate-email": 409,
+    "tenant-exists": 409,
+    "invalid-request": 422,
+    "unknown-billing-plan": 422,
+    "database-unavailable": 503,
+}
+
+
+def described_document(operation: DescribedOperation) -> StatusDocument:
+    """The document of an operation that Temporal knows."""
+    return _status_document(
+        operation.workflow_id,
+        operation.snapshot,
+        cancellable=operation.is_open and _can_stop(operation.snapshot.status),
+        source="temporal",
+    )
+
+
+def recorded_document(record: OperationRecord, *, in_temporal: bool) -> StatusDocument:
+    """The document of an operation as its row tells it; `in_temporal` is False where Temporal has forgotten it."""
+    return _status_document(
+        record.workflow_id,
+        record.snapshot,
+        cancellable=in_temporal and _can_stop(record.snapshot.status),
+        source="database",
+    )
+
+
+def summary(record: OperationRecord) -> OperationSummary:
+    """The operation's line in the list."""
+    snapshot = record.snapshot
+    return OperationSummary(
+        workflow_id=record.workflow_id,
+        tenant_id=snapshot.tenant_id,
+        tenant_name=record.tenant_name,
+        product_code=record.product_code,
+        kind=snapshot.kind,
+        status=snapshot.status,
+        step=snapshot.step,
+        progress=snapshot.progress,
+        error=_problem(snapshot.error),
+        requested_by=snapshot.requested_by,
+        started_at=snapshot.started_at,
+        updated_at=snapshot.updated_at,
+        finished_at=snapshot.finished_at,
+        links=_links(record.workflow_id, cancellable=_can_stop(snapshot.status)),
+    )
+
+
+def status_path(workflow_id: str) -> str:
+    """Where the status document is."""
+    return f"{_path(workflow_id)}/status"
+
+
+def _status_document(
+    workflow_id: str, snapshot: OperationSnapshot, *, cancellable: bool, source: Source
+) -> StatusDocument:
+    return StatusDocument(
+        workflow_id=workflow_id,
+        tenant_id=snapshot.tenant_id,
+        kind=snapshot.kind,
+        status=snapshot.status,
+        step=snapshot.step,
+        progress=snapshot.progress,
+        steps=tuple(_step(step) for step in snapshot.steps),
+        error=_problem(snapshot.error),
+        result=_result(snapshot.result),
+        requested_by=snapshot.requested_by,
+        cancelled_by=snapshot.cancelled_by,
+        cancel_reason=snapshot.cancel_reason,
+        started_at=snapshot.started_at,
+        updated_at=snapshot.updated_at,
+        finished_at=snapshot.finished_at,
+        cancellable=cancellable,
+        source=source,
+        links=_links(workflow_id, cancellable=cancellable),
+    )
+
+
+def _can_stop(status: OperationStatus) -> bool:
+    return not status.is_final and status not in ALREADY_STOPPING
+
+
+def _path(workflow_id: str) -> str:
+    return f"/tenants/{quote(workflow_id, safe='')}"
+
+
+def _links(workflow_id: str, *, cancellable: bool) -> Links:
+    return Links(self=status_path(workflow_id), cancel=_path(workflow_id) if cancellable else None)
+
+
+def _step(step: StepProgress) -> StepDocument:
+    return StepDocument(
+        name=step.name,
+        status=step.status,
+        started_at=step.started_at,
+        finished_at=step.finished_at,
+        attempts=step.attempts,
+    )
+
+
+def _result(result: OperationResult | None) -> ResultDocument | None:
+    if result is None:
+        return None
+    return ResultDocument(
+        tenant_id=result.tenant_id,
+        admin_user_id=result.admin_user_id,
+        client_id=result.client_id,
+        created_at=result.created_at,
+    )
+
+
+def _problem(error: OperationError | None) -> OperationProblem | None:
+    if error is None:
+        return None
+    return OperationProblem(
+        type=type_of(error.code),
+        title=title_of(error.code),
+        status=ERROR_STATUSES.get(error.code, 500),
+        detail=error.detail,
+        code=error.code,
+        errors=(Fault(field=error.field, detail=error.detail),) if error.field is not None else None,
+        step=error.step,
+    )

@@ -1,0 +1,119 @@
+"""Problem documents (RFC 9457): their model, the error that carries one, and the response made of it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.gateway.request_context import request_id_of
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_OUTAGE = 5
+
+
+class Document(BaseModel):
+    """Base of everything that the gateway answers: camelCase, and never changed once made."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, serialize_by_alias=True, frozen=True)
+
+
+class Fault(Document):
+    """What is wrong with one field; `body` stands for the whole document."""
+
+    field: str = Field(examples=["adminUser.email"])
+    detail: str = Field(examples=["is required"])
+
+
+class Problem(Document):
+    """Why a request was not carried out."""
+
+    type: str = Field(description="The kind of problem.", examples=["/problems/invalid-request"])
+    title: str = Field(description="The kind of problem in words.")
+    status: int = Field(description="The HTTP status.")
+    detail: str = Field(description="What happened this time, and what to do about it.")
+    instance: str = Field(description="The path that was asked for.")
+    code: str = Field(description="The last part of `type`, for programs.", examples=["invalid-request"])
+    request_id: str = Field(description="What to quote when asking for help; also in `X-Request-ID` and in the logs.")
+    errors: tuple[Fault, ...] | None = Field(
+        default=None, description="One entry a field at fault.", exclude_if=lambda errors: errors is None
+    )
+
+
+class ProblemError(Exception):
+    """A problem to be answered; holds nothing that the caller may not see."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        *,
+        errors: Sequence[Fault] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.errors = tuple(errors) if errors is not None else None
+        self.headers = dict(headers or {})
+
+
+def title_of(code: str) -> str:
+    """The code as words."""
+    return code.replace("-", " ").capitalize()
+
+
+def type_of(code: str) -> str:
+    """The URI reference that names the kind of problem."""
+    return f"/problems/{code}"
+
+
+def field_problem(status: int, code: str, field: str, detail: str) -> ProblemError:
+    """A problem with one field."""
+    return ProblemError(status, code, f"{field} {detail}", errors=[Fault(field=field, detail=detail)])
+
+
+def operation_not_found() -> ProblemError:
+    """For a workflow id that is not an operation, whether or not Temporal knows it."""
+    return ProblemError(404, "operation-not-found", "there is no operation of that workflow id")
+
+
+def outage(code: str, detail: str) -> ProblemError:
+    """For a server behind the gateway that does not answer."""
+    return ProblemError(503, code, detail, headers={"Retry-After": str(RETRY_AFTER_OUTAGE)})
+
+
+def problem_response(request: Request, problem: ProblemError) -> Response:
+    """The problem as an answer to the request."""
+    document = Problem(
+        type=type_of(problem.code),
+        title=title_of(problem.code),
+        status=problem.status,
+        detail=problem.detail,
+        instance=request.url.path,
+        code=problem.code,
+        request_id=request_id_of(request),
+        errors=problem.errors,
+    )
+    return Response(
+        document.model_dump_json(), status_code=problem.status, headers=problem.headers, media_type=MEDIA_TYPE
+    )
+
+
+def problem_example(status: int, code: str, detail: str, errors: Sequence[Fault] | None = None) -> dict[str, Any]:
+    """A problem as OpenAPI shows it."""
+    problem = Problem(
+        type=type_of(code),
+        title=title_of(code),
+        status=status,
+        detail=detail,
+        instance="/tenants",
+        code=code,
+        request_id="0f9c4d1e7b6a4c1f8a53d2b1c0e9f8a7",
+        errors=tuple(errors) if errors is not None else None,
+    )
+    return problem.model_dump(mode="json")

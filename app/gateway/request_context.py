@@ -1,0 +1,82 @@
+"""What surrounds every request: its id, its line in the log, default headers, and the answer to a crash."""
+
+import re
+import time
+from collections.abc import Callable
+from uuid import uuid4
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+REQUEST_ID_HEADER = "X-Request-ID"
+ACCEPTED_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+
+log = structlog.get_logger(__name__)
+
+CrashResponse = Callable[[Request], Response]
+
+
+def request_id_of(request: Request) -> str:
+    """The id of the request: the caller's where it is acceptable, else one of ours."""
+    request_id: str = request.state.request_id
+    return request_id
+
+
+class RequestContextMiddleware:
+    """The outermost layer: nothing that happens inside leaves it as an exception."""
+
+    def __init__(self, app: ASGIApp, crash_response: CrashResponse) -> None:
+        self._app = app
+        self._crash_response = crash_response
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = _request_id(Headers(scope=scope))
+        scope.setdefault("state", {})["request_id"] = request_id
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        status: int | None = None
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers[REQUEST_ID_HEADER] = request_id
+                headers.setdefault("Cache-Control", "no-store")
+                headers["X-Content-Type-Options"] = "nosniff"
+            await send(message)
+
+        started = time.perf_counter()
+        try:
+            await self._app(scope, receive, send_with_headers)
+        except Exception:
+            log.exception("request crashed", method=scope["method"], path=_path_template(scope))
+            if status is None:
+                await self._crash_response(Request(scope))(scope, receive, send_with_headers)
+        finally:
+            log.info(
+                "request",
+                method=scope["method"],
+                path=_path_template(scope),
+                status=status,
+                duration_ms=round((time.perf_counter() - started) * 1000, 1),
+            )
+
+
+def _request_id(headers: Headers) -> str:
+    given = headers.get(REQUEST_ID_HEADER, "")
+    return given if ACCEPTED_REQUEST_ID.fullmatch(given) else uuid4().hex
+
+
+def _path_template(scope: Scope) -> str | None:
+    """The route's path, without the values in it; none where no route matched."""
+    route = scope.get("route")
+    path: str | None = getattr(route, "path", None)
+    return path

@@ -1,0 +1,101 @@
+"""Logging of every process: one line an event, JSON in production, ours and the libraries' alike, without secrets."""
+
+import logging
+import re
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from app.auth.key_format import KEY_PATTERN
+from app.settings import Settings
+
+REDACTED = "[redacted]"
+
+SECRET_NAMES = re.compile(r"passw(or)?d|secret|authorization|api[-_]?key$|token|hash|cookie", re.IGNORECASE)
+SECRET_VALUES = (
+    (re.compile(KEY_PATTERN), REDACTED),
+    (re.compile(r"(\bpostgres(?:ql)?(?:\+\w+)?://[^\s:/@]*):[^\s@]*@"), rf"\1:{REDACTED}@"),
+    (re.compile(r"(\bBearer\s+)\S+", re.IGNORECASE), rf"\1{REDACTED}"),
+)
+
+# These write statements, rows or headers when they are asked to say everything.
+QUIET_LIBRARIES = ("sqlalchemy", "httpcore", "httpx", "hpack")
+
+
+def configure_logging(settings: Settings) -> None:
+    """Send everything that is logged, also through the standard library, to stdout in one format.
+
+    Call it once, at a process's start.
+    """
+    level = logging.getLevelNamesMapping()[settings.log_level.upper()]
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *_shared_processors(),
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=_shared_processors(),
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *_renderers(settings),
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level)
+    for name in QUIET_LIBRARIES:
+        logging.getLogger(name).setLevel(max(level, logging.WARNING))
+    logging.captureWarnings(capture=True)
+
+
+def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Blank out values whose name says that they are secret, and secrets that can be told by their form."""
+    return {name: _redacted(name, value) for name, value in event.items()}
+
+
+def _redacted(name: str, value: Any) -> Any:
+    if SECRET_NAMES.search(name) and value is not None:
+        return REDACTED
+    if isinstance(value, Mapping):
+        return {str(key): _redacted(str(key), item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_redacted("", item) for item in value]
+    if isinstance(value, str):
+        for pattern, replacement in SECRET_VALUES:
+            value = pattern.sub(replacement, value)
+    return value
+
+
+def _shared_processors() -> list[Processor]:
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.PositionalArgumentsFormatter(),
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+    ]
+
+
+def _renderers(settings: Settings) -> list[Processor]:
+    # Tracebacks as plain text: structlog's richer forms print local variables, and so passwords.
+    if settings.environment == "development":
+        return [redact, structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+    return [
+        structlog.processors.format_exc_info,
+        structlog.processors.EventRenamer("message"),
+        redact,
+        structlog.processors.JSONRenderer(default=str),
+    ]

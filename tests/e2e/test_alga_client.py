@@ -1,0 +1,103 @@
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import pytest
+from temporalio.client import Client, WorkflowHandle
+
+from activities.alga.passwords import PasswordHasher
+from app.embedded.temporal import EmbeddedTemporal
+from tests.e2e.conftest import SECRET, Service
+from tests.support.rows import row_counts
+
+pytestmark = pytest.mark.anyio
+
+
+async def start(service: Service, temporal: EmbeddedTemporal, **changes: Any) -> WorkflowHandle[Any, Any]:
+    """Start a creation as Alga's TypeScript client does: plain JSON, straight to Temporal, with an id of its own."""
+    client = await Client.connect(temporal.address)
+    return await client.start_workflow(
+        changes.pop("workflow", "tenantCreationWorkflow"),
+        {
+            "tenantName": "Direct",
+            "adminUser": {
+                "firstName": "Grace",
+                "lastName": "Hopper",
+                "email": f"Grace-{uuid4().hex}@Direct.example",
+                "password": "securePassword123!",
+            },
+            "contractLine": "Time and Materials",
+            "checkoutSessionId": "cs_1",
+            **changes,
+        },
+        id=f"tenant-creation-1764000000000-{uuid4().hex[:8]}",
+        task_queue=service.task_queue,
+    )
+
+
+async def test_a_creation_started_in_temporal_is_completed_and_seen_by_the_gateway(
+    service: Service, database: asyncpg.Connection, temporal: EmbeddedTemporal
+) -> None:
+    handle = await start(service, temporal)
+    result = await handle.result()
+    assert set(result) == {
+        "tenantId", "adminUserId", "clientId", "temporaryPassword", "emailSent", "success", "createdAt",
+    }  # fmt: skip
+    assert (result["temporaryPassword"], result["success"]) == ("", True)
+    user = await database.fetchrow("SELECT * FROM users WHERE tenant = $1", result["tenantId"])
+    assert user["email"] == user["email"].lower() == user["username"]
+    assert PasswordHasher(SECRET).verify("securePassword123!", user["hashed_password"])
+    document = await service.status(handle.id)
+    assert (document["status"], document["tenantId"]) == ("completed", result["tenantId"])
+    listed = (await service.http.get("/tenants", params={"name": "direct"})).json()["operations"]
+    assert handle.id in {operation["workflowId"] for operation in listed}
+
+
+async def test_the_algadesk_workflow_makes_an_algadesk_tenant(
+    service: Service, database: asyncpg.Connection, temporal: EmbeddedTemporal
+) -> None:
+    handle = await start(service, temporal, workflow="algadeskTenantCreationWorkflow", contractLine=None)
+    result = await handle.result()
+    assert await database.fetchval("SELECT product_code FROM tenants WHERE tenant = $1", result["tenantId"]) == "algadesk"
+    assert await database.fetchval("SELECT count(*) FROM roles WHERE tenant = $1", result["tenantId"]) == 4
+
+
+async def test_a_tenant_that_exists_is_not_deleted_by_a_creation_that_claims_it(
+    service: Service, database: asyncpg.Connection, temporal: EmbeddedTemporal
+) -> None:
+    tenant_id = (await service.provision())["tenantId"]
+    before = await row_counts(database, tenant_id)
+    handle = await start(service, temporal, tenantId=tenant_id)
+    document = await service.finished(handle.id)
+    assert (document["status"], document["error"]["code"]) == ("failed", "tenant-exists")
+    assert await row_counts(database, tenant_id) == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "field"),
+    [
+        ({"tenantName": ""}, "invalid-request", "tenantName"),
+        ({"adminUser": {"firstName": "A", "lastName": "B", "email": "nowhere"}}, "invalid-request", "adminUser.email"),
+        ({"contractLine": "No such plan"}, "unknown-billing-plan", "billingPlan"),
+        ({"productCode": "crm"}, "invalid-request", "productCode"),
+    ],
+)
+async def test_bad_input_fails_the_operation_and_names_the_field(
+    service: Service, temporal: EmbeddedTemporal, changes: dict[str, Any], code: str, field: str
+) -> None:
+    handle = await start(service, temporal, **changes)
+    document = await service.finished(handle.id)
+    assert document["status"] == "failed"
+    assert document["error"]["code"] == code
+    assert document["error"]["errors"][0]["field"] == field
+
+
+async def test_the_gateway_cancels_it_by_its_own_id(service: Service, temporal: EmbeddedTemporal) -> None:
+    service.worker.stop()
+    try:
+        handle = await start(service, temporal)
+        assert (await service.status(handle.id))["status"] == "queued"
+        assert (await service.http.delete(f"/tenants/{handle.id}")).status_code == 202
+    finally:
+        service.worker.start()
+    assert (await service.finished(handle.id))["status"] == "cancelled"

@@ -1,0 +1,74 @@
+from uuid import uuid4
+
+import asyncpg
+import pytest
+from temporalio.client import Client
+
+from app.embedded.temporal import EmbeddedTemporal
+from tests.e2e.conftest import Service, request
+from tests.support.rows import tenant_tables
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_the_password_is_nowhere_but_in_its_hash(
+    service: Service, database: asyncpg.Connection, temporal: EmbeddedTemporal
+) -> None:
+    password = f"unmistakable-{uuid4().hex}"
+    body = request()
+    body["adminUser"]["password"] = password
+    good = await service.finished((await service.create(**body))["workflowId"])
+    clash = await service.finished((await service.create(**body))["workflowId"])
+    wrong = await service.http.post("/tenants", json={**body, "tenantName": 5, "adminUser": {**body["adminUser"], "x": 1}})
+    assert (good["status"], clash["status"], wrong.status_code) == ("completed", "failed", 422)
+    assert password not in str(good) + str(clash) + wrong.text
+    await _assert_absent_from_history(temporal.address, [good["workflowId"], clash["workflowId"]], password)
+    await _assert_absent_from_database(database, password)
+    for log in service.logs.iterdir():
+        assert password not in log.read_text(), log
+
+
+async def test_a_made_up_password_is_answered_once_and_kept_nowhere(
+    service: Service, database: asyncpg.Connection, temporal: EmbeddedTemporal
+) -> None:
+    body = request()
+    del body["adminUser"]["password"]
+    headers = {"Idempotency-Key": str(uuid4())}
+    first = (await service.http.post("/tenants", json=body, headers=headers)).json()
+    again = (await service.http.post("/tenants", json=body, headers=headers)).json()
+    password = first["temporaryPassword"]
+    assert len(password) >= 20
+    assert again["workflowId"] == first["workflowId"]
+    assert "temporaryPassword" not in again
+    finished = await service.finished(first["workflowId"])
+    assert password not in str(finished)
+    await _assert_absent_from_history(temporal.address, [first["workflowId"]], password)
+    await _assert_absent_from_database(database, password)
+
+
+async def test_the_api_key_is_stored_as_argon2id_and_not_logged(service: Service, database: asyncpg.Connection) -> None:
+    key = service.installation.api_key
+    hashes = [row[0] for row in await database.fetch("SELECT secret_hash FROM alga_tenants.api_keys")]
+    assert hashes
+    assert all(stored.startswith("$argon2id$") for stored in hashes)
+    await _assert_absent_from_database(database, key)
+    for log in service.logs.iterdir():
+        assert key not in log.read_text(), log
+
+
+async def _assert_absent_from_history(address: str, workflow_ids: list[str], secret: str) -> None:
+    client = await Client.connect(address)
+    for workflow_id in workflow_ids:
+        handle = client.get_workflow_handle(workflow_id)
+        history = b"".join([event.SerializeToString() for event in (await handle.fetch_history()).events])
+        assert secret.encode() not in history
+        description = (await handle.describe()).raw_description.SerializeToString()
+        assert secret.encode() not in description
+
+
+async def _assert_absent_from_database(database: asyncpg.Connection, secret: str) -> None:
+    tables = [f"alga_tenants.{name}" for name in ("operations", "idempotency_keys", "api_keys")]
+    tables += [f'public."{table}"' for table in await tenant_tables(database)]
+    for table in tables:
+        found = await database.fetchval(f"SELECT count(*) FROM {table} t WHERE strpos(t::text, $1) > 0", secret)  # noqa: S608
+        assert found == 0, table

@@ -1,0 +1,45 @@
+from uuid import uuid4
+
+import pytest
+from temporalio.client import Client, WorkflowExecutionStatus
+
+from app.embedded.temporal import EmbeddedTemporal
+from tests.e2e.conftest import Service
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_status_answers_while_no_worker_runs_and_work_goes_on_when_one_is_back(service: Service) -> None:
+    finished = await service.provision()
+    service.worker.stop()
+    try:
+        queued = await service.create()
+        assert (await service.status(queued["workflowId"]))["status"] == "queued"
+        assert (await service.status(finished["workflowId"]))["status"] == "completed"
+        unwanted = await service.create()
+        answer = await service.http.delete(f"/tenants/{unwanted['workflowId']}")
+        assert answer.status_code == 202
+        assert (await service.status(unwanted["workflowId"]))["status"] == "cancelling"
+        listed = (await service.http.get("/tenants", params={"status": "queued"})).json()["operations"]
+        assert queued["workflowId"] in {operation["workflowId"] for operation in listed}
+    finally:
+        service.worker.start()
+    assert (await service.finished(queued["workflowId"]))["status"] == "completed"
+    assert (await service.finished(unwanted["workflowId"]))["status"] == "cancelled"
+
+
+async def test_a_foreign_workflow_is_a_404_to_every_route_and_is_never_touched(
+    service: Service, temporal: EmbeddedTemporal
+) -> None:
+    client = await Client.connect(temporal.address)
+    workflow_id = f"tenant-creation-{uuid4()}"
+    handle = await client.start_workflow("somebodyElsesWorkflow", id=workflow_id, task_queue="nobody-polls-this")
+    try:
+        for path in (f"/tenants/{workflow_id}", f"/tenants/{workflow_id}/status"):
+            assert (await service.http.get(path)).status_code == 404
+        assert (await service.http.delete(f"/tenants/{workflow_id}")).status_code == 404
+        description = await handle.describe()
+        assert description.status is WorkflowExecutionStatus.RUNNING
+        assert description.history_length == 2
+    finally:
+        await handle.terminate()

@@ -1,0 +1,107 @@
+"""Purging a tenant that has a row in every table, beside two others and the rows that are nobody's."""
+
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from activities.catalogue import Catalogue, read_catalogue
+from activities.purge import BATCH, count_tenant_rows, purge_tenant
+from tests.purge.conftest import Shape, driver, run_script
+from tests.support.rows import fingerprints
+
+pytestmark = pytest.mark.anyio
+
+DOOMED = UUID("00000000-0000-4000-8000-00000000d00d")
+NEIGHBOURS = (UUID("00000000-0000-4000-8000-000000000001"), UUID("ffffffff-ffff-4fff-bfff-fffffffffffe"))
+
+
+async def write(connection: AsyncConnection, *statements: str) -> None:
+    """Write rows in any order; keys and triggers are at rest meanwhile."""
+    script = [
+        "SET LOCAL session_replication_role = replica",
+        *statements,
+        "SET LOCAL session_replication_role = origin",
+    ]
+    await run_script(connection, ";\n".join(script))
+
+
+async def write_neighbours(connection: AsyncConnection, shape: Shape) -> None:
+    writer = shape.writer
+    rows = [row for tenant in NEIGHBOURS for row in writer.rows_of(tenant)]
+    await write(connection, *writer.global_rows(), *rows)
+
+
+@pytest.fixture
+async def catalogue(connection: AsyncConnection) -> Catalogue:
+    return await read_catalogue(connection)
+
+
+async def test_the_rows_to_be_purged_are_in_every_table_and_hold_together(
+    connection: AsyncConnection, shape: Shape, catalogue: Catalogue
+) -> None:
+    await write_neighbours(connection, shape)
+    await write(connection, *shape.writer.rows_of(DOOMED))
+
+    raw = await driver(connection)
+    broken = [name for query in shape.writer.broken_references() for name in await raw.fetch(query)]
+    assert broken == []
+    counts = await count_tenant_rows(connection, catalogue, DOOMED)
+    assert counts == dict.fromkeys(sorted(shape.writer.owned), 1)
+
+
+async def test_a_purge_leaves_no_row_and_everybody_elses_byte_for_byte(
+    connection: AsyncConnection, shape: Shape, catalogue: Catalogue
+) -> None:
+    await write_neighbours(connection, shape)
+    before = await fingerprints(await driver(connection))
+    await write(connection, *shape.writer.rows_of(DOOMED))
+
+    report = await purge_tenant(connection, catalogue, DOOMED)
+
+    assert report.deleted_rows == dict.fromkeys(shape.writer.owned, 1)
+    assert await count_tenant_rows(connection, catalogue, DOOMED) == {}
+    assert await fingerprints(await driver(connection)) == before
+
+
+async def test_a_second_purge_finds_nothing(connection: AsyncConnection, shape: Shape, catalogue: Catalogue) -> None:
+    await write(connection, *shape.writer.rows_of(DOOMED))
+    await purge_tenant(connection, catalogue, DOOMED)
+
+    again = await purge_tenant(connection, catalogue, DOOMED)
+
+    assert again.deleted_rows == {}
+    assert again.statements == -(-len(shape.writer.owned) // BATCH)
+
+
+async def test_few_tables_take_few_statements(
+    connection: AsyncConnection, shape: Shape, catalogue: Catalogue
+) -> None:
+    await write(connection, *shape.writer.rows_of(DOOMED, ["teams", "tenants", "users"]))
+
+    report = await purge_tenant(connection, catalogue, DOOMED)
+
+    assert report.deleted_rows == {"teams": 1, "tenants": 1, "users": 1}
+    assert report.statements < 30
+
+
+async def test_every_statement_names_the_tenant_and_binds_no_array(
+    connection: AsyncConnection, shape: Shape, catalogue: Catalogue
+) -> None:
+    await write(connection, *shape.writer.rows_of(DOOMED))
+    seen: list[tuple[str, Any]] = []
+    event.listen(
+        connection.sync_connection,
+        "before_cursor_execute",
+        lambda _connection, _cursor, statement, parameters, *_: seen.append((statement, parameters)),
+    )
+
+    await purge_tenant(connection, catalogue, DOOMED)
+
+    assert len(seen) > len(shape.writer.owned)
+    for statement, parameters in seen:
+        for part in statement.split(" UNION ALL "):
+            assert "tenant = $" in part or "tenant_id = $" in part, part
+        assert set(parameters) <= {DOOMED, str(DOOMED)}

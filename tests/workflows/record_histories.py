@@ -1,0 +1,118 @@
+"""Records the histories that the replay tests read: `python -m tests.workflows.record_histories`.
+
+Run it only for a path that has no history yet: a stored history is a promise to workflows that still run.
+"""
+
+import asyncio
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
+from temporalio.worker import Worker
+
+from app.embedded.temporal import EmbeddedTemporal
+from app.temporal.client import DATA_CONVERTER
+from app.worker.main import WORKFLOWS
+from tests.workflows.scripted import Script, final, passing, request
+from workflows.messages import CancelRequest
+from workflows.steps import Step
+
+HISTORIES = Path(__file__).parent / "histories"
+Handle = WorkflowHandle[Any, Any]
+Act = Callable[[Handle, Script], Awaitable[None]]
+
+
+async def _nothing(handle: Handle, script: Script) -> None: ...
+
+
+async def _cancel_by_signal(handle: Handle, script: Script) -> None:
+    await script.reached.wait()
+    await handle.signal("cancel", CancelRequest(reason="a change of mind", cancelled_by="ada"))
+
+
+async def _cancel_by_temporal(handle: Handle, script: Script) -> None:
+    await script.reached.wait()
+    await handle.cancel()
+
+
+def _hashed_request() -> dict[str, Any]:
+    """As the gateway sends it: with a tenant id and a hash."""
+    admin = {"firstName": "Ada", "lastName": "Byron", "email": "ada@acme.example", "passwordHash": "salt:key"}
+    return request(adminUser=admin, tenantId=str(uuid4()), origin={"requestedBy": "key:example"})
+
+
+PATHS: dict[str, tuple[str, Callable[[], Any], Callable[[], Script], Act]] = {
+    "success": ("tenantCreationWorkflow", _hashed_request, Script, _nothing),
+    "success_from_alga_client": ("tenantCreationWorkflow", request, Script, _nothing),
+    "success_algadesk": ("algadeskTenantCreationWorkflow", request, Script, _nothing),
+    "success_after_retry": (
+        "tenantCreationWorkflow",
+        _hashed_request,
+        lambda: Script(errors={Step.CREATING_TENANT: [passing()]}),
+        _nothing,
+    ),
+    "rollback": (
+        "tenantCreationWorkflow",
+        _hashed_request,
+        lambda: Script(errors={Step.CREATING_ADMIN_USER: [final(Step.CREATING_ADMIN_USER)]}),
+        _nothing,
+    ),
+    "rollback_retried": (
+        "tenantCreationWorkflow",
+        _hashed_request,
+        lambda: Script(errors={Step.SETTING_UP_DATA: [final(Step.SETTING_UP_DATA)]}, rollback_errors=[passing()]),
+        _nothing,
+    ),
+    "cancel_by_signal": (
+        "tenantCreationWorkflow",
+        _hashed_request,
+        lambda: Script(errors={Step.RUNNING_ONBOARDING_SEEDS: [passing(), passing()]}),
+        _cancel_by_signal,
+    ),
+    "cancel_by_temporal": (
+        "tenantCreationWorkflow",
+        _hashed_request,
+        lambda: Script(errors={Step.RUNNING_ONBOARDING_SEEDS: [passing(), passing()]}),
+        _cancel_by_temporal,
+    ),
+    "malformed_argument": ("tenantCreationWorkflow", lambda: {"tenantName": 5}, Script, _nothing),
+}
+
+
+async def record(client: Client, name: str) -> str:
+    """Run one path and return its history as JSON."""
+    workflow, argument, make_script, act = PATHS[name]
+    script = make_script()
+    async with Worker(client, task_queue=name, workflows=WORKFLOWS, activities=script.activities()):
+        handle: Handle = await client.start_workflow(workflow, argument(), id=f"recorded-{name}", task_queue=name)
+        await act(handle, script)
+        try:
+            await handle.result()
+        except WorkflowFailureError as failure:
+            print(f"{name}: ended with {failure.cause}")  # noqa: T201 - the program's output
+        return (await handle.fetch_history()).to_json()
+
+
+async def _record_missing(address: str) -> None:
+    client = await Client.connect(address, data_converter=DATA_CONVERTER)
+    for name in PATHS:
+        file = HISTORIES / f"{name}.json"
+        if not file.exists():
+            file.write_text(await record(client, name) + "\n")
+            print(f"{name}: recorded")  # noqa: T201 - the program's output
+
+
+def main() -> None:
+    """Record every path that has no history yet."""
+    with (
+        tempfile.TemporaryDirectory(dir="/var/tmp") as folder,  # noqa: S108 - removed again
+        EmbeddedTemporal(Path(folder), ui=False, durable=False) as temporal,
+    ):
+        asyncio.run(_record_missing(temporal.address))
+
+
+if __name__ == "__main__":
+    main()

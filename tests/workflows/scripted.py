@@ -1,0 +1,117 @@
+"""Activities that do what a test says, for looking at the workflows alone; the real ones are tested elsewhere."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from workflows.messages import (
+    AdminUserCreated,
+    OperationResult,
+    PasswordHash,
+    PasswordInput,
+    RollBackInput,
+    RollBackResult,
+    StepDone,
+    StepInput,
+    TenantCreated,
+)
+from workflows.steps import HASH_PASSWORD_ACTIVITY, ROLL_BACK_ACTIVITY, STEP_ACTIVITIES, Step
+
+CLIENT_ID = UUID("11111111-1111-4111-8111-111111111111")
+ADMIN_USER_ID = UUID("22222222-2222-4222-8222-222222222222")
+CREATED_AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+def request(**changes: Any) -> dict[str, Any]:
+    """A request as Alga's TypeScript client sends it."""
+    return {
+        "tenantName": "Acme",
+        "adminUser": {"firstName": "Ada", "lastName": "Byron", "email": "Ada@acme.example", "password": "correct horse"},
+        "companyName": "Acme Corp",
+        "licenseCount": 5,
+        "checkoutSessionId": "a field that we don't know",
+        **changes,
+    }
+
+
+def final(step: Step) -> ApplicationError:
+    return ApplicationError(f"{step} can't be done", "tenantName", type="constraint-violation", non_retryable=True)
+
+
+def passing() -> ApplicationError:
+    return ApplicationError("the connection was lost", type="database-unavailable")
+
+
+@dataclass
+class Script:
+    """What goes wrong, and what was called; `errors[step]` are raised by its first tries, one each."""
+
+    errors: dict[Step, list[ApplicationError]] = field(default_factory=dict)
+    rollback_errors: list[ApplicationError] = field(default_factory=list)
+    blocked_at: Step | None = None
+    reached: asyncio.Event = field(default_factory=asyncio.Event)
+    release: asyncio.Event = field(default_factory=asyncio.Event)
+    inputs: list[StepInput] = field(default_factory=list)
+    rollbacks: list[RollBackInput] = field(default_factory=list)
+    hashed: list[str | None] = field(default_factory=list)
+
+    @property
+    def steps(self) -> list[Step]:
+        return [given.operation.step for given in self.inputs]
+
+    def activities(self) -> Sequence[Callable[..., Any]]:
+        return [self._hash_password(), self._roll_back(), *(self._step(step) for step in Step)]
+
+    def _hash_password(self) -> Callable[..., Any]:
+        @activity.defn(name=HASH_PASSWORD_ACTIVITY)
+        async def hash_password(given: PasswordInput) -> PasswordHash:
+            self.hashed.append(given.password)
+            return PasswordHash(password_hash="salt:key")
+
+        return hash_password
+
+    def _step(self, step: Step) -> Callable[..., Any]:
+        @activity.defn(name=STEP_ACTIVITIES[step])
+        async def run(given: StepInput) -> Any:
+            self.inputs.append(given)
+            if step is self.blocked_at:
+                self.reached.set()
+                await self.release.wait()
+            if self.errors.get(step):
+                self.reached.set()
+                raise self.errors[step].pop(0)
+            return _result(step, given.operation.tenant_id)
+
+        return run
+
+    def _roll_back(self) -> Callable[..., Any]:
+        @activity.defn(name=ROLL_BACK_ACTIVITY)
+        async def roll_back(given: RollBackInput) -> RollBackResult:
+            self.rollbacks.append(given)
+            if self.rollback_errors:
+                raise self.rollback_errors.pop(0)
+            return RollBackResult(deleted_rows=7)
+
+        return roll_back
+
+
+def _result(step: Step, tenant_id: UUID) -> Any:
+    if step is Step.CREATING_TENANT:
+        return TenantCreated(client_id=CLIENT_ID, created_at=CREATED_AT)
+    if step is Step.CREATING_ADMIN_USER:
+        return AdminUserCreated(admin_user_id=ADMIN_USER_ID)
+    if step is Step.COMPLETING:
+        return OperationResult(
+            tenant_id=tenant_id, admin_user_id=ADMIN_USER_ID, client_id=CLIENT_ID, created_at=CREATED_AT
+        )
+    return StepDone()
+
+
+def unique_id() -> str:
+    return f"tenant-creation-{uuid4()}"
