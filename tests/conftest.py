@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from app.embedded.postgres import EmbeddedPostgres
 from app.embedded.temporal import EmbeddedTemporal
+from tests.support.alga import build_template
+from tests.support.alga import golden as read_golden
 from tests.support.databases import Databases, NewDatabase
 from tests.support.folders import reachable_folder
 
@@ -43,3 +46,21 @@ def new_database(postgres: EmbeddedPostgres) -> Iterator[NewDatabase]:
     databases = Databases(postgres.admin_url)
     yield databases.create
     databases.drop_all()
+
+
+@pytest.fixture(scope="session")
+def alga_plain_template(new_database: NewDatabase) -> str:
+    """All of Alga's tables as plain PostgreSQL has them; tests copy it."""
+    return build_template("plain", new_database)
+
+
+@pytest.fixture(scope="session")
+def alga_citus_template(new_database: NewDatabase) -> str:
+    """All of Alga's tables with the keys that they have on Citus; tests copy it."""
+    return build_template("citus", new_database)
+
+
+@pytest.fixture(scope="session")
+def golden() -> dict[str, Any]:
+    """What Alga's own code wrote for two tenants."""
+    return read_golden()

@@ -24,7 +24,7 @@ class YamlFile:
             raise YamlError(self.name, None, (), f"can't be read: {error}") from None
         self._refuse_duplicate_keys(self._root, ())
         loader = yaml.SafeLoader("")
-        self.document: Any = loader.construct_document(self._root) if self._root else None  # type: ignore[no-untyped-call] # PyYAML's stubs
+        self.document: Any = loader.construct_document(self._root) if self._root else None
 
     def error(self, path: Sequence[PathItem], reason: str) -> "YamlError":
         """An error about the value at the given path, or about the nearest one around it that exists."""

@@ -1,11 +1,9 @@
 """Databases to purge: all of Alga's tables in both shapes, and an empty one for tables made up by a test."""
 
 import json
-import runpy
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,12 +11,9 @@ from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.database import create_engine
-from app.embedded.blocking import run_blocking
 from tests.purge.rows import Catalog, RowWriter
+from tests.support.alga import ALGA, CATALOGS
 from tests.support.databases import NewDatabase
-
-ALGA = Path(__file__).parents[3] / "shared" / "alga"
-CATALOGS = {"plain": "catalog.json", "citus": "catalog_citus.json"}
 
 
 @dataclass(frozen=True)
@@ -53,26 +48,6 @@ async def run_script(connection: AsyncConnection, script: str) -> None:
 async def driver(connection: AsyncConnection) -> Any:
     """The asyncpg connection underneath."""
     return (await connection.get_raw_connection()).driver_connection
-
-
-def _template(name: str, new_database: NewDatabase) -> str:
-    if not ALGA.is_dir():
-        pytest.skip("the description of Alga's schema is not at ../shared/alga")
-    builder: dict[str, Any] = runpy.run_path(str(ALGA / "build_schema.py"))
-    statements = list(builder["statements"](json.loads((ALGA / CATALOGS[name]).read_text())))
-    url = new_database()
-    run_blocking(builder["run"](url, statements))
-    return url
-
-
-@pytest.fixture(scope="session")
-def alga_plain_template(new_database: NewDatabase) -> str:
-    return _template("plain", new_database)
-
-
-@pytest.fixture(scope="session")
-def alga_citus_template(new_database: NewDatabase) -> str:
-    return _template("citus", new_database)
 
 
 @pytest.fixture(scope="session", params=["plain", "citus"])

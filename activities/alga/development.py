@@ -1,0 +1,81 @@
+"""Alga's tables for a development database that Alga itself has never seen."""
+
+from typing import Any
+
+from sqlalchemy import Connection, Table, inspect
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from activities.alga import tables
+
+ALGA_MIGRATIONS = "knex_migrations"
+
+COUNTRIES = {
+    "AT": "Austria", "AU": "Australia", "BE": "Belgium", "BR": "Brazil", "CA": "Canada", "CH": "Switzerland",
+    "DE": "Germany", "DK": "Denmark", "ES": "Spain", "FR": "France", "GB": "United Kingdom", "IE": "Ireland",
+    "IN": "India", "IT": "Italy", "JP": "Japan", "NL": "Netherlands", "NZ": "New Zealand", "SE": "Sweden",
+    "US": "United States", "ZA": "South Africa",
+}  # fmt: skip
+CATEGORIES = ("tickets", "projects", "billing")
+EVENTS = ("created", "assigned", "closed")
+
+
+class AlgaOwnsDatabaseError(Exception):
+    """Alga's own migrations manage the database, and it lacks tables that we need."""
+
+
+async def create_development_tables(connection: AsyncConnection) -> list[str]:
+    """Make those of Alga's tables that are missing, with a few global rows; returns the names of what it made.
+
+    Nothing is written where no table is missing.
+
+    Raises:
+        AlgaOwnsDatabaseError: Alga's migrations have run here, so the tables are theirs to make.
+    """
+    missing, is_algas = await connection.run_sync(_look)
+    if not missing:
+        return []
+    if is_algas:
+        names = ", ".join(table.name for table in missing)
+        raise AlgaOwnsDatabaseError(
+            f"Alga's own migrations manage this database, and it lacks {names}: run Alga's migrations to the end"
+        )
+    await connection.run_sync(lambda sync: tables.alga_metadata.create_all(sync, missing))
+    for table, rows in _global_rows():
+        if table in missing:
+            await connection.execute(insert(table).values(rows).on_conflict_do_nothing())
+    return [table.name for table in missing]
+
+
+def _look(connection: Connection) -> tuple[list[Table], bool]:
+    live = set(inspect(connection).get_table_names())
+    missing = [table for table in tables.alga_metadata.sorted_tables if table.name not in live]
+    return missing, ALGA_MIGRATIONS in live
+
+
+def _global_rows() -> list[tuple[Table, list[dict[str, Any]]]]:
+    categories = list(enumerate(CATEGORIES, start=1))
+    subtypes = [
+        (len(EVENTS) * (category - 1) + number, category, f"{name}-{event}")
+        for category, name in categories
+        for number, event in enumerate(EVENTS, start=1)
+    ]
+    return [
+        (tables.countries, [{"code": code, "name": name} for code, name in COUNTRIES.items()]),
+        (tables.notification_categories, [{"id": key, "name": name} for key, name in categories]),
+        (
+            tables.notification_subtypes,
+            [{"id": key, "category_id": category, "name": name} for key, category, name in subtypes],
+        ),
+        (
+            tables.internal_notification_categories,
+            [{"internal_notification_category_id": key, "name": name} for key, name in categories],
+        ),
+        (
+            tables.internal_notification_subtypes,
+            [
+                {"internal_notification_subtype_id": key, "internal_category_id": category, "name": name}
+                for key, category, name in subtypes
+            ],
+        ),
+    ]

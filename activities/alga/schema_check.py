@@ -1,0 +1,130 @@
+"""Compares the live database with what the activities read and write of Alga's tables."""
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from sqlalchemy import Column, Dialect, Table, literal, select, text, union_all
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from activities.alga import tables
+from activities.alga.rows import NOTIFICATION_SETTINGS
+
+CATALOGUE = text("""
+    SELECT c.relname AS table, a.attname AS name, format_type(a.atttypid, NULL) AS type,
+           a.attnotnull AND NOT a.atthasdef AND a.attidentity = '' AND a.attgenerated = '' AS must_be_given
+    FROM pg_class c
+    JOIN pg_namespace n ON n.oid = c.relnamespace
+    JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+    WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'p')
+""")
+
+# Types that take the same values for our purposes; everything else must be the very type.
+FAMILIES = {
+    "character varying": "text",
+    "character": "text",
+    "smallint": "integer",
+    "bigint": "integer",
+    "timestamp without time zone": "timestamp",
+    "timestamp with time zone": "timestamp",
+    "json": "jsonb",
+}
+
+NAMES = {"varchar": "character varying", "timestamp": "timestamp with time zone"}
+READ_ONLY = {source.name for source, *_ in NOTIFICATION_SETTINGS} | {tables.countries.name}
+
+
+@dataclass(frozen=True)
+class SchemaFinding:
+    """Something about Alga's tables that would make a step fail (`error`) or write less (`warning`)."""
+
+    level: Literal["error", "warning"]
+    table: str
+    column: str | None
+    problem: str
+    remedy: str
+
+
+@dataclass(frozen=True)
+class _LiveColumn:
+    type: str
+    must_be_given: bool
+
+
+async def check_schema(connection: AsyncConnection) -> list[SchemaFinding]:
+    """What in the current schema differs from what we need; an empty list where all is well."""
+    live: dict[str, dict[str, _LiveColumn]] = defaultdict(dict)
+    for row in await connection.execute(CATALOGUE):
+        live[row.table][row.name] = _LiveColumn(row.type, row.must_be_given)
+    findings = [
+        finding
+        for table in tables.alga_metadata.sorted_tables
+        for finding in _check_table(table, live.get(table.name), connection.dialect)
+    ]
+    if not findings:
+        findings = [finding async for finding in _empty_sources(connection)]
+    return findings
+
+
+def _check_table(table: Table, live: dict[str, _LiveColumn] | None, dialect: Dialect) -> Iterator[SchemaFinding]:
+    if live is None:
+        yield SchemaFinding(
+            "error",
+            table.name,
+            None,
+            "the table is missing",
+            "check the database in the URL, or run Alga's migrations",
+        )
+        return
+    for column in table.columns:
+        found = live.get(column.name)
+        if found is None:
+            yield SchemaFinding(
+                "error",
+                table.name,
+                column.name,
+                "the column is missing",
+                "run Alga's migrations, or update alga-tenants",
+            )
+        elif _family(found.type) != _family(_type(column, dialect)):
+            yield SchemaFinding(
+                "error",
+                table.name,
+                column.name,
+                f"is {found.type}, not {_type(column, dialect)}",
+                "update alga-tenants",
+            )
+    for name, found in live.items():
+        if found.must_be_given and name not in table.columns and table.name not in READ_ONLY:
+            yield SchemaFinding(
+                "error",
+                table.name,
+                name,
+                "must be given and has no default, but we don't fill it",
+                "update alga-tenants",
+            )
+
+
+async def _empty_sources(connection: AsyncConnection) -> AsyncIterator[SchemaFinding]:
+    """Global tables whose rows every tenant copies, and which have none."""
+    sources = [source for source, *_ in NOTIFICATION_SETTINGS]
+    filled = set(
+        await connection.scalars(
+            union_all(*(select(literal(source.name)).where(select(source).exists()) for source in sources))
+        )
+    )
+    for source in sources:
+        if source.name not in filled:
+            yield SchemaFinding(
+                "warning", source.name, None, "has no rows, so tenants get no such settings", "run Alga's seeds"
+            )
+
+
+def _type(column: Column[object], dialect: Dialect) -> str:
+    declared = column.type.compile(dialect).lower()
+    return NAMES.get(declared.partition("(")[0], declared.partition("(")[0])
+
+
+def _family(name: str) -> str:
+    return FAMILIES.get(name, name)

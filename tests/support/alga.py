@@ -1,0 +1,38 @@
+"""Facts about Alga that lie beside the repository and are not part of it."""
+
+import json
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.embedded.blocking import run_blocking
+from tests.support.databases import NewDatabase
+
+ALGA = Path(__file__).parents[3] / "shared" / "alga"
+CATALOGS = {"plain": "catalog.json", "citus": "catalog_citus.json"}
+
+
+def need_facts() -> Path:
+    """The folder of facts; skips the test where it is absent."""
+    if not ALGA.is_dir():
+        pytest.skip("the description of Alga's schema is not at ../shared/alga")
+    return ALGA
+
+
+def golden() -> dict[str, Any]:
+    """What Alga's own code wrote for two tenants."""
+    facts: dict[str, Any] = json.loads((need_facts() / "golden.json").read_text())
+    return facts
+
+
+def build_template(shape: str, new_database: NewDatabase) -> str:
+    """A new database with all of Alga's tables in the given shape, and the global rows that a new tenant reads."""
+    folder = need_facts()
+    builder: dict[str, Any] = runpy.run_path(str(folder / "build_schema.py"))
+    statements = list(builder["statements"](json.loads((folder / CATALOGS[shape]).read_text())))
+    statements += builder["reference_statements"]()
+    url = new_database()
+    run_blocking(builder["run"](url, statements))
+    return url
