@@ -21,12 +21,12 @@ class Claim:
     tenant_id: UUID
 
 
-async def claim_key(connection: AsyncConnection, wanted: Claim) -> Claim:
-    """Bind the key to a request unless it is bound already; returns what it is bound to.
+async def claim_key(connection: AsyncConnection, wanted: Claim) -> tuple[Claim, bool]:
+    """Bind the key to a request unless it is bound already; returns what it is bound to, and whether that is new.
 
     Of many at once one wins, and the others wait for it to commit and see what it bound.
     """
-    await connection.execute(
+    inserted = await connection.execute(
         postgres_insert(idempotency_keys)
         .values(
             caller=wanted.caller,
@@ -45,10 +45,11 @@ async def claim_key(connection: AsyncConnection, wanted: Claim) -> Claim:
             )
         )
     ).one()
-    return Claim(
+    claim = Claim(
         caller=wanted.caller,
         key_digest=wanted.key_digest,
         request_fingerprint=row.request_fingerprint,
         workflow_id=row.workflow_id,
         tenant_id=row.tenant_id,
     )
+    return claim, inserted.rowcount == 1

@@ -196,7 +196,7 @@ def _tenant_exists(step: StepInput) -> FinalError:
 
 async def _created_at(connection: AsyncConnection, step: StepInput) -> datetime:
     tenant_id = step.operation.tenant_id
-    created_at = await connection.scalar(select(tenants.c.created_at).where(tenants.c.tenant == tenant_id))
+    created_at: datetime | None = await connection.scalar(select(tenants.c.created_at).where(tenants.c.tenant == tenant_id))
     if created_at is None:
         raise FinalError("tenant-missing", f"tenant {tenant_id} has vanished while it was being created")
     return created_at

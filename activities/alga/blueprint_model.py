@@ -169,13 +169,15 @@ def check_rules(blueprint: BlueprintFile) -> None:
 
 def _check_permissions(blueprint: BlueprintFile) -> None:
     for audience, resources in blueprint.permissions.items():
+        shared = blueprint.permissions.get("both", {}) if audience != "both" else {}
         for resource, content in resources.items():
             seen = set()
             for number, (action, _) in enumerate(content.described()):
+                path = ("permissions", audience, resource, "actions", number)
                 if action in seen:
-                    raise RuleBrokenError(
-                        ("permissions", audience, resource, "actions", number), f"{action} is given twice"
-                    )
+                    raise RuleBrokenError(path, f"{action} is given twice")
+                if resource in shared and action in dict(shared[resource].described()):
+                    raise RuleBrokenError(path, f"{action} is given for both audiences already")
                 seen.add(action)
 
 

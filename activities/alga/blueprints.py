@@ -1,5 +1,6 @@
 """Blueprints: what a new tenant of a product gets beside what its request says. The files are in `blueprints/`."""
 
+from collections import defaultdict
 from collections.abc import Mapping
 from datetime import date
 from functools import cached_property
@@ -30,6 +31,15 @@ FLAGS: dict[Audience, dict[str, bool]] = {
     "both": {"msp": True, "client": True},
 }
 
+# Pydantic's words for these speak of Python.
+REASONS = {
+    "extra_forbidden": "is not a known key",
+    "missing": "is missing",
+    "model_type": "must be a mapping",
+    "dict_type": "must be a mapping",
+    "list_type": "must be a list",
+}
+
 Rows = list[dict[str, Any]]
 
 
@@ -58,8 +68,7 @@ def load_blueprint(file: Path) -> "Blueprint":
         try:
             model = BlueprintFile.model_validate(source.document)
         except ValidationError as error:
-            fault = error.errors(include_url=False)[0]
-            raise source.error(fault["loc"], fault["msg"].removeprefix("Value error, ")) from None
+            raise _fault(source, error) from None
         try:
             check_rules(model)
         except RuleBrokenError as error:
@@ -67,6 +76,17 @@ def load_blueprint(file: Path) -> "Blueprint":
     except YamlError as error:
         raise BlueprintError(str(error)) from None
     return Blueprint(model)
+
+
+def _fault(source: YamlFile, error: ValidationError) -> YamlError:
+    """The most precise of the faults; where a value may be of several kinds, why it is none of them."""
+    reasons: dict[tuple[str | int, ...], list[str]] = defaultdict(list)
+    for fault in error.errors(include_url=False):
+        # Pydantic's paths also name the kind that was tried, which the file doesn't know.
+        path = source.existing(fault["loc"]) + (fault["loc"][-1:] if fault["type"] == "missing" else ())
+        reasons[path].append(REASONS.get(fault["type"], fault["msg"]))
+    deepest = max(reasons, key=len)
+    return source.error(deepest, ", or: ".join(reasons[deepest]))
 
 
 def _load_folder(folder: Path) -> dict[str, "Blueprint"]:

@@ -5,6 +5,8 @@ statement of a thousand parameters can be neither prepared nor cached.
 """
 
 from collections.abc import Sequence
+from datetime import date
+from decimal import Decimal
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -44,9 +46,9 @@ def insert_recordset(table: Table, columns: tuple[str, ...]) -> Insert:
 
 
 def _plain(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows with only what JSON knows."""
+    """The rows with only what JSON knows; the serialiser refuses what it can't write."""
     return [{name: _json(value) for name, value in row.items()} for row in rows]
 
 
 def _json(value: Any) -> Any:
-    return value if value is None or isinstance(value, bool | int | float | str | list | dict) else str(value)
+    return str(value) if isinstance(value, UUID | Decimal | date) else value

@@ -35,7 +35,7 @@ class PasswordHasher:
     def verify(self, password: str, stored: str) -> bool:
         """Whether the stored hash is this password's; False for one that is not in Alga's format."""
         salt, _, key = stored.partition(":")
-        return hmac.compare_digest(self._key(password, salt).hex(), key)
+        return hmac.compare_digest(self._key(password, salt).hex().encode(), key.encode())
 
     def _key(self, password: str, salt: str) -> bytes:
         return hashlib.pbkdf2_hmac(

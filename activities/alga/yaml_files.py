@@ -8,54 +8,81 @@ import yaml
 
 PathItem = str | int
 
+# What a file here is made of. Others, such as dates, would reach the caller as something that nobody expects.
+PLAIN_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("map", "seq", "str", "int", "float", "bool", "null")}
+
 
 class YamlFile:
     """A parsed YAML file; `document` is what it says."""
 
     def __init__(self, file: Path) -> None:
-        """Read and parse; raises `YamlError` for what isn't YAML, and for a key that is given twice."""
+        """Read and parse.
+
+        Raises `YamlError` for what isn't YAML, for a key that is given twice, and for types that aren't plain.
+        """
         self.name = str(file)
         try:
             self._root = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+            self._check(self._root, ())
+            loader = yaml.SafeLoader("")
+            self.document: Any = loader.construct_document(self._root) if self._root else None
         except yaml.MarkedYAMLError as error:
             line = error.problem_mark.line + 1 if error.problem_mark else None
             raise YamlError(self.name, line, (), f"not valid YAML: {error.problem}") from None
-        except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        except RecursionError:
+            raise YamlError(self.name, None, (), "an alias refers to itself") from None
+        except (yaml.YAMLError, ValueError, OSError) as error:
             raise YamlError(self.name, None, (), f"can't be read: {error}") from None
-        self._refuse_duplicate_keys(self._root, ())
-        loader = yaml.SafeLoader("")
-        self.document: Any = loader.construct_document(self._root) if self._root else None
 
     def error(self, path: Sequence[PathItem], reason: str) -> "YamlError":
         """An error about the value at the given path, or about the nearest one around it that exists."""
         node, line = self._root, 1
         for item in path:
-            node = self._child(node, item)
-            if node is None:
+            found = self._child(node, item)
+            if found is None:
                 break
-            line = node.start_mark.line + 1
+            line, node = found
         return YamlError(self.name, line, path, reason)
 
+    def existing(self, path: Sequence[PathItem]) -> tuple[PathItem, ...]:
+        """The path without the items that lead nowhere in the file."""
+        node, kept = self._root, []
+        for item in path:
+            if found := self._child(node, item):
+                node = found[1]
+                kept.append(item)
+        return tuple(kept)
+
     @staticmethod
-    def _child(node: yaml.Node | None, item: PathItem) -> yaml.Node | None:
+    def _child(node: yaml.Node | None, item: PathItem) -> tuple[int, yaml.Node] | None:
+        """What is under the item and the line where that begins: with its key, if it has one."""
         if isinstance(node, yaml.MappingNode):
-            return next((value for key, value in node.value if key.value == str(item)), None)
+            pairs = (pair for pair in node.value if pair[0].value == str(item))
+            return next(((key.start_mark.line + 1, value) for key, value in pairs), None)
         if isinstance(node, yaml.SequenceNode) and isinstance(item, int) and item < len(node.value):
-            child: yaml.Node = node.value[item]
-            return child
+            return node.value[item].start_mark.line + 1, node.value[item]
         return None
 
-    def _refuse_duplicate_keys(self, node: yaml.Node | None, path: tuple[PathItem, ...]) -> None:
+    def _check(self, node: yaml.Node | None, path: tuple[PathItem, ...]) -> None:
+        if node is not None and node.tag not in PLAIN_TAGS:
+            kind = node.tag.rpartition(":")[2]
+            raise YamlError(self.name, node.start_mark.line + 1, path, f"is a {kind}; put text in quotes")
         if isinstance(node, yaml.MappingNode):
-            seen = set()
-            for key, value in node.value:
-                if key.value in seen:
-                    raise YamlError(self.name, key.start_mark.line + 1, (*path, key.value), "is given twice")
-                seen.add(key.value)
-                self._refuse_duplicate_keys(value, (*path, key.value))
+            self._check_mapping(node, path)
         elif isinstance(node, yaml.SequenceNode):
             for number, value in enumerate(node.value):
-                self._refuse_duplicate_keys(value, (*path, number))
+                self._check(value, (*path, number))
+
+    def _check_mapping(self, node: yaml.MappingNode, path: tuple[PathItem, ...]) -> None:
+        seen = set()
+        for key, value in node.value:
+            line = key.start_mark.line + 1
+            if not isinstance(key, yaml.ScalarNode):
+                raise YamlError(self.name, line, path, "a key must be a word")
+            if key.value in seen:
+                raise YamlError(self.name, line, (*path, key.value), "is given twice")
+            seen.add(key.value)
+            self._check(value, (*path, key.value))
 
 
 class YamlError(Exception):

@@ -1,5 +1,6 @@
 """Turns what Temporal and the `operations` table say about an operation into the documents that callers get."""
 
+from dataclasses import dataclass
 from urllib.parse import quote
 
 from activities.operations import OperationRecord
@@ -15,7 +16,7 @@ from app.gateway.schemas import (
 from app.temporal.operations import DescribedOperation
 from workflows.messages import OperationError, OperationResult, OperationSnapshot, OperationStatus, StepProgress
 
-ALREADY_STOPPING = {OperationStatus.CANCELLING, OperationStatus.ROLLING_BACK}
+STOPPING = {OperationStatus.CANCELLING, OperationStatus.ROLLING_BACK}
 
 # The HTTP status that the gateway would have answered, had it known before the start.
 ERROR_STATUSES = {
@@ -27,23 +28,46 @@ ERROR_STATUSES = {
 }
 
 
-def described_document(operation: DescribedOperation) -> StatusDocument:
-    """The document of an operation that Temporal knows."""
-    return _status_document(
-        operation.workflow_id,
-        operation.snapshot,
-        cancellable=operation.is_open and _can_stop(operation.snapshot.status),
-        source="temporal",
-    )
+@dataclass(frozen=True)
+class OperationView:
+    """What is known of an operation: `described` by Temporal, or else read from its row.
+
+    `is_open` is False once its workflow has ended, or is no longer known to Temporal.
+    """
+
+    workflow_id: str
+    snapshot: OperationSnapshot
+    is_open: bool
+    described: DescribedOperation | None = None
+
+    @property
+    def is_cancellable(self) -> bool:
+        """Whether a cancel would change anything."""
+        return self.is_open and _can_stop(self.snapshot.status)
 
 
-def recorded_document(record: OperationRecord, *, in_temporal: bool) -> StatusDocument:
-    """The document of an operation as its row tells it; `in_temporal` is False where Temporal has forgotten it."""
-    return _status_document(
-        record.workflow_id,
-        record.snapshot,
-        cancellable=in_temporal and _can_stop(record.snapshot.status),
-        source="database",
+def status_document(view: OperationView) -> StatusDocument:
+    """The operation's status document."""
+    snapshot = view.snapshot
+    return StatusDocument(
+        workflow_id=view.workflow_id,
+        tenant_id=snapshot.tenant_id,
+        kind=snapshot.kind,
+        status=snapshot.status,
+        step=snapshot.step,
+        progress=snapshot.progress,
+        steps=tuple(_step(step) for step in snapshot.steps),
+        error=_problem(snapshot.error),
+        result=_result(snapshot.result),
+        requested_by=snapshot.requested_by,
+        cancelled_by=snapshot.cancelled_by,
+        cancel_reason=snapshot.cancel_reason,
+        started_at=snapshot.started_at,
+        updated_at=snapshot.updated_at,
+        finished_at=snapshot.finished_at,
+        cancellable=view.is_cancellable,
+        source="temporal" if view.described is not None else "database",
+        links=_links(view.workflow_id, cancellable=view.is_cancellable),
     )
 
 
@@ -73,33 +97,8 @@ def status_path(workflow_id: str) -> str:
     return f"{_path(workflow_id)}/status"
 
 
-def _status_document(
-    workflow_id: str, snapshot: OperationSnapshot, *, cancellable: bool, source: Source
-) -> StatusDocument:
-    return StatusDocument(
-        workflow_id=workflow_id,
-        tenant_id=snapshot.tenant_id,
-        kind=snapshot.kind,
-        status=snapshot.status,
-        step=snapshot.step,
-        progress=snapshot.progress,
-        steps=tuple(_step(step) for step in snapshot.steps),
-        error=_problem(snapshot.error),
-        result=_result(snapshot.result),
-        requested_by=snapshot.requested_by,
-        cancelled_by=snapshot.cancelled_by,
-        cancel_reason=snapshot.cancel_reason,
-        started_at=snapshot.started_at,
-        updated_at=snapshot.updated_at,
-        finished_at=snapshot.finished_at,
-        cancellable=cancellable,
-        source=source,
-        links=_links(workflow_id, cancellable=cancellable),
-    )
-
-
 def _can_stop(status: OperationStatus) -> bool:
-    return not status.is_final and status not in ALREADY_STOPPING
+    return not status.is_final and status not in STOPPING
 
 
 def _path(workflow_id: str) -> str:

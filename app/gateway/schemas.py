@@ -14,6 +14,8 @@ from workflows.steps import Step
 
 LONGEST_REASON = 500
 
+Source = Literal["temporal", "database"]
+
 
 def _absent(value: Any) -> bool:
     return value is None
@@ -95,7 +97,7 @@ class StatusDocument(Document):
     updated_at: datetime | None
     finished_at: datetime | None
     cancellable: bool
-    source: Literal["temporal", "database"] = Field(
+    source: Source = Field(
         description="`database`: as the last finished step left it, because Temporal is away or has forgotten it."
     )
     links: Links

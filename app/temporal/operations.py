@@ -1,5 +1,8 @@
 """The one port to Temporal: starts, describes, cancels and awaits operations, and sees no other workflow."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -37,6 +40,8 @@ KINDS = {
     ALGADESK_TENANT_CREATION_WORKFLOW: TENANT_CREATION,
 }
 """The workflow types that are operations, and their kind."""
+
+CALL_TIMED_OUT = {RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED}
 
 
 class TemporalUnavailableError(Exception):
@@ -104,21 +109,20 @@ class OperationsPort:
             requested_by=request.origin.requested_by,
             request_fingerprint=request.origin.request_fingerprint,
         )
-        try:
-            handle = await self._client.start_workflow(
-                TENANT_CREATION_WORKFLOW,
-                request,
-                id=workflow_id_of(request.tenant_id),
-                task_queue=self._task_queue,
-                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-                task_timeout=self._task_timeout,
-                memo={OPERATION_MEMO: snapshot},
-                rpc_timeout=self._rpc_timeout,
-            )
-        except WorkflowAlreadyStartedError as error:
-            raise OperationExistsError(error.workflow_id) from None
-        except (RPCError, RuntimeError) as error:
-            raise TemporalUnavailableError(_reason(error)) from None
+        async with self._in_time():
+            try:
+                handle = await self._client.start_workflow(
+                    TENANT_CREATION_WORKFLOW,
+                    request,
+                    id=workflow_id_of(request.tenant_id),
+                    task_queue=self._task_queue,
+                    id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                    task_timeout=self._task_timeout,
+                    memo={OPERATION_MEMO: snapshot},
+                    rpc_timeout=self._rpc_timeout,
+                )
+            except WorkflowAlreadyStartedError as error:
+                raise OperationExistsError(error.workflow_id) from None
         return DescribedOperation(handle.id, handle.first_execution_run_id or "", snapshot)
 
     async def describe(self, workflow_id: str) -> DescribedOperation:
@@ -130,14 +134,13 @@ class OperationsPort:
             TemporalUnavailableError: Temporal did not answer.
         """
         handle = self._client.get_workflow_handle(workflow_id)
-        try:
-            description = await handle.describe(rpc_timeout=self._rpc_timeout)
-        except RPCError as error:
-            if error.status in {RPCStatusCode.NOT_FOUND, RPCStatusCode.INVALID_ARGUMENT}:
-                raise UnknownOperationError(workflow_id) from None
-            raise TemporalUnavailableError(_reason(error)) from None
-        except RuntimeError as error:
-            raise TemporalUnavailableError(_reason(error)) from None
+        async with self._in_time():
+            try:
+                description = await handle.describe(rpc_timeout=self._rpc_timeout)
+            except RPCError as error:
+                if error.status in {RPCStatusCode.NOT_FOUND, RPCStatusCode.INVALID_ARGUMENT}:
+                    raise UnknownOperationError(workflow_id) from None
+                raise
         kind = KINDS.get(description.workflow_type)
         if kind is None:
             raise ForeignWorkflowError(workflow_id)
@@ -157,18 +160,17 @@ class OperationsPort:
         """
         handle = self._client.get_workflow_handle(operation.workflow_id, first_execution_run_id=operation.run_id)
         signalled = False
-        try:
-            await handle.signal("cancel", request, rpc_timeout=self._rpc_timeout)
-            signalled = True
-            await handle.cancel(rpc_timeout=self._rpc_timeout)
-        except RPCError as error:
-            if error.status is not RPCStatusCode.NOT_FOUND:
-                raise TemporalUnavailableError(_reason(error)) from None
-            # A quick worker may have ended the operation because of the signal already.
-            if not signalled:
-                raise OperationEndedError(operation.workflow_id) from None
-        except RuntimeError as error:
-            raise TemporalUnavailableError(_reason(error)) from None
+        async with self._in_time():
+            try:
+                await handle.signal("cancel", request, rpc_timeout=self._rpc_timeout)
+                signalled = True
+                await handle.cancel(rpc_timeout=self._rpc_timeout)
+            except RPCError as error:
+                if error.status is not RPCStatusCode.NOT_FOUND:
+                    raise
+                # A quick worker may have ended the operation because of the signal already.
+                if not signalled:
+                    raise OperationEndedError(operation.workflow_id) from None
 
     async def wait(self, workflow_id: str, seconds: float) -> None:
         """Return when the operation has ended, however it did, or after the given time.
@@ -178,22 +180,31 @@ class OperationsPort:
         """
         handle = self._client.get_workflow_handle(workflow_id)
         try:
-            await handle.result(rpc_timeout=timedelta(seconds=seconds))
-        except WorkflowFailureError:
+            # The SDK's own timeout holds for each of the polls that it makes, not for all of them.
+            async with asyncio.timeout(seconds):
+                await handle.result(rpc_timeout=timedelta(seconds=seconds))
+        except (TimeoutError, WorkflowFailureError):
             return
-        except RPCError as error:
-            if error.status in {RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED}:
+        except (RPCError, RuntimeError) as error:
+            if isinstance(error, RPCError) and error.status in CALL_TIMED_OUT:
                 return
             raise TemporalUnavailableError(_reason(error)) from None
 
     async def check(self) -> None:
         """Raise `TemporalUnavailableError` unless the server serves."""
-        try:
+        async with self._in_time():
             healthy = await self._client.service_client.check_health(timeout=self._rpc_timeout)
-        except (RPCError, RuntimeError) as error:
-            raise TemporalUnavailableError(_reason(error)) from None
         if not healthy:
             raise TemporalUnavailableError("the server says that it does not serve")
+
+    @asynccontextmanager
+    async def _in_time(self) -> AsyncIterator[None]:
+        """Bound what is done inside, because the SDK repeats calls that can't reach the server for ten seconds."""
+        try:
+            async with asyncio.timeout(self._rpc_timeout.total_seconds()):
+                yield
+        except (RPCError, RuntimeError, TimeoutError) as error:
+            raise TemporalUnavailableError(_reason(error)) from None
 
 
 async def _snapshot(description: WorkflowExecutionDescription, kind: str) -> OperationSnapshot:
@@ -244,4 +255,6 @@ def _first_run_id(description: WorkflowExecutionDescription) -> str:
 
 
 def _reason(error: Exception) -> str:
-    return error.status.name if isinstance(error, RPCError) else str(error)
+    if isinstance(error, RPCError):
+        return error.status.name
+    return str(error) or "it did not answer in time"

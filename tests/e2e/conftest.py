@@ -36,7 +36,9 @@ class Service:
     task_queue: str
     http: httpx.AsyncClient = field(init=False)
 
-    async def create(self, expected: int = 202, headers: dict[str, str] | None = None, **changes: Any) -> dict[str, Any]:
+    async def create(
+        self, expected: int = 202, headers: dict[str, str] | None = None, **changes: Any
+    ) -> dict[str, Any]:
         answer = await self.http.post("/tenants", json=request(**changes), headers=headers)
         assert answer.status_code == expected, answer.text
         document: dict[str, Any] = answer.json()
@@ -86,7 +88,10 @@ def alga_database(request: pytest.FixtureRequest, new_database: NewDatabase, pos
 
 @pytest.fixture(scope="session")
 def running(
-    alga_database: str, postgres: EmbeddedPostgres, temporal: EmbeddedTemporal, tmp_path_factory: pytest.TempPathFactory
+    alga_database: str,
+    postgres: EmbeddedPostgres,
+    temporal: EmbeddedTemporal,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("installation")
     database_url = urlsplit(postgres.url)._replace(path=urlsplit(alga_database).path).geturl()

@@ -58,7 +58,10 @@ async def test_the_algadesk_workflow_makes_an_algadesk_tenant(
 ) -> None:
     handle = await start(service, temporal, workflow="algadeskTenantCreationWorkflow", contractLine=None)
     result = await handle.result()
-    assert await database.fetchval("SELECT product_code FROM tenants WHERE tenant = $1", result["tenantId"]) == "algadesk"
+    assert (
+        await database.fetchval("SELECT product_code FROM tenants WHERE tenant = $1", result["tenantId"])
+        == "algadesk"
+    )
     assert await database.fetchval("SELECT count(*) FROM roles WHERE tenant = $1", result["tenantId"]) == 4
 
 
@@ -77,7 +80,11 @@ async def test_a_tenant_that_exists_is_not_deleted_by_a_creation_that_claims_it(
     ("changes", "code", "field"),
     [
         ({"tenantName": ""}, "invalid-request", "tenantName"),
-        ({"adminUser": {"firstName": "A", "lastName": "B", "email": "nowhere"}}, "invalid-request", "adminUser.email"),
+        (
+            {"adminUser": {"firstName": "A", "lastName": "B", "email": "nowhere"}},
+            "invalid-request",
+            "adminUser.email",
+        ),
         ({"contractLine": "No such plan"}, "unknown-billing-plan", "billingPlan"),
         ({"productCode": "crm"}, "invalid-request", "productCode"),
     ],

@@ -51,7 +51,9 @@ async def test_the_golden_request_writes_the_golden_rows(
         assert PasswordHasher(SECRET).verify(expected["input"]["adminUser"]["password"], stored)
     finally:
         # The golden e-mail may be used once in a database.
-        await database.execute("UPDATE users SET email = user_id::text, username = user_id::text WHERE tenant = $1", tenant_id)
+        await database.execute(
+            "UPDATE users SET email = user_id::text, username = user_id::text WHERE tenant = $1", tenant_id
+        )
 
 
 async def test_the_administrator_has_the_msp_admin_role_and_no_other(
@@ -76,7 +78,13 @@ async def test_the_optional_fields_are_written(service: Service, database: async
         emailProvider="smtp",
         addons=["ai", "ai", "enterprise"],
         contractLine="Managed Services",
-        billingAddress={"line1": "1 Main St", "city": "Bern", "countryCode": "ch", "postalCode": "3000", "phone": "+41 1"},
+        billingAddress={
+            "line1": "1 Main St",
+            "city": "Bern",
+            "countryCode": "ch",
+            "postalCode": "3000",
+            "phone": "+41 1",
+        },
     )
     tenant_id = document["tenantId"]
     tenant = await database.fetchrow("SELECT * FROM tenants WHERE tenant = $1", tenant_id)
@@ -184,17 +192,12 @@ async def _grants(database: asyncpg.Connection, tenant_id: str) -> dict[str, lis
     return {role: sorted(granted) for role, granted in grants.items()}
 
 
-async def _compare(
-    database: asyncpg.Connection, tenant_id: str, table: str, expected: list[dict[str, Any]]
-) -> None:
+async def _compare(database: asyncpg.Connection, tenant_id: str, table: str, expected: list[dict[str, Any]]) -> None:
     stored = await database.fetch(f'SELECT to_jsonb(t) AS row FROM "{table}" t WHERE tenant = $1', tenant_id)  # noqa: S608
     rows = [json.loads(row["row"]) for row in stored]
     skipped = NOT_COMPARED.get(table, set())
     compared = {
-        name
-        for row in expected
-        for name, value in row.items()
-        if value not in VOLATILE and name not in skipped
+        name for row in expected for name, value in row.items() if value not in VOLATILE and name not in skipped
     }
 
     def reduced(records: list[dict[str, Any]]) -> list[str]:

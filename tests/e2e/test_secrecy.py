@@ -19,7 +19,9 @@ async def test_the_password_is_nowhere_but_in_its_hash(
     body["adminUser"]["password"] = password
     good = await service.finished((await service.create(**body))["workflowId"])
     clash = await service.finished((await service.create(**body))["workflowId"])
-    wrong = await service.http.post("/tenants", json={**body, "tenantName": 5, "adminUser": {**body["adminUser"], "x": 1}})
+    wrong = await service.http.post(
+        "/tenants", json={**body, "tenantName": 5, "adminUser": {**body["adminUser"], "x": 1}}
+    )
     assert (good["status"], clash["status"], wrong.status_code) == ("completed", "failed", 422)
     assert password not in str(good) + str(clash) + wrong.text
     await _assert_absent_from_history(temporal.address, [good["workflowId"], clash["workflowId"]], password)
@@ -46,7 +48,9 @@ async def test_a_made_up_password_is_answered_once_and_kept_nowhere(
     await _assert_absent_from_database(database, password)
 
 
-async def test_the_api_key_is_stored_as_argon2id_and_not_logged(service: Service, database: asyncpg.Connection) -> None:
+async def test_the_api_key_is_stored_as_argon2id_and_not_logged(
+    service: Service, database: asyncpg.Connection
+) -> None:
     key = service.installation.api_key
     hashes = [row[0] for row in await database.fetch("SELECT secret_hash FROM alga_tenants.api_keys")]
     assert hashes

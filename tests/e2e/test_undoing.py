@@ -96,9 +96,7 @@ async def _cancel(service: Service, database: asyncpg.Connection, step: Step) ->
         started = await service.create(tenantId=str(tenant_id))
         with anyio.fail_after(30):
             await gate.reached()
-        answer = await service.http.delete(
-            f"/tenants/{started['workflowId']}", params={"reason": "a change of mind"}
-        )
+        answer = await service.http.delete(f"/tenants/{started['workflowId']}", params={"reason": "a change of mind"})
         assert answer.status_code == 202, answer.text
         assert answer.json()["status"] == "cancelling"
         await gate.open()

@@ -29,8 +29,8 @@ async def row_counts(connection: asyncpg.Connection, tenant_id: UUID | str) -> d
     counts = {}
     for table, column in (await tenant_tables(connection)).items():
         count = await connection.fetchval(
-            f'SELECT count(*) FROM "{table}" WHERE "{column}"::text = $1',
-            str(tenant_id),  # noqa: S608 - catalogue
+            f'SELECT count(*) FROM "{table}" WHERE "{column}"::text = $1',  # noqa: S608 - names from the catalogue
+            str(tenant_id),
         )
         if count:
             counts[table] = count

@@ -14,7 +14,7 @@ from temporalio.worker import Replayer, Worker
 
 from app.embedded.temporal import EmbeddedTemporal
 from app.temporal.client import DATA_CONVERTER
-from app.worker.main import WORKFLOWS
+from app.worker.factory import WORKFLOWS
 from tests.workflows.scripted import Script
 
 NewWorker = Callable[[Script], AbstractAsyncContextManager[str]]

@@ -4,6 +4,7 @@ Run it only for a path that has no history yet: a stored history is a promise to
 """
 
 import asyncio
+import json
 import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ from temporalio.worker import Worker
 
 from app.embedded.temporal import EmbeddedTemporal
 from app.temporal.client import DATA_CONVERTER
-from app.worker.main import WORKFLOWS
+from app.worker.factory import WORKFLOWS
 from tests.workflows.scripted import Script, final, passing, request
 from workflows.messages import CancelRequest
 from workflows.steps import Step
@@ -86,14 +87,26 @@ async def record(client: Client, name: str) -> str:
     """Run one path and return its history as JSON."""
     workflow, argument, make_script, act = PATHS[name]
     script = make_script()
-    async with Worker(client, task_queue=name, workflows=WORKFLOWS, activities=script.activities()):
+    async with Worker(
+        client, task_queue=name, workflows=WORKFLOWS, activities=script.activities(), identity="recorder"
+    ):
         handle: Handle = await client.start_workflow(workflow, argument(), id=f"recorded-{name}", task_queue=name)
         await act(handle, script)
         try:
             await handle.result()
         except WorkflowFailureError as failure:
             print(f"{name}: ended with {failure.cause}")  # noqa: T201 - the program's output
-        return (await handle.fetch_history()).to_json()
+        return json.dumps(_without_this_machine(json.loads((await handle.fetch_history()).to_json())), indent=1)
+
+
+def _without_this_machine(document: Any) -> Any:
+    """The history without paths, host names and process ids; a replay reads none of them."""
+    if isinstance(document, list):
+        return [_without_this_machine(item) for item in document]
+    if isinstance(document, dict):
+        kept = {name: _without_this_machine(value) for name, value in document.items() if name != "stackTrace"}
+        return {**kept, "identity": "recorder"} if "identity" in kept else kept
+    return document
 
 
 async def _record_missing(address: str) -> None:
@@ -108,7 +121,7 @@ async def _record_missing(address: str) -> None:
 def main() -> None:
     """Record every path that has no history yet."""
     with (
-        tempfile.TemporaryDirectory(dir="/var/tmp") as folder,  # noqa: S108 - removed again
+        tempfile.TemporaryDirectory(dir="/var/tmp") as folder,
         EmbeddedTemporal(Path(folder), ui=False, durable=False) as temporal,
     ):
         asyncio.run(_record_missing(temporal.address))

@@ -32,7 +32,12 @@ def request(**changes: Any) -> dict[str, Any]:
     """A request as Alga's TypeScript client sends it."""
     return {
         "tenantName": "Acme",
-        "adminUser": {"firstName": "Ada", "lastName": "Byron", "email": "Ada@acme.example", "password": "correct horse"},
+        "adminUser": {
+            "firstName": "Ada",
+            "lastName": "Byron",
+            "email": "Ada@acme.example",
+            "password": "correct horse",
+        },
         "companyName": "Acme Corp",
         "licenseCount": 5,
         "checkoutSessionId": "a field that we don't know",
@@ -59,6 +64,7 @@ class Script:
     release: asyncio.Event = field(default_factory=asyncio.Event)
     inputs: list[StepInput] = field(default_factory=list)
     rollbacks: list[RollBackInput] = field(default_factory=list)
+    rolling_back: asyncio.Event = field(default_factory=asyncio.Event)
     hashed: list[str | None] = field(default_factory=list)
 
     @property
@@ -94,6 +100,7 @@ class Script:
         @activity.defn(name=ROLL_BACK_ACTIVITY)
         async def roll_back(given: RollBackInput) -> RollBackResult:
             self.rollbacks.append(given)
+            self.rolling_back.set()
             if self.rollback_errors:
                 raise self.rollback_errors.pop(0)
             return RollBackResult(deleted_rows=7)

@@ -1,18 +1,13 @@
 from pathlib import Path
 
 import pytest
-from temporalio import workflow
 from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer
 from temporalio.workflow import NondeterminismError
 
 from app.temporal.client import DATA_CONVERTER
 from tests.workflows.record_histories import HISTORIES, PATHS
-
-with workflow.unsafe.imports_passed_through():
-    from workflows.messages import AdminUserCreated, OperationResult, StepDone, TenantCreated, TenantCreationResult
-    from workflows.steps import Step
-    from workflows.tenant_creation import TenantCreation
+from tests.workflows.reordered import Reordered
 
 pytestmark = pytest.mark.anyio
 
@@ -28,34 +23,6 @@ def test_every_path_has_a_stored_history() -> None:
 @pytest.mark.parametrize("name", PATHS)
 async def test_a_stored_history_replays(replayer: Replayer, name: str) -> None:
     await replayer.replay_workflow(stored(name))
-
-
-@workflow.defn(name="tenantCreationWorkflow")
-class Reordered(TenantCreation):
-    """The same workflow with two steps in each other's place."""
-
-    @workflow.init
-    def __init__(self, argument: object = None) -> None:
-        super().__init__(argument)
-
-    @workflow.run
-    async def run(self, argument: object = None) -> TenantCreationResult:  # noqa: ARG002 - read by __init__
-        return await self.create()
-
-    async def _run_steps(self) -> TenantCreationResult:
-        run = self._operation.run_step
-        await run(Step.INITIALIZING, self._understood, StepDone)
-        tenant = await run(Step.CREATING_TENANT, self._understood, TenantCreated)
-        admin = await run(Step.CREATING_ADMIN_USER, self._understood, AdminUserCreated)
-        await run(Step.RUNNING_ONBOARDING_SEEDS, self._understood, StepDone)
-        await run(Step.SETTING_UP_DATA, self._understood, StepDone)
-        completed = await run(Step.COMPLETING, self._understood, OperationResult)
-        return TenantCreationResult(
-            tenant_id=completed.tenant_id,
-            admin_user_id=admin.admin_user_id,
-            client_id=tenant.client_id,
-            created_at=tenant.created_at,
-        )
 
 
 async def test_the_replay_catches_two_steps_that_changed_places() -> None:

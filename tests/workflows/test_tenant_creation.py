@@ -1,4 +1,3 @@
-import asyncio
 from typing import Any
 
 import pytest
@@ -15,7 +14,9 @@ pytestmark = pytest.mark.anyio
 Handle = WorkflowHandle[Any, Any]
 
 
-async def start(client: Client, task_queue: str, argument: Any = None, *, name: str = "tenantCreationWorkflow") -> Handle:
+async def start(
+    client: Client, task_queue: str, argument: Any = None, *, name: str = "tenantCreationWorkflow"
+) -> Handle:
     return await client.start_workflow(name, argument or request(), id=unique_id(), task_queue=task_queue)
 
 
@@ -187,7 +188,9 @@ async def test_a_running_step_is_not_interrupted_by_temporals_cancel(client: Cli
 async def test_a_rollback_goes_on_until_it_succeeds_and_says_why_it_has_not(
     client: Client, worker: NewWorker, replayer: Replayer
 ) -> None:
-    script = Script(errors={Step.CREATING_TENANT: [final(Step.CREATING_TENANT)]}, rollback_errors=[passing(), passing()])
+    script = Script(
+        errors={Step.CREATING_TENANT: [final(Step.CREATING_TENANT)]}, rollback_errors=[passing(), passing()]
+    )
     async with worker(script) as queue:
         handle = await start(client, queue)
         failure = await failure_of(handle)
@@ -201,8 +204,7 @@ async def test_a_cancel_during_a_rollback_changes_nothing(client: Client, worker
     script = Script(errors={Step.CREATING_TENANT: [final(Step.CREATING_TENANT)]}, rollback_errors=[passing()])
     async with worker(script) as queue:
         handle = await start(client, queue)
-        while (await handle.describe()).status is WorkflowExecutionStatus.RUNNING and not script.rollbacks:
-            await asyncio.wait_for(script.reached.wait(), 10)
+        await script.rolling_back.wait()
         await handle.cancel()
         failure = await failure_of(handle)
         assert isinstance(failure, ApplicationError)

@@ -1,0 +1,99 @@
+"""The worker's probes, on a port of their own."""
+
+import asyncio
+from collections.abc import Generator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Self
+
+import uvicorn
+from fastapi import FastAPI
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+from temporalio.client import Client
+
+from app.probes import probe_routes
+from app.settings import Settings
+from app.temporal.operations import OperationsPort
+
+
+class NotReadyError(Exception):
+    """Why the worker is not ready; shown in the probe's body."""
+
+
+class WorkerHealth:
+    """What the probes tell: nothing is ready until the worker polls."""
+
+    def __init__(self) -> None:
+        self.polling = False
+        self._port: OperationsPort | None = None
+        self._engine: AsyncEngine | None = None
+
+    def watch(self, client: Client, engine: AsyncEngine, settings: Settings) -> None:
+        """From now on also look at Temporal and the database."""
+        self._port = OperationsPort(client, settings)
+        self._engine = engine
+
+    async def check_polling(self) -> None:
+        """Raise unless the worker polls for work."""
+        if not self.polling:
+            raise NotReadyError("the worker does not poll")
+
+    async def check_temporal(self) -> None:
+        """Raise unless Temporal serves."""
+        if self._port is None:
+            raise NotReadyError("not connected yet")
+        await self._port.check()
+
+    async def check_database(self) -> None:
+        """Raise unless the database answers."""
+        if self._engine is None:
+            raise NotReadyError("not connected yet")
+        async with self._engine.connect() as connection:
+            await connection.execute(text("SELECT 1"))
+
+
+class ProbeServer:
+    """Serves the probes while its block runs, signals left to the worker."""
+
+    def __init__(self, settings: Settings, health: WorkerHealth) -> None:
+        app = FastAPI(title="alga-tenants worker probes", openapi_url=None, docs_url=None, redoc_url=None)
+        app.include_router(
+            probe_routes(
+                {
+                    "polling": health.check_polling,
+                    "temporal": health.check_temporal,
+                    "database": health.check_database,
+                }
+            )
+        )
+        config = uvicorn.Config(
+            app,
+            host=settings.worker_probe_host,
+            port=settings.worker_probe_port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            lifespan="off",
+        )
+        self._server = _Server(config)
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._server.serve())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.should_exit = True
+        if self._task is not None:
+            await self._task
+
+
+class _Server(uvicorn.Server):
+    """A server without signal handlers of its own: the worker drains on SIGTERM and answers probes meanwhile."""
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield
