@@ -55,8 +55,6 @@ def load_blueprints(extra_dir: Path | None = None) -> Mapping[str, "Blueprint"]:
     """
     blueprints = _load_folder(BUILT_IN)
     if extra_dir is not None:
-        if not extra_dir.is_dir():
-            raise BlueprintError(f"{extra_dir}: is not a folder")
         blueprints |= _load_folder(extra_dir)
     return blueprints
 
@@ -91,7 +89,11 @@ def _fault(source: YamlFile, error: ValidationError) -> YamlError:
 
 def _load_folder(folder: Path) -> dict[str, "Blueprint"]:
     found: dict[str, Blueprint] = {}
-    for file in sorted(folder.glob("*.yaml")):
+    try:
+        files = sorted(file for file in folder.iterdir() if file.suffix in {".yaml", ".yml"})
+    except OSError as error:
+        raise BlueprintError(f"{folder}: can't be read: {error.strerror}") from None
+    for file in files:
         blueprint = load_blueprint(file)
         if blueprint.product_code in found:
             raise BlueprintError(

@@ -13,7 +13,7 @@ from activities.alga.rows import NOTIFICATION_SETTINGS
 
 CATALOGUE = text("""
     SELECT c.relname AS table, a.attname AS name, format_type(a.atttypid, NULL) AS type,
-           a.attnotnull AND NOT a.atthasdef AND a.attidentity = '' AND a.attgenerated = '' AS must_be_given
+           a.attnotnull AS not_null, a.atthasdef OR a.attidentity <> '' OR a.attgenerated <> '' AS fills_itself
     FROM pg_class c
     JOIN pg_namespace n ON n.oid = c.relnamespace
     JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
@@ -49,21 +49,22 @@ class SchemaFinding:
 @dataclass(frozen=True)
 class _LiveColumn:
     type: str
-    must_be_given: bool
+    not_null: bool
+    fills_itself: bool
 
 
 async def check_schema(connection: AsyncConnection) -> list[SchemaFinding]:
     """What in the current schema differs from what we need; an empty list where all is well."""
     live: dict[str, dict[str, _LiveColumn]] = defaultdict(dict)
     for row in await connection.execute(CATALOGUE):
-        live[row.table][row.name] = _LiveColumn(row.type, row.must_be_given)
+        live[row.table][row.name] = _LiveColumn(row.type, row.not_null, row.fills_itself)
     findings = [
         finding
         for table in tables.alga_metadata.sorted_tables
         for finding in _check_table(table, live.get(table.name), connection.dialect)
     ]
-    if not findings:
-        findings = [finding async for finding in _empty_sources(connection)]
+    if all(finding.level == "warning" for finding in findings):
+        findings += [finding async for finding in _empty_sources(connection)]
     return findings
 
 
@@ -95,15 +96,25 @@ def _check_table(table: Table, live: dict[str, _LiveColumn] | None, dialect: Dia
                 f"is {found.type}, not {_type(column, dialect)}",
                 "update alga-tenants",
             )
+    if table.name not in READ_ONLY:
+        yield from _check_required(table, live)
+
+
+def _check_required(table: Table, live: dict[str, _LiveColumn]) -> Iterator[SchemaFinding]:
+    """Columns that the database wants filled where we leave them out or write NULL."""
     for name, found in live.items():
-        if found.must_be_given and name not in table.columns and table.name not in READ_ONLY:
-            yield SchemaFinding(
-                "error",
-                table.name,
-                name,
-                "must be given and has no default, but we don't fill it",
-                "update alga-tenants",
-            )
+        if not found.not_null:
+            continue
+        column = table.columns.get(name)
+        if column is None and not found.fills_itself:
+            problem = "must be given and has no default, but we don't fill it"
+            yield SchemaFinding("error", table.name, name, problem, "update alga-tenants")
+        elif column is not None and column.server_default is None and column.nullable:
+            problem = "must be given, but we write NULL where nothing is known"
+            yield SchemaFinding("error", table.name, name, problem, "update alga-tenants")
+        elif column is not None and column.server_default is not None and not found.fills_itself:
+            problem = "must be given and has lost the default that rows may rely on"
+            yield SchemaFinding("warning", table.name, name, problem, "update alga-tenants")
 
 
 async def _empty_sources(connection: AsyncConnection) -> AsyncIterator[SchemaFinding]:

@@ -33,7 +33,7 @@ TRUE = text("true")
 FALSE = text("false")
 NEW_ID = func.gen_random_uuid()
 
-alga_metadata = MetaData()
+alga_metadata = MetaData(naming_convention={"ix": "%(table_name)s_%(column_0_N_name)s_idx"})
 
 
 def _tenant_table(name: str, *items: SchemaItem, cascade: bool = False) -> Table:

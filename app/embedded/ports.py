@@ -23,6 +23,15 @@ def free_port() -> int:
         return port
 
 
+def is_free(port: int) -> bool:
+    """Whether a server of ours could listen on that port right now."""
+    try:
+        with socket.create_server((LOOPBACK, port)):
+            return True
+    except OSError:
+        return False
+
+
 def on_free_ports(start: Callable[[], None]) -> None:
     """Call `start` until it doesn't fail for a port that another process took in between, five times at most."""
     for attempt in range(ATTEMPTS):

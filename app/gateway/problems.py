@@ -62,6 +62,13 @@ class ProblemError(Exception):
         self.headers = dict(headers or {})
 
 
+class OperationNotFoundError(ProblemError):
+    """The workflow id is not an operation's, whether or not Temporal knows it."""
+
+    def __init__(self) -> None:
+        super().__init__(404, "operation-not-found", "there is no operation of that workflow id")
+
+
 def title_of(code: str) -> str:
     """The code as words."""
     return code.replace("-", " ").capitalize()
@@ -75,11 +82,6 @@ def type_of(code: str) -> str:
 def field_problem(status: int, code: str, field: str, detail: str) -> ProblemError:
     """A problem with one field."""
     return ProblemError(status, code, f"{field} {detail}", errors=[Fault(field=field, detail=detail)])
-
-
-def operation_not_found() -> ProblemError:
-    """For a workflow id that is not an operation, whether or not Temporal knows it."""
-    return ProblemError(404, "operation-not-found", "there is no operation of that workflow id")
 
 
 def outage(code: str, detail: str) -> ProblemError:

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from activities.operations import OperationRecord, find_operation
 from app.gateway.database import DatabaseUnavailableError, database_errors
 from app.gateway.documents import OperationView
-from app.gateway.problems import operation_not_found
+from app.gateway.problems import OperationNotFoundError
 from app.temporal.operations import (
     DescribedOperation,
     ForeignWorkflowError,
@@ -35,7 +35,7 @@ class Statuses:
         """The operation as it stands.
 
         Raises:
-            ProblemError: there is no such operation.
+            OperationNotFoundError: there is no such operation.
             TemporalUnavailableError: Temporal is away, and the operation has no row.
             DatabaseUnavailableError: Temporal does not know the operation, and the database is away.
         """
@@ -45,11 +45,11 @@ class Statuses:
         try:
             return self._described(await self._operations.describe(workflow_id))
         except ForeignWorkflowError:
-            raise operation_not_found() from None
+            raise OperationNotFoundError from None
         except UnknownOperationError:
             record = await self._record(workflow_id)
             if record is None:
-                raise operation_not_found() from None
+                raise OperationNotFoundError from None
             return OperationView(workflow_id, record.snapshot, is_open=False)
         except TemporalUnavailableError:
             record = await self._record_if_possible(workflow_id)

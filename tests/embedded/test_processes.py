@@ -7,7 +7,6 @@ import psutil
 import pytest
 
 from app.embedded.errors import StackError
-from app.embedded.ports import ATTEMPTS, on_free_ports
 from app.embedded.processes import ChildProcess
 from tests.embedded.owner import ENVIRONMENT
 from tests.support.processes import is_running, wait_for
@@ -99,18 +98,3 @@ child.wait_until(lambda: False, timeout=99)
 
     wait_for(lambda: not is_running(grandchild))
     parent.stop()
-
-
-def test_only_a_taken_port_is_tried_again_and_not_forever() -> None:
-    tries: list[str] = []
-
-    def fail(reason: str) -> None:
-        tries.append(reason)
-        raise StackError(reason)
-
-    with pytest.raises(StackError, match="Address already in use"):
-        on_free_ports(lambda: fail("bind: Address already in use"))
-    with pytest.raises(StackError, match="disk full"):
-        on_free_ports(lambda: fail("disk full"))
-
-    assert tries == ["bind: Address already in use"] * ATTEMPTS + ["disk full"]

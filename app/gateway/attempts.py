@@ -1,0 +1,109 @@
+"""Gives a tenant request its ids, the same ones for every request with one Idempotency-Key."""
+
+import hashlib
+import hmac
+import json
+from dataclasses import dataclass
+from uuid import UUID, uuid4, uuid5
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from activities.idempotency import Claim, claim_key
+from activities.tenant_request import TenantRequest
+from app.auth.callers import Caller
+from app.gateway.database import database_errors
+from app.gateway.documents import OperationView
+from app.gateway.problems import ProblemError, field_problem
+from app.temporal.operations import workflow_id_of
+from workflows.messages import Origin
+
+KEYED_TENANTS = UUID("6f2f7c3e-52a8-4d5b-9a53-1b0c7d6f4e21")
+"""Namespace of the tenant ids that are made from a caller and its Idempotency-Key."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A request with the ids that its operation is to have.
+
+    `is_keyed` says that it came with an Idempotency-Key, `may_exist` that an earlier request may have used the ids.
+    """
+
+    request: TenantRequest
+    tenant_id: UUID
+    origin: Origin
+    is_keyed: bool
+    may_exist: bool
+
+    @property
+    def workflow_id(self) -> str:
+        """The id of the workflow that creates the tenant."""
+        return workflow_id_of(self.tenant_id)
+
+    def started(self, operation: OperationView) -> bool:
+        """Whether the operation was started by this very request, sent before with the same key."""
+        return self.is_keyed and operation.snapshot.request_fingerprint == self.origin.request_fingerprint
+
+    @property
+    def conflict(self) -> ProblemError:
+        """What to answer where the ids belong to somebody else's operation or tenant."""
+        if self.request.tenant_id is None:
+            return _key_reused()
+        return field_problem(409, "tenant-exists", "tenantId", "is taken; leave it out to get a new one")
+
+
+class Attempts:
+    """Makes attempts of requests; `secret` keys the fingerprints that tell requests apart."""
+
+    def __init__(self, engine: AsyncEngine, secret: str) -> None:
+        self._engine = engine
+        self._secret = secret.encode()
+
+    async def begin(self, request: TenantRequest, caller: Caller, key: str | None) -> Attempt:
+        """Fix the request's ids, and bind the Idempotency-Key to it where there is one.
+
+        Raises:
+            ProblemError: the key was used for another request.
+            DatabaseUnavailableError: nothing was bound.
+        """
+        fingerprint = self._fingerprint(request, caller, key)
+        origin = Origin(requested_by=caller.identity, request_fingerprint=fingerprint)
+        is_given = request.tenant_id is not None
+        if key is None:
+            tenant_id = request.tenant_id or uuid4()
+            return Attempt(request, tenant_id, origin, is_keyed=False, may_exist=is_given)
+        tenant_id = request.tenant_id or uuid5(KEYED_TENANTS, f"{caller.identity} {key}")
+        claim, is_new = await self._claim(
+            Claim(
+                caller=caller.identity,
+                key_digest=hashlib.sha256(key.encode()).hexdigest(),
+                request_fingerprint=fingerprint,
+                workflow_id=workflow_id_of(tenant_id),
+                tenant_id=tenant_id,
+            )
+        )
+        if claim.request_fingerprint != fingerprint:
+            raise _key_reused()
+        return Attempt(request, claim.tenant_id, origin, is_keyed=True, may_exist=is_given or not is_new)
+
+    async def _claim(self, wanted: Claim) -> tuple[Claim, bool]:
+        with database_errors():
+            async with self._engine.begin() as connection:
+                return await claim_key(connection, wanted)
+
+    def _fingerprint(self, request: TenantRequest, caller: Caller, key: str | None) -> str:
+        """Tells requests apart, by their passwords too, and tells nothing about them without the secret."""
+        document = request.model_dump(mode="json")
+        password = request.admin_user.password
+        document["admin_user"]["password"] = password.get_secret_value() if password is not None else None
+        canonical = json.dumps(
+            {"caller": caller.identity, "key": key, "request": document}, sort_keys=True, separators=(",", ":")
+        )
+        return hmac.new(self._secret, canonical.encode(), hashlib.sha256).hexdigest()
+
+
+def _key_reused() -> ProblemError:
+    return ProblemError(
+        422,
+        "idempotency-key-reused",
+        "this Idempotency-Key was used for another request; send the same body again, or use a new key",
+    )

@@ -1,0 +1,105 @@
+"""Probes for Kubernetes and people, the same for every process: /livez, /readyz and /startupz."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Literal
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+from starlette.responses import JSONResponse, Response
+
+CHECK_TIMEOUT = 2.0
+
+Check = Callable[[], Awaitable[None]]
+
+
+class CheckFailedError(Exception):
+    """Something that the process needs is not there; the message says what and holds no secret."""
+
+
+class ProbeReport(BaseModel):
+    """What a probe answers when all is well."""
+
+    status: Literal["ok"] = "ok"
+    checks: dict[str, str]
+
+
+class NotReadyProblem(BaseModel):
+    """What a probe answers when something is missing."""
+
+    type: Literal["/problems/not-ready"] = "/problems/not-ready"
+    title: Literal["Not ready"] = "Not ready"
+    status: Literal[503] = 503
+    detail: str
+    code: Literal["not-ready"] = "not-ready"
+    checks: dict[str, str]
+
+
+class Probes:
+    """Runs the checks; once all have passed the process counts as started."""
+
+    def __init__(self, checks: Mapping[str, Check]) -> None:
+        self._checks = checks
+        self._has_started = False
+
+    async def readiness(self) -> dict[str, str]:
+        """Each check's name with `ok` or what is wrong; all run at once and none longer than two seconds."""
+        results = await asyncio.gather(*(_run(check) for check in self._checks.values()))
+        report = dict(zip(self._checks, results, strict=True))
+        self._has_started = self._has_started or _all_ok(report)
+        return report
+
+    async def startup(self) -> dict[str, str]:
+        """The same until all checks have passed for the first time; from then on always well."""
+        return {} if self._has_started else await self.readiness()
+
+
+def probe_routes(checks: Mapping[str, Check]) -> APIRouter:
+    """The probes' routes; a check raises `CheckFailedError` to say what is missing."""
+    probes = Probes(checks)
+    router = APIRouter(tags=["probes"])
+    not_ready: dict[int | str, dict[str, Any]] = {
+        503: {
+            "description": "Something is missing; `checks` says what.",
+            "content": {"application/problem+json": {"schema": NotReadyProblem.model_json_schema()}},
+        }
+    }
+
+    @router.get("/livez", summary="Is the process alive?", response_model=ProbeReport)
+    @router.get("/health", summary="The same as /livez.", response_model=ProbeReport)
+    async def livez() -> Response:
+        return _answer({})
+
+    @router.get("/readyz", summary="Can it serve now?", response_model=ProbeReport, responses=not_ready)
+    @router.get("/ready", summary="The same as /readyz.", response_model=ProbeReport, responses=not_ready)
+    async def readyz() -> Response:
+        return _answer(await probes.readiness())
+
+    @router.get("/startupz", summary="Has it ever been ready?", response_model=ProbeReport, responses=not_ready)
+    async def startupz() -> Response:
+        return _answer(await probes.startup())
+
+    return router
+
+
+async def _run(check: Check) -> str:
+    try:
+        async with asyncio.timeout(CHECK_TIMEOUT):
+            await check()
+    except CheckFailedError as error:
+        return str(error)
+    except TimeoutError:
+        return "did not answer in time"
+    return "ok"
+
+
+def _all_ok(report: Mapping[str, str]) -> bool:
+    return all(result == "ok" for result in report.values())
+
+
+def _answer(report: dict[str, str]) -> Response:
+    if _all_ok(report):
+        return JSONResponse(ProbeReport(checks=report).model_dump())
+    detail = "; ".join(f"{name}: {result}" for name, result in report.items() if result != "ok")
+    problem = NotReadyProblem(detail=detail, checks=report)
+    return JSONResponse(problem.model_dump(), status_code=503, media_type="application/problem+json")

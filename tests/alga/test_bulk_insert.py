@@ -1,0 +1,75 @@
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import JSON, Boolean, Column, Date, Integer, MetaData, Numeric, String, Table, Text, Uuid, text
+from sqlalchemy.dialects.postgresql import JSONB
+
+from activities.alga.bulk_insert import insert_recordset, insert_rows
+from tests.support.connections import connected
+from tests.support.databases import NewDatabase
+
+pytestmark = pytest.mark.anyio
+
+things = Table(
+    "things",
+    MetaData(),
+    Column("tenant", Uuid, primary_key=True),
+    Column("id", Uuid, primary_key=True),
+    Column("words", Text),
+    Column("name", String(40), nullable=False),
+    Column("count", Integer),
+    Column("flag", Boolean),
+    Column("rate", Numeric(10, 4)),
+    Column("day", Date),
+    Column("document", JSONB),
+    Column("old_document", JSON),
+    Column("given", Text, server_default="by default"),
+)
+
+
+def row(name: str) -> dict[str, Any]:
+    return {
+        "id": uuid4(),
+        "words": 'with "quotes", \\ and \u00e9',
+        "name": name,
+        "count": 7,
+        "flag": True,
+        "rate": "12.5",
+        "day": "2026-01-02",
+        "document": {"list": [1, None]},
+        "old_document": ["a"],
+    }
+
+
+async def test_rows_of_every_type_are_inserted_once(new_database: NewDatabase) -> None:
+    tenant_id = uuid4()
+    rows = [row("one"), row("two"), {**row("three"), "words": None, "document": None}]
+    async with connected(new_database()) as connection:
+        await connection.run_sync(things.create)
+        assert await insert_rows(connection, tenant_id, things, rows) == 3
+        assert await insert_rows(connection, tenant_id, things, [*rows, row("four")]) == 1
+        stored = (await connection.execute(things.select().where(things.c.name == "one"))).one()
+        assert (stored.tenant, stored.id, stored.given) == (tenant_id, rows[0]["id"], "by default")
+        assert stored.words == rows[0]["words"]
+        assert (str(stored.rate), str(stored.day)) == ("12.5000", "2026-01-02")
+        assert (stored.document, stored.old_document) == ({"list": [1, None]}, ["a"])
+        count = await connection.scalar(text("SELECT count(*) FROM things WHERE words IS NULL"))
+        assert count == 1
+
+
+async def test_no_rows_are_no_statement(new_database: NewDatabase) -> None:
+    async with connected(new_database()) as connection:
+        assert await insert_rows(connection, uuid4(), things, []) == 0
+
+
+async def test_rows_of_different_columns_are_refused(new_database: NewDatabase) -> None:
+    async with connected(new_database()) as connection:
+        with pytest.raises(ValueError, match="differ in their columns"):
+            await insert_rows(connection, UUID(int=1), things, [row("one"), {"id": uuid4()}])
+
+
+def test_the_statement_has_two_parameters_and_names_no_conflict_target() -> None:
+    statement = insert_recordset(things, ("id", "name"))
+    assert set(statement.compile().params) == {"tenant", "rows"}
+    assert str(statement.compile()).rstrip().endswith("ON CONFLICT DO NOTHING")

@@ -1,0 +1,115 @@
+import pytest
+from sqlalchemy import text
+
+from activities.alga.development import AlgaOwnsDatabaseError, create_development_tables
+from activities.alga.schema_check import check_schema
+from activities.alga.tables import alga_metadata
+from tests.support.connections import connected
+from tests.support.databases import NewDatabase
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(scope="session")
+async def development_template(new_database: NewDatabase) -> str:
+    """A database with the development tables; tests copy it."""
+    url = new_database()
+    async with connected(url) as connection:
+        await create_development_tables(connection)
+    return url
+
+
+@pytest.mark.parametrize("shape", ["plain", "citus"])
+async def test_all_of_algas_tables_are_as_we_need_them(
+    new_database: NewDatabase, request: pytest.FixtureRequest, shape: str
+) -> None:
+    async with connected(new_database(request.getfixturevalue(f"alga_{shape}_template"))) as connection:
+        assert await check_schema(connection) == []
+
+
+async def test_the_development_tables_are_as_we_need_them(
+    new_database: NewDatabase, development_template: str
+) -> None:
+    async with connected(new_database(development_template)) as connection:
+        assert await check_schema(connection) == []
+
+
+async def test_an_empty_database_lacks_every_table(new_database: NewDatabase) -> None:
+    async with connected(new_database()) as connection:
+        findings = await check_schema(connection)
+    assert {finding.table for finding in findings} == set(alga_metadata.tables)
+    assert {finding.problem for finding in findings} == {"the table is missing"}
+
+
+@pytest.mark.parametrize(
+    ("change", "place", "said"),
+    [
+        ("DROP TABLE user_roles", ("user_roles", None), "missing"),
+        ("ALTER TABLE users DROP COLUMN username", ("users", "username"), "missing"),
+        ("ALTER TABLE users ALTER COLUMN first_name TYPE integer USING 1", ("users", "first_name"), "is integer"),
+        ("ALTER TABLE clients ADD COLUMN region uuid NOT NULL", ("clients", "region"), "must be given"),
+    ],
+)
+async def test_what_would_make_a_step_fail_is_an_error(
+    new_database: NewDatabase, development_template: str, change: str, place: tuple[str, str | None], said: str
+) -> None:
+    async with connected(new_database(development_template)) as connection:
+        await connection.execute(text(change))
+        (finding,) = await check_schema(connection)
+    assert (finding.level, finding.table, finding.column) == ("error", *place)
+    assert said in finding.problem
+    assert finding.remedy
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "ALTER TABLE users ALTER COLUMN first_name TYPE varchar(80)",
+        "ALTER TABLE clients ADD COLUMN region uuid NOT NULL DEFAULT gen_random_uuid()",
+        "ALTER TABLE clients ADD COLUMN region uuid",
+        "CREATE TABLE something_else (id uuid NOT NULL)",
+    ],
+)
+async def test_what_does_no_harm_is_no_finding(
+    new_database: NewDatabase, development_template: str, change: str
+) -> None:
+    async with connected(new_database(development_template)) as connection:
+        await connection.execute(text(change))
+        assert await check_schema(connection) == []
+
+
+async def test_global_rows_that_are_missing_are_a_warning(
+    new_database: NewDatabase, development_template: str
+) -> None:
+    async with connected(new_database(development_template)) as connection:
+        await connection.execute(text("DELETE FROM notification_categories"))
+        findings = await check_schema(connection)
+    assert {finding.level for finding in findings} == {"warning"}
+    assert {finding.table for finding in findings} == {"notification_categories", "notification_subtypes"}
+
+
+async def test_development_tables_are_made_once(new_database: NewDatabase) -> None:
+    url = new_database()
+    async with connected(url) as connection:
+        assert set(await create_development_tables(connection)) == set(alga_metadata.tables)
+    async with connected(url) as connection:
+        await connection.execute(text("UPDATE countries SET name = 'Elsewhere'"))
+        assert await create_development_tables(connection) == []
+        assert set(await connection.scalars(text("SELECT DISTINCT name FROM countries"))) == {"Elsewhere"}
+
+
+async def test_a_database_that_alga_owns_is_not_added_to(new_database: NewDatabase) -> None:
+    async with connected(new_database()) as connection:
+        await connection.execute(text("CREATE TABLE knex_migrations (id integer)"))
+        with pytest.raises(AlgaOwnsDatabaseError, match=r"it lacks .*user_roles"):
+            await create_development_tables(connection)
+        assert list(
+            await connection.scalars(text("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"))
+        ) == ["knex_migrations"]
+
+
+async def test_a_complete_database_of_algas_is_left_alone(
+    new_database: NewDatabase, alga_plain_template: str
+) -> None:
+    async with connected(new_database(alga_plain_template)) as connection:
+        assert await create_development_tables(connection) == []
