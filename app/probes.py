@@ -55,7 +55,7 @@ class Probes:
 
 
 def probe_routes(checks: Mapping[str, Check]) -> APIRouter:
-    """The probes' routes; a check raises `CheckFailedError` to say what is missing."""
+    """The probes' routes; a check raises `CheckFailedError` to say what is missing in words."""
     probes = Probes(checks)
     router = APIRouter(tags=["probes"])
     not_ready: dict[int | str, dict[str, Any]] = {
@@ -90,6 +90,8 @@ async def _run(check: Check) -> str:
         return str(error)
     except TimeoutError:
         return "did not answer in time"
+    except Exception as error:  # noqa: BLE001 - a probe's answer is what went wrong, whatever that is
+        return f"failed with {type(error).__name__}"
     return "ok"
 
 

@@ -55,6 +55,8 @@ def load_blueprints(extra_dir: Path | None = None) -> Mapping[str, "Blueprint"]:
     """
     blueprints = _load_folder(BUILT_IN)
     if extra_dir is not None:
+        if not extra_dir.is_dir():
+            raise BlueprintError(f"{extra_dir}: is not a folder")
         blueprints |= _load_folder(extra_dir)
     return blueprints
 

@@ -1,0 +1,50 @@
+"""A client of the gateway's REST API, for programs and for the command line."""
+
+from app.client.clients import AsyncTenantsClient, TenantsClient
+from app.client.effects import Retries
+from app.client.errors import (
+    ArgumentError,
+    AuthenticationError,
+    ConflictError,
+    InvalidRequestError,
+    NotFoundError,
+    ProblemError,
+    TenantsError,
+    UnavailableError,
+    UnexpectedAnswerError,
+    UnreachableError,
+    WaitTimeoutError,
+)
+from app.client.models import (
+    Fault,
+    Health,
+    OperationProblem,
+    OperationSummary,
+    StatusDocument,
+    StepDocument,
+    TenantIds,
+)
+
+__all__ = [
+    "ArgumentError",
+    "AsyncTenantsClient",
+    "AuthenticationError",
+    "ConflictError",
+    "Fault",
+    "Health",
+    "InvalidRequestError",
+    "NotFoundError",
+    "OperationProblem",
+    "OperationSummary",
+    "ProblemError",
+    "Retries",
+    "StatusDocument",
+    "StepDocument",
+    "TenantIds",
+    "TenantsClient",
+    "TenantsError",
+    "UnavailableError",
+    "UnexpectedAnswerError",
+    "UnreachableError",
+    "WaitTimeoutError",
+]

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -18,7 +18,7 @@ from activities.operations import record_operation
 from activities.tenant_request import TenantRequest
 from app.auth.callers import Caller
 from app.gateway.attempts import Attempt, Attempts
-from app.gateway.database import database_errors
+from app.gateway.database import DatabaseUnavailableError, database_errors
 from app.gateway.documents import OperationView
 from app.gateway.problems import OperationNotFoundError, field_problem
 from app.gateway.statuses import Statuses
@@ -76,6 +76,15 @@ class TenantCreation:
         if attempt.may_exist and (known := await self._find_known(attempt)) is not None:
             return Created(known)
         return await self._start(attempt)
+
+    async def wait(self, created: Created, seconds: int) -> Created:
+        """The same once the operation has ended, or as it stands after the given time."""
+        try:
+            operation = await self._statuses.wait(created.operation.workflow_id, seconds)
+        except (TemporalUnavailableError, DatabaseUnavailableError):
+            # The operation was started: its ids, and its password, must reach the caller.
+            return created
+        return replace(created, operation=operation)
 
     def _refuse_unknown_billing_plan(self, request: TenantRequest) -> None:
         blueprint = self._blueprints[request.product_code]

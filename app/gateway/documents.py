@@ -1,11 +1,13 @@
 """Turns what Temporal and the `operations` table say about an operation into the documents that callers get."""
 
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import quote
 
 from activities.operations import OperationRecord
 from app.gateway.problems import Fault, title_of, type_of
 from app.gateway.schemas import (
+    CreatedDocument,
     Links,
     OperationProblem,
     OperationSummary,
@@ -48,27 +50,12 @@ class OperationView:
 
 def status_document(view: OperationView) -> StatusDocument:
     """The operation's status document."""
-    snapshot = view.snapshot
-    return StatusDocument(
-        workflow_id=view.workflow_id,
-        tenant_id=snapshot.tenant_id,
-        kind=snapshot.kind,
-        status=snapshot.status,
-        step=snapshot.step,
-        progress=snapshot.progress,
-        steps=tuple(_step(step) for step in snapshot.steps),
-        error=_problem(snapshot.error),
-        result=_result(snapshot.result),
-        requested_by=snapshot.requested_by,
-        cancelled_by=snapshot.cancelled_by,
-        cancel_reason=snapshot.cancel_reason,
-        started_at=snapshot.started_at,
-        updated_at=snapshot.updated_at,
-        finished_at=snapshot.finished_at,
-        cancellable=view.is_cancellable,
-        source="temporal" if view.described is not None else "database",
-        links=_links(view.workflow_id, cancellable=view.is_cancellable),
-    )
+    return StatusDocument(**_status_fields(view))
+
+
+def creation_document(view: OperationView, temporary_password: str | None) -> CreatedDocument:
+    """The status document with the password that was made for the administrator, if one was."""
+    return CreatedDocument(**_status_fields(view), temporary_password=temporary_password)
 
 
 def summary(record: OperationRecord) -> OperationSummary:
@@ -95,6 +82,30 @@ def summary(record: OperationRecord) -> OperationSummary:
 def status_path(workflow_id: str) -> str:
     """Where the status document is."""
     return f"{_path(workflow_id)}/status"
+
+
+def _status_fields(view: OperationView) -> dict[str, Any]:
+    snapshot = view.snapshot
+    return {
+        "workflow_id": view.workflow_id,
+        "tenant_id": snapshot.tenant_id,
+        "kind": snapshot.kind,
+        "status": snapshot.status,
+        "step": snapshot.step,
+        "progress": snapshot.progress,
+        "steps": tuple(_step(step) for step in snapshot.steps),
+        "error": _problem(snapshot.error),
+        "result": _result(snapshot.result),
+        "requested_by": snapshot.requested_by,
+        "cancelled_by": snapshot.cancelled_by,
+        "cancel_reason": snapshot.cancel_reason,
+        "started_at": snapshot.started_at,
+        "updated_at": snapshot.updated_at,
+        "finished_at": snapshot.finished_at,
+        "cancellable": view.is_cancellable,
+        "source": "temporal" if view.described is not None else "database",
+        "links": _links(view.workflow_id, cancellable=view.is_cancellable),
+    }
 
 
 def _can_stop(status: OperationStatus) -> bool:

@@ -9,16 +9,13 @@ from typing import Self
 import uvicorn
 from fastapi import FastAPI
 from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client
 
-from app.probes import probe_routes
+from app.probes import CheckFailedError, probe_routes
 from app.settings import Settings
-from app.temporal.operations import OperationsPort
-
-
-class NotReadyError(Exception):
-    """Why the worker is not ready; shown in the probe's body."""
+from app.temporal.operations import OperationsPort, TemporalUnavailableError
 
 
 class WorkerHealth:
@@ -37,20 +34,26 @@ class WorkerHealth:
     async def check_polling(self) -> None:
         """Raise unless the worker polls for work."""
         if not self.polling:
-            raise NotReadyError("the worker does not poll")
+            raise CheckFailedError("the worker does not poll")
 
     async def check_temporal(self) -> None:
         """Raise unless Temporal serves."""
         if self._port is None:
-            raise NotReadyError("not connected yet")
-        await self._port.check()
+            raise CheckFailedError("not connected yet")
+        try:
+            await self._port.check()
+        except TemporalUnavailableError:
+            raise CheckFailedError("does not answer") from None
 
     async def check_database(self) -> None:
         """Raise unless the database answers."""
         if self._engine is None:
-            raise NotReadyError("not connected yet")
-        async with self._engine.connect() as connection:
-            await connection.execute(text("SELECT 1"))
+            raise CheckFailedError("not connected yet")
+        try:
+            async with self._engine.connect() as connection:
+                await connection.execute(text("SELECT 1"))
+        except (SQLAlchemyError, OSError) as error:
+            raise CheckFailedError(f"does not answer: {type(error).__name__}") from None
 
 
 class ProbeServer:

@@ -134,7 +134,12 @@ def test_a_file_of_ones_own_takes_the_place_of_the_built_in_one(tmp_path: Path) 
         ("product: psa", "product: [psa", 2, "not valid YAML"),
         ("product: psa", "product: crm", 1, "product: Input should be 'psa' or 'algadesk'"),
         ("product: psa", "products: psa", 1, "product"),
-        ("      about: tickets\n", "      about: tickets\n      colour: red\n", 6, "permissions.msp.ticket.colour"),
+        (
+            "      about: tickets\n",
+            "      about: tickets\n      colour: red\n",
+            6,
+            "permissions.msp.ticket.colour: is not a known key",
+        ),
         ("      about: tickets\n", "      about: tickets\n      about: more\n", 6, "is given twice"),
         ("[create, read]", "[create, create]", 6, "permissions.msp.ticket.actions.1: create is given twice"),
         ("[create, read]", "create", 6, "permissions.msp.ticket.actions"),
@@ -151,6 +156,16 @@ def test_a_file_of_ones_own_takes_the_place_of_the_built_in_one(tmp_path: Path) 
             24,
             "there is no permission to create ticket for client",
         ),
+        ("grants: all", "grants: most", 15, "roles.msp.Admin.grants: Input should be 'all', or: must be a mapping"),
+        ("[read]\n  client:", "read\n  client:", 19, "roles.msp.Agent.grants.ticket: must be a list"),
+        (
+            "roles:\n  msp:",
+            "  both:\n    ticket: {about: all tickets, actions: [read]}\nroles:\n  msp:",
+            6,
+            "permissions.msp.ticket.actions.1: read is given for both audiences already",
+        ),
+        ("      about: tickets\n", "", 4, "permissions.msp.ticket.about: is missing"),
+        ("description: Everything", "description: 2026-01-02", 14, "is a timestamp; put text in quotes"),
         ("closed: true", "default: true", 26, "exactly one status must be the default"),
         ("name: Done", "name: To Do", 28, "To Do is given twice"),
         ("region_code: DEFAULT", "region_code: MARS", 32, "there is no tax region MARS"),
@@ -172,8 +187,20 @@ def test_a_broken_file_is_refused_with_file_line_and_reason(
     assert said in str(caught.value)
 
 
+def test_all_means_every_permission_of_the_audience_and_of_both(tmp_path: Path) -> None:
+    file = tmp_path / "psa.yaml"
+    file.write_text(
+        SMALL.replace("roles:\n  msp:", "  both:\n    tag: {about: tags, actions: [read]}\nroles:\n  msp:")
+    )
+    assert grants(rows(load_blueprint(file)))["Admin/msp"] == [
+        ["tag", "read", True, True],
+        ["ticket", "create", True, False],
+        ["ticket", "read", True, False],
+    ]
+
+
 def test_two_files_for_one_product_are_refused(tmp_path: Path) -> None:
-    for name in ("one.yaml", "two.yaml"):
+    for name in ("one.yml", "two.yaml"):
         (tmp_path / name).write_text(SMALL)
     with pytest.raises(BlueprintError, match=r"two\.yaml: product: there is another blueprint for psa"):
         load_blueprints(tmp_path)

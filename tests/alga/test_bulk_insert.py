@@ -1,11 +1,15 @@
+from datetime import date
+from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import JSON, Boolean, Column, Date, Integer, MetaData, Numeric, String, Table, Text, Uuid, text
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.exc import DBAPIError, StatementError
 
 from activities.alga.bulk_insert import insert_recordset, insert_rows
+from activities.errors import sqlstate
 from tests.support.connections import connected
 from tests.support.databases import NewDatabase
 
@@ -56,6 +60,42 @@ async def test_rows_of_every_type_are_inserted_once(new_database: NewDatabase) -
         assert (stored.document, stored.old_document) == ({"list": [1, None]}, ["a"])
         count = await connection.scalar(text("SELECT count(*) FROM things WHERE words IS NULL"))
         assert count == 1
+
+
+async def test_values_of_python_and_of_json_are_stored_alike(new_database: NewDatabase) -> None:
+    native = {**row("native"), "rate": Decimal("0.0001"), "day": date(2026, 1, 2), "document": ["a", 1.5, None]}
+    async with connected(new_database()) as connection:
+        await connection.run_sync(things.create)
+        await insert_rows(connection, uuid4(), things, [native])
+        stored = (await connection.execute(things.select())).one()
+    assert (stored.rate, stored.day) == (native["rate"], native["day"])
+    assert stored.document == native["document"]
+
+
+async def test_the_same_id_may_be_taken_by_another_tenant(new_database: NewDatabase) -> None:
+    shared = row("shared")
+    async with connected(new_database()) as connection:
+        await connection.run_sync(things.create)
+        assert [await insert_rows(connection, uuid4(), things, [shared]) for _ in range(2)] == [1, 1]
+
+
+async def test_a_value_that_is_too_long_is_refused_and_not_cut(new_database: NewDatabase) -> None:
+    async with connected(new_database()) as connection:
+        await connection.run_sync(things.create)
+        with pytest.raises(DBAPIError) as caught:
+            async with connection.begin_nested():
+                await insert_rows(connection, uuid4(), things, [row("n" * 41)])
+        assert sqlstate(caught.value) == "22001"
+
+
+async def test_a_value_that_json_does_not_know_is_refused(new_database: NewDatabase) -> None:
+    async with connected(new_database()) as connection:
+        with pytest.raises(StatementError, match="not JSON serializable"):
+            await insert_rows(connection, uuid4(), things, [{**row("odd"), "document": {"set": {1, 2}}}])
+
+
+def test_the_statement_is_made_once() -> None:
+    assert insert_recordset(things, ("id", "name")) is insert_recordset(things, ("id", "name"))
 
 
 async def test_no_rows_are_no_statement(new_database: NewDatabase) -> None:

@@ -37,7 +37,7 @@ def test_lengths_rounds_and_digest_can_be_set() -> None:
     )
 
 
-@pytest.mark.parametrize("stored", ["", ":", "no colon", "salt:", "zz:zz"])
+@pytest.mark.parametrize("stored", ["", ":", "no colon", "salt:", "zz:zz", "salz:schlüssel"])
 def test_what_is_no_hash_verifies_nothing(stored: str) -> None:
     assert not PasswordHasher(SECRET).verify("correct horse", stored)
 

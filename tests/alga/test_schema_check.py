@@ -47,7 +47,8 @@ async def test_an_empty_database_lacks_every_table(new_database: NewDatabase) ->
         ("DROP TABLE user_roles", ("user_roles", None), "missing"),
         ("ALTER TABLE users DROP COLUMN username", ("users", "username"), "missing"),
         ("ALTER TABLE users ALTER COLUMN first_name TYPE integer USING 1", ("users", "first_name"), "is integer"),
-        ("ALTER TABLE clients ADD COLUMN region uuid NOT NULL", ("clients", "region"), "must be given"),
+        ("ALTER TABLE clients ADD COLUMN region uuid NOT NULL", ("clients", "region"), "we don't fill it"),
+        ("ALTER TABLE tenants ALTER COLUMN plan SET NOT NULL", ("tenants", "plan"), "we write NULL"),
     ],
 )
 async def test_what_would_make_a_step_fail_is_an_error(
@@ -78,6 +79,21 @@ async def test_what_does_no_harm_is_no_finding(
         assert await check_schema(connection) == []
 
 
+async def test_a_lost_default_is_a_warning(new_database: NewDatabase, development_template: str) -> None:
+    async with connected(new_database(development_template)) as connection:
+        await connection.execute(text("ALTER TABLE user_roles ALTER COLUMN created_at DROP DEFAULT"))
+        (finding,) = await check_schema(connection)
+    assert (finding.level, finding.table, finding.column) == ("warning", "user_roles", "created_at")
+    assert "lost the default" in finding.problem
+
+
+async def test_tables_of_another_schema_do_not_count(new_database: NewDatabase, development_template: str) -> None:
+    async with connected(new_database(development_template)) as connection:
+        await connection.execute(text("CREATE SCHEMA elsewhere"))
+        await connection.execute(text("SET LOCAL search_path = elsewhere"))
+        assert {finding.problem for finding in await check_schema(connection)} == {"the table is missing"}
+
+
 async def test_global_rows_that_are_missing_are_a_warning(
     new_database: NewDatabase, development_template: str
 ) -> None:
@@ -96,6 +112,16 @@ async def test_development_tables_are_made_once(new_database: NewDatabase) -> No
         await connection.execute(text("UPDATE countries SET name = 'Elsewhere'"))
         assert await create_development_tables(connection) == []
         assert set(await connection.scalars(text("SELECT DISTINCT name FROM countries"))) == {"Elsewhere"}
+
+
+async def test_only_tables_that_are_missing_are_made(new_database: NewDatabase, development_template: str) -> None:
+    async with connected(new_database(development_template)) as connection:
+        await connection.execute(text("DROP TABLE countries"))
+        await connection.execute(text("UPDATE notification_categories SET name = 'mine-' || name"))
+        assert await create_development_tables(connection) == ["countries"]
+        assert await connection.scalar(text("SELECT count(*) FROM countries")) > 0
+        names = await connection.scalars(text("SELECT name FROM notification_categories"))
+        assert all(name.startswith("mine-") for name in names)
 
 
 async def test_a_database_that_alga_owns_is_not_added_to(new_database: NewDatabase) -> None:

@@ -1,0 +1,91 @@
+"""Reads responses: into a model, or into the error that they stand for."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, TypeVar
+
+import httpx
+from pydantic import ValidationError
+
+from app.client.errors import ERRORS_BY_STATUS, ProblemError, TenantsError, UnavailableError, UnexpectedAnswerError
+from app.client.models import Document, Fault
+
+D = TypeVar("D", bound=Document)
+
+
+def read(response: httpx.Response, model: type[D]) -> D:
+    """The response's document; raises a `ProblemError`, or `UnexpectedAnswerError` where it is not a gateway's."""
+    if not response.is_success:
+        raise error_of(response)
+    try:
+        return model.model_validate_json(response.content)
+    except ValidationError as error:
+        raise UnexpectedAnswerError(
+            f"{_request_line(response)} was answered {response.status_code} with something that is no "
+            f"{model.__name__} ({error.error_count()} faults)"
+        ) from None
+
+
+def error_of(response: httpx.Response) -> TenantsError:
+    """The error that an unsuccessful response stands for, whoever between here and the gateway made it."""
+    if not response.is_error:
+        return UnexpectedAnswerError(f"{_request_line(response)} was answered {response.status_code}")
+    problem = document_of(response)
+    code, detail = problem.get("code"), problem.get("detail")
+    kind = ERRORS_BY_STATUS.get(response.status_code, ProblemError)
+    return kind(
+        status=response.status_code,
+        code=code if isinstance(code, str) else f"http-{response.status_code}",
+        detail=detail if isinstance(detail, str) else f"{_request_line(response)} was answered {_status(response)}",
+        title=problem["title"] if isinstance(problem.get("title"), str) else None,
+        errors=_faults(problem.get("errors")),
+        request_id=problem.get("requestId") or response.headers.get("X-Request-ID"),
+        retry_after=retry_after(response),
+    )
+
+
+def is_passing(response: httpx.Response) -> bool:
+    """Whether the same request may succeed later."""
+    return ERRORS_BY_STATUS.get(response.status_code) is UnavailableError
+
+
+def retry_after(response: httpx.Response) -> float | None:
+    """Seconds that the gateway asks to wait; None where it doesn't say, or not in a way of RFC 9110."""
+    value = response.headers.get("Retry-After", "").strip()
+    if value.isascii() and value.isdigit():
+        return float(value)
+    try:
+        moment = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+
+
+def document_of(response: httpx.Response) -> Mapping[str, Any]:
+    """The response's JSON object; empty where there is none."""
+    try:
+        document = response.json()
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _faults(errors: object) -> list[Fault]:
+    if not isinstance(errors, list):
+        return []
+    return [
+        Fault(field=str(error["field"]), detail=str(error["detail"]))
+        for error in errors
+        if isinstance(error, dict) and {"field", "detail"} <= error.keys()
+    ]
+
+
+def _request_line(response: httpx.Response) -> str:
+    return f"{response.request.method} {response.request.url.path}"
+
+
+def _status(response: httpx.Response) -> str:
+    return f"{response.status_code} {response.reason_phrase}".rstrip()

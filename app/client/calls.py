@@ -1,0 +1,177 @@
+"""The calls of the API as programs of effects, without any input or output of their own."""
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from math import inf
+from urllib.parse import quote
+from uuid import uuid4
+
+import httpx
+
+from app.client.answers import document_of, error_of, is_passing, read, retry_after
+from app.client.effects import Emit, Exchange, Pause, Program, Retries, Send
+from app.client.errors import ArgumentError, TenantsError, UnreachableError, WaitTimeoutError
+from app.client.models import Health, OperationPage, OperationSummary, StatusDocument
+
+DEFAULT_POLL_SECONDS = 1.0
+# A gateway that asks for no pause at all must not be flooded.
+SHORTEST_POLL_SECONDS = 0.05
+# For the last look of a wait whose time is up.
+SHORTEST_TIMEOUT = 1.0
+LONGEST_IDEMPOTENCY_KEY = 255
+SERVICE_UNAVAILABLE = 503
+NOT_MODIFIED = 304
+
+
+class Calls:
+    """Programs for both clients; `timeout` is how many seconds the gateway may take to answer one request."""
+
+    def __init__(self, timeout: float, retries: Retries) -> None:
+        self._timeout = timeout
+        self._retries = retries
+        self._patient = replace(retries, attempts=max(retries.attempts, retries.attempts_while_waiting))
+
+    def create_tenant(
+        self, request: Mapping[str, object], idempotency_key: str | None, wait: int | None
+    ) -> Program[StatusDocument]:
+        """Start a creation. The key is sent always, so that an unanswered request may be repeated."""
+        headers = {"Idempotency-Key": _checked_key(str(uuid4()) if idempotency_key is None else idempotency_key)}
+        if wait is not None:
+            headers["Prefer"] = f"wait={wait}"
+        timeout = self._timeout + (wait or 0)
+        send = Send("POST", "/tenants", timeout, headers=headers, body=request)
+        response = yield from _exchange(send, self._retries)
+        yield Emit(read(response, StatusDocument))
+
+    def status(self, workflow_id: str) -> Program[StatusDocument]:
+        """Look at an operation once."""
+        response = yield from _exchange(Send("GET", _status_path(workflow_id), self._timeout), self._retries)
+        yield Emit(read(response, StatusDocument))
+
+    def watch(self, workflow_id: str, timeout: float | None) -> Program[StatusDocument]:
+        """Emit how an operation stands now, then every change, until it is settled."""
+        deadline = inf if timeout is None else time.monotonic() + timeout
+        document: StatusDocument | None = None
+        headers: dict[str, str] = {}
+        while True:
+            longest = max(SHORTEST_TIMEOUT, min(self._timeout, deadline - time.monotonic()))
+            send = Send("GET", _status_path(workflow_id), longest, headers=headers)
+            response = yield from _exchange(send, self._patient, deadline)
+            if document is None or response.status_code != NOT_MODIFIED:
+                before, document = document, read(response, StatusDocument)
+                headers = {"If-None-Match": response.headers["ETag"]} if "ETag" in response.headers else {}
+                if document != before:
+                    yield Emit(document)
+            if document.is_settled:
+                return
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                raise WaitTimeoutError(document)
+            yield Pause(min(_poll_seconds(response), remaining))
+
+    def cancel(self, workflow_id: str, reason: str | None) -> Program[StatusDocument]:
+        """Ask an operation to stop and clean up."""
+        # In the query, because intermediaries may drop the body of a DELETE.
+        params = (("reason", reason),) if reason is not None else ()
+        send = Send("DELETE", _path(workflow_id), self._timeout, params=params)
+        response = yield from _exchange(send, self._retries)
+        yield Emit(read(response, StatusDocument))
+
+    def operations(
+        self,
+        statuses: Iterable[str],
+        name: str | None,
+        started_after: datetime | None,
+        started_before: datetime | None,
+        page_size: int | None,
+    ) -> Program[OperationSummary]:
+        """Emit operations, newest first, page by page."""
+        filters = [("status", status) for status in statuses]
+        filters += [("name", name)] if name is not None else []
+        filters += [("startedAfter", _timestamp("started_after", started_after))] if started_after else []
+        filters += [("startedBefore", _timestamp("started_before", started_before))] if started_before else []
+        filters += [("pageSize", str(page_size))] if page_size is not None else []
+        position: tuple[tuple[str, str], ...] = ()
+        while True:
+            send = Send("GET", "/tenants", self._timeout, params=(*filters, *position))
+            page = read((yield from _exchange(send, self._retries)), OperationPage)
+            for operation in page.operations:
+                yield Emit(operation)
+            if page.next_page_token is None:
+                return
+            position = (("pageToken", page.next_page_token),)
+
+    def health(self) -> Program[Health]:
+        """Ask once whether the gateway is ready; that it isn't is an answer, not an error."""
+        send = Send("GET", "/readyz", self._timeout)
+        try:
+            response = yield send
+        except httpx.RequestError as error:
+            raise _unreachable(send, error) from None
+        if not response.is_success and response.status_code != SERVICE_UNAVAILABLE:
+            raise error_of(response)
+        yield Emit(Health.model_validate({**document_of(response), "ready": response.is_success}))
+
+
+def _exchange(send: Send, retries: Retries, deadline: float = inf) -> Exchange:
+    """Send until there is an answer that no later try would better, within the patience and the deadline.
+
+    Raises:
+        UnreachableError: nobody answered the last try.
+        UnavailableError: the last try was refused for the time being.
+    """
+    attempt = 0
+    while True:
+        attempt += 1
+        failure: TenantsError
+        try:
+            response = yield send
+        except httpx.RequestError as error:
+            failure = _unreachable(send, error)
+        else:
+            if not is_passing(response):
+                return response
+            failure = error_of(response)
+        delay = retries.delay(attempt, failure)
+        if delay is None or time.monotonic() + delay > deadline:
+            raise failure
+        if retries.notify is not None:
+            retries.notify(failure, delay)
+        yield Pause(delay)
+
+
+def _unreachable(send: Send, error: httpx.RequestError) -> UnreachableError:
+    if isinstance(error, httpx.ReadTimeout):
+        reason = f"no answer within {send.timeout:g} s"
+    else:
+        reason = str(error) or type(error).__name__
+    return UnreachableError(f"{send.method} {send.path}: {reason}")
+
+
+def _path(workflow_id: str) -> str:
+    if workflow_id in {"", ".", ".."}:
+        raise ArgumentError(f"{workflow_id!r} is not a workflow id")
+    return f"/tenants/{quote(workflow_id, safe='')}"
+
+
+def _status_path(workflow_id: str) -> str:
+    return f"{_path(workflow_id)}/status"
+
+
+def _checked_key(key: str) -> str:
+    if not 1 <= len(key) <= LONGEST_IDEMPOTENCY_KEY or not all("!" <= character <= "~" for character in key):
+        raise ArgumentError(f"an idempotency key is 1 to {LONGEST_IDEMPOTENCY_KEY} visible ASCII characters")
+    return key
+
+
+def _timestamp(name: str, moment: datetime) -> str:
+    if moment.tzinfo is None:
+        raise ArgumentError(f"{name} must have a time zone")
+    return moment.isoformat()
+
+
+def _poll_seconds(response: httpx.Response) -> float:
+    asked = retry_after(response)
+    return DEFAULT_POLL_SECONDS if asked is None else max(asked, SHORTEST_POLL_SECONDS)

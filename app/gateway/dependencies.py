@@ -1,0 +1,142 @@
+"""What handlers take as parameters, as types that say what they get."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from fastapi import Body, Depends, Header, Path, Query
+from pydantic import AfterValidator, BeforeValidator
+from pydantic_core import PydanticCustomError
+from starlette.requests import Request
+
+from activities.operations import OperationFilter
+from activities.tenant_request import TenantRequest
+from app.auth.callers import Caller
+from app.gateway.listing import LONGEST_PAGE_TOKEN, PAGE_TOKEN
+from app.gateway.preferences import wait_preference
+from app.gateway.problems import OperationNotFoundError, ProblemError
+from app.gateway.schemas import CancelBody, Reason
+from app.gateway.services import Services, services_of
+from workflows.messages import OperationStatus
+
+LONGEST_WORKFLOW_ID = 255
+LONGEST_IDEMPOTENCY_KEY = 255
+LONGEST_SEARCH = 255
+LARGEST_PAGE = 200
+DEFAULT_PAGE = 50
+
+EXAMPLE_WORKFLOW_ID = "tenant-creation-1b4e28ba-2fa1-41d2-883f-0016d3cca427"
+
+
+def current_caller(request: Request) -> Caller:
+    """Who was authenticated by the route."""
+    caller: Caller = request.state.caller
+    return caller
+
+
+def workflow_id(
+    workflow_id: Annotated[
+        str, Path(description="As the answer to the creation has it.", examples=[EXAMPLE_WORKFLOW_ID])
+    ],
+) -> str:
+    """The path's workflow id; raises `OperationNotFoundError` for one that no operation can have."""
+    if len(workflow_id) > LONGEST_WORKFLOW_ID or "\0" in workflow_id:
+        raise OperationNotFoundError
+    return workflow_id
+
+
+def idempotency_key(
+    idempotency_key: Annotated[
+        str | None,
+        Header(
+            description="Makes repeating the request harmless: 1 to 255 visible ASCII characters, new for each tenant.",
+            examples=["7c9e6679-7425-40de-944b-e07fc1f90ae7"],
+            json_schema_extra={"minLength": 1, "maxLength": LONGEST_IDEMPOTENCY_KEY, "pattern": "^[!-~]+$"},
+        ),
+    ] = None,
+) -> str | None:
+    """The header's value; raises `ProblemError` for one of another form."""
+    if idempotency_key is None:
+        return None
+    if not 1 <= len(idempotency_key) <= LONGEST_IDEMPOTENCY_KEY or not all("!" <= sign <= "~" for sign in idempotency_key):
+        raise ProblemError(
+            400, "bad-idempotency-key", "Idempotency-Key must be 1 to 255 visible ASCII characters without spaces"
+        )
+    return idempotency_key
+
+
+def prefer_wait(
+    request: Request,
+    services: Annotated[Services, Depends(services_of)],
+    prefer: Annotated[  # noqa: ARG001 - in OpenAPI; the header may come in several lines, and so is read from the request
+        str | None,
+        Header(description="`wait=N` answers only when the operation has ended, or after N seconds (RFC 7240)."),
+    ] = None,
+) -> int | None:
+    """Seconds that the caller wants to wait for the end, capped; none where it doesn't."""
+    return wait_preference(request.headers.getlist("prefer"), most=services.settings.prefer_wait_max)
+
+
+def cancel_reason(
+    reason: Annotated[Reason | None, Query(description="Why; the body's `reason` goes first.")] = None,
+    body: Annotated[CancelBody | None, Body()] = None,
+) -> str | None:
+    """Why the caller cancels."""
+    return body.reason if body is not None and body.reason is not None else reason
+
+
+def _no_nul(value: str) -> str:
+    if "\0" in value:
+        raise PydanticCustomError("nul", "must not hold NUL characters")
+    return value
+
+
+def _not_a_number(value: Any) -> Any:
+    # Pydantic would take seconds since 1970, too.
+    if isinstance(value, str) and not value[:5].endswith("-"):
+        raise PydanticCustomError("moment", "must be a time like 2026-01-31T12:00:00Z")
+    return value
+
+
+def _in_utc(value: datetime) -> datetime:
+    if value.tzinfo is None:
+        raise PydanticCustomError("moment", "must name its time zone, as in 2026-01-31T12:00:00Z")
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise PydanticCustomError("moment", "is out of range") from None
+
+
+Moment = Annotated[datetime, BeforeValidator(_not_a_number), AfterValidator(_in_utc)]
+
+
+def operation_filter(
+    status: Annotated[list[OperationStatus], Query(description="Any of these.")] = [],  # noqa: B006 - FastAPI copies it
+    name: Annotated[
+        Annotated[str, AfterValidator(_no_nul)] | None,
+        Query(max_length=LONGEST_SEARCH, description="Part of the tenant's name, in any case."),
+    ] = None,
+    started_after: Annotated[Moment | None, Query(alias="startedAfter", description="Started then or later.")] = None,
+    started_before: Annotated[Moment | None, Query(alias="startedBefore", description="Started before then.")] = None,
+) -> OperationFilter:
+    """Which operations are to be listed."""
+    return OperationFilter(
+        statuses=tuple(status), name=name, started_after=started_after, started_before=started_before
+    )
+
+
+IfNoneMatch = Annotated[list[str] | None, Header(description="ETags of documents that the caller has.")]
+CallerDep = Annotated[Caller, Depends(current_caller)]
+ServicesDep = Annotated[Services, Depends(services_of)]
+WorkflowId = Annotated[str, Depends(workflow_id)]
+IdempotencyKey = Annotated[str | None, Depends(idempotency_key)]
+PreferWait = Annotated[int | None, Depends(prefer_wait)]
+CancelReason = Annotated[str | None, Depends(cancel_reason)]
+Filter = Annotated[OperationFilter, Depends(operation_filter)]
+PageSize = Annotated[int, Query(alias="pageSize", ge=1, le=LARGEST_PAGE)]
+PageToken = Annotated[
+    str,
+    Query(
+        alias="pageToken", pattern=PAGE_TOKEN, max_length=LONGEST_PAGE_TOKEN, description="`nextPageToken` of a page."
+    ),
+]
+NewTenant = Annotated[TenantRequest, Body()]

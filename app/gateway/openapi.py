@@ -1,0 +1,116 @@
+"""The gateway's OpenAPI document: problems under their own media type, and nothing that can't happen."""
+
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from app.gateway.problems import MEDIA_TYPE, Fault, Problem, problem_example, title_of
+
+REF_TEMPLATE = "#/components/schemas/{model}"
+FASTAPIS_OWN_ERRORS = ("HTTPValidationError", "ValidationError")
+
+Responses = dict[int | str, dict[str, Any]]
+
+RETRY_AFTER = {"Retry-After": {"description": "Seconds until it is worth asking again.", "schema": {"type": "integer"}}}
+LOCATION = {"Location": {"description": "Path of the status document.", "schema": {"type": "string"}}}
+
+
+@dataclass(frozen=True)
+class ProblemKind:
+    """A problem as OpenAPI describes it."""
+
+    status: int
+    code: str
+    detail: str
+    errors: tuple[Fault, ...] | None = None
+
+
+KINDS = (
+    ProblemKind(400, "malformed-json", "the body is not JSON: Expecting value at character 12"),
+    ProblemKind(400, "bad-idempotency-key", "Idempotency-Key must be 1 to 255 visible ASCII characters"),
+    ProblemKind(401, "unauthorized", "a valid API key is needed"),
+    ProblemKind(404, "operation-not-found", "there is no operation of that workflow id"),
+    ProblemKind(409, "operation-finished", "the operation has ended, so there is nothing to cancel"),
+    ProblemKind(409, "tenant-exists", "tenantId is taken", (Fault(field="tenantId", detail="is taken"),)),
+    ProblemKind(413, "body-too-large", "the body is larger than 2097152 bytes"),
+    ProblemKind(415, "unsupported-media-type", "the body must be sent as `Content-Type: application/json`"),
+    ProblemKind(
+        422, "invalid-request", "one field is wrong; see errors", (Fault(field="tenantName", detail="is required"),)
+    ),
+    ProblemKind(
+        422,
+        "unknown-billing-plan",
+        "billingPlan is not one of: Standard",
+        (Fault(field="billingPlan", detail="is not one of: Standard"),),
+    ),
+    ProblemKind(422, "idempotency-key-reused", "this Idempotency-Key was used for another request"),
+    ProblemKind(500, "internal-error", "the gateway failed; quote the request id when asking for help"),
+    ProblemKind(503, "temporal-unavailable", "Temporal does not answer; try again"),
+    ProblemKind(503, "database-unavailable", "the database does not answer; try again"),
+)
+_HEADERS = {
+    401: {"WWW-Authenticate": {"description": "`Bearer`", "schema": {"type": "string"}}},
+    503: RETRY_AFTER,
+}
+
+
+def problems(*codes: str) -> Responses:
+    """The entries of a route's `responses` for these kinds of problem."""
+    wanted = [next(kind for kind in KINDS if kind.code == code) for code in codes]
+    return {status: _entry(list(kinds)) for status, kinds in groupby(sorted(wanted, key=_status), key=_status)}
+
+
+def _status(kind: ProblemKind) -> int:
+    return kind.status
+
+
+def _entry(kinds: list[ProblemKind]) -> dict[str, Any]:
+    content = {
+        "schema": {"$ref": REF_TEMPLATE.format(model=Problem.__name__)},
+        "examples": {
+            kind.code: {"value": problem_example(kind.status, kind.code, kind.detail, kind.errors)} for kind in kinds
+        },
+    }
+    entry: dict[str, Any] = {
+        "description": "; ".join(title_of(kind.code) for kind in kinds),
+        "content": {MEDIA_TYPE: content},
+    }
+    if kinds[0].status in _HEADERS:
+        entry["headers"] = _HEADERS[kinds[0].status]
+    return entry
+
+
+def install_openapi(app: FastAPI) -> None:
+    """Make the app serve the document described above."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = _document(app)
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign] - FastAPI's documented way
+
+
+def _document(app: FastAPI) -> dict[str, Any]:
+    document = get_openapi(
+        title=app.title, version=app.version, description=app.description, routes=app.routes, tags=app.openapi_tags
+    )
+    schemas = document["components"]["schemas"]
+    problem = Problem.model_json_schema(mode="serialization", ref_template=REF_TEMPLATE)
+    schemas.update(problem.pop("$defs"))
+    schemas[Problem.__name__] = problem
+    for name in FASTAPIS_OWN_ERRORS:
+        schemas.pop(name, None)
+    for path in document["paths"].values():
+        for operation in path.values():
+            _drop_fastapis_own_error(operation["responses"])
+    return document
+
+
+def _drop_fastapis_own_error(responses: dict[str, Any]) -> None:
+    """FastAPI adds a 422 to every route with a parameter, also where nothing is refused."""
+    if "application/json" in responses.get("422", {}).get("content", {}):
+        del responses["422"]

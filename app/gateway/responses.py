@@ -1,0 +1,64 @@
+"""Answers made of documents, with the headers that go with them."""
+
+import hashlib
+from collections.abc import Sequence
+
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from app.gateway.schemas import CreatedDocument, OperationList, StatusDocument
+from workflows.messages import OperationStatus
+
+POLL_SECONDS = 1
+ATTENTION_SECONDS = 30
+
+# Never stored by anybody in between, and asked for again each time; a 304 then saves the body.
+REVALIDATE = "private, no-cache"
+
+
+def accepted(document: StatusDocument) -> Response:
+    """202, with where and when to look next."""
+    headers = {"Location": document.links.self, **retry_after(document)}
+    return _json(document, 202, headers)
+
+
+def created(document: CreatedDocument, waited: int | None) -> Response:
+    """202, or 201 where the caller has waited and the tenant is complete."""
+    headers = {"Location": document.links.self, **retry_after(document)}
+    if waited is not None:
+        headers["Preference-Applied"] = f"wait={waited}"
+    is_complete = waited is not None and document.status is OperationStatus.COMPLETED
+    return _json(document, 201 if is_complete else 202, headers)
+
+
+def listed(page: OperationList) -> Response:
+    """200 with a page of operations."""
+    return _json(page, 200, {})
+
+
+def conditional(document: StatusDocument, if_none_match: Sequence[str] | None) -> Response:
+    """200, or 304 where the caller has this very document."""
+    body = document.model_dump_json().encode()
+    etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    headers = {"ETag": etag, "Cache-Control": REVALIDATE, **retry_after(document)}
+    if _matches(if_none_match or (), etag):
+        return Response(status_code=304, headers=headers)
+    return Response(body, headers=headers, media_type="application/json")
+
+
+def retry_after(document: StatusDocument) -> dict[str, str]:
+    """The header that says when to look again; none once the operation has ended."""
+    if document.status.is_final:
+        return {}
+    needs_people = document.status is OperationStatus.NEEDS_ATTENTION
+    return {"Retry-After": str(ATTENTION_SECONDS if needs_people else POLL_SECONDS)}
+
+
+def _json(document: BaseModel, status: int, headers: dict[str, str]) -> Response:
+    return Response(document.model_dump_json(), status, headers, "application/json")
+
+
+def _matches(if_none_match: Sequence[str], etag: str) -> bool:
+    """Weak comparison, as RFC 9110 wants it for If-None-Match."""
+    given = {tag.strip().removeprefix("W/") for line in if_none_match for tag in line.split(",")}
+    return "*" in given or etag in given

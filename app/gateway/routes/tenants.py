@@ -1,0 +1,125 @@
+"""The routes of tenants and the operations that create them."""
+
+from fastapi import APIRouter, Security
+from fastapi.security import APIKeyHeader, HTTPBearer
+from starlette.responses import Response
+
+from app.gateway.authenticated_route import AuthenticatedRoute
+from app.gateway.dependencies import (
+    DEFAULT_PAGE,
+    CallerDep,
+    CancelReason,
+    Filter,
+    IdempotencyKey,
+    IfNoneMatch,
+    NewTenant,
+    PageSize,
+    PageToken,
+    PreferWait,
+    ServicesDep,
+    WorkflowId,
+)
+from app.gateway.documents import creation_document, status_document
+from app.gateway.openapi import LOCATION, RETRY_AFTER, Responses, problems
+from app.gateway.responses import accepted, conditional, created, listed
+from app.gateway.schemas import CreatedDocument, OperationList, StatusDocument
+
+BEARER = HTTPBearer(scheme_name="bearer", description="An API key.", auto_error=False)
+API_KEY = APIKeyHeader(name="X-API-Key", scheme_name="apiKey", description="The same key.", auto_error=False)
+
+router = APIRouter(
+    prefix="/tenants",
+    tags=["tenants"],
+    route_class=AuthenticatedRoute,
+    # Only to show them in OpenAPI: the route class reads the headers, before anything else is looked at.
+    dependencies=[Security(BEARER), Security(API_KEY)],
+    responses=problems("unauthorized", "internal-error", "temporal-unavailable", "database-unavailable"),
+)
+
+ETAG = {"ETag": {"description": "For `If-None-Match`.", "schema": {"type": "string"}}}
+CREATED: Responses = {
+    201: {
+        "model": CreatedDocument,
+        "description": "The tenant is complete (only with `Prefer: wait`).",
+        "headers": LOCATION,
+    },
+    202: {"description": "The creation is under way.", "headers": {**LOCATION, **RETRY_AFTER}},
+}
+CANCELLING: Responses = {
+    202: {"description": "The operation stops and cleans up.", "headers": {**LOCATION, **RETRY_AFTER}},
+}
+STATUS: Responses = {
+    200: {"description": "The status document.", "headers": {**ETAG, **RETRY_AFTER}},
+    304: {"description": "Nothing has changed.", "headers": {**ETAG, **RETRY_AFTER}},
+    **problems("operation-not-found"),
+}
+BODY_PROBLEMS = ("malformed-json", "body-too-large", "unsupported-media-type", "invalid-request")
+
+
+@router.post(
+    "",
+    summary="Create a tenant",
+    status_code=202,
+    response_model=CreatedDocument,
+    responses={
+        **CREATED,
+        **problems(
+            *BODY_PROBLEMS, "bad-idempotency-key", "unknown-billing-plan", "idempotency-key-reused", "tenant-exists"
+        ),
+    },
+)
+async def create_tenant(
+    request: NewTenant, caller: CallerDep, services: ServicesDep, key: IdempotencyKey, wait: PreferWait
+) -> Response:
+    """Start the creation of a tenant, and answer with where to follow it.
+
+    With an Idempotency-Key the same request may be sent again, and finds the operation that it started. Where no
+    password is given, one is made and answered as `temporaryPassword`, this once.
+    """
+    creation = await services.creation.create(request, caller, key)
+    if wait:
+        creation = await services.creation.wait(creation, wait)
+    return created(creation_document(creation.operation, creation.temporary_password), wait)
+
+
+@router.get(
+    "",
+    summary="List operations",
+    response_model=OperationList,
+    responses=problems("invalid-request"),
+)
+async def list_operations(
+    services: ServicesDep, wanted: Filter, page_size: PageSize = DEFAULT_PAGE, page_token: PageToken | None = None
+) -> Response:
+    """Show operations, newest first, as the last finished step left them."""
+    return listed(await services.listing.page(wanted, size=page_size, token=page_token))
+
+
+@router.get("/{workflow_id}", summary="Read an operation", response_model=StatusDocument, responses=STATUS)
+@router.get(
+    "/{workflow_id}/status",
+    summary="Read an operation's status",
+    response_model=StatusDocument,
+    responses=STATUS,
+)
+async def read_status(
+    services: ServicesDep, workflow_id: WorkflowId, if_none_match: IfNoneMatch = None
+) -> Response:
+    """Say where an operation stands; both paths answer the same."""
+    operation = await services.statuses.find(workflow_id)
+    return conditional(status_document(operation), if_none_match)
+
+
+@router.delete(
+    "/{workflow_id}",
+    summary="Cancel an operation",
+    status_code=202,
+    response_model=StatusDocument,
+    responses={**CANCELLING, **problems(*BODY_PROBLEMS, "operation-not-found", "operation-finished")},
+)
+async def cancel_operation(
+    caller: CallerDep, services: ServicesDep, workflow_id: WorkflowId, reason: CancelReason
+) -> Response:
+    """Stop the creation of a tenant before its next step, and delete what was written; again is harmless."""
+    operation = await services.cancellation.cancel(workflow_id, caller, reason)
+    return accepted(status_document(operation))

@@ -1,0 +1,83 @@
+"""What the gateway is made of: everything that lives as long as the process."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+from starlette.requests import Request
+
+from activities.alga.blueprints import load_blueprints
+from activities.database import create_engine
+from app.auth.api_keys import ApiKeys
+from app.auth.authenticator import Authenticator
+from app.gateway.cancellation import Cancellation
+from app.gateway.creation import TenantCreation
+from app.gateway.listing import Listing
+from app.gateway.readiness import Readiness
+from app.gateway.statuses import Statuses
+from app.settings import Settings, sqlalchemy_url
+from app.temporal.client import connect
+from app.temporal.operations import OperationsPort
+
+# Callers wait: what takes longer than this is an outage to them. Seconds.
+STATEMENT_TIMEOUT = 5.0
+
+
+@dataclass(frozen=True)
+class Services:
+    """The services that routes use."""
+
+    settings: Settings
+    authenticator: Authenticator
+    creation: TenantCreation
+    statuses: Statuses
+    cancellation: Cancellation
+    listing: Listing
+    readiness: Readiness
+
+
+@asynccontextmanager
+async def open_services(settings: Settings) -> AsyncIterator[Services]:
+    """The services of a running gateway; needs neither database nor Temporal to start.
+
+    Raises:
+        BlueprintError: a blueprint file is broken.
+    """
+    engine = gateway_engine(settings)
+    keys = ApiKeys(engine)
+    try:
+        operations = OperationsPort(await connect(settings, lazy=True), settings)
+        statuses = Statuses(engine, operations)
+        yield Services(
+            settings=settings,
+            authenticator=Authenticator(keys),
+            creation=TenantCreation(
+                engine, operations, statuses, load_blueprints(settings.blueprints_dir), settings.password_hasher
+            ),
+            statuses=statuses,
+            cancellation=Cancellation(operations, statuses),
+            listing=Listing(engine),
+            readiness=Readiness(engine, operations),
+        )
+    finally:
+        keys.close()
+        await engine.dispose()
+
+
+def gateway_engine(settings: Settings) -> AsyncEngine:
+    """The engine of `DATABASE_URL`; connections are tested before use, because requests are not retried."""
+    return create_engine(
+        sqlalchemy_url(settings.database_url),
+        application_name="alga-tenants-gateway",
+        pool_size=settings.database_pool_size,
+        statement_timeout=STATEMENT_TIMEOUT,
+        pgbouncer=settings.database_pgbouncer,
+        pre_ping=True,
+    )
+
+
+def services_of(request: Request) -> Services:
+    """The services of the gateway that serves the request."""
+    services: Services = request.app.state.services
+    return services
