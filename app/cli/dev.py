@@ -1,11 +1,10 @@
 """`alga-tenants dev`: the whole service on one machine, with nothing installed by hand."""
 
-import asyncio
 import os
 import secrets
-from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
+from uuid import UUID
 
 import typer
 from rich.console import Console
@@ -15,28 +14,133 @@ from sqlalchemy import make_url
 from activities.alga.development import AlgaOwnsDatabaseError
 from activities.catalogue import read_catalogue
 from activities.purge import count_tenant_rows
-from app.embedded.development import DEFAULT_PORT, Installation, install
+from app.cli.output import follow
+from app.client import StatusDocument, TenantsClient
+from app.embedded.blocking import run_blocking
+from app.embedded.development import Installation, install
 from app.embedded.errors import StackError
 from app.embedded.ports import free_port, is_free
 from app.embedded.signals import StopRequested, stop_on_signals
 from app.embedded.stack import DevStack
 from migrations.upgrade import admin_engine
 
+DEFAULT_PORT = 8000
+
 
 def command(
-    port: Annotated[int | None, typer.Option(help="Port of the gateway; 8000 or a free one by default.")] = None,
+    *,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Port of the gateway; 8000, or a free one where it is taken.")
+    ] = None,
     data_dir: Annotated[
-        Path | None, typer.Option(help="Where data is kept; a folder of this checkout below /var/tmp by default.")
+        Path | None, typer.Option(help="Where the data is kept; by default a folder of this checkout's in /var/tmp.")
     ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print one line of JSON when ready, and nothing else on stdout.")
+        bool, typer.Option("--json", help="Print one line of JSON on stdout when ready, and nothing else there.")
     ] = False,
-    example: Annotated[bool, typer.Option("--example", help="Provision an example tenant once ready.")] = False,
-    once: Annotated[bool, typer.Option("--once", help="Exit after the example; exit status 1 if it failed.")] = False,
+    example: Annotated[bool, typer.Option("--example", help="Provision an example tenant when ready.")] = False,
+    once: Annotated[
+        bool, typer.Option("--once", help="End after the example, with exit status 1 where it failed.")
+    ] = False,
 ) -> None:
-    """Start PostgreSQL, Temporal, gateway and worker, and stay up until Ctrl-C.
+    """Start PostgreSQL, Temporal, a worker and the gateway, and stay up until Ctrl-C.
 
-    Where ADMIN_DATABASE_URL (with DATABASE_URL) or TEMPORAL_ADDRESS is set, that one is used instead of an
-    embedded one. Data survives a restart. As root, PostgreSQL runs as the account nobody.
+    Where ADMIN_DATABASE_URL (and DATABASE_URL) or TEMPORAL_ADDRESS is set, that one is used instead of an embedded
+    one. Data survives a restart. As root, PostgreSQL runs as the account nobody.
     """
     console = Console(stderr=as_json)
+    is_up = False
+    try:
+        with stop_on_signals(), _stack(data_dir) as stack:
+            installation = install(stack, port=port or _default_port(), say=lambda what: console.print(f"… {what}"))
+            is_up = True
+            _announce(installation, console, as_json=as_json)
+            if example or once:
+                succeeded = _provision_example(installation, console)
+                if once:
+                    raise typer.Exit(0 if succeeded else 1)
+            console.print("Ctrl-C stops everything; the data is kept.")
+            stack.watch()
+    except StopRequested:
+        if not is_up:
+            raise
+        console.print("stopped")
+    except (StackError, AlgaOwnsDatabaseError) as error:
+        Console(stderr=True).print(f"alga-tenants dev: {error}", style="red", markup=False, highlight=False)
+        raise typer.Exit(1) from None
+
+
+def _stack(data_dir: Path | None) -> DevStack:
+    return DevStack(
+        data_dir,
+        admin_database_url=os.environ.get("ADMIN_DATABASE_URL"),
+        database_url=os.environ.get("DATABASE_URL"),
+        temporal_address=os.environ.get("TEMPORAL_ADDRESS"),
+    )
+
+
+def _default_port() -> int:
+    return DEFAULT_PORT if is_free(DEFAULT_PORT) else free_port()
+
+
+def _announce(installation: Installation, console: Console, *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(installation.as_json())
+        return
+    table = Table(box=None, show_header=False)
+    table.add_row("gateway", installation.url)
+    table.add_row("API documentation", f"{installation.url}/docs")
+    table.add_row("API key", installation.api_key)
+    if installation.temporal_ui:
+        table.add_row("Temporal's web UI", installation.temporal_ui)
+    table.add_row("database", installation.admin_database_url)
+    console.print(table, highlight=False, soft_wrap=True)
+
+
+def _provision_example(installation: Installation, console: Console) -> bool:
+    """Provision a tenant through the REST API, and show its progress and what was made."""
+    name = f"Example {secrets.token_hex(3)}"
+    request = {
+        "tenantName": name,
+        "adminUser": {
+            "firstName": "Ada",
+            "lastName": "Example",
+            "email": f"{name.lower().replace(' ', '-')}@tenants.example",
+        },
+        "productCode": "psa",
+        "licenseCount": 5,
+    }
+    console.print(f"\nprovisioning the example tenant [bold]{name}[/]")
+    with TenantsClient(installation.url, installation.api_key) as client:
+        started = client.create_tenant(request)
+        document = follow(client, started.workflow_id, console)
+    if document.result is None:
+        console.print(f"the example ended as {document.status}: {document.error}", style="red", markup=False)
+        return False
+    rows = run_blocking(_rows(installation.admin_database_url, document.result.tenant_id))
+    console.print(_made(request, started, document, rows), highlight=False)
+    return True
+
+
+async def _rows(admin_database_url: str, tenant_id: UUID) -> dict[str, int]:
+    engine = admin_engine(make_url(admin_database_url).set(drivername="postgresql+asyncpg"))
+    try:
+        async with engine.connect() as connection:
+            return await count_tenant_rows(connection, await read_catalogue(connection), tenant_id)
+    finally:
+        await engine.dispose()
+
+
+def _made(request: dict[str, Any], started: StatusDocument, document: StatusDocument, rows: dict[str, int]) -> Table:
+    table = Table(box=None, show_header=False, title="what was made", title_justify="left")
+    if document.result is not None:
+        table.add_row("tenant", str(document.result.tenant_id))
+        table.add_row("administrator", f"{request['adminUser']['email']} ({document.result.admin_user_id})")
+        table.add_row("client", str(document.result.client_id))
+    if started.temporary_password:
+        table.add_row("temporary password", started.temporary_password)
+    if document.started_at and document.finished_at:
+        milliseconds = (document.finished_at - document.started_at).total_seconds() * 1000
+        table.add_row("took", f"{milliseconds:.0f} ms in the workflow")
+    table.add_row(f"{sum(rows.values())} rows", ", ".join(f"{name} {count}" for name, count in sorted(rows.items())))
+    return table

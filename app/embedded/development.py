@@ -1,6 +1,5 @@
 """Makes a running stack into a working installation: schema, tables, rights, secrets, an API key, two processes."""
 
-import asyncio
 import json
 import os
 import secrets
@@ -12,16 +11,16 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from sqlalchemy import URL, make_url, text
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from activities.alga.development import create_development_tables
 from app.auth.api_keys import ApiKeys
+from app.embedded.blocking import run_blocking
 from app.embedded.paths import open_private
 from app.embedded.ports import LOOPBACK, free_port
-from app.embedded.stack import DevStack
+from app.embedded.processes import ChildProcess
+from app.embedded.stack import DevStack, Endpoints
 from migrations.upgrade import admin_engine, upgrade
 
-DEFAULT_PORT = 8000
 API_KEY_NAME = "development"
 PROBE_TIMEOUT = 2.0
 
@@ -36,6 +35,7 @@ class Installation:
     admin_database_url: str
     temporal_address: str
     temporal_ui: str | None
+    processes: Mapping[str, ChildProcess]
 
     def as_json(self) -> str:
         """One line for programs."""
@@ -64,7 +64,7 @@ def install(
     """
     endpoints = stack.endpoints
     say("preparing the database")
-    api_key = asyncio.run(_prepare(endpoints.admin_database_url, endpoints.database_url, endpoints.data_dir))
+    api_key = _kept_api_key(endpoints, endpoints.data_dir / "api-key")
     probe_port = free_port()
     process_environment = {
         **os.environ,
@@ -79,9 +79,11 @@ def install(
         "WORKER_PROBE_PORT": str(probe_port),
         **(environment or {}),
     }
+    processes = {}
     for name, its_port in (("worker", probe_port), ("gateway", port)):
         say(f"starting the {name}")
-        stack.start_process(name, [sys.executable, "-m", "app.cli", name], process_environment, _ready(its_port))
+        command = [sys.executable, "-m", "app.cli", name]
+        processes[name] = stack.start_process(name, command, process_environment, _ready(its_port))
     return Installation(
         url=f"http://{LOOPBACK}:{port}",
         api_key=api_key,
@@ -89,38 +91,38 @@ def install(
         admin_database_url=endpoints.admin_database_url,
         temporal_address=endpoints.temporal_address,
         temporal_ui=endpoints.temporal_ui,
+        processes=processes,
     )
 
 
-async def _prepare(admin_database_url: str, database_url: str, folder: Path) -> str:
-    admin, gateway = _url(admin_database_url), _url(database_url)
+def _kept_api_key(endpoints: Endpoints, file: Path) -> str:
+    """Prepare the database; the key of an earlier start where the database still knows it, else a new one."""
+    kept = file.read_text() if file.exists() else None
+    key = run_blocking(_prepare(_url(endpoints.admin_database_url), _url(endpoints.database_url), kept))
+    if key != kept:
+        with open_private(file) as private:
+            private.write(key.encode())
+    return key
+
+
+async def _prepare(admin: URL, gateway: URL, kept_key: str | None) -> str:
     await upgrade(admin, gateway_role=gateway.username)
     engine = admin_engine(admin)
+    keys = ApiKeys(engine)
     try:
         async with engine.begin() as connection:
-            made = await create_development_tables(connection)
-            if made and gateway.username != admin.username:
+            if await create_development_tables(connection) and gateway.username != admin.username:
                 # Alga's own migrations give its role the same.
                 role = connection.dialect.identifier_preparer.quote(str(gateway.username))
                 await connection.execute(
                     text(f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}")
                 )
-        return await _kept_api_key(engine, folder / "api-key")
+        if kept_key is not None and await keys.verify(kept_key) is not None:
+            return kept_key
+        return (await keys.create(API_KEY_NAME)).key
     finally:
+        keys.close()
         await engine.dispose()
-
-
-async def _kept_api_key(engine: AsyncEngine, file: Path) -> str:
-    """The key of an earlier start where the database still knows it, else a new one."""
-    keys = ApiKeys(engine)
-    if file.exists():
-        key = file.read_text()
-        if await keys.verify(key) is not None:
-            return key
-    created = await keys.create(API_KEY_NAME)
-    with open_private(file) as private:
-        private.write(created.key.encode())
-    return created.key
 
 
 def _kept_secret(file: Path) -> str:
@@ -133,7 +135,7 @@ def _kept_secret(file: Path) -> str:
 def _ready(port: int) -> Callable[[], bool]:
     def answers() -> bool:
         try:
-            with urlopen(f"http://{LOOPBACK}:{port}/readyz", timeout=PROBE_TIMEOUT) as response:  # noqa: S310 - http
+            with urlopen(f"http://{LOOPBACK}:{port}/readyz", timeout=PROBE_TIMEOUT) as response:
                 return bool(response.status == 200)  # noqa: PLR2004 - HTTP
         except (URLError, OSError):
             return False

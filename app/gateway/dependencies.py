@@ -48,7 +48,7 @@ def idempotency_key(
     idempotency_key: Annotated[
         str | None,
         Header(
-            description="Makes repeating the request harmless: 1 to 255 visible ASCII characters, new for each tenant.",
+            description="Makes repeating the request harmless: 1 to 255 visible ASCII characters, new for each one.",
             examples=["7c9e6679-7425-40de-944b-e07fc1f90ae7"],
             json_schema_extra={"minLength": 1, "maxLength": LONGEST_IDEMPOTENCY_KEY, "pattern": "^[!-~]+$"},
         ),
@@ -57,7 +57,9 @@ def idempotency_key(
     """The header's value; raises `ProblemError` for one of another form."""
     if idempotency_key is None:
         return None
-    if not 1 <= len(idempotency_key) <= LONGEST_IDEMPOTENCY_KEY or not all("!" <= sign <= "~" for sign in idempotency_key):
+    if not 1 <= len(idempotency_key) <= LONGEST_IDEMPOTENCY_KEY or not all(
+        "!" <= sign <= "~" for sign in idempotency_key
+    ):
         raise ProblemError(
             400, "bad-idempotency-key", "Idempotency-Key must be 1 to 255 visible ASCII characters without spaces"
         )
@@ -110,7 +112,7 @@ Moment = Annotated[datetime, BeforeValidator(_not_a_number), AfterValidator(_in_
 
 
 def operation_filter(
-    status: Annotated[list[OperationStatus], Query(description="Any of these.")] = [],  # noqa: B006 - FastAPI copies it
+    status: Annotated[list[OperationStatus], Query(default_factory=list, description="Any of these.")],
     name: Annotated[
         Annotated[str, AfterValidator(_no_nul)] | None,
         Query(max_length=LONGEST_SEARCH, description="Part of the tenant's name, in any case."),

@@ -1,25 +1,64 @@
 """Puts the gateway together."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from http import HTTPStatus
 from importlib.metadata import version
 
-import structlog
 from fastapi import FastAPI
-from fastapi.exceptions import RequestValidationError
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Match
 
-from app.gateway.database import DatabaseUnavailableError
-from app.gateway.openapi import install_openapi
-from app.gateway.problems import ProblemError, outage, problem_response
+from app.gateway.error_handlers import crash_response, install_error_handlers
+from app.gateway.openapi import DocumentedApp
 from app.gateway.request_context import RequestContextMiddleware
 from app.gateway.routes import tenants
-from app.gateway.services import open_services
-from app.gateway.validation import validation_problem
-from app.probes import probe_routes
+from app.gateway.services import Services, open_services
+from app.probes import Check, probe_routes
 from app.settings import Settings
-from app.temporal.operations import TemporalUnavailableError
+
+DISTRIBUTION = "alga-tenants"
+DESCRIPTION = """Creates, tracks, cancels and cleans up Alga PSA tenants.
+
+A creation is an operation: start it, follow its status document, cancel it. Every error is a problem document
+(RFC 9457)."""
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The gateway's application; connects to nothing before its first request.
+
+    Its start raises `BlueprintError` where a blueprint file is broken.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with open_services(settings) as services:
+            app.state.services = services
+            yield
+
+    app = DocumentedApp(
+        title=DISTRIBUTION,
+        version=version(DISTRIBUTION),
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.add_middleware(RequestContextMiddleware, crash_response=crash_response)
+    install_error_handlers(app)
+    app.include_router(tenants.router)
+    app.include_router(probe_routes(_checks(app)))
+    return app
+
+
+def _checks(app: FastAPI) -> Mapping[str, Check]:
+    """The readiness checks, which exist once the app has started."""
+
+    def services() -> Services:
+        started: Services = app.state.services
+        return started
+
+    async def database() -> None:
+        await services().readiness.check_database()
+
+    async def temporal() -> None:
+        await services().readiness.check_temporal()
+
+    return {"database": database, "temporal": temporal}

@@ -14,7 +14,9 @@ FASTAPIS_OWN_ERRORS = ("HTTPValidationError", "ValidationError")
 
 Responses = dict[int | str, dict[str, Any]]
 
-RETRY_AFTER = {"Retry-After": {"description": "Seconds until it is worth asking again.", "schema": {"type": "integer"}}}
+RETRY_AFTER = {
+    "Retry-After": {"description": "Seconds until it is worth asking again.", "schema": {"type": "integer"}}
+}
 LOCATION = {"Location": {"description": "Path of the status document.", "schema": {"type": "string"}}}
 
 
@@ -83,15 +85,14 @@ def _entry(kinds: list[ProblemKind]) -> dict[str, Any]:
     return entry
 
 
-def install_openapi(app: FastAPI) -> None:
-    """Make the app serve the document described above."""
+class DocumentedApp(FastAPI):
+    """An app whose OpenAPI document is the one described above."""
 
-    def openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            app.openapi_schema = _document(app)
-        return app.openapi_schema
-
-    app.openapi = openapi  # type: ignore[method-assign] - FastAPI's documented way
+    def openapi(self) -> dict[str, Any]:
+        """The document, made once."""
+        if self.openapi_schema is None:
+            self.openapi_schema = _document(self)
+        return self.openapi_schema
 
 
 def _document(app: FastAPI) -> dict[str, Any]:

@@ -1,13 +1,11 @@
 """What the gateway needs to serve: the database with our schema in it, and Temporal."""
 
-from collections.abc import Mapping
-
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from activities.own_tables import operations
 from app.gateway.database import DatabaseUnavailableError, database_errors
-from app.probes import Check, CheckFailedError
+from app.probes import CheckFailedError
 from app.temporal.operations import OperationsPort, TemporalUnavailableError
 
 # Asks for rights, too, and fails where the table is not there.
@@ -15,18 +13,14 @@ OWN_SCHEMA = text(f"SELECT has_table_privilege('{operations.fullname}', 'SELECT,
 
 
 class Readiness:
-    """The gateway's checks."""
+    """The gateway's readiness checks."""
 
     def __init__(self, engine: AsyncEngine, temporal: OperationsPort) -> None:
         self._engine = engine
         self._temporal = temporal
 
-    @property
-    def checks(self) -> Mapping[str, Check]:
-        """The checks by name."""
-        return {"database": self._database, "temporal": self._temporal_serves}
-
-    async def _database(self) -> None:
+    async def check_database(self) -> None:
+        """Raise `CheckFailedError` unless our tables are there and open to us."""
         try:
             with database_errors():
                 async with self._engine.connect() as connection:
@@ -34,7 +28,8 @@ class Readiness:
         except DatabaseUnavailableError as error:
             raise CheckFailedError(str(error)) from None
 
-    async def _temporal_serves(self) -> None:
+    async def check_temporal(self) -> None:
+        """Raise `CheckFailedError` unless Temporal serves."""
         try:
             await self._temporal.check()
         except TemporalUnavailableError:

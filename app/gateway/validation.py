@@ -35,7 +35,11 @@ def _summary(count: int) -> str:
     if count == 1:
         return "one field is wrong; see errors"
     shown = f"the first {MOST_FAULTS} are" if count > MOST_FAULTS else "see"
-    return f"{count} fields are wrong; {shown} in errors" if count > MOST_FAULTS else f"{count} fields are wrong; see errors"
+    return (
+        f"{count} fields are wrong; {shown} in errors"
+        if count > MOST_FAULTS
+        else f"{count} fields are wrong; see errors"
+    )
 
 
 def _field(location: Location) -> str:

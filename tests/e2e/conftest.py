@@ -104,7 +104,7 @@ def running(
         task_queue = f"e2e-{uuid4()}"
         environment = {"TEMPORAL_TASK_QUEUE": task_queue, "NEXTAUTH_SECRET": SECRET}
         installation = install(stack, port=free_port(), environment=environment, say=lambda _: None)
-        yield Service(installation, folder / "logs", stack.process("worker"), task_queue)
+        yield Service(installation, folder / "logs", installation.processes["worker"], task_queue)
 
 
 @pytest.fixture

@@ -102,9 +102,7 @@ async def list_operations(
     response_model=StatusDocument,
     responses=STATUS,
 )
-async def read_status(
-    services: ServicesDep, workflow_id: WorkflowId, if_none_match: IfNoneMatch = None
-) -> Response:
+async def read_status(services: ServicesDep, workflow_id: WorkflowId, if_none_match: IfNoneMatch = None) -> Response:
     """Say where an operation stands; both paths answer the same."""
     operation = await services.statuses.find(workflow_id)
     return conditional(status_document(operation), if_none_match)

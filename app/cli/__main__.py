@@ -1,0 +1,5 @@
+"""`python -m app.cli`, for where the command isn't on the path."""
+
+from app.cli import main
+
+main()
