@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
+from temporalio.runtime import LogForwardingConfig, LoggingConfig, Runtime, TelemetryConfig, TelemetryFilter
 
 from app.auth.key_format import KEY_PATTERN
 from app.settings import Settings
@@ -22,7 +23,10 @@ SECRET_VALUES = (
 )
 
 # These write statements, rows or headers when they are asked to say everything.
-QUIET_LIBRARIES = ("sqlalchemy", "httpcore", "httpx", "hpack")
+QUIET_LIBRARIES = ("sqlalchemy", "httpcore", "httpx")
+
+# What uvicorn and Temporal add to their messages, to say the same again.
+REPETITIONS = ("color_message", "temporal_log")
 
 
 def configure_logging(settings: Settings) -> None:
@@ -57,11 +61,27 @@ def configure_logging(settings: Settings) -> None:
     for name in QUIET_LIBRARIES:
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
     logging.captureWarnings(capture=True)
+    _take_over_temporals_core(level)
+
+
+def _take_over_temporals_core(level: int) -> None:
+    """Temporal's core is not written in Python, and writes to stdout in a form of its own unless told otherwise."""
+    core = logging.getLogger("temporalio.core")
+    forwarding = LogForwardingConfig(core, append_target_to_name=False)
+    quiet = TelemetryFilter(core_level="ERROR" if level > logging.WARNING else "WARN", other_level="ERROR")
+    telemetry = TelemetryConfig(logging=LoggingConfig(filter=quiet, forwarding=forwarding))
+    Runtime.set_default(Runtime(telemetry=telemetry), error_if_already_set=False)
 
 
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Blank out values whose name says that they are secret, and secrets that can be told by their form."""
     return {name: _redacted(name, value) for name, value in event.items()}
+
+
+def _drop_noise(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    for name in REPETITIONS:
+        event.pop(name, None)
+    return event
 
 
 def _redacted(name: str, value: Any) -> Any:
@@ -84,6 +104,7 @@ def _shared_processors() -> list[Processor]:
         structlog.stdlib.add_log_level,
         structlog.stdlib.PositionalArgumentsFormatter(),
         structlog.stdlib.ExtraAdder(),
+        _drop_noise,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
     ]
@@ -92,7 +113,10 @@ def _shared_processors() -> list[Processor]:
 def _renderers(settings: Settings) -> list[Processor]:
     # Tracebacks as plain text: structlog's richer forms print local variables, and so passwords.
     if settings.environment == "development":
-        return [redact, structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+        console = structlog.dev.ConsoleRenderer(
+            colors=sys.stdout.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
+        return [structlog.processors.format_exc_info, redact, console]
     return [
         structlog.processors.format_exc_info,
         structlog.processors.EventRenamer("message"),

@@ -1,0 +1,47 @@
+"""The command line, `alga-tenants`."""
+
+from typing import ClassVar
+
+import typer
+
+from app.cli.exit_codes import EXIT_CODES_HELP
+from app.cli.lazy import LazyCommand, LazyGroup
+
+PEOPLE = "Tenants"
+SERVICE = "Service"
+
+
+class _Root(LazyGroup):
+    lazy_commands: ClassVar = {
+        "create": LazyCommand("app.cli.create:create", "Create a tenant and watch it.", PEOPLE, is_client=True),
+        "status": LazyCommand("app.cli.operations:status", "Show an operation.", PEOPLE, is_client=True),
+        "list": LazyCommand("app.cli.operations:list_operations", "List operations.", PEOPLE, is_client=True),
+        "watch": LazyCommand("app.cli.operations:watch", "Watch an operation.", PEOPLE, is_client=True),
+        "cancel": LazyCommand("app.cli.operations:cancel", "Cancel an operation.", PEOPLE, is_client=True),
+        "dev": LazyCommand("app.cli.dev:command", "Start everything on this machine, for trying out.", SERVICE),
+        "gateway": LazyCommand("app.cli.gateway:command", "Run the gateway process.", SERVICE),
+        "worker": LazyCommand("app.cli.worker:command", "Run the worker process.", SERVICE),
+        "migrate": LazyCommand("app.cli.migrate:command", "Bring schema alga_tenants up to date.", SERVICE),
+        "doctor": LazyCommand("app.cli.doctor:command", "Say what is missing, and how to mend it.", SERVICE),
+        "keys": LazyCommand("app.cli.keys:app", "Create, list and revoke API keys.", SERVICE),
+    }
+
+
+# Tracebacks for people would print local variables, and secrets with them.
+app = typer.Typer(
+    cls=_Root,
+    epilog=EXIT_CODES_HELP,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    pretty_exceptions_show_locals=False,
+)
+
+
+@app.callback()
+def alga_tenants() -> None:
+    """Create, track, cancel and clean up Alga PSA tenants."""
+
+
+def main() -> None:
+    """Run the command that the arguments name, and exit."""
+    app(prog_name="alga-tenants")

@@ -1,5 +1,6 @@
 """The calls of the API as programs of effects, without any input or output of their own."""
 
+import json
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -37,11 +38,12 @@ class Calls:
         self, request: Mapping[str, object], idempotency_key: str | None, wait: int | None
     ) -> Program[StatusDocument]:
         """Start a creation. The key is sent always, so that an unanswered request may be repeated."""
-        headers = {"Idempotency-Key": _checked_key(str(uuid4()) if idempotency_key is None else idempotency_key)}
+        key = str(uuid4()) if idempotency_key is None else idempotency_key
+        headers = {"Idempotency-Key": _checked_key(key), "Content-Type": "application/json"}
         if wait is not None:
             headers["Prefer"] = f"wait={wait}"
         timeout = self._timeout + (wait or 0)
-        send = Send("POST", "/tenants", timeout, headers=headers, body=request)
+        send = Send("POST", "/tenants", timeout, headers=headers, body=_encoded(request))
         response = yield from _exchange(send, self._retries)
         yield Emit(read(response, StatusDocument))
 
@@ -148,6 +150,13 @@ def _unreachable(send: Send, error: httpx.RequestError) -> UnreachableError:
     else:
         reason = str(error) or type(error).__name__
     return UnreachableError(f"{send.method} {send.path}: {reason}")
+
+
+def _encoded(request: Mapping[str, object]) -> bytes:
+    try:
+        return json.dumps(request, allow_nan=False).encode()
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(f"the request can't be written as JSON: {error}") from None
 
 
 def _path(workflow_id: str) -> str:

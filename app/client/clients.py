@@ -231,6 +231,6 @@ def _request(send: Send) -> dict[str, Any]:
         "url": send.path,
         "params": list(send.params) or None,
         "headers": dict(send.headers),
-        "json": send.body,
+        "content": send.body,
         "timeout": httpx.Timeout(send.timeout, connect=min(send.timeout, LONGEST_CONNECT)),
     }

@@ -132,6 +132,8 @@ class OperationPage(Document):
 
 
 class Health(Document):
-    """Whether the gateway can do its work; what else it says about that is among the unknown fields."""
+    """Whether the gateway is ready for work, and what each of its checks found."""
 
     ready: bool
+    checks: dict[str, str] = Field(default_factory=dict)
+    detail: str | None = None

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import Body, Depends, Header, Path, Query
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 from starlette.requests import Request
 
@@ -78,6 +78,16 @@ def prefer_wait(
     return wait_preference(request.headers.getlist("prefer"), most=services.settings.prefer_wait_max)
 
 
+def if_none_match(
+    request: Request,
+    if_none_match: Annotated[  # noqa: ARG001 - the same
+        str | None, Header(description="ETags of documents that the caller has; a 304 says that one still holds.")
+    ] = None,
+) -> list[str]:
+    """The header's lines."""
+    return request.headers.getlist("if-none-match")
+
+
 def cancel_reason(
     reason: Annotated[Reason | None, Query(description="Why; the body's `reason` goes first.")] = None,
     body: Annotated[CancelBody | None, Body()] = None,
@@ -114,7 +124,7 @@ Moment = Annotated[datetime, BeforeValidator(_not_a_number), AfterValidator(_in_
 def operation_filter(
     status: Annotated[list[OperationStatus], Query(default_factory=list, description="Any of these.")],
     name: Annotated[
-        Annotated[str, AfterValidator(_no_nul)] | None,
+        Annotated[str, AfterValidator(_no_nul), Field(json_schema_extra={"pattern": "^[^\\x00]*$"})] | None,
         Query(max_length=LONGEST_SEARCH, description="Part of the tenant's name, in any case."),
     ] = None,
     started_after: Annotated[Moment | None, Query(alias="startedAfter", description="Started then or later.")] = None,
@@ -126,7 +136,7 @@ def operation_filter(
     )
 
 
-IfNoneMatch = Annotated[list[str] | None, Header(description="ETags of documents that the caller has.")]
+IfNoneMatch = Annotated[list[str], Depends(if_none_match)]
 CallerDep = Annotated[Caller, Depends(current_caller)]
 ServicesDep = Annotated[Services, Depends(services_of)]
 WorkflowId = Annotated[str, Depends(workflow_id)]
@@ -136,7 +146,7 @@ CancelReason = Annotated[str | None, Depends(cancel_reason)]
 Filter = Annotated[OperationFilter, Depends(operation_filter)]
 PageSize = Annotated[int, Query(alias="pageSize", ge=1, le=LARGEST_PAGE)]
 PageToken = Annotated[
-    str,
+    str | None,
     Query(
         alias="pageToken", pattern=PAGE_TOKEN, max_length=LONGEST_PAGE_TOKEN, description="`nextPageToken` of a page."
     ),

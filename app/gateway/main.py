@@ -6,6 +6,7 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 
+from activities.alga.blueprints import load_blueprints
 from app.gateway.error_handlers import crash_response, install_error_handlers
 from app.gateway.openapi import DocumentedApp
 from app.gateway.request_context import RequestContextMiddleware
@@ -24,12 +25,14 @@ A creation is an operation: start it, follow its status document, cancel it. Eve
 def create_app(settings: Settings) -> FastAPI:
     """The gateway's application; connects to nothing before its first request.
 
-    Its start raises `BlueprintError` where a blueprint file is broken.
+    Raises:
+        BlueprintError: a blueprint file is broken.
     """
+    blueprints = load_blueprints(settings.blueprints_dir)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_services(settings) as services:
+        async with open_services(settings, blueprints) as services:
             app.state.services = services
             yield
 
@@ -41,6 +44,7 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
+    app.billing_plans = {code: blueprint.contract_line_names for code, blueprint in blueprints.items()}
     app.add_middleware(RequestContextMiddleware, crash_response=crash_response)
     install_error_handlers(app)
     app.include_router(tenants.router)

@@ -1,12 +1,15 @@
 """The gateway's OpenAPI document: problems under their own media type, and nothing that can't happen."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from types import MappingProxyType
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from activities.tenant_request import TenantRequest
 from app.gateway.problems import MEDIA_TYPE, Fault, Problem, problem_example, title_of
 
 REF_TEMPLATE = "#/components/schemas/{model}"
@@ -86,16 +89,21 @@ def _entry(kinds: list[ProblemKind]) -> dict[str, Any]:
 
 
 class DocumentedApp(FastAPI):
-    """An app whose OpenAPI document is the one described above."""
+    """An app whose OpenAPI document is the one described above.
+
+    `billing_plans` are the names that `billingPlan` may have, by product.
+    """
+
+    billing_plans: Mapping[str, Sequence[str]] = MappingProxyType({})
 
     def openapi(self) -> dict[str, Any]:
         """The document, made once."""
         if self.openapi_schema is None:
-            self.openapi_schema = _document(self)
+            self.openapi_schema = _document(self, self.billing_plans)
         return self.openapi_schema
 
 
-def _document(app: FastAPI) -> dict[str, Any]:
+def _document(app: FastAPI, billing_plans: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     document = get_openapi(
         title=app.title, version=app.version, description=app.description, routes=app.routes, tags=app.openapi_tags
     )
@@ -103,12 +111,21 @@ def _document(app: FastAPI) -> dict[str, Any]:
     problem = Problem.model_json_schema(mode="serialization", ref_template=REF_TEMPLATE)
     schemas.update(problem.pop("$defs"))
     schemas[Problem.__name__] = problem
+    schemas[TenantRequest.__name__]["allOf"] = [_plans_of(*item) for item in billing_plans.items()]
     for name in FASTAPIS_OWN_ERRORS:
         schemas.pop(name, None)
     for path in document["paths"].values():
         for operation in path.values():
             _drop_fastapis_own_error(operation["responses"])
     return document
+
+
+def _plans_of(product_code: str, names: Sequence[str]) -> dict[str, Any]:
+    """The rule that a request for the product names one of its plans, or none."""
+    is_product: dict[str, Any] = {"properties": {"productCode": {"const": product_code}}}
+    if product_code != TenantRequest.model_fields["product_code"].default:
+        is_product["required"] = ["productCode"]
+    return {"if": is_product, "then": {"properties": {"billingPlan": {"enum": [*names, None]}}}}
 
 
 def _drop_fastapis_own_error(responses: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import structlog
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 from starlette.requests import Request
@@ -90,7 +91,8 @@ def outage(code: str, detail: str) -> ProblemError:
 
 
 def problem_response(request: Request, problem: ProblemError) -> Response:
-    """The problem as an answer to the request."""
+    """The problem as an answer to the request, whose line in the log gets its code."""
+    structlog.contextvars.bind_contextvars(problem=problem.code)
     document = Problem(
         type=type_of(problem.code),
         title=title_of(problem.code),

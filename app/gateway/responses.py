@@ -36,12 +36,12 @@ def listed(page: OperationList) -> Response:
     return _json(page, 200, {})
 
 
-def conditional(document: StatusDocument, if_none_match: Sequence[str] | None) -> Response:
+def conditional(document: StatusDocument, if_none_match: Sequence[str]) -> Response:
     """200, or 304 where the caller has this very document."""
     body = document.model_dump_json().encode()
     etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
     headers = {"ETag": etag, "Cache-Control": REVALIDATE, **retry_after(document)}
-    if _matches(if_none_match or (), etag):
+    if _matches(if_none_match, etag):
         return Response(status_code=304, headers=headers)
     return Response(body, headers=headers, media_type="application/json")
 

@@ -1,5 +1,6 @@
 """The documents that the gateway answers besides problems; contract and OpenAPI are made of these."""
 
+import re
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -13,6 +14,7 @@ from workflows.messages import OperationStatus, StepStatus
 from workflows.steps import Step
 
 LONGEST_REASON = 500
+TEXT = re.compile(r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$")
 
 Source = Literal["temporal", "database"]
 
@@ -22,12 +24,16 @@ def _absent(value: Any) -> bool:
 
 
 def _text(value: str) -> str:
-    if not all(character.isprintable() or character in "\n\r\t" for character in value):
+    if TEXT.search(value) is None:
         raise PydanticCustomError("control_characters", "must not hold control characters")
     return value
 
 
-Reason = Annotated[str, Field(max_length=LONGEST_REASON), AfterValidator(_text)]
+Reason = Annotated[
+    str,
+    Field(max_length=LONGEST_REASON, json_schema_extra={"pattern": TEXT.pattern}),
+    AfterValidator(_text),
+]
 
 
 class CancelBody(RequestModel):

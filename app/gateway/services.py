@@ -1,13 +1,13 @@
 """What the gateway is made of: everything that lives as long as the process."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.requests import Request
 
-from activities.alga.blueprints import load_blueprints
+from activities.alga.blueprints import Blueprint
 from activities.database import create_engine
 from app.auth.api_keys import ApiKeys
 from app.auth.authenticator import Authenticator
@@ -38,12 +38,8 @@ class Services:
 
 
 @asynccontextmanager
-async def open_services(settings: Settings) -> AsyncIterator[Services]:
-    """The services of a running gateway; needs neither database nor Temporal to start.
-
-    Raises:
-        BlueprintError: a blueprint file is broken.
-    """
+async def open_services(settings: Settings, blueprints: Mapping[str, Blueprint]) -> AsyncIterator[Services]:
+    """The services of a running gateway; needs neither database nor Temporal to start."""
     engine = gateway_engine(settings)
     keys = ApiKeys(engine)
     try:
@@ -52,9 +48,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         yield Services(
             settings=settings,
             authenticator=Authenticator(keys),
-            creation=TenantCreation(
-                engine, operations, statuses, load_blueprints(settings.blueprints_dir), settings.password_hasher
-            ),
+            creation=TenantCreation(engine, operations, statuses, blueprints, settings.password_hasher),
             statuses=statuses,
             cancellation=Cancellation(operations, statuses),
             listing=Listing(engine),

@@ -1,5 +1,6 @@
 """Where operations stand: from Temporal first, from our own table where Temporal is away or has forgotten them."""
 
+import asyncio
 from collections import OrderedDict
 
 import structlog
@@ -30,6 +31,11 @@ class Statuses:
         self._engine = engine
         self._operations = operations
         self._finished: OrderedDict[str, OperationView] = OrderedDict()
+        self._stopping = asyncio.Event()
+
+    def stop_waiting(self) -> None:
+        """Let everybody who waits for an operation have it as it stands, because the process is to end."""
+        self._stopping.set()
 
     async def find(self, workflow_id: str) -> OperationView:
         """The operation as it stands.
@@ -59,10 +65,17 @@ class Statuses:
 
     async def wait(self, workflow_id: str, seconds: float) -> OperationView:
         """The operation once it has ended, or as it stands after the given time; raises as `find` does."""
+        ended = asyncio.create_task(self._operations.wait(workflow_id, seconds))
+        stopping = asyncio.create_task(self._stopping.wait())
         try:
-            await self._operations.wait(workflow_id, seconds)
+            await asyncio.wait({ended, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if ended.done():
+                await ended
         except TemporalUnavailableError as error:
             log.warning("could not wait for an operation", workflow_id=workflow_id, reason=str(error))
+        finally:
+            ended.cancel()
+            stopping.cancel()
         return await self.find(workflow_id)
 
     def _described(self, operation: DescribedOperation) -> OperationView:

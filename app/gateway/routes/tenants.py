@@ -89,7 +89,7 @@ async def create_tenant(
     responses=problems("invalid-request"),
 )
 async def list_operations(
-    services: ServicesDep, wanted: Filter, page_size: PageSize = DEFAULT_PAGE, page_token: PageToken | None = None
+    services: ServicesDep, wanted: Filter, page_size: PageSize = DEFAULT_PAGE, page_token: PageToken = None
 ) -> Response:
     """Show operations, newest first, as the last finished step left them."""
     return listed(await services.listing.page(wanted, size=page_size, token=page_token))
@@ -102,7 +102,7 @@ async def list_operations(
     response_model=StatusDocument,
     responses=STATUS,
 )
-async def read_status(services: ServicesDep, workflow_id: WorkflowId, if_none_match: IfNoneMatch = None) -> Response:
+async def read_status(services: ServicesDep, workflow_id: WorkflowId, if_none_match: IfNoneMatch) -> Response:
     """Say where an operation stands; both paths answer the same."""
     operation = await services.statuses.find(workflow_id)
     return conditional(status_document(operation), if_none_match)

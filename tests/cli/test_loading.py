@@ -1,0 +1,84 @@
+import json
+from importlib import import_module
+from typing import ClassVar
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from app.cli import app, main
+from app.cli.lazy import LazyCommand, LazyGroup
+
+
+class Group(LazyGroup):
+    lazy_commands: ClassVar = {
+        "sound": LazyCommand("tests.cli.test_loading:sound", "Makes a sound.", "Tests"),
+        "lacking": LazyCommand("app.cli.lacking:command", "Has no module.", "Tests"),
+    }
+
+
+group = typer.Typer(cls=Group, add_completion=False)
+
+
+@group.callback()
+def callback() -> None:
+    """A group for tests."""
+
+
+def sound() -> None:
+    typer.echo("moo")
+
+
+def test_a_command_that_can_not_be_imported_says_why_and_breaks_no_other() -> None:
+    runner = CliRunner()
+    lacking = runner.invoke(group, ["lacking"])
+    assert (lacking.exit_code, lacking.stdout) == (1, "")
+    assert "app.cli.lacking is not installed" in lacking.stderr
+    assert runner.invoke(group, ["sound"]).stdout == "moo\n"
+    assert runner.invoke(group, ["--help"]).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "name", ["create", "status", "list", "watch", "cancel", "dev", "gateway", "worker", "migrate", "doctor", "keys"]
+)
+def test_every_command_has_its_help(name: str) -> None:
+    result = CliRunner().invoke(app, [name, "--help"], prog_name="alga-tenants")
+    assert result.exit_code == 0, result.output
+    assert f"Usage: alga-tenants {name}" in result.stdout
+
+
+def test_an_unknown_command_exits_2_and_guesses_what_was_meant() -> None:
+    result = CliRunner().invoke(app, ["craete"])
+    assert result.exit_code == 2
+    assert "'create'" in result.stderr
+
+
+@pytest.mark.parametrize("arguments", [["migrate"], ["worker"], ["keys", "list"]])
+def test_missing_settings_are_a_line_each_and_exit_2(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DATABASE_URL", "ADMIN_DATABASE_URL", "NEXTAUTH_SECRET", "SECRETS_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    result = CliRunner().invoke(app, arguments, prog_name="alga-tenants")
+    assert (result.exit_code, result.stdout) == (2, "")
+    faults = result.stderr.splitlines()
+    assert len(faults) == 3
+    assert all(fault.startswith("alga-tenants: ") for fault in faults)
+    assert any("DATABASE_URL is not set" in fault for fault in faults)
+
+
+def test_other_errors_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(import_module("tests.cli.test_loading"), "sound", broken)
+    result = CliRunner().invoke(group, ["sound"])
+    assert isinstance(result.exception, RuntimeError)
+
+
+def test_the_entry_point_reads_the_arguments(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["alga-tenants", "no-such-command"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert "No such command" in capsys.readouterr().err

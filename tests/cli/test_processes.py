@@ -1,0 +1,128 @@
+"""What shows only in a process of its own: signals, terminals, arguments, imports."""
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from app.cli.exit_codes import ExitCode
+from tests.cli.conftest import Run, Start
+from tests.cli.test_create import OPTIONS
+from tests.client.scripted_server import STATUS_PATH, WORKFLOW_ID, Answer, ScriptedServer, document
+
+LATER = {"Retry-After": "60"}
+PASSWORD = "unmistakable-horse"
+
+
+def test_ctrl_c_leaves_the_operation_running_and_says_so(server: ScriptedServer, start: Start) -> None:
+    server.script("POST", "/tenants", Answer(202, document("queued", temporaryPassword="made-up")))
+    server.script("GET", STATUS_PATH, Answer(200, document(), LATER))
+    process = start("create", *OPTIONS, "--json")
+    assert process.stderr is not None
+    progress = ""
+    while "15 %" not in progress:
+        progress = process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=20)
+    assert process.returncode == ExitCode.INTERRUPTED
+    assert json.loads(stdout) == document(temporaryPassword="made-up")
+    assert f"alga-tenants watch {WORKFLOW_ID}" in stderr
+    assert f"alga-tenants cancel {WORKFLOW_ID}" in stderr
+    assert "Traceback" not in stderr
+
+
+def test_ctrl_c_before_an_answer_says_how_to_find_out(server: ScriptedServer, start: Start) -> None:
+    server.script("POST", "/tenants", Answer(202, document(), delay=2))
+    process = start("create", *OPTIONS)
+    server.wait_for_requests(1)
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=20)
+    assert (process.returncode, stdout) == (ExitCode.INTERRUPTED, "")
+    assert f"--idempotency-key {server.received[0].headers['idempotency-key']}" in stderr
+
+
+def test_a_password_is_in_neither_the_arguments_nor_the_output(server: ScriptedServer, start: Start) -> None:
+    server.script("POST", "/tenants", Answer(202, document()))
+    server.script("GET", STATUS_PATH, Answer(200, document(), LATER))
+    process = start("create", *OPTIONS, "--admin-password-stdin")
+    assert process.stdin is not None
+    process.stdin.write(f"{PASSWORD}\n")
+    process.stdin.flush()
+    server.wait_for_requests(2)
+    arguments = Path(f"/proc/{process.pid}/cmdline").read_bytes()
+    environment = Path(f"/proc/{process.pid}/environ").read_bytes()
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=20)
+    assert server.received[0].body["adminUser"]["password"] == PASSWORD
+    assert PASSWORD not in stdout + stderr
+    assert PASSWORD.encode() not in arguments + environment
+
+
+def test_a_prompted_password_is_not_echoed(server: ScriptedServer, environment: dict[str, str]) -> None:
+    server.script("POST", "/tenants", Answer(202, document()))
+    command = [sys.executable, "-m", "app.cli", "create", *OPTIONS, "--admin-password-prompt", "--no-wait"]
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execve(sys.executable, command, os.environ | environment)
+    shown = b""
+    for prompt in (b"Password:", b"confirmation:"):
+        while prompt not in shown:
+            shown += os.read(terminal, 1024)
+        os.write(terminal, f"{PASSWORD}\n".encode())
+    server.wait_for_requests(1)
+    shown += _rest(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert server.received[0].body["adminUser"]["password"] == PASSWORD
+    assert PASSWORD.encode() not in shown
+
+
+def test_a_progress_bar_on_the_terminal_leaves_stdout_to_json(server: ScriptedServer, start: Start) -> None:
+    changes = [document(progress=5), document("completed")]
+    server.script("GET", STATUS_PATH, *(Answer(200, change, {"Retry-After": "0"}) for change in changes))
+    terminal, end = pty.openpty()
+    with os.fdopen(end, "wb") as stderr:
+        process = start("watch", WORKFLOW_ID, "--json", stderr=stderr)
+    stdout, _ = process.communicate(timeout=20)
+    bar = _rest(terminal).decode()
+    assert process.returncode == 0
+    assert [json.loads(line) for line in stdout.splitlines()] == changes
+    assert "━" in bar
+    assert "100%" in bar
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("status", "--help")])
+def test_help_imports_no_server(arguments: tuple[str, ...]) -> None:
+    program = (
+        "import sys, app.cli\n"
+        f"sys.argv[1:] = {arguments!r}\n"
+        "try:\n    app.cli.main()\nfinally:\n"
+        "    print('sqlalchemy' in sys.modules, 'temporalio' in sys.modules, 'fastapi' in sys.modules, file=sys.stderr)"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "Usage: alga-tenants" in ran.stdout
+    assert ran.stderr.split() == ["False"] * 3
+
+
+def test_the_help_lists_the_exit_statuses(run: Run) -> None:
+    for arguments in (("--help",), ("watch", "--help")):
+        text = run(*arguments).stdout
+        for code in ExitCode:
+            assert f"{code:>3}  {code.meaning}" in text
+
+
+def _rest(terminal: int) -> bytes:
+    """What is still to be read of a pseudo-terminal whose other end is closed."""
+    shown = b""
+    try:
+        while chunk := os.read(terminal, 4096):
+            shown += chunk
+    except OSError:  # Linux says so at the end
+        return shown
+    finally:
+        os.close(terminal)
+    return shown

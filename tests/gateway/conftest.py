@@ -1,0 +1,109 @@
+"""A gateway on a migrated database and a Temporal without worker, so that operations stay where they are put."""
+
+from collections.abc import AsyncIterator, Iterator
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import asyncpg
+import httpx
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import make_url
+from temporalio.client import Client
+
+from activities.alga.development import create_development_tables
+from app.auth.api_keys import ApiKeys
+from app.embedded.blocking import run_blocking
+from app.embedded.postgres import EmbeddedPostgres
+from app.embedded.temporal import EmbeddedTemporal
+from app.gateway.services import gateway_engine
+from app.settings import Settings
+from app.temporal.client import connect
+from migrations.upgrade import admin_engine, upgrade
+from tests.gateway.server import RunningGateway
+from tests.support.databases import NewDatabase
+
+SECRET = "test-nextauth-secret"
+
+
+@pytest.fixture(scope="session")
+def migrated_database(new_database: NewDatabase, postgres: EmbeddedPostgres) -> str:
+    """The admin URL of a database with our tables and Alga's, both open to the gateway's role."""
+    url = new_database()
+    run_blocking(_prepare(url, str(urlsplit(postgres.url).username)))
+    return url
+
+
+@pytest.fixture(scope="session")
+def settings(migrated_database: str, postgres: EmbeddedPostgres, temporal: EmbeddedTemporal) -> Settings:
+    return Settings(
+        database_url=SecretStr(urlsplit(postgres.url)._replace(path=urlsplit(migrated_database).path).geturl()),
+        admin_database_url=SecretStr(migrated_database),
+        temporal_address=temporal.address,
+        gateway_host="127.0.0.1",
+        gateway_port=0,
+        temporal_task_queue=f"nobody-polls-{uuid4()}",
+        nextauth_secret=SecretStr(SECRET),
+    )
+
+
+@pytest.fixture(scope="session")
+def api_key(settings: Settings) -> str:
+    return run_blocking(_create_key(settings))
+
+
+@pytest.fixture(scope="session")
+def gateway(settings: Settings, api_key: str) -> Iterator[RunningGateway]:
+    with RunningGateway(settings, api_key) as server:
+        yield server
+
+
+@pytest.fixture
+async def http(gateway: RunningGateway) -> AsyncIterator[httpx.AsyncClient]:
+    async with gateway.client() as client:
+        yield client
+
+
+@pytest.fixture
+async def temporal_client(settings: Settings) -> Client:
+    return await connect(settings)
+
+
+@pytest.fixture
+async def database(migrated_database: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(migrated_database)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+@pytest.fixture
+async def keys(settings: Settings) -> AsyncIterator[ApiKeys]:
+    engine = gateway_engine(settings)
+    keys = ApiKeys(engine)
+    yield keys
+    keys.close()
+    await engine.dispose()
+
+
+async def _prepare(url: str, role: str) -> None:
+    target = make_url(url).set(drivername="postgresql+asyncpg")
+    await upgrade(target, gateway_role=role)
+    engine = admin_engine(target)
+    async with engine.begin() as connection:
+        await create_development_tables(connection)
+        await connection.exec_driver_sql(
+            f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}"
+        )
+    await engine.dispose()
+
+
+async def _create_key(settings: Settings) -> str:
+    engine = gateway_engine(settings)
+    keys = ApiKeys(engine)
+    try:
+        return (await keys.create("tests")).key
+    finally:
+        keys.close()
+        await engine.dispose()

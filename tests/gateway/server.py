@@ -1,0 +1,54 @@
+"""A gateway on a real port, run by a thread of the test process."""
+
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+from fastapi import FastAPI
+
+from app.gateway.server import GatewayServer
+from app.settings import Settings
+from tests.support.processes import wait_for
+
+PATIENCE = 30.0
+
+
+class RunningGateway:
+    """Serves while its block runs; `prepare` may add to the application."""
+
+    def __init__(self, settings: Settings, api_key: str, prepare: Callable[[FastAPI], None] | None = None) -> None:
+        self.api_key = api_key
+        self._server = GatewayServer(settings)
+        if prepare is not None:
+            prepare(self._server.app)
+        self._thread = threading.Thread(target=self._server.run, name="gateway")
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        wait_for(lambda: self._server.started or not self._thread.is_alive())
+        if not self._server.started:
+            raise RuntimeError("the gateway did not start")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def url(self) -> str:
+        port = self._server.servers[0].sockets[0].getsockname()[1]
+        return f"http://127.0.0.1:{port}"
+
+    def stop(self) -> None:
+        """What SIGTERM does to the process."""
+        self._server.should_exit = True
+        self._thread.join()
+
+    def client(self, **headers: str) -> httpx.AsyncClient:
+        """A client that shows the API key, unless it is given headers of its own."""
+        return httpx.AsyncClient(
+            base_url=self.url, timeout=PATIENCE, headers=headers or {"Authorization": f"Bearer {self.api_key}"}
+        )
