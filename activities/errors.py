@@ -11,6 +11,9 @@ import structlog
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
+from workflows.failures import CANCEL_REQUESTED
+from workflows.messages import CancelRequest
+
 ResultT = TypeVar("ResultT")
 
 # 22 data exception, 23 integrity constraint violation, 42 syntax error or access rule violation: the same
@@ -39,6 +42,24 @@ class FinalError(Exception):
         self.detail = detail
         self.field = field
 
+    @property
+    def details(self) -> tuple[Any, ...]:
+        """What a workflow is told beside code and detail: the field first."""
+        return (self.field,)
+
+
+class CancelRequestedError(FinalError):
+    """The operation was asked to stop before this step."""
+
+    def __init__(self, request: CancelRequest) -> None:
+        super().__init__(CANCEL_REQUESTED, "the operation was asked to stop")
+        self.request = request
+
+    @property
+    def details(self) -> tuple[Any, ...]:
+        """The field, which there is none of, and who asked and why."""
+        return (None, self.request)
+
 
 def sqlstate(error: DBAPIError) -> str | None:
     """The five characters by which PostgreSQL names an error; none where the connection itself failed."""
@@ -53,7 +74,7 @@ def to_application_error(error: Exception) -> ApplicationError:
         # An expected outcome, not a malfunction: the SDK then neither warns nor counts it as one.
         return ApplicationError(
             error.detail,
-            error.field,
+            *error.details,
             type=error.code,
             non_retryable=True,
             category=ApplicationErrorCategory.BENIGN,

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Select, and_, func, select, tuple_, update
+from sqlalchemy import ColumnElement, Select, Table, func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from activities.errors import FinalError
-from activities.own_tables import operations
+from activities.errors import CancelRequestedError, FinalError
+from activities.own_tables import cancellations, operations
 from workflows.messages import (
+    CancelRequest,
     OperationContext,
     OperationResult,
     OperationSnapshot,
@@ -77,11 +78,13 @@ async def enter_step(connection: AsyncConnection, context: OperationContext) -> 
     """Lock the row for the rest of the transaction, note the step, and say whether the tenant is ours already.
 
     Raises:
+        CancelRequestedError: the operation was asked to stop.
         FinalError: the operation is being rolled back or has ended, so the step must not write.
     """
+    cancellation = select(cancellations).where(*_is(context, cancellations))
     owns_tenant = await connection.scalar(
         update(operations)
-        .where(*_is(context), operations.c.status.in_(OPEN))
+        .where(*_is(context), operations.c.status.in_(OPEN), ~cancellation.exists())
         .values(
             status=OperationStatus.RUNNING,
             step=context.step,
@@ -93,8 +96,20 @@ async def enter_step(connection: AsyncConnection, context: OperationContext) -> 
         .returning(operations.c.owns_tenant)
     )
     if owns_tenant is None:
+        asked = (await connection.execute(cancellation)).one_or_none()
+        if asked is not None:
+            raise CancelRequestedError(CancelRequest(reason=asked.reason, cancelled_by=asked.cancelled_by))
         raise FinalError("operation-closed", "the operation is no longer open, so the step wrote nothing")
     return bool(owns_tenant)
+
+
+async def request_cancel(connection: AsyncConnection, workflow_id: str, run_id: str, request: CancelRequest) -> None:
+    """Let no further step of the operation begin; the first request counts. Waits for no running step."""
+    await connection.execute(
+        postgres_insert(cancellations)
+        .values(workflow_id=workflow_id, run_id=run_id, cancelled_by=request.cancelled_by, reason=request.reason)
+        .on_conflict_do_nothing()
+    )
 
 
 async def claim_tenant(connection: AsyncConnection, context: OperationContext) -> None:
@@ -127,18 +142,21 @@ async def completed_result(connection: AsyncConnection, context: OperationContex
     return OperationResult.model_validate(result) if result is not None else None
 
 
-async def close_for_rollback(connection: AsyncConnection, rollback: RollBackInput) -> None:
-    """Wait for a step that still runs, and shut out every later one.
+async def close_for_rollback(connection: AsyncConnection, rollback: RollBackInput) -> OperationResult | None:
+    """Wait for a step that still runs, and shut out every later one; returns what a completed operation made.
 
-    Raises:
-        FinalError: the operation has completed; a finished tenant is never rolled back.
+    A completed operation stays as it is.
     """
     context = rollback.operation
-    status = await connection.scalar(select(operations.c.status).where(*_is(context)).with_for_update())
-    if status is None:
+    row = (
+        await connection.execute(
+            select(operations.c.status, operations.c.result).where(*_is(context)).with_for_update()
+        )
+    ).one_or_none()
+    if row is None:
         await record_operation(connection, context, rollback.request)
-    elif status == OperationStatus.COMPLETED:
-        raise FinalError("tenant-completed", "the tenant is complete; a rollback would delete a finished tenant")
+    elif row.status == OperationStatus.COMPLETED:
+        return OperationResult.model_validate(row.result)
     await connection.execute(
         update(operations)
         .where(*_is(context), operations.c.finished_at.is_(None))
@@ -151,6 +169,7 @@ async def close_for_rollback(connection: AsyncConnection, rollback: RollBackInpu
             updated_at=func.now(),
         )
     )
+    return None
 
 
 async def owns_tenant(connection: AsyncConnection, context: OperationContext) -> bool:
@@ -212,11 +231,8 @@ def _filtered(query: Select[Any], wanted: OperationFilter) -> Select[Any]:
     return query
 
 
-def _is(context: OperationContext) -> tuple[Any, ...]:
-    return (
-        and_(operations.c.workflow_id == context.workflow_id, operations.c.run_id == context.run_id),
-        operations.c.tenant_id == context.tenant_id,
-    )
+def _is(context: OperationContext, table: Table = operations) -> tuple[ColumnElement[bool], ...]:
+    return (table.c.workflow_id == context.workflow_id, table.c.run_id == context.run_id)
 
 
 def _steps(context: OperationContext) -> list[dict[str, Any]]:

@@ -63,6 +63,18 @@ operations = Table(
     Index(None, "tenant_id"),
 )
 
+# A request to stop an operation, seen by its next step at once: a signal reaches the workflow only when the steps
+# that it runs in one go are done. A table of its own, because a running step holds the lock of the operation's row.
+cancellations = Table(
+    "cancellations",
+    own_metadata,
+    Column("workflow_id", Text, primary_key=True),
+    Column("run_id", Text, primary_key=True),
+    Column("cancelled_by", Text),
+    Column("reason", Text),
+    Column("requested_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
+
 # Binds a caller's Idempotency-Key to the request it was first used for.
 idempotency_keys = Table(
     "idempotency_keys",

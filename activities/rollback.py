@@ -29,16 +29,17 @@ class RollbackActivities:
     async def roll_back_tenant(self, rollback: RollBackInput) -> RollBackResult:
         """Delete the operation's tenant, count what is left, and close the operation's row.
 
-        Only a tenant that this very operation made is deleted: one that was there before, which made the
-        operation fail, is not touched. The first transaction shuts out steps that may still run; the second
-        deletes, proves and closes, or does nothing at all. A second run finds nothing to delete.
+        Only a tenant that this very operation made is deleted: one that was there before, and made the operation
+        fail, is not touched; nor is one that is complete. The first transaction shuts out steps that may still
+        run; the second deletes, proves and closes, or does nothing at all. A second run finds nothing to delete.
 
-        Raises `ApplicationError`: of type `tenant-completed` where the operation has completed, else as
-        `activities.errors` says; nothing is swallowed.
+        Raises `ApplicationError` as `activities.errors` says; nothing is swallowed.
         """
         context = rollback.operation
         async with self._engine.begin() as connection:
-            await close_for_rollback(connection, rollback)
+            completed = await close_for_rollback(connection, rollback)
+        if completed is not None:
+            return RollBackResult(completed=completed)
         activity.heartbeat()
         deleted = 0
         async with self._engine.begin() as connection:

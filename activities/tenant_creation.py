@@ -25,13 +25,11 @@ from activities.operations import (
 )
 from activities.tenant_request import TenantRequest
 from workflows.messages import (
-    AdminUserCreated,
     OperationResult,
     PasswordHash,
     PasswordInput,
     StepDone,
     StepInput,
-    TenantCreated,
 )
 from workflows.steps import HASH_PASSWORD_ACTIVITY, STEP_ACTIVITIES, Step
 
@@ -77,7 +75,7 @@ class TenantCreationActivities:
 
     @activity.defn(name=STEP_ACTIVITIES[Step.CREATING_TENANT])
     @temporal_errors
-    async def create_tenant(self, step: StepInput) -> TenantCreated:
+    async def create_tenant(self, step: StepInput) -> StepDone:
         """Write the tenant, its own client, and the client's default location.
 
         A second run finds the tenant claimed by this operation, and every id taken. Raises `ApplicationError`
@@ -94,8 +92,7 @@ class TenantCreationActivities:
             country = await rows.find_country(connection, step.request.billing_address)
             for table, records in rows.own_client(step, country):
                 await insert_rows(connection, tenant_id, table, records)
-            created_at = await _created_at(connection, step)
-        return TenantCreated(client_id=rows.client_id(tenant_id), created_at=created_at)
+        return StepDone()
 
     @activity.defn(name=STEP_ACTIVITIES[Step.RUNNING_ONBOARDING_SEEDS])
     @temporal_errors
@@ -110,7 +107,7 @@ class TenantCreationActivities:
 
     @activity.defn(name=STEP_ACTIVITIES[Step.CREATING_ADMIN_USER])
     @temporal_errors
-    async def create_admin_user(self, step: StepInput) -> AdminUserCreated:
+    async def create_admin_user(self, step: StepInput) -> StepDone:
         """Write the administrator with the MSP `Admin` role.
 
         Check and insert happen under one lock on the e-mail, so of many at once one wins. Raises
@@ -123,7 +120,7 @@ class TenantCreationActivities:
             await self._refuse_taken_email(connection, step)
             for table, records in rows.admin_user(step, role_id):
                 await insert_rows(connection, tenant_id, table, records)
-        return AdminUserCreated(admin_user_id=rows.admin_user_id(tenant_id))
+        return StepDone()
 
     @activity.defn(name=STEP_ACTIVITIES[Step.SETTING_UP_DATA])
     @temporal_errors
@@ -196,7 +193,9 @@ def _tenant_exists(step: StepInput) -> FinalError:
 
 async def _created_at(connection: AsyncConnection, step: StepInput) -> datetime:
     tenant_id = step.operation.tenant_id
-    created_at: datetime | None = await connection.scalar(select(tenants.c.created_at).where(tenants.c.tenant == tenant_id))
+    created_at: datetime | None = await connection.scalar(
+        select(tenants.c.created_at).where(tenants.c.tenant == tenant_id)
+    )
     if created_at is None:
         raise FinalError("tenant-missing", f"tenant {tenant_id} has vanished while it was being created")
     return created_at

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from temporalio.exceptions import ActivityError, ApplicationError, FailureError
 from temporalio.exceptions import TimeoutError as ActivityTimeoutError
 
-from workflows.messages import OperationError
+from workflows.messages import CancelRequest, OperationError
 from workflows.steps import Step
+
+CANCEL_REQUESTED = "cancel-requested"
 
 
 @dataclass(frozen=True)
@@ -15,6 +17,7 @@ class Failure:
 
     error: OperationError
     is_final: bool
+    cancel: CancelRequest | None = None
 
 
 class StepFailedError(Exception):
@@ -29,14 +32,15 @@ def describe_failure(failure: FailureError, step: Step | None) -> Failure:
     """What an activity's failure means.
 
     Activities raise an `ApplicationError` whose type is the problem's code, non-retryable where the error is
-    final, and whose first detail, where there is one, names the field at fault. A regular activity's arrives
-    wrapped, a local one's as it is.
+    final, and whose first detail, where there is one, names the field at fault. One that was kept from starting
+    by a cancel says in its second who asked for it. A regular activity's arrives wrapped, a local one's as it is.
     """
     cause = failure.cause if isinstance(failure, ActivityError) else failure
     if isinstance(cause, ApplicationError):
-        field = cause.details[0] if cause.details else None
+        field, *more = cause.details or (None,)
         error = OperationError(code=cause.type or "internal-error", detail=cause.message, field=field, step=step)
-        return Failure(error, is_final=cause.non_retryable)
+        cancel = CancelRequest.model_validate(more[0]) if cause.type == CANCEL_REQUESTED else None
+        return Failure(error, cause.non_retryable, cancel)
     if isinstance(cause, ActivityTimeoutError):
         error = OperationError(code="timeout", detail="the step did not finish in time", step=step)
         return Failure(error, is_final=False)

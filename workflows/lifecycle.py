@@ -128,23 +128,31 @@ class Lifecycle:
                 )
             except FailureError as error:
                 failure = describe_failure(error, step)
-                if failure.is_final:
+                if failure.cancel is not None:
+                    self._set_step(step, status=StepStatus.PENDING)
+                    self.request_cancel(failure.cancel)
+                elif failure.is_final:
                     self._set_step(step, status=StepStatus.FAILED, finished_at=workflow.now())
                     raise StepFailedError(failure.error) from error
-                await self._wait_to_retry(step, attempt, failure.error)
+                else:
+                    await self._wait_to_retry(step, attempt, failure.error)
             else:
                 self._finish_step(step)
                 return result
 
-    async def roll_back(self, request: TenantCreationInput, error: OperationError | None) -> None:
-        """Undo everything, however long it takes; ends as `failed` where there is an error, else `cancelled`."""
+    async def roll_back(self, request: TenantCreationInput, error: OperationError | None) -> OperationResult | None:
+        """Undo everything, however long it takes; ends as `failed` where there is an error, else `cancelled`.
+
+        Returns a result where the operation turns out to have completed: a signal that arrives with the end of
+        the last step makes Temporal forget the steps, and run the workflow again on a finished tenant.
+        """
         outcome = OperationStatus.FAILED if error else OperationStatus.CANCELLED
         self._publish(status=OperationStatus.ROLLING_BACK, error=error)
         attempt = 0
         while True:
             attempt += 1
             try:
-                await workflow.execute_activity(
+                result: RollBackResult = await workflow.execute_activity(
                     ROLL_BACK_ACTIVITY,
                     RollBackInput(
                         operation=self._context(),
@@ -163,12 +171,20 @@ class Lifecycle:
             except FailureError as problem:
                 self._publish(error=describe_failure(problem, self.snapshot.step).error)
                 await workflow.sleep(retry_delay(attempt))
+        if result.completed is not None:
+            self.complete(result.completed)
+            return result.completed
         self._publish(status=outcome, error=error, finished_at=workflow.now())
+        return None
 
     def complete(self, result: OperationResult) -> None:
         """End the operation as completed."""
+        done = {"status": StepStatus.COMPLETED}
         self._publish(
             status=OperationStatus.COMPLETED,
+            step=self.snapshot.steps[-1].name,
+            steps=tuple(step.model_copy(update=done) for step in self.snapshot.steps),
+            progress=100,
             result=result,
             error=None,
             cancelled_by=None,

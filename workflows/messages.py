@@ -136,13 +136,18 @@ class TenantCreationInput(Message):
         return self.client_name or self.company
 
 
-class TenantCreationResult(Message):
-    """What `tenantCreationWorkflow` returns, in the shape that Alga's client reads."""
+class OperationResult(Message):
+    """The ids of a completed tenant."""
 
     tenant_id: UUID
     admin_user_id: UUID
     client_id: UUID
     created_at: datetime
+
+
+class TenantCreationResult(OperationResult):
+    """What `tenantCreationWorkflow` returns, in the shape that Alga's client reads."""
+
     temporary_password: str = ""
     email_sent: bool = False
     success: bool = True
@@ -188,15 +193,6 @@ class OperationError(Message):
     detail: str
     field: str | None = None
     step: Step | None = None
-
-
-class OperationResult(Message):
-    """The ids of a completed tenant."""
-
-    tenant_id: UUID
-    admin_user_id: UUID
-    client_id: UUID
-    created_at: datetime
 
 
 class StepProgress(Message):
@@ -256,19 +252,6 @@ class StepDone(Message):
     """Result of a step that has nothing to tell."""
 
 
-class TenantCreated(Message):
-    """Result of the step that writes the tenant."""
-
-    client_id: UUID
-    created_at: datetime
-
-
-class AdminUserCreated(Message):
-    """Result of the step that writes the administrator."""
-
-    admin_user_id: UUID
-
-
 class PasswordInput(Message):
     """Argument of the password hashing activity; without a password a random, unknown one is hashed."""
 
@@ -293,9 +276,13 @@ class RollBackInput(Message):
 
 
 class RollBackResult(Message):
-    """How many rows a rollback deleted; the tenant's remaining rows have been counted to zero."""
+    """How many rows a rollback deleted; the tenant's remaining rows have been counted to zero.
 
-    deleted_rows: int
+    `completed` is there instead where the operation had completed before, so that nothing was deleted.
+    """
+
+    deleted_rows: int = 0
+    completed: OperationResult | None = None
 
 
 OPERATION_MEMO = "operation"

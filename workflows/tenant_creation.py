@@ -9,7 +9,6 @@ with workflow.unsafe.imports_passed_through():
     from workflows.failures import StepFailedError
     from workflows.lifecycle import Lifecycle, OperationCancelledError
     from workflows.messages import (
-        AdminUserCreated,
         CancelRequest,
         OperationError,
         OperationResult,
@@ -17,7 +16,6 @@ with workflow.unsafe.imports_passed_through():
         PasswordHash,
         PasswordInput,
         StepDone,
-        TenantCreated,
         TenantCreationInput,
         TenantCreationResult,
     )
@@ -61,25 +59,22 @@ class TenantCreation:
             problem = None
         except StepFailedError as failure:
             problem = failure.error
-        await operation.finish_uninterrupted(operation.roll_back(self._understood, problem))
-        raise operation.ending()
+        completed = await operation.finish_uninterrupted(operation.roll_back(self._understood, problem))
+        if completed is None:
+            raise operation.ending()
+        return TenantCreationResult(**dict(completed))
 
     async def _run_steps(self) -> TenantCreationResult:
         run = self._operation.run_step
         await self._hash_password()
         await run(Step.INITIALIZING, self._understood, StepDone)
-        tenant = await run(Step.CREATING_TENANT, self._understood, TenantCreated)
+        await run(Step.CREATING_TENANT, self._understood, StepDone)
         await run(Step.RUNNING_ONBOARDING_SEEDS, self._understood, StepDone)
-        admin = await run(Step.CREATING_ADMIN_USER, self._understood, AdminUserCreated)
+        await run(Step.CREATING_ADMIN_USER, self._understood, StepDone)
         await run(Step.SETTING_UP_DATA, self._understood, StepDone)
         completed = await run(Step.COMPLETING, self._understood, OperationResult)
         self._operation.complete(completed)
-        return TenantCreationResult(
-            tenant_id=completed.tenant_id,
-            admin_user_id=admin.admin_user_id,
-            client_id=tenant.client_id,
-            created_at=tenant.created_at,
-        )
+        return TenantCreationResult(**dict(completed))
 
     def _understand(self) -> None:
         """Read the request in our terms and apply the changes that arrived before it.

@@ -2,6 +2,10 @@
 
 from contextlib import suppress
 
+import typer
+
+from activities.alga.blueprints import BlueprintError
+from app.cli.exit_codes import ExitCode
 from app.gateway.server import GatewayServer
 from app.logging import configure_logging
 from app.settings import Settings
@@ -11,7 +15,11 @@ def command() -> None:
     """Serve the REST API until SIGTERM, which lets requests under way finish."""
     settings = Settings.load()
     configure_logging(settings)
-    server = GatewayServer(settings)
+    try:
+        server = GatewayServer(settings)
+    except BlueprintError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(ExitCode.INVALID) from None
     # After an orderly end the server raises the signal that asked for it.
     with suppress(KeyboardInterrupt):
         server.run()

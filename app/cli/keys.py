@@ -12,6 +12,8 @@ from rich.table import Table
 
 from activities.api_keys import ApiKeyRecord
 from app.auth.api_keys import ApiKeys
+from app.cli.exit_codes import ExitCode
+from app.gateway.database import DatabaseUnavailableError, database_errors
 from app.gateway.services import gateway_engine
 from app.settings import Settings
 
@@ -63,12 +65,18 @@ def revoke(
     record = _run(lambda keys: keys.revoke(key_id))
     if record is None:
         typer.echo(f"there is no API key with the id {key_id}; see `alga-tenants keys list`", err=True)
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.NOT_FOUND)
     typer.echo(json.dumps(_document(record)) if as_json else f"revoked {record.key_id} ({record.name})")
 
 
 def _run(work: Callable[[ApiKeys], Awaitable[ResultT]]) -> ResultT:
-    return asyncio.run(_with_keys(Settings.load(), work))
+    settings = Settings.load()
+    try:
+        with database_errors():
+            return asyncio.run(_with_keys(settings, work))
+    except DatabaseUnavailableError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(ExitCode.UNAVAILABLE) from None
 
 
 async def _with_keys(settings: Settings, work: Callable[[ApiKeys], Awaitable[ResultT]]) -> ResultT:

@@ -2,18 +2,31 @@
 
 from dataclasses import replace
 
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from activities.operations import request_cancel
 from app.auth.callers import Caller
 from app.gateway.documents import STOPPING, OperationView
 from app.gateway.problems import ProblemError
 from app.gateway.statuses import Statuses
-from app.temporal.operations import OperationEndedError, OperationsPort, TemporalUnavailableError
+from app.temporal.operations import (
+    DescribedOperation,
+    OperationEndedError,
+    OperationsPort,
+    TemporalUnavailableError,
+)
 from workflows.messages import CancelRequest, OperationStatus
+
+log = structlog.get_logger(__name__)
 
 
 class Cancellation:
     """Asks operations to stop and clean up."""
 
-    def __init__(self, operations: OperationsPort, statuses: Statuses) -> None:
+    def __init__(self, engine: AsyncEngine, operations: OperationsPort, statuses: Statuses) -> None:
+        self._engine = engine
         self._operations = operations
         self._statuses = statuses
 
@@ -36,7 +49,17 @@ class Cancellation:
             await self._operations.cancel(operation.described, request)
         except OperationEndedError:
             raise _finished() from None
+        await self._stop_steps(operation.described, request)
         return _cancelling(operation, request)
+
+    async def _stop_steps(self, operation: DescribedOperation, request: CancelRequest) -> None:
+        """Let no further step begin, even of those that the workflow runs in one go and sees no signal between."""
+        try:
+            async with self._engine.begin() as connection:
+                await request_cancel(connection, operation.workflow_id, operation.run_id, request)
+        except (SQLAlchemyError, OSError) as error:
+            # The signal is under way, and stops the operation all the same, if a step or two later.
+            log.warning("a cancel was not noted", workflow_id=operation.workflow_id, error=type(error).__name__)
 
 
 def _cancelling(operation: OperationView, request: CancelRequest) -> OperationView:

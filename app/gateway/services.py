@@ -50,7 +50,7 @@ async def open_services(settings: Settings, blueprints: Mapping[str, Blueprint])
             authenticator=Authenticator(keys),
             creation=TenantCreation(engine, operations, statuses, blueprints, settings.password_hasher),
             statuses=statuses,
-            cancellation=Cancellation(operations, statuses),
+            cancellation=Cancellation(engine, operations, statuses),
             listing=Listing(engine),
             readiness=Readiness(engine, operations),
         )

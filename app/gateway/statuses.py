@@ -79,11 +79,12 @@ class Statuses:
         return await self.find(workflow_id)
 
     def _described(self, operation: DescribedOperation) -> OperationView:
-        view = OperationView(
-            operation.workflow_id, operation.snapshot, is_open=operation.is_open, described=operation
-        )
+        is_final = operation.snapshot.status.is_final
+        # A workflow says how it ended a moment before Temporal closes it.
+        is_open = operation.is_open and not is_final
+        view = OperationView(operation.workflow_id, operation.snapshot, is_open=is_open, described=operation)
         # Under an id that a client of Temporal chose, another operation may follow.
-        if operation.is_own and operation.snapshot.status.is_final:
+        if operation.is_own and is_final:
             self._finished[operation.workflow_id] = view
             if len(self._finished) > MOST_FINISHED:
                 self._finished.popitem(last=False)

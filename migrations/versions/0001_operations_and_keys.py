@@ -1,4 +1,4 @@
-"""Operations, idempotency keys and API keys."""
+"""Operations, their cancellations, idempotency keys and API keys."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -50,6 +50,15 @@ def upgrade() -> None:
     for columns in (["started_at", "workflow_id", "run_id"], ["status", "started_at"], ["tenant_id"]):
         op.create_index(f"operations_{'_'.join(columns)}_idx", "operations", columns, schema=SCHEMA)
     op.create_table(
+        "cancellations",
+        sa.Column("workflow_id", sa.Text, primary_key=True),
+        sa.Column("run_id", sa.Text, primary_key=True),
+        sa.Column("cancelled_by", sa.Text),
+        sa.Column("reason", sa.Text),
+        sa.Column("requested_at", sa.DateTime(timezone=True), nullable=False, server_default=NOW),
+        schema=SCHEMA,
+    )
+    op.create_table(
         "idempotency_keys",
         sa.Column("caller", sa.Text, primary_key=True),
         sa.Column("key_digest", sa.Text, primary_key=True),
@@ -73,5 +82,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    for table in ("api_keys", "idempotency_keys", "operations"):
+    for table in ("api_keys", "idempotency_keys", "cancellations", "operations"):
         op.drop_table(table, schema=SCHEMA)

@@ -3,14 +3,16 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
+from activities.operations import request_cancel
 from activities.rollback import RollbackActivities
 from activities.tenant_creation import TenantCreationActivities
 from tests.activities.conftest import request, rollback_input, step_input
 from tests.support.rows import fingerprints, row_counts
-from workflows.messages import PasswordInput, TenantCreationInput
+from workflows.messages import CancelRequest, PasswordInput, TenantCreationInput
 from workflows.steps import Step
 
 pytestmark = pytest.mark.anyio
@@ -92,8 +94,9 @@ async def test_a_completed_tenant_is_never_rolled_back(
 ) -> None:
     await run(creation, tenant_request)
     before = await fingerprints(database)
-    error = await refused(ActivityEnvironment().run(rollback.roll_back_tenant, rollback_input(tenant_request)))
-    assert error.type == "tenant-completed"
+    result = await ActivityEnvironment().run(rollback.roll_back_tenant, rollback_input(tenant_request))
+    assert result.completed is not None
+    assert (result.completed.tenant_id, result.deleted_rows) == (tenant_request.tenant_id, 0)
     assert await fingerprints(database) == before
 
 
@@ -110,6 +113,28 @@ async def test_a_step_that_comes_after_the_rollback_writes_nothing(
     error = await refused(methods(creation)[step](step_input(step, tenant_request)))
     assert error.type == "operation-closed"
     assert await row_counts(database, str(tenant_request.tenant_id)) == {}
+
+
+@pytest.mark.parametrize("step", Step)
+async def test_a_step_that_comes_after_a_cancel_writes_nothing_and_says_who_asked(
+    creation: TenantCreationActivities,
+    engine: AsyncEngine,
+    database: asyncpg.Connection,
+    tenant_request: TenantCreationInput,
+    step: Step,
+) -> None:
+    earlier = list(Step)[: list(Step).index(step)]
+    for done in earlier:
+        await methods(creation)[done](step_input(done, tenant_request))
+    context = step_input(step, tenant_request).operation
+    asked = CancelRequest(reason="a change of mind", cancelled_by="ada")
+    async with engine.begin() as connection:
+        await request_cancel(connection, context.workflow_id, context.run_id, asked)
+        await request_cancel(connection, context.workflow_id, context.run_id, CancelRequest(reason="again"))
+    rows = await fingerprints(database)
+    error = await refused(methods(creation)[step](step_input(step, tenant_request)))
+    assert (error.type, error.details) == ("cancel-requested", (None, asked))
+    assert await fingerprints(database) == rows
 
 
 async def test_an_operation_never_takes_over_or_deletes_another_ones_tenant(

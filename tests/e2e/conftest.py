@@ -1,5 +1,6 @@
 """A whole installation on all of Alga's tables: real servers, a gateway and a worker process, driven over HTTP."""
 
+import json
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +24,7 @@ from tests.support.databases import NewDatabase
 
 SECRET = "test-nextauth-secret"
 TERMINAL = {"completed", "cancelled", "failed"}
-PATIENCE = 60.0
+PATIENCE = 30.0
 
 
 @dataclass
@@ -46,9 +47,12 @@ class Service:
 
     async def finished(self, workflow_id: str) -> dict[str, Any]:
         """The status document once the operation has ended."""
-        with anyio.fail_after(PATIENCE):
-            while (document := await self.status(workflow_id))["status"] not in TERMINAL:
-                await anyio.sleep(0.05)
+        document: dict[str, Any] = {}
+        with anyio.move_on_after(PATIENCE):
+            while document.get("status") not in TERMINAL:
+                document = await self.status(workflow_id)
+                await anyio.sleep(0 if document["status"] in TERMINAL else 0.05)
+        assert document["status"] in TERMINAL, json.dumps(document)
         return document
 
     async def status(self, workflow_id: str) -> dict[str, Any]:

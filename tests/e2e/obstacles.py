@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from uuid import UUID
 
-import anyio
+import anyio.lowlevel
 import asyncpg
 
 from workflows.steps import Step
@@ -74,7 +74,7 @@ class Gate:
         query = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = $1 AND NOT granted"
         with anyio.fail_after(20):
             while not await self._connection.fetchval(query, LOCK):
-                await anyio.sleep(0.02)
+                await anyio.lowlevel.checkpoint()
 
     async def open(self) -> None:
         """Let the step go on."""

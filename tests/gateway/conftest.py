@@ -27,18 +27,24 @@ SECRET = "test-nextauth-secret"
 
 
 @pytest.fixture(scope="session")
-def migrated_database(new_database: NewDatabase, postgres: EmbeddedPostgres) -> str:
-    """The admin URL of a database with our tables and Alga's, both open to the gateway's role."""
+def migrated_template(new_database: NewDatabase, postgres: EmbeddedPostgres) -> str:
+    """The admin URL of a database with our tables and Alga's, both open to the gateway's role; to be copied."""
     url = new_database()
     run_blocking(_prepare(url, str(urlsplit(postgres.url).username)))
     return url
 
 
 @pytest.fixture(scope="session")
-def settings(migrated_database: str, postgres: EmbeddedPostgres, temporal: EmbeddedTemporal) -> Settings:
+def gateway_database(new_database: NewDatabase, migrated_template: str) -> str:
+    """The admin URL of the database of `gateway`."""
+    return new_database(migrated_template)
+
+
+@pytest.fixture(scope="session")
+def settings(gateway_database: str, postgres: EmbeddedPostgres, temporal: EmbeddedTemporal) -> Settings:
     return Settings(
-        database_url=SecretStr(urlsplit(postgres.url)._replace(path=urlsplit(migrated_database).path).geturl()),
-        admin_database_url=SecretStr(migrated_database),
+        database_url=SecretStr(as_gateway(postgres, gateway_database)),
+        admin_database_url=SecretStr(gateway_database),
         temporal_address=temporal.address,
         gateway_host="127.0.0.1",
         gateway_port=0,
@@ -70,8 +76,8 @@ async def temporal_client(settings: Settings) -> Client:
 
 
 @pytest.fixture
-async def database(migrated_database: str) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(migrated_database)
+async def database(gateway_database: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(gateway_database)
     try:
         yield connection
     finally:
@@ -85,6 +91,11 @@ async def keys(settings: Settings) -> AsyncIterator[ApiKeys]:
     yield keys
     keys.close()
     await engine.dispose()
+
+
+def as_gateway(postgres: EmbeddedPostgres, admin_url: str) -> str:
+    """The URL by which the gateway's role reaches the database of an admin URL."""
+    return urlsplit(postgres.url)._replace(path=urlsplit(admin_url).path).geturl()
 
 
 async def _prepare(url: str, role: str) -> None:

@@ -17,7 +17,7 @@ from temporalio.worker import Worker
 from app.embedded.temporal import EmbeddedTemporal
 from app.temporal.client import DATA_CONVERTER
 from app.worker.factory import WORKFLOWS
-from tests.workflows.scripted import Script, final, passing, request
+from tests.workflows.scripted import Script, cancel_requested, final, passing, request
 from workflows.messages import CancelRequest
 from workflows.steps import Step
 
@@ -78,6 +78,18 @@ PATHS: dict[str, tuple[str, Callable[[], Any], Callable[[], Script], Act]] = {
         _hashed_request,
         lambda: Script(errors={Step.RUNNING_ONBOARDING_SEEDS: [passing(), passing()]}),
         _cancel_by_temporal,
+    ),
+    "cancel_before_a_step": (
+        "tenantCreationWorkflow",
+        _hashed_request,
+        lambda: Script(errors={Step.CREATING_ADMIN_USER: [cancel_requested()]}),
+        _nothing,
+    ),
+    "cancel_after_completion": (
+        "tenantCreationWorkflow",
+        _hashed_request,
+        lambda: Script(errors={Step.INITIALIZING: [final(Step.INITIALIZING)]}, is_complete=True),
+        _nothing,
     ),
     "malformed_argument": ("tenantCreationWorkflow", lambda: {"tenantName": 5}, Script, _nothing),
 }

@@ -3,7 +3,7 @@
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from workflows.messages import AdminUserCreated, OperationResult, StepDone, TenantCreated, TenantCreationResult
+    from workflows.messages import OperationResult, StepDone, TenantCreationResult
     from workflows.steps import Step
     from workflows.tenant_creation import TenantCreation
 
@@ -23,14 +23,9 @@ class Reordered(TenantCreation):
     async def _run_steps(self) -> TenantCreationResult:
         run = self._operation.run_step
         await run(Step.INITIALIZING, self._understood, StepDone)
-        tenant = await run(Step.CREATING_TENANT, self._understood, TenantCreated)
-        await run(Step.SETTING_UP_DATA, self._understood, StepDone)
-        admin = await run(Step.CREATING_ADMIN_USER, self._understood, AdminUserCreated)
+        await run(Step.CREATING_TENANT, self._understood, StepDone)
+        await run(Step.CREATING_ADMIN_USER, self._understood, StepDone)
         await run(Step.RUNNING_ONBOARDING_SEEDS, self._understood, StepDone)
+        await run(Step.SETTING_UP_DATA, self._understood, StepDone)
         completed = await run(Step.COMPLETING, self._understood, OperationResult)
-        return TenantCreationResult(
-            tenant_id=completed.tenant_id,
-            admin_user_id=admin.admin_user_id,
-            client_id=tenant.client_id,
-            created_at=tenant.created_at,
-        )
+        return TenantCreationResult(**dict(completed))

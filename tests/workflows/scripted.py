@@ -11,7 +11,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from workflows.messages import (
-    AdminUserCreated,
+    CancelRequest,
     OperationResult,
     PasswordHash,
     PasswordInput,
@@ -19,7 +19,6 @@ from workflows.messages import (
     RollBackResult,
     StepDone,
     StepInput,
-    TenantCreated,
 )
 from workflows.steps import HASH_PASSWORD_ACTIVITY, ROLL_BACK_ACTIVITY, STEP_ACTIVITIES, Step
 
@@ -53,12 +52,18 @@ def passing() -> ApplicationError:
     return ApplicationError("the connection was lost", type="database-unavailable")
 
 
+def cancel_requested() -> ApplicationError:
+    asked = CancelRequest(reason="a change of mind", cancelled_by="ada")
+    return ApplicationError("asked to stop", None, asked, type="cancel-requested", non_retryable=True)
+
+
 @dataclass
 class Script:
     """What goes wrong, and what was called; `errors[step]` are raised by its first tries, one each."""
 
     errors: dict[Step, list[ApplicationError]] = field(default_factory=dict)
     rollback_errors: list[ApplicationError] = field(default_factory=list)
+    is_complete: bool = False
     blocked_at: Step | None = None
     reached: asyncio.Event = field(default_factory=asyncio.Event)
     release: asyncio.Event = field(default_factory=asyncio.Event)
@@ -103,16 +108,14 @@ class Script:
             self.rolling_back.set()
             if self.rollback_errors:
                 raise self.rollback_errors.pop(0)
+            if self.is_complete:
+                return RollBackResult(completed=_result(Step.COMPLETING, given.operation.tenant_id))
             return RollBackResult(deleted_rows=7)
 
         return roll_back
 
 
 def _result(step: Step, tenant_id: UUID) -> Any:
-    if step is Step.CREATING_TENANT:
-        return TenantCreated(client_id=CLIENT_ID, created_at=CREATED_AT)
-    if step is Step.CREATING_ADMIN_USER:
-        return AdminUserCreated(admin_user_id=ADMIN_USER_ID)
     if step is Step.COMPLETING:
         return OperationResult(
             tenant_id=tenant_id, admin_user_id=ADMIN_USER_ID, client_id=CLIENT_ID, created_at=CREATED_AT

@@ -6,7 +6,16 @@ from temporalio.exceptions import ApplicationError, CancelledError
 from temporalio.worker import Replayer
 
 from tests.workflows.conftest import NewWorker
-from tests.workflows.scripted import ADMIN_USER_ID, CLIENT_ID, Script, final, passing, request, unique_id
+from tests.workflows.scripted import (
+    ADMIN_USER_ID,
+    CLIENT_ID,
+    Script,
+    cancel_requested,
+    final,
+    passing,
+    request,
+    unique_id,
+)
 from workflows.messages import OPERATION_MEMO, CancelRequest, OperationSnapshot, OperationStatus, StepStatus
 from workflows.steps import Step
 
@@ -172,6 +181,22 @@ async def test_a_cancel_during_a_step_stops_before_the_next(
         await check_replay(handle, replayer)
 
 
+@pytest.mark.parametrize("step", Step)
+async def test_a_step_that_a_cancel_kept_from_starting_ends_the_operation_as_cancelled(
+    client: Client, worker: NewWorker, replayer: Replayer, step: Step
+) -> None:
+    script = Script(errors={step: [cancel_requested()]})
+    async with worker(script) as queue:
+        handle = await start(client, queue)
+        await failure_of(handle)
+        snapshot = await snapshot_of(handle)
+        assert snapshot.status is OperationStatus.CANCELLED
+        assert (snapshot.cancelled_by, snapshot.cancel_reason) == ("ada", "a change of mind")
+        assert {taken.name: taken.status for taken in snapshot.steps}[step] is StepStatus.PENDING
+        assert [rollback.outcome for rollback in script.rollbacks] == ["cancelled"]
+        await check_replay(handle, replayer)
+
+
 async def test_a_running_step_is_not_interrupted_by_temporals_cancel(client: Client, worker: NewWorker) -> None:
     script = Script(blocked_at=Step.CREATING_TENANT)
     async with worker(script) as queue:
@@ -183,6 +208,22 @@ async def test_a_running_step_is_not_interrupted_by_temporals_cancel(client: Cli
         script.release.set()
         await failure_of(handle)
         assert [rollback.outcome for rollback in script.rollbacks] == ["cancelled"]
+
+
+async def test_a_tenant_that_was_complete_before_a_cancel_stays_and_the_operation_says_so(
+    client: Client, worker: NewWorker, replayer: Replayer
+) -> None:
+    script = Script(errors={Step.INITIALIZING: [passing(), passing(), passing()]}, is_complete=True)
+    async with worker(script) as queue:
+        handle = await start(client, queue)
+        await script.reached.wait()
+        await handle.signal("cancel", CancelRequest(reason="too late", cancelled_by="ada"))
+        assert (await handle.result())["success"] is True
+        snapshot = await snapshot_of(handle)
+        assert (snapshot.status, snapshot.progress) == (OperationStatus.COMPLETED, 100)
+        assert snapshot.cancelled_by is None
+        assert {step.status for step in snapshot.steps} == {StepStatus.COMPLETED}
+        await check_replay(handle, replayer)
 
 
 async def test_a_rollback_goes_on_until_it_succeeds_and_says_why_it_has_not(

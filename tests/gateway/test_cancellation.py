@@ -1,0 +1,117 @@
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from temporalio.api.enums.v1 import EventType
+from temporalio.client import Client
+
+from tests.gateway.operations import forget, snapshot, start
+from tests.gateway.requests import assert_problem, create, faults
+from workflows.messages import CancelRequest, OperationStatus
+
+pytestmark = pytest.mark.anyio
+
+
+async def signals(client: Client, workflow_id: str) -> list[CancelRequest]:
+    """What the workflow has been asked for by signals named `cancel`."""
+    history = await client.get_workflow_handle(workflow_id).fetch_history()
+    found = []
+    for event in history.events:
+        if event.event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED:
+            attributes = event.workflow_execution_signaled_event_attributes
+            assert attributes.signal_name == "cancel"
+            found += await client.data_converter.decode(attributes.input.payloads, [CancelRequest])
+    return found
+
+
+async def test_a_cancel_shows_at_once_and_tells_the_workflow_who_and_why(
+    http: httpx.AsyncClient, temporal_client: Client
+) -> None:
+    created = await create(http)
+    answer = await http.request("DELETE", created["links"]["cancel"], json={"reason": "ordered by mistake"})
+    document = answer.json()
+    assert answer.status_code == 202
+    assert answer.headers["location"] == created["links"]["self"]
+    assert answer.headers["retry-after"] == "1"
+    assert (document["status"], document["cancellable"]) == ("cancelling", False)
+    assert (document["cancelledBy"], document["cancelReason"]) == (created["requestedBy"], "ordered by mistake")
+    assert (await http.get(created["links"]["self"])).json()["status"] == "cancelling"
+    assert await signals(temporal_client, created["workflowId"]) == [
+        CancelRequest(reason="ordered by mistake", cancelled_by=created["requestedBy"])
+    ]
+
+
+@pytest.mark.parametrize(
+    ("query", "body", "reason"),
+    [
+        ("query", None, "query"),
+        (None, {"reason": "body"}, "body"),
+        ("query", {"reason": "body"}, "body"),
+        ("query", {}, "query"),
+        (None, {"reason": None}, None),
+        (None, None, None),
+        ("two\nlines", None, "two\nlines"),
+    ],
+)
+async def test_the_reason_is_in_the_query_or_the_body(
+    http: httpx.AsyncClient, query: str | None, body: Any, reason: str | None
+) -> None:
+    path = (await create(http))["links"]["cancel"]
+    params = {"reason": query} if query is not None else {}
+    answer = await http.request("DELETE", path, params=params, json=body)
+    assert (answer.status_code, answer.json()["cancelReason"]) == (202, reason)
+
+
+@pytest.mark.parametrize("reason", ["nul\0", "\x1b[31m", "x" * 501, 5])
+async def test_a_bad_reason_is_refused_and_nothing_is_cancelled(http: httpx.AsyncClient, reason: Any) -> None:
+    created = await create(http)
+    answer = await http.request("DELETE", created["links"]["cancel"], json={"reason": reason})
+    assert_problem(answer, 422, "invalid-request")
+    assert list(faults(answer)) == ["reason"]
+    assert (await http.get(created["links"]["self"])).json()["status"] == "queued"
+
+
+async def test_a_bad_reason_in_the_query_is_refused(http: httpx.AsyncClient) -> None:
+    answer = await http.delete((await create(http))["links"]["cancel"], params={"reason": "nul\0"})
+    assert_problem(answer, 422, "invalid-request")
+
+
+async def test_a_second_cancel_is_harmless(http: httpx.AsyncClient, temporal_client: Client) -> None:
+    created = await create(http)
+    for _ in range(2):
+        assert (await http.delete(created["links"]["cancel"])).status_code == 202
+    assert len(await signals(temporal_client, created["workflowId"])) == 1
+
+
+async def test_a_rollback_under_way_is_left_alone(http: httpx.AsyncClient, temporal_client: Client) -> None:
+    workflow_id = await start(temporal_client, snapshot(OperationStatus.ROLLING_BACK, uuid4()))
+    answer = await http.delete(f"/tenants/{workflow_id}")
+    assert (answer.status_code, answer.json()["status"]) == (202, "rolling_back")
+    assert await signals(temporal_client, workflow_id) == []
+
+
+@pytest.mark.parametrize("is_known", [True, False], ids=["open in Temporal", "terminated"])
+async def test_a_finished_operation_cannot_be_cancelled(
+    http: httpx.AsyncClient, temporal_client: Client, *, is_known: bool
+) -> None:
+    workflow_id = await start(temporal_client, snapshot(OperationStatus.COMPLETED, uuid4()))
+    if not is_known:
+        await temporal_client.get_workflow_handle(workflow_id).terminate()
+    assert_problem(await http.delete(f"/tenants/{workflow_id}"), 409, "operation-finished")
+
+
+async def test_an_operation_that_was_ended_by_hand_cannot_be_cancelled(
+    http: httpx.AsyncClient, temporal_client: Client
+) -> None:
+    created = await create(http)
+    await temporal_client.get_workflow_handle(created["workflowId"]).terminate()
+    assert_problem(await http.delete(created["links"]["cancel"]), 409, "operation-finished")
+
+
+async def test_an_operation_that_temporal_has_forgotten_cannot_be_cancelled(
+    http: httpx.AsyncClient, temporal_client: Client
+) -> None:
+    created = await create(http)
+    await forget(temporal_client, created["workflowId"])
+    assert_problem(await http.delete(created["links"]["cancel"]), 409, "operation-finished")

@@ -1,0 +1,172 @@
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import httpx
+import pytest
+
+from tests.gateway.requests import assert_problem, create, faults, tenant
+
+pytestmark = pytest.mark.anyio
+
+NOON = datetime(2025, 3, 1, 12, tzinfo=UTC)
+
+
+async def insert(
+    database: asyncpg.Connection,
+    name: str,
+    started_at: datetime,
+    status: str = "queued",
+    workflow_id: str | None = None,
+) -> str:
+    """Write an operation's row; returns its workflow id."""
+    workflow_id = workflow_id or f"tenant-creation-{uuid4()}"
+    await database.execute(
+        "INSERT INTO alga_tenants.operations"
+        " (workflow_id, run_id, kind, tenant_id, tenant_name, product_code, status, started_at, finished_at, error)"
+        " VALUES ($1, $2, 'tenant_creation', $3, $4, 'psa', $5, $6, $7, $8)",
+        workflow_id,
+        str(uuid4()),
+        uuid4(),
+        name,
+        status,
+        started_at,
+        started_at if status == "failed" else None,
+        '{"code": "tenant-exists", "detail": "is taken", "field": "tenantId"}' if status == "failed" else None,
+    )
+    return workflow_id
+
+
+async def listed(http: httpx.AsyncClient, **params: Any) -> list[str]:
+    """The workflow ids of the only page."""
+    answer = await http.get("/tenants", params=params)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["nextPageToken"] is None
+    return [operation["workflowId"] for operation in answer.json()["operations"]]
+
+
+async def test_a_creation_is_listed(http: httpx.AsyncClient) -> None:
+    name = f"Listed {uuid4()}"
+    created = await create(http, tenant(tenantName=name))
+    (operation,) = (await http.get("/tenants", params={"name": name})).json()["operations"]
+    assert operation == {
+        "workflowId": created["workflowId"],
+        "tenantId": created["tenantId"],
+        "tenantName": name,
+        "productCode": "psa",
+        "kind": "tenant_creation",
+        "status": "queued",
+        "step": None,
+        "progress": 0,
+        "error": None,
+        "requestedBy": created["requestedBy"],
+        "startedAt": created["startedAt"],
+        "updatedAt": operation["updatedAt"],
+        "finishedAt": None,
+        "links": created["links"],
+    }
+
+
+async def test_the_newest_is_first(http: httpx.AsyncClient, database: asyncpg.Connection) -> None:
+    name = f"Ordered {uuid4()}"
+    older, newest, oldest = [await insert(database, name, NOON + timedelta(minutes=minutes)) for minutes in (1, 2, 0)]
+    assert await listed(http, name=name) == [newest, older, oldest]
+
+
+async def test_a_status_is_asked_for_once_or_several_times(
+    http: httpx.AsyncClient, database: asyncpg.Connection
+) -> None:
+    name = f"Statuses {uuid4()}"
+    queued = await insert(database, name, NOON, "queued")
+    failed = await insert(database, name, NOON + timedelta(minutes=1), "failed")
+    await insert(database, name, NOON, "running")
+    assert await listed(http, name=name, status="queued") == [queued]
+    assert await listed(http, name=name, status=["queued", "failed"]) == [failed, queued]
+
+
+async def test_an_error_is_shown_as_a_problem(http: httpx.AsyncClient, database: asyncpg.Connection) -> None:
+    name = f"Failed {uuid4()}"
+    await insert(database, name, NOON, "failed")
+    (operation,) = (await http.get("/tenants", params={"name": name})).json()["operations"]
+    assert operation["error"]["type"] == "/problems/tenant-exists"
+    assert operation["error"]["errors"] == [{"field": "tenantId", "detail": "is taken"}]
+    assert "cancel" not in operation["links"]
+
+
+async def test_a_part_of_the_name_is_found_in_any_case(http: httpx.AsyncClient, database: asyncpg.Connection) -> None:
+    mark = uuid4().hex
+    found = await insert(database, f"Ünder 100%_{mark} GmbH", NOON)
+    await insert(database, f"Under 100x{mark} GmbH", NOON)
+    assert await listed(http, name=f"100%_{mark.upper()} g") == [found]
+
+
+async def test_a_time_is_given_in_any_zone_and_the_end_is_left_out(
+    http: httpx.AsyncClient, database: asyncpg.Connection
+) -> None:
+    name = f"Times {uuid4()}"
+    first, second, third = [await insert(database, name, NOON + timedelta(hours=hour)) for hour in range(3)]
+    assert await listed(http, name=name, startedAfter="2025-03-01T13:00:00Z") == [third, second]
+    assert await listed(http, name=name, startedBefore="2025-03-01T14:00:00+01:00") == [first]
+    assert await listed(
+        http, name=name, startedAfter="2025-03-01T12:30:00Z", startedBefore="2025-03-01T13:30:00Z"
+    ) == [second]
+
+
+async def test_pages_hold_everything_once_even_where_times_are_equal(
+    http: httpx.AsyncClient, database: asyncpg.Connection
+) -> None:
+    name = f"Pages {uuid4()}"
+    inserted = {await insert(database, name, NOON, workflow_id=f"Ünïcode/{number} {uuid4()}") for number in range(7)}
+    seen: list[str] = []
+    params = {"name": name, "pageSize": "3"}
+    sizes = []
+    while True:
+        page = (await http.get("/tenants", params=params)).json()
+        sizes.append(len(page["operations"]))
+        seen += [operation["workflowId"] for operation in page["operations"]]
+        if page["nextPageToken"] is None:
+            break
+        params["pageToken"] = page["nextPageToken"]
+    assert sizes == [3, 3, 1]
+    assert len(seen) == 7
+    assert set(seen) == inserted
+
+
+async def test_a_page_that_is_just_full_is_the_last(http: httpx.AsyncClient, database: asyncpg.Connection) -> None:
+    name = f"Full {uuid4()}"
+    for _ in range(2):
+        await insert(database, name, NOON)
+    assert len(await listed(http, name=name, pageSize=2)) == 2
+
+
+@pytest.mark.parametrize(
+    ("params", "field"),
+    [
+        ({"status": "done"}, "status.0"),
+        ({"name": "nul\0"}, "name"),
+        ({"name": "x" * 256}, "name"),
+        ({"startedAfter": "yesterday"}, "startedAfter"),
+        ({"startedAfter": "2025-03-01"}, "startedAfter"),
+        ({"startedAfter": "2025-03-01T12:00:00"}, "startedAfter"),
+        ({"startedBefore": "1760000000"}, "startedBefore"),
+        ({"startedBefore": "9999-12-31T23:59:59-12:00"}, "startedBefore"),
+        ({"pageSize": "0"}, "pageSize"),
+        ({"pageSize": "201"}, "pageSize"),
+        ({"pageSize": "many"}, "pageSize"),
+        ({"pageToken": "nonsense"}, "pageToken"),
+        ({"pageToken": ""}, "pageToken"),
+        ({"pageToken": "9" * 16 + "-" + "61" * 5000 + "-"}, "pageToken"),
+    ],
+)
+async def test_a_bad_parameter_is_named(http: httpx.AsyncClient, params: dict[str, str], field: str) -> None:
+    answer = await http.get("/tenants", params=params)
+    assert_problem(answer, 422, "invalid-request")
+    assert list(faults(answer)) == [field]
+
+
+@pytest.mark.parametrize(
+    "token", ["0000000000000000-00-", "9999999999999999-ff00fe-00", "1740000000000000-61-6161"], ids=range(3)
+)
+async def test_a_made_up_token_is_a_place_in_the_list(http: httpx.AsyncClient, token: str) -> None:
+    assert (await http.get("/tenants", params={"pageToken": token})).status_code == 200

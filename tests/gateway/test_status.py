@@ -1,0 +1,157 @@
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import asyncpg
+import httpx
+import pytest
+from temporalio.client import Client
+
+from tests.gateway.operations import NOBODY, forget, snapshot, start
+from tests.gateway.requests import assert_problem, create
+from workflows.messages import OperationError, OperationResult, OperationStatus
+from workflows.steps import Step
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.mark.parametrize("suffix", ["", "/status"])
+async def test_an_operation_is_shown_at_either_path(http: httpx.AsyncClient, suffix: str) -> None:
+    created = await create(http)
+    answer = await http.get(f"/tenants/{created['workflowId']}{suffix}")
+    assert answer.status_code == 200
+    assert answer.json() == created
+    assert answer.json()["source"] == "temporal"
+    assert answer.headers["retry-after"] == "1"
+    assert answer.headers["cache-control"] == "private, no-cache"
+
+
+async def test_a_document_that_the_caller_has_is_not_sent_again(http: httpx.AsyncClient) -> None:
+    path = (await create(http))["links"]["self"]
+    etag = (await http.get(path)).headers["etag"]
+    assert etag.startswith('"')
+    for tags in (etag, f'"other", {etag}', f"W/{etag}", "*"):
+        answer = await http.get(path, headers={"If-None-Match": tags})
+        assert (answer.status_code, answer.content) == (304, b"")
+        assert answer.headers["etag"] == etag
+    assert (await http.get(path, headers={"If-None-Match": '"other"'})).status_code == 200
+
+
+async def test_a_change_changes_the_etag(http: httpx.AsyncClient) -> None:
+    document = await create(http)
+    etag = (await http.get(document["links"]["self"])).headers["etag"]
+    await http.delete(document["links"]["cancel"])
+    answer = await http.get(document["links"]["self"], headers={"If-None-Match": etag})
+    assert (answer.status_code, answer.json()["status"]) == (200, "cancelling")
+
+
+@pytest.mark.parametrize(
+    "workflow_id", ["unknown", "%00", "a%00b", "x" * 256, "x" * 5000, "%ff", "%F0%9F%90%98", "..%2f..", "%0a"]
+)
+async def test_what_is_no_operation_is_a_404(http: httpx.AsyncClient, workflow_id: str) -> None:
+    for path in (f"/tenants/{workflow_id}", f"/tenants/{workflow_id}/status"):
+        assert (await http.get(path)).status_code == 404
+    assert (await http.delete(f"/tenants/{workflow_id}")).status_code == 404
+
+
+async def test_a_workflow_of_another_type_is_a_404_and_is_not_touched(
+    http: httpx.AsyncClient, temporal_client: Client, database: asyncpg.Connection
+) -> None:
+    tenant_id = uuid4()
+    workflow_id = f"tenant-creation-{tenant_id}"
+    handle = await temporal_client.start_workflow("theirs", id=workflow_id, task_queue="theirs")
+    await database.execute(
+        "INSERT INTO alga_tenants.operations"
+        " (workflow_id, run_id, kind, tenant_id, tenant_name, product_code, status)"
+        " VALUES ($1, 'run', 'tenant_creation', $2, 'Acme', 'psa', 'queued')",
+        workflow_id,
+        tenant_id,
+    )
+    assert_problem(await http.get(f"/tenants/{workflow_id}"), 404, "operation-not-found")
+    assert_problem(await http.get(f"/tenants/{workflow_id}/status"), 404, "operation-not-found")
+    assert_problem(await http.delete(f"/tenants/{workflow_id}"), 404, "operation-not-found")
+    assert (await handle.describe()).history_length == 2
+
+
+async def test_a_failure_is_shown_as_a_problem(http: httpx.AsyncClient, temporal_client: Client) -> None:
+    error = OperationError(
+        code="duplicate-email", detail="is taken", field="adminUser.email", step=Step.CREATING_ADMIN_USER
+    )
+    workflow_id = await start(temporal_client, snapshot(OperationStatus.FAILED, uuid4(), error=error))
+    answer = await http.get(f"/tenants/{workflow_id}")
+    assert answer.json()["error"] == {
+        "type": "/problems/duplicate-email",
+        "title": "Duplicate email",
+        "status": 409,
+        "detail": "is taken",
+        "code": "duplicate-email",
+        "errors": [{"field": "adminUser.email", "detail": "is taken"}],
+        "step": "creating_admin_user",
+    }
+    assert answer.json()["cancellable"] is False
+    assert "cancel" not in answer.json()["links"]
+    assert "retry-after" not in answer.headers
+
+
+async def test_a_result_is_shown(http: httpx.AsyncClient, temporal_client: Client) -> None:
+    tenant_id = uuid4()
+    result = OperationResult(
+        tenant_id=tenant_id, admin_user_id=uuid4(), client_id=uuid4(), created_at=datetime(2026, 1, 1, tzinfo=UTC)
+    )
+    workflow_id = await start(temporal_client, snapshot(OperationStatus.COMPLETED, tenant_id, result=result))
+    assert (await http.get(f"/tenants/{workflow_id}")).json()["result"] == {
+        "tenantId": str(tenant_id),
+        "adminUserId": str(result.admin_user_id),
+        "clientId": str(result.client_id),
+        "createdAt": "2026-01-01T00:00:00Z",
+    }
+
+
+async def test_an_operation_that_a_client_of_temporal_started_has_its_own_id(
+    http: httpx.AsyncClient, temporal_client: Client
+) -> None:
+    workflow_id = f"tenant-creation-1760000000000-{uuid4().hex[:6]}"
+    await temporal_client.start_workflow("algadeskTenantCreationWorkflow", {}, id=workflow_id, task_queue=NOBODY)
+    document = (await http.get(f"/tenants/{workflow_id}/status")).json()
+    assert (document["status"], document["tenantId"]) == ("queued", None)
+    assert len(document["steps"]) == len(Step)
+
+
+async def test_a_finished_operation_is_remembered(http: httpx.AsyncClient, temporal_client: Client) -> None:
+    workflow_id = await start(temporal_client, snapshot(OperationStatus.COMPLETED, uuid4()))
+    before = await http.get(f"/tenants/{workflow_id}")
+    await forget(temporal_client, workflow_id)
+    assert (await http.get(f"/tenants/{workflow_id}")).json() == before.json()
+
+
+async def test_one_whose_id_may_be_used_again_is_not_remembered(
+    http: httpx.AsyncClient, temporal_client: Client
+) -> None:
+    workflow_id = f"appliance-{uuid4()}"
+    await start(temporal_client, snapshot(OperationStatus.COMPLETED, uuid4()), workflow_id)
+    assert (await http.get(f"/tenants/{workflow_id}")).status_code == 200
+    await forget(temporal_client, workflow_id)
+    assert (await http.get(f"/tenants/{workflow_id}")).status_code == 404
+
+
+async def test_what_temporal_has_forgotten_is_answered_from_the_table(
+    http: httpx.AsyncClient, temporal_client: Client
+) -> None:
+    created = await create(http)
+    await forget(temporal_client, created["workflowId"])
+    document = (await http.get(created["links"]["self"])).json()
+    assert document["source"] == "database"
+    assert document["cancellable"] is False
+    same = ("workflowId", "tenantId", "kind", "status", "steps", "requestedBy")
+    assert {name: document[name] for name in same} == {name: created[name] for name in same}
+
+
+async def test_a_workflow_that_was_ended_by_hand_needs_attention(
+    http: httpx.AsyncClient, temporal_client: Client
+) -> None:
+    created = await create(http)
+    await temporal_client.get_workflow_handle(created["workflowId"]).terminate()
+    answer = await http.get(created["links"]["self"])
+    document = answer.json()
+    assert (document["status"], document["error"]["code"]) == ("needs_attention", "ended-outside")
+    assert document["cancellable"] is False
+    assert answer.headers["retry-after"] == "30"
