@@ -8,7 +8,6 @@ from uuid import UUID
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from sqlalchemy import make_url
 
 from activities.alga.development import AlgaOwnsDatabaseError
@@ -87,14 +86,14 @@ def _announce(installation: Installation, console: Console, *, as_json: bool) ->
     if as_json:
         typer.echo(installation.as_json())
         return
-    table = Table(box=None, show_header=False)
-    table.add_row("gateway", installation.url)
-    table.add_row("API documentation", f"{installation.url}/docs")
-    table.add_row("API key", installation.api_key)
-    if installation.temporal_ui:
-        table.add_row("Temporal's web UI", installation.temporal_ui)
-    table.add_row("database", installation.admin_database_url)
-    console.print(table, highlight=False, soft_wrap=True)
+    facts = {
+        "gateway": installation.url,
+        "API documentation": f"{installation.url}/docs",
+        "API key": installation.api_key,
+        "Temporal's web UI": installation.temporal_ui or "not ours",
+        "database": installation.admin_database_url,
+    }
+    _show(facts, console)
 
 
 def _provision_example(installation: Installation, console: Console) -> bool:
@@ -118,7 +117,7 @@ def _provision_example(installation: Installation, console: Console) -> bool:
         console.print(f"the example ended as {document.status}: {document.error}", style="red", markup=False)
         return False
     rows = run_blocking(_rows(installation.admin_database_url, document.result.tenant_id))
-    console.print(_made(request, started, document, rows), highlight=False)
+    _show(_made(request, started, document, rows), console)
     return True
 
 
@@ -131,16 +130,27 @@ async def _rows(admin_database_url: str, tenant_id: UUID) -> dict[str, int]:
         await engine.dispose()
 
 
-def _made(request: dict[str, Any], started: StatusDocument, document: StatusDocument, rows: dict[str, int]) -> Table:
-    table = Table(box=None, show_header=False, title="what was made", title_justify="left")
-    if document.result is not None:
-        table.add_row("tenant", str(document.result.tenant_id))
-        table.add_row("administrator", f"{request['adminUser']['email']} ({document.result.admin_user_id})")
-        table.add_row("client", str(document.result.client_id))
+def _made(
+    request: dict[str, Any], started: StatusDocument, document: StatusDocument, rows: dict[str, int]
+) -> dict[str, str]:
+    facts = {"administrator": request["adminUser"]["email"]}
     if started.temporary_password:
-        table.add_row("temporary password", started.temporary_password)
+        facts["temporary password"] = started.temporary_password
+    if document.result is not None:
+        facts |= {
+            "tenant id": str(document.result.tenant_id),
+            "administrator's id": str(document.result.admin_user_id),
+            "client id": str(document.result.client_id),
+        }
     if document.started_at and document.finished_at:
         milliseconds = (document.finished_at - document.started_at).total_seconds() * 1000
-        table.add_row("took", f"{milliseconds:.0f} ms in the workflow")
-    table.add_row(f"{sum(rows.values())} rows", ", ".join(f"{name} {count}" for name, count in sorted(rows.items())))
-    return table
+        facts["took"] = f"{milliseconds:.0f} ms in the workflow"
+    facts["rows"] = f"{sum(rows.values())} in {len(rows)} tables"
+    return facts | {f"  {table}": str(count) for table, count in sorted(rows.items())}
+
+
+def _show(facts: dict[str, str], console: Console) -> None:
+    """One line a fact, never shortened: people copy keys and ids from here."""
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        console.print(f"  {name:<{width}}  {value}", markup=False, highlight=False, soft_wrap=True)

@@ -36,9 +36,9 @@ def follow(
     """
     with _progress(console) as show:
         for document in client.watch(workflow_id, timeout=timeout):
-            show(document)
             if on_change is not None:
                 on_change(document)
+            show(document)
     return document
 
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import IO, Any, Protocol
+from typing import Any, Protocol
 
 import pytest
 from typer.testing import CliRunner
@@ -46,7 +46,9 @@ class Run(Protocol):
 class Start(Protocol):
     """Starts `alga-tenants` as a process that is killed after the test."""
 
-    def __call__(self, *arguments: str, stderr: int | IO[bytes] = subprocess.PIPE) -> subprocess.Popen[str]: ...
+    def __call__(
+        self, *arguments: str, stdin: int = subprocess.PIPE, stderr: int = subprocess.PIPE
+    ) -> subprocess.Popen[str]: ...
 
 
 @pytest.fixture
@@ -75,14 +77,17 @@ def run(environment: dict[str, str]) -> Run:
 def start(environment: dict[str, str]) -> Iterator[Start]:
     started: list[subprocess.Popen[str]] = []
 
-    def start_command(*arguments: str, stderr: int | IO[bytes] = subprocess.PIPE) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
+    def start_command(
+        *arguments: str, stdin: int = subprocess.PIPE, stderr: int = subprocess.PIPE
+    ) -> subprocess.Popen[str]:
+        process = subprocess.Popen(  # noqa: S603 - our own command line
             [sys.executable, "-m", "app.cli", *arguments],
-            stdin=subprocess.PIPE,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=stderr,
             text=True,
             env=os.environ | environment,
+            start_new_session=True,
         )
         started.append(process)
         return process

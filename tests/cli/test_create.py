@@ -39,11 +39,12 @@ def test_the_required_options_make_the_smallest_request(server: ScriptedServer, 
 
 def test_every_option_is_a_field_of_the_request(server: ScriptedServer, run: Run) -> None:
     ran = run(
-        "create", *OPTIONS, "--company-name=Acme Corp", "--client-name=Acme Client", "--product=algadesk", "--plan=pro",
-        "--billing-plan=Managed Services", "--billing-source=stripe", "--license-count=7", "--email-provider=smtp",
-        "--addon=ai", "--addon=teams", "--tenant-id=8d3f0a52-5c1e-4c52-9b0e-3f6f3e6d2a11", "--address-line1=1 Main St",
-        "--address-line2=Floor 2", "--address-city=Bern", "--address-state=BE", "--address-postal-code=3000",
-        "--address-country-code=CH", "--address-phone=+41 1", "--idempotency-key=order-1",
+        "create", *OPTIONS, "--company-name=Acme Corp", "--client-name=Acme Client", "--product=algadesk",
+        "--plan=pro", "--billing-plan=Managed Services", "--billing-source=stripe", "--license-count=7",
+        "--email-provider=smtp", "--addon=ai", "--addon=teams", "--tenant-id=8d3f0a52-5c1e-4c52-9b0e-3f6f3e6d2a11",
+        "--address-line1=1 Main St", "--address-line2=Floor 2", "--address-city=Bern", "--address-state=BE",
+        "--address-postal-code=3000", "--address-country-code=CH", "--address-phone=+41 1",
+        "--idempotency-key=order-1",
     )  # fmt: skip
     assert ran.code == 0
     assert server.received[0].headers["idempotency-key"] == "order-1"

@@ -1,4 +1,3 @@
-import json
 from importlib import import_module
 from typing import ClassVar
 

@@ -160,7 +160,7 @@ def test_the_filters_of_a_list_are_sent(server: ScriptedServer, run: Run) -> Non
     ]
 
 
-def test_a_time_without_an_offset_is_local(server: ScriptedServer, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_time_without_an_offset_is_local(server: ScriptedServer, run: Run) -> None:
     server.script("GET", "/tenants", Answer(200, {"operations": [], **NO_MORE}))
     assert run("list", "--started-after=2026-01-31").code == 0
     ((_, sent), _) = server.received[0].query
