@@ -8,6 +8,11 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 from starlette.responses import JSONResponse, Response
 
+LIVE_PATHS = ("/livez", "/health")
+READY_PATHS = ("/readyz", "/ready")
+STARTUP_PATH = "/startupz"
+PATHS = frozenset({*LIVE_PATHS, *READY_PATHS, STARTUP_PATH})
+
 CHECK_TIMEOUT = 2.0
 
 Check = Callable[[], Awaitable[None]]
@@ -65,17 +70,17 @@ def probe_routes(checks: Mapping[str, Check]) -> APIRouter:
         }
     }
 
-    @router.get("/livez", summary="Is the process alive?", response_model=ProbeReport)
-    @router.get("/health", summary="The same as /livez.", response_model=ProbeReport)
+    @router.get(LIVE_PATHS[0], summary="Is the process alive?", response_model=ProbeReport)
+    @router.get(LIVE_PATHS[1], summary="The same as /livez.", response_model=ProbeReport)
     async def livez() -> Response:
         return _answer({})
 
-    @router.get("/readyz", summary="Can it serve now?", response_model=ProbeReport, responses=not_ready)
-    @router.get("/ready", summary="The same as /readyz.", response_model=ProbeReport, responses=not_ready)
+    @router.get(READY_PATHS[0], summary="Can it serve now?", response_model=ProbeReport, responses=not_ready)
+    @router.get(READY_PATHS[1], summary="The same as /readyz.", response_model=ProbeReport, responses=not_ready)
     async def readyz() -> Response:
         return _answer(await probes.readiness())
 
-    @router.get("/startupz", summary="Has it ever been ready?", response_model=ProbeReport, responses=not_ready)
+    @router.get(STARTUP_PATH, summary="Has it ever been ready?", response_model=ProbeReport, responses=not_ready)
     async def startupz() -> Response:
         return _answer(await probes.startup())
 

@@ -167,5 +167,8 @@ def _time(moment: datetime | None) -> str:
 def _duration(duration: timedelta | None) -> str:
     if duration is None:
         return ""
-    seconds = duration.total_seconds()
-    return f"{seconds:.1f} s" if seconds < 60 else str(timedelta(seconds=round(seconds)))  # noqa: PLR2004 - a minute
+    if duration < timedelta(seconds=1):
+        return f"{duration / timedelta(milliseconds=1):.0f} ms"
+    if duration < timedelta(minutes=1):
+        return f"{duration.total_seconds():.1f} s"
+    return str(timedelta(seconds=round(duration.total_seconds())))

@@ -2,9 +2,14 @@
 
 import asyncio
 
+import typer
+from sqlalchemy.exc import SQLAlchemyError
+
+from activities.alga.blueprints import BlueprintError
 from app.logging import configure_logging
 from app.settings import Settings
-from app.worker.main import run_worker
+from app.temporal.operations import TemporalUnavailableError
+from app.worker.main import UnfitDatabaseError, run_worker
 
 
 def command() -> None:
@@ -14,4 +19,12 @@ def command() -> None:
     """
     settings = Settings.load()
     configure_logging(settings)
-    asyncio.run(run_worker(settings))
+    try:
+        asyncio.run(run_worker(settings))
+    except (BlueprintError, UnfitDatabaseError, TemporalUnavailableError) as error:
+        typer.echo(f"alga-tenants worker: {error}", err=True)
+    except (SQLAlchemyError, OSError) as error:
+        typer.echo(f"alga-tenants worker: the database can't be reached: {type(error).__name__}", err=True)
+    else:
+        return
+    raise typer.Exit(1)

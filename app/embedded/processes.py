@@ -126,6 +126,10 @@ class ChildProcess:
                 os.killpg(self._process.pid, signal.SIGKILL)
                 self._process.wait()
 
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send it a signal, unless it has ended."""
+        self._started().send_signal(number)
+
     def error(self, reason: str) -> StackError:
         """An error about this process that ends with the tail of its log."""
         return StackError(f"{self.name} {reason}; the end of {self.log_file}:\n{self.log_tail()}")

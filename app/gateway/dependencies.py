@@ -48,6 +48,7 @@ def idempotency_key(
     idempotency_key: Annotated[
         str | None,
         Header(
+            alias="Idempotency-Key",
             description="Makes repeating the request harmless: 1 to 255 visible ASCII characters, new for each one.",
             examples=["7c9e6679-7425-40de-944b-e07fc1f90ae7"],
             json_schema_extra={"minLength": 1, "maxLength": LONGEST_IDEMPOTENCY_KEY, "pattern": "^[!-~]+$"},
@@ -69,9 +70,12 @@ def idempotency_key(
 def prefer_wait(
     request: Request,
     services: Annotated[Services, Depends(services_of)],
-    prefer: Annotated[  # noqa: ARG001 - in OpenAPI; the header may come in several lines, and so is read from the request
+    prefer: Annotated[  # noqa: ARG001 - shown in OpenAPI; it may come in several lines, which only the request has
         str | None,
-        Header(description="`wait=N` answers only when the operation has ended, or after N seconds (RFC 7240)."),
+        Header(
+            alias="Prefer",
+            description="`wait=N` answers only when the operation has ended, or after N seconds (RFC 7240).",
+        ),
     ] = None,
 ) -> int | None:
     """Seconds that the caller wants to wait for the end, capped; none where it doesn't."""
@@ -80,8 +84,12 @@ def prefer_wait(
 
 def if_none_match(
     request: Request,
-    if_none_match: Annotated[  # noqa: ARG001 - the same
-        str | None, Header(description="ETags of documents that the caller has; a 304 says that one still holds.")
+    if_none_match: Annotated[  # noqa: ARG001 - shown in OpenAPI; it may come in several lines, which only the request has
+        str | None,
+        Header(
+            alias="If-None-Match",
+            description="ETags of documents that the caller has; a 304 says that one still holds.",
+        ),
     ] = None,
 ) -> list[str]:
     """The header's lines."""

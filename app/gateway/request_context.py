@@ -1,5 +1,6 @@
 """What surrounds every request: its id, its line in the log, default headers, and the answer to a crash."""
 
+import logging
 import re
 import time
 from collections.abc import Callable
@@ -10,6 +11,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app import probes
 
 REQUEST_ID_HEADER = "X-Request-ID"
 ACCEPTED_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
@@ -61,10 +64,13 @@ class RequestContextMiddleware:
             if status is None:
                 await self._crash_response(Request(scope))(scope, receive, send_with_headers)
         finally:
-            log.info(
+            path = _path_template(scope)
+            # Kubernetes asks every few seconds.
+            log.log(
+                logging.DEBUG if path in probes.PATHS else logging.INFO,
                 "request",
                 method=scope["method"],
-                path=_path_template(scope),
+                path=path,
                 status=status,
                 duration_ms=round((time.perf_counter() - started) * 1000, 1),
             )

@@ -255,6 +255,5 @@ def _first_run_id(description: WorkflowExecutionDescription) -> str:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, RPCError):
-        return error.status.name
-    return str(error) or "it did not answer in time"
+    # A RuntimeError is the SDK's for a connection that can't be made; its text is for its own engineers.
+    return error.status.name if isinstance(error, RPCError) else "can't be reached"

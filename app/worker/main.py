@@ -6,11 +6,13 @@ from contextlib import AsyncExitStack
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
+from temporalio.client import Client
 from temporalio.worker import Worker
 
 from activities.alga.schema_check import check_schema
 from app.settings import Settings, sqlalchemy_url
 from app.temporal.client import connect
+from app.temporal.operations import TemporalUnavailableError
 from app.worker.factory import admin_engine, create_worker
 from app.worker.probes import ProbeServer, WorkerHealth
 from migrations.upgrade import pending
@@ -27,7 +29,7 @@ async def run_worker(settings: Settings) -> None:
 
     Raises:
         UnfitDatabaseError: the schema check failed; nothing was polled.
-        RuntimeError: Temporal can't be reached.
+        TemporalUnavailableError: Temporal can't be reached.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -39,12 +41,19 @@ async def run_worker(settings: Settings) -> None:
         engine = admin_engine(settings)
         stack.push_async_callback(engine.dispose)
         await check_database(settings, engine)
-        client = await connect(settings)
+        client = await _connect(settings)
         worker = create_worker(settings, client, engine)
         health.watch(client, engine, settings)
         log.info("worker started", task_queue=settings.temporal_task_queue, temporal=settings.temporal_address)
         await _poll(worker, stop, health)
     log.info("worker stopped")
+
+
+async def _connect(settings: Settings) -> Client:
+    try:
+        return await connect(settings)
+    except RuntimeError:
+        raise TemporalUnavailableError(f"Temporal at {settings.temporal_address} can't be reached") from None
 
 
 async def check_database(settings: Settings, engine: AsyncEngine) -> None:

@@ -27,6 +27,19 @@ TERMINAL = {"completed", "cancelled", "failed"}
 PATIENCE = 30.0
 
 
+# Two of Alga's triggers as its database has them: one wants a session setting, the other refuses every change.
+TRIGGERS = """
+CREATE FUNCTION set_tenant_from_current_setting() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN NEW.tenant := current_setting('app.current_tenant')::uuid; RETURN NEW; END $$;
+CREATE TRIGGER set_tenant_on_audit_log_insert BEFORE INSERT ON audit_logs
+    FOR EACH ROW EXECUTE FUNCTION set_tenant_from_current_setting();
+CREATE FUNCTION forbid_stock_movement_mutation() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN RAISE EXCEPTION 'stock movements are never changed'; END $$;
+CREATE TRIGGER trg_stock_movements_immutable BEFORE DELETE OR UPDATE ON stock_movements
+    FOR EACH ROW EXECUTE FUNCTION forbid_stock_movement_mutation();
+"""
+
+
 @dataclass
 class Service:
     """A running installation and short words for what tests do with it."""
@@ -84,9 +97,9 @@ def request(**changes: Any) -> dict[str, Any]:
 
 @pytest.fixture(scope="session", params=["plain", "citus"])
 def alga_database(request: pytest.FixtureRequest, new_database: NewDatabase, postgres: EmbeddedPostgres) -> str:
-    """A database of all 498 tables in either shape, in which Alga's role has the rights that Alga gives it."""
+    """A database of all 498 tables in either shape, with triggers and with the rights of Alga's role."""
     url = new_database(request.getfixturevalue(f"alga_{request.param}_template"))
-    run_blocking(_grant(url, str(urlsplit(postgres.url).username)))
+    run_blocking(_finish(url, str(urlsplit(postgres.url).username)))
     return url
 
 
@@ -128,9 +141,10 @@ async def database(running: Service) -> AsyncIterator[asyncpg.Connection]:
         await connection.close()
 
 
-async def _grant(url: str, role: str) -> None:
+async def _finish(url: str, role: str) -> None:
     connection = await asyncpg.connect(url)
     try:
         await connection.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}")
+        await connection.execute(TRIGGERS)
     finally:
         await connection.close()

@@ -1,3 +1,4 @@
+from typing import Any
 from uuid import UUID, uuid4
 
 import anyio
@@ -83,14 +84,14 @@ async def test_the_operations_row_agrees_with_the_status(service: Service, datab
     assert row["finished_at"] is not None
 
 
-async def _fail(service: Service, database: asyncpg.Connection, step: Step) -> dict[str, object]:
+async def _fail(service: Service, database: asyncpg.Connection, step: Step) -> dict[str, Any]:
     tenant_id = uuid4()
     async with failing(database, step, tenant_id):
         started = await service.create(tenantId=str(tenant_id))
         return await service.finished(started["workflowId"])
 
 
-async def _cancel(service: Service, database: asyncpg.Connection, step: Step) -> dict[str, object]:
+async def _cancel(service: Service, database: asyncpg.Connection, step: Step) -> dict[str, Any]:
     tenant_id = uuid4()
     async with waiting(database, step, tenant_id) as gate:
         started = await service.create(tenantId=str(tenant_id))

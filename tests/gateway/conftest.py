@@ -14,6 +14,7 @@ from temporalio.client import Client
 from activities.alga.development import create_development_tables
 from app.auth.api_keys import ApiKeys
 from app.embedded.blocking import run_blocking
+from app.embedded.ports import free_port
 from app.embedded.postgres import EmbeddedPostgres
 from app.embedded.temporal import EmbeddedTemporal
 from app.gateway.services import gateway_engine
@@ -22,6 +23,7 @@ from app.temporal.client import connect
 from migrations.upgrade import admin_engine, upgrade
 from tests.gateway.server import RunningGateway
 from tests.support.databases import NewDatabase
+from tests.support.folders import reachable_folder
 
 SECRET = "test-nextauth-secret"
 
@@ -55,13 +57,24 @@ def settings(gateway_database: str, postgres: EmbeddedPostgres, temporal: Embedd
 
 @pytest.fixture(scope="session")
 def api_key(settings: Settings) -> str:
-    return run_blocking(_create_key(settings))
+    return run_blocking(create_key(settings))
 
 
 @pytest.fixture(scope="session")
 def gateway(settings: Settings, api_key: str) -> Iterator[RunningGateway]:
     with RunningGateway(settings, api_key) as server:
         yield server
+
+
+@pytest.fixture
+def own_temporal() -> Iterator[EmbeddedTemporal]:
+    """A Temporal server that a test may stop and start."""
+    port = free_port()
+    with reachable_folder() as folder:
+        server = EmbeddedTemporal(folder / "temporal", ui=False, pick_port=lambda: port)
+        server.start()
+        yield server
+        server.stop()
 
 
 @pytest.fixture
@@ -110,7 +123,7 @@ async def _prepare(url: str, role: str) -> None:
     await engine.dispose()
 
 
-async def _create_key(settings: Settings) -> str:
+async def create_key(settings: Settings) -> str:
     engine = gateway_engine(settings)
     keys = ApiKeys(engine)
     try:

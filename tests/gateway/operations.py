@@ -3,10 +3,8 @@
 from typing import Any
 from uuid import UUID, uuid4
 
-from temporalio.api.common.v1 import WorkflowExecution
-from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
+import asyncpg
 from temporalio.client import Client
-from temporalio.service import RPCError, RPCStatusCode
 
 from app.temporal.operations import workflow_id_of
 from workflows.messages import OPERATION_MEMO, OperationSnapshot, OperationStatus, StepProgress
@@ -35,24 +33,22 @@ async def start(client: Client, shown: OperationSnapshot, workflow_id: str | Non
     return workflow_id
 
 
-async def forget(client: Client, workflow_id: str) -> None:
-    """Let Temporal forget a workflow, as it does after the retention period."""
-    handle = client.get_workflow_handle(workflow_id)
-    await handle.terminate()
-    await client.workflow_service.delete_workflow_execution(
-        DeleteWorkflowExecutionRequest(
-            namespace=client.namespace, workflow_execution=WorkflowExecution(workflow_id=workflow_id)
-        )
+async def record(database: asyncpg.Connection, name: str = "Acme", **fields: Any) -> str:
+    """Write the row of an operation that Temporal does not know; returns its workflow id."""
+    tenant_id = uuid4()
+    row = {
+        "workflow_id": workflow_id_of(tenant_id),
+        "run_id": str(uuid4()),
+        "kind": TENANT_CREATION,
+        "tenant_id": tenant_id,
+        "tenant_name": name,
+        "product_code": "psa",
+        "status": "queued",
+        **fields,
+    }
+    places = ", ".join(f"${number}" for number in range(1, len(row) + 1))
+    await database.execute(
+        f"INSERT INTO alga_tenants.operations ({', '.join(row)}) VALUES ({places})",  # noqa: S608 - names of columns
+        *row.values(),
     )
-    while await _is_known(client, workflow_id):
-        pass
-
-
-async def _is_known(client: Client, workflow_id: str) -> bool:
-    try:
-        await client.get_workflow_handle(workflow_id).describe()
-    except RPCError as error:
-        if error.status is RPCStatusCode.NOT_FOUND:
-            return False
-        raise
-    return True
+    return str(row["workflow_id"])

@@ -52,3 +52,15 @@ class RunningGateway:
         return httpx.AsyncClient(
             base_url=self.url, timeout=PATIENCE, headers=headers or {"Authorization": f"Bearer {self.api_key}"}
         )
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """The variables by which a process gets the settings."""
+    return {
+        "DATABASE_URL": settings.database_url.get_secret_value(),
+        "ADMIN_DATABASE_URL": settings.admin_database_url.get_secret_value(),
+        "NEXTAUTH_SECRET": settings.nextauth_secret.get_secret_value(),
+        "TEMPORAL_ADDRESS": settings.temporal_address,
+        "TEMPORAL_TASK_QUEUE": settings.temporal_task_queue,
+        "GATEWAY_HOST": settings.gateway_host,
+    }

@@ -6,36 +6,17 @@ import asyncpg
 import httpx
 import pytest
 
+from tests.gateway.operations import record
 from tests.gateway.requests import assert_problem, create, faults, tenant
 
 pytestmark = pytest.mark.anyio
 
 NOON = datetime(2025, 3, 1, 12, tzinfo=UTC)
-
-
-async def insert(
-    database: asyncpg.Connection,
-    name: str,
-    started_at: datetime,
-    status: str = "queued",
-    workflow_id: str | None = None,
-) -> str:
-    """Write an operation's row; returns its workflow id."""
-    workflow_id = workflow_id or f"tenant-creation-{uuid4()}"
-    await database.execute(
-        "INSERT INTO alga_tenants.operations"
-        " (workflow_id, run_id, kind, tenant_id, tenant_name, product_code, status, started_at, finished_at, error)"
-        " VALUES ($1, $2, 'tenant_creation', $3, $4, 'psa', $5, $6, $7, $8)",
-        workflow_id,
-        str(uuid4()),
-        uuid4(),
-        name,
-        status,
-        started_at,
-        started_at if status == "failed" else None,
-        '{"code": "tenant-exists", "detail": "is taken", "field": "tenantId"}' if status == "failed" else None,
-    )
-    return workflow_id
+FAILED = {
+    "status": "failed",
+    "finished_at": NOON,
+    "error": '{"code": "tenant-exists", "detail": "is taken", "field": "tenantId"}',
+}
 
 
 async def listed(http: httpx.AsyncClient, **params: Any) -> list[str]:
@@ -70,7 +51,9 @@ async def test_a_creation_is_listed(http: httpx.AsyncClient) -> None:
 
 async def test_the_newest_is_first(http: httpx.AsyncClient, database: asyncpg.Connection) -> None:
     name = f"Ordered {uuid4()}"
-    older, newest, oldest = [await insert(database, name, NOON + timedelta(minutes=minutes)) for minutes in (1, 2, 0)]
+    older, newest, oldest = [
+        await record(database, name, started_at=NOON + timedelta(minutes=minutes)) for minutes in (1, 2, 0)
+    ]
     assert await listed(http, name=name) == [newest, older, oldest]
 
 
@@ -78,16 +61,16 @@ async def test_a_status_is_asked_for_once_or_several_times(
     http: httpx.AsyncClient, database: asyncpg.Connection
 ) -> None:
     name = f"Statuses {uuid4()}"
-    queued = await insert(database, name, NOON, "queued")
-    failed = await insert(database, name, NOON + timedelta(minutes=1), "failed")
-    await insert(database, name, NOON, "running")
+    queued = await record(database, name, started_at=NOON)
+    failed = await record(database, name, started_at=NOON + timedelta(minutes=1), **FAILED)
+    await record(database, name, status="running")
     assert await listed(http, name=name, status="queued") == [queued]
     assert await listed(http, name=name, status=["queued", "failed"]) == [failed, queued]
 
 
 async def test_an_error_is_shown_as_a_problem(http: httpx.AsyncClient, database: asyncpg.Connection) -> None:
     name = f"Failed {uuid4()}"
-    await insert(database, name, NOON, "failed")
+    await record(database, name, **FAILED)
     (operation,) = (await http.get("/tenants", params={"name": name})).json()["operations"]
     assert operation["error"]["type"] == "/problems/tenant-exists"
     assert operation["error"]["errors"] == [{"field": "tenantId", "detail": "is taken"}]
@@ -96,8 +79,8 @@ async def test_an_error_is_shown_as_a_problem(http: httpx.AsyncClient, database:
 
 async def test_a_part_of_the_name_is_found_in_any_case(http: httpx.AsyncClient, database: asyncpg.Connection) -> None:
     mark = uuid4().hex
-    found = await insert(database, f"Ünder 100%_{mark} GmbH", NOON)
-    await insert(database, f"Under 100x{mark} GmbH", NOON)
+    found = await record(database, f"Ünder 100%_{mark} GmbH")
+    await record(database, f"Under 100x{mark} GmbH")
     assert await listed(http, name=f"100%_{mark.upper()} g") == [found]
 
 
@@ -105,7 +88,9 @@ async def test_a_time_is_given_in_any_zone_and_the_end_is_left_out(
     http: httpx.AsyncClient, database: asyncpg.Connection
 ) -> None:
     name = f"Times {uuid4()}"
-    first, second, third = [await insert(database, name, NOON + timedelta(hours=hour)) for hour in range(3)]
+    first, second, third = [
+        await record(database, name, started_at=NOON + timedelta(hours=hour)) for hour in range(3)
+    ]
     assert await listed(http, name=name, startedAfter="2025-03-01T13:00:00Z") == [third, second]
     assert await listed(http, name=name, startedBefore="2025-03-01T14:00:00+01:00") == [first]
     assert await listed(
@@ -117,7 +102,10 @@ async def test_pages_hold_everything_once_even_where_times_are_equal(
     http: httpx.AsyncClient, database: asyncpg.Connection
 ) -> None:
     name = f"Pages {uuid4()}"
-    inserted = {await insert(database, name, NOON, workflow_id=f"Ünïcode/{number} {uuid4()}") for number in range(7)}
+    inserted = {
+        await record(database, name, started_at=NOON, workflow_id=f"Ünïcode/{number} {uuid4()}")
+        for number in range(7)
+    }
     seen: list[str] = []
     params = {"name": name, "pageSize": "3"}
     sizes = []
@@ -136,7 +124,7 @@ async def test_pages_hold_everything_once_even_where_times_are_equal(
 async def test_a_page_that_is_just_full_is_the_last(http: httpx.AsyncClient, database: asyncpg.Connection) -> None:
     name = f"Full {uuid4()}"
     for _ in range(2):
-        await insert(database, name, NOON)
+        await record(database, name)
     assert len(await listed(http, name=name, pageSize=2)) == 2
 
 

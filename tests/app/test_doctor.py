@@ -1,0 +1,98 @@
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from sqlalchemy import make_url, text
+
+from app.embedded.blocking import run_blocking
+from app.embedded.temporal import EmbeddedTemporal
+from migrations.upgrade import upgrade
+from tests.support.connections import connected
+from tests.support.databases import NewDatabase
+
+
+@pytest.fixture
+def database(new_database: NewDatabase, alga_plain_template: str) -> str:
+    return new_database(alga_plain_template)
+
+
+def run(*arguments: str, database: str, temporal: str, **changes: str) -> subprocess.CompletedProcess[str]:
+    environment = {
+        "ENVIRONMENT": "development",
+        "DATABASE_URL": database,
+        "ADMIN_DATABASE_URL": database,
+        "TEMPORAL_ADDRESS": temporal,
+        "NEXTAUTH_SECRET": "test-nextauth-secret",
+        "TEMPORAL_RPC_TIMEOUT": "2",
+        **changes,
+    }
+    command = [sys.executable, "-m", "app.cli", *arguments]
+    return subprocess.run(  # noqa: S603 - a command line of ours
+        command, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def findings(answer: subprocess.CompletedProcess[str]) -> Mapping[str, Any]:
+    return {finding["subject"]: finding for finding in json.loads(answer.stdout)["findings"]}
+
+
+def test_a_sound_installation_has_no_errors(database: str, temporal: EmbeddedTemporal) -> None:
+    assert run("migrate", database=database, temporal=temporal.address).returncode == 0
+    assert run("keys", "create", "somebody", database=database, temporal=temporal.address).returncode == 0
+    answer = run("doctor", "--json", database=database, temporal=temporal.address)
+    assert answer.returncode == 0, answer.stdout
+    assert {finding["level"] for finding in findings(answer).values()} == {"ok"}
+
+
+def test_what_is_missing_is_named_with_its_remedy(database: str, temporal: EmbeddedTemporal) -> None:
+    answer = run("doctor", "--json", database=database, temporal=temporal.address)
+    assert answer.returncode == 1
+    assert "alga-tenants migrate" in findings(answer)["schema alga_tenants"]["remedy"]
+
+
+def test_a_difference_in_algas_tables_is_named(database: str, temporal: EmbeddedTemporal) -> None:
+    async def spoil() -> None:
+        await upgrade(make_url(database).set(drivername="postgresql+asyncpg"))
+        async with connected(database) as connection:
+            await connection.execute(text("ALTER TABLE users DROP COLUMN username"))
+
+    run_blocking(spoil())
+    answer = run("doctor", "--json", database=database, temporal=temporal.address)
+    assert answer.returncode == 1
+    assert findings(answer)["users.username"]["level"] == "error"
+
+
+def test_servers_that_are_away_are_named_and_no_password_is() -> None:
+    nowhere = "postgresql://somebody:s3cret-word@127.0.0.1:1/alga"
+    answer = run("doctor", "--json", database=nowhere, temporal="127.0.0.1:1")
+    assert answer.returncode == 1
+    away = {subject for subject, finding in findings(answer).items() if finding["level"] == "error"}
+    assert away == {"database (ADMIN_DATABASE_URL)", "database (DATABASE_URL)", "Temporal"}
+    assert "s3cret-word" not in answer.stdout + answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+@pytest.mark.parametrize("command", ["migrate", "doctor", "worker", "gateway"])
+def test_a_missing_setting_is_one_clear_line(command: str, temporal: EmbeddedTemporal, database: str) -> None:
+    answer = run(command, database=database, temporal=temporal.address, NEXTAUTH_SECRET="")
+    assert answer.returncode == 2
+    assert "NEXTAUTH_SECRET" in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+def test_a_worker_refuses_an_unfit_database(database: str, temporal: EmbeddedTemporal) -> None:
+    answer = run("worker", database=database, temporal=temporal.address, WORKER_PROBE_PORT="0")
+    assert answer.returncode == 1
+    assert "alga-tenants migrate" in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+def test_a_worker_says_that_temporal_is_away(database: str) -> None:
+    run_blocking(upgrade(make_url(database).set(drivername="postgresql+asyncpg")))
+    answer = run("worker", database=database, temporal="127.0.0.1:1", WORKER_PROBE_PORT="0")
+    assert answer.returncode == 1
+    assert "Temporal at 127.0.0.1:1 can't be reached" in answer.stderr
+    assert "Traceback" not in answer.stderr

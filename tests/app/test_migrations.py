@@ -1,0 +1,86 @@
+import anyio
+import asyncpg
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import URL, Connection, make_url
+
+from activities.own_tables import SCHEMA, own_metadata
+from migrations.upgrade import pending, upgrade
+from tests.support.connections import connected
+from tests.support.databases import NewDatabase
+from tests.support.rows import fingerprints
+
+pytestmark = pytest.mark.anyio
+
+
+def url_of(database: str) -> URL:
+    return make_url(database).set(drivername="postgresql+asyncpg")
+
+
+async def test_the_migrations_make_the_tables_that_the_code_knows(new_database: NewDatabase) -> None:
+    database = new_database()
+    await upgrade(url_of(database))
+    async with connected(database) as connection:
+        assert await connection.run_sync(_differences) == []
+
+
+async def test_a_second_run_changes_nothing(new_database: NewDatabase) -> None:
+    database = new_database()
+    assert await pending(url_of(database))
+    before, after = await upgrade(url_of(database))
+    assert before is None
+    assert await upgrade(url_of(database)) == (after, after)
+    assert not await pending(url_of(database))
+
+
+async def test_deployments_that_migrate_at_once_wait_for_each_other(new_database: NewDatabase) -> None:
+    database = new_database()
+    async with anyio.create_task_group() as group:
+        for _ in range(4):
+            group.start_soon(upgrade, url_of(database))
+    assert not await pending(url_of(database))
+
+
+async def test_algas_tables_are_not_touched(new_database: NewDatabase, alga_plain_template: str) -> None:
+    database = new_database(alga_plain_template)
+    connection = await asyncpg.connect(database)
+    try:
+        before = await fingerprints(connection)
+        await upgrade(url_of(database))
+        assert await fingerprints(connection) == before
+    finally:
+        await connection.close()
+
+
+async def test_the_gateways_role_gets_our_tables_and_nothing_else(new_database: NewDatabase) -> None:
+    database = new_database()
+    await upgrade(url_of(database), gateway_role="app_user")
+    connection = await asyncpg.connect(database)
+    try:
+        await connection.execute("CREATE TABLE public.algas (id integer)")
+        for table in own_metadata.sorted_tables:
+            assert await connection.fetchval("SELECT has_table_privilege('app_user', $1, 'INSERT')", table.fullname)
+        assert not await connection.fetchval("SELECT has_table_privilege('app_user', 'public.algas', 'SELECT')")
+        version = f"{SCHEMA}.alembic_version"
+        assert not await connection.fetchval("SELECT has_table_privilege('app_user', $1, 'SELECT')", version)
+    finally:
+        await connection.close()
+
+
+def _differences(connection: Connection) -> list[object]:
+    def ours(name: str | None, kind: str, _: object) -> bool:
+        return kind != "schema" or name == SCHEMA
+
+    context = MigrationContext.configure(
+        connection,
+        opts={
+            "include_schemas": True,
+            "include_name": ours,
+            "version_table_schema": SCHEMA,
+            "compare_type": True,
+            "compare_server_default": True,
+        },
+    )
+    differences: list[object] = compare_metadata(context, own_metadata)
+    return differences

@@ -1,0 +1,74 @@
+import re
+from typing import Any
+
+import pytest
+
+from app.auth.key_format import KEY_PATTERN
+from app.gateway.main import create_app
+from app.settings import Settings
+
+KEYED = {
+    ("post", "/tenants"): {"201", "202", "400", "401", "409", "413", "415", "422", "500", "503"},
+    ("get", "/tenants"): {"200", "401", "422", "500", "503"},
+    ("get", "/tenants/{workflow_id}"): {"200", "304", "401", "404", "500", "503"},
+    ("get", "/tenants/{workflow_id}/status"): {"200", "304", "401", "404", "500", "503"},
+    ("delete", "/tenants/{workflow_id}"): {"202", "400", "401", "404", "409", "413", "415", "422", "500", "503"},
+}
+OPEN = {("get", path) for path in ("/livez", "/health", "/readyz", "/ready", "/startupz")}
+
+
+@pytest.fixture(scope="module")
+def document(settings: Settings) -> dict[str, Any]:
+    return create_app(settings).openapi()
+
+
+def operations(document: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
+    return {
+        (method, path): operation
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    }
+
+
+def test_every_route_tells_every_status_it_answers(document: dict[str, Any]) -> None:
+    found = operations(document)
+    assert found.keys() == KEYED.keys() | OPEN
+    assert {route: set(found[route]["responses"]) for route in KEYED} == KEYED
+
+
+def test_every_error_is_a_problem_document(document: dict[str, Any]) -> None:
+    for route, operation in operations(document).items():
+        for status, response in operation["responses"].items():
+            if int(status) >= 400:
+                assert list(response["content"]) == ["application/problem+json"], (route, status)
+
+
+def test_either_way_of_giving_a_key_will_do(document: dict[str, Any]) -> None:
+    schemes = document["components"]["securitySchemes"]
+    assert {(scheme["type"], scheme.get("scheme"), scheme.get("name")) for scheme in schemes.values()} == {
+        ("http", "bearer", None),
+        ("apiKey", None, "X-API-Key"),
+    }
+    for route, operation in operations(document).items():
+        named = [list(alternative) for alternative in operation.get("security", [])]
+        assert named == ([[name] for name in schemes] if route in KEYED else []), route
+
+
+def test_billing_plans_are_those_of_the_products_blueprint(document: dict[str, Any]) -> None:
+    rules = document["components"]["schemas"]["TenantRequest"]["allOf"]
+    plans = {
+        rule["if"]["properties"]["productCode"]["const"]: rule["then"]["properties"]["billingPlan"]["enum"]
+        for rule in rules
+    }
+    assert "Managed Services" in plans["psa"]
+    assert "Help Desk" in plans["algadesk"]
+    assert all(None in names for names in plans.values())
+
+
+def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+    names = set(re.findall(r"#/components/schemas/(\w+)", str(document)))
+    assert names <= document["components"]["schemas"].keys()
+
+
+def test_nothing_looks_like_a_secret(document: dict[str, Any]) -> None:
+    assert not re.search(KEY_PATTERN, str(document))

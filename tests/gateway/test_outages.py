@@ -1,0 +1,145 @@
+from pathlib import Path
+
+import httpx
+import pytest
+from pydantic import SecretStr
+from temporalio.client import Client
+
+from app.embedded.ports import free_port
+from app.embedded.postgres import EmbeddedPostgres
+from app.embedded.temporal import EmbeddedTemporal
+from app.settings import Settings
+from tests.gateway.conftest import as_gateway, create_key
+from tests.gateway.outages import close_database
+from tests.gateway.requests import assert_problem, create, tenant
+from tests.gateway.server import RunningGateway
+from tests.support.databases import NewDatabase
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def own_settings(
+    settings: Settings, new_database: NewDatabase, migrated_template: str, postgres: EmbeddedPostgres
+) -> Settings:
+    """Settings with a database that is the test's own."""
+    url = new_database(migrated_template)
+    return settings.model_copy(
+        update={
+            "database_url": SecretStr(as_gateway(postgres, url)),
+            "admin_database_url": SecretStr(url),
+        }
+    )
+
+
+def assert_outage(answer: httpx.Response, code: str) -> None:
+    assert_problem(answer, 503, code)
+    assert int(answer.headers["retry-after"]) > 0
+    assert answer.elapsed.total_seconds() < 4
+
+
+async def test_a_temporal_that_never_was_is_a_503(settings: Settings, api_key: str) -> None:
+    settings = settings.model_copy(update={"temporal_address": f"127.0.0.1:{free_port()}"})
+    with RunningGateway(settings, api_key) as gateway:
+        async with gateway.client() as http:
+            assert_outage(await http.post("/tenants", json=tenant()), "temporal-unavailable")
+            assert_outage(await http.get("/tenants/unknown"), "temporal-unavailable")
+            assert_outage(await http.delete("/tenants/unknown"), "temporal-unavailable")
+            assert (await http.get("/tenants")).status_code == 200
+
+
+async def test_while_temporal_is_gone_status_comes_from_the_table_and_nothing_is_started(
+    settings: Settings, api_key: str, own_temporal: EmbeddedTemporal
+) -> None:
+    settings = settings.model_copy(update={"temporal_address": own_temporal.address, "temporal_rpc_timeout": 1.0})
+    key = {"Idempotency-Key": "while-temporal-is-gone"}
+    body = tenant()
+    with RunningGateway(settings, api_key) as gateway:
+        async with gateway.client() as http:
+            known = await create(http)
+            own_temporal.stop()
+            for headers in ({}, key, key):
+                assert_outage(await http.post("/tenants", json=body, headers=headers), "temporal-unavailable")
+            answer = await http.get(known["links"]["self"])
+            assert (answer.status_code, answer.json()["source"]) == (200, "database")
+            assert answer.json()["cancellable"] is True
+            assert_outage(await http.delete(known["links"]["cancel"]), "temporal-unavailable")
+            readiness = await http.get("/readyz")
+            assert (readiness.status_code, readiness.json()["checks"]["database"]) == (503, "ok")
+            assert readiness.json()["checks"]["temporal"] != "ok"
+            own_temporal.start()
+            assert await workflow_ids(own_temporal) == [known["workflowId"]]
+            started = await create(http, body, **key)
+            assert set(await workflow_ids(own_temporal)) == {known["workflowId"], started["workflowId"]}
+
+
+async def workflow_ids(temporal: EmbeddedTemporal) -> list[str]:
+    client = await Client.connect(temporal.address)
+    return [workflow.id async for workflow in client.list_workflows()]
+
+
+async def test_a_database_that_never_was_is_a_503(settings: Settings, api_key: str) -> None:
+    url = SecretStr(f"postgresql://nobody:secret-password@127.0.0.1:{free_port()}/nothing")
+    with RunningGateway(settings.model_copy(update={"database_url": url}), api_key) as gateway:
+        async with gateway.client() as http:
+            answer = await http.get("/tenants")
+            assert_outage(answer, "database-unavailable")
+            readiness = await http.get("/readyz")
+    assert_problem_without(answer, "secret-password")
+    assert_problem_without(readiness, "secret-password")
+    assert readiness.json()["checks"]["temporal"] == "ok"
+
+
+def assert_problem_without(answer: httpx.Response, secret: str) -> None:
+    assert answer.status_code == 503
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert secret not in answer.text
+
+
+async def test_a_database_that_goes_away_is_a_503_and_no_crash(own_settings: Settings) -> None:
+    api_key = await create_key(own_settings)
+    with RunningGateway(own_settings, api_key) as gateway:
+        async with gateway.client() as http:
+            known = await create(http)
+            await close_database(own_settings.admin_database_url.get_secret_value())
+            answer = await http.post("/tenants", json=tenant(), headers={"Idempotency-Key": "away"})
+            assert_outage(answer, "database-unavailable")
+            assert_outage(await http.get("/tenants"), "database-unavailable")
+            assert_outage(await http.get("/tenants/unknown"), "database-unavailable")
+            # The caller is remembered for some seconds, and Temporal knows the operation.
+            assert (await http.get(known["links"]["self"])).status_code == 200
+            assert "database" in (await http.get("/readyz")).json()["detail"]
+            assert (await http.get("/livez")).status_code == 200
+
+
+async def test_an_operations_row_that_cannot_be_written_does_not_fail_its_creation(own_settings: Settings) -> None:
+    api_key = await create_key(own_settings)
+    with RunningGateway(own_settings, api_key) as gateway:
+        async with gateway.client() as http:
+            await create(http)
+            await close_database(own_settings.admin_database_url.get_secret_value())
+            document = await create(http)
+            assert (await http.get(document["links"]["self"])).json()["source"] == "temporal"
+
+
+async def test_a_database_without_our_schema_is_told_to_be_migrated(
+    settings: Settings, api_key: str, new_database: NewDatabase, postgres: EmbeddedPostgres
+) -> None:
+    empty = SecretStr(as_gateway(postgres, new_database()))
+    with RunningGateway(settings.model_copy(update={"database_url": empty}), api_key) as gateway:
+        async with gateway.client() as http:
+            assert_outage(await http.get("/tenants"), "database-unavailable")
+            assert "alga-tenants migrate" in (await http.get("/readyz")).json()["checks"]["database"]
+            assert (await http.get("/startupz")).status_code == 503
+            assert (await http.get("/livez")).status_code == 200
+
+
+async def test_a_gateway_starts_without_either(settings: Settings, tmp_path: Path) -> None:
+    away = SecretStr(f"postgresql://a:b@127.0.0.1:{free_port()}/c")
+    settings = settings.model_copy(
+        update={"database_url": away, "temporal_address": f"127.0.0.1:{free_port()}", "blueprints_dir": tmp_path}
+    )
+    with RunningGateway(settings, "none") as gateway:
+        async with gateway.client() as http:
+            assert (await http.get("/livez")).status_code == 200
+            assert set((await http.get("/readyz")).json()["checks"]) == {"database", "temporal"}
