@@ -88,11 +88,11 @@ def test_a_password_is_in_neither_the_arguments_nor_the_output(server: ScriptedS
     assert PASSWORD.encode() not in arguments + environment
 
 
-def test_a_prompted_password_is_not_echoed(server: ScriptedServer, start: Start) -> None:
+@pytest.mark.parametrize("option", ["--admin-password-prompt", "--admin-password-stdin"])
+def test_a_password_that_is_typed_is_not_echoed(server: ScriptedServer, start: Start, option: str) -> None:
     server.script("POST", "/tenants", Answer(202, document()))
     with terminal() as (ours, theirs):
-        arguments = (*OPTIONS, "--admin-password-prompt", "--no-wait")
-        process = start("create", *arguments, stdin=theirs, stderr=theirs)
+        process = start("create", *OPTIONS, option, "--no-wait", stdin=theirs, stderr=theirs)
         shown = b""
         for prompt in (b"Password:", b"confirmation:"):
             while prompt not in shown:
