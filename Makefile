@@ -11,7 +11,7 @@ run: setup ## Start everything, provision an example tenant, stay up (ARGS=--onc
 	$(BIN)/alga-tenants dev --example $(ARGS)
 
 test: setup lint ## Lint, types, then all tests
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
 lint: setup ## Static checks only
 	$(BIN)/ruff check .

@@ -1,5 +1,6 @@
 """The rules that a tenant request must meet, for the gateway and for clients that start workflows themselves."""
 
+import re
 from typing import Annotated, Any, Self
 from uuid import UUID
 
@@ -36,8 +37,21 @@ LONGEST_PASSWORD = 256
 SHORTEST_PASSWORD = 8
 
 
+# What a name may not hold: control characters, and what breaks lines. As a pattern, so that OpenAPI can tell it.
+_CONTROL = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
+_SPACE = r"\x20\xa0\u1680\u2000-\u200a\u202f\u205f\u3000"
+PLAIN_TEXT = rf"^[^{_CONTROL}]*$"
+NAME = rf"^[^{_CONTROL}]*[^{_CONTROL}{_SPACE}][^{_CONTROL}]*$"
+
+
+def _is_plain(value: str) -> bool:
+    """Whether it can be stored and shown: neither control characters nor halves of a surrogate pair."""
+    halves = any("\ud800" <= character <= "\udfff" for character in value)
+    return not halves and re.fullmatch(PLAIN_TEXT, value) is not None
+
+
 def _no_control_characters(value: str) -> str:
-    if not value.isprintable():
+    if not _is_plain(value):
         raise PydanticCustomError("control_characters", "must not hold control characters or line breaks")
     return value
 
@@ -52,7 +66,7 @@ def _email(value: str) -> str:
 
 
 def _password(value: Any) -> Any:
-    if isinstance(value, str) and not value.isprintable():
+    if isinstance(value, str) and not _is_plain(value):
         raise PydanticCustomError("control_characters", "must not hold control characters or line breaks")
     return value
 
@@ -61,17 +75,25 @@ Name = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_NAME),
     AfterValidator(_no_control_characters),
+    Field(json_schema_extra={"pattern": NAME}),
 ]
 OptionalText = Annotated[
     str,
     StringConstraints(strip_whitespace=True, max_length=LONGEST_NAME),
     AfterValidator(_no_control_characters),
+    Field(json_schema_extra={"pattern": PLAIN_TEXT}),
 ]
-Email = Annotated[str, StringConstraints(strip_whitespace=True, max_length=254), AfterValidator(_email)]
+Email = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, max_length=254),
+    AfterValidator(_email),
+    Field(json_schema_extra={"format": "email"}),
+]
 Password = Annotated[
     SecretStr,
     Field(min_length=SHORTEST_PASSWORD, max_length=LONGEST_PASSWORD),
     BeforeValidator(_password),
+    Field(json_schema_extra={"pattern": PLAIN_TEXT}),
 ]
 CountryCode = Annotated[str, StringConstraints(to_upper=True, pattern=r"^[A-Za-z]{2}$")]
 AddonKey = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
@@ -130,7 +152,7 @@ class TenantRequest(RequestModel):
         validation_alias=AliasChoices("billingPlan", "billing_plan", "contractLine", "contract_line"),
         description="A contract line of the product's blueprint (also accepted as `contractLine`).",
     )
-    license_count: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
+    license_count: Annotated[int, Field(ge=1, le=1_000_000, strict=True)] | None = Field(
         default=None, description="Licensed users.", examples=[25]
     )
     product_code: ProductCode = Field(default="psa", description="The product, which decides the blueprint.")

@@ -5,8 +5,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from app.cli import app, main
+from app.cli import app
 from app.cli.lazy import LazyCommand, LazyGroup
+from tests.cli.conftest import Start
 
 
 class Group(LazyGroup):
@@ -73,11 +74,18 @@ def test_other_errors_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(result.exception, RuntimeError)
 
 
-def test_the_entry_point_reads_the_arguments(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_the_entry_point_exits_with_the_commands_status(start: Start) -> None:
+    process = start("no-such-command")
+    stdout, stderr = process.communicate(timeout=20)
+    assert (process.returncode, stdout) == (2, "")
+    assert "No such command" in stderr
+
+
+def test_the_entry_point_keeps_the_status_of_a_command_that_loads_temporal(
+    start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sys.argv", ["alga-tenants", "no-such-command"])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code == 2
-    assert "No such command" in capsys.readouterr().err
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    process = start("worker")
+    stdout, stderr = process.communicate(timeout=30)
+    assert (process.returncode, stdout) == (2, "")
+    assert "DATABASE_URL is not set" in stderr
