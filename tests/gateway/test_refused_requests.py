@@ -33,6 +33,7 @@ JSON = {"Content-Type": "application/json"}
         (tenant_with_admin(email="ada@"), "adminUser.email"),
         (tenant_with_admin(email="ada@acme.example\0"), "adminUser.email"),
         (tenant_with_admin(password="short"), "adminUser.password"),
+        (tenant_with_admin(password="a half \ud800"), "adminUser.password"),
         (tenant_with_admin(password="p" * 257), "adminUser.password"),
         (tenant_with_admin(password="nul\0nul\0nul"), "adminUser.password"),
         (tenant(productCode="crm"), "productCode"),
