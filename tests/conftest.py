@@ -1,5 +1,6 @@
 """The servers that tests share: one PostgreSQL and one Temporal for each test process, started when first wanted."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,12 @@ from tests.support.alga import build_template
 from tests.support.alga import golden as read_golden
 from tests.support.databases import Databases, NewDatabase
 from tests.support.folders import reachable_folder
+
+
+def pytest_configure() -> None:
+    """Undo what a shell does to programs in its background: they, and all that they start, ignore Ctrl-C."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -18,12 +18,9 @@ from app.client import StatusDocument, TenantsClient
 from app.embedded.blocking import run_blocking
 from app.embedded.development import Installation, install
 from app.embedded.errors import StackError
-from app.embedded.ports import free_port, is_free
 from app.embedded.signals import StopRequested, stop_on_signals
 from app.embedded.stack import DevStack
 from migrations.upgrade import admin_engine
-
-DEFAULT_PORT = 8000
 
 
 def command(
@@ -51,7 +48,7 @@ def command(
     is_up = False
     try:
         with stop_on_signals(), _stack(data_dir) as stack:
-            installation = install(stack, port=port or _default_port(), say=lambda what: console.print(f"… {what}"))
+            installation = install(stack, port=port, say=lambda what: console.print(f"… {what}"))
             is_up = True
             _announce(installation, console, as_json=as_json)
             if example or once:
@@ -76,10 +73,6 @@ def _stack(data_dir: Path | None) -> DevStack:
         database_url=os.environ.get("DATABASE_URL"),
         temporal_address=os.environ.get("TEMPORAL_ADDRESS"),
     )
-
-
-def _default_port() -> int:
-    return DEFAULT_PORT if is_free(DEFAULT_PORT) else free_port()
 
 
 def _announce(installation: Installation, console: Console, *, as_json: bool) -> None:

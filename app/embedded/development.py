@@ -7,20 +7,20 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import urlopen
 
+import httpx
 from sqlalchemy import URL, make_url, text
 
 from activities.alga.development import create_development_tables
 from app.auth.api_keys import ApiKeys
 from app.embedded.blocking import run_blocking
 from app.embedded.paths import open_private
-from app.embedded.ports import LOOPBACK, free_port
+from app.embedded.ports import LOOPBACK, free_port, is_free, on_free_ports
 from app.embedded.processes import ChildProcess
 from app.embedded.stack import DevStack, Endpoints
 from migrations.upgrade import admin_engine, upgrade
 
+DEFAULT_PORT = 8000
 API_KEY_NAME = "development"
 PROBE_TIMEOUT = 2.0
 
@@ -52,11 +52,16 @@ class Installation:
 
 
 def install(
-    stack: DevStack, *, port: int, environment: Mapping[str, str] | None = None, say: Callable[[str], None] = print
+    stack: DevStack,
+    *,
+    port: int | None = None,
+    environment: Mapping[str, str] | None = None,
+    say: Callable[[str], None] = print,
 ) -> Installation:
     """Bring the stack's database up to date and start a worker and a gateway that end with the stack.
 
-    `environment` adds to what the processes get, and wins; `say` hears of each thing that is done.
+    Without a `port` the gateway gets 8000, or a free one where that is taken. `environment` adds to what the
+    processes get, and wins; `say` hears of each thing that is done.
 
     Raises:
         StackError: a process ended before it was ready; the message ends with its log.
@@ -65,8 +70,57 @@ def install(
     endpoints = stack.endpoints
     say("preparing the database")
     api_key = _kept_api_key(endpoints, endpoints.data_dir / "api-key")
-    probe_port = free_port()
-    process_environment = {
+    installation = _Processes(stack, api_key, {**_environment(endpoints), **(environment or {})}, say)
+    worker = installation.start_worker()
+    gateway, url = installation.start_gateway(port)
+    return Installation(
+        url=url,
+        api_key=api_key,
+        database_url=endpoints.database_url,
+        admin_database_url=endpoints.admin_database_url,
+        temporal_address=endpoints.temporal_address,
+        temporal_ui=endpoints.temporal_ui,
+        processes={"worker": worker, "gateway": gateway},
+    )
+
+
+class _Processes:
+    """Starts the service's two processes on ports that nobody else has."""
+
+    def __init__(
+        self, stack: DevStack, api_key: str, environment: Mapping[str, str], say: Callable[[str], None]
+    ) -> None:
+        self._stack = stack
+        self._api_key = api_key
+        self._environment = environment
+        self._say = say
+
+    def start_worker(self) -> ChildProcess:
+        """A worker whose probes say that it is ready."""
+        self._say("starting the worker")
+        port = free_port()
+        return self._start("worker", {"WORKER_PROBE_PORT": str(port)}, lambda: _answers(port, "/readyz"))
+
+    def start_gateway(self, port: int | None) -> tuple[ChildProcess, str]:
+        """A gateway that takes our key, and its address; one that answers on that port may be another instance's."""
+        self._say("starting the gateway")
+        if port is not None:
+            return self._gateway_at(port)
+        return on_free_ports(lambda: self._gateway_at(DEFAULT_PORT if is_free(DEFAULT_PORT) else free_port()))
+
+    def _gateway_at(self, port: int) -> tuple[ChildProcess, str]:
+        def is_ready() -> bool:
+            return _answers(port, "/readyz") and _answers(port, "/tenants?pageSize=1", {"X-API-Key": self._api_key})
+
+        return self._start("gateway", {"GATEWAY_PORT": str(port)}, is_ready), f"http://{LOOPBACK}:{port}"
+
+    def _start(self, name: str, environment: Mapping[str, str], is_ready: Callable[[], bool]) -> ChildProcess:
+        command = [sys.executable, "-m", "app.cli", name]
+        return self._stack.start_process(name, command, {**self._environment, **environment}, is_ready)
+
+
+def _environment(endpoints: Endpoints) -> dict[str, str]:
+    return {
         **os.environ,
         "ENVIRONMENT": "development",
         "DATABASE_URL": endpoints.database_url,
@@ -74,25 +128,8 @@ def install(
         "TEMPORAL_ADDRESS": endpoints.temporal_address,
         "NEXTAUTH_SECRET": os.environ.get("NEXTAUTH_SECRET") or _kept_secret(endpoints.data_dir / "nextauth-secret"),
         "GATEWAY_HOST": LOOPBACK,
-        "GATEWAY_PORT": str(port),
         "WORKER_PROBE_HOST": LOOPBACK,
-        "WORKER_PROBE_PORT": str(probe_port),
-        **(environment or {}),
     }
-    processes = {}
-    for name, its_port in (("worker", probe_port), ("gateway", port)):
-        say(f"starting the {name}")
-        command = [sys.executable, "-m", "app.cli", name]
-        processes[name] = stack.start_process(name, command, process_environment, _ready(its_port))
-    return Installation(
-        url=f"http://{LOOPBACK}:{port}",
-        api_key=api_key,
-        database_url=endpoints.database_url,
-        admin_database_url=endpoints.admin_database_url,
-        temporal_address=endpoints.temporal_address,
-        temporal_ui=endpoints.temporal_ui,
-        processes=processes,
-    )
 
 
 def _kept_api_key(endpoints: Endpoints, file: Path) -> str:
@@ -132,15 +169,12 @@ def _kept_secret(file: Path) -> str:
     return file.read_text()
 
 
-def _ready(port: int) -> Callable[[], bool]:
-    def answers() -> bool:
-        try:
-            with urlopen(f"http://{LOOPBACK}:{port}/readyz", timeout=PROBE_TIMEOUT) as response:
-                return bool(response.status == 200)  # noqa: PLR2004 - HTTP
-        except (URLError, OSError):
-            return False
-
-    return answers
+def _answers(port: int, path: str, headers: Mapping[str, str] | None = None) -> bool:
+    """Whether a server on that port answers well."""
+    try:
+        return httpx.get(f"http://{LOOPBACK}:{port}{path}", headers=headers, timeout=PROBE_TIMEOUT).is_success
+    except httpx.TransportError:
+        return False
 
 
 def _url(plain: str) -> URL:

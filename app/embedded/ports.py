@@ -2,11 +2,14 @@
 
 import socket
 from collections.abc import Callable
+from typing import TypeVar
 
 from app.embedded.errors import StackError
 
 LOOPBACK = "127.0.0.1"
 ATTEMPTS = 5
+
+StartedT = TypeVar("StartedT")
 
 
 def free_port() -> int:
@@ -32,12 +35,12 @@ def is_free(port: int) -> bool:
         return False
 
 
-def on_free_ports(start: Callable[[], None]) -> None:
+def on_free_ports(start: Callable[[], StartedT]) -> StartedT:
     """Call `start` until it doesn't fail for a port that another process took in between, five times at most."""
-    for attempt in range(ATTEMPTS):
+    for _ in range(ATTEMPTS - 1):
         try:
             return start()
         except StackError as error:
-            if attempt == ATTEMPTS - 1 or "address already in use" not in str(error).lower():
+            if "address already in use" not in str(error).lower():
                 raise
-    return None
+    return start()

@@ -8,21 +8,18 @@ import signal
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from app.embedded.binaries import postgres_install
-from app.embedded.paths import FolderLock, make_folder, open_private
+from app.embedded.paths import make_folder, open_private
 from app.embedded.ports import LOOPBACK, free_port, on_free_ports
 from app.embedded.processes import ChildProcess, unprivileged_account
-from app.embedded.signals import shielded
+from app.embedded.server import EmbeddedServer
 
 DATABASE = "alga"
 ADMIN_ROLE = "postgres"
 APP_ROLE = "app_user"
 INIT_TIMEOUT = 120.0
 START_TIMEOUT = 60.0
-STOP_TIMEOUT = 30.0
 READY_LINE = 7
 
 SETTINGS = {
@@ -37,47 +34,23 @@ SETTINGS = {
 NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 
-class EmbeddedPostgres:
+class EmbeddedPostgres(EmbeddedServer):
     """One PostgreSQL server with the database `alga` and the roles `postgres` and `app_user`.
 
     Data and passwords live in `data_dir` and survive a restart; every start takes a free `port`. When we are
     root the server runs as `nobody`, who must be able to reach `data_dir`. `durable=False` trades safety
-    in a crash, also of the server alone, for speed. The server ends with this process, however that ends (Linux).
+    in a crash, also of the server alone, for speed.
     """
 
+    name = "PostgreSQL"
     host = LOOPBACK
 
     def __init__(self, data_dir: Path, *, durable: bool = True, pick_port: Callable[[], int] = free_port) -> None:
-        self.data_dir = data_dir.absolute()
-        self._durable = durable
-        self._pick_port = pick_port
+        super().__init__(data_dir, durable=durable, pick_port=pick_port)
         self._account = unprivileged_account()
         self._cluster = self.data_dir / "cluster"
-        self._lock: FolderLock | None = None
-        self._server: ChildProcess | None = None
         self._passwords: dict[str, str] = {}
         self.port = 0
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    @property
-    def process(self) -> ChildProcess:
-        """The running server; `RuntimeError` when it isn't."""
-        if self._server is None:
-            raise RuntimeError("PostgreSQL is not running")
-        return self._server
-
-    @property
-    def pid(self) -> int:
-        """The process id of the running server."""
-        return self.process.pid
 
     @property
     def admin_url(self) -> str:
@@ -89,34 +62,14 @@ class EmbeddedPostgres:
         """The database as `app_user` sees it, who has no rights but those that are granted."""
         return self._url(APP_ROLE)
 
-    def start(self) -> None:
-        """Start the server, the first time with a new cluster, and return when it takes connections.
-
-        Raises `FolderLockedError` when another instance uses the folder, `StackError` with the tail of the log
-        when the server does not come up. Nothing is left running in either case.
-        """
-        self._lock = FolderLock(self.data_dir)
-        try:
-            install = postgres_install(self._account)
-            if not self._cluster.exists():
-                self._create_cluster(install)
-            self._passwords = json.loads(self._password_file.read_text())
-            # We hold the lock that server processes inherit, so none is alive and the file can only be stale.
-            (self._cluster / "postmaster.pid").unlink(missing_ok=True)
-            on_free_ports(lambda: self._start_server(install))
-        except BaseException:
-            self.stop()
-            raise
-
-    def stop(self) -> None:
-        """Stop the server if it runs: disconnect everybody, write everything, end."""
-        with shielded():
-            if self._server is not None:
-                self._server.stop(timeout=STOP_TIMEOUT)
-                self._server = None
-            if self._lock is not None:
-                self._lock.release()
-                self._lock = None
+    def _start(self) -> None:
+        install = postgres_install(self._account)
+        if not self._cluster.exists():
+            self._create_cluster(install)
+        self._passwords = json.loads(self._password_file.read_text())
+        # We hold the lock that server processes inherit, so none is alive and the file can only be stale.
+        (self._cluster / "postmaster.pid").unlink(missing_ok=True)
+        on_free_ports(lambda: self._start_server(install))
 
     @property
     def _password_file(self) -> Path:
@@ -126,9 +79,8 @@ class EmbeddedPostgres:
         self.port = self._pick_port()
         settings = SETTINGS | {"port": str(self.port)} | ({} if self._durable else NOT_DURABLE)
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        if self._server is not None:
-            self._server.stop()
-        self._server = self._child("PostgreSQL", [install / "bin" / "postgres", "-D", self._cluster, *options])
+        self._stop_server()
+        self._server = self._child(self.name, [install / "bin" / "postgres", "-D", self._cluster, *options])
         self._server.start()
         self._server.wait_until(self._is_ready, timeout=START_TIMEOUT)
 
@@ -195,8 +147,6 @@ class EmbeddedPostgres:
                 child.stop()
 
     def _child(self, name: str, argv: list[str | Path]) -> ChildProcess:
-        if self._lock is None:
-            raise RuntimeError("start() holds the lock")
         return ChildProcess(
             name,
             argv,
@@ -207,7 +157,7 @@ class EmbeddedPostgres:
             account=self._account,
             stop_signal=signal.SIGINT,
             death_signal=signal.SIGINT,
-            keep_open=[self._lock.fd],
+            keep_open=[self._locked.fd],
         )
 
     def _hand_over(self, path: Path, mode: int) -> None:
