@@ -121,14 +121,17 @@ class TenantCreation:
             workflow.logger.warning("update signal refused: %s", refusal)
 
     @workflow.signal(name="cancel")
-    def cancel(self, request: CancelRequest) -> None:
+    def cancel(self, request: CancelRequest | None = None) -> None:
         """Ask for the operation to stop and be undone; has no effect once it is ending."""
-        self._operation.request_cancel(request)
+        self._operation.request_cancel(request or CancelRequest())
 
     @workflow.signal(name="update")
-    def update(self, update: ParameterUpdate) -> None:
+    def update(self, update: ParameterUpdate | None = None) -> None:
         """Change a parameter that no step has used yet; anything else is refused in the log."""
-        self._change_parameter(update)
+        if update is None:
+            workflow.logger.warning("update signal refused: it names no field")
+        else:
+            self._change_parameter(update)
 
     @workflow.query(name="getState")
     def get_state(self) -> dict[str, Any]:

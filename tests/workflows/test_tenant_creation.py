@@ -1,3 +1,4 @@
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -195,6 +196,20 @@ async def test_a_step_that_a_cancel_kept_from_starting_ends_the_operation_as_can
         assert {taken.name: taken.status for taken in snapshot.steps}[step] is StepStatus.PENDING
         assert [rollback.outcome for rollback in script.rollbacks] == ["cancelled"]
         await check_replay(handle, replayer)
+
+
+@pytest.mark.parametrize("arguments", [[], [None], [{}], ["a string"], [{"reason": 5}]])
+async def test_a_signal_without_what_belongs_to_it_does_not_hang_the_workflow(
+    client: Client, worker: NewWorker, arguments: list[Any]
+) -> None:
+    script = Script(errors={Step.INITIALIZING: [passing(), passing()]})
+    async with worker(script) as queue:
+        handle = await start(client, queue)
+        await script.reached.wait()
+        await handle.signal("update", args=arguments)
+        await handle.signal("cancel", args=arguments)
+        with pytest.raises(WorkflowFailureError) if arguments in ([], [None], [{}]) else nullcontext():
+            await handle.result()
 
 
 async def test_a_running_step_is_not_interrupted_by_temporals_cancel(client: Client, worker: NewWorker) -> None:
