@@ -7,6 +7,7 @@ from importlib.metadata import version
 from fastapi import FastAPI
 
 from activities.alga.blueprints import load_blueprints
+from app.gateway.documentation_page import install_documentation_page
 from app.gateway.error_handlers import crash_response, install_error_handlers
 from app.gateway.openapi import DocumentedApp
 from app.gateway.request_context import RequestContextMiddleware
@@ -41,12 +42,14 @@ def create_app(settings: Settings) -> FastAPI:
         version=version(DISTRIBUTION),
         description=DESCRIPTION,
         lifespan=lifespan,
+        docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
     )
     app.billing_plans = {code: blueprint.contract_line_names for code, blueprint in blueprints.items()}
     app.add_middleware(RequestContextMiddleware, crash_response=crash_response)
     install_error_handlers(app)
+    install_documentation_page(app)
     app.include_router(tenants.router)
     app.include_router(probe_routes(_checks(app)))
     return app
