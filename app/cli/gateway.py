@@ -1,5 +1,7 @@
 """`alga-tenants gateway`: runs the gateway process."""
 
+import signal
+import sys
 from contextlib import suppress
 
 import typer
@@ -20,6 +22,7 @@ def command() -> None:
     except BlueprintError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(ExitCode.INVALID) from None
-    # After an orderly end the server raises the signal that asked for it.
+    # After an orderly end the server raises the signal that asked for it: by then it is a success.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with suppress(KeyboardInterrupt):
         server.run()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 import anyio
+import anyio.lowlevel
 import asyncpg
 import httpx
 import pytest
@@ -20,6 +22,7 @@ from app.embedded.temporal import EmbeddedTemporal
 from app.settings import Settings
 from tests.gateway.requests import VISIBLE_PASSWORD, create, tenant, tenant_with_admin
 from tests.gateway.server import environment_of
+from tests.support.processes import wait_for
 
 pytestmark = pytest.mark.anyio
 
@@ -154,3 +157,26 @@ async def test_what_temporals_core_has_to_say_has_the_same_form(start: Start, ow
 def test_a_missing_setting_ends_it_with_a_line_that_names_it(start: Start) -> None:
     with pytest.raises(StackError, match="NEXTAUTH_SECRET"):
         start(NEXTAUTH_SECRET="changeme")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_request_under_way_is_answered_after_the_signal_to_end_and_the_status_is_0(
+    start: Start, number: signal.Signals
+) -> None:
+    command = start()
+    name = f"Waited for {uuid4()}"
+    answers: list[httpx.Response] = []
+
+    async def wait_for_a_tenant(client: httpx.AsyncClient) -> None:
+        body = tenant(tenantName=name)
+        answers.append(await client.post("/tenants", json=body, headers={"Prefer": "wait=20"}))
+
+    async with command.client() as client, anyio.create_task_group() as group:
+        group.start_soon(wait_for_a_tenant, client)
+        with anyio.fail_after(20):
+            while not (await client.get("/tenants", params={"name": name})).json()["operations"]:
+                await anyio.lowlevel.checkpoint()
+        command.process.send_signal(number)
+    assert [answer.status_code for answer in answers] == [202]
+    await anyio.to_thread.run_sync(wait_for, lambda: command.process.exit_status is not None)
+    assert command.process.exit_status == 0
