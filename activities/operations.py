@@ -7,7 +7,7 @@ process still runs, can't write behind a rollback's back.
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NoReturn
 
 from sqlalchemy import ColumnElement, Select, Table, func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
@@ -81,10 +81,9 @@ async def enter_step(connection: AsyncConnection, context: OperationContext) -> 
         CancelRequestedError: the operation was asked to stop.
         FinalError: the operation is being rolled back or has ended, so the step must not write.
     """
-    cancellation = select(cancellations).where(*_is(context, cancellations))
     owns_tenant = await connection.scalar(
         update(operations)
-        .where(*_is(context), operations.c.status.in_(OPEN), ~cancellation.exists())
+        .where(*_is(context), operations.c.status.in_(OPEN), ~_cancellation(context).exists())
         .values(
             status=OperationStatus.RUNNING,
             step=context.step,
@@ -96,10 +95,7 @@ async def enter_step(connection: AsyncConnection, context: OperationContext) -> 
         .returning(operations.c.owns_tenant)
     )
     if owns_tenant is None:
-        asked = (await connection.execute(cancellation)).one_or_none()
-        if asked is not None:
-            raise CancelRequestedError(CancelRequest(reason=asked.reason, cancelled_by=asked.cancelled_by))
-        raise FinalError("operation-closed", "the operation is no longer open, so the step wrote nothing")
+        await _raise_closed(connection, context)
     return bool(owns_tenant)
 
 
@@ -118,10 +114,10 @@ async def claim_tenant(connection: AsyncConnection, context: OperationContext) -
 
 
 async def record_completion(connection: AsyncConnection, context: OperationContext, result: OperationResult) -> None:
-    """Close the operation as completed."""
-    await connection.execute(
+    """Close the operation as completed; raises `CancelRequestedError` where it was asked to stop until now."""
+    closed = await connection.execute(
         update(operations)
-        .where(*_is(context))
+        .where(*_is(context), ~_cancellation(context).exists())
         .values(
             status=OperationStatus.COMPLETED,
             progress=100,
@@ -132,6 +128,8 @@ async def record_completion(connection: AsyncConnection, context: OperationConte
             finished_at=func.now(),
         )
     )
+    if closed.rowcount == 0:
+        await _raise_closed(connection, context)
 
 
 async def completed_result(connection: AsyncConnection, context: OperationContext) -> OperationResult | None:
@@ -233,6 +231,18 @@ def _filtered(query: Select[Any], wanted: OperationFilter) -> Select[Any]:
 
 def _is(context: OperationContext, table: Table = operations) -> tuple[ColumnElement[bool], ...]:
     return (table.c.workflow_id == context.workflow_id, table.c.run_id == context.run_id)
+
+
+def _cancellation(context: OperationContext) -> Select[Any]:
+    return select(cancellations).where(*_is(context, cancellations))
+
+
+async def _raise_closed(connection: AsyncConnection, context: OperationContext) -> NoReturn:
+    """Say why a step may not go on."""
+    asked = (await connection.execute(_cancellation(context))).one_or_none()
+    if asked is not None:
+        raise CancelRequestedError(CancelRequest(reason=asked.reason, cancelled_by=asked.cancelled_by))
+    raise FinalError("operation-closed", "the operation is no longer open, so the step wrote nothing")
 
 
 def _steps(context: OperationContext) -> list[dict[str, Any]]:
