@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import structlog
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from workflows.failures import CANCEL_REQUESTED
@@ -86,7 +87,7 @@ def to_application_error(error: Exception) -> ApplicationError:
         place = _place(error)
         detail = f"{reason} (SQLSTATE {state}){place}" if state else reason
         return ApplicationError(detail, type=code or "database-unavailable", non_retryable=code is not None)
-    if isinstance(error, SQLAlchemyError | OSError | TimeoutError):
+    if isinstance(error, PoolTimeoutError | OSError | TimeoutError):
         return ApplicationError(f"the database can't be reached: {type(error).__name__}", type="database-unavailable")
     return ApplicationError(f"unexpected {type(error).__name__}", type=INTERNAL_ERROR)
 
