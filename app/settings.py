@@ -1,9 +1,11 @@
 """All settings, read from the environment (or from files named like them in `SECRETS_DIR`)."""
 
 import os
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
+from uuid import UUID
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -11,9 +13,11 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from activities.alga.passwords import PasswordHasher
+from workflows.messages import FailurePolicy
 
 PLACEHOLDERS = frozenset({"changeme", "change-me", "change_me", "secret", "password", "placeholder", "todo", "xxx"})
 MINIMUM_SECRET_LENGTH = 16
+LONGEST_ATTENTION = 366 * 86_400
 
 
 class SettingsError(Exception):
@@ -91,6 +95,29 @@ class Settings(BaseSettings):
         default=30.0, ge=0, le=600, description="Seconds that SIGTERM leaves running work to finish."
     )
 
+    step_retry_window: float = Field(
+        default=900.0,
+        ge=0,
+        description="Seconds that passing errors of a step are retried before the operation waits for an operator.",
+    )
+    attention_timeout: float = Field(
+        default=604_800.0,
+        gt=0,
+        le=LONGEST_ATTENTION,
+        description="Seconds that an operation waits for an operator before `ON_ATTENTION_TIMEOUT` is done.",
+    )
+    on_attention_timeout: Literal["rollback", "keep"] = Field(
+        default="rollback", description="`rollback` removes what was written; `keep` goes on waiting."
+    )
+    reconcile_interval: float = Field(
+        default=60.0,
+        gt=0,
+        description="Seconds between two comparisons of unfinished operations with Temporal, by each worker.",
+    )
+    master_billing_tenant_id: UUID | None = Field(
+        default=None, description="Alga's own management tenant, which is never deleted."
+    )
+
     gateway_host: str = Field(default="0.0.0.0", description="Address that the gateway listens on.")  # noqa: S104 - a container's port is opened by its service
     gateway_port: int = Field(default=8000, ge=0, le=65535, description="Port that the gateway listens on.")
     worker_probe_host: str = Field(default="0.0.0.0", description="Address of the worker's probes.")  # noqa: S104 - see gateway_host
@@ -134,6 +161,15 @@ class Settings(BaseSettings):
             return cls(_secrets_dir=secrets_dir, **overrides)
         except ValidationError as error:
             raise SettingsError("\n".join(_fault(item) for item in error.errors(include_input=False))) from None
+
+    @property
+    def failure_policy(self) -> FailurePolicy:
+        """What workflows do about errors that last."""
+        return FailurePolicy(
+            step_retry_window=timedelta(seconds=self.step_retry_window),
+            attention_timeout=timedelta(seconds=self.attention_timeout),
+            on_attention_timeout=self.on_attention_timeout,
+        )
 
     @cached_property
     def password_hasher(self) -> PasswordHasher:

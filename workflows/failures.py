@@ -10,6 +10,11 @@ from workflows.steps import Step
 
 CANCEL_REQUESTED = "cancel-requested"
 
+# Why a change of parameters is refused.
+PARAMETER_REFUSED = "parameter-refused"
+PARAMETER_USED = "parameter-used"
+OPERATION_ENDING = "operation-ending"
+
 
 @dataclass(frozen=True)
 class Failure:

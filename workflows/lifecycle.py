@@ -1,11 +1,12 @@
-"""The shell around the steps of an operation: retry, progress, cancel, rollback.
+"""The shell around the steps of an operation: retry, attention, cancel, rollback.
 
-A step is never interrupted: a cancel is seen before the next step or while waiting to retry one. Nor is a
+A step is never interrupted: a cancel is seen before the next step or while waiting to try one again. Nor is a
 rollback: it is retried until it has succeeded.
 """
 
 import asyncio
 from collections.abc import Coroutine, Sequence
+from datetime import timedelta
 from typing import Any, TypeVar
 
 from temporalio import workflow
@@ -14,24 +15,22 @@ from temporalio.exceptions import ApplicationError, FailureError
 with workflow.unsafe.imports_passed_through():
     from workflows.failures import StepFailedError, describe_failure
     from workflows.messages import (
-        OPERATION_MEMO,
         CancelRequest,
+        FailurePolicy,
         Message,
-        OperationContext,
         OperationError,
         OperationResult,
-        OperationSnapshot,
         OperationStatus,
         RollBackInput,
         RollBackResult,
         StepInput,
-        StepProgress,
         StepStatus,
         TenantCreationInput,
-        WorkflowState,
     )
+    from workflows.progress import Progress
+    from workflows.retrying import RetryWindow, retry_delay
     from workflows.steps import (
-        PROGRESS_AFTER,
+        FAILURE_POLICY_ACTIVITY,
         ROLL_BACK_ACTIVITY,
         ROLL_BACK_HEARTBEAT_TIMEOUT,
         ROLL_BACK_TIMEOUT,
@@ -39,7 +38,6 @@ with workflow.unsafe.imports_passed_through():
         STEP_ACTIVITIES,
         STEP_TIMEOUT,
         Step,
-        retry_delay,
     )
 
 ResultT = TypeVar("ResultT")
@@ -47,16 +45,10 @@ MessageT = TypeVar("MessageT", bound=Message)
 
 CANCELLED = "cancelled"
 
-# Alga's client knows no step for the bookkeeping at the end, and two words for how an operation ended.
-WIRE_NAMES: dict[Step | None, str] = {
-    **{step: step.value for step in Step},
-    Step.COMPLETING: "setting_up_data",
-}
-WIRE_STEPS = {
-    OperationStatus.COMPLETED: "completed",
-    OperationStatus.FAILED: "failed",
-    OperationStatus.CANCELLED: "failed",
-}
+# Workflows that began before there was a policy retry passing errors for ever, and go on doing so.
+FAILURE_POLICY_PATCH = "failure-policy"
+
+WAITING = {OperationStatus.RETRYING, OperationStatus.NEEDS_ATTENTION}
 
 
 class OperationCancelledError(Exception):
@@ -64,34 +56,34 @@ class OperationCancelledError(Exception):
 
 
 class Lifecycle:
-    """One operation's progress, and the only way its steps are run."""
+    """One operation: its progress, its request once accepted, and the only way its steps are run."""
 
     def __init__(self, kind: str, steps: Sequence[Step]) -> None:
-        self.snapshot = OperationSnapshot(
-            kind=kind,
-            steps=tuple(StepProgress(name=step) for step in steps),
-            started_at=workflow.info().start_time,
-        )
+        self.progress = Progress(kind, steps)
+        self.request: TenantCreationInput | None = None
         self._cancel: CancelRequest | None = None
         self._cancelled_by_temporal = False
+        self._resumed = False
 
     def accept(self, request: TenantCreationInput) -> None:
-        """Take over what the request says about itself, once it has been understood."""
-        self._change(
-            tenant_id=request.tenant_id,
-            requested_by=request.origin.requested_by,
-            request_fingerprint=request.origin.request_fingerprint,
-        )
+        """Take over the request, once it has been understood."""
+        self.request = request
+        self.progress.accept(request)
 
     def request_cancel(self, request: CancelRequest) -> None:
         """Stop before the next step; the first request counts, and none does once the operation is ending."""
-        if self._cancel is None and not self._is_ending:
+        if self._cancel is None and not self.progress.is_ending:
             self._cancel = request
-            self._publish(
+            self.progress.publish(
                 status=OperationStatus.CANCELLING,
                 cancelled_by=request.cancelled_by,
                 cancel_reason=request.reason,
             )
+
+    def request_resume(self) -> None:
+        """Try the step again at once that waits to be tried again, or for an operator; else nothing happens."""
+        if self.progress.snapshot.status in WAITING:
+            self._resumed = True
 
     async def finish_uninterrupted(self, work: Coroutine[Any, Any, ResultT]) -> ResultT:
         """Await work that Temporal's own cancel must not interrupt: it becomes a request to stop."""
@@ -106,179 +98,159 @@ class Lifecycle:
                 self._cancelled_by_temporal = True
                 self.request_cancel(CancelRequest(reason=workflow.cancellation_reason(), cancelled_by="temporal"))
 
-    async def run_step(self, step: Step, request: TenantCreationInput, result_type: type[MessageT]) -> MessageT:
-        """Run one step until it succeeds, retrying passing errors.
+    async def run_step(self, step: Step, result_type: type[MessageT]) -> MessageT:
+        """Run one step until it succeeds, retrying passing errors and parking when they last.
 
         Raises:
-            StepFailedError: the step failed for good.
+            StepFailedError: the step failed for good, or nobody looked after the parked operation in time.
             OperationCancelledError: a cancel came before the step, or between two tries.
         """
         attempt = 0
+        window: RetryWindow | None = None
         while True:
             self._stop_if_cancelled()
             attempt += 1
-            self._start_step(step, attempt)
+            self.progress.start_step(step, attempt)
             try:
-                result: MessageT = await workflow.execute_local_activity(
-                    STEP_ACTIVITIES[step],
-                    StepInput(operation=self._context(), request=request),
-                    result_type=result_type,
-                    start_to_close_timeout=STEP_TIMEOUT,
-                    retry_policy=SINGLE_ATTEMPT,
-                )
+                result = await self._execute(step, result_type)
             except FailureError as error:
                 failure = describe_failure(error, step)
                 if failure.cancel is not None:
-                    self._set_step(step, status=StepStatus.PENDING)
+                    self.progress.set_step(step, status=StepStatus.PENDING)
                     self.request_cancel(failure.cancel)
                 elif failure.is_final:
-                    self._set_step(step, status=StepStatus.FAILED, finished_at=workflow.now())
-                    raise StepFailedError(failure.error) from error
+                    raise self._given_up(step, failure.error) from error
                 else:
-                    await self._wait_to_retry(step, attempt, failure.error)
+                    window = await self._wait_to_retry(step, attempt, failure.error, window)
             else:
-                self._finish_step(step)
+                self.progress.finish_step(step)
                 return result
 
-    async def roll_back(self, request: TenantCreationInput, error: OperationError | None) -> OperationResult | None:
+    async def roll_back(self, error: OperationError | None) -> OperationResult | None:
         """Undo everything, however long it takes; ends as `failed` where there is an error, else `cancelled`.
 
         Returns a result where the operation turns out to have completed: a signal that arrives with the end of
         the last step makes Temporal forget the steps, and run the workflow again on a finished tenant.
         """
-        outcome = OperationStatus.FAILED if error else OperationStatus.CANCELLED
-        self._publish(status=OperationStatus.ROLLING_BACK, error=error)
+        self.progress.publish(status=OperationStatus.ROLLING_BACK, error=error)
         attempt = 0
         while True:
             attempt += 1
             try:
-                result: RollBackResult = await workflow.execute_activity(
-                    ROLL_BACK_ACTIVITY,
-                    RollBackInput(
-                        operation=self._context(),
-                        request=request,
-                        outcome="failed" if error else "cancelled",
-                        error=error,
-                        cancelled_by=self.snapshot.cancelled_by,
-                        cancel_reason=self.snapshot.cancel_reason,
-                    ),
-                    result_type=RollBackResult,
-                    start_to_close_timeout=ROLL_BACK_TIMEOUT,
-                    heartbeat_timeout=ROLL_BACK_HEARTBEAT_TIMEOUT,
-                    retry_policy=SINGLE_ATTEMPT,
-                )
+                result = await self._execute_rollback(error)
                 break
             except FailureError as problem:
-                self._publish(error=describe_failure(problem, self.snapshot.step).error)
-                await workflow.sleep(retry_delay(attempt))
+                delay = retry_delay(attempt)
+                self.progress.publish(
+                    error=describe_failure(problem, self.progress.snapshot.step).error,
+                    next_try_at=workflow.now() + delay,
+                )
+                await workflow.sleep(delay)
         if result.completed is not None:
-            self.complete(result.completed)
+            self.progress.complete(result.completed)
             return result.completed
-        self._publish(status=outcome, error=error, finished_at=workflow.now())
+        self.progress.end(OperationStatus.FAILED if error else OperationStatus.CANCELLED, error)
         return None
-
-    def complete(self, result: OperationResult) -> None:
-        """End the operation as completed."""
-        done = {"status": StepStatus.COMPLETED}
-        self._publish(
-            status=OperationStatus.COMPLETED,
-            step=self.snapshot.steps[-1].name,
-            steps=tuple(step.model_copy(update=done) for step in self.snapshot.steps),
-            progress=100,
-            result=result,
-            error=None,
-            cancelled_by=None,
-            cancel_reason=None,
-            finished_at=workflow.now(),
-        )
-
-    def reject(self, error: OperationError) -> None:
-        """End the operation as failed before anything has been written, so that nothing needs undoing."""
-        self._publish(status=OperationStatus.FAILED, error=error, finished_at=workflow.now())
 
     def ending(self) -> BaseException:
         """What the workflow raises to end as its status says."""
-        if self.snapshot.status is OperationStatus.CANCELLED:
+        snapshot = self.progress.snapshot
+        if snapshot.status is OperationStatus.CANCELLED:
             if self._cancelled_by_temporal:
                 return asyncio.CancelledError()
-            return ApplicationError(self.snapshot.cancel_reason or "cancelled", type=CANCELLED, non_retryable=True)
-        error = self.snapshot.error
+            return ApplicationError(snapshot.cancel_reason or "cancelled", type=CANCELLED, non_retryable=True)
+        error = snapshot.error
         if error is None:
             return RuntimeError("an operation that neither failed nor was cancelled has no such ending")
         return ApplicationError(error.detail, type=error.code, non_retryable=True)
 
-    def wire_state(self) -> WorkflowState:
-        """The snapshot in the words of Alga's client."""
-        snapshot = self.snapshot
-        result = snapshot.result
-        return WorkflowState(
-            step=WIRE_STEPS.get(snapshot.status) or WIRE_NAMES.get(snapshot.step) or Step.INITIALIZING,
-            progress=snapshot.progress,
-            tenant_id=snapshot.tenant_id,
-            admin_user_id=result.admin_user_id if result else None,
-            client_id=result.client_id if result else None,
-            email_sent=False if result else None,
-            error=snapshot.error.detail if snapshot.error else snapshot.cancel_reason,
+    async def _execute(self, step: Step, result_type: type[MessageT]) -> MessageT:
+        if self.request is None:
+            raise RuntimeError("a step is run before the request was accepted")
+        result: MessageT = await workflow.execute_local_activity(
+            STEP_ACTIVITIES[step],
+            StepInput(operation=self.progress.context(), request=self.request),
+            result_type=result_type,
+            start_to_close_timeout=STEP_TIMEOUT,
+            retry_policy=SINGLE_ATTEMPT,
         )
+        return result
 
-    def _context(self) -> OperationContext:
-        """What activities are told about this operation."""
-        info = workflow.info()
-        snapshot = self.snapshot
-        if snapshot.tenant_id is None or snapshot.started_at is None:
-            raise RuntimeError("an activity is started before the request was accepted")
-        return OperationContext(
-            workflow_id=info.workflow_id,
-            run_id=info.first_execution_run_id,
-            tenant_id=snapshot.tenant_id,
-            kind=snapshot.kind,
-            step=snapshot.step or snapshot.steps[0].name,
-            progress=snapshot.progress,
-            steps=snapshot.steps,
-            started_at=snapshot.started_at,
+    async def _execute_rollback(self, error: OperationError | None) -> RollBackResult:
+        snapshot = self.progress.snapshot
+        result: RollBackResult = await workflow.execute_activity(
+            ROLL_BACK_ACTIVITY,
+            RollBackInput(
+                operation=self.progress.context(),
+                request=self.request,
+                outcome="failed" if error else "cancelled",
+                error=error,
+                cancelled_by=snapshot.cancelled_by,
+                cancel_reason=snapshot.cancel_reason,
+            ),
+            result_type=RollBackResult,
+            start_to_close_timeout=ROLL_BACK_TIMEOUT,
+            heartbeat_timeout=ROLL_BACK_HEARTBEAT_TIMEOUT,
+            retry_policy=SINGLE_ATTEMPT,
         )
-
-    @property
-    def _is_ending(self) -> bool:
-        return self.snapshot.status is OperationStatus.ROLLING_BACK or self.snapshot.status.is_final
+        return result
 
     def _stop_if_cancelled(self) -> None:
         if self._cancel is not None:
             raise OperationCancelledError
 
-    def _start_step(self, step: Step, attempt: int) -> None:
-        started_at = workflow.now() if attempt == 1 else None
-        self.snapshot = self.snapshot.model_copy(update={"step": step})
-        self._set_step(step, status=StepStatus.RUNNING, attempts=attempt, **_given(started_at=started_at))
-        self._publish(status=OperationStatus.RUNNING)
+    def _given_up(self, step: Step, error: OperationError) -> StepFailedError:
+        self.progress.set_step(step, status=StepStatus.FAILED, finished_at=workflow.now())
+        return StepFailedError(error)
 
-    def _finish_step(self, step: Step) -> None:
-        self._set_step(step, status=StepStatus.COMPLETED, finished_at=workflow.now())
-        self._change(progress=PROGRESS_AFTER[step], error=None)
+    async def _wait_to_retry(
+        self, step: Step, attempt: int, error: OperationError, window: RetryWindow | None
+    ) -> RetryWindow | None:
+        """Return when it is time for the next try, with the window that it falls in; none for a new one."""
+        self.progress.set_step(step, status=StepStatus.RETRYING)
+        if not workflow.patched(FAILURE_POLICY_PATCH):
+            await self._wait_for_next_try(retry_delay(attempt), error)
+            return None
+        if window is None:
+            window = RetryWindow(await self._failure_policy(), workflow.now())
+        delay = window.next_delay(workflow.now())
+        if delay is not None:
+            return None if await self._wait_for_next_try(delay, error) else window
+        if not await self._park(window.policy, error):
+            raise self._given_up(step, error)
+        return None
 
-    async def _wait_to_retry(self, step: Step, attempt: int, error: OperationError) -> None:
-        self._set_step(step, status=StepStatus.RETRYING)
+    async def _wait_for_next_try(self, delay: timedelta, error: OperationError) -> bool:
+        """Whether somebody ended the wait."""
         if self._cancel is None:
-            self._publish(status=OperationStatus.RETRYING, error=error)
-        try:
-            await workflow.wait_condition(lambda: self._cancel is not None, timeout=retry_delay(attempt))
-        except TimeoutError:
-            return
+            self.progress.publish(status=OperationStatus.RETRYING, error=error, next_try_at=workflow.now() + delay)
+        return await self._woken(delay)
 
-    def _set_step(self, name: Step, **changes: Any) -> None:
-        self._change(
-            steps=tuple(
-                step.model_copy(update=changes) if step.name is name else step for step in self.snapshot.steps
+    async def _park(self, policy: FailurePolicy, error: OperationError) -> bool:
+        """Put the operation before an operator; whether one came in time."""
+        timeout = policy.attention_timeout if policy.on_attention_timeout == "rollback" else None
+        if self._cancel is None:
+            self.progress.publish(
+                status=OperationStatus.NEEDS_ATTENTION,
+                error=error,
+                attention_deadline=workflow.now() + timeout if timeout is not None else None,
             )
+        return await self._woken(timeout)
+
+    async def _woken(self, most: timedelta | None) -> bool:
+        """Whether a resume or a cancel came within that time."""
+        self._resumed = False
+        try:
+            await workflow.wait_condition(lambda: self._resumed or self._cancel is not None, timeout=most)
+        except TimeoutError:
+            return False
+        return True
+
+    async def _failure_policy(self) -> FailurePolicy:
+        """The policy of the worker that runs now; as a local activity, so that a replay finds what was read."""
+        policy: FailurePolicy = await workflow.execute_local_activity(
+            FAILURE_POLICY_ACTIVITY,
+            result_type=FailurePolicy,
+            start_to_close_timeout=STEP_TIMEOUT,
         )
-
-    def _change(self, **changes: Any) -> None:
-        self.snapshot = self.snapshot.model_copy(update={**changes, "updated_at": workflow.now()})
-
-    def _publish(self, **changes: Any) -> None:
-        self._change(**changes)
-        workflow.upsert_memo({OPERATION_MEMO: self.snapshot})
-
-
-def _given(**values: Any) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}
+        return policy

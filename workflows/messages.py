@@ -4,7 +4,7 @@ JSON keys are camelCase and unknown keys are ignored, so that a worker can read 
 program wrote.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Literal
 from uuid import UUID
@@ -19,6 +19,7 @@ BillingSource = Literal["manual", "stripe", "apple_iap"]
 EmailProvider = Literal["resend", "smtp"]
 Plan = Literal["solo", "pro"]
 Outcome = Literal["failed", "cancelled"]
+OnAttentionTimeout = Literal["rollback", "keep"]
 
 
 class Message(BaseModel):
@@ -160,6 +161,19 @@ class CancelRequest(Message):
     cancelled_by: str | None = None
 
 
+class ResumeRequest(Message):
+    """Argument of the `resume` signal."""
+
+    resumed_by: str | None = None
+
+
+class ParameterChanges(Message):
+    """Argument of the `change_parameters` update: new values by their names on the wire."""
+
+    changes: dict[str, Any]
+    changed_by: str | None = None
+
+
 class ParameterUpdate(Message):
     """Argument of the `update` signal."""
 
@@ -205,10 +219,20 @@ class StepProgress(Message):
     attempts: int = 0
 
 
+class FailurePolicy(Message):
+    """How long passing errors of a step are retried, and what happens when nobody looks after a parked operation."""
+
+    step_retry_window: timedelta
+    attention_timeout: timedelta
+    on_attention_timeout: OnAttentionTimeout
+
+
 class OperationSnapshot(Message):
     """Everything the status document says; kept in the workflow's memo under `OPERATION_MEMO`.
 
-    It holds no personal data: the memo can be read by everybody who can list workflows.
+    `next_try_at` is there while a step or a rollback waits to be tried again, `attention_deadline` while a parked
+    operation waits for an operator, unless it waits for ever. There is no personal data here: the memo can be read
+    by everybody who can list workflows.
     """
 
     kind: str
@@ -226,6 +250,8 @@ class OperationSnapshot(Message):
     started_at: datetime | None = None
     updated_at: datetime | None = None
     finished_at: datetime | None = None
+    next_try_at: datetime | None = None
+    attention_deadline: datetime | None = None
 
 
 class OperationContext(Message):
@@ -233,6 +259,7 @@ class OperationContext(Message):
 
     workflow_id: str
     run_id: str
+    namespace: str | None = None
     tenant_id: UUID
     kind: str
     step: Step
@@ -265,10 +292,13 @@ class PasswordHash(Message):
 
 
 class RollBackInput(Message):
-    """Argument of the rollback activity: what to undo and how the operation then ends."""
+    """Argument of the rollback activity: what to undo and how the operation then ends.
+
+    A cleanup of an operation that ended outside knows its request no more.
+    """
 
     operation: OperationContext
-    request: TenantCreationInput
+    request: TenantCreationInput | None = None
     outcome: Outcome
     error: OperationError | None = None
     cancelled_by: str | None = None
@@ -283,6 +313,14 @@ class RollBackResult(Message):
 
     deleted_rows: int = 0
     completed: OperationResult | None = None
+
+
+class CleanupInput(Message):
+    """Argument of `tenantCleanupWorkflow`: the operation that ended outside, by its first run, and who cleans up."""
+
+    run_id: str
+    operation: OperationSnapshot
+    cancel: CancelRequest = CancelRequest()
 
 
 OPERATION_MEMO = "operation"

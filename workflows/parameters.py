@@ -1,10 +1,11 @@
 """The request inside a workflow: reading it, and changing what no step has used yet."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
-from workflows.messages import ParameterUpdate, TenantCreationInput
+from workflows.messages import TenantCreationInput
 from workflows.steps import Step
 
 ORDER = tuple(Step)
@@ -26,7 +27,15 @@ FIRST_USED_IN = {
 
 
 class ParameterRefusedError(Exception):
-    """A parameter can't be changed; the message says why and never holds the value."""
+    """A parameter can't be changed; the message says why and never holds the value.
+
+    `is_late` says that it could have been changed before.
+    """
+
+    def __init__(self, field: str, reason: str, *, is_late: bool = False) -> None:
+        super().__init__(f"{field} {reason}")
+        self.field = field
+        self.is_late = is_late
 
 
 def parse_request(argument: Any, product_code: str | None) -> TenantCreationInput:
@@ -44,21 +53,24 @@ def parse_request(argument: Any, product_code: str | None) -> TenantCreationInpu
     return TenantCreationInput.model_validate(argument)
 
 
-def apply_update(request: TenantCreationInput, update: ParameterUpdate, step: Step | None) -> TenantCreationInput:
-    """The request with one parameter changed, where the operation stands at the given step.
+def apply_changes(request: TenantCreationInput, changes: Mapping[str, Any], step: Step | None) -> TenantCreationInput:
+    """The request with all the parameters changed, where the operation stands at the given step.
+
+    A step that has begun has used its parameters: its transaction may have been committed though its answer was lost.
 
     Raises:
-        ParameterRefusedError: the parameter is unknown, of the wrong type, or already used.
+        ParameterRefusedError: one of them is unknown, of the wrong type, or already used.
     """
-    first_used_in = FIRST_USED_IN.get(update.field)
-    if first_used_in is None:
-        raise ParameterRefusedError(f"{update.field} is not one of {', '.join(FIRST_USED_IN)}")
-    if step is not None and ORDER.index(step) >= ORDER.index(first_used_in):
-        raise ParameterRefusedError(f"{update.field} was already used by step {first_used_in}")
     document = request.model_dump(by_alias=True)
-    name = "billingPlan" if update.field == "contractLine" else update.field
+    for field, value in changes.items():
+        first_used_in = FIRST_USED_IN.get(field)
+        if first_used_in is None:
+            raise ParameterRefusedError(field, f"is not one of {', '.join(FIRST_USED_IN)}")
+        if step is not None and ORDER.index(step) >= ORDER.index(first_used_in):
+            raise ParameterRefusedError(field, f"was already used by step {first_used_in}", is_late=True)
+        document["billingPlan" if field == "contractLine" else field] = value
     try:
-        return TenantCreationInput.model_validate({**document, name: update.value})
+        return TenantCreationInput.model_validate(document)
     except ValidationError as error:
-        reason = error.errors(include_input=False)[0]["msg"]
-        raise ParameterRefusedError(f"{update.field}: {reason}") from None
+        fault = error.errors(include_input=False)[0]
+        raise ParameterRefusedError(".".join(str(part) for part in fault["loc"]), f": {fault['msg']}") from None

@@ -8,6 +8,7 @@ from temporalio.common import RetryPolicy
 TENANT_CREATION = "tenant_creation"
 TENANT_CREATION_WORKFLOW = "tenantCreationWorkflow"
 ALGADESK_TENANT_CREATION_WORKFLOW = "algadeskTenantCreationWorkflow"
+TENANT_CLEANUP_WORKFLOW = "tenantCleanupWorkflow"
 HEALTH_CHECK_WORKFLOW = "healthCheckWorkflow"
 WORKFLOW_ID_PREFIX = "tenant-creation-"
 
@@ -35,6 +36,7 @@ PROGRESS_AFTER = {
 
 HASH_PASSWORD_ACTIVITY = "hash_password"  # noqa: S105 - the name of an activity
 ROLL_BACK_ACTIVITY = "roll_back_tenant"
+FAILURE_POLICY_ACTIVITY = "read_failure_policy"
 
 # One activity type a step, because a replay can't see two steps change places when they share one.
 STEP_ACTIVITIES = {
@@ -51,14 +53,6 @@ SINGLE_ATTEMPT = RetryPolicy(maximum_attempts=1)
 
 # Longer than the statement timeout of the activities' engine (8 s), so that the database gives up first.
 STEP_TIMEOUT = timedelta(seconds=20)
-ROLL_BACK_TIMEOUT = timedelta(minutes=10)
+# A tenant of many millions of rows takes hours; that the worker is alive is told by heartbeats.
+ROLL_BACK_TIMEOUT = timedelta(hours=12)
 ROLL_BACK_HEARTBEAT_TIMEOUT = timedelta(seconds=30)
-
-FIRST_RETRY_DELAY = timedelta(seconds=1)
-LONGEST_RETRY_DELAY = timedelta(minutes=1)
-
-
-def retry_delay(attempt: int) -> timedelta:
-    """How long to wait after the given failed attempt (counted from 1): doubling, capped at a minute."""
-    doublings = min(attempt - 1, 16)
-    return min(FIRST_RETRY_DELAY * (1 << doublings), LONGEST_RETRY_DELAY)

@@ -10,13 +10,20 @@ from temporalio.worker import Worker
 
 from activities.alga.blueprints import load_blueprints
 from activities.database import create_engine
+from activities.failure_policy import FailurePolicyActivities
 from activities.rollback import RollbackActivities
 from activities.tenant_creation import TenantCreationActivities
 from app.settings import Settings, sqlalchemy_url
 from workflows.health_check import HealthCheckWorkflow
+from workflows.tenant_cleanup import TenantCleanupWorkflow
 from workflows.tenant_creation import AlgadeskTenantCreationWorkflow, TenantCreationWorkflow
 
-WORKFLOWS: Sequence[type] = (TenantCreationWorkflow, AlgadeskTenantCreationWorkflow, HealthCheckWorkflow)
+WORKFLOWS: Sequence[type] = (
+    TenantCreationWorkflow,
+    AlgadeskTenantCreationWorkflow,
+    TenantCleanupWorkflow,
+    HealthCheckWorkflow,
+)
 
 
 def admin_engine(settings: Settings) -> AsyncEngine:
@@ -34,11 +41,12 @@ def create_worker(settings: Settings, client: Client, engine: AsyncEngine) -> Wo
     """A worker with all workflows and activities; reads the blueprints, and raises `BlueprintError` for a bad one."""
     creation = TenantCreationActivities(engine, load_blueprints(settings.blueprints_dir), settings.password_hasher)
     rollback = RollbackActivities(engine)
+    failure_policy = FailurePolicyActivities(settings.failure_policy)
     return Worker(
         client,
         task_queue=settings.temporal_task_queue,
         workflows=WORKFLOWS,
-        activities=_activities(creation, rollback),
+        activities=_activities(creation, rollback, failure_policy),
         max_concurrent_activities=settings.max_concurrent_activities,
         max_concurrent_local_activities=settings.max_concurrent_activities,
         max_concurrent_workflow_tasks=settings.max_concurrent_workflows,
@@ -49,7 +57,9 @@ def create_worker(settings: Settings, client: Client, engine: AsyncEngine) -> Wo
     )
 
 
-def _activities(creation: TenantCreationActivities, rollback: RollbackActivities) -> list[Any]:
+def _activities(
+    creation: TenantCreationActivities, rollback: RollbackActivities, failure_policy: FailurePolicyActivities
+) -> list[Any]:
     return [
         creation.hash_password,
         creation.validate_tenant_request,
@@ -59,4 +69,5 @@ def _activities(creation: TenantCreationActivities, rollback: RollbackActivities
         creation.set_up_initial_data,
         creation.complete_tenant,
         rollback.roll_back_tenant,
+        failure_policy.read_failure_policy,
     ]

@@ -22,10 +22,10 @@ class Reordered(TenantCreation):
 
     async def _run_steps(self) -> TenantCreationResult:
         run = self._operation.run_step
-        await run(Step.INITIALIZING, self._understood, StepDone)
-        await run(Step.CREATING_TENANT, self._understood, StepDone)
-        await run(Step.CREATING_ADMIN_USER, self._understood, StepDone)
-        await run(Step.RUNNING_ONBOARDING_SEEDS, self._understood, StepDone)
-        await run(Step.SETTING_UP_DATA, self._understood, StepDone)
-        completed = await run(Step.COMPLETING, self._understood, OperationResult)
+        await run(Step.INITIALIZING, StepDone)
+        await run(Step.CREATING_TENANT, StepDone)
+        await run(Step.CREATING_ADMIN_USER, StepDone)
+        await run(Step.RUNNING_ONBOARDING_SEEDS, StepDone)
+        await run(Step.SETTING_UP_DATA, StepDone)
+        completed = await run(Step.COMPLETING, OperationResult)
         return TenantCreationResult(**dict(completed))

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -12,6 +12,7 @@ from temporalio.exceptions import ApplicationError
 
 from workflows.messages import (
     CancelRequest,
+    FailurePolicy,
     OperationResult,
     PasswordHash,
     PasswordInput,
@@ -20,11 +21,17 @@ from workflows.messages import (
     StepDone,
     StepInput,
 )
-from workflows.steps import HASH_PASSWORD_ACTIVITY, ROLL_BACK_ACTIVITY, STEP_ACTIVITIES, Step
+from workflows.steps import FAILURE_POLICY_ACTIVITY, HASH_PASSWORD_ACTIVITY, ROLL_BACK_ACTIVITY, STEP_ACTIVITIES, Step
 
 CLIENT_ID = UUID("11111111-1111-4111-8111-111111111111")
 ADMIN_USER_ID = UUID("22222222-2222-4222-8222-222222222222")
 CREATED_AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+PATIENT = FailurePolicy(
+    step_retry_window=timedelta(minutes=15), attention_timeout=timedelta(days=7), on_attention_timeout="rollback"
+)
+IMPATIENT = PATIENT.model_copy(update={"step_retry_window": timedelta(0)})
 
 
 def request(**changes: Any) -> dict[str, Any]:
@@ -64,6 +71,7 @@ class Script:
     errors: dict[Step, list[ApplicationError]] = field(default_factory=dict)
     rollback_errors: list[ApplicationError] = field(default_factory=list)
     is_complete: bool = False
+    policy: FailurePolicy = PATIENT
     blocked_at: Step | None = None
     reached: asyncio.Event = field(default_factory=asyncio.Event)
     release: asyncio.Event = field(default_factory=asyncio.Event)
@@ -77,7 +85,15 @@ class Script:
         return [given.operation.step for given in self.inputs]
 
     def activities(self) -> Sequence[Callable[..., Any]]:
-        return [self._hash_password(), self._roll_back(), *(self._step(step) for step in Step)]
+        shared = [self._hash_password(), self._read_failure_policy(), self._roll_back()]
+        return [*shared, *(self._step(step) for step in Step)]
+
+    def _read_failure_policy(self) -> Callable[..., Any]:
+        @activity.defn(name=FAILURE_POLICY_ACTIVITY)
+        async def read_failure_policy() -> FailurePolicy:
+            return self.policy
+
+        return read_failure_policy
 
     def _hash_password(self) -> Callable[..., Any]:
         @activity.defn(name=HASH_PASSWORD_ACTIVITY)
