@@ -5,11 +5,10 @@ operation is open; a rollback closes it first, under the same row lock. So a ste
 process still runs, can't write behind a rollback's back.
 """
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
-from sqlalchemy import ColumnElement, Select, Table, func, select, tuple_, update
+from sqlalchemy import ColumnElement, Select, Table, func, select, update
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -19,7 +18,6 @@ from workflows.messages import (
     CancelRequest,
     OperationContext,
     OperationResult,
-    OperationSnapshot,
     OperationStatus,
     RollBackInput,
     StepProgress,
@@ -27,28 +25,8 @@ from workflows.messages import (
     TenantCreationInput,
 )
 
+ANY_RUN = ""
 OPEN = ("queued", "running", "retrying", "needs_attention", "cancelling")
-
-
-@dataclass(frozen=True)
-class OperationRecord:
-    """A row of `operations`."""
-
-    workflow_id: str
-    run_id: str
-    tenant_name: str
-    product_code: str
-    snapshot: OperationSnapshot
-
-
-@dataclass(frozen=True)
-class OperationFilter:
-    """Which operations a listing shows; times are of the start, `started_before` exclusive."""
-
-    statuses: tuple[OperationStatus, ...] = ()
-    name: str | None = None
-    started_after: datetime | None = None
-    started_before: datetime | None = None
 
 
 async def record_operation(
@@ -60,6 +38,7 @@ async def record_operation(
         .values(
             workflow_id=context.workflow_id,
             run_id=context.run_id,
+            namespace=context.namespace,
             kind=context.kind,
             tenant_id=context.tenant_id,
             tenant_name=request.tenant_name,
@@ -90,6 +69,8 @@ async def enter_step(connection: AsyncConnection, context: OperationContext) -> 
             progress=context.progress,
             steps=_steps(context),
             error=None,
+            next_try_at=None,
+            attention_deadline=None,
             updated_at=func.now(),
         )
         .returning(operations.c.owns_tenant)
@@ -100,7 +81,10 @@ async def enter_step(connection: AsyncConnection, context: OperationContext) -> 
 
 
 async def request_cancel(connection: AsyncConnection, workflow_id: str, run_id: str, request: CancelRequest) -> None:
-    """Let no further step of the operation begin; the first request counts. Waits for no running step."""
+    """Let no further step of the operation begin; the first request counts. Waits for no running step.
+
+    `ANY_RUN` is for a workflow that may have been started, and under a run id that nobody was told.
+    """
     await connection.execute(
         postgres_insert(cancellations)
         .values(workflow_id=workflow_id, run_id=run_id, cancelled_by=request.cancelled_by, reason=request.reason)
@@ -152,6 +136,8 @@ async def close_for_rollback(connection: AsyncConnection, rollback: RollBackInpu
         )
     ).one_or_none()
     if row is None:
+        if rollback.request is None:
+            return None
         await record_operation(connection, context, rollback.request)
     elif row.status == OperationStatus.COMPLETED:
         return OperationResult.model_validate(row.result)
@@ -164,6 +150,8 @@ async def close_for_rollback(connection: AsyncConnection, rollback: RollBackInpu
             cancelled_by=rollback.cancelled_by,
             cancel_reason=rollback.cancel_reason,
             steps=_steps(context),
+            next_try_at=None,
+            attention_deadline=None,
             updated_at=func.now(),
         )
     )
@@ -181,52 +169,15 @@ async def record_rollback(connection: AsyncConnection, rollback: RollBackInput) 
     await connection.execute(
         update(operations)
         .where(*_is(rollback.operation), operations.c.finished_at.is_(None))
-        .values(status=rollback.outcome, owns_tenant=False, updated_at=func.now(), finished_at=func.now())
-    )
-
-
-async def find_operation(connection: AsyncConnection, workflow_id: str) -> OperationRecord | None:
-    """The newest run of a workflow, as the last committed step left it."""
-    row = (
-        await connection.execute(
-            select(operations)
-            .where(operations.c.workflow_id == workflow_id)
-            .order_by(operations.c.started_at.desc())
-            .limit(1)
+        .values(
+            status=rollback.outcome,
+            error=_document(rollback.error) if rollback.error else None,
+            owns_tenant=False,
+            next_try_at=None,
+            updated_at=func.now(),
+            finished_at=func.now(),
         )
-    ).one_or_none()
-    return _record(row) if row is not None else None
-
-
-async def list_operations(
-    connection: AsyncConnection,
-    wanted: OperationFilter,
-    *,
-    limit: int,
-    after: tuple[datetime, str, str] | None = None,
-) -> list[OperationRecord]:
-    """Operations, newest first, following the given (started_at, workflow_id, run_id) where there is one."""
-    key = tuple_(operations.c.started_at, operations.c.workflow_id, operations.c.run_id)
-    query = _filtered(select(operations), wanted)
-    if after is not None:
-        query = query.where(key < tuple_(*after))
-    query = query.order_by(
-        operations.c.started_at.desc(), operations.c.workflow_id.desc(), operations.c.run_id.desc()
-    ).limit(limit)
-    return [_record(row) for row in await connection.execute(query)]
-
-
-def _filtered(query: Select[Any], wanted: OperationFilter) -> Select[Any]:
-    columns = operations.c
-    if wanted.statuses:
-        query = query.where(columns.status.in_(wanted.statuses))
-    if wanted.name is not None:
-        query = query.where(columns.tenant_name.icontains(wanted.name, autoescape=True))
-    if wanted.started_after is not None:
-        query = query.where(columns.started_at >= wanted.started_after)
-    if wanted.started_before is not None:
-        query = query.where(columns.started_at < wanted.started_before)
-    return query
+    )
 
 
 def _is(context: OperationContext, table: Table = operations) -> tuple[ColumnElement[bool], ...]:
@@ -234,7 +185,15 @@ def _is(context: OperationContext, table: Table = operations) -> tuple[ColumnEle
 
 
 def _cancellation(context: OperationContext) -> Select[Any]:
-    return select(cancellations).where(*_is(context, cancellations))
+    return (
+        select(cancellations)
+        .where(
+            cancellations.c.workflow_id == context.workflow_id,
+            cancellations.c.run_id.in_((context.run_id, ANY_RUN)),
+        )
+        .order_by(cancellations.c.run_id.desc())
+        .limit(1)
+    )
 
 
 async def _raise_closed(connection: AsyncConnection, context: OperationContext) -> NoReturn:
@@ -258,16 +217,3 @@ def _finished(step: StepProgress) -> StepProgress:
 def _document(message: Any) -> dict[str, Any]:
     document: dict[str, Any] = message.model_dump(mode="json")
     return document
-
-
-def _record(row: Any) -> OperationRecord:
-    fields = row._asdict()
-    return OperationRecord(
-        workflow_id=row.workflow_id,
-        run_id=row.run_id,
-        tenant_name=row.tenant_name,
-        product_code=row.product_code,
-        snapshot=OperationSnapshot.model_validate(
-            {name: fields[name] for name in OperationSnapshot.model_fields if name in fields}
-        ),
-    )

@@ -34,6 +34,7 @@ operations = Table(
     own_metadata,
     Column("workflow_id", Text, primary_key=True),
     Column("run_id", Text, primary_key=True),
+    Column("namespace", Text),
     Column("kind", Text, nullable=False),
     Column("tenant_id", Uuid, nullable=False),
     Column("tenant_name", Text, nullable=False),
@@ -52,6 +53,8 @@ operations = Table(
     Column("started_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("finished_at", DateTime(timezone=True)),
+    Column("next_try_at", DateTime(timezone=True)),
+    Column("attention_deadline", DateTime(timezone=True)),
     CheckConstraint(
         "status IN ('queued', 'running', 'retrying', 'needs_attention', 'cancelling', 'rolling_back',"
         " 'completed', 'cancelled', 'failed')",
@@ -61,10 +64,12 @@ operations = Table(
     Index(None, "started_at", "workflow_id", "run_id"),
     Index(None, "status", "started_at"),
     Index(None, "tenant_id"),
+    Index("operations_unfinished_idx", "updated_at", postgresql_where=text("finished_at IS NULL")),
 )
 
 # A request to stop an operation, seen by its next step at once: a signal reaches the workflow only when the steps
 # that it runs in one go are done. A table of its own, because a running step holds the lock of the operation's row.
+# An empty run id stands for any run: that of a start which may have reached Temporal though nobody heard so.
 cancellations = Table(
     "cancellations",
     own_metadata,

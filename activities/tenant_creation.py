@@ -125,8 +125,13 @@ class TenantCreationActivities:
     @activity.defn(name=STEP_ACTIVITIES[Step.SETTING_UP_DATA])
     @temporal_errors
     async def set_up_initial_data(self, step: StepInput) -> StepDone:
-        """Write e-mail, tenant and notification settings, add-ons, and billing where a plan was asked for."""
+        """Write e-mail, tenant and notification settings, add-ons, and billing where a plan was asked for.
+
+        Raises `ApplicationError` `unknown-billing-plan`.
+        """
         tenant_id = step.operation.tenant_id
+        # Again, because it may have been changed since the first step looked.
+        self._check_billing_plan(step)
         blueprint = self._blueprint(step)
         async with self._step(step) as (connection, _):
             await rows.insert_email_settings(connection, step)

@@ -14,6 +14,7 @@ from pydantic import (
     Field,
     SecretStr,
     StringConstraints,
+    model_validator,
 )
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
@@ -179,3 +180,34 @@ class TenantRequest(RequestModel):
         fields = self.model_dump(exclude={"tenant_id": True, "admin_user": {"password"}})
         fields["admin_user"]["password_hash"] = password_hash
         return TenantCreationInput.model_validate({**fields, "tenant_id": tenant_id, "origin": origin})
+
+
+class TenantChanges(RequestModel):
+    """New values for a tenant that is being created; null takes a value back, where one need not be given."""
+
+    tenant_name: Name | None = Field(default=None, description="Can't be taken back.", examples=["Acme"])
+    company_name: Name | None = None
+    client_name: Name | None = None
+    billing_plan: Name | None = Field(
+        default=None,
+        validation_alias=AliasChoices("billingPlan", "billing_plan", "contractLine", "contract_line"),
+        description="A contract line of the product's blueprint (also accepted as `contractLine`).",
+    )
+    license_count: Annotated[int, Field(ge=1, le=1_000_000, strict=True)] | None = Field(default=None, examples=[25])
+    plan: Plan | None = None
+    billing_source: BillingSource | None = None
+    email_provider: EmailProvider | None = None
+    billing_address: BillingAddressRequest | None = None
+    addons: Annotated[list[AddonKey], Field(max_length=50)] | None = None
+
+    @model_validator(mode="after")
+    def _change_something(self) -> Self:
+        if not self.model_fields_set:
+            raise PydanticCustomError("nothing_to_change", "must name at least one field to change")
+        if "tenant_name" in self.model_fields_set and self.tenant_name is None:
+            raise PydanticCustomError("tenant_name", "tenantName must not be null")
+        return self
+
+    def to_message(self) -> dict[str, Any]:
+        """The changes as a workflow gets them, by their names on the wire."""
+        return self.model_dump(mode="json", by_alias=True, exclude_unset=True)

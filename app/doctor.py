@@ -12,7 +12,8 @@ from activities.alga.schema_check import check_schema
 from activities.own_tables import SCHEMA, api_keys, own_metadata
 from app.settings import Settings, sqlalchemy_url
 from app.temporal.client import connect
-from app.temporal.operations import OperationsPort, TemporalUnavailableError
+from app.temporal.errors import TemporalUnavailableError
+from app.temporal.operations import OperationsPort
 from migrations.upgrade import admin_engine, pending
 
 Level = Literal["ok", "warning", "error"]

@@ -4,7 +4,7 @@ import logging
 import re
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -29,10 +29,10 @@ QUIET_LIBRARIES = ("sqlalchemy", "httpcore", "httpx")
 REPETITIONS = ("color_message", "temporal_log")
 
 
-def configure_logging(settings: Settings) -> None:
-    """Send everything that is logged, also through the standard library, to stdout in one format.
+def configure_logging(settings: Settings, stream: TextIO | None = None) -> None:
+    """Send everything that is logged, also through the standard library, to one stream in one format.
 
-    Call it once, at a process's start.
+    That is stdout unless another is given. Call it once, at a process's start.
     """
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     structlog.configure(
@@ -45,7 +45,7 @@ def configure_logging(settings: Settings) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stdout)
+    handler = logging.StreamHandler(stream or sys.stdout)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=_shared_processors(),

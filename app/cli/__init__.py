@@ -20,12 +20,14 @@ class _Root(LazyGroup):
         "status": LazyCommand("app.cli.operations:status", "Show an operation.", PEOPLE, is_client=True),
         "list": LazyCommand("app.cli.operations:list_operations", "List operations.", PEOPLE, is_client=True),
         "watch": LazyCommand("app.cli.operations:watch", "Watch an operation.", PEOPLE, is_client=True),
+        "resume": LazyCommand("app.cli.operations:resume", "Let an operation go on.", PEOPLE, is_client=True),
         "cancel": LazyCommand("app.cli.operations:cancel", "Cancel an operation.", PEOPLE, is_client=True),
         "dev": LazyCommand("app.cli.dev:command", "Start everything on this machine, for trying out.", SERVICE),
         "gateway": LazyCommand("app.cli.gateway:command", "Run the gateway process.", SERVICE),
         "worker": LazyCommand("app.cli.worker:command", "Run the worker process.", SERVICE),
         "migrate": LazyCommand("app.cli.migrate:command", "Bring schema alga_tenants up to date.", SERVICE),
         "doctor": LazyCommand("app.cli.doctor:command", "Say what is missing, and how to mend it.", SERVICE),
+        "reconcile": LazyCommand("app.cli.reconcile:command", "Compare operations with Temporal.", SERVICE),
         "keys": LazyCommand("app.cli.keys:app", "Create, list and revoke API keys.", SERVICE),
     }
 

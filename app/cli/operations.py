@@ -1,4 +1,4 @@
-"""Commands about operations that have been started: show, list, watch, cancel."""
+"""Commands about operations that have been started: show, list, watch, resume, cancel."""
 
 from datetime import datetime
 from itertools import islice
@@ -52,6 +52,32 @@ def watch(
         document = follow(client, workflow_id, report.stderr, timeout=timeout, on_change=report.changed)
     report.finish()
     raise typer.Exit(settled_code(document))
+
+
+def resume(
+    workflow_id: WorkflowId,
+    *,
+    api_key: ApiKey,
+    wait: Annotated[
+        bool, typer.Option("--wait/--no-wait", show_default=True, help="Wait until it has ended, or waits again.")
+    ] = False,
+    timeout: Timeout = DEFAULT_TIMEOUT,
+    url: Url = DEFAULT_URL,
+    as_json: AsJson = False,
+) -> None:
+    """Let an operation go on that waits for a person, or for its next try.
+
+    Exits 0 once the gateway has taken the request; with --wait as `watch` does.
+    """
+    report = Report(url, as_json=as_json)
+    code = ExitCode.DONE
+    with report.client(api_key) as client:
+        report.changed(client.resume(workflow_id))
+        if wait:
+            document = follow(client, workflow_id, report.stderr, timeout=timeout, on_change=report.changed)
+            code = settled_code(document)
+    report.finish()
+    raise typer.Exit(code)
 
 
 def cancel(

@@ -8,7 +8,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from activities.alga.blueprints import BlueprintError
 from app.logging import configure_logging
 from app.settings import Settings
-from app.temporal.operations import TemporalUnavailableError
+from app.temporal.errors import TemporalUnavailableError
 from app.worker.main import UnfitDatabaseError, run_worker
 
 

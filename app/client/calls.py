@@ -81,6 +81,18 @@ class Calls:
         response = yield from _exchange(send, self._retries)
         yield Emit(read(response, StatusDocument))
 
+    def resume(self, workflow_id: str) -> Program[StatusDocument]:
+        """Let an operation go on that waits."""
+        response = yield from _exchange(Send("POST", f"{_path(workflow_id)}/resume", self._timeout), self._retries)
+        yield Emit(read(response, StatusDocument))
+
+    def change(self, workflow_id: str, changes: Mapping[str, object]) -> Program[StatusDocument]:
+        """Change parameters that no step has used yet."""
+        headers = {"Content-Type": "application/json"}
+        send = Send("PATCH", _path(workflow_id), self._timeout, headers=headers, body=_encoded(changes))
+        response = yield from _exchange(send, self._retries)
+        yield Emit(read(response, StatusDocument))
+
     def operations(
         self,
         statuses: Iterable[str],

@@ -80,6 +80,20 @@ class TenantsClient:
         """Ask an operation to stop and remove what it wrote; `ConflictError` where it has ended."""
         return self._last(self._calls.cancel(workflow_id, reason))
 
+    def resume(self, workflow_id: str) -> StatusDocument:
+        """Let an operation go on at once that waits for an operator, or for its next try.
+
+        `ConflictError` where it has ended or is being stopped.
+        """
+        return self._last(self._calls.resume(workflow_id))
+
+    def change(self, workflow_id: str, changes: Mapping[str, object]) -> StatusDocument:
+        """Change parameters that no step has used yet, all or none; an operation that waits then goes on.
+
+        `ConflictError` where a step has used one, or the operation has ended or is being stopped.
+        """
+        return self._last(self._calls.change(workflow_id, changes))
+
     def operations(
         self,
         *,
@@ -165,6 +179,14 @@ class AsyncTenantsClient:
     async def cancel(self, workflow_id: str, *, reason: str | None = None) -> StatusDocument:
         """See `TenantsClient.cancel`."""
         return await self._last(self._calls.cancel(workflow_id, reason))
+
+    async def resume(self, workflow_id: str) -> StatusDocument:
+        """See `TenantsClient.resume`."""
+        return await self._last(self._calls.resume(workflow_id))
+
+    async def change(self, workflow_id: str, changes: Mapping[str, object]) -> StatusDocument:
+        """See `TenantsClient.change`."""
+        return await self._last(self._calls.change(workflow_id, changes))
 
     def operations(
         self,

@@ -112,6 +112,8 @@ class StatusDocument(Operation):
     result: TenantIds | None = None
     cancelled_by: str | None = None
     cancel_reason: str | None = None
+    next_try_at: datetime | None = None
+    attention_deadline: datetime | None = None
     cancellable: bool = False
     source: str | None = None
     temporary_password: str | None = Field(default=None, repr=False)

@@ -14,7 +14,7 @@ from app.auth.callers import Caller
 from app.gateway.database import database_errors
 from app.gateway.documents import OperationView
 from app.gateway.problems import ProblemError, field_problem
-from app.temporal.operations import workflow_id_of
+from app.temporal.described import workflow_id_of
 from workflows.messages import Origin
 
 KEYED_TENANTS = UUID("6f2f7c3e-52a8-4d5b-9a53-1b0c7d6f4e21")

@@ -11,12 +11,9 @@ from app.auth.callers import Caller
 from app.gateway.documents import STOPPING, OperationView
 from app.gateway.problems import ProblemError
 from app.gateway.statuses import Statuses
-from app.temporal.operations import (
-    DescribedOperation,
-    OperationEndedError,
-    OperationsPort,
-    TemporalUnavailableError,
-)
+from app.temporal.described import DescribedOperation
+from app.temporal.errors import OperationEndedError, OperationExistsError, TemporalUnavailableError
+from app.temporal.operations import OperationsPort
 from workflows.messages import CancelRequest, OperationStatus
 
 log = structlog.get_logger(__name__)
@@ -33,24 +30,39 @@ class Cancellation:
     async def cancel(self, workflow_id: str, caller: Caller, reason: str | None) -> OperationView:
         """Ask the operation to stop; one that is stopping already is left alone.
 
+        One whose workflow was ended from outside is cleaned up by another workflow.
+
         Raises:
             ProblemError: there is no such operation, or it has ended.
             TemporalUnavailableError: Temporal is away.
         """
         operation = await self._statuses.find(workflow_id)
+        request = CancelRequest(reason=reason, cancelled_by=caller.identity)
+        if operation.has_ended_outside:
+            return await self._clean_up(operation, request)
         if not operation.is_open:
             raise _finished()
         if operation.described is None:
             raise TemporalUnavailableError("an operation can't be cancelled by its row")
         if operation.snapshot.status in STOPPING:
             return operation
-        request = CancelRequest(reason=reason, cancelled_by=caller.identity)
         try:
             await self._operations.cancel(operation.described, request)
         except OperationEndedError:
             raise _finished() from None
         await self._stop_steps(operation.described, request)
         return _cancelling(operation, request)
+
+    async def _clean_up(self, operation: OperationView, request: CancelRequest) -> OperationView:
+        """Remove what an operation has left that can't do so itself any more."""
+        try:
+            started = await self._operations.clean_up(
+                operation.workflow_id, operation.run_id, operation.snapshot, request
+            )
+        except OperationExistsError:
+            # Another request was quicker.
+            return await self._statuses.find(operation.workflow_id)
+        return OperationView(started.workflow_id, operation.run_id, started.snapshot, is_open=True, described=started)
 
     async def _stop_steps(self, operation: DescribedOperation, request: CancelRequest) -> None:
         """Let no further step begin, even of those that the workflow runs in one go and sees no signal between."""

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from activities.alga.blueprints import Blueprint
 from activities.alga.passwords import PasswordHasher, generate_password
 from activities.alga.tables import tenants
-from activities.operations import record_operation
+from activities.operations import ANY_RUN, record_operation, request_cancel
 from activities.tenant_request import TenantRequest
 from app.auth.callers import Caller
 from app.gateway.attempts import Attempt, Attempts
@@ -22,14 +22,14 @@ from app.gateway.database import DatabaseUnavailableError, database_errors
 from app.gateway.documents import OperationView
 from app.gateway.problems import OperationNotFoundError, field_problem
 from app.gateway.statuses import Statuses
-from app.temporal.operations import (
-    DescribedOperation,
-    OperationExistsError,
-    OperationsPort,
-    TemporalUnavailableError,
-)
-from workflows.messages import OperationContext, TenantCreationInput
+from app.temporal.described import DescribedOperation
+from app.temporal.errors import OperationExistsError, TemporalUnavailableError
+from app.temporal.operations import OperationsPort
+from workflows.messages import CancelRequest, OperationContext, TenantCreationInput
 from workflows.steps import Step
+
+# The caller has waited for Temporal already, and is to have its answer in less than four seconds.
+DISOWN_SECONDS = 0.5
 
 log = structlog.get_logger(__name__)
 
@@ -126,15 +126,30 @@ class TenantCreation:
             if (known := await self._find_known(attempt)) is None:
                 raise attempt.conflict from None
             return Created(known)
+        except TemporalUnavailableError:
+            if not attempt.is_keyed:
+                await self._disown(attempt)
+            raise
         operation = await self._look_at(started)
         await self._record(attempt, operation, started.run_id, message)
         return Created(operation, temporary_password=password if given is None else None)
+
+    async def _disown(self, attempt: Attempt) -> None:
+        """Let a workflow do nothing that may have been started all the same, and that its caller can't find again."""
+        nobody = CancelRequest(reason="its caller was told that it was not started", cancelled_by="gateway")
+        try:
+            async with asyncio.timeout(DISOWN_SECONDS), self._engine.begin() as connection:
+                await request_cancel(connection, attempt.workflow_id, ANY_RUN, nobody)
+        except (SQLAlchemyError, OSError, TimeoutError) as error:
+            log.warning("a start was not taken back", workflow_id=attempt.workflow_id, error=type(error).__name__)
 
     async def _look_at(self, started: DescribedOperation) -> OperationView:
         try:
             return await self._statuses.find(started.workflow_id)
         except TemporalUnavailableError:
-            return OperationView(started.workflow_id, started.snapshot, is_open=True, described=started)
+            return OperationView(
+                started.workflow_id, started.run_id, started.snapshot, is_open=True, described=started
+            )
 
     async def _record(
         self, attempt: Attempt, operation: OperationView, run_id: str, message: TenantCreationInput
@@ -143,6 +158,7 @@ class TenantCreation:
         context = OperationContext(
             workflow_id=attempt.workflow_id,
             run_id=run_id,
+            namespace=self._operations.namespace,
             tenant_id=attempt.tenant_id,
             kind=operation.snapshot.kind,
             step=Step.INITIALIZING,

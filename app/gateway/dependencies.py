@@ -8,8 +8,8 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 from starlette.requests import Request
 
-from activities.operations import OperationFilter
-from activities.tenant_request import TenantRequest
+from activities.operation_records import OperationFilter
+from activities.tenant_request import TenantChanges, TenantRequest
 from app.auth.callers import Caller
 from app.gateway.listing import LONGEST_PAGE_TOKEN, PAGE_TOKEN
 from app.gateway.preferences import wait_preference
@@ -160,3 +160,4 @@ PageToken = Annotated[
     ),
 ]
 NewTenant = Annotated[TenantRequest, Body()]
+ChangedTenant = Annotated[TenantChanges, Body()]

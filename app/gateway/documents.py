@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from activities.operations import OperationRecord
+from activities.operation_records import OperationRecord
+from activities.reconciliation import ENDED_OUTSIDE
 from app.gateway.problems import Fault, title_of, type_of
 from app.gateway.schemas import (
     CreatedDocument,
@@ -15,7 +16,7 @@ from app.gateway.schemas import (
     StatusDocument,
     StepDocument,
 )
-from app.temporal.operations import DescribedOperation
+from app.temporal.described import DescribedOperation
 from workflows.messages import OperationError, OperationResult, OperationSnapshot, OperationStatus, StepProgress
 
 STOPPING = {OperationStatus.CANCELLING, OperationStatus.ROLLING_BACK}
@@ -38,14 +39,25 @@ class OperationView:
     """
 
     workflow_id: str
+    run_id: str
     snapshot: OperationSnapshot
     is_open: bool
     described: DescribedOperation | None = None
 
     @property
+    def has_ended_outside(self) -> bool:
+        """Whether its workflow was ended by somebody else, so that what it left must be cleaned up."""
+        return not self.is_open and self.snapshot.status is OperationStatus.NEEDS_ATTENTION
+
+    @property
     def is_cancellable(self) -> bool:
         """Whether a cancel would change anything."""
-        return self.is_open and _can_stop(self.snapshot.status)
+        return self.has_ended_outside or (self.is_open and _can_stop(self.snapshot.status))
+
+    @property
+    def is_parked(self) -> bool:
+        """Whether it waits for an operator, and would go on."""
+        return self.is_open and self.snapshot.status is OperationStatus.NEEDS_ATTENTION
 
 
 def status_document(view: OperationView) -> StatusDocument:
@@ -75,7 +87,7 @@ def summary(record: OperationRecord) -> OperationSummary:
         started_at=snapshot.started_at,
         updated_at=snapshot.updated_at,
         finished_at=snapshot.finished_at,
-        links=_links(record.workflow_id, cancellable=_can_stop(snapshot.status)),
+        links=_links(record.workflow_id, cancellable=_can_stop(snapshot.status), resumable=_is_parked(snapshot)),
     )
 
 
@@ -102,9 +114,11 @@ def _status_fields(view: OperationView) -> dict[str, Any]:
         "started_at": snapshot.started_at,
         "updated_at": snapshot.updated_at,
         "finished_at": snapshot.finished_at,
+        "next_try_at": snapshot.next_try_at,
+        "attention_deadline": snapshot.attention_deadline,
         "cancellable": view.is_cancellable,
         "source": "temporal" if view.described is not None else "database",
-        "links": _links(view.workflow_id, cancellable=view.is_cancellable),
+        "links": _links(view.workflow_id, cancellable=view.is_cancellable, resumable=view.is_parked),
     }
 
 
@@ -116,8 +130,18 @@ def _path(workflow_id: str) -> str:
     return f"/tenants/{quote(workflow_id, safe='')}"
 
 
-def _links(workflow_id: str, *, cancellable: bool) -> Links:
-    return Links(self=status_path(workflow_id), cancel=_path(workflow_id) if cancellable else None)
+def _is_parked(snapshot: OperationSnapshot) -> bool:
+    has_ended = snapshot.error is not None and snapshot.error.code == ENDED_OUTSIDE
+    return snapshot.status is OperationStatus.NEEDS_ATTENTION and not has_ended
+
+
+def _links(workflow_id: str, *, cancellable: bool, resumable: bool) -> Links:
+    path = _path(workflow_id)
+    return Links(
+        self=status_path(workflow_id),
+        cancel=path if cancellable else None,
+        resume=f"{path}/resume" if resumable else None,
+    )
 
 
 def _step(step: StepProgress) -> StepDocument:

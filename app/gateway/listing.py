@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from activities.operations import OperationFilter, OperationRecord, list_operations
+from activities.operation_records import OperationFilter, OperationRecord, list_operations
 from app.gateway.database import database_errors
 from app.gateway.documents import summary
 from app.gateway.schemas import OperationList

@@ -39,6 +39,13 @@ KINDS = (
     ProblemKind(401, "unauthorized", "a valid API key is needed"),
     ProblemKind(404, "operation-not-found", "there is no operation of that workflow id"),
     ProblemKind(409, "operation-finished", "the operation has ended, so there is nothing to cancel"),
+    ProblemKind(409, "operation-stopping", "the operation is being stopped and cleaned up"),
+    ProblemKind(
+        409,
+        "parameter-used",
+        "tenantName was already used by step creating_tenant",
+        (Fault(field="tenantName", detail="tenantName was already used by step creating_tenant"),),
+    ),
     ProblemKind(409, "tenant-exists", "tenantId is taken", (Fault(field="tenantId", detail="is taken"),)),
     ProblemKind(413, "body-too-large", "the body is larger than 2097152 bytes"),
     ProblemKind(415, "unsupported-media-type", "the body must be sent as `Content-Type: application/json`"),
@@ -53,6 +60,7 @@ KINDS = (
     ),
     ProblemKind(422, "idempotency-key-reused", "this Idempotency-Key was used for another request"),
     ProblemKind(500, "internal-error", "the gateway failed; quote the request id when asking for help"),
+    ProblemKind(503, "worker-unavailable", "no worker took the change in time"),
     ProblemKind(503, "temporal-unavailable", "Temporal does not answer; try again"),
     ProblemKind(503, "database-unavailable", "the database does not answer; try again"),
 )

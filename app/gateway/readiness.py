@@ -6,7 +6,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from activities.own_tables import operations
 from app.gateway.database import DatabaseUnavailableError, database_errors
 from app.probes import CheckFailedError
-from app.temporal.operations import OperationsPort, TemporalUnavailableError
+from app.temporal.errors import TemporalUnavailableError
+from app.temporal.operations import OperationsPort
 
 # Asks for rights, too, and fails where the table is not there.
 OWN_SCHEMA = text(f"SELECT has_table_privilege('{operations.fullname}', 'SELECT, INSERT')")

@@ -31,6 +31,11 @@ def created(document: CreatedDocument, waited: int | None) -> Response:
     return _json(document, 201 if is_complete else 202, headers)
 
 
+def changed(document: StatusDocument) -> Response:
+    """200 with the operation as it now is."""
+    return _json(document, 200, retry_after(document))
+
+
 def listed(page: OperationList) -> Response:
     """200 with a page of operations."""
     return _json(page, 200, {})

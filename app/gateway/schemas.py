@@ -82,6 +82,11 @@ class Links(Document):
     cancel: str | None = Field(
         default=None, description="Takes a DELETE; present while that is of use.", exclude_if=_absent
     )
+    resume: str | None = Field(
+        default=None,
+        description="Takes a POST; present while the operation waits for an operator.",
+        exclude_if=_absent,
+    )
 
 
 class StatusDocument(Document):
@@ -102,6 +107,10 @@ class StatusDocument(Document):
     started_at: datetime | None
     updated_at: datetime | None
     finished_at: datetime | None
+    next_try_at: datetime | None = Field(description="When the step or rollback that has failed is tried again.")
+    attention_deadline: datetime | None = Field(
+        description="Until when the operation waits for an operator; null where it waits for ever."
+    )
     cancellable: bool
     source: Source = Field(
         description="`database`: as the last finished step left it, because Temporal is away or has forgotten it."

@@ -12,6 +12,7 @@ from activities.database import create_engine
 from app.auth.api_keys import ApiKeys
 from app.auth.authenticator import Authenticator
 from app.gateway.cancellation import Cancellation
+from app.gateway.continuation import Continuation
 from app.gateway.creation import TenantCreation
 from app.gateway.listing import Listing
 from app.gateway.readiness import Readiness
@@ -33,6 +34,7 @@ class Services:
     creation: TenantCreation
     statuses: Statuses
     cancellation: Cancellation
+    continuation: Continuation
     listing: Listing
     readiness: Readiness
 
@@ -51,6 +53,7 @@ async def open_services(settings: Settings, blueprints: Mapping[str, Blueprint])
             creation=TenantCreation(engine, operations, statuses, blueprints, settings.password_hasher),
             statuses=statuses,
             cancellation=Cancellation(engine, operations, statuses),
+            continuation=Continuation(operations, statuses, blueprints),
             listing=Listing(engine),
             readiness=Readiness(engine, operations),
         )

@@ -2,21 +2,20 @@
 
 import asyncio
 from collections import OrderedDict
+from dataclasses import replace
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from activities.operations import OperationRecord, find_operation
+from activities.operation_records import OperationRecord, find_operation
+from activities.reconciliation import ENDED_OUTSIDE, GONE, is_closed
 from app.gateway.database import DatabaseUnavailableError, database_errors
 from app.gateway.documents import OperationView
 from app.gateway.problems import OperationNotFoundError
-from app.temporal.operations import (
-    DescribedOperation,
-    ForeignWorkflowError,
-    OperationsPort,
-    TemporalUnavailableError,
-    UnknownOperationError,
-)
+from app.temporal.described import DescribedOperation, ended_outside
+from app.temporal.errors import ForeignWorkflowError, TemporalUnavailableError, UnknownOperationError
+from app.temporal.operations import OperationsPort
+from workflows.messages import OperationError, OperationStatus
 
 # Some 3 KiB each.
 MOST_FINISHED = 5000
@@ -49,19 +48,27 @@ class Statuses:
             self._finished.move_to_end(workflow_id)
             return kept
         try:
-            return self._described(await self._operations.describe(workflow_id))
+            described = await self._operations.describe(workflow_id)
         except ForeignWorkflowError:
             raise OperationNotFoundError from None
         except UnknownOperationError:
             record = await self._record(workflow_id)
             if record is None:
                 raise OperationNotFoundError from None
-            return OperationView(workflow_id, record.snapshot, is_open=False)
+            return _forgotten(record)
         except TemporalUnavailableError:
             record = await self._record_if_possible(workflow_id)
             if record is None:
                 raise
-            return OperationView(workflow_id, record.snapshot, is_open=not record.snapshot.status.is_final)
+            return _recorded(record, is_open=not record.snapshot.status.is_final)
+        if described.ended_how is not None:
+            return await self._ended_outside(described)
+        return self._described(described)
+
+    async def product_of(self, workflow_id: str) -> str | None:
+        """The product that the operation's tenant is of, as far as the row tells; none where it can't be read."""
+        record = await self._record_if_possible(workflow_id)
+        return record.product_code if record is not None else None
 
     async def wait(self, workflow_id: str, seconds: float) -> OperationView:
         """The operation once it has ended, or as it stands after the given time; raises as `find` does."""
@@ -82,13 +89,29 @@ class Statuses:
         is_final = operation.snapshot.status.is_final
         # A workflow says how it ended a moment before Temporal closes it.
         is_open = operation.is_open and not is_final
-        view = OperationView(operation.workflow_id, operation.snapshot, is_open=is_open, described=operation)
+        view = OperationView(
+            operation.workflow_id, operation.run_id, operation.snapshot, is_open=is_open, described=operation
+        )
         # Under an id that a client of Temporal chose, another operation may follow.
         if operation.is_own and is_final:
             self._finished[operation.workflow_id] = view
             if len(self._finished) > MOST_FINISHED:
                 self._finished.popitem(last=False)
         return view
+
+    async def _ended_outside(self, operation: DescribedOperation) -> OperationView:
+        """What the row knows better of an operation whose workflow was ended by somebody else."""
+        try:
+            record = await self._record(operation.workflow_id)
+        except DatabaseUnavailableError:
+            return self._described(operation)
+        if record is None:
+            return _without_trace(operation)
+        if record.run_id != operation.run_id and not operation.is_cleanup:
+            return self._described(operation)
+        if is_closed(record.snapshot):
+            return _recorded(record, is_open=False)
+        return replace(self._described(operation), run_id=record.run_id)
 
     async def _record(self, workflow_id: str) -> OperationRecord | None:
         with database_errors():
@@ -101,3 +124,22 @@ class Statuses:
         except DatabaseUnavailableError:
             # The caller is told of Temporal's absence then.
             return None
+
+
+def _recorded(record: OperationRecord, *, is_open: bool) -> OperationView:
+    return OperationView(record.workflow_id, record.run_id, record.snapshot, is_open=is_open)
+
+
+def _forgotten(record: OperationRecord) -> OperationView:
+    """An operation that Temporal does not know any more: over for long, or its history was deleted under it."""
+    if not is_closed(record.snapshot):
+        record = replace(record, snapshot=ended_outside(record.snapshot, GONE))
+    return _recorded(record, is_open=False)
+
+
+def _without_trace(operation: DescribedOperation) -> OperationView:
+    """An operation that was ended before its first step: that step would have written its row before all else."""
+    error = OperationError(code=ENDED_OUTSIDE, detail="the workflow was ended in Temporal before its first step")
+    changes = {"status": OperationStatus.FAILED, "error": error, "finished_at": operation.snapshot.updated_at}
+    snapshot = operation.snapshot.model_copy(update=changes)
+    return OperationView(operation.workflow_id, operation.run_id, snapshot, is_open=False, described=operation)

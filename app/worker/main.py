@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -12,9 +12,11 @@ from temporalio.worker import Worker
 from activities.alga.schema_check import check_schema
 from app.settings import Settings, sqlalchemy_url
 from app.temporal.client import connect
-from app.temporal.operations import TemporalUnavailableError
+from app.temporal.errors import TemporalUnavailableError
+from app.temporal.operations import OperationsPort
 from app.worker.factory import admin_engine, create_worker
 from app.worker.probes import ProbeServer, WorkerHealth
+from app.worker.reconciler import Reconciler
 from migrations.upgrade import pending
 
 log = structlog.get_logger(__name__)
@@ -43,8 +45,11 @@ async def run_worker(settings: Settings) -> None:
         await check_database(settings, engine)
         client = await _connect(settings)
         worker = create_worker(settings, client, engine)
-        health.watch(client, engine, settings)
+        operations = OperationsPort(client, settings)
+        health.watch(operations, engine)
         log.info("worker started", task_queue=settings.temporal_task_queue, temporal=settings.temporal_address)
+        reconciling = asyncio.create_task(Reconciler(engine, operations).run(settings.reconcile_interval))
+        stack.push_async_callback(_stopped, reconciling)
         await _poll(worker, stop, health)
     log.info("worker stopped")
 
@@ -68,6 +73,12 @@ async def check_database(settings: Settings, engine: AsyncEngine) -> None:
     errors = [f"{item.table}: {item.problem}; {item.remedy}" for item in findings if item.level == "error"]
     if errors:
         raise UnfitDatabaseError("the database is not as the activities need it:\n" + "\n".join(errors))
+
+
+async def _stopped(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
 
 
 async def _poll(worker: Worker, stop: asyncio.Event, health: WorkerHealth) -> None:

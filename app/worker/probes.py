@@ -11,11 +11,11 @@ from fastapi import FastAPI
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
-from temporalio.client import Client
 
 from app.probes import CheckFailedError, probe_routes
 from app.settings import Settings
-from app.temporal.operations import OperationsPort, TemporalUnavailableError
+from app.temporal.errors import TemporalUnavailableError
+from app.temporal.operations import OperationsPort
 
 
 class WorkerHealth:
@@ -26,9 +26,9 @@ class WorkerHealth:
         self._port: OperationsPort | None = None
         self._engine: AsyncEngine | None = None
 
-    def watch(self, client: Client, engine: AsyncEngine, settings: Settings) -> None:
+    def watch(self, operations: OperationsPort, engine: AsyncEngine) -> None:
         """From now on also look at Temporal and the database."""
-        self._port = OperationsPort(client, settings)
+        self._port = operations
         self._engine = engine
 
     async def check_polling(self) -> None:

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 import asyncpg
 from temporalio.client import Client
 
-from app.temporal.operations import workflow_id_of
+from app.temporal.described import workflow_id_of
 from workflows.messages import OPERATION_MEMO, OperationSnapshot, OperationStatus, StepProgress
 from workflows.steps import TENANT_CREATION, TENANT_CREATION_WORKFLOW, Step
 

@@ -1,3 +1,4 @@
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -5,7 +6,7 @@ import asyncpg
 import httpx
 import pytest
 from temporalio.api.enums.v1 import EventType
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowExecutionStatus
 
 from tests.gateway.operations import record, snapshot, start
 from tests.gateway.requests import assert_problem, create, faults
@@ -102,15 +103,34 @@ async def test_a_finished_operation_cannot_be_cancelled(
     assert_problem(await http.delete(f"/tenants/{workflow_id}"), 409, "operation-finished")
 
 
-async def test_an_operation_that_was_ended_by_hand_cannot_be_cancelled(
+async def test_cancelling_an_operation_that_was_ended_by_hand_starts_its_cleanup(
     http: httpx.AsyncClient, temporal_client: Client
 ) -> None:
     created = await create(http)
     await temporal_client.get_workflow_handle(created["workflowId"]).terminate()
-    assert_problem(await http.delete(created["links"]["cancel"]), 409, "operation-finished")
+    for _ in range(2):
+        answer = await http.delete(created["links"]["cancel"], params={"reason": "a change of mind"})
+        assert answer.status_code == 202
+        document = answer.json()
+        assert (document["status"], document["cancelReason"]) == ("rolling_back", "a change of mind")
+        assert document["startedAt"] == (await http.get(created["links"]["self"])).json()["startedAt"]
+    description = await temporal_client.get_workflow_handle(created["workflowId"]).describe()
+    assert description.workflow_type == "tenantCleanupWorkflow"
+    assert description.status is WorkflowExecutionStatus.RUNNING
 
 
-async def test_an_operation_that_temporal_has_forgotten_cannot_be_cancelled(
+async def test_cancelling_an_operation_that_temporal_has_forgotten_starts_its_cleanup(
+    http: httpx.AsyncClient, temporal_client: Client, database: asyncpg.Connection
+) -> None:
+    workflow_id = await record(database, status="running")
+    answer = await http.delete(f"/tenants/{workflow_id}")
+    assert (answer.status_code, answer.json()["status"]) == (202, "rolling_back")
+    description = await temporal_client.get_workflow_handle(workflow_id).describe()
+    assert description.workflow_type == "tenantCleanupWorkflow"
+
+
+async def test_a_finished_operation_that_temporal_has_forgotten_cannot_be_cancelled(
     http: httpx.AsyncClient, database: asyncpg.Connection
 ) -> None:
-    assert_problem(await http.delete(f"/tenants/{await record(database)}"), 409, "operation-finished")
+    workflow_id = await record(database, status="failed", finished_at=datetime(2026, 1, 2, tzinfo=UTC))
+    assert_problem(await http.delete(f"/tenants/{workflow_id}"), 409, "operation-finished")

@@ -22,7 +22,7 @@ async def test_an_unknown_path_is_a_problem(http: httpx.AsyncClient, path: str) 
     ("path", "method", "allowed"),
     [
         ("/tenants", "PUT", {"GET", "POST"}),
-        ("/tenants/x", "POST", {"GET", "DELETE"}),
+        ("/tenants/x", "POST", {"GET", "PATCH", "DELETE"}),
         ("/tenants/x/status", "DELETE", {"GET"}),
         ("/readyz", "POST", {"GET"}),
         ("/tenants", "TRACE", {"GET", "POST"}),

@@ -12,6 +12,8 @@ KEYED = {
     ("get", "/tenants"): {"200", "401", "422", "500", "503"},
     ("get", "/tenants/{workflow_id}"): {"200", "304", "401", "404", "500", "503"},
     ("get", "/tenants/{workflow_id}/status"): {"200", "304", "401", "404", "500", "503"},
+    ("patch", "/tenants/{workflow_id}"): {"200", "400", "401", "404", "409", "413", "415", "422", "500", "503"},
+    ("post", "/tenants/{workflow_id}/resume"): {"202", "401", "404", "409", "500", "503"},
     ("delete", "/tenants/{workflow_id}"): {"202", "400", "401", "404", "409", "413", "415", "422", "500", "503"},
 }
 OPEN = {("get", path) for path in ("/livez", "/health", "/readyz", "/ready", "/startupz")}

@@ -133,11 +133,25 @@ async def test_one_whose_id_may_be_used_again_is_not_remembered(
 async def test_what_temporal_has_forgotten_is_answered_from_the_table(
     http: httpx.AsyncClient, database: asyncpg.Connection
 ) -> None:
-    workflow_id = await record(database, progress=65, step="running_onboarding_seeds", requested_by="key:x")
+    finished = datetime(2026, 1, 2, tzinfo=UTC)
+    workflow_id = await record(
+        database, progress=100, step="completing", requested_by="key:x", status="completed", finished_at=finished
+    )
     document = (await http.get(f"/tenants/{workflow_id}")).json()
-    assert (document["source"], document["status"], document["progress"]) == ("database", "queued", 65)
-    assert (document["step"], document["requestedBy"]) == ("running_onboarding_seeds", "key:x")
+    assert (document["source"], document["status"], document["progress"]) == ("database", "completed", 100)
+    assert (document["step"], document["requestedBy"]) == ("completing", "key:x")
     assert document["cancellable"] is False
+
+
+async def test_what_temporal_has_forgotten_before_its_end_needs_attention(
+    http: httpx.AsyncClient, database: asyncpg.Connection
+) -> None:
+    workflow_id = await record(database, progress=65, step="running_onboarding_seeds", status="running")
+    document = (await http.get(f"/tenants/{workflow_id}")).json()
+    assert (document["source"], document["status"], document["progress"]) == ("database", "needs_attention", 65)
+    assert (document["error"]["code"], document["error"]["step"]) == ("ended-outside", "running_onboarding_seeds")
+    assert document["cancellable"] is True
+    assert "resume" not in document["links"]
 
 
 async def test_a_workflow_that_was_ended_by_hand_needs_attention(
@@ -148,5 +162,18 @@ async def test_a_workflow_that_was_ended_by_hand_needs_attention(
     answer = await http.get(created["links"]["self"])
     document = answer.json()
     assert (document["status"], document["error"]["code"]) == ("needs_attention", "ended-outside")
-    assert document["cancellable"] is False
+    assert document["cancellable"] is True
+    assert "resume" not in document["links"]
     assert answer.headers["retry-after"] == "30"
+
+
+async def test_a_workflow_that_was_ended_before_anything_was_written_has_failed(
+    http: httpx.AsyncClient, temporal_client: Client, database: asyncpg.Connection
+) -> None:
+    created = await create(http)
+    await database.execute("DELETE FROM alga_tenants.operations WHERE workflow_id = $1", created["workflowId"])
+    await temporal_client.get_workflow_handle(created["workflowId"]).terminate()
+    document = (await http.get(created["links"]["self"])).json()
+    assert (document["status"], document["error"]["code"]) == ("failed", "ended-outside")
+    assert document["finishedAt"] is not None
+    assert_problem(await http.delete(f"/tenants/{created['workflowId']}"), 409, "operation-finished")

@@ -9,6 +9,7 @@ from app.gateway.dependencies import (
     DEFAULT_PAGE,
     CallerDep,
     CancelReason,
+    ChangedTenant,
     Filter,
     IdempotencyKey,
     IfNoneMatch,
@@ -21,7 +22,7 @@ from app.gateway.dependencies import (
 )
 from app.gateway.documents import creation_document, status_document
 from app.gateway.openapi import LOCATION, RETRY_AFTER, Responses, problems
-from app.gateway.responses import accepted, conditional, created, listed
+from app.gateway.responses import accepted, changed, conditional, created, listed
 from app.gateway.schemas import CreatedDocument, OperationList, StatusDocument
 
 BEARER = HTTPBearer(scheme_name="bearer", description="An API key.", auto_error=False)
@@ -48,6 +49,10 @@ CREATED: Responses = {
 CANCELLING: Responses = {
     202: {"description": "The operation stops and cleans up.", "headers": {**LOCATION, **RETRY_AFTER}},
 }
+RESUMED: Responses = {
+    202: {"description": "The operation goes on.", "headers": {**LOCATION, **RETRY_AFTER}},
+}
+CHANGED: Responses = {200: {"description": "The changes will be used.", "headers": RETRY_AFTER}}
 STATUS: Responses = {
     200: {"description": "The status document.", "headers": {**ETAG, **RETRY_AFTER}},
     304: {"description": "Nothing has changed.", "headers": {**ETAG, **RETRY_AFTER}},
@@ -121,3 +126,43 @@ async def cancel_operation(
     """Stop the creation of a tenant before its next step, and delete what was written; again is harmless."""
     operation = await services.cancellation.cancel(workflow_id, caller, reason)
     return accepted(status_document(operation))
+
+
+@router.post(
+    "/{workflow_id}/resume",
+    summary="Resume an operation",
+    status_code=202,
+    response_model=StatusDocument,
+    responses={**RESUMED, **problems("operation-not-found", "operation-finished", "operation-stopping")},
+)
+async def resume_operation(caller: CallerDep, services: ServicesDep, workflow_id: WorkflowId) -> Response:
+    """Try a step again at once that waits for an operator, or for its next try; at work already is fine, too."""
+    operation = await services.continuation.resume(workflow_id, caller)
+    return accepted(status_document(operation))
+
+
+@router.patch(
+    "/{workflow_id}",
+    summary="Change a tenant's parameters",
+    response_model=StatusDocument,
+    responses={
+        **CHANGED,
+        **problems(
+            *BODY_PROBLEMS,
+            "unknown-billing-plan",
+            "operation-not-found",
+            "operation-finished",
+            "operation-stopping",
+            "parameter-used",
+            "temporal-unavailable",
+            "database-unavailable",
+            "worker-unavailable",
+        ),
+    },
+)
+async def change_tenant(
+    changes: ChangedTenant, caller: CallerDep, services: ServicesDep, workflow_id: WorkflowId
+) -> Response:
+    """Change what no step has used yet, all of it or nothing; an operation that waits then goes on."""
+    operation = await services.continuation.change(workflow_id, changes, caller)
+    return changed(status_document(operation))

@@ -1,0 +1,114 @@
+"""Reads the `operations` table: one operation, a page of them, and those that have not ended."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Select, func, or_, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from activities.own_tables import operations
+from workflows.messages import OperationSnapshot, OperationStatus
+
+
+@dataclass(frozen=True)
+class OperationRecord:
+    """A row of `operations`."""
+
+    workflow_id: str
+    run_id: str
+    tenant_name: str
+    product_code: str
+    snapshot: OperationSnapshot
+
+
+@dataclass(frozen=True)
+class OperationFilter:
+    """Which operations a listing shows; times are of the start, `started_before` exclusive."""
+
+    statuses: tuple[OperationStatus, ...] = ()
+    name: str | None = None
+    started_after: datetime | None = None
+    started_before: datetime | None = None
+
+
+async def find_operation(connection: AsyncConnection, workflow_id: str) -> OperationRecord | None:
+    """The newest run of a workflow, as the last committed step left it."""
+    row = (
+        await connection.execute(
+            select(operations)
+            .where(operations.c.workflow_id == workflow_id)
+            .order_by(operations.c.started_at.desc())
+            .limit(1)
+        )
+    ).one_or_none()
+    return _record(row) if row is not None else None
+
+
+async def list_operations(
+    connection: AsyncConnection,
+    wanted: OperationFilter,
+    *,
+    limit: int,
+    after: tuple[datetime, str, str] | None = None,
+) -> list[OperationRecord]:
+    """Operations, newest first, following the given (started_at, workflow_id, run_id) where there is one."""
+    key = tuple_(operations.c.started_at, operations.c.workflow_id, operations.c.run_id)
+    query = _filtered(select(operations), wanted)
+    if after is not None:
+        query = query.where(key < tuple_(*after))
+    query = query.order_by(
+        operations.c.started_at.desc(), operations.c.workflow_id.desc(), operations.c.run_id.desc()
+    ).limit(limit)
+    return [_record(row) for row in await connection.execute(query)]
+
+
+async def unfinished_operations(
+    connection: AsyncConnection,
+    namespace: str,
+    *,
+    untouched_for: timedelta,
+    limit: int,
+    after: tuple[str, str] | None = None,
+) -> list[OperationRecord]:
+    """Operations of a Temporal namespace that have not ended, by workflow id and run id, following the given ones.
+
+    Those that a step has written within `untouched_for` are left out: they are at work.
+    """
+    columns = operations.c
+    key = tuple_(columns.workflow_id, columns.run_id)
+    query = select(operations).where(
+        columns.finished_at.is_(None),
+        or_(columns.namespace == namespace, columns.namespace.is_(None)),
+        columns.updated_at <= func.now() - untouched_for,
+    )
+    if after is not None:
+        query = query.where(key > tuple_(*after))
+    rows = await connection.execute(query.order_by(columns.workflow_id, columns.run_id).limit(limit))
+    return [_record(row) for row in rows]
+
+
+def _filtered(query: Select[Any], wanted: OperationFilter) -> Select[Any]:
+    columns = operations.c
+    if wanted.statuses:
+        query = query.where(columns.status.in_(wanted.statuses))
+    if wanted.name is not None:
+        query = query.where(columns.tenant_name.icontains(wanted.name, autoescape=True))
+    if wanted.started_after is not None:
+        query = query.where(columns.started_at >= wanted.started_after)
+    if wanted.started_before is not None:
+        query = query.where(columns.started_at < wanted.started_before)
+    return query
+
+
+def _record(row: Any) -> OperationRecord:
+    fields = row._asdict()
+    return OperationRecord(
+        workflow_id=row.workflow_id,
+        run_id=row.run_id,
+        tenant_name=row.tenant_name,
+        product_code=row.product_code,
+        snapshot=OperationSnapshot.model_validate(
+            {name: fields[name] for name in OperationSnapshot.model_fields if name in fields}
+        ),
+    )

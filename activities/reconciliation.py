@@ -1,0 +1,137 @@
+"""Brings the row of an operation in line with its workflow, and closes the row of one that ended outside."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from activities.catalogue import read_catalogue
+from activities.operation_records import OperationRecord
+from activities.own_tables import operations
+from activities.purge import count_tenant_rows
+from workflows.messages import OperationError, OperationSnapshot, OperationStatus
+
+ENDED_OUTSIDE = "ended-outside"
+GONE = "Temporal no longer knows the workflow, which had not finished or cleaned up"
+MOST_TABLES_NAMED = 10
+
+# What a workflow can be in without any step writing its row.
+WAITING = {
+    OperationStatus.RETRYING,
+    OperationStatus.NEEDS_ATTENTION,
+    OperationStatus.CANCELLING,
+    OperationStatus.ROLLING_BACK,
+}
+SHOWN = (
+    "status",
+    "step",
+    "progress",
+    "steps",
+    "error",
+    "cancelled_by",
+    "cancel_reason",
+    "next_try_at",
+    "attention_deadline",
+)
+
+
+@dataclass(frozen=True)
+class Closed:
+    """How an operation that ended outside was closed, and the tenant's rows that are left, by table."""
+
+    status: OperationStatus
+    error: OperationError
+    remaining: Mapping[str, int] = field(default_factory=dict)
+
+
+def is_closed(snapshot: OperationSnapshot) -> bool:
+    """Whether a row says how the operation ended, or that its workflow did and what that has left."""
+    return snapshot.status.is_final or (snapshot.error is not None and snapshot.error.code == ENDED_OUTSIDE)
+
+
+async def mirror(connection: AsyncConnection, record: OperationRecord, snapshot: OperationSnapshot) -> bool:
+    """Show in the row what its running workflow waits for; whether the row was changed.
+
+    A row that has been written since `record` was read stays as it is: a step knows better.
+    """
+    shown = snapshot.model_dump(mode="json", by_alias=False, include=set(SHOWN))
+    known = record.snapshot.model_dump(mode="json", by_alias=False, include=set(SHOWN))
+    if snapshot.status not in WAITING or shown == known:
+        return False
+    times = {"next_try_at": snapshot.next_try_at, "attention_deadline": snapshot.attention_deadline}
+    changed = await connection.execute(
+        update(operations)
+        .where(
+            *_is(record),
+            operations.c.finished_at.is_(None),
+            operations.c.updated_at == record.snapshot.updated_at,
+        )
+        .values({**shown, **times, "updated_at": func.now()})
+    )
+    return changed.rowcount == 1
+
+
+async def close_ended_outside(connection: AsyncConnection, record: OperationRecord, reason: str) -> Closed | None:
+    """Close the row of an operation whose workflow has ended without saying how, or is gone; none if it is closed.
+
+    Waits for a step that still runs. Where nothing of the tenant is left the operation ends as `failed`, or as
+    `cancelled` where it was to be cancelled, and no later step can write; where rows are left it waits for an
+    operator, and a second call counts them again. Nothing is deleted.
+    """
+    row = (
+        await connection.execute(
+            select(
+                operations.c.tenant_id,
+                operations.c.owns_tenant,
+                operations.c.status,
+                operations.c.cancelled_by,
+                operations.c.cancel_reason,
+                operations.c.finished_at,
+            )
+            .where(*_is(record))
+            .with_for_update()
+        )
+    ).one_or_none()
+    if row is None or row.finished_at is not None:
+        return None
+    remaining: Mapping[str, int] = {}
+    if row.owns_tenant:
+        remaining = await count_tenant_rows(connection, await read_catalogue(connection), row.tenant_id)
+    error = OperationError(
+        code=ENDED_OUTSIDE, detail=f"{reason}; {_what_is_left(remaining)}", step=record.snapshot.step
+    )
+    if remaining:
+        status = OperationStatus.NEEDS_ATTENTION
+    elif row.cancelled_by is not None or row.cancel_reason is not None:
+        status = OperationStatus.CANCELLED
+    else:
+        status = OperationStatus.FAILED
+    await connection.execute(
+        update(operations)
+        .where(*_is(record))
+        .values(
+            status=status,
+            error=error.model_dump(mode="json") if status is not OperationStatus.CANCELLED else None,
+            owns_tenant=bool(remaining),
+            next_try_at=None,
+            attention_deadline=None,
+            updated_at=func.now(),
+            finished_at=func.now() if status.is_final else None,
+        )
+    )
+    return Closed(status, error, remaining)
+
+
+def _is(record: OperationRecord) -> tuple[ColumnElement[bool], ...]:
+    return (operations.c.workflow_id == record.workflow_id, operations.c.run_id == record.run_id)
+
+
+def _what_is_left(remaining: Mapping[str, int]) -> str:
+    if not remaining:
+        return "nothing of the tenant is left"
+    named = [f"{table} ({rows})" for table, rows in sorted(remaining.items())[:MOST_TABLES_NAMED]]
+    more = [f"and {len(remaining) - MOST_TABLES_NAMED} more tables"] if len(remaining) > MOST_TABLES_NAMED else []
+    return (
+        f"{sum(remaining.values())} rows of the tenant are left: {', '.join([*named, *more])}; cancel to remove them"
+    )

@@ -1,0 +1,90 @@
+"""`alga-tenants reconcile`: compares operations with Temporal by hand."""
+
+import asyncio
+import json
+import sys
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy.exc import SQLAlchemyError
+
+from activities.catalogue import CatalogueError
+from app.cli.exit_codes import ExitCode
+from app.cli.output import say
+from app.logging import configure_logging
+from app.settings import Settings
+from app.temporal.client import connect
+from app.temporal.errors import TemporalUnavailableError
+from app.temporal.operations import OperationsPort
+from app.worker.factory import admin_engine
+from app.worker.reconciler import Finding, Reconciler
+from workflows.messages import OperationStatus
+
+CLEAN = "Every operation is as its row says."
+
+
+class UnknownWorkflowError(Exception):
+    """There is no operation of that workflow id."""
+
+
+def command(
+    workflow_id: Annotated[str | None, typer.Argument(help="Only this one; all unfinished ones by default.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Answer as one JSON document.")] = False,
+) -> None:
+    """Compare unfinished operations with their workflows in Temporal, and correct their rows.
+
+    The worker does the same by itself. An operation whose workflow was ended from outside, or is gone, is closed as
+    failed where nothing of its tenant is left; else it is listed with the rows that are left, which `cancel` removes.
+    No row of a tenant is touched here.
+
+    Exits 9 where an operation waits for a person.
+    """
+    settings = Settings.load()
+    configure_logging(settings, sys.stderr)
+    stderr = Console(stderr=True, highlight=False)
+    try:
+        findings = asyncio.run(_reconcile(settings, workflow_id))
+    except UnknownWorkflowError:
+        say(stderr, f"there is no operation {workflow_id}", "red")
+        raise typer.Exit(ExitCode.NOT_FOUND) from None
+    except TemporalUnavailableError as error:
+        say(stderr, f"Temporal at {settings.temporal_address} does not answer: {error}", "red")
+        raise typer.Exit(ExitCode.UNAVAILABLE) from None
+    except (SQLAlchemyError, OSError) as error:
+        say(stderr, f"the database can't be reached: {type(error).__name__}", "red")
+        raise typer.Exit(ExitCode.UNAVAILABLE) from None
+    except CatalogueError as error:
+        say(stderr, str(error), "red")
+        raise typer.Exit(ExitCode.UNAVAILABLE) from None
+    if as_json:
+        typer.echo(json.dumps({"findings": [asdict(finding) for finding in findings]}))
+    else:
+        Console(highlight=False).print(_table(findings) if findings else CLEAN)
+    if any(finding.status is OperationStatus.NEEDS_ATTENTION for finding in findings):
+        raise typer.Exit(ExitCode.NEEDS_ATTENTION)
+
+
+async def _reconcile(settings: Settings, workflow_id: str | None) -> list[Finding]:
+    engine = admin_engine(settings)
+    try:
+        operations = OperationsPort(await connect(settings, lazy=True), settings)
+        reconciler = Reconciler(engine, operations)
+        if workflow_id is None:
+            return [finding async for finding in reconciler.reconcile(again=True)]
+        record, finding = await reconciler.reconcile_one(workflow_id)
+        if record is None:
+            raise UnknownWorkflowError(workflow_id)
+        return [finding] if finding is not None else []
+    finally:
+        await engine.dispose()
+
+
+def _table(findings: list[Finding]) -> Table:
+    table = Table("operation", "status now", "what was found", "rows left")
+    for finding in findings:
+        left = sum(finding.remaining.values())
+        table.add_row(finding.workflow_id, finding.status, finding.detail, str(left) if left else "")
+    return table

@@ -1,0 +1,111 @@
+"""Lets operations go on that wait: as they are, or with changed parameters."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from activities.alga.blueprints import Blueprint
+from activities.tenant_request import TenantChanges
+from app.auth.callers import Caller
+from app.gateway.documents import STOPPING, OperationView
+from app.gateway.problems import Fault, ProblemError, field_problem
+from app.gateway.statuses import Statuses
+from app.temporal.described import DescribedOperation
+from app.temporal.errors import ChangeRefusedError, OperationEndedError, TemporalUnavailableError
+from app.temporal.operations import OperationsPort
+from workflows.failures import OPERATION_ENDING, PARAMETER_USED
+from workflows.messages import OperationStatus, ParameterChanges, ResumeRequest
+
+WAITING = {OperationStatus.RETRYING, OperationStatus.NEEDS_ATTENTION}
+
+
+class Continuation:
+    """Resumes operations and changes their parameters."""
+
+    def __init__(self, operations: OperationsPort, statuses: Statuses, blueprints: Mapping[str, Blueprint]) -> None:
+        self._operations = operations
+        self._statuses = statuses
+        self._blueprints = blueprints
+
+    async def resume(self, workflow_id: str, caller: Caller) -> OperationView:
+        """Try again at once what waits to be tried again, or for an operator; what is at work is left alone.
+
+        Raises:
+            ProblemError: there is no such operation, it has ended, or it is stopping.
+            TemporalUnavailableError: Temporal is away.
+        """
+        operation, described = await self._find(workflow_id)
+        if operation.snapshot.status not in WAITING:
+            return operation
+        try:
+            await self._operations.resume(described, ResumeRequest(resumed_by=caller.identity))
+        except OperationEndedError:
+            raise _finished() from None
+        return _running(operation)
+
+    async def change(self, workflow_id: str, changes: TenantChanges, caller: Caller) -> OperationView:
+        """Change parameters that no step has used yet, all or none; an operation that waits then goes on.
+
+        Raises:
+            ProblemError: there is no such operation, it has ended or is stopping, or a change was refused.
+            WorkerUnavailableError: no worker took the change in time.
+            TemporalUnavailableError: Temporal is away.
+        """
+        operation, described = await self._find(workflow_id)
+        await self._refuse_unknown_billing_plan(operation, changes)
+        request = ParameterChanges(changes=changes.to_message(), changed_by=caller.identity)
+        try:
+            await self._operations.change(described, request)
+        except OperationEndedError:
+            raise _finished() from None
+        except ChangeRefusedError as refused:
+            raise _refusal(refused) from None
+        return await self._statuses.find(workflow_id)
+
+    async def _find(self, workflow_id: str) -> tuple[OperationView, DescribedOperation]:
+        """The operation, as one whose workflow runs and goes on."""
+        operation = await self._statuses.find(workflow_id)
+        if operation.has_ended_outside:
+            raise ProblemError(
+                409, "operation-finished", "its workflow was ended in Temporal and can't go on; cancel it to clean up"
+            )
+        if not operation.is_open:
+            raise _finished()
+        if operation.described is None:
+            raise TemporalUnavailableError("an operation can't go on by its row")
+        if operation.snapshot.status in STOPPING:
+            raise _stopping()
+        return operation, operation.described
+
+    async def _refuse_unknown_billing_plan(self, operation: OperationView, changes: TenantChanges) -> None:
+        wanted = changes.billing_plan
+        if wanted is None:
+            return
+        product = await self._statuses.product_of(operation.workflow_id)
+        # Without its row the product is not known; the step that uses the plan looks again.
+        blueprint = self._blueprints.get(product) if product is not None else None
+        if blueprint is not None and blueprint.contract_line(wanted) is None:
+            known = ", ".join(blueprint.contract_line_names) or "none"
+            raise field_problem(422, "unknown-billing-plan", "billingPlan", f"is not one of: {known}")
+
+
+def _running(operation: OperationView) -> OperationView:
+    """The operation as the workflow will show it; one whose worker is busy or away shows it later."""
+    changes = {"status": OperationStatus.RUNNING, "next_try_at": None, "attention_deadline": None}
+    return replace(operation, snapshot=operation.snapshot.model_copy(update=changes))
+
+
+def _refusal(refused: ChangeRefusedError) -> ProblemError:
+    if refused.code == OPERATION_ENDING:
+        return _stopping()
+    errors = [Fault(field=refused.field, detail=refused.detail)] if refused.field is not None else None
+    if refused.code == PARAMETER_USED:
+        return ProblemError(409, PARAMETER_USED, refused.detail, errors=errors)
+    return ProblemError(422, "invalid-request", refused.detail, errors=errors)
+
+
+def _stopping() -> ProblemError:
+    return ProblemError(409, "operation-stopping", "the operation is being stopped and cleaned up")
+
+
+def _finished() -> ProblemError:
+    return ProblemError(409, "operation-finished", "the operation has ended")

@@ -1,0 +1,35 @@
+"""What can go wrong when Temporal is asked for something."""
+
+
+class TemporalUnavailableError(Exception):
+    """Temporal did not answer in time, or not at all."""
+
+
+class WorkerUnavailableError(Exception):
+    """Temporal answered, but no worker did in time."""
+
+
+class UnknownOperationError(Exception):
+    """Temporal has no such workflow, or it is not an operation."""
+
+
+class ForeignWorkflowError(UnknownOperationError):
+    """Temporal has a workflow of that id, and it is somebody else's."""
+
+
+class OperationExistsError(Exception):
+    """An operation of that workflow id has been started before."""
+
+
+class OperationEndedError(Exception):
+    """The operation has ended, so there is nothing to cancel, to resume or to change."""
+
+
+class ChangeRefusedError(Exception):
+    """The operation's workflow refused a change of parameters; `code` is one of `workflows.failures`."""
+
+    def __init__(self, code: str, detail: str, field: str | None) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+        self.field = field

@@ -1,0 +1,153 @@
+"""Compares unfinished operations with Temporal: shows what they wait for, and closes those that ended outside."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from activities.operation_records import OperationRecord, find_operation, unfinished_operations
+from activities.reconciliation import GONE, close_ended_outside, is_closed, mirror
+from app.temporal.described import DescribedOperation
+from app.temporal.errors import TemporalUnavailableError, UnknownOperationError
+from app.temporal.operations import OperationsPort
+from workflows.messages import OperationStatus
+
+PAGE = 100
+# Rows that were written a moment ago belong to steps at work.
+UNTOUCHED = timedelta(seconds=20)
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """An operation whose row was not as its workflow is, and what its row says now."""
+
+    workflow_id: str
+    run_id: str
+    tenant_id: str | None
+    status: OperationStatus
+    detail: str
+    remaining: Mapping[str, int] = field(default_factory=dict)
+
+
+class Reconciler:
+    """Safe to run twice, and by several workers at once: a row that was written in the meantime is left alone."""
+
+    def __init__(self, engine: AsyncEngine, operations: OperationsPort) -> None:
+        self._engine = engine
+        self._operations = operations
+
+    async def run(self, interval: float) -> None:
+        """Reconcile every `interval` seconds until cancelled.
+
+        A round that fails is logged, and the next one looks again: nothing here may stop the worker.
+        """
+        while True:
+            # Several workers that were started together must not all look at once.
+            await asyncio.sleep(interval * random.uniform(0.5, 1.5))  # noqa: S311 - not for secrets
+            try:
+                async for _ in self.reconcile(untouched_for=UNTOUCHED):
+                    pass
+            except (TemporalUnavailableError, SQLAlchemyError, OSError) as error:
+                log.warning("reconciling was interrupted", error=type(error).__name__)
+            except Exception:
+                log.exception("reconciling failed")
+
+    async def reconcile(
+        self, *, untouched_for: timedelta = timedelta(0), again: bool = False
+    ) -> AsyncIterator[Finding]:
+        """Every unfinished operation that was not as its row said; with `again`, those closed before, too.
+
+        Raises:
+            TemporalUnavailableError: Temporal is away; what was not reached stays as it was.
+            SQLAlchemyError, OSError: the database is.
+            CatalogueError: the database's structure does not tell whose rows are left.
+        """
+        after: tuple[str, str] | None = None
+        while True:
+            async with self._engine.connect() as connection:
+                page = await unfinished_operations(
+                    connection, self._operations.namespace, untouched_for=untouched_for, limit=PAGE, after=after
+                )
+            for record in page:
+                if (finding := await self._reconcile(record, again=again)) is not None:
+                    yield finding
+            if len(page) < PAGE:
+                return
+            after = (page[-1].workflow_id, page[-1].run_id)
+
+    async def reconcile_one(self, workflow_id: str) -> tuple[OperationRecord | None, Finding | None]:
+        """The newest operation of that workflow id as its row has it, and what was found where that was wrong."""
+        async with self._engine.connect() as connection:
+            record = await find_operation(connection, workflow_id)
+        if record is None or record.snapshot.status.is_final:
+            return record, None
+        return record, await self._reconcile(record, again=True)
+
+    async def _reconcile(self, record: OperationRecord, *, again: bool) -> Finding | None:
+        workflow = await self._workflow_of(record)
+        if workflow is not None and workflow.is_open:
+            return await self._mirror(record, workflow)
+        if is_closed(record.snapshot) and not again:
+            return None
+        if workflow is None:
+            return await self._close(record, GONE)
+        if workflow.ended_how is not None:
+            return await self._close(record, workflow.ended_how)
+        # The row is written before the workflow says so; this one comes from a backup, or was changed by hand.
+        return await self._close(
+            record,
+            f"the workflow ended as {workflow.snapshot.status} in Temporal, which the operation's row does not say",
+        )
+
+    async def _workflow_of(self, record: OperationRecord) -> DescribedOperation | None:
+        """The workflow that works on the operation, or did last; none where Temporal has forgotten it."""
+        try:
+            newest = await self._operations.describe(record.workflow_id)
+            if newest.run_id == record.run_id or newest.is_cleanup:
+                return newest
+            # A client that starts workflows itself has used the id again.
+            return await self._operations.describe(record.workflow_id, record.run_id)
+        except UnknownOperationError:
+            return None
+
+    async def _mirror(self, record: OperationRecord, workflow: DescribedOperation) -> Finding | None:
+        async with self._engine.begin() as connection:
+            if not await mirror(connection, record, workflow.snapshot):
+                return None
+        return Finding(
+            record.workflow_id,
+            record.run_id,
+            str(record.snapshot.tenant_id),
+            workflow.snapshot.status,
+            "the row now says what the workflow waits for",
+        )
+
+    async def _close(self, record: OperationRecord, reason: str) -> Finding | None:
+        async with self._engine.begin() as connection:
+            closed = await close_ended_outside(connection, record, reason)
+        if closed is None:
+            return None
+        finding = Finding(
+            record.workflow_id,
+            record.run_id,
+            str(record.snapshot.tenant_id),
+            closed.status,
+            closed.error.detail,
+            closed.remaining,
+        )
+        log.warning(
+            "an operation ended outside",
+            workflow_id=finding.workflow_id,
+            tenant_id=finding.tenant_id,
+            status=finding.status,
+            remaining_rows=sum(finding.remaining.values()),
+            detail=finding.detail,
+        )
+        return finding

@@ -1,0 +1,34 @@
+"""What operations wait for, and which namespace of Temporal they are in."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+SCHEMA = "alga_tenants"
+COLUMNS = (
+    ("namespace", sa.Text),
+    ("next_try_at", sa.DateTime(timezone=True)),
+    ("attention_deadline", sa.DateTime(timezone=True)),
+)
+
+
+def upgrade() -> None:
+    for name, kind in COLUMNS:
+        op.add_column("operations", sa.Column(name, kind), schema=SCHEMA)
+    op.create_index(
+        "operations_unfinished_idx",
+        "operations",
+        ["updated_at"],
+        schema=SCHEMA,
+        postgresql_where=sa.text("finished_at IS NULL"),
+    )
+
+
+def downgrade() -> None:
+    op.drop_index("operations_unfinished_idx", "operations", schema=SCHEMA)
+    for name, _ in COLUMNS:
+        op.drop_column("operations", name, schema=SCHEMA)
