@@ -7,6 +7,7 @@ import asyncio
 import json
 import tempfile
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -17,8 +18,16 @@ from temporalio.worker import Worker
 from app.embedded.temporal import EmbeddedTemporal
 from app.temporal.client import DATA_CONVERTER
 from app.worker.factory import WORKFLOWS
-from tests.workflows.scripted import Script, cancel_requested, final, passing, request
-from workflows.messages import CancelRequest
+from tests.workflows.scripted import IMPATIENT, Script, cancel_requested, final, passing, request
+from workflows.messages import (
+    CancelRequest,
+    CleanupInput,
+    OperationSnapshot,
+    OperationStatus,
+    ParameterChanges,
+    ResumeRequest,
+    StepProgress,
+)
 from workflows.steps import Step
 
 HISTORIES = Path(__file__).parent / "histories"
@@ -37,6 +46,33 @@ async def _cancel_by_signal(handle: Handle, script: Script) -> None:
 async def _cancel_by_temporal(handle: Handle, script: Script) -> None:
     await script.reached.wait()
     await handle.cancel()
+
+
+async def _resume(handle: Handle, script: Script) -> None:
+    await script.reached.wait()
+    await handle.signal("resume", ResumeRequest(resumed_by="ada"))
+
+
+async def _change(handle: Handle, script: Script) -> None:
+    await script.reached.wait()
+    await handle.execute_update("change_parameters", ParameterChanges(changes={"licenseCount": 12}))
+
+
+def ended_outside() -> CleanupInput:
+    """An operation that was ended from outside, and is to be cleaned up."""
+    operation = OperationSnapshot(
+        kind="tenant_creation",
+        status=OperationStatus.ROLLING_BACK,
+        tenant_id=uuid4(),
+        step=Step.CREATING_TENANT,
+        steps=tuple(StepProgress(name=step) for step in Step),
+        started_at=datetime(2026, 1, 2, tzinfo=UTC),
+    )
+    return CleanupInput(run_id="a-run", operation=operation, cancel=CancelRequest(cancelled_by="ada"))
+
+
+def _parking(step: Step, **policy: Any) -> Callable[[], Script]:
+    return lambda: Script(errors={step: [passing()]}, policy=IMPATIENT.model_copy(update=policy))
 
 
 def _hashed_request() -> dict[str, Any]:
@@ -89,6 +125,39 @@ PATHS: dict[str, tuple[str, Callable[[], Any], Callable[[], Script], Act]] = {
         "tenantCreationWorkflow",
         _hashed_request,
         lambda: Script(errors={Step.INITIALIZING: [final(Step.INITIALIZING)]}, is_complete=True),
+        _nothing,
+    ),
+    "retried_within_the_window": (
+        "tenantCreationWorkflow",
+        _hashed_request,
+        lambda: Script(errors={Step.CREATING_TENANT: [passing(), passing()]}),
+        _nothing,
+    ),
+    "parked_and_resumed": ("tenantCreationWorkflow", _hashed_request, _parking(Step.CREATING_TENANT), _resume),
+    "parked_and_changed": ("tenantCreationWorkflow", _hashed_request, _parking(Step.INITIALIZING), _change),
+    "parked_and_cancelled": (
+        "tenantCreationWorkflow",
+        _hashed_request,
+        _parking(Step.CREATING_TENANT),
+        _cancel_by_signal,
+    ),
+    "parked_until_the_deadline": (
+        "tenantCreationWorkflow",
+        _hashed_request,
+        _parking(Step.CREATING_TENANT, attention_timeout=timedelta(milliseconds=100)),
+        _nothing,
+    ),
+    "cleanup": ("tenantCleanupWorkflow", ended_outside, Script, _nothing),
+    "cleanup_retried": (
+        "tenantCleanupWorkflow",
+        ended_outside,
+        lambda: Script(rollback_errors=[passing()]),
+        _nothing,
+    ),
+    "cleanup_of_a_complete_tenant": (
+        "tenantCleanupWorkflow",
+        ended_outside,
+        lambda: Script(is_complete=True),
         _nothing,
     ),
     "malformed_argument": ("tenantCreationWorkflow", lambda: {"tenantName": 5}, Script, _nothing),
