@@ -1,0 +1,186 @@
+"""Operations whose workflow somebody ended in Temporal, on real processes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any
+from uuid import uuid4
+
+import anyio
+import anyio.lowlevel
+import asyncpg
+import pytest
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+
+from app.embedded.temporal import NAMESPACE, EmbeddedTemporal
+from app.temporal.client import DATA_CONVERTER
+from tests.e2e.conftest import SECRET, Service
+from tests.e2e.obstacles import waiting
+from tests.support.processes import wait_for
+from tests.support.rows import row_counts
+from workflows.messages import CleanupInput
+from workflows.steps import Step
+
+pytestmark = pytest.mark.anyio
+
+NEEDS_ATTENTION = 9
+
+
+@pytest.fixture
+async def client(temporal: EmbeddedTemporal) -> Client:
+    return await Client.connect(temporal.address, data_converter=DATA_CONVERTER)
+
+
+async def ended_in(
+    service: Service, database: asyncpg.Connection, step: Step, end: Callable[[str], Awaitable[None]]
+) -> dict[str, Any]:
+    """The status of an operation that was ended in the step, which its worker didn't live to finish."""
+    tenant_id = uuid4()
+    async with waiting(database, step, tenant_id) as gate:
+        started = await service.create(tenantId=str(tenant_id))
+        await gate.reached()
+        service.worker.send_signal(signal.SIGKILL)
+        await anyio.to_thread.run_sync(wait_for, lambda: service.worker.exit_status is not None)
+        await end(started["workflowId"])
+    service.worker.start()
+    return await service.status(started["workflowId"])
+
+
+def terminate(client: Client) -> Callable[[str], Awaitable[None]]:
+    async def end(workflow_id: str) -> None:
+        await client.get_workflow_handle(workflow_id).terminate("by hand")
+
+    return end
+
+
+def delete(client: Client) -> Callable[[str], Awaitable[None]]:
+    """While the workflow runs: of one that is closed, the server deletes the history half a minute later."""
+
+    async def end(workflow_id: str) -> None:
+        execution = WorkflowExecution(workflow_id=workflow_id)
+        await client.workflow_service.delete_workflow_execution(
+            DeleteWorkflowExecutionRequest(namespace=NAMESPACE, workflow_execution=execution)
+        )
+        with anyio.fail_after(20):
+            while await _is_known(client, workflow_id):
+                await anyio.lowlevel.checkpoint()
+
+    return end
+
+
+async def reconcile(service: Service, *arguments: str) -> tuple[int, dict[str, Any]]:
+    """The exit status and the answer of the command, run as an operator would."""
+    environment = {
+        **os.environ,
+        "ENVIRONMENT": "development",
+        "DATABASE_URL": service.installation.database_url,
+        "ADMIN_DATABASE_URL": service.installation.admin_database_url,
+        "TEMPORAL_ADDRESS": service.installation.temporal_address,
+        "NEXTAUTH_SECRET": SECRET,
+    }
+    command = [sys.executable, "-m", "app.cli", "reconcile", "--json", *arguments]
+    done = await anyio.run_process(command, env=environment, check=False, stderr=subprocess.PIPE)
+    assert done.returncode in {0, NEEDS_ATTENTION}, done.stderr.decode()
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return done.returncode, answer
+
+
+async def test_what_a_terminated_workflow_left_is_reported_and_a_cancel_removes_it(
+    service: Service, database: asyncpg.Connection, client: Client
+) -> None:
+    document = await ended_in(service, database, Step.RUNNING_ONBOARDING_SEEDS, terminate(client))
+    workflow_id, tenant_id = document["workflowId"], document["tenantId"]
+    assert (document["status"], document["error"]["code"]) == ("needs_attention", "ended-outside")
+    left = await row_counts(database, tenant_id)
+    assert left
+
+    code, answer = await reconcile(service, workflow_id)
+    [finding] = answer["findings"]
+    assert (code, finding["status"], finding["remaining"]) == (NEEDS_ATTENTION, "needs_attention", left)
+    document = await service.status(workflow_id)
+    assert (document["status"], document["source"], document["cancellable"]) == ("needs_attention", "database", True)
+    assert f"{sum(left.values())} rows of the tenant are left" in document["error"]["detail"]
+    assert await row_counts(database, tenant_id) == left
+
+    resumed = await service.http.post(f"/tenants/{workflow_id}/resume")
+    assert (resumed.status_code, resumed.json()["code"]) == (409, "operation-finished")
+    cancelled = await service.http.delete(f"/tenants/{workflow_id}", params={"reason": "tidy up"})
+    assert (cancelled.status_code, cancelled.json()["status"]) == (202, "rolling_back")
+    document = await service.finished(workflow_id)
+    assert (document["status"], document["cancelReason"]) == ("cancelled", "tidy up")
+    assert await row_counts(database, tenant_id) == {}
+    row = await database.fetchrow("SELECT * FROM alga_tenants.operations WHERE workflow_id = $1", workflow_id)
+    assert (row["status"], row["owns_tenant"]) == ("cancelled", False)
+    assert (await reconcile(service, workflow_id)) == (0, {"findings": []})
+
+
+async def test_a_workflow_that_was_terminated_before_it_made_a_tenant_has_failed(
+    service: Service, database: asyncpg.Connection, client: Client
+) -> None:
+    document = await ended_in(service, database, Step.INITIALIZING, terminate(client))
+    code, answer = await reconcile(service, document["workflowId"])
+    assert (code, [finding["status"] for finding in answer["findings"]]) == (0, ["failed"])
+    document = await service.status(document["workflowId"])
+    assert (document["status"], document["error"]["code"]) == ("failed", "ended-outside")
+    assert "nothing of the tenant is left" in document["error"]["detail"]
+    assert (await service.http.delete(f"/tenants/{document['workflowId']}")).status_code == 409
+
+
+async def test_a_tenant_that_is_completed_after_its_workflow_was_terminated_is_completed(
+    service: Service, database: asyncpg.Connection, client: Client
+) -> None:
+    tenant_id = uuid4()
+    async with waiting(database, Step.COMPLETING, tenant_id) as gate:
+        started = await service.create(tenantId=str(tenant_id))
+        await gate.reached()
+        await client.get_workflow_handle(started["workflowId"]).terminate("by hand")
+        assert (await service.status(started["workflowId"]))["status"] == "needs_attention"
+    document = await service.finished(started["workflowId"])
+    assert (document["status"], document["source"]) == ("completed", "database")
+    assert document["result"]["tenantId"] == str(tenant_id)
+    assert (await reconcile(service, document["workflowId"])) == (0, {"findings": []})
+    assert await row_counts(database, tenant_id)
+
+
+async def test_a_cleanup_of_a_complete_tenant_leaves_it_alone(
+    service: Service, database: asyncpg.Connection, client: Client
+) -> None:
+    completed = await service.provision()
+    row = await database.fetchrow(
+        "SELECT run_id FROM alga_tenants.operations WHERE workflow_id = $1", completed["workflowId"]
+    )
+    before = await row_counts(database, completed["tenantId"])
+    description = await client.get_workflow_handle(completed["workflowId"]).describe()
+    snapshot = await description.memo_value("operation")
+    cleanup = CleanupInput.model_validate({"runId": row["run_id"], "operation": snapshot})
+    await client.execute_workflow(
+        "tenantCleanupWorkflow", cleanup, id=completed["workflowId"], task_queue=service.task_queue
+    )
+    assert await row_counts(database, completed["tenantId"]) == before
+
+
+async def test_an_operation_whose_history_was_deleted_is_closed_by_what_is_left(
+    service: Service, database: asyncpg.Connection, client: Client
+) -> None:
+    document = await ended_in(service, database, Step.RUNNING_ONBOARDING_SEEDS, delete(client))
+    workflow_id = document["workflowId"]
+    assert (document["status"], document["source"]) == ("needs_attention", "database")
+    assert (await service.http.delete(f"/tenants/{workflow_id}")).status_code == 202
+    assert (await service.finished(workflow_id))["status"] == "cancelled"
+    assert await row_counts(database, document["tenantId"]) == {}
+
+
+async def _is_known(client: Client, workflow_id: str) -> bool:
+    try:
+        await client.get_workflow_handle(workflow_id).describe()
+    except RPCError as error:
+        if error.status is RPCStatusCode.NOT_FOUND:
+            return False
+        raise
+    return True
