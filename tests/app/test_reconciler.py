@@ -1,0 +1,251 @@
+"""The reconciler on a real database and a real Temporal, with operations put where a test wants them."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import make_url
+from sqlalchemy.ext.asyncio import AsyncEngine
+from temporalio.client import Client
+
+from activities.alga.development import create_development_tables
+from activities.database import create_engine
+from app.embedded.blocking import run_blocking
+from app.embedded.temporal import EmbeddedTemporal
+from app.settings import Settings
+from app.temporal.client import connect
+from app.temporal.operations import OperationsPort
+from app.worker.reconciler import Finding, Reconciler
+from migrations.upgrade import admin_engine, upgrade
+from tests.gateway.operations import record, snapshot, start
+from tests.support.databases import NewDatabase
+from workflows.messages import OperationError, OperationStatus
+
+pytestmark = pytest.mark.anyio
+
+ERROR = OperationError(code="database-unavailable", detail="the connection was lost")
+LATER = datetime(2099, 1, 2, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def database_url(new_database: NewDatabase) -> str:
+    url = new_database()
+    run_blocking(_prepare(url))
+    return url
+
+
+async def _prepare(url: str) -> None:
+    target = make_url(url).set(drivername="postgresql+asyncpg")
+    await upgrade(target)
+    engine = admin_engine(target)
+    async with engine.begin() as connection:
+        await create_development_tables(connection)
+    await engine.dispose()
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(database_url)
+    await connection.execute("DELETE FROM alga_tenants.operations; DELETE FROM tenants")
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+@pytest.fixture
+async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
+    url = make_url(database_url).set(drivername="postgresql+asyncpg")
+    engine = create_engine(url, application_name="tests", pool_size=4, statement_timeout=8)
+    yield engine
+    await engine.dispose()
+
+
+@pytest.fixture
+def settings(database_url: str, temporal: EmbeddedTemporal) -> Settings:
+    return Settings(
+        database_url=SecretStr(database_url),
+        admin_database_url=SecretStr(database_url),
+        temporal_address=temporal.address,
+        nextauth_secret=SecretStr("test-nextauth-secret"),
+    )
+
+
+@pytest.fixture
+async def client(settings: Settings) -> Client:
+    return await connect(settings)
+
+
+@pytest.fixture
+def reconciler(engine: AsyncEngine, client: Client, settings: Settings) -> Reconciler:
+    return Reconciler(engine, OperationsPort(client, settings))
+
+
+async def findings_of(reconciler: Reconciler, **options: Any) -> list[Finding]:
+    return [finding async for finding in reconciler.reconcile(**options)]
+
+
+async def row_of(database: asyncpg.Connection, workflow_id: str) -> asyncpg.Record:
+    return await database.fetchrow("SELECT * FROM alga_tenants.operations WHERE workflow_id = $1", workflow_id)
+
+
+async def operation(client: Client, database: asyncpg.Connection, status: OperationStatus, **fields: Any) -> str:
+    """A workflow whose memo says that, and its row, which says that it is running."""
+    tenant_id = uuid4()
+    workflow_id = await start(client, snapshot(status, tenant_id, **fields))
+    run_id = (await client.get_workflow_handle(workflow_id).describe()).run_id
+    await record(database, workflow_id=workflow_id, run_id=run_id, tenant_id=tenant_id, status="running")
+    return workflow_id
+
+
+async def make_tenant(database: asyncpg.Connection, workflow_id: str) -> UUID:
+    """The tenant of an operation, as its step makes it."""
+    query = "UPDATE alga_tenants.operations SET owns_tenant = true WHERE workflow_id = $1 RETURNING tenant_id"
+    tenant_id: UUID = await database.fetchval(query, workflow_id)
+    await database.execute(
+        "INSERT INTO tenants (tenant, client_name, email, billing_source) VALUES ($1, 'Acme', $2, 'manual')",
+        tenant_id,
+        "ada@acme.example",
+    )
+    return tenant_id
+
+
+async def test_a_row_shows_what_its_running_workflow_waits_for(
+    reconciler: Reconciler, client: Client, database: asyncpg.Connection
+) -> None:
+    workflow_id = await operation(
+        client, database, OperationStatus.NEEDS_ATTENTION, error=ERROR, attention_deadline=LATER
+    )
+    [finding] = await findings_of(reconciler)
+    assert (finding.workflow_id, finding.status) == (workflow_id, OperationStatus.NEEDS_ATTENTION)
+    row = await row_of(database, workflow_id)
+    assert (row["status"], row["attention_deadline"], row["finished_at"]) == ("needs_attention", LATER, None)
+    assert "database-unavailable" in row["error"]
+    assert await findings_of(reconciler) == []
+
+
+@pytest.mark.parametrize("status", [OperationStatus.QUEUED, OperationStatus.RUNNING])
+async def test_what_is_at_work_is_left_to_its_steps(
+    reconciler: Reconciler, client: Client, database: asyncpg.Connection, status: OperationStatus
+) -> None:
+    workflow_id = await operation(client, database, status)
+    before = await row_of(database, workflow_id)
+    assert await findings_of(reconciler) == []
+    assert await row_of(database, workflow_id) == before
+
+
+async def test_rows_that_were_written_a_moment_ago_are_left_out(
+    reconciler: Reconciler, client: Client, database: asyncpg.Connection
+) -> None:
+    await operation(client, database, OperationStatus.NEEDS_ATTENTION, error=ERROR)
+    assert await findings_of(reconciler, untouched_for=timedelta(minutes=1)) == []
+
+
+async def test_a_workflow_that_left_rows_waits_for_an_operator_and_is_not_counted_each_time(
+    reconciler: Reconciler, client: Client, database: asyncpg.Connection
+) -> None:
+    workflow_id = await operation(client, database, OperationStatus.RUNNING)
+    tenant_id = await make_tenant(database, workflow_id)
+    await client.get_workflow_handle(workflow_id).terminate()
+    [finding] = await findings_of(reconciler)
+    assert (finding.status, finding.remaining) == (OperationStatus.NEEDS_ATTENTION, {"tenants": 1})
+    assert "terminated" in finding.detail
+    assert "tenants (1)" in (await row_of(database, workflow_id))["error"]
+    assert await findings_of(reconciler) == []
+    # By hand it is looked at again, in case somebody has cleaned up.
+    assert [item.remaining for item in await findings_of(reconciler, again=True)] == [{"tenants": 1}]
+    await database.execute("DELETE FROM tenants WHERE tenant = $1", tenant_id)
+    assert [item.status for item in await findings_of(reconciler, again=True)] == [OperationStatus.FAILED]
+    row = await row_of(database, workflow_id)
+    assert (row["status"], row["owns_tenant"], row["finished_at"] is not None) == ("failed", False, True)
+
+
+@pytest.mark.parametrize("how", ["terminated", "forgotten"])
+async def test_a_workflow_that_left_nothing_has_failed(
+    reconciler: Reconciler, client: Client, database: asyncpg.Connection, how: str
+) -> None:
+    if how == "terminated":
+        workflow_id = await operation(client, database, OperationStatus.QUEUED)
+        await client.get_workflow_handle(workflow_id).terminate()
+    else:
+        workflow_id = await record(database, status="running")
+    [finding] = await findings_of(reconciler)
+    assert (finding.workflow_id, finding.status, finding.remaining) == (workflow_id, OperationStatus.FAILED, {})
+    assert await findings_of(reconciler, again=True) == []
+
+
+async def test_somebody_elses_tenant_of_the_same_id_is_not_counted(
+    reconciler: Reconciler, client: Client, database: asyncpg.Connection
+) -> None:
+    workflow_id = await operation(client, database, OperationStatus.RUNNING)
+    await make_tenant(database, workflow_id)
+    await database.execute("UPDATE alga_tenants.operations SET owns_tenant = false")
+    await client.get_workflow_handle(workflow_id).terminate()
+    assert [finding.status for finding in await findings_of(reconciler)] == [OperationStatus.FAILED]
+    assert await database.fetchval("SELECT count(*) FROM tenants") == 1
+
+
+async def test_an_operation_that_was_being_cancelled_is_cancelled_where_nothing_is_left(
+    reconciler: Reconciler, client: Client, database: asyncpg.Connection
+) -> None:
+    workflow_id = await operation(client, database, OperationStatus.ROLLING_BACK)
+    await database.execute("UPDATE alga_tenants.operations SET status = 'rolling_back', cancelled_by = 'key:x'")
+    await client.get_workflow_handle(workflow_id).terminate()
+    assert [finding.status for finding in await findings_of(reconciler)] == [OperationStatus.CANCELLED]
+    assert (await row_of(database, workflow_id))["error"] is None
+
+
+async def test_a_row_that_came_back_from_a_backup_is_judged_by_what_is_there(
+    reconciler: Reconciler, client: Client, database: asyncpg.Connection
+) -> None:
+    workflow_id = await operation(client, database, OperationStatus.COMPLETED)
+    await make_tenant(database, workflow_id)
+    await client.get_workflow_handle(workflow_id).terminate()
+    [finding] = await findings_of(reconciler)
+    assert finding.status is OperationStatus.NEEDS_ATTENTION
+    assert "ended as completed in Temporal" in finding.detail
+
+
+async def test_another_namespaces_operations_are_not_looked_at(
+    reconciler: Reconciler, database: asyncpg.Connection
+) -> None:
+    workflow_id = await record(database, status="running", namespace="elsewhere")
+    assert await findings_of(reconciler, again=True) == []
+    assert (await row_of(database, workflow_id))["status"] == "running"
+
+
+async def test_an_earlier_run_under_the_same_id_is_judged_by_its_own_end(
+    reconciler: Reconciler, client: Client, database: asyncpg.Connection
+) -> None:
+    workflow_id = await operation(client, database, OperationStatus.RUNNING)
+    await client.get_workflow_handle(workflow_id).terminate()
+    await start(client, snapshot(OperationStatus.RUNNING, uuid4()), workflow_id)
+    [finding] = await findings_of(reconciler)
+    assert (finding.workflow_id, finding.status) == (workflow_id, OperationStatus.FAILED)
+
+
+async def test_two_at_once_close_an_operation_once(
+    reconciler: Reconciler, client: Client, database: asyncpg.Connection
+) -> None:
+    for _ in range(3):
+        await client.get_workflow_handle(await operation(client, database, OperationStatus.RUNNING)).terminate()
+    both = await asyncio.gather(findings_of(reconciler), findings_of(reconciler))
+    assert sorted(len(found) for found in both) == sorted((3 - len(both[0]), len(both[0])))
+    assert sum(len(found) for found in both) == 3
+
+
+async def test_one_operation_can_be_named(
+    reconciler: Reconciler, client: Client, database: asyncpg.Connection
+) -> None:
+    named, other = [await operation(client, database, OperationStatus.RETRYING, error=ERROR) for _ in range(2)]
+    found, finding = await reconciler.reconcile_one(named)
+    assert found is not None
+    assert finding is not None
+    assert finding.status is OperationStatus.RETRYING
+    assert (await row_of(database, other))["status"] == "running"
+    assert await reconciler.reconcile_one("unknown") == (None, None)
