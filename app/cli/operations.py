@@ -72,9 +72,12 @@ def resume(
     report = Report(url, as_json=as_json)
     code = ExitCode.DONE
     with report.client(api_key) as client:
-        report.changed(client.resume(workflow_id))
+        resumed = client.resume(workflow_id)
+        report.changed(resumed)
         if wait:
-            document = follow(client, workflow_id, report.stderr, timeout=timeout, on_change=report.changed)
+            document = follow(
+                client, workflow_id, report.stderr, timeout=timeout, on_change=report.changed, since=resumed
+            )
             code = settled_code(document)
     report.finish()
     raise typer.Exit(code)

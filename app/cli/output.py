@@ -16,7 +16,8 @@ STYLES = {COMPLETED: "green", FAILED: "bold red", CANCELLED: "yellow", NEEDS_ATT
 # Enough for a line of the list where nobody's window limits it.
 PIPE_WIDTH = 200
 STALE = "as the last finished step left it; Temporal is away or has forgotten the operation"
-LINK_NAMES = {"self": "status at", "cancel": "cancel with"}
+LINK_NAMES = {"self": "status at", "cancel": "cancel with", "resume": "resume with"}
+LINK_METHODS = {"cancel": "DELETE ", "resume": "POST "}
 
 OnChange = Callable[[StatusDocument], None]
 
@@ -28,14 +29,15 @@ def follow(
     *,
     timeout: float | None = None,
     on_change: OnChange | None = None,
+    since: StatusDocument | None = None,
 ) -> StatusDocument:
     """Show an operation's progress until it is settled, and return how it then stands.
 
-    A terminal gets a bar, anything else a line for each change. `on_change` hears of every change, too.
-    Raises what `TenantsClient.wait` raises.
+    A terminal gets a bar, anything else a line for each change. `on_change` hears of every change, too. `since` and
+    what is raised are those of `TenantsClient.wait`.
     """
     with _progress(console) as show:
-        for document in client.watch(workflow_id, timeout=timeout):
+        for document in client.watch(workflow_id, timeout=timeout, since=since):
             if on_change is not None:
                 on_change(document)
             show(document)
@@ -107,6 +109,8 @@ def _details(document: StatusDocument, base_url: str) -> Iterator[tuple[str, str
         "started": _time(document.started_at),
         "took": _duration(document.duration) if document.is_final else None,
         "progress": None if document.is_final else f"{document.progress} %",
+        "next try": _time(document.next_try_at),
+        "waits until": _time(document.attention_deadline),
         "asked by": document.requested_by,
         "cancelled": _cancellation(document),
         "note": None if document.is_final or document.source != "database" else STALE,
@@ -114,7 +118,7 @@ def _details(document: StatusDocument, base_url: str) -> Iterator[tuple[str, str
     yield from ((name, str(value)) for name, value in details.items() if value)
     for name, link in document.links.items():
         if link:
-            method = "DELETE " if name == "cancel" else ""
+            method = LINK_METHODS.get(name, "")
             yield LINK_NAMES.get(name, name), f"{method}{base_url.rstrip('/')}{link}"
 
 

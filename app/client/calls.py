@@ -52,8 +52,8 @@ class Calls:
         response = yield from _exchange(Send("GET", _status_path(workflow_id), self._timeout), self._retries)
         yield Emit(read(response, StatusDocument))
 
-    def watch(self, workflow_id: str, timeout: float | None) -> Program[StatusDocument]:
-        """Emit how an operation stands now, then every change, until it is settled."""
+    def watch(self, workflow_id: str, timeout: float | None, since: StatusDocument | None) -> Program[StatusDocument]:
+        """Emit how an operation stands now, then every change, until it is settled other than as it was then."""
         deadline = inf if timeout is None else time.monotonic() + timeout
         document: StatusDocument | None = None
         headers: dict[str, str] = {}
@@ -66,12 +66,14 @@ class Calls:
                 headers = {"If-None-Match": response.headers["ETag"]} if "ETag" in response.headers else {}
                 if document != before:
                     yield Emit(document)
-            if document.is_settled:
+            is_as_before = since is not None and document.updated_at == since.updated_at
+            if document.is_settled and not is_as_before:
                 return
             remaining = deadline - time.monotonic()
             if remaining <= 0:
                 raise WaitTimeoutError(document)
-            yield Pause(min(_poll_seconds(response), remaining))
+            pause = DEFAULT_POLL_SECONDS if is_as_before else _poll_seconds(response)
+            yield Pause(min(pause, remaining))
 
     def cancel(self, workflow_id: str, reason: str | None) -> Program[StatusDocument]:
         """Ask an operation to stop and clean up."""

@@ -65,16 +65,22 @@ class TenantsClient:
         """How an operation stands; `NotFoundError` where there is none."""
         return self._last(self._calls.status(workflow_id))
 
-    def wait(self, workflow_id: str, *, timeout: float | None = DEFAULT_WAIT) -> StatusDocument:
+    def wait(
+        self, workflow_id: str, *, timeout: float | None = DEFAULT_WAIT, since: StatusDocument | None = None
+    ) -> StatusDocument:
         """The operation once it is settled: ended, or `needs_attention`.
 
-        Polls as often as the gateway asks for. `WaitTimeoutError` after `timeout` seconds (None: never).
+        Polls as often as the gateway asks for. `WaitTimeoutError` after `timeout` seconds (None: never). `since` is
+        the answer to a `resume`, which the operation's workflow hears of a moment later: as it stood then, an
+        operation doesn't count as settled.
         """
-        return self._last(self._calls.watch(workflow_id, timeout))
+        return self._last(self._calls.watch(workflow_id, timeout, since))
 
-    def watch(self, workflow_id: str, *, timeout: float | None = DEFAULT_WAIT) -> Iterator[StatusDocument]:
+    def watch(
+        self, workflow_id: str, *, timeout: float | None = DEFAULT_WAIT, since: StatusDocument | None = None
+    ) -> Iterator[StatusDocument]:
         """Like `wait`, but hands out how the operation stands now, then each change, the settled document last."""
-        return self._results(self._calls.watch(workflow_id, timeout))
+        return self._results(self._calls.watch(workflow_id, timeout, since))
 
     def cancel(self, workflow_id: str, *, reason: str | None = None) -> StatusDocument:
         """Ask an operation to stop and remove what it wrote; `ConflictError` where it has ended."""
@@ -168,13 +174,21 @@ class AsyncTenantsClient:
         """See `TenantsClient.status`."""
         return await self._last(self._calls.status(workflow_id))
 
-    async def wait(self, workflow_id: str, *, timeout: float | None = DEFAULT_WAIT) -> StatusDocument:  # noqa: ASYNC109 - a deadline of the program, as in the other client
+    async def wait(
+        self,
+        workflow_id: str,
+        *,
+        timeout: float | None = DEFAULT_WAIT,  # noqa: ASYNC109 - a deadline of the program, as in the other client
+        since: StatusDocument | None = None,
+    ) -> StatusDocument:
         """See `TenantsClient.wait`."""
-        return await self._last(self._calls.watch(workflow_id, timeout))
+        return await self._last(self._calls.watch(workflow_id, timeout, since))
 
-    def watch(self, workflow_id: str, *, timeout: float | None = DEFAULT_WAIT) -> AsyncIterator[StatusDocument]:
+    def watch(
+        self, workflow_id: str, *, timeout: float | None = DEFAULT_WAIT, since: StatusDocument | None = None
+    ) -> AsyncIterator[StatusDocument]:
         """See `TenantsClient.watch`."""
-        return self._results(self._calls.watch(workflow_id, timeout))
+        return self._results(self._calls.watch(workflow_id, timeout, since))
 
     async def cancel(self, workflow_id: str, *, reason: str | None = None) -> StatusDocument:
         """See `TenantsClient.cancel`."""

@@ -117,6 +117,40 @@ def test_a_cancel_that_comes_too_late_exits_7(server: ScriptedServer, run: Run) 
     assert "it has ended" in ran.stderr
 
 
+def test_a_resume_that_was_taken_exits_0(server: ScriptedServer, run: Run) -> None:
+    server.script("POST", f"/tenants/{WORKFLOW_ID}/resume", Answer(202, document("running")))
+    ran = run("resume", WORKFLOW_ID, "--json")
+    assert (ran.code, ran.document["status"]) == (0, "running")
+
+
+@pytest.mark.parametrize(
+    ("state", "code"), [("completed", 0), ("failed", 1), ("cancelled", 3), ("needs_attention", 9)]
+)
+def test_a_resume_that_waits_is_not_fooled_by_how_the_operation_stood_before(
+    server: ScriptedServer, run: Run, state: str, code: int
+) -> None:
+    before = document("needs_attention")
+    server.script("POST", f"/tenants/{WORKFLOW_ID}/resume", Answer(202, {**before, "status": "running"}))
+    later = document(state, updatedAt="2026-01-31T12:00:09Z")
+    server.script("GET", STATUS_PATH, Answer(200, before, {"Retry-After": "30"}), Answer(200, later))
+    ran = run("resume", WORKFLOW_ID, "--wait", "--json")
+    assert (ran.code, ran.document["updatedAt"]) == (code, "2026-01-31T12:00:09Z")
+
+
+def test_a_resume_of_what_has_ended_exits_7(server: ScriptedServer, run: Run) -> None:
+    server.script("POST", f"/tenants/{WORKFLOW_ID}/resume", problem(409, "operation-finished", "it has ended"))
+    assert run("resume", WORKFLOW_ID).code == 7
+
+
+def test_what_an_operation_waits_for_is_shown(server: ScriptedServer, run: Run) -> None:
+    links = {"self": STATUS_PATH, "resume": f"/tenants/{WORKFLOW_ID}/resume"}
+    stuck = document("needs_attention", attentionDeadline="2026-02-07T12:00:00Z", links=links)
+    server.script("GET", STATUS_PATH, Answer(200, stuck))
+    shown = run("status", WORKFLOW_ID).stdout
+    assert "waits until  2026-02-0" in shown
+    assert f"resume with  POST {server.url}/tenants/{WORKFLOW_ID}/resume" in shown
+
+
 def test_a_list_is_a_table_of_one_line_each(server: ScriptedServer, run: Run) -> None:
     operations = [summary(), summary(status="failed", tenantName="Bravo")]
     server.script("GET", "/tenants", Answer(200, {"operations": operations, **NO_MORE}))

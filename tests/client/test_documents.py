@@ -121,3 +121,16 @@ def test_a_date_to_come_again_is_read() -> None:
     seconds = retry_after(httpx.Response(503, headers={"Retry-After": header}))
     assert seconds is not None
     assert 55 < seconds <= 60
+
+
+def test_a_resume_has_no_body(server: ScriptedServer, call: Call) -> None:
+    server.script("POST", f"/tenants/{WORKFLOW_ID}/resume", Answer(202, document("running")))
+    assert call("resume", WORKFLOW_ID).status == "running"
+    assert server.received[0].body is None
+
+
+def test_a_change_sends_what_is_to_be_changed(server: ScriptedServer, call: Call) -> None:
+    server.script("PATCH", f"/tenants/{WORKFLOW_ID}", Answer(200, document("running")))
+    call("change", WORKFLOW_ID, {"licenseCount": 12})
+    assert server.received[0].body == {"licenseCount": 12}
+    assert server.received[0].headers["content-type"] == "application/json"
