@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
-from activities.operations import request_cancel
+from activities.operations import ANY_RUN, request_cancel
 from activities.rollback import RollbackActivities
 from activities.tenant_creation import TenantCreationActivities
 from tests.activities.conftest import request, rollback_input, step_input
@@ -135,6 +135,33 @@ async def test_a_step_that_comes_after_a_cancel_writes_nothing_and_says_who_aske
     error = await refused(methods(creation)[step](step_input(step, tenant_request)))
     assert (error.type, error.details) == ("cancel-requested", (None, asked))
     assert await fingerprints(database) == rows
+
+
+@pytest.mark.parametrize(
+    ("step", "before"), [(Step.CREATING_TENANT, Step.INITIALIZING), (Step.COMPLETING, Step.SETTING_UP_DATA)]
+)
+async def test_a_start_that_was_taken_back_is_stopped_whatever_its_run_is_called(
+    creation: TenantCreationActivities,
+    engine: AsyncEngine,
+    tenant_request: TenantCreationInput,
+    step: Step,
+    before: Step,
+) -> None:
+    await run(creation, tenant_request, until=before)
+    nobody = CancelRequest(reason="taken back", cancelled_by="gateway")
+    async with engine.begin() as connection:
+        await request_cancel(connection, f"tenant-creation-{tenant_request.tenant_id}", ANY_RUN, nobody)
+    error = await refused(methods(creation)[step](step_input(step, tenant_request)))
+    assert (error.type, error.details) == ("cancel-requested", (None, nobody))
+
+
+async def test_a_billing_plan_that_was_changed_to_an_unknown_one_is_not_skipped(
+    creation: TenantCreationActivities, tenant_request: TenantCreationInput
+) -> None:
+    await run(creation, tenant_request, until=Step.CREATING_ADMIN_USER)
+    changed = tenant_request.model_copy(update={"billing_plan": "Nothing"})
+    error = await refused(creation.set_up_initial_data(step_input(Step.SETTING_UP_DATA, changed)))
+    assert (error.type, error.details) == ("unknown-billing-plan", ("billingPlan",))
 
 
 async def test_an_operation_never_takes_over_or_deletes_another_ones_tenant(

@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import asyncpg
 import httpx
 import pytest
 from pydantic import SecretStr
@@ -10,7 +11,7 @@ from app.embedded.postgres import EmbeddedPostgres
 from app.embedded.temporal import EmbeddedTemporal
 from app.settings import Settings
 from tests.gateway.conftest import as_gateway, create_key
-from tests.gateway.outages import close_database
+from tests.gateway.outages import close_database, frozen
 from tests.gateway.requests import assert_problem, create, tenant
 from tests.gateway.server import RunningGateway
 from tests.support.databases import NewDatabase
@@ -71,6 +72,30 @@ async def test_while_temporal_is_gone_status_comes_from_the_table_and_nothing_is
             assert await workflow_ids(own_temporal) == [known["workflowId"]]
             started = await create(http, body, **key)
             assert set(await workflow_ids(own_temporal)) == {known["workflowId"], started["workflowId"]}
+
+
+@pytest.mark.parametrize("is_keyed", [False, True])
+async def test_a_start_that_nobody_knows_the_outcome_of_is_taken_back_unless_its_caller_can_find_it(
+    own_settings: Settings, own_temporal: EmbeddedTemporal, *, is_keyed: bool
+) -> None:
+    api_key = await create_key(own_settings)
+    settings = own_settings.model_copy(update={"temporal_address": own_temporal.address})
+    headers = {"Idempotency-Key": "frozen"} if is_keyed else {}
+    body = tenant()
+    with RunningGateway(settings, api_key) as gateway:
+        async with gateway.client() as http:
+            await create(http)
+            with frozen(own_temporal.pid):
+                assert_outage(await http.post("/tenants", json=body, headers=headers), "temporal-unavailable")
+            if is_keyed:
+                again = await http.post("/tenants", json=body, headers=headers)
+                assert again.status_code == 202
+    connection = await asyncpg.connect(settings.admin_database_url.get_secret_value())
+    try:
+        taken_back = await connection.fetch("SELECT workflow_id, run_id FROM alga_tenants.cancellations")
+    finally:
+        await connection.close()
+    assert [row["run_id"] for row in taken_back] == ([] if is_keyed else [""])
 
 
 async def workflow_ids(temporal: EmbeddedTemporal) -> list[str]:

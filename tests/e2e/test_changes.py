@@ -1,0 +1,72 @@
+"""Changing the parameters of an operation that waits, on real processes and over HTTP."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import uuid4
+
+import anyio
+import anyio.lowlevel
+import asyncpg
+import pytest
+
+from tests.e2e.conftest import Service
+from tests.e2e.obstacles import obstacle
+from workflows.steps import Step
+
+pytestmark = pytest.mark.anyio
+
+PASSING = "RAISE EXCEPTION 'it will pass' USING ERRCODE = '40001'"
+
+
+@asynccontextmanager
+async def retrying(service: Service, database: asyncpg.Connection, step: Step) -> AsyncIterator[dict[str, Any]]:
+    """An operation whose step fails, in a way that may pass, until the end of the block."""
+    tenant_id = uuid4()
+    async with obstacle(database, step, tenant_id, PASSING):
+        started = await service.create(tenantId=str(tenant_id), licenseCount=5)
+        with anyio.fail_after(20):
+            while (document := await service.status(started["workflowId"]))["status"] != "retrying":
+                await anyio.lowlevel.checkpoint()
+        assert document["nextTryAt"] is not None
+        yield document
+
+
+async def test_what_no_step_has_used_is_changed_and_ends_up_in_the_tenant(
+    service: Service, database: asyncpg.Connection
+) -> None:
+    async with retrying(service, database, Step.INITIALIZING) as document:
+        path = f"/tenants/{document['workflowId']}"
+        changes = {"licenseCount": 12, "companyName": "Acme Corp", "contractLine": "Managed Services"}
+        answer = await service.http.patch(path, json=changes)
+        assert answer.status_code == 200, answer.text
+        answer = await service.http.patch(path, json={"billingPlan": "Nothing"})
+        assert (answer.status_code, answer.json()["code"]) == (422, "unknown-billing-plan")
+    await service.http.post(f"{path}/resume")
+    assert (await service.finished(document["workflowId"]))["status"] == "completed"
+    row = await database.fetchrow("SELECT * FROM tenants WHERE tenant = $1", document["tenantId"])
+    assert (row["licensed_user_count"], row["client_name"]) == (12, "Acme Corp")
+    billing = "SELECT count(*) FROM default_billing_settings WHERE tenant = $1"
+    assert await database.fetchval(billing, document["tenantId"]) == 1
+
+
+async def test_what_a_step_has_used_is_a_409_that_names_the_field_and_changes_nothing(
+    service: Service, database: asyncpg.Connection
+) -> None:
+    async with retrying(service, database, Step.CREATING_TENANT) as document:
+        path = f"/tenants/{document['workflowId']}"
+        answer = await service.http.patch(path, json={"licenseCount": 12, "addons": ["ai"]})
+        assert (answer.status_code, answer.json()["code"]) == (409, "parameter-used")
+        assert [fault["field"] for fault in answer.json()["errors"]] == ["licenseCount"]
+    await service.http.post(f"{path}/resume")
+    assert (await service.finished(document["workflowId"]))["status"] == "completed"
+    addons = "SELECT count(*) FROM tenant_addons WHERE tenant = $1"
+    assert await database.fetchval(addons, document["tenantId"]) == 0
+    count = "SELECT licensed_user_count FROM tenants WHERE tenant = $1"
+    assert await database.fetchval(count, document["tenantId"]) == 5
+
+
+async def test_a_completed_tenant_is_not_changed(service: Service) -> None:
+    document = await service.provision()
+    answer = await service.http.patch(f"/tenants/{document['workflowId']}", json={"addons": ["ai"]})
+    assert (answer.status_code, answer.json()["code"]) == (409, "operation-finished")
