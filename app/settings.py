@@ -110,7 +110,7 @@ class Settings(BaseSettings):
         default="rollback", description="`rollback` removes what was written; `keep` goes on waiting."
     )
     reconcile_interval: float = Field(
-        default=60.0,
+        default=30.0,
         gt=0,
         description="Seconds between two comparisons of unfinished operations with Temporal, by each worker.",
     )

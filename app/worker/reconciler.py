@@ -19,7 +19,7 @@ from workflows.messages import OperationStatus
 
 PAGE = 100
 # Rows that were written a moment ago belong to steps at work.
-UNTOUCHED = timedelta(seconds=20)
+UNTOUCHED = timedelta(seconds=5)
 
 log = structlog.get_logger(__name__)
 
