@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 ARGS   ?=
 
-.PHONY: run test lint setup lock clean
+.PHONY: run test lint setup chaos lock clean
 
 run: setup ## Start everything, provision an example tenant, stay up (ARGS=--once: exit after it)
 	$(BIN)/alga-tenants dev --example $(ARGS)
@@ -19,6 +19,9 @@ lint: setup ## Static checks only
 	$(BIN)/mypy
 	$(BIN)/mypy tests
 	$(BIN)/lint-imports
+
+chaos: setup ## Break everything while tenants are provisioned, then check each (N= tenants, SEED=)
+	$(BIN)/python -m tests.chaos $(if $(N),--tenants $(N)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 setup: $(STAMP) ## Make .venv from the hash-pinned lock file
 
