@@ -26,6 +26,11 @@ WORKFLOWS: Sequence[type] = (
 )
 
 
+# Seconds. Many rollbacks at once would only wait for each other's locks; those without a connection wait their turn.
+ROLLBACK_STATEMENT_TIMEOUT = 3600.0
+MOST_ROLLBACKS = 4
+
+
 def admin_engine(settings: Settings) -> AsyncEngine:
     """The engine of the activities: a connection for each that may run at once."""
     return create_engine(
@@ -37,10 +42,23 @@ def admin_engine(settings: Settings) -> AsyncEngine:
     )
 
 
-def create_worker(settings: Settings, client: Client, engine: AsyncEngine) -> Worker:
+def rollback_engine(settings: Settings) -> AsyncEngine:
+    """The engine of rollbacks: one statement may delete millions of rows, where a step's takes milliseconds."""
+    return create_engine(
+        sqlalchemy_url(settings.admin_database_url),
+        application_name="alga-tenants-rollback",
+        pool_size=min(MOST_ROLLBACKS, settings.max_concurrent_activities),
+        statement_timeout=ROLLBACK_STATEMENT_TIMEOUT,
+        pgbouncer=settings.database_pgbouncer,
+    )
+
+
+def create_worker(
+    settings: Settings, client: Client, engine: AsyncEngine, engine_for_rollbacks: AsyncEngine
+) -> Worker:
     """A worker with all workflows and activities; reads the blueprints, and raises `BlueprintError` for a bad one."""
     creation = TenantCreationActivities(engine, load_blueprints(settings.blueprints_dir), settings.password_hasher)
-    rollback = RollbackActivities(engine)
+    rollback = RollbackActivities(engine_for_rollbacks)
     failure_policy = FailurePolicyActivities(settings.failure_policy)
     return Worker(
         client,

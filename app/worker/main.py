@@ -14,7 +14,7 @@ from app.settings import Settings, sqlalchemy_url
 from app.temporal.client import connect
 from app.temporal.errors import TemporalUnavailableError
 from app.temporal.operations import OperationsPort
-from app.worker.factory import admin_engine, create_worker
+from app.worker.factory import admin_engine, create_worker, rollback_engine
 from app.worker.probes import ProbeServer, WorkerHealth
 from app.worker.reconciler import Reconciler
 from migrations.upgrade import pending
@@ -44,7 +44,9 @@ async def run_worker(settings: Settings) -> None:
         stack.push_async_callback(engine.dispose)
         await check_database(settings, engine)
         client = await _connect(settings)
-        worker = create_worker(settings, client, engine)
+        engine_for_rollbacks = rollback_engine(settings)
+        stack.push_async_callback(engine_for_rollbacks.dispose)
+        worker = create_worker(settings, client, engine, engine_for_rollbacks)
         operations = OperationsPort(client, settings)
         health.watch(operations, engine)
         log.info("worker started", task_queue=settings.temporal_task_queue, temporal=settings.temporal_address)

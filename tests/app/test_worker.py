@@ -5,7 +5,7 @@ from temporalio.client import Client
 from app.embedded.temporal import EmbeddedTemporal
 from app.settings import Settings
 from app.temporal.client import DATA_CONVERTER
-from app.worker.factory import admin_engine, create_worker
+from app.worker.factory import admin_engine, create_worker, rollback_engine
 from app.worker.main import UnfitDatabaseError, check_database
 from migrations.upgrade import upgrade
 from tests.support.connections import connected
@@ -44,7 +44,7 @@ async def test_the_limits_of_the_settings_are_the_workers(
         max_concurrent_activities=activities,
         max_concurrent_workflows=workflows,
     )
-    config = create_worker(settings, client, admin_engine(settings)).config()
+    config = create_worker(settings, client, admin_engine(settings), rollback_engine(settings)).config()
     assert config["max_concurrent_activities"] == activities
     assert config["max_concurrent_local_activities"] == activities
     assert config["max_concurrent_workflow_tasks"] == workflows
