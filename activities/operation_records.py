@@ -1,5 +1,6 @@
 """Reads the `operations` table: one operation, a page of them, and those that have not ended."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -61,6 +62,17 @@ async def list_operations(
         operations.c.started_at.desc(), operations.c.workflow_id.desc(), operations.c.run_id.desc()
     ).limit(limit)
     return [_record(row) for row in await connection.execute(query)]
+
+
+async def unrecorded(connection: AsyncConnection, runs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Those of the workflow ids and run ids that have no row."""
+    known = await connection.execute(
+        select(operations.c.workflow_id, operations.c.run_id).where(
+            operations.c.workflow_id.in_([workflow_id for workflow_id, _ in runs])
+        )
+    )
+    recorded = {tuple(row) for row in known}
+    return [run for run in runs if run not in recorded]
 
 
 async def unfinished_operations(

@@ -36,7 +36,7 @@ operations = Table(
     Column("run_id", Text, primary_key=True),
     Column("namespace", Text),
     Column("kind", Text, nullable=False),
-    Column("tenant_id", Uuid, nullable=False),
+    Column("tenant_id", Uuid),
     Column("tenant_name", Text, nullable=False),
     Column("product_code", Text, nullable=False),
     Column("status", Text, nullable=False),

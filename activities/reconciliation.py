@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.catalogue import read_catalogue
 from activities.operation_records import OperationRecord
 from activities.own_tables import operations
 from activities.purge import count_tenant_rows
-from workflows.messages import OperationError, OperationSnapshot, OperationStatus
+from workflows.messages import OperationError, OperationSnapshot, OperationStatus, TenantCreationInput
 
 ENDED_OUTSIDE = "ended-outside"
 GONE = "Temporal no longer knows the workflow, which had not finished or cleaned up"
@@ -48,6 +49,38 @@ class Closed:
 def is_closed(snapshot: OperationSnapshot) -> bool:
     """Whether a row says how the operation ended, or that its workflow did and what that has left."""
     return snapshot.status.is_final or (snapshot.error is not None and snapshot.error.code == ENDED_OUTSIDE)
+
+
+async def adopt(
+    connection: AsyncConnection,
+    snapshot: OperationSnapshot,
+    request: TenantCreationInput,
+    *,
+    workflow_id: str,
+    run_id: str,
+    namespace: str,
+) -> bool:
+    """Write the row of an operation none of whose steps could; whether there was none."""
+    inserted = await connection.execute(
+        postgres_insert(operations)
+        .values(
+            workflow_id=workflow_id,
+            run_id=run_id,
+            namespace=namespace,
+            kind=snapshot.kind,
+            tenant_id=snapshot.tenant_id or request.tenant_id,
+            tenant_name=request.tenant_name,
+            product_code=request.product_code,
+            status=OperationStatus.QUEUED,
+            steps=[step.model_dump(mode="json") for step in snapshot.steps],
+            requested_by=request.origin.requested_by,
+            request_fingerprint=request.origin.request_fingerprint,
+            started_at=snapshot.started_at,
+            updated_at=snapshot.started_at,
+        )
+        .on_conflict_do_nothing()
+    )
+    return inserted.rowcount == 1
 
 
 async def mirror(connection: AsyncConnection, record: OperationRecord, snapshot: OperationSnapshot) -> bool:

@@ -3,8 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 
+from pydantic import ValidationError
 from temporalio.client import (
     Client,
     WorkflowFailureError,
@@ -37,7 +38,9 @@ from workflows.messages import (
     StepProgress,
     TenantCreationInput,
 )
+from workflows.parameters import parse_request
 from workflows.steps import (
+    ALGADESK_TENANT_CREATION_WORKFLOW,
     TENANT_CLEANUP_WORKFLOW,
     TENANT_CREATION,
     TENANT_CREATION_WORKFLOW,
@@ -104,6 +107,49 @@ class OperationsPort:
                     raise UnknownOperationError(workflow_id) from None
                 raise
         return await read_description(description)
+
+    async def unfinished(self, *, started_before: datetime) -> AsyncIterator[tuple[str, str]]:
+        """Workflow id and run id of the creations on our task queue that have not ended by themselves.
+
+        They run, or were ended by somebody else. As Temporal lists them, which is a moment late.
+
+        Raises:
+            TemporalUnavailableError: Temporal did not answer.
+        """
+        types = ", ".join(f"'{name}'" for name in (TENANT_CREATION_WORKFLOW, ALGADESK_TENANT_CREATION_WORKFLOW))
+        query = (
+            f"WorkflowType IN ({types}) AND TaskQueue = '{self._task_queue}'"
+            f" AND StartTime < '{started_before.isoformat()}'"
+            " AND ExecutionStatus IN ('Running', 'Terminated', 'TimedOut')"
+        )
+        try:
+            async for workflow in self._client.list_workflows(query, rpc_timeout=self._rpc_timeout):
+                yield workflow.id, workflow.run_id
+        except (RPCError, RuntimeError) as error:
+            raise TemporalUnavailableError(_reason(error)) from None
+
+    async def request_of(self, workflow_id: str, run_id: str) -> TenantCreationInput | None:
+        """What a workflow was asked for; none where that can't be understood.
+
+        Raises:
+            UnknownOperationError: there is no such workflow.
+            TemporalUnavailableError: Temporal did not answer.
+        """
+        handle = self._client.get_workflow_handle(workflow_id, run_id=run_id)
+        async with self._in_time():
+            try:
+                started = await anext(handle.fetch_history_events(page_size=1, rpc_timeout=self._rpc_timeout))
+            except RPCError as error:
+                if error.status is RPCStatusCode.NOT_FOUND:
+                    raise UnknownOperationError(workflow_id) from None
+                raise
+        attributes = started.workflow_execution_started_event_attributes
+        is_algadesk = attributes.workflow_type.name == ALGADESK_TENANT_CREATION_WORKFLOW
+        arguments = await self._client.data_converter.decode(attributes.input.payloads)
+        try:
+            return parse_request(arguments[0] if arguments else None, "algadesk" if is_algadesk else None)
+        except ValidationError:
+            return None
 
     async def cancel(self, operation: DescribedOperation, request: CancelRequest) -> None:
         """Ask an operation to stop: a signal says who and why, Temporal's own cancel shows before a worker acts.

@@ -4,14 +4,15 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from activities.operation_records import OperationRecord, find_operation, unfinished_operations
-from activities.reconciliation import GONE, close_ended_outside, is_closed, mirror
+from activities.operation_records import OperationRecord, find_operation, unfinished_operations, unrecorded
+from activities.reconciliation import GONE, adopt, close_ended_outside, is_closed, mirror
 from app.temporal.described import DescribedOperation
 from app.temporal.errors import TemporalUnavailableError, UnknownOperationError
 from app.temporal.operations import OperationsPort
@@ -69,6 +70,8 @@ class Reconciler:
             SQLAlchemyError, OSError: the database is.
             CatalogueError: the database's structure does not tell whose rows are left.
         """
+        async for adopted in self._adopt(datetime.now(UTC) - untouched_for):
+            yield adopted
         after: tuple[str, str] | None = None
         while True:
             async with self._engine.connect() as connection:
@@ -89,6 +92,49 @@ class Reconciler:
         if record is None or record.snapshot.status.is_final:
             return record, None
         return record, await self._reconcile(record, again=True)
+
+    async def _adopt(self, started_before: datetime) -> AsyncIterator[Finding]:
+        """Operations without a row: their first step has not been able to write it, or never will."""
+        page: list[tuple[str, str]] = []
+        async for run in self._operations.unfinished(started_before=started_before):
+            page.append(run)
+            if len(page) == PAGE:
+                async for finding in self._adopt_page(page):
+                    yield finding
+                page = []
+        async for finding in self._adopt_page(page):
+            yield finding
+
+    async def _adopt_page(self, page: list[tuple[str, str]]) -> AsyncIterator[Finding]:
+        if not page:
+            return
+        async with self._engine.connect() as connection:
+            missing = await unrecorded(connection, page)
+        for workflow_id, run_id in missing:
+            try:
+                workflow = await self._operations.describe(workflow_id, run_id)
+                request = await self._operations.request_of(workflow_id, run_id)
+            except UnknownOperationError:
+                continue
+            if request is None:
+                continue
+            async with self._engine.begin() as connection:
+                is_new = await adopt(
+                    connection,
+                    workflow.snapshot,
+                    request,
+                    workflow_id=workflow_id,
+                    run_id=workflow.run_id,
+                    namespace=self._operations.namespace,
+                )
+            if is_new:
+                yield Finding(
+                    workflow_id,
+                    workflow.run_id,
+                    _text(workflow.snapshot.tenant_id or request.tenant_id),
+                    OperationStatus.QUEUED,
+                    "there was no row, because no step has been able to write one",
+                )
 
     async def _reconcile(self, record: OperationRecord, *, again: bool) -> Finding | None:
         workflow = await self._workflow_of(record)
@@ -124,7 +170,7 @@ class Reconciler:
         return Finding(
             record.workflow_id,
             record.run_id,
-            str(record.snapshot.tenant_id),
+            _text(record.snapshot.tenant_id),
             workflow.snapshot.status,
             "the row now says what the workflow waits for",
         )
@@ -137,7 +183,7 @@ class Reconciler:
         finding = Finding(
             record.workflow_id,
             record.run_id,
-            str(record.snapshot.tenant_id),
+            _text(record.snapshot.tenant_id),
             closed.status,
             closed.error.detail,
             closed.remaining,
@@ -151,3 +197,7 @@ class Reconciler:
             detail=finding.detail,
         )
         return finding
+
+
+def _text(tenant_id: UUID | None) -> str | None:
+    return str(tenant_id) if tenant_id is not None else None

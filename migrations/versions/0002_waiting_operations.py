@@ -19,6 +19,8 @@ COLUMNS = (
 def upgrade() -> None:
     for name, kind in COLUMNS:
         op.add_column("operations", sa.Column(name, kind), schema=SCHEMA)
+    # A workflow that came without a tenant id, and was ended before it began, never made one.
+    op.alter_column("operations", "tenant_id", nullable=True, schema=SCHEMA)
     op.create_index(
         "operations_unfinished_idx",
         "operations",
@@ -30,5 +32,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_index("operations_unfinished_idx", "operations", schema=SCHEMA)
+    op.execute("DELETE FROM alga_tenants.operations WHERE tenant_id IS NULL")
+    op.alter_column("operations", "tenant_id", nullable=False, schema=SCHEMA)
     for name, _ in COLUMNS:
         op.drop_column("operations", name, schema=SCHEMA)

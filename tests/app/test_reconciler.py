@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import anyio
 import asyncpg
 import pytest
 from pydantic import SecretStr
@@ -24,7 +25,8 @@ from app.worker.reconciler import Finding, Reconciler
 from migrations.upgrade import admin_engine, upgrade
 from tests.gateway.operations import record, snapshot, start
 from tests.support.databases import NewDatabase
-from workflows.messages import OperationError, OperationStatus
+from tests.workflows.scripted import request
+from workflows.messages import OPERATION_MEMO, OperationError, OperationStatus
 
 pytestmark = pytest.mark.anyio
 
@@ -72,6 +74,7 @@ def settings(database_url: str, temporal: EmbeddedTemporal) -> Settings:
         database_url=SecretStr(database_url),
         admin_database_url=SecretStr(database_url),
         temporal_address=temporal.address,
+        temporal_task_queue=f"reconciled-{uuid4()}",
         nextauth_secret=SecretStr("test-nextauth-secret"),
     )
 
@@ -249,3 +252,66 @@ async def test_one_operation_can_be_named(
     assert finding.status is OperationStatus.RETRYING
     assert (await row_of(database, other))["status"] == "running"
     assert await reconciler.reconcile_one("unknown") == (None, None)
+
+
+async def unrecorded(client: Client, settings: Settings, argument: Any, status: OperationStatus | None = None) -> str:
+    """A workflow on our task queue none of whose steps could write a row."""
+    workflow_id = f"tenant-creation-{uuid4()}"
+    await client.start_workflow(
+        "tenantCreationWorkflow",
+        argument,
+        id=workflow_id,
+        task_queue=settings.temporal_task_queue,
+        memo={OPERATION_MEMO: snapshot(status, uuid4(), error=ERROR)} if status else None,
+    )
+    return workflow_id
+
+
+async def adopted(reconciler: Reconciler, workflow_id: str) -> list[OperationStatus]:
+    """What was found of the operation, once Temporal lists it."""
+    with anyio.fail_after(20):
+        while True:
+            found = [
+                finding.status for finding in await findings_of(reconciler) if finding.workflow_id == workflow_id
+            ]
+            if found:
+                return found
+
+
+async def test_a_parked_operation_that_could_never_write_its_row_gets_one(
+    reconciler: Reconciler, client: Client, settings: Settings, database: asyncpg.Connection
+) -> None:
+    given = request(tenantName="Umbrella", productCode="algadesk")
+    workflow_id = await unrecorded(client, settings, given, OperationStatus.NEEDS_ATTENTION)
+    assert await adopted(reconciler, workflow_id) == [OperationStatus.QUEUED, OperationStatus.NEEDS_ATTENTION]
+    row = await row_of(database, workflow_id)
+    assert (row["status"], row["tenant_name"], row["product_code"]) == ("needs_attention", "Umbrella", "algadesk")
+    assert row["owns_tenant"] is False
+    assert await findings_of(reconciler) == []
+    await client.get_workflow_handle(workflow_id).terminate()
+
+
+async def test_a_workflow_that_was_terminated_before_its_first_step_gets_a_row_that_says_so(
+    reconciler: Reconciler, client: Client, settings: Settings, database: asyncpg.Connection
+) -> None:
+    workflow_id = await unrecorded(client, settings, request())
+    await client.get_workflow_handle(workflow_id).terminate()
+    assert await adopted(reconciler, workflow_id) == [OperationStatus.QUEUED, OperationStatus.FAILED]
+    row = await row_of(database, workflow_id)
+    assert (row["status"], row["tenant_id"]) == ("failed", None)
+
+
+async def test_what_is_not_ours_or_not_understood_gets_no_row(
+    reconciler: Reconciler, client: Client, settings: Settings, database: asyncpg.Connection
+) -> None:
+    elsewhere = settings.model_copy(update={"temporal_task_queue": "elsewhere"})
+    others = [
+        await unrecorded(client, elsewhere, request()),
+        await unrecorded(client, settings, {"tenantName": 5}),
+        await unrecorded(client, settings, "nonsense"),
+    ]
+    ours = await unrecorded(client, settings, request())
+    assert await adopted(reconciler, ours) == [OperationStatus.QUEUED]
+    assert [await row_of(database, workflow_id) for workflow_id in others] == [None, None, None]
+    for workflow_id in (ours, *others):
+        await client.get_workflow_handle(workflow_id).terminate()
