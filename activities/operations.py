@@ -5,15 +5,18 @@ operation is open; a rollback closes it first, under the same row lock. So a ste
 process still runs, can't write behind a rollback's back.
 """
 
+import hashlib
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
-from sqlalchemy import ColumnElement, Select, Table, func, select, update
+from sqlalchemy import ColumnElement, Select, Table, and_, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
+from temporalio.exceptions import ApplicationError
 
 from activities.errors import CancelRequestedError, FinalError
 from activities.own_tables import cancellations, operations
+from workflows.failures import PARAMETER_USED, PARAMETERS_CHANGED
 from workflows.messages import (
     CancelRequest,
     OperationContext,
@@ -24,6 +27,7 @@ from workflows.messages import (
     StepStatus,
     TenantCreationInput,
 )
+from workflows.steps import Step
 
 ANY_RUN = ""
 OPEN = ("queued", "running", "retrying", "needs_attention", "cancelling")
@@ -59,13 +63,20 @@ async def enter_step(connection: AsyncConnection, context: OperationContext) -> 
     Raises:
         CancelRequestedError: the operation was asked to stop.
         FinalError: the operation is being rolled back or has ended, so the step must not write.
+        ApplicationError: the step has not seen a change of parameters; its next try will have.
     """
     owns_tenant = await connection.scalar(
         update(operations)
-        .where(*_is(context), operations.c.status.in_(OPEN), ~_cancellation(context).exists())
+        .where(
+            *_is(context),
+            operations.c.status.in_(OPEN),
+            operations.c.parameters_version <= context.parameters_version,
+            ~_cancellation(context).exists(),
+        )
         .values(
             status=OperationStatus.RUNNING,
             step=context.step,
+            furthest_step=func.greatest(operations.c.furthest_step, _number(context.step)),
             progress=context.progress,
             steps=_steps(context),
             error=None,
@@ -78,6 +89,42 @@ async def enter_step(connection: AsyncConnection, context: OperationContext) -> 
     if owns_tenant is None:
         await _raise_closed(connection, context)
     return bool(owns_tenant)
+
+
+async def accept_changes(
+    connection: AsyncConnection, context: OperationContext, changed: TenantCreationInput, first_used_in: Step
+) -> None:
+    """Let no step write any more that has not seen the changed request; the same change again changes nothing.
+
+    Waits for a step that still runs. The operation's row must be there. A change that was accepted before without
+    its workflow hearing of it is accepted again, and gives way to another one.
+
+    Raises:
+        CancelRequestedError: the operation was asked to stop.
+        FinalError: a step that uses a change has been committed, or the operation is being rolled back or has ended.
+    """
+    version = context.parameters_version
+    digest = hashlib.sha256(changed.model_dump_json().encode()).hexdigest()
+    row = operations.c
+    accepted = await connection.execute(
+        update(operations)
+        .where(
+            *_is(context),
+            row.status.in_(OPEN),
+            or_(
+                and_(row.parameters_version.in_((version, version + 1)), row.furthest_step < _number(first_used_in)),
+                and_(row.parameters_version == version + 1, row.parameters_digest == digest),
+            ),
+            ~_cancellation(context).exists(),
+        )
+        .values(parameters_version=version + 1, parameters_digest=digest)
+    )
+    if accepted.rowcount:
+        return
+    furthest = await connection.scalar(select(row.furthest_step).where(*_is(context), row.status.in_(OPEN)))
+    if furthest is not None and furthest >= _number(first_used_in):
+        raise FinalError(PARAMETER_USED, f"a parameter was already used by step {first_used_in}")
+    await _raise_closed(connection, context)
 
 
 async def request_cancel(connection: AsyncConnection, workflow_id: str, run_id: str, request: CancelRequest) -> None:
@@ -201,7 +248,17 @@ async def _raise_closed(connection: AsyncConnection, context: OperationContext) 
     asked = (await connection.execute(_cancellation(context))).one_or_none()
     if asked is not None:
         raise CancelRequestedError(CancelRequest(reason=asked.reason, cancelled_by=asked.cancelled_by))
+    version = await connection.scalar(
+        select(operations.c.parameters_version).where(*_is(context), operations.c.status.in_(OPEN))
+    )
+    if version is not None and version > context.parameters_version:
+        raise ApplicationError("the parameters were changed meanwhile", None, version, type=PARAMETERS_CHANGED)
     raise FinalError("operation-closed", "the operation is no longer open, so the step wrote nothing")
+
+
+def _number(step: Step) -> int:
+    """A step's place in the order, from 1."""
+    return list(Step).index(step) + 1
 
 
 def _steps(context: OperationContext) -> list[dict[str, Any]]:

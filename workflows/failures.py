@@ -15,6 +15,9 @@ PARAMETER_REFUSED = "parameter-refused"
 PARAMETER_USED = "parameter-used"
 OPERATION_ENDING = "operation-ending"
 
+# A step was kept from writing because it had not seen a change of parameters; its second detail is their version.
+PARAMETERS_CHANGED = "parameters-changed"
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -23,6 +26,7 @@ class Failure:
     error: OperationError
     is_final: bool
     cancel: CancelRequest | None = None
+    parameters_version: int | None = None
 
 
 class StepFailedError(Exception):
@@ -45,7 +49,8 @@ def describe_failure(failure: FailureError, step: Step | None) -> Failure:
         field, *more = cause.details or (None,)
         error = OperationError(code=cause.type or "internal-error", detail=cause.message, field=field, step=step)
         cancel = CancelRequest.model_validate(more[0]) if cause.type == CANCEL_REQUESTED else None
-        return Failure(error, cause.non_retryable, cancel)
+        version = int(more[0]) if cause.type == PARAMETERS_CHANGED else None
+        return Failure(error, cause.non_retryable, cancel, version)
     if isinstance(cause, ActivityTimeoutError):
         error = OperationError(code="timeout", detail="the step did not finish in time", step=step)
         return Failure(error, is_final=False)

@@ -5,7 +5,7 @@ rollback: it is retried until it has succeeded.
 """
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -21,16 +21,19 @@ with workflow.unsafe.imports_passed_through():
         OperationError,
         OperationResult,
         OperationStatus,
+        ParameterChangeInput,
         RollBackInput,
         RollBackResult,
         StepInput,
         StepStatus,
         TenantCreationInput,
     )
+    from workflows.parameters import apply_changes, first_use
     from workflows.progress import Progress
     from workflows.retrying import RetryWindow, retry_delay
     from workflows.steps import (
         FAILURE_POLICY_ACTIVITY,
+        PARAMETER_CHANGE_ACTIVITY,
         ROLL_BACK_ACTIVITY,
         ROLL_BACK_HEARTBEAT_TIMEOUT,
         ROLL_BACK_TIMEOUT,
@@ -61,6 +64,7 @@ class Lifecycle:
     def __init__(self, kind: str, steps: Sequence[Step]) -> None:
         self.progress = Progress(kind, steps)
         self.request: TenantCreationInput | None = None
+        self._changing = asyncio.Lock()
         self._cancel: CancelRequest | None = None
         self._cancelled_by_temporal = False
         self._resumed = False
@@ -85,6 +89,38 @@ class Lifecycle:
         if self.progress.snapshot.status in WAITING:
             self._resumed = True
 
+    def changed(self, changes: Mapping[str, Any]) -> TenantCreationInput:
+        """The request with these changes, as far as can be told here; raises `ParameterRefusedError`."""
+        return apply_changes(self._accepted, changes, self.progress.completed_steps)
+
+    async def change(self, changes: Mapping[str, Any]) -> None:
+        """Change parameters that no step has used yet, all or none; what waits is then tried again at once.
+
+        Only the database knows which steps have used theirs: one may have been committed though nobody heard of it,
+        and one that was given up on may still be running. The row then lets none write that has not seen the change.
+
+        Raises:
+            ParameterRefusedError: one of the parameters can't be changed.
+            ApplicationError: a step has used one, the operation is stopping, or the database is away.
+        """
+        async with self._changing:
+            changed = self.changed(changes)
+            try:
+                await workflow.execute_local_activity(
+                    PARAMETER_CHANGE_ACTIVITY,
+                    ParameterChangeInput(
+                        operation=self.progress.context(), request=changed, first_used_in=first_use(changes)
+                    ),
+                    start_to_close_timeout=STEP_TIMEOUT,
+                    retry_policy=SINGLE_ATTEMPT,
+                )
+            except FailureError as error:
+                failure = describe_failure(error, None).error
+                raise ApplicationError(failure.detail, failure.field, type=failure.code, non_retryable=True) from None
+            self.request = changed
+            self.progress.parameters_version += 1
+        self.request_resume()
+
     async def finish_uninterrupted(self, work: Coroutine[Any, Any, ResultT]) -> ResultT:
         """Await work that Temporal's own cancel must not interrupt: it becomes a request to stop."""
         task = asyncio.create_task(work)
@@ -108,6 +144,7 @@ class Lifecycle:
         attempt = 0
         window: RetryWindow | None = None
         while True:
+            await workflow.wait_condition(lambda: not self._changing.locked())
             self._stop_if_cancelled()
             attempt += 1
             self.progress.start_step(step, attempt)
@@ -122,6 +159,8 @@ class Lifecycle:
                     raise self._given_up(step, failure.error) from error
                 else:
                     window = await self._wait_to_retry(step, attempt, failure.error, window)
+                    # Only now: a worker that Temporal has given up on gets no further than the wait.
+                    self.progress.see_parameters(failure.parameters_version)
             else:
                 self.progress.finish_step(step)
                 return result
@@ -165,11 +204,9 @@ class Lifecycle:
         return ApplicationError(error.detail, type=error.code, non_retryable=True)
 
     async def _execute(self, step: Step, result_type: type[MessageT]) -> MessageT:
-        if self.request is None:
-            raise RuntimeError("a step is run before the request was accepted")
         result: MessageT = await workflow.execute_local_activity(
             STEP_ACTIVITIES[step],
-            StepInput(operation=self.progress.context(), request=self.request),
+            StepInput(operation=self.progress.context(), request=self._accepted),
             result_type=result_type,
             start_to_close_timeout=STEP_TIMEOUT,
             retry_policy=SINGLE_ATTEMPT,
@@ -194,6 +231,12 @@ class Lifecycle:
             retry_policy=SINGLE_ATTEMPT,
         )
         return result
+
+    @property
+    def _accepted(self) -> TenantCreationInput:
+        if self.request is None:
+            raise RuntimeError("the request is used before it was accepted")
+        return self.request
 
     def _stop_if_cancelled(self) -> None:
         if self._cancel is not None:

@@ -255,11 +255,15 @@ class OperationSnapshot(Message):
 
 
 class OperationContext(Message):
-    """Which operation an activity works for, and what its row is to say about it."""
+    """Which operation an activity works for, and what its row is to say about it.
+
+    `parameters_version` counts the changes of parameters that this request has seen.
+    """
 
     workflow_id: str
     run_id: str
     namespace: str | None = None
+    parameters_version: int = 0
     tenant_id: UUID
     kind: str
     step: Step
@@ -273,6 +277,14 @@ class StepInput(Message):
 
     operation: OperationContext
     request: TenantCreationInput
+
+
+class ParameterChangeInput(Message):
+    """Argument of the activity that lets parameters be changed: the changed request, and who first reads a change."""
+
+    operation: OperationContext
+    request: TenantCreationInput
+    first_used_in: Step
 
 
 class StepDone(Message):

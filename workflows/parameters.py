@@ -1,6 +1,6 @@
 """The request inside a workflow: reading it, and changing what no step has used yet."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -53,20 +53,27 @@ def parse_request(argument: Any, product_code: str | None) -> TenantCreationInpu
     return TenantCreationInput.model_validate(argument)
 
 
-def apply_changes(request: TenantCreationInput, changes: Mapping[str, Any], step: Step | None) -> TenantCreationInput:
-    """The request with all the parameters changed, where the operation stands at the given step.
+def first_use(fields: Iterable[str]) -> Step:
+    """The first step that reads one of the parameters, all of which are known."""
+    return min((FIRST_USED_IN[field] for field in fields), key=ORDER.index)
 
-    A step that has begun has used its parameters: its transaction may have been committed though its answer was lost.
+
+def apply_changes(
+    request: TenantCreationInput, changes: Mapping[str, Any], completed: Collection[Step]
+) -> TenantCreationInput:
+    """The request with all the parameters changed, where the given steps are known to be done.
 
     Raises:
-        ParameterRefusedError: one of them is unknown, of the wrong type, or already used.
+        ParameterRefusedError: one of them is unknown, of the wrong type, or already used; or there are none.
     """
+    if not changes:
+        raise ParameterRefusedError("changes", "must name at least one parameter")
     document = request.model_dump(by_alias=True)
     for field, value in changes.items():
         first_used_in = FIRST_USED_IN.get(field)
         if first_used_in is None:
             raise ParameterRefusedError(field, f"is not one of {', '.join(FIRST_USED_IN)}")
-        if step is not None and ORDER.index(step) >= ORDER.index(first_used_in):
+        if first_used_in in completed:
             raise ParameterRefusedError(field, f"was already used by step {first_used_in}", is_late=True)
         document["billingPlan" if field == "contractLine" else field] = value
     try:

@@ -42,6 +42,7 @@ class Progress:
             steps=tuple(StepProgress(name=step) for step in steps),
             started_at=info.start_time,
         )
+        self.parameters_version = 0
         self._run_id = info.first_execution_run_id
 
     @property
@@ -53,6 +54,11 @@ class Progress:
     def is_stopping(self) -> bool:
         """Whether no further step will begin."""
         return self.is_ending or self.snapshot.status is OperationStatus.CANCELLING
+
+    @property
+    def completed_steps(self) -> set[Step]:
+        """The steps that are known to be done."""
+        return {step.name for step in self.snapshot.steps if step.status is StepStatus.COMPLETED}
 
     def accept(self, request: TenantCreationInput) -> None:
         """Take over what the request says about itself."""
@@ -66,6 +72,10 @@ class Progress:
         """Go on where another workflow left the operation, whose row is the one of that first run."""
         self.snapshot = operation
         self._run_id = run_id
+
+    def see_parameters(self, version: int | None) -> None:
+        """Go on from a version of the parameters that the row has and nobody was told of: it was given up."""
+        self.parameters_version = max(self.parameters_version, version or 0)
 
     def start_step(self, step: Step, attempt: int) -> None:
         """A step begins, for the first time or again."""
@@ -121,6 +131,7 @@ class Progress:
             workflow_id=info.workflow_id,
             run_id=self._run_id,
             namespace=info.namespace,
+            parameters_version=self.parameters_version,
             tenant_id=snapshot.tenant_id,
             kind=snapshot.kind,
             step=snapshot.step or snapshot.steps[0].name,

@@ -37,6 +37,7 @@ PROGRESS_AFTER = {
 HASH_PASSWORD_ACTIVITY = "hash_password"  # noqa: S105 - the name of an activity
 ROLL_BACK_ACTIVITY = "roll_back_tenant"
 FAILURE_POLICY_ACTIVITY = "read_failure_policy"
+PARAMETER_CHANGE_ACTIVITY = "accept_parameter_changes"
 
 # One activity type a step, because a replay can't see two steps change places when they share one.
 STEP_ACTIVITIES = {

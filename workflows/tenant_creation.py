@@ -23,7 +23,7 @@ with workflow.unsafe.imports_passed_through():
         TenantCreationInput,
         TenantCreationResult,
     )
-    from workflows.parameters import ParameterRefusedError, apply_changes, parse_request
+    from workflows.parameters import ParameterRefusedError, parse_request
     from workflows.steps import (
         ALGADESK_TENANT_CREATION_WORKFLOW,
         HASH_PASSWORD_ACTIVITY,
@@ -32,6 +32,10 @@ with workflow.unsafe.imports_passed_through():
         TENANT_CREATION_WORKFLOW,
         Step,
     )
+
+
+# Workflows that began before took signals without asking the database.
+FENCED_CHANGES_PATCH = "fenced-changes"
 
 
 class TenantCreation:
@@ -112,10 +116,6 @@ class TenantCreation:
             raise RuntimeError("the request is used although it could not be read")
         return self._operation.request
 
-    def _changed(self, changes: dict[str, Any]) -> TenantCreationInput:
-        """The request with these changes; raises `ParameterRefusedError`."""
-        return apply_changes(self._understood, changes, self._operation.progress.snapshot.step)
-
     @workflow.signal(name="cancel")
     def cancel(self, request: CancelRequest | None = None) -> None:
         """Ask for the operation to stop and be undone; has no effect once it is ending."""
@@ -126,32 +126,36 @@ class TenantCreation:
         """Try the step again that waits, for an operator or for its next try; has no effect on any other."""
         self._operation.request_resume()
 
-    @workflow.update(name="change_parameters")
-    def change_parameters(self, request: ParameterChanges) -> None:
+    @workflow.update(name="change_parameters", unfinished_policy=workflow.HandlerUnfinishedPolicy.ABANDON)
+    async def change_parameters(self, request: ParameterChanges) -> None:
         """Change parameters that no step has used yet, all or none; an operation that waits then goes on."""
-        self._operation.request = self._changed(request.changes)
-        self._operation.request_resume()
+        try:
+            await self._operation.change(request.changes)
+        except ParameterRefusedError as refused:
+            raise _refusal_of(refused) from None
 
     @change_parameters.validator
     def _check_changes(self, request: ParameterChanges) -> None:
         if self._fault is not None or self._operation.progress.is_stopping:
             raise _refusal("the operation is ending", None, OPERATION_ENDING)
         try:
-            self._changed(request.changes)
+            self._operation.changed(request.changes)
         except ParameterRefusedError as refused:
-            raise _refusal(
-                str(refused), refused.field, PARAMETER_USED if refused.is_late else PARAMETER_REFUSED
-            ) from None
+            raise _refusal_of(refused) from None
 
-    @workflow.signal(name="update")
-    def update(self, update: ParameterUpdate | None = None) -> None:
+    @workflow.signal(name="update", unfinished_policy=workflow.HandlerUnfinishedPolicy.ABANDON)
+    async def update(self, update: ParameterUpdate | None = None) -> None:
         """Change a parameter that no step has used yet; anything else is refused in the log."""
         if update is None or self._fault is not None:
             workflow.logger.warning("update signal refused: there is nothing to change")
             return
+        changes = {update.field: update.value}
         try:
-            self._operation.request = self._changed({update.field: update.value})
-        except ParameterRefusedError as refusal:
+            if workflow.patched(FENCED_CHANGES_PATCH):
+                await self._operation.change(changes)
+            else:
+                self._operation.request = self._operation.changed(changes)
+        except (ParameterRefusedError, ApplicationError) as refusal:
             workflow.logger.warning("update signal refused: %s", refusal)
 
     @workflow.query(name="getState")
@@ -188,6 +192,10 @@ class AlgadeskTenantCreationWorkflow(TenantCreation):
     async def run(self, argument: Any = None) -> TenantCreationResult:  # noqa: ARG002 - read by __init__
         """Create the tenant; fails with an `ApplicationError` whose type is the problem's code."""
         return await self.create()
+
+
+def _refusal_of(refused: ParameterRefusedError) -> ApplicationError:
+    return _refusal(str(refused), refused.field, PARAMETER_USED if refused.is_late else PARAMETER_REFUSED)
 
 
 def _refusal(detail: str, field: str | None, code: str) -> ApplicationError:

@@ -6,13 +6,14 @@ from dataclasses import replace
 from activities.alga.blueprints import Blueprint
 from activities.tenant_request import TenantChanges
 from app.auth.callers import Caller
+from app.gateway.database import DatabaseUnavailableError
 from app.gateway.documents import STOPPING, OperationView
 from app.gateway.problems import Fault, ProblemError, field_problem
 from app.gateway.statuses import Statuses
 from app.temporal.described import DescribedOperation
 from app.temporal.errors import ChangeRefusedError, OperationEndedError, TemporalUnavailableError
 from app.temporal.operations import OperationsPort
-from workflows.failures import OPERATION_ENDING, PARAMETER_USED
+from workflows.failures import CANCEL_REQUESTED, OPERATION_ENDING, PARAMETER_REFUSED, PARAMETER_USED
 from workflows.messages import OperationStatus, ParameterChanges, ResumeRequest
 
 WAITING = {OperationStatus.RETRYING, OperationStatus.NEEDS_ATTENTION}
@@ -48,6 +49,7 @@ class Continuation:
         Raises:
             ProblemError: there is no such operation, it has ended or is stopping, or a change was refused.
             WorkerUnavailableError: no worker took the change in time.
+            DatabaseUnavailableError: the worker could not ask the database.
             TemporalUnavailableError: Temporal is away.
         """
         operation, described = await self._find(workflow_id)
@@ -95,12 +97,14 @@ def _running(operation: OperationView) -> OperationView:
 
 
 def _refusal(refused: ChangeRefusedError) -> ProblemError:
-    if refused.code == OPERATION_ENDING:
+    if refused.code in {OPERATION_ENDING, CANCEL_REQUESTED, "operation-closed"}:
         return _stopping()
     errors = [Fault(field=refused.field, detail=refused.detail)] if refused.field is not None else None
     if refused.code == PARAMETER_USED:
         return ProblemError(409, PARAMETER_USED, refused.detail, errors=errors)
-    return ProblemError(422, "invalid-request", refused.detail, errors=errors)
+    if refused.code == PARAMETER_REFUSED:
+        return ProblemError(422, "invalid-request", refused.detail, errors=errors)
+    raise DatabaseUnavailableError(refused.detail)
 
 
 def _stopping() -> ProblemError:

@@ -11,6 +11,7 @@ from temporalio.worker import Worker
 from activities.alga.blueprints import load_blueprints
 from activities.database import create_engine
 from activities.failure_policy import FailurePolicyActivities
+from activities.parameter_changes import ParameterChangeActivities
 from activities.rollback import RollbackActivities
 from activities.tenant_creation import TenantCreationActivities
 from app.settings import Settings, sqlalchemy_url
@@ -60,11 +61,12 @@ def create_worker(
     creation = TenantCreationActivities(engine, load_blueprints(settings.blueprints_dir), settings.password_hasher)
     rollback = RollbackActivities(engine_for_rollbacks)
     failure_policy = FailurePolicyActivities(settings.failure_policy)
+    changes = ParameterChangeActivities(engine)
     return Worker(
         client,
         task_queue=settings.temporal_task_queue,
         workflows=WORKFLOWS,
-        activities=_activities(creation, rollback, failure_policy),
+        activities=_activities(creation, rollback, failure_policy, changes),
         max_concurrent_activities=settings.max_concurrent_activities,
         max_concurrent_local_activities=settings.max_concurrent_activities,
         max_concurrent_workflow_tasks=settings.max_concurrent_workflows,
@@ -76,7 +78,10 @@ def create_worker(
 
 
 def _activities(
-    creation: TenantCreationActivities, rollback: RollbackActivities, failure_policy: FailurePolicyActivities
+    creation: TenantCreationActivities,
+    rollback: RollbackActivities,
+    failure_policy: FailurePolicyActivities,
+    changes: ParameterChangeActivities,
 ) -> list[Any]:
     return [
         creation.hash_password,
@@ -88,4 +93,5 @@ def _activities(
         creation.complete_tenant,
         rollback.roll_back_tenant,
         failure_policy.read_failure_policy,
+        changes.accept_parameter_changes,
     ]

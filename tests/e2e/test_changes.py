@@ -32,10 +32,11 @@ async def retrying(service: Service, database: asyncpg.Connection, step: Step) -
         yield document
 
 
+@pytest.mark.parametrize("step", [Step.INITIALIZING, Step.CREATING_TENANT])
 async def test_what_no_step_has_used_is_changed_and_ends_up_in_the_tenant(
-    service: Service, database: asyncpg.Connection
+    service: Service, database: asyncpg.Connection, step: Step
 ) -> None:
-    async with retrying(service, database, Step.INITIALIZING) as document:
+    async with retrying(service, database, step) as document:
         path = f"/tenants/{document['workflowId']}"
         changes = {"licenseCount": 12, "companyName": "Acme Corp", "contractLine": "Managed Services"}
         answer = await service.http.patch(path, json=changes)
@@ -53,7 +54,7 @@ async def test_what_no_step_has_used_is_changed_and_ends_up_in_the_tenant(
 async def test_what_a_step_has_used_is_a_409_that_names_the_field_and_changes_nothing(
     service: Service, database: asyncpg.Connection
 ) -> None:
-    async with retrying(service, database, Step.CREATING_TENANT) as document:
+    async with retrying(service, database, Step.RUNNING_ONBOARDING_SEEDS) as document:
         path = f"/tenants/{document['workflowId']}"
         answer = await service.http.patch(path, json={"licenseCount": 12, "addons": ["ai"]})
         assert (answer.status_code, answer.json()["code"]) == (409, "parameter-used")

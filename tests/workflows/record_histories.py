@@ -18,13 +18,22 @@ from temporalio.worker import Worker
 from app.embedded.temporal import EmbeddedTemporal
 from app.temporal.client import DATA_CONVERTER
 from app.worker.factory import WORKFLOWS
-from tests.workflows.scripted import IMPATIENT, Script, cancel_requested, final, passing, request
+from tests.workflows.scripted import (
+    IMPATIENT,
+    Script,
+    cancel_requested,
+    final,
+    parameters_changed,
+    passing,
+    request,
+)
 from workflows.messages import (
     CancelRequest,
     CleanupInput,
     OperationSnapshot,
     OperationStatus,
     ParameterChanges,
+    ParameterUpdate,
     ResumeRequest,
     StepProgress,
 )
@@ -56,6 +65,11 @@ async def _resume(handle: Handle, script: Script) -> None:
 async def _change(handle: Handle, script: Script) -> None:
     await script.reached.wait()
     await handle.execute_update("change_parameters", ParameterChanges(changes={"licenseCount": 12}))
+
+
+async def _change_by_signal(handle: Handle, script: Script) -> None:
+    await script.reached.wait()
+    await handle.signal("update", ParameterUpdate(field="licenseCount", value=12))
 
 
 def ended_outside() -> CleanupInput:
@@ -135,6 +149,13 @@ PATHS: dict[str, tuple[str, Callable[[], Any], Callable[[], Script], Act]] = {
     ),
     "parked_and_resumed": ("tenantCreationWorkflow", _hashed_request, _parking(Step.CREATING_TENANT), _resume),
     "parked_and_changed": ("tenantCreationWorkflow", _hashed_request, _parking(Step.INITIALIZING), _change),
+    "changed_by_signal": ("tenantCreationWorkflow", _hashed_request, _parking(Step.INITIALIZING), _change_by_signal),
+    "change_given_up": (
+        "tenantCreationWorkflow",
+        _hashed_request,
+        lambda: Script(errors={Step.CREATING_TENANT: [parameters_changed(1)]}),
+        _nothing,
+    ),
     "parked_and_cancelled": (
         "tenantCreationWorkflow",
         _hashed_request,

@@ -14,6 +14,7 @@ from workflows.messages import (
     CancelRequest,
     FailurePolicy,
     OperationResult,
+    ParameterChangeInput,
     PasswordHash,
     PasswordInput,
     RollBackInput,
@@ -21,7 +22,14 @@ from workflows.messages import (
     StepDone,
     StepInput,
 )
-from workflows.steps import FAILURE_POLICY_ACTIVITY, HASH_PASSWORD_ACTIVITY, ROLL_BACK_ACTIVITY, STEP_ACTIVITIES, Step
+from workflows.steps import (
+    FAILURE_POLICY_ACTIVITY,
+    HASH_PASSWORD_ACTIVITY,
+    PARAMETER_CHANGE_ACTIVITY,
+    ROLL_BACK_ACTIVITY,
+    STEP_ACTIVITIES,
+    Step,
+)
 
 CLIENT_ID = UUID("11111111-1111-4111-8111-111111111111")
 ADMIN_USER_ID = UUID("22222222-2222-4222-8222-222222222222")
@@ -64,6 +72,10 @@ def cancel_requested() -> ApplicationError:
     return ApplicationError("asked to stop", None, asked, type="cancel-requested", non_retryable=True)
 
 
+def parameters_changed(version: int) -> ApplicationError:
+    return ApplicationError("the parameters were changed meanwhile", None, version, type="parameters-changed")
+
+
 @dataclass
 class Script:
     """What goes wrong, and what was called; `errors[step]` are raised by its first tries, one each."""
@@ -71,6 +83,8 @@ class Script:
     errors: dict[Step, list[ApplicationError]] = field(default_factory=dict)
     rollback_errors: list[ApplicationError] = field(default_factory=list)
     is_complete: bool = False
+    change_errors: list[ApplicationError] = field(default_factory=list)
+    accepted: list[ParameterChangeInput] = field(default_factory=list)
     policy: FailurePolicy = PATIENT
     blocked_at: Step | None = None
     reached: asyncio.Event = field(default_factory=asyncio.Event)
@@ -85,8 +99,18 @@ class Script:
         return [given.operation.step for given in self.inputs]
 
     def activities(self) -> Sequence[Callable[..., Any]]:
-        shared = [self._hash_password(), self._read_failure_policy(), self._roll_back()]
+        shared = [self._hash_password(), self._read_failure_policy(), self._accept_changes(), self._roll_back()]
         return [*shared, *(self._step(step) for step in Step)]
+
+    def _accept_changes(self) -> Callable[..., Any]:
+        @activity.defn(name=PARAMETER_CHANGE_ACTIVITY)
+        async def accept_parameter_changes(given: ParameterChangeInput) -> StepDone:
+            if self.change_errors:
+                raise self.change_errors.pop(0)
+            self.accepted.append(given)
+            return StepDone()
+
+        return accept_parameter_changes
 
     def _read_failure_policy(self) -> Callable[..., Any]:
         @activity.defn(name=FAILURE_POLICY_ACTIVITY)

@@ -14,7 +14,7 @@ from temporalio.worker import Replayer
 
 from app.temporal.client import DATA_CONVERTER
 from tests.workflows.conftest import NewWorker
-from tests.workflows.scripted import IMPATIENT, PATIENT, Script, final, passing
+from tests.workflows.scripted import IMPATIENT, PATIENT, Script, final, parameters_changed, passing
 from tests.workflows.test_tenant_creation import check_replay, failure_of, snapshot_of, start
 from workflows.messages import CancelRequest, OperationSnapshot, OperationStatus, ResumeRequest, StepStatus
 from workflows.retrying import RetryWindow
@@ -240,3 +240,46 @@ def test_the_last_try_is_made_at_the_end_of_the_window() -> None:
         delays.append(delay.total_seconds())
         now += delay
     assert delays == [1, 2, 4, 3]
+
+
+async def test_a_step_that_waits_has_used_nothing_yet(client: Client, worker: NewWorker) -> None:
+    script = for_ever(Script(errors=lasting(Step.CREATING_TENANT, 1), policy=IMPATIENT))
+    async with worker(script) as queue:
+        handle = await start(client, queue)
+        await reaches(handle, OperationStatus.NEEDS_ATTENTION)
+        await handle.execute_update("change_parameters", {"changes": {"licenseCount": 12}})
+        await handle.result()
+        tries = [given for given in script.inputs if given.operation.step is Step.CREATING_TENANT]
+        assert [given.request.license_count for given in tries] == [5, 12]
+        assert [given.operation.parameters_version for given in tries] == [0, 1]
+        assert [given.first_used_in for given in script.accepted] == [Step.CREATING_TENANT]
+
+
+async def test_a_change_that_the_database_refuses_changes_nothing(client: Client, worker: NewWorker) -> None:
+    used = ApplicationError("was already used", "licenseCount", type="parameter-used", non_retryable=True)
+    script = for_ever(Script(errors=lasting(Step.CREATING_TENANT, 1), policy=IMPATIENT, change_errors=[used]))
+    async with worker(script) as queue:
+        handle = await start(client, queue)
+        await reaches(handle, OperationStatus.NEEDS_ATTENTION)
+        with pytest.raises(WorkflowUpdateFailedError) as refused:
+            await handle.execute_update("change_parameters", {"changes": {"licenseCount": 12}})
+        assert isinstance(refused.value.cause, ApplicationError)
+        assert (refused.value.cause.type, *refused.value.cause.details) == ("parameter-used", "licenseCount")
+        assert (await snapshot_of(handle)).status is OperationStatus.NEEDS_ATTENTION
+        await handle.signal("resume")
+        await handle.result()
+        assert {given.request.license_count for given in script.inputs} == {5}
+
+
+async def test_a_step_that_met_a_change_nobody_was_told_of_is_tried_again_with_its_version(
+    client: Client, worker: NewWorker, replayer: Replayer
+) -> None:
+    script = Script(errors={Step.CREATING_TENANT: [parameters_changed(3)]})
+    async with worker(script) as queue:
+        handle = await start(client, queue)
+        await handle.result()
+        versions = [given.operation.parameters_version for given in script.inputs]
+        assert versions == [0, 0, 3, 3, 3, 3, 3]
+        waits = [state async for state in states_of(handle) if state.status is OperationStatus.RETRYING]
+        assert len(waits) == 1
+        await check_replay(handle, replayer)
