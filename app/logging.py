@@ -11,7 +11,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from temporalio.runtime import LogForwardingConfig, LoggingConfig, Runtime, TelemetryConfig, TelemetryFilter
 
 from app.auth.key_format import KEY_PATTERN
-from app.settings import Settings
+from app.settings import TemporalSettings
 
 REDACTED = "[redacted]"
 
@@ -29,7 +29,7 @@ QUIET_LIBRARIES = ("sqlalchemy", "httpcore", "httpx")
 REPETITIONS = ("color_message", "temporal_log")
 
 
-def configure_logging(settings: Settings, stream: TextIO | None = None) -> None:
+def configure_logging(settings: TemporalSettings, stream: TextIO | None = None) -> None:
     """Send everything that is logged, also through the standard library, to one stream in one format.
 
     That is stdout unless another is given. Call it once, at a process's start.
@@ -110,7 +110,7 @@ def _shared_processors() -> list[Processor]:
     ]
 
 
-def _renderers(settings: Settings) -> list[Processor]:
+def _renderers(settings: TemporalSettings) -> list[Processor]:
     # Tracebacks as plain text: structlog's richer forms print local variables, and so passwords.
     if settings.environment == "development":
         console = structlog.dev.ConsoleRenderer(

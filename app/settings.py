@@ -39,8 +39,8 @@ def _postgres_url(value: SecretStr) -> SecretStr:
 PostgresUrl = Annotated[SecretStr, AfterValidator(_postgres_url)]
 
 
-class Settings(BaseSettings):
-    """The settings of every process; a process reads them once, at its start."""
+class TemporalSettings(BaseSettings):
+    """What it takes to reach Temporal, for commands that do nothing else."""
 
     model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(
         extra="ignore", frozen=True, hide_input_in_errors=True, case_sensitive=False
@@ -73,6 +73,21 @@ class Settings(BaseSettings):
         le=60,
         description="Seconds of a workflow task; cancels and progress pass at 80 % of it while a step runs.",
     )
+
+    @classmethod
+    def load(cls, **overrides: Any) -> Self:
+        """Read the environment and the files of `SECRETS_DIR`; raises `SettingsError` naming every fault."""
+        secrets_dir = os.environ.get("SECRETS_DIR")
+        if secrets_dir is not None and not Path(secrets_dir).is_dir():
+            raise SettingsError(f"SECRETS_DIR: {secrets_dir} is not a folder")
+        try:
+            return cls(_secrets_dir=secrets_dir, **overrides)
+        except ValidationError as error:
+            raise SettingsError("\n".join(_fault(cls, item) for item in error.errors(include_input=False))) from None
+
+
+class Settings(TemporalSettings):
+    """The settings of every process; a process reads them once, at its start."""
 
     database_url: PostgresUrl = Field(
         description="Alga's database as the gateway uses it (`postgresql://…`, Alga's `app_user`)."
@@ -151,17 +166,6 @@ class Settings(BaseSettings):
             )
         return self
 
-    @classmethod
-    def load(cls, **overrides: Any) -> Self:
-        """Read the environment and the files of `SECRETS_DIR`; raises `SettingsError` naming every fault."""
-        secrets_dir = os.environ.get("SECRETS_DIR")
-        if secrets_dir is not None and not Path(secrets_dir).is_dir():
-            raise SettingsError(f"SECRETS_DIR: {secrets_dir} is not a folder")
-        try:
-            return cls(_secrets_dir=secrets_dir, **overrides)
-        except ValidationError as error:
-            raise SettingsError("\n".join(_fault(item) for item in error.errors(include_input=False))) from None
-
     @property
     def failure_policy(self) -> FailurePolicy:
         """What workflows do about errors that last."""
@@ -183,10 +187,10 @@ class Settings(BaseSettings):
         )
 
 
-def _fault(item: Any) -> str:
+def _fault(settings: type[BaseSettings], item: Any) -> str:
     name = "_".join(str(part) for part in item["loc"]).upper()
     if item["type"] == "missing":
-        return f"{name} is not set: {Settings.model_fields[item['loc'][0]].description}"
+        return f"{name} is not set: {settings.model_fields[item['loc'][0]].description}"
     reason = item["msg"].removeprefix("Value error, ")
     return f"{name}: {reason}" if name else reason
 

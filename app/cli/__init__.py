@@ -28,6 +28,7 @@ class _Root(LazyGroup):
         "migrate": LazyCommand("app.cli.migrate:command", "Bring schema alga_tenants up to date.", SERVICE),
         "doctor": LazyCommand("app.cli.doctor:command", "Say what is missing, and how to mend it.", SERVICE),
         "reconcile": LazyCommand("app.cli.reconcile:command", "Compare operations with Temporal.", SERVICE),
+        "replay": LazyCommand("app.cli.replay:command", "Check running workflows before a deploy.", SERVICE),
         "keys": LazyCommand("app.cli.keys:app", "Create, list and revoke API keys.", SERVICE),
     }
 

@@ -5,12 +5,12 @@ from datetime import timedelta
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
-from app.settings import Settings
+from app.settings import Settings, TemporalSettings
 
 DATA_CONVERTER = pydantic_data_converter
 
 
-async def connect(settings: Settings, *, lazy: bool = False) -> Client:
+async def connect(settings: TemporalSettings, *, lazy: bool = False) -> Client:
     """A client of the configured namespace; a lazy one connects at its first call.
 
     Raises:
