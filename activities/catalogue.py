@@ -3,7 +3,7 @@
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.catalogue_queries import FOREIGN_KEYS, TABLES
+from activities.delete_triggers import Trigger, read_triggers
 from activities.deletion_order import Edge, UncuttableCycleError, children_first
 from activities.errors import FinalError
 
@@ -114,11 +115,13 @@ class Catalogue:
 
     `child_tables` have no tenant column; each has the keys by which its rows belong to those of a tenant's table,
     or of another child table that is a hop nearer to one. One such key that matches makes a row the tenant's.
+    `triggers` are those that fire when rows are deleted or updated, by the label of their table.
     """
 
     tables: Mapping[str, Table]
     foreign_keys: tuple[ForeignKey, ...]
     child_tables: Mapping[str, tuple[ForeignKey, ...]]
+    triggers: Mapping[str, tuple[Trigger, ...]] = field(default_factory=dict)
 
     @cached_property
     def tenant_tables(self) -> tuple[Table, ...]:
@@ -193,7 +196,9 @@ async def read_catalogue(connection: AsyncConnection) -> Catalogue:
     by_label = {table.label: table for table in tables.values()}
     named = _keys_by_name(by_label, columns_in_reach, keys)
     own = (key for key in (*keys, *named) if key.child in columns_in_reach)
-    return Catalogue(by_label, keys, _child_tables(by_label, own))
+    triggers = await read_triggers(connection)
+    guarded = {tables[oid].label: found for oid, found in triggers.items() if oid in tables}
+    return Catalogue(by_label, keys, _child_tables(by_label, own), guarded)
 
 
 def _table(row: Any, columns: list[dict[str, Any]]) -> Table:

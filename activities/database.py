@@ -1,15 +1,14 @@
 """Engines: how this service connects to PostgreSQL, directly or through PgBouncer."""
 
 from typing import Any
-from uuid import uuid4
 
 from sqlalchemy import URL, ExceptionContext, NullPool, event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from activities.database_errors import classify
+
 CONNECT_TIMEOUT = 5.0
 RECYCLE_SECONDS = 1800
-READ_ONLY_SQLSTATE = "25006"
-NO_WRITES_TO_WORKERS = "writing to worker nodes is not currently allowed"
 
 
 def create_engine(
@@ -20,6 +19,7 @@ def create_engine(
     statement_timeout: float,
     pgbouncer: bool = False,
     pre_ping: bool = False,
+    connect_timeout: float = CONNECT_TIMEOUT,
 ) -> AsyncEngine:
     """An asyncpg engine; nothing is connected before its first use.
 
@@ -27,16 +27,18 @@ def create_engine(
     driver enforces it a second later in any case, so that a lost server can't hold a step. Behind PgBouncer
     in transaction mode neither session settings nor named prepared statements survive: both are avoided, and
     pooling is left to PgBouncer. `pre_ping` tests a pooled connection before use, for callers that don't
-    retry. Parameters never appear in error messages.
+    retry. `connect_timeout` is in seconds, too. Parameters never appear in error messages.
     """
-    connect_args: dict[str, Any] = {"timeout": CONNECT_TIMEOUT, "command_timeout": statement_timeout + 1}
+    connect_args: dict[str, Any] = {"timeout": connect_timeout, "command_timeout": statement_timeout + 1}
     pool: dict[str, Any]
     if pgbouncer:
         pool = {"poolclass": NullPool}
         connect_args |= {
             "statement_cache_size": 0,
             "prepared_statement_cache_size": 0,
-            "prepared_statement_name_func": lambda: f"__alga_tenants_{uuid4()}__",
+            # Unnamed, so that the next statement replaces it: a name would outlive its transaction on the server's
+            # side, where nobody could remove it any more.
+            "prepared_statement_name_func": lambda: "",
         }
     else:
         pool = {
@@ -52,17 +54,17 @@ def create_engine(
             "idle_in_transaction_session_timeout": "60000",
         }
     engine = create_async_engine(url, hide_parameters=True, connect_args=connect_args, **pool)
-    event.listen(engine.sync_engine, "handle_error", _drop_read_only_connections)
+    event.listen(engine.sync_engine, "handle_error", _drop_useless_connections)
     return engine
 
 
-def _drop_read_only_connections(context: ExceptionContext) -> None:
-    """Treat a connection to a server that only reads as lost, and with it the whole pool.
+def _drop_useless_connections(context: ExceptionContext) -> None:
+    """Treat connections that are open and of no use as lost, those in the pool, too.
 
-    After a failover pooled connections may lead to the standby (SQLSTATE 25006), or to a Citus coordinator that has
-    not taken over yet; new ones lead to the server that writes.
+    After a failover they may lead to a standby, while new ones lead to the server that writes. Where one got no
+    answer in time, which for SQLAlchemy ends just that one, the others would make their users wait as long.
     """
-    error = context.original_exception
-    is_read_only = getattr(error, "sqlstate", None) == READ_ONLY_SQLSTATE or NO_WRITES_TO_WORKERS in str(error)
-    if is_read_only:
+    diagnosis = classify(context.sqlalchemy_exception or context.original_exception)
+    if diagnosis is not None and diagnosis.known.drops_connections:
         context.is_disconnect = True
+        context.invalidate_pool_on_disconnect = True

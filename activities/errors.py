@@ -1,29 +1,17 @@
-"""Errors of activities, as Temporal and the outside are to see them: final or passing, and never with data.
-
-The SQLSTATE classes are those of PostgreSQL's appendix A.
-"""
+"""Errors of activities, as Temporal and the outside are to see them: final or passing, and never with data."""
 
 import functools
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import structlog
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
+from activities.database_errors import classify
 from workflows.failures import CANCEL_REQUESTED
 from workflows.messages import CancelRequest
 
 ResultT = TypeVar("ResultT")
-
-# 22 data exception, 23 integrity constraint violation, 42 syntax error or access rule violation: the same
-# statement would fail again. Everything else (connection, resources, operator intervention) may pass.
-FINAL_SQLSTATE_CLASSES = {
-    "22": "data-refused",
-    "23": "constraint-violation",
-    "42": "database-mismatch",
-}
 
 INTERNAL_ERROR = "internal-error"
 
@@ -62,11 +50,6 @@ class CancelRequestedError(FinalError):
         return (None, self.request)
 
 
-def sqlstate(error: DBAPIError) -> str | None:
-    """The five characters by which PostgreSQL names an error; none where the connection itself failed."""
-    return getattr(error.orig, "sqlstate", None)
-
-
 def to_application_error(error: Exception) -> ApplicationError:
     """The error as it goes into a workflow's history: without a cause, because causes carry values of rows."""
     if isinstance(error, ApplicationError):
@@ -80,15 +63,10 @@ def to_application_error(error: Exception) -> ApplicationError:
             non_retryable=True,
             category=ApplicationErrorCategory.BENIGN,
         )
-    if isinstance(error, DBAPIError):
-        state = sqlstate(error)
-        code = FINAL_SQLSTATE_CLASSES.get((state or "")[:2])
-        reason = f"the database answered {type(error.orig).__name__}"
-        place = _place(error)
-        detail = f"{reason} (SQLSTATE {state}){place}" if state else reason
-        return ApplicationError(detail, type=code or "database-unavailable", non_retryable=code is not None)
-    if isinstance(error, PoolTimeoutError | OSError | TimeoutError):
-        return ApplicationError(f"the database can't be reached: {type(error).__name__}", type="database-unavailable")
+    diagnosis = classify(error)
+    if diagnosis is not None:
+        known = diagnosis.known
+        return ApplicationError(diagnosis.detail, type=known.code, non_retryable=known.is_final)
     return ApplicationError(f"unexpected {type(error).__name__}", type=INTERNAL_ERROR)
 
 
@@ -108,13 +86,3 @@ def temporal_errors(
             raise shown from None
 
     return wrapper
-
-
-def _place(error: DBAPIError) -> str:
-    """Which table and constraint, as PostgreSQL names them; Citus appends a shard id to a constraint's name."""
-    cause = error.orig.__cause__ if error.orig is not None else None
-    table = getattr(cause, "table_name", None)
-    constraint = getattr(cause, "constraint_name", None)
-    if table and constraint:
-        return f" in table {table}, constraint {constraint}"
-    return f" in table {table}" if table else ""

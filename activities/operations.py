@@ -8,6 +8,7 @@ process still runs, can't write behind a rollback's back.
 import hashlib
 from datetime import UTC, datetime
 from typing import Any, NoReturn
+from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, Table, and_, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
@@ -209,6 +210,14 @@ async def owns_tenant(connection: AsyncConnection, context: OperationContext) ->
     """Whether this operation made its tenant and has not deleted it yet; locks its row."""
     owns = await connection.scalar(select(operations.c.owns_tenant).where(*_is(context)).with_for_update())
     return bool(owns)
+
+
+async def has_completed(connection: AsyncConnection, tenant_id: UUID) -> bool:
+    """Whether any operation has completed the creation of this tenant."""
+    completed = select(operations.c.workflow_id).where(
+        operations.c.tenant_id == tenant_id, operations.c.status == OperationStatus.COMPLETED
+    )
+    return bool(await connection.scalar(select(completed.exists())))
 
 
 async def record_rollback(connection: AsyncConnection, rollback: RollBackInput) -> None:

@@ -9,13 +9,18 @@ from sqlalchemy import CursorResult, Executable, Row, Select, TextClause, text, 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.catalogue import Catalogue, CutKind, DeletionPlan, ForeignKey
+from activities.delete_triggers import TriggerGuard
 from activities.errors import FinalError
-from activities.tenant_rows import TenantRows
+from activities.tenant_rows import NIL, TenantRows
 
 BATCH = 50  # tables asked about in one statement
 MAX_PASSES = 3  # a trigger may write rows while others are deleted
 
 Progress = Callable[[str, int], None]
+
+
+class TenantRefusedError(FinalError):
+    """The tenant may not be deleted, or none is named."""
 
 
 class PurgeIncompleteError(FinalError):
@@ -48,39 +53,62 @@ class PurgeReport:
 
 
 async def purge_tenant(
-    connection: AsyncConnection, catalogue: Catalogue, tenant_id: UUID, *, on_progress: Progress | None = None
+    connection: AsyncConnection,
+    catalogue: Catalogue,
+    tenant_id: UUID | None,
+    *,
+    management_tenant_id: UUID | None = None,
+    on_progress: Progress | None = None,
 ) -> PurgeReport:
     """Delete all rows of the tenant inside the caller's transaction, which alone makes it final.
 
-    A second run finds nothing and changes nothing. `on_progress` hears each table and the rows deleted from it.
-    Raises `ForeignReferenceError` before anything of somebody else's would change, `PurgeIncompleteError` when
-    rows are there again after `MAX_PASSES` passes, `CatalogueError` where there is no order to delete in,
-    `ValueError` without a tenant, and the database's error where a key or trigger refuses. After any of them the
-    transaction has to be rolled back.
+    A second run finds nothing and changes nothing. `on_progress` hears each table and the rows deleted from it. A
+    trigger that forbids a deletion is disabled for the rest of the deletions, and enabled again after them.
+
+    Raises, after which the transaction has to be rolled back:
+        TenantRefusedError: there is no tenant id, or it is the management tenant's.
+        ForeignReferenceError: something of somebody else's would change; nothing has been deleted yet.
+        PurgeIncompleteError: rows are there again after `MAX_PASSES` passes.
+        MissingRightError: a trigger forbids deleting, and the role may not disable it.
+        CatalogueError: there is no order to delete in.
+        DBAPIError: the database refused, as where a key of somebody else's rows protects the tenant's.
     """
-    purge = _Purge(connection, catalogue, tenant_id)
+    if management_tenant_id is not None and tenant_id == management_tenant_id:
+        raise TenantRefusedError("management-tenant", "the management tenant is never deleted")
+    purge = _Purge(connection, catalogue, _named(tenant_id))
     plan = catalogue.deletion_plan()
     deleted: dict[str, int] = {}
-    for _ in range(MAX_PASSES):
+    for number in range(MAX_PASSES):
         occupied = await purge.occupied()
         if not occupied:
             return PurgeReport(deleted, purge.statements)
         await purge.refuse_foreign_references(occupied)
+        if number > 0:
+            await purge.guard.disable_silent(occupied)
         async for label, rows in purge.delete(plan, occupied):
             deleted[label] = deleted.get(label, 0) + rows
             if on_progress:
                 on_progress(label, rows)
+        await purge.settle()
     if remaining := await purge.count():
         raise PurgeIncompleteError(remaining)
     return PurgeReport(deleted, purge.statements)
 
 
-async def count_tenant_rows(connection: AsyncConnection, catalogue: Catalogue, tenant_id: UUID) -> dict[str, int]:
+async def count_tenant_rows(
+    connection: AsyncConnection, catalogue: Catalogue, tenant_id: UUID | None
+) -> dict[str, int]:
     """The tenant's rows by table, tables without any left out: empty is the proof that a tenant is gone.
 
-    Raises `ValueError` without a tenant.
+    Raises `TenantRefusedError` without a tenant.
     """
-    return await _Purge(connection, catalogue, tenant_id).count()
+    return await _Purge(connection, catalogue, _named(tenant_id)).count()
+
+
+def _named(tenant_id: UUID | None) -> UUID:
+    if tenant_id is None or tenant_id == NIL:
+        raise TenantRefusedError("tenant-id-missing", "a tenant id is needed")
+    return tenant_id
 
 
 class _Purge:
@@ -91,6 +119,7 @@ class _Purge:
         self._rows = TenantRows(catalogue, tenant_id)
         self._catalogue = catalogue
         self._connection = connection
+        self.guard = TriggerGuard(connection, catalogue.triggers, self._count_statement)
 
     async def occupied(self) -> set[str]:
         """The tables in which the tenant has rows."""
@@ -116,15 +145,20 @@ class _Purge:
         cuts = [cut for cut in plan.cuts if {cut.key.child, cut.key.parent} <= occupied]
         for cut in cuts:
             if cut.kind is CutKind.CLEAR:
-                await self._execute(self._rows.clear(cut.key))
+                await self.guard.update(cut.key.child, self._rows.clear(cut.key))
             elif cut.kind is CutKind.DEFER:
                 await self._execute(self._check(cut.key, "DEFERRED"))
         for table in plan.order:
             if table.label in occupied:
-                yield table.label, (await self._execute(self._rows.delete(table.label))).rowcount
+                yield table.label, (await self.guard.delete(table.label, self._rows.delete(table.label))).rowcount
         for cut in cuts:
             if cut.kind is CutKind.DEFER:
                 await self._execute(self._check(cut.key, "IMMEDIATE"))
+
+    async def settle(self) -> None:
+        """Let checks that wait for the commit speak now, while the transaction still can be told from others."""
+        await self._execute(text("SET CONSTRAINTS ALL IMMEDIATE"))
+        await self.guard.restore()
 
     def _check(self, key: ForeignKey, when: str) -> TextClause:
         quote = self._connection.dialect.identifier_preparer.quote
@@ -136,6 +170,9 @@ class _Purge:
         for start in range(0, len(selects), BATCH):
             rows += await self._execute(union_all(*selects[start : start + BATCH]))
         return rows
+
+    def _count_statement(self, _statement: Executable) -> None:
+        self.statements += 1
 
     async def _execute(self, statement: Executable) -> CursorResult[Any]:
         self.statements += 1

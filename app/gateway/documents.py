@@ -27,7 +27,13 @@ ERROR_STATUSES = {
     "tenant-exists": 409,
     "invalid-request": 422,
     "unknown-billing-plan": 422,
+    # Passing ones: it may work later.
     "database-unavailable": 503,
+    "database-busy": 503,
+    "database-timeout": 503,
+    "database-read-only": 503,
+    "database-access-refused": 503,
+    "timeout": 503,
 }
 
 

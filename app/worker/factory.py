@@ -59,7 +59,7 @@ def create_worker(
 ) -> Worker:
     """A worker with all workflows and activities; reads the blueprints, and raises `BlueprintError` for a bad one."""
     creation = TenantCreationActivities(engine, load_blueprints(settings.blueprints_dir), settings.password_hasher)
-    rollback = RollbackActivities(engine_for_rollbacks)
+    rollback = RollbackActivities(engine_for_rollbacks, management_tenant_id=settings.master_billing_tenant_id)
     failure_policy = FailurePolicyActivities(settings.failure_policy)
     changes = ParameterChangeActivities(engine)
     return Worker(

@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import DBAPIError, StatementError
 
 from activities.alga.bulk_insert import insert_recordset, insert_rows
-from activities.errors import sqlstate
+from activities.database_errors import classify
 from tests.support.connections import connected
 from tests.support.databases import NewDatabase
 
@@ -85,7 +85,9 @@ async def test_a_value_that_is_too_long_is_refused_and_not_cut(new_database: New
         with pytest.raises(DBAPIError) as caught:
             async with connection.begin_nested():
                 await insert_rows(connection, uuid4(), things, [row("n" * 41)])
-        assert sqlstate(caught.value) == "22001"
+        diagnosis = classify(caught.value)
+        assert diagnosis is not None
+        assert "SQLSTATE 22001" in diagnosis.detail
 
 
 async def test_a_value_that_json_does_not_know_is_refused(new_database: NewDatabase) -> None:

@@ -102,6 +102,48 @@ async def test_every_statement_names_the_tenant_and_binds_no_array(
 
     assert len(seen) > len(shape.writer.owned)
     for statement, parameters in seen:
+        if statement == "SET CONSTRAINTS ALL IMMEDIATE":
+            continue
         for part in statement.split(" UNION ALL "):
             assert "tenant = $" in part or "tenant_id = $" in part, part
         assert set(parameters) <= {DOOMED, str(DOOMED)}
+
+
+# Alga's two triggers that have kept tenants from being deleted.
+GUARDS = """
+    CREATE FUNCTION forbid_stock_movement_mutation() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN RAISE EXCEPTION 'stock movements are never changed'; END $$;
+    CREATE TRIGGER trg_stock_movements_immutable BEFORE DELETE OR UPDATE ON stock_movements
+        FOR EACH ROW EXECUTE FUNCTION forbid_stock_movement_mutation();
+    CREATE FUNCTION enforce_client_billing_profiles_has_default() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            IF EXISTS (SELECT FROM client_billing_profiles p
+                       WHERE p.tenant = OLD.tenant AND p.client_id = OLD.client_id)
+               AND NOT EXISTS (SELECT FROM client_billing_profiles p
+                               WHERE p.tenant = OLD.tenant AND p.client_id = OLD.client_id AND p.is_default)
+            THEN RAISE EXCEPTION 'a client needs a default profile'; END IF;
+            RETURN NULL;
+        END $$;
+    CREATE CONSTRAINT TRIGGER client_billing_profiles_has_default_guard AFTER DELETE OR UPDATE
+        ON client_billing_profiles DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW EXECUTE FUNCTION enforce_client_billing_profiles_has_default();
+"""
+MODES = "SELECT tgname::text || tgenabled::text FROM pg_trigger WHERE NOT tgisinternal ORDER BY 1"
+
+
+async def test_tables_that_triggers_guard_are_emptied_as_well_and_the_triggers_stay(
+    connection: AsyncConnection, shape: Shape
+) -> None:
+    await write_neighbours(connection, shape)
+    await run_script(connection, GUARDS)
+    raw = await driver(connection)
+    before, modes = await fingerprints(raw), await raw.fetch(MODES)
+    await write(connection, *shape.writer.rows_of(DOOMED))
+    catalogue = await read_catalogue(connection)
+
+    report = await purge_tenant(connection, catalogue, DOOMED)
+
+    assert report.deleted_rows == dict.fromkeys(shape.writer.owned, 1)
+    assert await count_tenant_rows(connection, catalogue, DOOMED) == {}
+    assert await fingerprints(raw) == before
+    assert await raw.fetch(MODES) == modes
