@@ -28,7 +28,7 @@ ACCESS_REFUSED = "database-access-refused"
 SCHEMA_INCOMPLETE = "database-schema-incomplete"
 PGBOUNCER_UNDECLARED = "pgbouncer-undeclared"
 
-# What SQLAlchemy, the network and the driver raise; the last two are not always wrapped.
+# What SQLAlchemy, the network and the driver raise; the last three, the driver's, are not always wrapped.
 DATABASE_ERRORS: tuple[type[Exception], ...] = (
     DBAPIError,
     PoolTimeoutError,
@@ -88,7 +88,7 @@ _MISSING = (
     "a table, column, function or type is missing: is it the right database, is it being migrated or restored? See "
     "`alga-tenants doctor`; schema alga_tenants is made by `alga-tenants migrate`"
 )
-_NO_ENTRY = "the database lets this role not in: see the user, password and database of its URL, and pg_hba.conf"
+_NO_ENTRY = "the database does not let this role in: see the user, password and database of its URL, and pg_hba.conf"
 _PREPARED = "a prepared statement was lost or is there twice: behind PgBouncer, set DATABASE_PGBOUNCER=true"
 _READS_ONLY = "the server takes no writes: is there a failover, or does the URL lead to a standby?"
 _STALE = "a table was changed under a prepared statement, which is now prepared anew: is a migration running?"

@@ -5,10 +5,10 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 from sqlalchemy import and_, func, select, text
-from sqlalchemy.exc import SQLAlchemyError
 
 from activities.alga.blueprints import BlueprintError, load_blueprints
 from activities.alga.schema_check import check_schema
+from activities.database_errors import DATABASE_ERRORS
 from activities.own_tables import SCHEMA, api_keys, own_metadata
 from app.settings import Settings, sqlalchemy_url
 from app.temporal.client import connect
@@ -47,7 +47,7 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
         try:
             for finding in await check(settings):
                 yield finding
-        except (SQLAlchemyError, OSError) as error:
+        except DATABASE_ERRORS as error:
             yield Finding("error", subject, f"can't be used: {type(getattr(error, 'orig', error)).__name__}", remedy)
     yield await _check_temporal(settings)
 

@@ -11,7 +11,6 @@ from typing import TypeVar, TypeVarTuple
 import structlog
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from activities.api_keys import (
@@ -22,6 +21,7 @@ from activities.api_keys import (
     note_use,
     revoke_api_key,
 )
+from activities.database_errors import DATABASE_ERRORS
 from app.auth.callers import Caller
 from app.auth.key_format import ApiKey
 
@@ -108,7 +108,7 @@ class ApiKeys:
         try:
             async with self._engine.begin() as connection:
                 await note_use(connection, record.key_id, every=LAST_USED_EVERY)
-        except (SQLAlchemyError, OSError) as error:
+        except DATABASE_ERRORS as error:
             # Who may call is settled; when a key was last used is not worth a caller's request.
             log.warning("the use of a key was not noted", key_id=record.key_id, error=type(error).__name__)
 

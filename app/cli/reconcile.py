@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy.exc import SQLAlchemyError
 
 from activities.catalogue import CatalogueError
+from activities.database_errors import DATABASE_ERRORS
 from app.cli.exit_codes import ExitCode
 from app.cli.output import say
 from app.logging import configure_logging
@@ -53,7 +53,7 @@ def command(
     except TemporalUnavailableError as error:
         say(stderr, f"Temporal at {settings.temporal_address} does not answer: {error}", "red")
         raise typer.Exit(ExitCode.UNAVAILABLE) from None
-    except (SQLAlchemyError, OSError) as error:
+    except DATABASE_ERRORS as error:
         say(stderr, f"the database can't be reached: {type(error).__name__}", "red")
         raise typer.Exit(ExitCode.UNAVAILABLE) from None
     except CatalogueError as error:

@@ -3,9 +3,9 @@
 import asyncio
 
 import typer
-from sqlalchemy.exc import SQLAlchemyError
 
 from activities.alga.blueprints import BlueprintError
+from activities.database_errors import DATABASE_ERRORS
 from app.logging import configure_logging
 from app.settings import Settings
 from app.temporal.errors import TemporalUnavailableError
@@ -23,7 +23,7 @@ def command() -> None:
         asyncio.run(run_worker(settings))
     except (BlueprintError, UnfitDatabaseError, TemporalUnavailableError) as error:
         typer.echo(f"alga-tenants worker: {error}", err=True)
-    except (SQLAlchemyError, OSError) as error:
+    except DATABASE_ERRORS as error:
         typer.echo(f"alga-tenants worker: the database can't be reached: {type(error).__name__}", err=True)
     else:
         return

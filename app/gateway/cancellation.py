@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from activities.database_errors import DATABASE_ERRORS
 from activities.operations import request_cancel
 from app.auth.callers import Caller
 from app.gateway.documents import STOPPING, OperationView
@@ -69,7 +69,7 @@ class Cancellation:
         try:
             async with self._engine.begin() as connection:
                 await request_cancel(connection, operation.workflow_id, operation.run_id, request)
-        except (SQLAlchemyError, OSError) as error:
+        except DATABASE_ERRORS as error:
             # The signal is under way, and stops the operation all the same, if a step or two later.
             log.warning("a cancel was not noted", workflow_id=operation.workflow_id, error=type(error).__name__)
 

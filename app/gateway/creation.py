@@ -8,12 +8,12 @@ from uuid import UUID
 
 import structlog
 from sqlalchemy import select
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from activities.alga.blueprints import Blueprint
 from activities.alga.passwords import PasswordHasher, generate_password
 from activities.alga.tables import tenants
+from activities.database_errors import DATABASE_ERRORS
 from activities.operations import ANY_RUN, record_operation, request_cancel
 from activities.tenant_request import TenantRequest
 from app.auth.callers import Caller
@@ -140,7 +140,7 @@ class TenantCreation:
         try:
             async with asyncio.timeout(DISOWN_SECONDS), self._engine.begin() as connection:
                 await request_cancel(connection, attempt.workflow_id, ANY_RUN, nobody)
-        except (SQLAlchemyError, OSError, TimeoutError) as error:
+        except (*DATABASE_ERRORS, TimeoutError) as error:
             log.warning("a start was not taken back", workflow_id=attempt.workflow_id, error=type(error).__name__)
 
     async def _look_at(self, started: DescribedOperation) -> OperationView:
@@ -169,7 +169,7 @@ class TenantCreation:
         try:
             async with self._engine.begin() as connection:
                 await record_operation(connection, context, message)
-        except (SQLAlchemyError, OSError) as error:
+        except DATABASE_ERRORS as error:
             log.warning(
                 "the operation's row was not written", workflow_id=attempt.workflow_id, error=type(error).__name__
             )

@@ -33,6 +33,9 @@ ERROR_STATUSES = {
     "database-timeout": 503,
     "database-read-only": 503,
     "database-access-refused": 503,
+    "database-failure": 503,
+    "database-schema-incomplete": 503,
+    "pgbouncer-undeclared": 503,
     "timeout": 503,
 }
 

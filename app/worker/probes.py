@@ -9,9 +9,9 @@ from typing import Self
 import uvicorn
 from fastapi import FastAPI
 from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from activities.database_errors import DATABASE_ERRORS
 from app.probes import CheckFailedError, probe_routes
 from app.settings import Settings
 from app.temporal.errors import TemporalUnavailableError
@@ -52,7 +52,7 @@ class WorkerHealth:
         try:
             async with self._engine.connect() as connection:
                 await connection.execute(text("SELECT 1"))
-        except (SQLAlchemyError, OSError) as error:
+        except DATABASE_ERRORS as error:
             raise CheckFailedError(f"does not answer: {type(error).__name__}") from None
 
 

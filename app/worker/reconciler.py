@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from activities.database_errors import DATABASE_ERRORS
 from activities.operation_records import OperationRecord, find_operation, unfinished_operations, unrecorded
 from activities.reconciliation import GONE, adopt, close_ended_outside, is_closed, mirror
 from app.temporal.described import DescribedOperation
@@ -55,7 +55,7 @@ class Reconciler:
             try:
                 async for _ in self.reconcile(untouched_for=UNTOUCHED):
                     pass
-            except (TemporalUnavailableError, SQLAlchemyError, OSError) as error:
+            except (TemporalUnavailableError, *DATABASE_ERRORS) as error:
                 log.warning("reconciling was interrupted", error=type(error).__name__)
             except Exception:
                 log.exception("reconciling failed")
@@ -67,7 +67,7 @@ class Reconciler:
 
         Raises:
             TemporalUnavailableError: Temporal is away; what was not reached stays as it was.
-            SQLAlchemyError, OSError: the database is.
+            Any of `DATABASE_ERRORS`: the database is.
             CatalogueError: the database's structure does not tell whose rows are left.
         """
         async for adopted in self._adopt(datetime.now(UTC) - untouched_for):

@@ -94,6 +94,9 @@ class Script:
     rolling_back: asyncio.Event = field(default_factory=asyncio.Event)
     hashed: list[str | None] = field(default_factory=list)
 
+    def called(self) -> None:
+        """An activity begins; for scripts that do something meanwhile."""
+
     @property
     def steps(self) -> list[Step]:
         return [given.operation.step for given in self.inputs]
@@ -130,6 +133,7 @@ class Script:
     def _step(self, step: Step) -> Callable[..., Any]:
         @activity.defn(name=STEP_ACTIVITIES[step])
         async def run(given: StepInput) -> Any:
+            self.called()
             self.inputs.append(given)
             if step is self.blocked_at:
                 self.reached.set()
@@ -144,6 +148,7 @@ class Script:
     def _roll_back(self) -> Callable[..., Any]:
         @activity.defn(name=ROLL_BACK_ACTIVITY)
         async def roll_back(given: RollBackInput) -> RollBackResult:
+            self.called()
             self.rollbacks.append(given)
             self.rolling_back.set()
             if self.rollback_errors:
