@@ -19,6 +19,7 @@ from app.temporal.operations import OperationsPort
 from workflows.messages import OperationStatus
 
 PAGE = 100
+PASSING: tuple[type[Exception], ...] = (TemporalUnavailableError, *DATABASE_ERRORS)
 # Rows that were written a moment ago belong to steps at work.
 UNTOUCHED = timedelta(seconds=5)
 
@@ -55,7 +56,7 @@ class Reconciler:
             try:
                 async for _ in self.reconcile(untouched_for=UNTOUCHED):
                     pass
-            except (TemporalUnavailableError, *DATABASE_ERRORS) as error:
+            except PASSING as error:
                 log.warning("reconciling was interrupted", error=type(error).__name__)
             except Exception:
                 log.exception("reconciling failed")
