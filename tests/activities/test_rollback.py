@@ -121,3 +121,15 @@ async def test_a_tenant_of_many_rows_is_rolled_back(
     assert await row_counts(database, str(neighbour)) == before
     for table in ("permissions", "roles"):
         await database.execute(f"DELETE FROM {table} WHERE tenant = $1", neighbour)  # noqa: S608 - names of the test
+
+
+async def test_a_table_that_was_made_a_moment_ago_is_emptied_as_well(
+    rollback: RollbackActivities, database: asyncpg.Connection, begun: TenantCreationInput
+) -> None:
+    await database.execute("CREATE TABLE newest (tenant uuid REFERENCES tenants, note text)")
+    try:
+        await database.execute("INSERT INTO newest VALUES ($1, 'made after the worker had started')", begun.tenant_id)
+        await ActivityEnvironment().run(rollback.roll_back_tenant, rollback_input(begun))
+        assert await database.fetchval("SELECT count(*) FROM newest") == 0
+    finally:
+        await database.execute("DROP TABLE newest")
