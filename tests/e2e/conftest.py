@@ -1,7 +1,9 @@
 """A whole installation on all of Alga's tables: real servers, a gateway and a worker process, driven over HTTP."""
 
 import json
-from collections.abc import AsyncIterator, Iterator
+import os
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,17 +17,18 @@ import pytest
 
 from app.embedded.blocking import run_blocking
 from app.embedded.development import Installation, install
-from app.embedded.ports import free_port
+from app.embedded.ports import LOOPBACK, free_port
 from app.embedded.postgres import EmbeddedPostgres
 from app.embedded.processes import ChildProcess
 from app.embedded.stack import DevStack
-from app.embedded.temporal import EmbeddedTemporal
+from tests.e2e.obstacles import make_obstacles_possible
 from tests.support.databases import NewDatabase
+from tests.support.restartable import RestartableTemporal
 
 SECRET = "test-nextauth-secret"
 TERMINAL = {"completed", "cancelled", "failed"}
-PATIENCE = 30.0
-
+PATIENCE = 60.0
+STEP_RETRY_WINDOW = 4.0
 
 # Two of Alga's triggers as its database has them: one wants a session setting, the other refuses every change.
 TRIGGERS = """
@@ -48,7 +51,12 @@ class Service:
     logs: Path
     worker: ChildProcess
     task_queue: str
+    environment: Mapping[str, str]
     http: httpx.AsyncClient = field(init=False)
+
+    @property
+    def gateway(self) -> ChildProcess:
+        return self.installation.processes["gateway"]
 
     async def create(
         self, expected: int = 202, headers: dict[str, str] | None = None, **changes: Any
@@ -58,14 +66,18 @@ class Service:
         document: dict[str, Any] = answer.json()
         return document
 
-    async def finished(self, workflow_id: str) -> dict[str, Any]:
-        """The status document once the operation has ended."""
+    async def finished(self, workflow_id: str, *, every: float = 0.05) -> dict[str, Any]:
+        """The status document once the operation has ended; it is looked at `every` so many seconds."""
+        return await self.shown(workflow_id, *TERMINAL, every=every)
+
+    async def shown(self, workflow_id: str, *statuses: str, every: float = 0.05) -> dict[str, Any]:
+        """The status document once it has one of these statuses."""
         document: dict[str, Any] = {}
         with anyio.move_on_after(PATIENCE):
-            while document.get("status") not in TERMINAL:
+            while document.get("status") not in statuses:
                 document = await self.status(workflow_id)
-                await anyio.sleep(0 if document["status"] in TERMINAL else 0.05)
-        assert document["status"] in TERMINAL, json.dumps(document)
+                await anyio.sleep(0 if document["status"] in statuses else every)
+        assert document["status"] in statuses, json.dumps(document)
         return document
 
     async def status(self, workflow_id: str) -> dict[str, Any]:
@@ -79,6 +91,11 @@ class Service:
         document = await self.finished((await self.create(**changes))["workflowId"])
         assert document["status"] == "completed", document
         return document
+
+    def client(self, url: str | None = None) -> httpx.AsyncClient:
+        """A client of this installation's gateway, or of another one, that shows the API key."""
+        headers = {"Authorization": f"Bearer {self.installation.api_key}"}
+        return httpx.AsyncClient(base_url=url or self.installation.url, headers=headers, timeout=PATIENCE)
 
 
 def request(**changes: Any) -> dict[str, Any]:
@@ -95,39 +112,75 @@ def request(**changes: Any) -> dict[str, Any]:
     }
 
 
+@contextmanager
+def installed(
+    folder: Path, *, admin_database_url: str, database_url: str, temporal_address: str, **settings: str
+) -> Iterator[Service]:
+    """A gateway and a worker on the given servers; `settings` are environment variables."""
+    task_queue = f"e2e-{uuid4()}"
+    environment = {
+        "TEMPORAL_TASK_QUEUE": task_queue,
+        "NEXTAUTH_SECRET": SECRET,
+        "STEP_RETRY_WINDOW": str(STEP_RETRY_WINDOW),
+        **settings,
+    }
+    servers = {
+        "DATABASE_URL": database_url,
+        "ADMIN_DATABASE_URL": admin_database_url,
+        "TEMPORAL_ADDRESS": temporal_address,
+        "ENVIRONMENT": "development",
+        "GATEWAY_HOST": LOOPBACK,
+        "WORKER_PROBE_HOST": LOOPBACK,
+    }
+    with DevStack(
+        folder, admin_database_url=admin_database_url, database_url=database_url, temporal_address=temporal_address
+    ) as stack:
+        installation = install(stack, port=free_port(), environment=environment, say=lambda _: None)
+        run_blocking(_prepare(admin_database_url, str(urlsplit(database_url).username)))
+        yield Service(
+            installation,
+            folder / "logs",
+            installation.processes["worker"],
+            task_queue,
+            {**os.environ, **servers, **environment},
+        )
+
+
 @pytest.fixture(scope="session", params=["plain", "citus"])
-def alga_database(request: pytest.FixtureRequest, new_database: NewDatabase, postgres: EmbeddedPostgres) -> str:
-    """A database of all 498 tables in either shape, with triggers and with the rights of Alga's role."""
-    url = new_database(request.getfixturevalue(f"alga_{request.param}_template"))
-    run_blocking(_finish(url, str(urlsplit(postgres.url).username)))
-    return url
+def alga_database(request: pytest.FixtureRequest, new_database: NewDatabase) -> str:
+    """A database of all 498 tables in either shape."""
+    return new_database(request.getfixturevalue(f"alga_{request.param}_template"))
+
+
+@pytest.fixture(scope="session")
+def temporal(server_folder: Path) -> Iterator[RestartableTemporal]:
+    with RestartableTemporal(server_folder / "forgetful-temporal", durable=False) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
 def running(
     alga_database: str,
     postgres: EmbeddedPostgres,
-    temporal: EmbeddedTemporal,
+    temporal: RestartableTemporal,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Service]:
-    folder = tmp_path_factory.mktemp("installation")
-    database_url = urlsplit(postgres.url)._replace(path=urlsplit(alga_database).path).geturl()
-    with DevStack(
-        folder,
+    with installed(
+        tmp_path_factory.mktemp("installation"),
         admin_database_url=alga_database,
-        database_url=database_url,
+        database_url=urlsplit(postgres.url)._replace(path=urlsplit(alga_database).path).geturl(),
         temporal_address=temporal.address,
-    ) as stack:
-        task_queue = f"e2e-{uuid4()}"
-        environment = {"TEMPORAL_TASK_QUEUE": task_queue, "NEXTAUTH_SECRET": SECRET}
-        installation = install(stack, port=free_port(), environment=environment, say=lambda _: None)
-        yield Service(installation, folder / "logs", installation.processes["worker"], task_queue)
+        # Tests let steps wait; and many of them at once.
+        STATEMENT_TIMEOUT="18",
+        MAX_CONCURRENT_ACTIVITIES="24",
+        MAX_CONCURRENT_WORKFLOWS="24",
+    ) as service:
+        yield service
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 async def service(running: Service) -> AsyncIterator[Service]:
-    headers = {"Authorization": f"Bearer {running.installation.api_key}"}
-    async with httpx.AsyncClient(base_url=running.installation.url, headers=headers, timeout=PATIENCE) as http:
+    async with running.client() as http:
         running.http = http
         yield running
 
@@ -141,10 +194,12 @@ async def database(running: Service) -> AsyncIterator[asyncpg.Connection]:
         await connection.close()
 
 
-async def _finish(url: str, role: str) -> None:
+async def _prepare(url: str, role: str) -> None:
+    """Give Alga's role the rights that it has, and the database the triggers of Alga and of the tests."""
     connection = await asyncpg.connect(url)
     try:
         await connection.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}")
         await connection.execute(TRIGGERS)
+        await make_obstacles_possible(connection)
     finally:
         await connection.close()

@@ -1,83 +1,144 @@
-"""Obstacles that a test puts in the database's way of one tenant: triggers that fail, or that wait to be let go."""
+"""Obstacles that a test puts in the database's way of one tenant: triggers that fail, or that wait to be let go.
+
+They are rows of a table, so that placing and lifting them takes no lock that a running step could hold.
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from uuid import UUID
 
-import anyio.lowlevel
 import asyncpg
 
+from tests.support.waiting import wait_until
 from workflows.steps import Step
 
 # A table that each step writes late, so that the step has work to lose; the outer steps write our own row only.
 LAST_TABLE = {
-    Step.INITIALIZING: "alga_tenants.operations",
-    Step.CREATING_TENANT: "public.tenant_companies",
-    Step.RUNNING_ONBOARDING_SEEDS: "public.role_permissions",
-    Step.CREATING_ADMIN_USER: "public.user_roles",
-    Step.SETTING_UP_DATA: "public.tenant_settings",
-    Step.COMPLETING: "alga_tenants.operations",
+    Step.CREATING_TENANT: "tenant_companies",
+    Step.RUNNING_ONBOARDING_SEEDS: "role_permissions",
+    Step.CREATING_ADMIN_USER: "user_roles",
+    Step.SETTING_UP_DATA: "tenant_settings",
 }
 LOCK = 4_711
+PATIENCE = 60.0
+
+# The gateway's role meets obstacles, too, and has no rights on them.
+OBSTACLES = """
+CREATE SCHEMA obstacles;
+CREATE TABLE obstacles.placed (subject text NOT NULL, place text NOT NULL, body text NOT NULL);
+CREATE FUNCTION obstacles.meet(passer text, passed text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS $$
+    DECLARE statements text;
+    BEGIN
+        FOR statements IN SELECT body FROM obstacles.placed WHERE subject = passer AND place = passed LOOP
+            EXECUTE format('DO %L', format('BEGIN %s; END', statements));
+        END LOOP;
+    END $$;
+CREATE FUNCTION obstacles.met_by_step() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        PERFORM obstacles.meet(tenant::text, TG_ARGV[0]) FROM (SELECT DISTINCT tenant FROM written) w;
+        RETURN NULL;
+    END $$;
+CREATE FUNCTION obstacles.met_by_operation() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN PERFORM obstacles.meet(NEW.tenant_id::text, NEW.step); RETURN NULL; END $$;
+GRANT USAGE ON SCHEMA obstacles TO PUBLIC;
+CREATE TRIGGER obstacle AFTER INSERT OR UPDATE ON alga_tenants.operations FOR EACH ROW
+    WHEN (NEW.step IN ('initializing', 'completing') AND NEW.status IN ('running', 'completed'))
+    EXECUTE FUNCTION obstacles.met_by_operation();
+"""
+ON_TABLE = """
+CREATE TRIGGER obstacle AFTER INSERT ON public.{table} REFERENCING NEW TABLE AS written FOR EACH STATEMENT
+    EXECUTE FUNCTION obstacles.met_by_step('{step}');
+"""
+
+FINAL_ERROR = "RAISE EXCEPTION 'refused by the test' USING ERRCODE = 'check_violation'"
+PASSING_ERROR = "RAISE EXCEPTION 'it will pass' USING ERRCODE = 'serialization_failure'"
+LASTING_ERROR = "RAISE EXCEPTION 'the disk is full' USING ERRCODE = 'disk_full'"
+WAIT = f"PERFORM pg_advisory_xact_lock({LOCK}, hashtext('{{tenant_id}}'))"
+
+
+async def make_obstacles_possible(connection: asyncpg.Connection) -> None:
+    """Add the triggers, which find nothing in their way, to a database that has our schema."""
+    await connection.execute(OBSTACLES)
+    for step, table in LAST_TABLE.items():
+        await connection.execute(ON_TABLE.format(table=table, step=step))
+
+
+async def place(connection: asyncpg.Connection, step: Step, tenant_id: UUID, body: str) -> None:
+    """Run PL/pgSQL whenever the given step writes the given tenant's rows."""
+    await connection.execute("INSERT INTO obstacles.placed VALUES ($1, $2, $3)", str(tenant_id), step, body)
+
+
+async def lift(connection: asyncpg.Connection, tenant_id: UUID) -> None:
+    """Put nothing in the tenant's way any more."""
+    await connection.execute("DELETE FROM obstacles.placed WHERE subject = $1", str(tenant_id))
 
 
 @asynccontextmanager
 async def obstacle(connection: asyncpg.Connection, step: Step, tenant_id: UUID, body: str) -> AsyncIterator[None]:
     """Run PL/pgSQL when the given step writes the given tenant's rows."""
-    table = LAST_TABLE[step]
-    own = table.startswith("alga_tenants")
-    condition = f"NEW.{'tenant_id' if own else 'tenant'} = '{tenant_id}'"
-    if own:
-        condition += f" AND NEW.step = '{step}' AND NEW.status IN ('running', 'completed')"
-    await connection.execute(
-        f"""
-        CREATE FUNCTION public.obstacle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body}; RETURN NEW; END $$;
-        CREATE TRIGGER obstacle AFTER INSERT OR UPDATE ON {table}
-            FOR EACH ROW WHEN ({condition}) EXECUTE FUNCTION public.obstacle();
-        """
-    )
+    await place(connection, step, tenant_id, body)
     try:
         yield
     finally:
-        await connection.execute(f"DROP TRIGGER obstacle ON {table}; DROP FUNCTION public.obstacle()")
+        await lift(connection, tenant_id)
 
 
 @asynccontextmanager
 async def failing(connection: asyncpg.Connection, step: Step, tenant_id: UUID) -> AsyncIterator[None]:
     """Make the step fail for good, as a violated constraint does."""
-    body = "RAISE EXCEPTION 'refused by the test' USING ERRCODE = '23514'"
-    async with obstacle(connection, step, tenant_id, body):
+    async with obstacle(connection, step, tenant_id, FINAL_ERROR):
         yield
 
 
 @asynccontextmanager
-async def waiting(connection: asyncpg.Connection, step: Step, tenant_id: UUID) -> AsyncIterator["Gate"]:
-    """Make the step wait in the middle of its transaction until the gate is opened."""
-    async with obstacle(connection, step, tenant_id, f"PERFORM pg_advisory_xact_lock({LOCK})"):
-        await connection.execute("SELECT pg_advisory_lock($1)", LOCK)
-        gate = Gate(connection)
-        try:
-            yield gate
-        finally:
-            await gate.open()
+async def waiting(
+    connection: asyncpg.Connection, step: Step, tenant_id: UUID, then: str = "NULL"
+) -> AsyncIterator["Gate"]:
+    """Make the step wait in the middle of its transaction until the gate is opened; `then` it runs PL/pgSQL."""
+    gate = await close_gate(connection, step, tenant_id, then)
+    try:
+        yield gate
+    finally:
+        await lift(connection, tenant_id)
+        await gate.open()
+
+
+async def close_gate(connection: asyncpg.Connection, step: Step, tenant_id: UUID, then: str = "NULL") -> "Gate":
+    """A gate that stays closed until it is opened or its connection ends, and an obstacle that stays."""
+    gate = Gate(connection, tenant_id)
+    await gate.close()
+    await place(connection, step, tenant_id, f"{WAIT.format(tenant_id=tenant_id)}; {then}")
+    return gate
 
 
 class Gate:
-    """Where a step waits."""
+    """Where a step of one tenant waits while the connection holds the gate closed."""
 
-    def __init__(self, connection: asyncpg.Connection) -> None:
+    def __init__(self, connection: asyncpg.Connection, tenant_id: UUID) -> None:
         self._connection = connection
+        self._key = str(tenant_id)
+        self._closed = False
+
+    async def close(self) -> None:
+        """Let nothing pass."""
+        await self._connection.execute("SELECT pg_advisory_lock($1, hashtext($2))", LOCK, self._key)
         self._closed = True
 
     async def reached(self) -> None:
         """Return once the step waits at the gate."""
-        query = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = $1 AND NOT granted"
-        with anyio.fail_after(20):
-            while not await self._connection.fetchval(query, LOCK):
-                await anyio.lowlevel.checkpoint()
+        await wait_until(self.is_reached, timeout=PATIENCE, every=0.02)
 
     async def open(self) -> None:
         """Let the step go on."""
         if self._closed:
             self._closed = False
-            await self._connection.execute("SELECT pg_advisory_unlock($1)", LOCK)
+            await self._connection.execute("SELECT pg_advisory_unlock($1, hashtext($2))", LOCK, self._key)
+
+    async def is_reached(self) -> bool:
+        """Whether the step waits at the gate."""
+        query = """
+            SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+                AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+                AND classid = $1::integer::oid AND objid = hashtext($2)::oid)
+        """
+        return bool(await self._connection.fetchval(query, LOCK, self._key))
