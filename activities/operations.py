@@ -75,6 +75,8 @@ async def enter_step(connection: AsyncConnection, context: OperationContext) -> 
             ~_cancellation(context).exists(),
         )
         .values(
+            # A row that was written before the workflow could say its tenant id has none.
+            tenant_id=context.tenant_id,
             status=OperationStatus.RUNNING,
             step=context.step,
             furthest_step=func.greatest(operations.c.furthest_step, _number(context.step)),
@@ -140,6 +142,18 @@ async def request_cancel(connection: AsyncConnection, workflow_id: str, run_id: 
     )
 
 
+async def take_back(connection: AsyncConnection, workflow_id: str, request: CancelRequest) -> bool:
+    """Let no step of a workflow begin that may have been started; whether it had not completed before.
+
+    Waits for a step that is about to complete it.
+    """
+    await request_cancel(connection, workflow_id, ANY_RUN, request)
+    status = await connection.scalar(
+        select(operations.c.status).where(operations.c.workflow_id == workflow_id).with_for_update()
+    )
+    return bool(status != OperationStatus.COMPLETED)
+
+
 async def claim_tenant(connection: AsyncConnection, context: OperationContext) -> None:
     """Note that this operation made the tenant, so that its rollback may delete it."""
     await connection.execute(update(operations).where(*_is(context)).values(owns_tenant=True, updated_at=func.now()))
@@ -193,6 +207,7 @@ async def close_for_rollback(connection: AsyncConnection, rollback: RollBackInpu
         update(operations)
         .where(*_is(context), operations.c.finished_at.is_(None))
         .values(
+            tenant_id=context.tenant_id,
             status=OperationStatus.ROLLING_BACK,
             error=_document(rollback.error) if rollback.error else None,
             cancelled_by=rollback.cancelled_by,

@@ -16,6 +16,7 @@ from workflows.messages import OperationError, OperationSnapshot, OperationStatu
 ENDED_OUTSIDE = "ended-outside"
 GONE = "Temporal no longer knows the workflow, which had not finished or cleaned up"
 MOST_TABLES_NAMED = 10
+UNDONE = {OperationStatus.FAILED, OperationStatus.CANCELLED}
 
 # What a workflow can be in without any step writing its row.
 WAITING = {
@@ -105,12 +106,15 @@ async def mirror(connection: AsyncConnection, record: OperationRecord, snapshot:
     return changed.rowcount == 1
 
 
-async def close_ended_outside(connection: AsyncConnection, record: OperationRecord, reason: str) -> Closed | None:
+async def close_ended_outside(
+    connection: AsyncConnection, record: OperationRecord, reason: str, ended_as: OperationSnapshot | None = None
+) -> Closed | None:
     """Close the row of an operation whose workflow has ended without saying how, or is gone; none if it is closed.
 
     Waits for a step that still runs. Where nothing of the tenant is left the operation ends as `failed`, or as
     `cancelled` where it was to be cancelled, and no later step can write; where rows are left it waits for an
-    operator, and a second call counts them again. Nothing is deleted.
+    operator, and a second call counts them again. Nothing is deleted. `ended_as` is what the workflow itself said at
+    its end: where nothing is left, that holds.
     """
     row = (
         await connection.execute(
@@ -136,6 +140,8 @@ async def close_ended_outside(connection: AsyncConnection, record: OperationReco
     )
     if remaining:
         status = OperationStatus.NEEDS_ATTENTION
+    elif ended_as is not None and ended_as.status in UNDONE:
+        status, error = ended_as.status, ended_as.error or error
     elif row.cancelled_by is not None or row.cancel_reason is not None:
         status = OperationStatus.CANCELLED
     else:

@@ -65,6 +65,7 @@ class Lifecycle:
         self.progress = Progress(kind, steps)
         self.request: TenantCreationInput | None = None
         self._changing = asyncio.Lock()
+        self._is_prepared = False
         self._cancel: CancelRequest | None = None
         self._cancelled_by_temporal = False
         self._resumed = False
@@ -103,6 +104,8 @@ class Lifecycle:
             ParameterRefusedError: one of the parameters can't be changed.
             ApplicationError: a step has used one, the operation is stopping, or the database is away.
         """
+        # Until the first step the request is being prepared, and may hold a password in clear.
+        await workflow.wait_condition(lambda: self._is_prepared)
         async with self._changing:
             changed = self.changed(changes)
             try:
@@ -141,6 +144,7 @@ class Lifecycle:
             StepFailedError: the step failed for good, or nobody looked after the parked operation in time.
             OperationCancelledError: a cancel came before the step, or between two tries.
         """
+        self._is_prepared = True
         attempt = 0
         window: RetryWindow | None = None
         while True:

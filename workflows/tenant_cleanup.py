@@ -4,7 +4,7 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from workflows.lifecycle import Lifecycle
-    from workflows.messages import CleanupInput, OperationResult
+    from workflows.messages import CleanupInput, OperationResult, OperationStatus
     from workflows.steps import TENANT_CLEANUP_WORKFLOW
 
 
@@ -26,6 +26,10 @@ class TenantCleanupWorkflow:
     async def run(self, cleanup: CleanupInput) -> OperationResult:  # noqa: ARG002 - read by __init__
         """Roll back, and end as cancelled; returns a result where the tenant turns out to be complete."""
         operation = self._operation
+        if operation.progress.snapshot.tenant_id is None:
+            # The first step writes the tenant id before all else, so there is nothing.
+            operation.progress.end(OperationStatus.CANCELLED, None)
+            raise operation.ending()
         completed = await operation.finish_uninterrupted(operation.roll_back(None))
         if completed is None:
             raise operation.ending()

@@ -14,13 +14,13 @@ from activities.alga.blueprints import Blueprint
 from activities.alga.passwords import PasswordHasher, generate_password
 from activities.alga.tables import tenants
 from activities.database_errors import DATABASE_ERRORS
-from activities.operations import ANY_RUN, record_operation, request_cancel
+from activities.operations import record_operation, take_back
 from activities.tenant_request import TenantRequest
 from app.auth.callers import Caller
 from app.gateway.attempts import Attempt, Attempts
 from app.gateway.database import DatabaseUnavailableError, database_errors
 from app.gateway.documents import OperationView
-from app.gateway.problems import OperationNotFoundError, field_problem
+from app.gateway.problems import OperationNotFoundError, ProblemError, field_problem
 from app.gateway.statuses import Statuses
 from app.temporal.described import DescribedOperation
 from app.temporal.errors import OperationExistsError, TemporalUnavailableError
@@ -29,7 +29,7 @@ from workflows.messages import CancelRequest, OperationContext, TenantCreationIn
 from workflows.steps import Step
 
 # The caller has waited for Temporal already, and is to have its answer in less than four seconds.
-DISOWN_SECONDS = 0.5
+TAKE_BACK_SECONDS = 0.5
 
 log = structlog.get_logger(__name__)
 
@@ -67,8 +67,9 @@ class TenantCreation:
         """Start the creation, or find the one that the caller started with this key before.
 
         Raises:
-            ProblemError: the billing plan is unknown, the tenant id is taken, or the key was used otherwise.
-            TemporalUnavailableError: it is not certain that the creation was started.
+            ProblemError: the billing plan is unknown, the tenant id is taken, the key was used otherwise, or nobody
+                can tell whether the creation was started.
+            TemporalUnavailableError: nothing was started, or what may have been is found by the same key.
             DatabaseUnavailableError: nothing was started.
         """
         self._refuse_unknown_billing_plan(request)
@@ -127,21 +128,27 @@ class TenantCreation:
                 raise attempt.conflict from None
             return Created(known)
         except TemporalUnavailableError:
-            if not attempt.is_keyed:
-                await self._disown(attempt)
-            raise
+            if attempt.is_keyed or await self._take_back(attempt):
+                raise
+            # It was started, and has been quicker than the news of it.
+            operation = await self._statuses.recorded(attempt.workflow_id)
+            return Created(operation, temporary_password=password if given is None else None)
         operation = await self._look_at(started)
         await self._record(attempt, operation, started.run_id, message)
         return Created(operation, temporary_password=password if given is None else None)
 
-    async def _disown(self, attempt: Attempt) -> None:
-        """Let a workflow do nothing that may have been started all the same, and that its caller can't find again."""
+    async def _take_back(self, attempt: Attempt) -> bool:
+        """Let a workflow do nothing that may have been started all the same, and that its caller can't find again.
+
+        Whether it will do nothing: it may have completed the tenant. Raises `ProblemError` where nobody can tell.
+        """
         nobody = CancelRequest(reason="its caller was told that it was not started", cancelled_by="gateway")
         try:
-            async with asyncio.timeout(DISOWN_SECONDS), self._engine.begin() as connection:
-                await request_cancel(connection, attempt.workflow_id, ANY_RUN, nobody)
+            async with asyncio.timeout(TAKE_BACK_SECONDS), self._engine.begin() as connection:
+                return await take_back(connection, attempt.workflow_id, nobody)
         except DATABASE_ERRORS as error:
             log.warning("a start was not taken back", workflow_id=attempt.workflow_id, error=type(error).__name__)
+            raise _uncertain(attempt) from None
 
     async def _look_at(self, started: DescribedOperation) -> OperationView:
         try:
@@ -173,3 +180,12 @@ class TenantCreation:
             log.warning(
                 "the operation's row was not written", workflow_id=attempt.workflow_id, error=type(error).__name__
             )
+
+
+def _uncertain(attempt: Attempt) -> ProblemError:
+    return ProblemError(
+        504,
+        "start-uncertain",
+        "neither Temporal nor the database answered, and the creation may have been started: before you send it"
+        f" again, look for {attempt.workflow_id}; with an Idempotency-Key it could simply be repeated",
+    )

@@ -63,6 +63,7 @@ KINDS = (
     ProblemKind(503, "worker-unavailable", "no worker took the change in time"),
     ProblemKind(503, "temporal-unavailable", "Temporal does not answer; try again"),
     ProblemKind(503, "database-unavailable", "the database does not answer; try again"),
+    ProblemKind(504, "start-uncertain", "neither Temporal nor the database answered; look before you send it again"),
 )
 _HEADERS = {
     401: {"WWW-Authenticate": {"description": "`Bearer`", "schema": {"type": "string"}}},

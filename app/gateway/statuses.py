@@ -65,6 +65,13 @@ class Statuses:
             return await self._ended_outside(described)
         return self._described(described)
 
+    async def recorded(self, workflow_id: str) -> OperationView:
+        """The operation as its row has it, which is known to be there; raises as `find` does."""
+        record = await self._record(workflow_id)
+        if record is None:
+            raise OperationNotFoundError
+        return _recorded(record, is_open=not record.snapshot.status.is_final)
+
     async def product_of(self, workflow_id: str) -> str | None:
         """The product that the operation's tenant is of, as far as the row tells; none where it can't be read."""
         record = await self._record_if_possible(workflow_id)
@@ -107,11 +114,15 @@ class Statuses:
             return self._described(operation)
         if record is None:
             return _without_trace(operation)
+        tenant_id = operation.snapshot.tenant_id or record.snapshot.tenant_id
         if record.run_id != operation.run_id and not operation.is_cleanup:
             return self._described(operation)
         if is_closed(record.snapshot):
             return _recorded(record, is_open=False)
-        return replace(self._described(operation), run_id=record.run_id)
+        if tenant_id is None:
+            return _without_trace(operation)
+        snapshot = operation.snapshot.model_copy(update={"tenant_id": tenant_id})
+        return replace(self._described(operation), run_id=record.run_id, snapshot=snapshot)
 
     async def _record(self, workflow_id: str) -> OperationRecord | None:
         with database_errors():
@@ -138,7 +149,7 @@ def _forgotten(record: OperationRecord) -> OperationView:
 
 
 def _without_trace(operation: DescribedOperation) -> OperationView:
-    """An operation that was ended before its first step: that step would have written its row before all else."""
+    """An operation that was ended before its first step: that step would have written its row, and its tenant id."""
     error = OperationError(code=ENDED_OUTSIDE, detail="the workflow was ended in Temporal before its first step")
     changes = {"status": OperationStatus.FAILED, "error": error, "finished_at": operation.snapshot.updated_at}
     snapshot = operation.snapshot.model_copy(update=changes)

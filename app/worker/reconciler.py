@@ -16,7 +16,7 @@ from activities.reconciliation import GONE, adopt, close_ended_outside, is_close
 from app.temporal.described import DescribedOperation
 from app.temporal.errors import TemporalUnavailableError, UnknownOperationError
 from app.temporal.operations import OperationsPort
-from workflows.messages import OperationStatus
+from workflows.messages import OperationSnapshot, OperationStatus
 
 PAGE = 100
 PASSING: tuple[type[Exception], ...] = (TemporalUnavailableError, *DATABASE_ERRORS)
@@ -148,10 +148,8 @@ class Reconciler:
         if workflow.ended_how is not None:
             return await self._close(record, workflow.ended_how)
         # The row is written before the workflow says so; this one comes from a backup, or was changed by hand.
-        return await self._close(
-            record,
-            f"the workflow ended as {workflow.snapshot.status} in Temporal, which the operation's row does not say",
-        )
+        reason = f"the workflow ended as {workflow.snapshot.status} in Temporal, unlike the operation's row"
+        return await self._close(record, reason, workflow.snapshot)
 
     async def _workflow_of(self, record: OperationRecord) -> DescribedOperation | None:
         """The workflow that works on the operation, or did last; none where Temporal has forgotten it."""
@@ -176,9 +174,11 @@ class Reconciler:
             "the row now says what the workflow waits for",
         )
 
-    async def _close(self, record: OperationRecord, reason: str) -> Finding | None:
+    async def _close(
+        self, record: OperationRecord, reason: str, ended_as: OperationSnapshot | None = None
+    ) -> Finding | None:
         async with self._engine.begin() as connection:
-            closed = await close_ended_outside(connection, record, reason)
+            closed = await close_ended_outside(connection, record, reason, ended_as)
         if closed is None:
             return None
         finding = Finding(

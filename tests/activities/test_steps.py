@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
-from activities.operations import ANY_RUN, request_cancel
+from activities.operations import ANY_RUN, record_operation, request_cancel, take_back
 from activities.rollback import RollbackActivities
 from activities.tenant_creation import TenantCreationActivities
 from tests.activities.conftest import request, rollback_input, step_input
@@ -153,6 +153,32 @@ async def test_a_start_that_was_taken_back_is_stopped_whatever_its_run_is_called
         await request_cancel(connection, f"tenant-creation-{tenant_request.tenant_id}", ANY_RUN, nobody)
     error = await refused(methods(creation)[step](step_input(step, tenant_request)))
     assert (error.type, error.details) == ("cancel-requested", (None, nobody))
+
+
+async def test_a_start_is_not_taken_back_once_its_tenant_is_complete(
+    creation: TenantCreationActivities, engine: AsyncEngine, tenant_request: TenantCreationInput
+) -> None:
+    workflow_id = f"tenant-creation-{tenant_request.tenant_id}"
+    await run(creation, tenant_request)
+    async with engine.begin() as connection:
+        assert not await take_back(connection, workflow_id, CancelRequest())
+        assert await take_back(connection, "tenant-creation-never-started", CancelRequest())
+
+
+async def test_a_row_without_a_tenant_id_gets_it_with_the_first_step(
+    creation: TenantCreationActivities,
+    engine: AsyncEngine,
+    database: asyncpg.Connection,
+    tenant_request: TenantCreationInput,
+) -> None:
+    given = step_input(Step.INITIALIZING, tenant_request)
+    workflow_id = given.operation.workflow_id
+    async with engine.begin() as connection:
+        await record_operation(connection, given.operation, tenant_request)
+    await database.execute("UPDATE alga_tenants.operations SET tenant_id = NULL WHERE workflow_id = $1", workflow_id)
+    await creation.validate_tenant_request(given)
+    query = "SELECT tenant_id FROM alga_tenants.operations WHERE workflow_id = $1"
+    assert await database.fetchval(query, workflow_id) == tenant_request.tenant_id
 
 
 async def test_a_billing_plan_that_was_changed_to_an_unknown_one_is_not_skipped(

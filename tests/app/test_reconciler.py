@@ -203,6 +203,15 @@ async def test_an_operation_that_was_being_cancelled_is_cancelled_where_nothing_
     assert (await row_of(database, workflow_id))["error"] is None
 
 
+async def test_a_workflow_that_said_itself_how_it_ended_is_believed_where_nothing_is_left(
+    reconciler: Reconciler, client: Client, database: asyncpg.Connection
+) -> None:
+    workflow_id = await operation(client, database, OperationStatus.CANCELLED)
+    await client.get_workflow_handle(workflow_id).terminate()
+    assert [finding.status for finding in await findings_of(reconciler)] == [OperationStatus.CANCELLED]
+    assert (await row_of(database, workflow_id))["status"] == "cancelled"
+
+
 async def test_a_row_that_came_back_from_a_backup_is_judged_by_what_is_there(
     reconciler: Reconciler, client: Client, database: asyncpg.Connection
 ) -> None:

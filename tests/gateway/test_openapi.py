@@ -8,7 +8,7 @@ from app.gateway.main import create_app
 from app.settings import Settings
 
 KEYED = {
-    ("post", "/tenants"): {"201", "202", "400", "401", "409", "413", "415", "422", "500", "503"},
+    ("post", "/tenants"): {"201", "202", "400", "401", "409", "413", "415", "422", "500", "503", "504"},
     ("get", "/tenants"): {"200", "401", "422", "500", "503"},
     ("get", "/tenants/{workflow_id}"): {"200", "304", "401", "404", "500", "503"},
     ("get", "/tenants/{workflow_id}/status"): {"200", "304", "401", "404", "500", "503"},

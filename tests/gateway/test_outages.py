@@ -98,6 +98,21 @@ async def test_a_start_that_nobody_knows_the_outcome_of_is_taken_back_unless_its
     assert [row["run_id"] for row in taken_back] == ([] if is_keyed else [""])
 
 
+async def test_a_start_that_nobody_can_tell_the_outcome_of_is_a_504_that_says_so(
+    own_settings: Settings, own_temporal: EmbeddedTemporal
+) -> None:
+    api_key = await create_key(own_settings)
+    settings = own_settings.model_copy(update={"temporal_address": own_temporal.address})
+    with RunningGateway(settings, api_key) as gateway:
+        async with gateway.client() as http:
+            await create(http)
+            await close_database(settings.admin_database_url.get_secret_value())
+            with frozen(own_temporal.pid):
+                answer = await http.post("/tenants", json=tenant())
+            assert_problem(answer, 504, "start-uncertain")
+            assert answer.elapsed.total_seconds() < 4
+
+
 async def workflow_ids(temporal: EmbeddedTemporal) -> list[str]:
     client = await Client.connect(temporal.address)
     return [workflow.id async for workflow in client.list_workflows()]

@@ -10,11 +10,12 @@ import pytest
 from temporalio.client import Client, WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
-from temporalio.worker import Replayer
+from temporalio.worker import Replayer, Worker
 
 from app.temporal.client import DATA_CONVERTER
+from app.worker.factory import WORKFLOWS
 from tests.workflows.conftest import NewWorker
-from tests.workflows.scripted import IMPATIENT, PATIENT, Script, final, parameters_changed, passing
+from tests.workflows.scripted import IMPATIENT, PATIENT, Script, final, parameters_changed, passing, unique_id
 from tests.workflows.test_tenant_creation import check_replay, failure_of, snapshot_of, start
 from workflows.messages import CancelRequest, OperationSnapshot, OperationStatus, ResumeRequest, StepStatus
 from workflows.retrying import RetryWindow
@@ -117,20 +118,6 @@ async def test_a_resume_cuts_a_wait_short(client: Client, worker: NewWorker) -> 
             while errors[Step.CREATING_TENANT]:
                 await handle.signal("resume")
             await handle.result()
-
-
-async def test_a_resume_of_what_does_not_wait_has_no_effect(client: Client, worker: NewWorker) -> None:
-    script = for_ever(
-        Script(errors=lasting(Step.CREATING_ADMIN_USER, 1), policy=IMPATIENT, blocked_at=Step.CREATING_TENANT)
-    )
-    async with worker(script) as queue:
-        handle = await start(client, queue)
-        await script.reached.wait()
-        await handle.signal("resume")
-        script.release.set()
-        await reaches(handle, OperationStatus.NEEDS_ATTENTION)
-        await handle.cancel()
-        await failure_of(handle)
 
 
 async def test_a_parked_operation_can_be_cancelled(client: Client, worker: NewWorker, replayer: Replayer) -> None:
@@ -283,3 +270,22 @@ async def test_a_step_that_met_a_change_nobody_was_told_of_is_tried_again_with_i
         waits = [state async for state in states_of(handle) if state.status is OperationStatus.RETRYING]
         assert len(waits) == 1
         await check_replay(handle, replayer)
+
+
+async def test_a_change_that_comes_with_the_start_waits_until_the_password_is_hashed(
+    client: Client, replayer: Replayer
+) -> None:
+    script = for_ever(Script())
+    queue = f"queue-{unique_id()}"
+    handle = await start(client, queue)
+    for value in (11, 12):
+        await handle.signal("update", {"field": "licenseCount", "value": value})
+    async with Worker(client, task_queue=queue, workflows=WORKFLOWS, activities=script.activities()):
+        await handle.result()
+    seen = [
+        *(given.request.admin_user for given in script.inputs),
+        *(given.request.admin_user for given in script.accepted),
+    ]
+    assert {(admin.password, admin.password_hash) for admin in seen} == {(None, "salt:key")}
+    assert script.accepted
+    await check_replay(handle, replayer)

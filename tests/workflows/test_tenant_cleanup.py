@@ -52,3 +52,14 @@ async def test_temporals_cancel_does_not_stop_a_cleanup(client: Client, worker: 
         await handle.cancel()
         await failure_of(handle)
         assert len(script.rollbacks) == 2
+
+
+async def test_without_a_tenant_id_there_is_nothing_to_clean_up(client: Client, worker: NewWorker) -> None:
+    given = ended_outside()
+    given = given.model_copy(update={"operation": given.operation.model_copy(update={"tenant_id": None})})
+    script = Script()
+    async with worker(script) as queue:
+        handle = await start_cleanup(client, queue, given)
+        await failure_of(handle)
+        assert (await snapshot_of(handle)).status is OperationStatus.CANCELLED
+        assert script.rollbacks == []

@@ -69,7 +69,12 @@ BODY_PROBLEMS = ("malformed-json", "body-too-large", "unsupported-media-type", "
     responses={
         **CREATED,
         **problems(
-            *BODY_PROBLEMS, "bad-idempotency-key", "unknown-billing-plan", "idempotency-key-reused", "tenant-exists"
+            *BODY_PROBLEMS,
+            "bad-idempotency-key",
+            "unknown-billing-plan",
+            "idempotency-key-reused",
+            "tenant-exists",
+            "start-uncertain",
         ),
     },
 )

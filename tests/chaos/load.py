@@ -1,0 +1,89 @@
+"""The callers of a run: each asks for its tenant at its time, and repeats, changes and cancels as planned."""
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable, Iterator
+
+from tests.chaos.clients import Callers
+from tests.chaos.ledger import Answer, Entry, Ledger
+
+FIRST_PAUSE = 0.2
+LONGEST_PAUSE = 2.0
+# A caller that wants something changed gives up in the end: without a worker no change is possible.
+MOST_CHANGES = 8
+
+
+class Load:
+    """All tenants of a run; `run` returns when every caller has a clear answer, or no right to ask again."""
+
+    def __init__(self, ledger: Ledger, callers: Callers) -> None:
+        self._ledger = ledger
+        self._callers = callers
+
+    async def run(self) -> None:
+        """Play the plan, beginning now."""
+        async with asyncio.TaskGroup() as group:
+            for entry in self._ledger.entries:
+                group.create_task(self._ask_for(entry))
+
+    async def _ask_for(self, entry: Entry) -> None:
+        plan = entry.plan
+        await asyncio.sleep(max(0.0, plan.at - self._ledger.now))
+        async with asyncio.TaskGroup() as group:
+            first = asyncio.Event()
+            for gateway, _ in zip(_alternating(plan.gateway), range(plan.callers), strict=False):
+                group.create_task(self._create(entry, gateway, first))
+            await first.wait()
+            # A caller that was not told of an operation can't do anything with it.
+            if entry.workflow_id is None:
+                return
+            for delay, gateway in zip(plan.repeats, _alternating(plan.gateway + 1), strict=False):
+                group.create_task(self._repeat(entry, delay, gateway))
+            for number, delay in enumerate(plan.cancels):
+                group.create_task(self._cancel(entry, delay, number))
+            if plan.patch is not None:
+                group.create_task(self._change(entry, plan.patch))
+            if plan.termination is not None:
+                group.create_task(self._terminate(entry, plan.termination))
+
+    async def _create(self, entry: Entry, gateway: int, first: asyncio.Event) -> None:
+        """Ask until the answer is clear; without a key just once, because a repeat might make a second tenant."""
+        if entry.plan.is_direct:
+            await insist(lambda _: self._callers.start(entry), gateway)
+        elif entry.plan.key is not None:
+            await insist(lambda gateway: self._callers.create(entry, gateway), gateway)
+        else:
+            await self._callers.create(entry, gateway)
+        first.set()
+
+    async def _repeat(self, entry: Entry, delay: float, gateway: int) -> None:
+        await asyncio.sleep(delay)
+        await insist(lambda gateway: self._callers.create(entry, gateway), gateway)
+
+    async def _cancel(self, entry: Entry, delay: float, number: int) -> None:
+        await asyncio.sleep(delay)
+        await insist(lambda gateway: self._callers.cancel(entry, gateway, f"caller {number}"), entry.plan.gateway)
+
+    async def _change(self, entry: Entry, delay: float) -> None:
+        await asyncio.sleep(delay)
+        await insist(lambda gateway: self._callers.change(entry, gateway), entry.plan.gateway, most=MOST_CHANGES)
+
+    async def _terminate(self, entry: Entry, delay: float) -> None:
+        await asyncio.sleep(delay)
+        await insist(lambda _: self._callers.terminate(entry), 0)
+
+
+async def insist(ask: Callable[[int], Awaitable[Answer]], gateway: int, *, most: int | None = None) -> Answer:
+    """Ask one gateway after the other, with growing pauses, until an answer is final."""
+    pause = FIRST_PAUSE
+    for number, asked in enumerate(_alternating(gateway), start=1):
+        answer = await ask(asked)
+        if answer.is_final or number == most:
+            return answer
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE)
+    raise AssertionError
+
+
+def _alternating(gateway: int) -> Iterator[int]:
+    return (number % 2 for number in itertools.count(gateway))

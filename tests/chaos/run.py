@@ -1,0 +1,173 @@
+"""A run from beginning to end: reference tenants, load and chaos at once, settling, and the audit."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+
+import httpx
+
+from tests.chaos.audit import Audit
+from tests.chaos.clients import CALL_TIMEOUT, Callers
+from tests.chaos.events import Chaos
+from tests.chaos.evidence import Baseline, Books, Evidence, connected, list_executions, read_books
+from tests.chaos.ledger import Call, Ledger
+from tests.chaos.load import Load
+from tests.chaos.on_call import Document, OnCall
+from tests.chaos.plan import Kind, Plan, Profile
+from tests.chaos.planning import PROFILES
+from tests.chaos.settling import Settling
+from tests.chaos.stack import Installation
+from tests.chaos.violations import Violation, Wrong
+
+REFERENCE_TIMEOUT = 60.0
+LOAD_TIMEOUT = 120.0
+CREATED = 201
+NOT_FOUND = 404
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a run."""
+
+    plan: Plan
+    ledger: Ledger
+    evidence: Evidence
+    violations: tuple[Violation, ...]
+    events: Counter[Kind]
+    seen: Counter[str]
+    """How many operations were seen in each status by those who watched."""
+    notes: tuple[str, ...]
+    """What is no violation and yet worth knowing."""
+    seconds: float
+
+
+class Run:
+    """One plan on one installation that has never been used."""
+
+    def __init__(
+        self, plan: Plan, installation: Installation, http: httpx.AsyncClient, say: Callable[[str], None]
+    ) -> None:
+        self.ledger = Ledger(plan)
+        self._plan = plan
+        self._installation = installation
+        self._http = http
+        self._say = say
+        self._callers = Callers(self.ledger, installation, http)
+        self._on_call = OnCall(self.ledger, self._callers)
+        self._chaos = Chaos(self.ledger, installation, say)
+        self._settling = Settling(self.ledger, self._callers, self._on_call, installation.servers.admin_url)
+        self._baseline: Baseline | None = None
+
+    @property
+    def baseline(self) -> Baseline:
+        """What was there before the chaos; `RuntimeError` before `play`."""
+        if self._baseline is None:
+            raise RuntimeError("nothing has been played yet")
+        return self._baseline
+
+    async def play(self) -> Outcome:
+        """All of it."""
+        self._baseline = await self._make_baseline()
+        self._say(
+            f"{len(self._plan.tenants)} tenants and {len(self._plan.events)} events in {self._plan.seconds:g} s"
+        )
+        unanswered = await self._disturb()
+        self._say("the chaos is over; waiting until every operation has settled")
+        unsettled = await self._settling.wait()
+        evidence = await self._gather()
+        return Outcome(
+            plan=self._plan,
+            ledger=self.ledger,
+            evidence=evidence,
+            violations=(*unanswered, *unsettled, *self.audit(evidence)),
+            events=self._events(),
+            seen=self._on_call.seen,
+            notes=tuple(self._notes()),
+            seconds=self.ledger.now,
+        )
+
+    def audit(self, evidence: Evidence) -> list[Violation]:
+        """What is wrong with that evidence."""
+        return list(Audit(self.ledger, self.baseline, evidence).violations())
+
+    async def _make_baseline(self) -> Baseline:
+        """Make one tenant of each profile while nothing disturbs it, and remember everything as it is then."""
+        tenants = {profile.name: await self._make_reference(profile) for profile in PROFILES}
+        return Baseline(await self._read_books(tenants.values()), tenants)
+
+    async def _make_reference(self, profile: Profile) -> str:
+        admin = {
+            "firstName": "Grace",
+            "lastName": "Hopper",
+            "email": f"admin@{profile.name.replace(' ', '-')}.example",
+        }
+        answer = await self._http.post(
+            f"{self._installation.gateways[0]}/tenants",
+            json={"tenantName": f"Reference {profile.name}", "adminUser": admin, **profile.fields},
+            headers={"Prefer": f"wait={REFERENCE_TIMEOUT:.0f}"},
+            timeout=None,
+        )
+        if answer.status_code != CREATED:
+            raise RuntimeError(f"an undisturbed tenant could not be made: {answer.status_code} {answer.text}")
+        return str(answer.json()["tenantId"])
+
+    async def _disturb(self) -> list[Violation]:
+        """Let load and chaos loose, with somebody on call, until both are over; says who never got an answer."""
+        self.ledger.begin()
+        watching = asyncio.create_task(self._on_call.run())
+        try:
+            async with asyncio.timeout(self._plan.seconds + LOAD_TIMEOUT), asyncio.TaskGroup() as group:
+                group.create_task(Load(self.ledger, self._callers).run())
+                group.create_task(self._chaos.run(self._plan.events))
+        except TimeoutError:
+            unanswered = [entry for entry in self.ledger.entries if entry.plan.key and not entry.is_accepted]
+            return [Violation(Wrong.UNSETTLED, "its callers still ask for it", entry) for entry in unanswered]
+        finally:
+            watching.cancel()
+            with suppress(asyncio.CancelledError):
+                await watching
+        return []
+
+    async def _gather(self) -> Evidence:
+        return Evidence(
+            books=await self._read_books(self.baseline.tenants.values()),
+            executions=await list_executions(await self._callers.temporal()),
+            documents={
+                entry.workflow_id: (await self._read(entry.workflow_id, 0), await self._read(entry.workflow_id, 1))
+                for entry in self.ledger.entries
+                if entry.workflow_id is not None
+            },
+            watched=dict(self._on_call.documents),
+        )
+
+    async def _read_books(self, references: Iterable[str]) -> Books:
+        async with connected(self._installation.servers.admin_url) as connection:
+            return await read_books(connection, without=references)
+
+    async def _read(self, workflow_id: str, gateway: int) -> Document | None:
+        answer = await self._callers.read(workflow_id, gateway)
+        if answer.status_code == NOT_FOUND:
+            return None
+        answer.raise_for_status()
+        document: Document = answer.json()
+        return document
+
+    def _events(self) -> Counter[Kind]:
+        terminated = sum(answer.is_accepted for entry in self.ledger.entries for answer in entry.of(Call.TERMINATE))
+        return self._chaos.happened + Counter({Kind.WORKFLOW_TERMINATED: terminated})
+
+    def _notes(self) -> Iterator[str]:
+        for name, replica in self._installation.replicas.items():
+            if replica.exits:
+                yield f"{name} ended {len(replica.exits)} times by itself, with status {sorted(set(replica.exits))}"
+            if replica.dirty_ends:
+                yield f"{name} answered SIGTERM with exit status {sorted(set(replica.dirty_ends))}"
+
+
+def callers_of(installation: Installation) -> httpx.AsyncClient:
+    """What callers have in common: a key, and some patience."""
+    return httpx.AsyncClient(
+        headers={"Authorization": f"Bearer {installation.servers.api_key}"}, timeout=CALL_TIMEOUT
+    )

@@ -1,0 +1,80 @@
+"""Waiting until a run's operations have settled: each has ended or waits for a person, and its row says so."""
+
+from collections.abc import Mapping
+
+from tests.chaos.clients import Callers
+from tests.chaos.evidence import Operation, connected, list_executions, read_operations
+from tests.chaos.ledger import Ledger
+from tests.chaos.on_call import OnCall
+from tests.chaos.violations import Violation, Wrong
+from tests.support.waiting import wait_until
+
+# A dead worker's rollback is missed after half a minute, and then tried again; more than once at worst.
+OPERATIONS_TIMEOUT = 240.0
+# Rows that nobody has written for 20 s are compared with Temporal every few seconds.
+ROWS_TIMEOUT = 60.0
+POLL_SECONDS = 0.5
+RUNNING = 'ExecutionStatus = "Running"'
+
+
+class Settling:
+    """What still changes after the chaos, first in Temporal and then in the database."""
+
+    def __init__(self, ledger: Ledger, callers: Callers, on_call: OnCall, database_url: str) -> None:
+        self._ledger = ledger
+        self._callers = callers
+        self._on_call = on_call
+        self._database_url = database_url
+        self._unsettled: list[Violation] = []
+
+    async def wait(self) -> list[Violation]:
+        """Return when nothing changes any more; or what still does, after a generous time."""
+        for condition, timeout in ((self._operations_settled, OPERATIONS_TIMEOUT), (self._rows_agree, ROWS_TIMEOUT)):
+            try:
+                await wait_until(condition, timeout=timeout, every=POLL_SECONDS)
+            except TimeoutError:
+                return self._unsettled
+        return []
+
+    async def _operations_settled(self) -> bool:
+        rows = await self._rows()
+        self._learn(rows)
+        await self._on_call.look()
+        found = [
+            Violation(Wrong.UNSETTLED, f"is {self._on_call.status_of(entry)}", entry)
+            for entry in self._ledger.entries
+            if entry.workflow_id is not None and not self._on_call.waits_for_nobody(entry)
+        ]
+        parked = {entry.workflow_id for entry in self._ledger.entries if self._on_call.waits_for_nobody(entry)}
+        running = await list_executions(await self._callers.temporal(), RUNNING)
+        found += [
+            Violation(Wrong.UNSETTLED, f"workflow {run.workflow_id} runs")
+            for run in running
+            if run.workflow_id not in parked
+        ]
+        self._unsettled = found
+        return not found
+
+    async def _rows_agree(self) -> bool:
+        rows = await self._rows()
+        self._unsettled = []
+        for entry in self._ledger.entries:
+            if entry.workflow_id is None:
+                continue
+            row = rows.get(entry.workflow_id)
+            told, written = self._on_call.status_of(entry), row.status if row else "missing"
+            if told != written:
+                self._unsettled.append(Violation(Wrong.UNSETTLED, f"is {told}, its row {written}", entry))
+        return not self._unsettled
+
+    async def _rows(self) -> Mapping[str, Operation]:
+        async with connected(self._database_url) as connection:
+            return {operation.workflow_id: operation for operation in await read_operations(connection)}
+
+    def _learn(self, rows: Mapping[str, Operation]) -> None:
+        """Find the operations of those who never heard of the one that they had started."""
+        entries = self._ledger.by_name()
+        for operation in rows.values():
+            entry = entries.get(operation.tenant_name)
+            if entry is not None and entry.workflow_id is None:
+                entry.workflow_id = operation.workflow_id

@@ -1,0 +1,206 @@
+"""The installation that is disturbed: two servers on disk, two gateways, two workers, a proxy on each wire."""
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from contextlib import AsyncExitStack, ExitStack
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import asyncpg
+import httpx
+from sqlalchemy import make_url
+
+from activities.alga.development import create_development_tables
+from app.auth.api_keys import ApiKeys
+from app.embedded.blocking import run_blocking
+from app.embedded.paths import make_folder
+from app.embedded.ports import LOOPBACK, free_port
+from app.embedded.postgres import EmbeddedPostgres
+from app.embedded.temporal import EmbeddedTemporal
+from migrations.upgrade import admin_engine, upgrade
+from tests.chaos.plan import REPLICAS, SERVERS, STEP_RETRY_WINDOW, Shape
+from tests.purge.rows import RowWriter
+from tests.support.alga import ALGA, CATALOGS, build_template
+from tests.support.databases import Databases
+from tests.support.proxy import Proxy
+from tests.support.supervised import SupervisedProcess
+from tests.support.waiting import wait_until
+
+REPOSITORY = Path(__file__).parents[2]
+SECRET = "chaos-nextauth-secret"
+TASK_QUEUE = "chaos"
+TASK_TIMEOUT = 2.0
+NEIGHBOUR = UUID("0ddba11d-0000-4000-8000-000000000001")
+READY_TIMEOUT = 90.0
+PROBE_TIMEOUT = 5.0
+
+SETTINGS = {
+    "ENVIRONMENT": "development",
+    "NEXTAUTH_SECRET": SECRET,
+    "GATEWAY_HOST": LOOPBACK,
+    "WORKER_PROBE_HOST": LOOPBACK,
+    "TEMPORAL_TASK_QUEUE": TASK_QUEUE,
+    # All of these so that what takes minutes in production takes seconds here.
+    "TEMPORAL_WORKFLOW_TASK_TIMEOUT": str(TASK_TIMEOUT),
+    "STEP_RETRY_WINDOW": str(STEP_RETRY_WINDOW),
+    "ON_ATTENTION_TIMEOUT": "keep",
+    "RECONCILE_INTERVAL": "2",
+    "SHUTDOWN_GRACE_PERIOD": "5",
+}
+
+
+def present_shapes() -> tuple[Shape, ...]:
+    """The shapes of the schema that can be made here."""
+    return ("plain", "citus") if ALGA.is_dir() else ("development",)
+
+
+class Servers:
+    """PostgreSQL with a database of the given shape, and Temporal; both on disk, each on a port that stays."""
+
+    def __init__(self, folder: Path, shape: Shape) -> None:
+        self.folder = folder
+        self._shape: Shape = shape
+        self.ports = {server: free_port() for server in SERVERS}
+        self.postgres = EmbeddedPostgres(folder / "postgres", pick_port=lambda: self.ports["database"])
+        self.temporal = EmbeddedTemporal(folder / "temporal", ui=False, pick_port=lambda: self.ports["temporal"])
+        self.admin_url = ""
+        self.api_key = ""
+        self._cleanup = ExitStack()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as cleanup:
+            cleanup.enter_context(self.postgres)
+            cleanup.enter_context(self.temporal)
+            self.admin_url = self._create_database()
+            self.api_key = run_blocking(self._prepare())
+            self._cleanup = cleanup.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._cleanup.close()
+
+    @property
+    def database(self) -> str:
+        """The name of the database."""
+        return urlsplit(self.admin_url).path.removeprefix("/")
+
+    def url_through(self, proxy: Proxy, url: str) -> str:
+        """The database of the given URL's role, by way of a proxy."""
+        role = urlsplit(url)
+        return role._replace(
+            netloc=f"{role.username}:{role.password}@{LOOPBACK}:{proxy.port}", path=f"/{self.database}"
+        ).geturl()
+
+    def _create_database(self) -> str:
+        # Not dropped at the end: the whole server is thrown away.
+        new_database = Databases(self.postgres.admin_url).create
+        return new_database() if self._shape == "development" else build_template(self._shape, new_database)
+
+    async def _prepare(self) -> str:
+        """Bring the database to where the service can start, with a neighbour's rows; returns an API key."""
+        admin = make_url(self.admin_url).set(drivername="postgresql+asyncpg")
+        role = str(urlsplit(self.postgres.url).username)
+        await upgrade(admin, gateway_role=role)
+        engine = admin_engine(admin)
+        keys = ApiKeys(engine)
+        try:
+            async with engine.begin() as connection:
+                await create_development_tables(connection)
+            key = (await keys.create("chaos")).key
+        finally:
+            keys.close()
+            await engine.dispose()
+        connection = await asyncpg.connect(self.admin_url)
+        try:
+            await connection.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}")
+            await self._write_neighbour(connection)
+        finally:
+            await connection.close()
+        return key
+
+    async def _write_neighbour(self, connection: asyncpg.Connection) -> None:
+        """A tenant with a row in every table, so that nothing that reaches too far goes unseen."""
+        if self._shape == "development":
+            return
+        writer = RowWriter(json.loads((ALGA / CATALOGS[self._shape]).read_text()))
+        async with connection.transaction():
+            await connection.execute("SET LOCAL session_replication_role = replica")
+            await connection.execute(";".join(writer.rows_of(NEIGHBOUR)))
+
+
+class Installation:
+    """The service's processes between the servers, each with proxies of its own; use it in an `async with` block."""
+
+    def __init__(self, servers: Servers) -> None:
+        self.servers = servers
+        self.logs = servers.folder / "logs"
+        make_folder(self.logs)
+        self.links: dict[tuple[str, str], Proxy] = {}
+        self.replicas: dict[str, SupervisedProcess] = {}
+        self._ports: dict[str, int] = {}
+        self._cleanup = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as cleanup:
+            for name in REPLICAS:
+                for server in SERVERS:
+                    proxy = Proxy(self.servers.ports[server])
+                    self.links[name, server] = await cleanup.enter_async_context(proxy)
+            for name in REPLICAS:
+                replica = SupervisedProcess(
+                    name,
+                    [sys.executable, "-m", "app.cli", name.split("-")[0]],
+                    launch=partial(self._environment, name),
+                    logs=self.logs,
+                    cwd=REPOSITORY,
+                )
+                self.replicas[name] = await cleanup.enter_async_context(replica)
+            await self.ready()
+            self._cleanup = cleanup.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._cleanup.aclose()
+
+    @property
+    def gateways(self) -> tuple[str, str]:
+        """The addresses of the gateways, which change with every start."""
+        first, second = (f"http://{LOOPBACK}:{self._ports[name]}" for name in REPLICAS if name.startswith("gateway"))
+        return first, second
+
+    async def ready(self) -> None:
+        """Return once every process says that it is ready; `TimeoutError` when one never does."""
+        async with httpx.AsyncClient(timeout=PROBE_TIMEOUT) as http:
+            for name in REPLICAS:
+                await wait_until(partial(self._is_ready, http, name), timeout=READY_TIMEOUT)
+
+    async def _is_ready(self, http: httpx.AsyncClient, name: str) -> bool:
+        try:
+            return (await http.get(f"http://{LOOPBACK}:{self._ports[name]}/readyz")).is_success
+        except httpx.TransportError:
+            return False
+
+    def _environment(self, name: str) -> Mapping[str, str]:
+        servers = self.servers
+        database, temporal = (self.links[name, server] for server in SERVERS)
+        # A new one for each start, because the old one may be anybody's by now.
+        self._ports[name] = free_port()
+        return {
+            **os.environ,
+            **SETTINGS,
+            "DATABASE_URL": servers.url_through(database, servers.postgres.url),
+            "ADMIN_DATABASE_URL": servers.url_through(database, servers.admin_url),
+            "TEMPORAL_ADDRESS": f"{LOOPBACK}:{temporal.port}",
+            "GATEWAY_PORT": str(self._ports[name]),
+            "WORKER_PROBE_PORT": str(self._ports[name]),
+        }
