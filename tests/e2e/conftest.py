@@ -2,9 +2,10 @@
 
 import json
 import os
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -146,12 +147,6 @@ def installed(
         )
 
 
-@pytest.fixture(scope="session", params=["plain", "citus"])
-def alga_database(request: pytest.FixtureRequest, new_database: NewDatabase) -> str:
-    """A database of all 498 tables in either shape."""
-    return new_database(request.getfixturevalue(f"alga_{request.param}_template"))
-
-
 @pytest.fixture(scope="session")
 def temporal(server_folder: Path) -> Iterator[RestartableTemporal]:
     with RestartableTemporal(server_folder / "forgetful-temporal", durable=False) as server:
@@ -159,23 +154,38 @@ def temporal(server_folder: Path) -> Iterator[RestartableTemporal]:
 
 
 @pytest.fixture(scope="session")
-def running(
-    alga_database: str,
+def installations(
+    request: pytest.FixtureRequest,
+    new_database: NewDatabase,
     postgres: EmbeddedPostgres,
     temporal: RestartableTemporal,
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Service]:
-    with installed(
-        tmp_path_factory.mktemp("installation"),
-        admin_database_url=alga_database,
-        database_url=urlsplit(postgres.url)._replace(path=urlsplit(alga_database).path).geturl(),
-        temporal_address=temporal.address,
-        # Tests let steps wait; and many of them at once.
-        STATEMENT_TIMEOUT="18",
-        MAX_CONCURRENT_ACTIVITIES="24",
-        MAX_CONCURRENT_WORKFLOWS="24",
-    ) as service:
-        yield service
+) -> Iterator[Callable[[str], Service]]:
+    """An installation on all 498 tables in the shape that is asked for; each is made once and kept to the end."""
+    with ExitStack() as stack:
+
+        @cache
+        def install_on(shape: str) -> Service:
+            url = new_database(request.getfixturevalue(f"alga_{shape}_template"))
+            return stack.enter_context(
+                installed(
+                    tmp_path_factory.mktemp(f"installation-{shape}"),
+                    admin_database_url=url,
+                    database_url=urlsplit(postgres.url)._replace(path=urlsplit(url).path).geturl(),
+                    temporal_address=temporal.address,
+                    # Tests let steps wait; and many of them at once.
+                    STATEMENT_TIMEOUT="18",
+                    MAX_CONCURRENT_ACTIVITIES="24",
+                    MAX_CONCURRENT_WORKFLOWS="24",
+                )
+            )
+
+        yield install_on
+
+
+@pytest.fixture(scope="session", params=["plain", "citus"])
+def running(request: pytest.FixtureRequest, installations: Callable[[str], Service]) -> Service:
+    return installations(request.param)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,340 @@
+"""Servers and processes that are killed, started again, or can't be used for a while, under operations at work."""
+
+import shutil
+import signal
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import anyio
+import asyncpg
+import httpx
+import pytest
+from temporalio.api.enums.v1 import EventType
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.client import Client, WorkflowExecutionStatus
+
+from app.temporal.client import DATA_CONVERTER
+from app.temporal.described import workflow_id_of
+from tests.e2e.conftest import PATIENCE, Service, installed, request
+from tests.e2e.obstacles import FINAL_ERROR, LASTING_ERROR, PASSING_ERROR, close_gate, lift, place
+from tests.e2e.outages import OUTAGES, Servers, own_servers
+from tests.e2e.replicas import REPOSITORY, ended, kill, ready, replica
+from tests.e2e.trials import REQUEST, Rows, counts_of, tenants_rows
+from tests.support import restartable
+from tests.support.waiting import wait_until
+from workflows.messages import OPERATION_MEMO
+from workflows.steps import Step
+
+pytestmark = pytest.mark.anyio
+
+# Longer than all outages; what is to be parked is started before them.
+STEP_RETRY_WINDOW = 20.0
+
+
+@pytest.fixture(scope="module")
+def servers(server_folder: Path) -> Iterator[Servers]:
+    with own_servers(server_folder) as servers:
+        yield servers
+
+
+@pytest.fixture(scope="module")
+def running(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with installed(
+        tmp_path_factory.mktemp("installation"),
+        admin_database_url=servers.owner_url,
+        database_url=servers.application_url,
+        temporal_address=servers.temporal.address,
+        STEP_RETRY_WINDOW=str(STEP_RETRY_WINDOW),
+        STATEMENT_TIMEOUT="4",
+        TEMPORAL_RPC_TIMEOUT="1",
+        TEMPORAL_WORKFLOW_TASK_TIMEOUT="2",
+    ) as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+async def neighbour(service: Service, servers: Servers) -> tuple[UUID, Rows]:
+    """A tenant that nothing happens to, and its rows."""
+    tenant_id = UUID((await service.provision(**REQUEST))["tenantId"])
+    return tenant_id, await rows_of(servers, tenant_id)
+
+
+@pytest.fixture(scope="module")
+async def parking(service: Service, servers: Servers) -> list[UUID]:
+    """Operations that fail until their obstacle is lifted, and are parked after a while."""
+    tenant_ids = [uuid4(), uuid4()]
+    async with servers.superuser() as connection:
+        for tenant_id in tenant_ids:
+            await place(connection, Step.SETTING_UP_DATA, tenant_id, LASTING_ERROR)
+            await create(service, tenant_id)
+    return tenant_ids
+
+
+@pytest.fixture
+async def client(servers: Servers) -> Client:
+    return await Client.connect(servers.temporal.address, data_converter=DATA_CONVERTER)
+
+
+@pytest.mark.usefixtures("parking")
+@pytest.mark.parametrize("outage", OUTAGES)
+async def test_an_outage_of_the_database_holds_creations_and_rollbacks_up_and_changes_nothing_else(
+    service: Service, servers: Servers, neighbour: tuple[UUID, Rows], client: Client, outage: str
+) -> None:
+    created, undone = uuid4(), uuid4()
+    # The connections are lost with everything else, and what they hold with them.
+    async with servers.superuser() as gatekeeper, servers.superuser() as holder:
+        await hold_rollback(service, gatekeeper, holder, undone)
+        gate = await close_gate(gatekeeper, Step.CREATING_ADMIN_USER, created)
+        await create(service, created)
+        await gate.reached()
+        committed = await rows_of(servers, created)
+        async with OUTAGES[outage].happening(servers):
+            await shows(client, created, "retrying", OUTAGES[outage].code)
+            await shows(client, undone, "rolling_back", OUTAGES[outage].code)
+    assert (await service.finished(workflow_id_of(created)))["status"] == "completed"
+    rows = await rows_of(servers, created)
+    assert committed <= rows
+    assert counts_of(rows) == counts_of(neighbour[1])
+    assert (await service.finished(workflow_id_of(undone)))["status"] == "failed"
+    assert not await rows_of(servers, undone)
+    assert await rows_of(servers, neighbour[0]) == neighbour[1]
+
+
+async def test_a_step_that_waits_too_long_for_a_lock_is_tried_again(
+    service: Service, servers: Servers, client: Client
+) -> None:
+    tenant_id = uuid4()
+    async with servers.superuser() as connection, connection.transaction():
+        await connection.execute("LOCK TABLE role_permissions IN SHARE MODE")
+        await create(service, tenant_id)
+        await shows(client, tenant_id, "retrying", "database-timeout")
+    document = await service.finished(workflow_id_of(tenant_id))
+    assert document["status"] == "completed"
+    attempts = {step["name"]: step["attempts"] for step in document["steps"]}
+    assert attempts[Step.RUNNING_ONBOARDING_SEEDS] >= 2
+
+
+async def test_a_gateway_that_is_told_to_end_answers_the_request_in_flight(
+    service: Service, servers: Servers
+) -> None:
+    body, key = request(), {"Idempotency-Key": str(uuid4())}
+    answers: list[httpx.Response] = []
+    async with replica(service, "gateway") as gateway, service.client(gateway.url) as http:
+
+        async def send() -> None:
+            answers.append(await http.post("/tenants", json=body, headers=key))
+
+        async def takes_no_more() -> bool:
+            try:
+                async with service.client(gateway.url) as late:
+                    await late.get("/livez")
+            except httpx.ConnectError:
+                return True
+            return False
+
+        async with (
+            anyio.create_task_group() as group,
+            servers.superuser() as onlooker,
+            servers.superuser() as connection,
+            connection.transaction(),
+        ):
+            await connection.execute("LOCK TABLE alga_tenants.idempotency_keys IN SHARE MODE")
+            group.start_soon(send)
+            await blocks(onlooker, connection.get_server_pid())
+            gateway.process.send_signal(signal.SIGTERM)
+            await wait_until(takes_no_more, timeout=PATIENCE)
+            assert not answers
+        await ended(gateway.process)
+        assert gateway.process.exit_status == 0
+    assert answers[0].status_code == 202, answers[0].text
+    again = await service.http.post("/tenants", json=body, headers=key)
+    assert again.json()["workflowId"] == answers[0].json()["workflowId"]
+    assert (await service.finished(again.json()["workflowId"]))["status"] == "completed"
+
+
+async def test_a_killed_gateway_takes_no_operation_with_it(service: Service, servers: Servers) -> None:
+    waited_for, cancelled = uuid4(), uuid4()
+    async with servers.superuser() as one, servers.superuser() as two:
+        gates = [
+            await close_gate(one, Step.CREATING_TENANT, waited_for),
+            await close_gate(two, Step.CREATING_TENANT, cancelled),
+        ]
+        async with replica(service, "gateway") as gateway, service.client(gateway.url) as http:
+            for tenant_id, gate in zip((waited_for, cancelled), gates, strict=True):
+                assert (await http.post("/tenants", json=request(tenantId=str(tenant_id)))).status_code == 202
+                await gate.reached()
+            assert (await http.delete(f"/tenants/{workflow_id_of(cancelled)}")).status_code == 202
+            await kill(gateway.process)
+        for gate in gates:
+            await gate.open()
+    assert (await service.finished(workflow_id_of(waited_for)))["status"] == "completed"
+    assert (await service.finished(workflow_id_of(cancelled)))["status"] == "cancelled"
+
+
+async def test_a_second_worker_takes_over_from_a_killed_one(
+    service: Service, servers: Servers, neighbour: tuple[UUID, Rows], client: Client
+) -> None:
+    tenant_id = uuid4()
+    async with replica(service, "worker") as second, servers.superuser() as gatekeeper:
+        processes = {process.pid: process for process in (service.worker, second.process)}
+        gate = await close_gate(gatekeeper, Step.RUNNING_ONBOARDING_SEEDS, tenant_id)
+        await create(service, tenant_id)
+        await gate.reached()
+        [first] = await workers_of(client, tenant_id)
+        await kill(processes.pop(first))
+        await gate.open()
+        assert (await service.finished(workflow_id_of(tenant_id)))["status"] == "completed"
+        assert await workers_of(client, tenant_id) == {first, *processes}
+    if service.worker.exit_status is not None:
+        service.worker.start()
+    assert counts_of(await rows_of(servers, tenant_id)) == counts_of(neighbour[1])
+
+
+async def test_a_killed_temporal_loses_no_operation(
+    service: Service, servers: Servers, neighbour: tuple[UUID, Rows], parking: list[UUID], client: Client
+) -> None:
+    working, retried, parked = uuid4(), uuid4(), parking[0]
+    body, key = request(), {"Idempotency-Key": str(uuid4())}
+    async with servers.superuser() as gatekeeper, servers.superuser() as connection:
+        await place(connection, Step.CREATING_ADMIN_USER, retried, PASSING_ERROR)
+        gate = await close_gate(gatekeeper, Step.RUNNING_ONBOARDING_SEEDS, working)
+        await shows(client, parked, "needs_attention", "database-failure")
+        await create(service, retried)
+        await shows(client, retried, "retrying", "database-busy")
+        await create(service, working)
+        await gate.reached()
+        await anyio.to_thread.run_sync(restartable.kill, servers.temporal)
+        try:
+            # The worker goes on with what it has begun, and can tell nobody but the database.
+            await gate.open()
+            for tenant_id in (working, retried, parked):
+                assert (await service.status(workflow_id_of(tenant_id)))["source"] == "database"
+            await service.finished(workflow_id_of(working))
+            answer = await service.http.post("/tenants", json=body, headers=key)
+            assert (answer.status_code, answer.json()["code"]) == (503, "temporal-unavailable")
+            await lift(connection, retried)
+        finally:
+            await anyio.to_thread.run_sync(servers.temporal.start)
+        await ready(service.gateway, service.installation.url)
+        await shows(client, parked, "needs_attention", "database-failure")
+        await lift(connection, parked)
+    await resume(service, parked)
+    again = await service.http.post("/tenants", json=body, headers=key)
+    assert (await service.finished(again.json()["workflowId"]))["status"] == "completed"
+    for tenant_id in (working, retried, parked):
+        assert (await service.finished(workflow_id_of(tenant_id)))["status"] == "completed"
+        assert counts_of(await rows_of(servers, tenant_id)) == counts_of(neighbour[1])
+        await wait_until(partial(is_completed, client, tenant_id), timeout=PATIENCE)
+
+
+async def test_a_worker_of_another_release_takes_over_what_waits(
+    service: Service, servers: Servers, parking: list[UUID], client: Client, tmp_path: Path
+) -> None:
+    retried, parked = uuid4(), parking[1]
+    async with servers.superuser() as connection:
+        await place(connection, Step.CREATING_ADMIN_USER, retried, PASSING_ERROR)
+        await create(service, retried)
+        await shows(client, retried, "retrying", "database-busy")
+        await shows(client, parked, "needs_attention", "database-failure")
+        await anyio.to_thread.run_sync(service.worker.stop)
+        try:
+            async with replica(service, "worker", code=another_release(tmp_path)):
+                for tenant_id in (retried, parked):
+                    await lift(connection, tenant_id)
+                    await resume(service, tenant_id)
+                    assert (await service.finished(workflow_id_of(tenant_id)))["status"] == "completed"
+                    assert len(await releases_of(client, tenant_id)) == 2
+        finally:
+            service.worker.start()
+
+
+async def create(service: Service, tenant_id: UUID) -> None:
+    await service.create(tenantId=str(tenant_id), **REQUEST)
+
+
+async def resume(service: Service, tenant_id: UUID) -> None:
+    answer = await service.http.post(f"/tenants/{workflow_id_of(tenant_id)}/resume")
+    assert answer.status_code == 202, answer.text
+
+
+async def hold_rollback(
+    service: Service, gatekeeper: asyncpg.Connection, holder: asyncpg.Connection, tenant_id: UUID
+) -> None:
+    """Let an operation fail for good and wait in its rollback, after most of its deletions."""
+    gate = await close_gate(gatekeeper, Step.SETTING_UP_DATA, tenant_id, then=FINAL_ERROR)
+    await create(service, tenant_id)
+    await gate.reached()
+    await holder.execute("BEGIN")
+    # Lets rows refer to it, but nobody delete it.
+    await holder.execute("SELECT FROM tenants WHERE tenant = $1 FOR KEY SHARE", tenant_id)
+    await gate.open()
+    await blocks(gatekeeper, holder.get_server_pid())
+
+
+async def blocks(connection: asyncpg.Connection, holder: int) -> None:
+    """Wait until a backend waits for what the holder holds."""
+    query = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE $1 = ANY (pg_blocking_pids(pid)))"
+
+    async def has_come() -> bool:
+        return bool(await connection.fetchval(query, holder))
+
+    await wait_until(has_come, timeout=PATIENCE, every=0.02)
+
+
+async def shows(client: Client, tenant_id: UUID, status: str, code: str) -> None:
+    """Wait until the operation has that status because of that problem.
+
+    Temporal is asked itself: without the database the gateway soon knows no caller any more.
+    """
+    handle = client.get_workflow_handle(workflow_id_of(tenant_id))
+    shown: dict[str, Any] = {}
+
+    async def has_come() -> bool:
+        shown.update(await (await handle.describe()).memo_value(OPERATION_MEMO, type_hint=dict))
+        return shown["status"] == status and (shown["error"] or {}).get("code") == code
+
+    try:
+        await wait_until(has_come, timeout=PATIENCE, every=0.05)
+    except TimeoutError:
+        raise AssertionError(shown) from None
+
+
+async def rows_of(servers: Servers, tenant_id: UUID) -> Rows:
+    async with servers.superuser() as connection:
+        return (await tenants_rows(connection, [tenant_id]))[tenant_id]
+
+
+async def is_completed(client: Client, tenant_id: UUID) -> bool:
+    """Whether the workflow itself has ended well."""
+    description = await client.get_workflow_handle(workflow_id_of(tenant_id)).describe()
+    return description.status is WorkflowExecutionStatus.COMPLETED
+
+
+async def workers_of(client: Client, tenant_id: UUID) -> set[int]:
+    """The processes that have worked on the workflow."""
+    started = await events(client, tenant_id, EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED)
+    identities = [event.workflow_task_started_event_attributes.identity for event in started]
+    return {int(identity.partition("@")[0]) for identity in identities}
+
+
+async def releases_of(client: Client, tenant_id: UUID) -> set[str]:
+    """The build ids of the workers that have worked on the workflow."""
+    completed = await events(client, tenant_id, EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED)
+    return {event.workflow_task_completed_event_attributes.worker_version.build_id for event in completed}
+
+
+async def events(client: Client, tenant_id: UUID, kind: EventType.ValueType) -> list[HistoryEvent]:
+    history = await client.get_workflow_handle(workflow_id_of(tenant_id)).fetch_history()
+    return [event for event in history.events if event.event_type == kind]
+
+
+def another_release(folder: Path) -> Path:
+    """A copy of the service's code that is not quite the same."""
+    for package in ("app", "activities", "migrations", "workflows"):
+        shutil.copytree(REPOSITORY / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
+    with (folder / "app" / "worker" / "factory.py").open("a") as module:
+        module.write("\nRELEASE = 'another'\n")
+    return folder
