@@ -91,8 +91,10 @@ async def mirror(connection: AsyncConnection, record: OperationRecord, snapshot:
     """
     shown = snapshot.model_dump(mode="json", by_alias=False, include=set(SHOWN))
     known = record.snapshot.model_dump(mode="json", by_alias=False, include=set(SHOWN))
-    if snapshot.status not in WAITING or shown == known:
+    knows_tenant = snapshot.tenant_id in {None, record.snapshot.tenant_id}
+    if snapshot.status not in WAITING or (shown == known and knows_tenant):
         return False
+    tenant_id = func.coalesce(operations.c.tenant_id, snapshot.tenant_id)
     times = {"next_try_at": snapshot.next_try_at, "attention_deadline": snapshot.attention_deadline}
     changed = await connection.execute(
         update(operations)
@@ -101,7 +103,7 @@ async def mirror(connection: AsyncConnection, record: OperationRecord, snapshot:
             operations.c.finished_at.is_(None),
             operations.c.updated_at == record.snapshot.updated_at,
         )
-        .values({**shown, **times, "updated_at": func.now()})
+        .values({**shown, **times, "tenant_id": tenant_id, "updated_at": func.now()})
     )
     return changed.rowcount == 1
 
@@ -152,6 +154,7 @@ async def close_ended_outside(
         .values(
             status=status,
             error=error.model_dump(mode="json") if status is not OperationStatus.CANCELLED else None,
+            tenant_id=func.coalesce(operations.c.tenant_id, ended_as.tenant_id if ended_as is not None else None),
             owns_tenant=bool(remaining),
             next_try_at=None,
             attention_deadline=None,

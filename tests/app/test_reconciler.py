@@ -132,6 +132,16 @@ async def test_a_row_shows_what_its_running_workflow_waits_for(
     assert await findings_of(reconciler) == []
 
 
+async def test_a_row_learns_the_tenant_id_that_its_workflow_has_made(
+    reconciler: Reconciler, client: Client, database: asyncpg.Connection
+) -> None:
+    workflow_id = await operation(client, database, OperationStatus.NEEDS_ATTENTION, error=ERROR)
+    tenant_id = (await row_of(database, workflow_id))["tenant_id"]
+    await database.execute("UPDATE alga_tenants.operations SET tenant_id = NULL")
+    await findings_of(reconciler)
+    assert (await row_of(database, workflow_id))["tenant_id"] == tenant_id
+
+
 @pytest.mark.parametrize("status", [OperationStatus.QUEUED, OperationStatus.RUNNING])
 async def test_what_is_at_work_is_left_to_its_steps(
     reconciler: Reconciler, client: Client, database: asyncpg.Connection, status: OperationStatus
