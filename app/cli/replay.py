@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import logging
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +18,7 @@ from app.logging import configure_logging
 from app.settings import TemporalSettings
 from app.temporal.client import connect
 from app.temporal.errors import TemporalUnavailableError
-from app.temporal.replay import History, HistoryError, Replayed, replay
+from app.temporal.replay import History, HistoryError, QueryRefusedError, Replayed, replay
 from app.worker.factory import WORKFLOWS
 
 
@@ -46,14 +48,21 @@ def command(
 
     Exits 0 where this release may take over all of them, 1 where it may not.
     """
+    if file is not None and query is not None:
+        raise typer.BadParameter("files are not queried: give either --file or --query")
     settings = TemporalSettings.load()
-    # The SDK reports what it was told to look for, with a traceback.
-    configure_logging(settings.model_copy(update={"log_level": "error"}), sys.stderr)
+    _log_without_the_sdk(settings)
     stderr = Console(stderr=True, highlight=False)
     try:
-        outcome = asyncio.run(_replay(settings, query, closed, file))
+        with stderr.status("replaying") as status:
+            outcome = asyncio.run(
+                _replay(settings, query, closed, file, lambda count: status.update(f"{count} histories replayed"))
+            )
     except HistoryError as error:
         say(stderr, str(error), "red")
+        raise typer.Exit(ExitCode.INVALID) from None
+    except QueryRefusedError as error:
+        say(stderr, f"Temporal at {settings.temporal_address} refuses: {error}", "red")
         raise typer.Exit(ExitCode.INVALID) from None
     except TemporalUnavailableError as error:
         say(stderr, f"Temporal at {settings.temporal_address}: {error}", "red")
@@ -66,7 +75,17 @@ def command(
         raise typer.Exit(ExitCode.FAILED)
 
 
-async def _replay(settings: TemporalSettings, query: str | None, closed: int, file: Path | None) -> Outcome:
+def _log_without_the_sdk(settings: TemporalSettings) -> None:
+    """Log nothing of the SDK: it reports what it was told to look for, with payloads in its tracebacks."""
+    configure_logging(settings, sys.stderr)
+    for handler in logging.getLogger().handlers:
+        # Not a level: the SDK's core hands its records to the handlers whatever the level is.
+        handler.addFilter(lambda record: not record.name.startswith("temporalio"))
+
+
+async def _replay(
+    settings: TemporalSettings, query: str | None, closed: int, file: Path | None, on_progress: Callable[[int], None]
+) -> Outcome:
     history = History()
     if file is not None:
         histories = history.in_files(file)
@@ -76,6 +95,7 @@ async def _replay(settings: TemporalSettings, query: str | None, closed: int, fi
     outcome = Outcome()
     async for replayed in replay(histories, WORKFLOWS):
         outcome.replayed += 1
+        on_progress(outcome.replayed)
         if replayed.problem is not None:
             outcome.incompatible.append(replayed)
     outcome.gone = history.gone
@@ -85,6 +105,7 @@ async def _replay(settings: TemporalSettings, query: str | None, closed: int, fi
 def _tell(outcome: Outcome) -> None:
     console = Console(highlight=False)
     for replayed in outcome.incompatible:
-        say(console, f"incompatible: {replayed.workflow_id} (run {replayed.run_id}): {replayed.problem}", "red")
+        run = f"{replayed.workflow_id} ({replayed.workflow_type}, run {replayed.run_id})"
+        say(console, f"incompatible: {run}: {replayed.problem}", "red")
     gone = f", {outcome.gone} were deleted meanwhile" if outcome.gone else ""
     say(console, f"{outcome.replayed} histories replayed, {len(outcome.incompatible)} incompatible{gone}")

@@ -15,8 +15,25 @@ from app.temporal.described import KINDS
 from app.temporal.errors import TemporalUnavailableError
 
 LONGEST_REASON = 300
-# The SDK hands on its core's failures as their Rust representation.
-OUTERMOST_MESSAGE = re.compile(r'message: "((?:[^"\\]|\\.)*)"')
+# The SDK hands on its core's failures as their Rust representation, the outermost first.
+MESSAGE = re.compile(r'message: "((?:[^"\\]|\\.)*)"')
+STACK_TRACE = re.compile(r'stack_trace: "((?:[^"\\]|\\.)*)"')
+FRAME = re.compile(r'File \\"([^"\\]+)\\", line (\d+), in (\w+)')
+EXCEPTION = re.compile(r'r#type: "(\w+)"')
+# Words of the SDK itself, which name types and commands; all others may hold values of payloads.
+WORDS_OF_THE_SDK = ("[TMPRL", "Failed decoding ", "Workflow class ")
+
+REFUSALS = {RPCStatusCode.INVALID_ARGUMENT, RPCStatusCode.NOT_FOUND}
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """The history of one run of a workflow."""
+
+    workflow_id: str
+    run_id: str
+    workflow_type: str
+    history: WorkflowHistory
 
 
 @dataclass(frozen=True)
@@ -25,11 +42,16 @@ class Replayed:
 
     workflow_id: str
     run_id: str
+    workflow_type: str
     problem: str | None = None
 
 
 class HistoryError(Exception):
-    """A file does not hold a history."""
+    """A file does not hold a history, or a folder no files of histories."""
+
+
+class QueryRefusedError(Exception):
+    """Temporal does not understand the query that narrows, or has no such namespace."""
 
 
 class History:
@@ -40,11 +62,12 @@ class History:
 
     async def in_temporal(
         self, client: Client, task_queue: str, *, narrowed_by: str | None, closed: int
-    ) -> AsyncIterator[WorkflowHistory]:
+    ) -> AsyncIterator[Recorded]:
         """Those of all running workflows of ours on the task queue, and of so many of the newest closed ones.
 
         Raises:
-            TemporalUnavailableError: Temporal did not answer, or refused the query that narrows.
+            QueryRefusedError: Temporal refused the query that narrows, or the namespace.
+            TemporalUnavailableError: Temporal did not answer.
         """
         types = ", ".join(f"'{name}'" for name in KINDS)
         ours = f"WorkflowType IN ({types}) AND TaskQueue = '{task_queue}'"
@@ -58,8 +81,13 @@ class History:
                 async for workflow in client.list_workflows(query, limit=limit):
                     history = await self._fetch(client, workflow.id, workflow.run_id)
                     if history is not None:
-                        yield history
-        except (RPCError, RuntimeError) as error:
+                        yield Recorded(workflow.id, workflow.run_id, workflow.workflow_type, history)
+        except RPCError as error:
+            if error.status in REFUSALS:
+                raise QueryRefusedError(error.message) from None
+            raise TemporalUnavailableError(error.message) from None
+        except RuntimeError as error:
+            # What a lazy client raises where nobody listens.
             raise TemporalUnavailableError(str(error)) from None
 
     async def _fetch(self, client: Client, workflow_id: str, run_id: str) -> WorkflowHistory | None:
@@ -71,15 +99,17 @@ class History:
             self.gone += 1
             return None
 
-    async def in_files(self, path: Path) -> AsyncIterator[WorkflowHistory]:
+    async def in_files(self, path: Path) -> AsyncIterator[Recorded]:
         """Those in a file, or in all JSON files of a folder, as `temporal workflow show --output json` writes them.
+
+        They don't say the workflow's id, so that the file's name stands for it.
 
         Raises:
             HistoryError: there is no such file, or it holds something else.
         """
         for file in await asyncio.to_thread(_files, path):
             try:
-                yield WorkflowHistory.from_json(file.stem, await asyncio.to_thread(file.read_text))
+                yield _recorded(file.stem, await asyncio.to_thread(file.read_text, "utf-8"))
             except OSError as error:
                 raise HistoryError(f"{file}: {error.strerror}") from None
             except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -87,20 +117,42 @@ class History:
                 raise HistoryError(f"{file} is not a workflow's history: {type(error).__name__}") from None
 
 
-async def replay(histories: AsyncIterator[WorkflowHistory], workflows: Sequence[type]) -> AsyncIterator[Replayed]:
+async def replay(histories: AsyncIterator[Recorded], workflows: Sequence[type]) -> AsyncIterator[Replayed]:
     """Replay one history after the other against these workflows."""
     replayer = Replayer(workflows=workflows, data_converter=DATA_CONVERTER)
-    async for history in histories:
-        result = await replayer.replay_workflow(history, raise_on_replay_failure=False)
+    async for recorded in histories:
+        result = await replayer.replay_workflow(recorded.history, raise_on_replay_failure=False)
         failure = result.replay_failure
-        yield Replayed(history.workflow_id, history.run_id, _reason(failure) if failure is not None else None)
+        problem = _reason(failure) if failure is not None else None
+        yield Replayed(recorded.workflow_id, recorded.run_id, recorded.workflow_type, problem)
 
 
 def _files(path: Path) -> list[Path]:
-    return sorted(path.glob("*.json")) if path.is_dir() else [path]
+    if not path.is_dir():
+        return [path]
+    files = sorted(path.glob("*.json"))
+    if not files:
+        # A check that looked at nothing must not pass.
+        raise HistoryError(f"{path}: there are no histories (*.json) in this folder")
+    return files
+
+
+def _recorded(name: str, content: str) -> Recorded:
+    history = WorkflowHistory.from_json(name, content)
+    # The SDK's replay of a history that does not begin with the workflow's start never ends.
+    if not history.events or not history.events[0].HasField("workflow_execution_started_event_attributes"):
+        raise ValueError("the start of the workflow is missing")
+    started = history.events[0].workflow_execution_started_event_attributes
+    return Recorded(name, started.original_execution_run_id, started.workflow_type.name, history)
 
 
 def _reason(failure: Exception) -> str:
-    """The outermost message of what the SDK says; those of its causes may hold values of payloads."""
-    message = OUTERMOST_MESSAGE.search(str(failure))
-    return message[1][:LONGEST_REASON] if message is not None else type(failure).__name__
+    """What the SDK says, in one line; of an exception only its type and place, because its text may hold payloads."""
+    text = str(failure)
+    message = MESSAGE.search(text)
+    if message is not None and message[1].startswith(WORDS_OF_THE_SDK):
+        return message[1][:LONGEST_REASON]
+    exception, trace = EXCEPTION.search(text), STACK_TRACE.search(text)
+    frames = FRAME.findall(trace[1]) if trace is not None else []
+    where = " at {}:{} in {}".format(*frames[-1]) if frames else ""
+    return f"{exception[1] if exception is not None else type(failure).__name__}{where}"

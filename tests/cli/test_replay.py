@@ -1,23 +1,33 @@
 """`alga-tenants replay`, on a real Temporal and on files."""
 
+import base64
 import json
+import subprocess
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
-from temporalio.client import Client, WorkflowHandle
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
+from temporalio.client import Client, WorkflowHandle, WorkflowHistory
+from temporalio.service import RPCError
 from temporalio.worker import Worker
 from typer.testing import CliRunner
 
 from app.cli import app
+from app.embedded.binaries import temporal_program
 from app.embedded.blocking import run_blocking
 from app.embedded.ports import free_port
 from app.embedded.temporal import EmbeddedTemporal
 from app.temporal.client import DATA_CONVERTER
+from app.temporal.replay import History, Recorded
+from app.temporal.replay import replay as replay_histories
 from app.worker.factory import WORKFLOWS
 from tests.cli.conftest import Ran
 from tests.workflows.record_histories import HISTORIES
-from tests.workflows.reordered import Reordered
+from tests.workflows.reordered import Reordered, Telling
 from tests.workflows.scripted import Script, request
 
 SECRET = "correct horse"
@@ -65,7 +75,7 @@ def test_a_history_that_the_code_would_not_make_fails_the_check_and_is_named(que
     made_otherwise = run_blocking(leave_histories(queue, [Reordered]))
     ran = replay(**queue)
     assert ran.code == 1
-    assert f"incompatible: {made_otherwise}" in ran.stdout
+    assert f"incompatible: {made_otherwise} (tenantCreationWorkflow, run " in ran.stdout
     assert "Failed decoding" in ran.stdout
     assert "Traceback" not in ran.stdout
     assert "2 histories replayed, 1 incompatible" in ran.stdout
@@ -82,7 +92,10 @@ def test_the_stored_histories_replay_from_their_files() -> None:
     assert (ran.code, ran.document["replayed"]) == (0, len(list(HISTORIES.glob("*.json"))))
 
 
-@pytest.mark.parametrize("content", ["", "{}", "[1]", '{"events": 5}', "\xff"])
+@pytest.mark.parametrize(
+    "content",
+    ["", "{}", "[1]", '{"events": 5}', "\xff", '{"events": []}', '{"events": [{"eventId": "2"}]}'],
+)
 def test_a_file_that_is_no_history_is_named(tmp_path: Path, content: str) -> None:
     file = tmp_path / "broken.json"
     file.write_bytes(content.encode("latin-1"))
@@ -101,19 +114,119 @@ def test_a_temporal_that_is_away_is_told() -> None:
     assert (ran.code, address in ran.stderr) == (5, True)
 
 
+def test_a_folder_without_histories_does_not_pass(tmp_path: Path) -> None:
+    ran = replay(f"--file={tmp_path}")
+    assert (ran.code, "no histories" in ran.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("query", ["Colour = 'red'", "= ="])
+def test_a_query_that_temporal_refuses_is_the_callers_fault(queue: dict[str, str], query: str) -> None:
+    ran = replay(f"--query={query}", **queue)
+    assert (ran.code, "invalid query" in ran.stderr) == (2, True)
+
+
+def test_a_namespace_that_is_not_there_is_told_from_a_temporal_that_is_away(queue: dict[str, str]) -> None:
+    ran = replay(TEMPORAL_NAMESPACE="nowhere", **queue)
+    assert (ran.code, "nowhere is not found" in ran.stderr) == (2, True)
+
+
+def test_files_are_not_queried() -> None:
+    ran = replay(f"--file={HISTORIES}", "--query=WorkflowId = 'x'")
+    assert (ran.code, "either --file or --query" in " ".join(ran.stderr.split())) == (2, True)
+
+
+def test_what_temporals_own_program_exports_replays(tmp_path: Path, queue: dict[str, str]) -> None:
+    done = run_blocking(leave_histories(queue, list(WORKFLOWS)))
+    show = ["workflow", "show", "--address", queue["TEMPORAL_ADDRESS"], "--workflow-id", done, "--output", "json"]
+    shown = subprocess.run([temporal_program(), *show], check=True, capture_output=True)  # noqa: S603 - our own server
+    (tmp_path / "shown.json").write_bytes(shown.stdout)
+    assert replay(f"--file={tmp_path}", "--json").document == {"replayed": 1, "gone": 0, "incompatible": []}
+
+
+async def fetch_while_one_is_deleted(environment: dict[str, str]) -> tuple[int, int]:
+    """How many of two running workflows were fetched and were gone, where one is deleted after they were listed."""
+    client = await Client.connect(environment["TEMPORAL_ADDRESS"], data_converter=DATA_CONVERTER)
+    task_queue = environment["TEMPORAL_TASK_QUEUE"]
+    started = {str(uuid4()) for _ in range(2)}
+    for workflow_id in started:
+        await client.start_workflow("tenantCreationWorkflow", request(), id=workflow_id, task_queue=task_queue)
+    while (await client.count_workflows(f"TaskQueue = '{task_queue}'")).count < len(started):
+        pass
+    history = History()
+    found = history.in_temporal(client, task_queue, narrowed_by=None, closed=0)
+    fetched = [await anext(found)]
+    await delete(client, (started - {fetched[0].workflow_id}).pop())
+    fetched += [recorded async for recorded in found]
+    return len(fetched), history.gone
+
+
+async def delete(client: Client, workflow_id: str) -> None:
+    """Delete a workflow with its history, and wait until that is done."""
+    execution = WorkflowExecution(workflow_id=workflow_id)
+    await client.workflow_service.delete_workflow_execution(
+        DeleteWorkflowExecutionRequest(namespace=client.namespace, workflow_execution=execution)
+    )
+    with suppress(RPCError):
+        while True:
+            await client.get_workflow_handle(workflow_id).fetch_history()
+
+
+def test_a_history_that_is_deleted_meanwhile_is_skipped_and_counted(queue: dict[str, str]) -> None:
+    assert run_blocking(fetch_while_one_is_deleted(queue)) == (1, 1)
+
+
+def stored() -> dict[str, Any]:
+    document: dict[str, Any] = json.loads((HISTORIES / "success.json").read_text())
+    return document
+
+
+def markers(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """What is recorded of the activities, in their order."""
+    events = (event for event in document["events"] if event["eventType"] == "EVENT_TYPE_MARKER_RECORDED")
+    return [event["markerRecordedEventAttributes"]["details"] for event in events]
+
+
+def test_a_payload_that_can_not_be_read_is_not_printed(tmp_path: Path) -> None:
+    document = stored()
+    result = base64.b64encode(json.dumps({"tenantId": SECRET}).encode()).decode()
+    markers(document)[-1]["result"]["payloads"][0]["data"] = result
+    (tmp_path / "changed.json").write_text(json.dumps(document))
+    ran = replay(f"--file={tmp_path}", LOG_LEVEL="debug")
+    assert ran.code == 1
+    assert "Failed decoding" in ran.stdout
+    assert "temporalio" not in ran.stderr
+
+
+def test_of_an_exception_only_type_and_place_are_told() -> None:
+    async def problem() -> str | None:
+        async def one() -> Any:
+            history = WorkflowHistory.from_json("one", json.dumps(stored()))
+            yield Recorded("one", history.run_id, "tenantCreationWorkflow", history)
+
+        (replayed,) = [replayed async for replayed in replay_histories(one(), [Telling])]
+        return replayed.problem
+
+    told = run_blocking(problem())
+    assert told is not None
+    assert told.startswith("ValueError at ")
+    assert "reordered.py" in told
+    assert "Acme" not in told
+
+
 def test_the_reason_is_the_sdks_own_word(tmp_path: Path) -> None:
-    document = json.loads((HISTORIES / "success.json").read_text())
-    markers = [event for event in document["events"] if event["eventType"] == "EVENT_TYPE_MARKER_RECORDED"]
-    first, second = (marker["markerRecordedEventAttributes"]["details"] for marker in markers[:2])
+    document = stored()
+    first, second, *_ = markers(document)
     first["data"], second["data"] = second["data"], first["data"]
     (tmp_path / "swapped.json").write_text(json.dumps(document))
     ran = replay(f"--file={tmp_path}", "--json")
     assert ran.code == 1
-    assert "Nondeterminism" in ran.document["incompatible"][0]["problem"]
+    (found,) = ran.document["incompatible"]
+    assert (found["workflow_id"], found["workflow_type"]) == ("swapped", "tenantCreationWorkflow")
+    assert "Nondeterminism" in found["problem"]
 
 
 def test_an_exported_history_is_told_from_an_incompatible_one(tmp_path: Path, queue: dict[str, str]) -> None:
-    document = json.loads((HISTORIES / "success.json").read_text())
+    document = stored()
     kept = [event for event in document["events"] if event["eventType"] != "EVENT_TYPE_MARKER_RECORDED"]
     (tmp_path / "cut.json").write_text(json.dumps({"events": kept}))
     assert replay(f"--file={tmp_path}", **queue).code == 1

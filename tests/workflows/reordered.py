@@ -1,4 +1,4 @@
-"""A workflow that a replay must not accept: two steps have changed places."""
+"""Workflows that a replay must not accept."""
 
 from temporalio import workflow
 
@@ -29,3 +29,16 @@ class Reordered(TenantCreation):
         await run(Step.SETTING_UP_DATA, StepDone)
         completed = await run(Step.COMPLETING, OperationResult)
         return TenantCreationResult(**dict(completed))
+
+
+@workflow.defn(name="tenantCreationWorkflow")
+class Telling(TenantCreation):
+    """Fails over its argument, and quotes it."""
+
+    @workflow.init
+    def __init__(self, argument: object = None) -> None:
+        super().__init__(argument)
+
+    @workflow.run
+    async def run(self, argument: object = None) -> TenantCreationResult:
+        raise ValueError(f'message: "{argument}"')
