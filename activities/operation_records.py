@@ -75,6 +75,18 @@ async def unrecorded(connection: AsyncConnection, runs: Sequence[tuple[str, str]
     return [run for run in runs if run not in recorded]
 
 
+async def finished_among(connection: AsyncConnection, runs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Those of the workflow ids and run ids whose row says how they ended."""
+    rows = await connection.execute(
+        select(operations.c.workflow_id, operations.c.run_id).where(
+            operations.c.workflow_id.in_([workflow_id for workflow_id, _ in runs]),
+            operations.c.finished_at.is_not(None),
+        )
+    )
+    finished = {tuple(row) for row in rows}
+    return [run for run in runs if run in finished]
+
+
 async def unfinished_operations(
     connection: AsyncConnection,
     namespace: str,

@@ -11,12 +11,18 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from activities.database_errors import DATABASE_ERRORS
-from activities.operation_records import OperationRecord, find_operation, unfinished_operations, unrecorded
+from activities.operation_records import (
+    OperationRecord,
+    find_operation,
+    finished_among,
+    unfinished_operations,
+    unrecorded,
+)
 from activities.reconciliation import GONE, adopt, close_ended_outside, is_closed, mirror
 from app.temporal.described import DescribedOperation
-from app.temporal.errors import TemporalUnavailableError, UnknownOperationError
+from app.temporal.errors import OperationEndedError, TemporalUnavailableError, UnknownOperationError
 from app.temporal.operations import OperationsPort
-from workflows.messages import OperationSnapshot, OperationStatus
+from workflows.messages import OperationSnapshot, OperationStatus, ResumeRequest
 
 PAGE = 100
 PASSING: tuple[type[Exception], ...] = (TemporalUnavailableError, *DATABASE_ERRORS)
@@ -111,6 +117,10 @@ class Reconciler:
             return
         async with self._engine.connect() as connection:
             missing = await unrecorded(connection, page)
+            finished = await finished_among(connection, page)
+        for workflow_id, run_id in finished:
+            if (finding := await self._wake(workflow_id, run_id)) is not None:
+                yield finding
         for workflow_id, run_id in missing:
             try:
                 workflow = await self._operations.describe(workflow_id, run_id)
@@ -136,6 +146,22 @@ class Reconciler:
                     OperationStatus.QUEUED,
                     "there was no row, because no step has been able to write one",
                 )
+
+    async def _wake(self, workflow_id: str, run_id: str) -> Finding | None:
+        """Let a parked workflow go on whose row says how the operation ended, so that it learns that.
+
+        It forgot its last steps with a worker that died after their commit, and then met an error that lasted.
+        """
+        try:
+            workflow = await self._operations.describe(workflow_id, run_id)
+            if not workflow.is_open or workflow.snapshot.status is not OperationStatus.NEEDS_ATTENTION:
+                return None
+            await self._operations.resume(workflow, ResumeRequest(resumed_by="reconciler"))
+        except (UnknownOperationError, OperationEndedError):
+            return None
+        tenant_id = _text(workflow.snapshot.tenant_id)
+        detail = "its row says how it ended, and its workflow waited for an operator"
+        return Finding(workflow_id, run_id, tenant_id, OperationStatus.RUNNING, detail)
 
     async def _reconcile(self, record: OperationRecord, *, again: bool) -> Finding | None:
         workflow = await self._workflow_of(record)

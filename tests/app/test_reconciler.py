@@ -334,3 +334,17 @@ async def test_what_is_not_ours_or_not_understood_gets_no_row(
     assert [await row_of(database, workflow_id) for workflow_id in others] == [None, None, None]
     for workflow_id in (ours, *others):
         await client.get_workflow_handle(workflow_id).terminate()
+
+
+async def test_a_parked_workflow_whose_row_says_that_it_is_complete_goes_on(
+    reconciler: Reconciler, client: Client, settings: Settings, database: asyncpg.Connection
+) -> None:
+    workflow_id = await unrecorded(client, settings, request(), OperationStatus.NEEDS_ATTENTION)
+    assert await adopted(reconciler, workflow_id) == [OperationStatus.QUEUED, OperationStatus.NEEDS_ATTENTION]
+    await database.execute("UPDATE alga_tenants.operations SET status = 'completed', finished_at = now()")
+    assert await adopted(reconciler, workflow_id) == [OperationStatus.RUNNING]
+    handle = client.get_workflow_handle(workflow_id)
+    events = (await handle.fetch_history()).events
+    signals = [event.workflow_execution_signaled_event_attributes.signal_name for event in events]
+    assert signals.count("resume") == 1
+    await handle.terminate()
