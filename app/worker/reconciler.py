@@ -94,11 +94,21 @@ class Reconciler:
 
     async def reconcile_one(self, workflow_id: str) -> tuple[OperationRecord | None, Finding | None]:
         """The newest operation of that workflow id as its row has it, and what was found where that was wrong."""
-        async with self._engine.connect() as connection:
-            record = await find_operation(connection, workflow_id)
+        record = await self._find(workflow_id)
+        if record is None:
+            try:
+                workflow = await self._operations.describe(workflow_id)
+            except UnknownOperationError:
+                return None, None
+            async for _ in self._adopt_page([(workflow_id, workflow.run_id)]):
+                record = await self._find(workflow_id)
         if record is None or record.snapshot.status.is_final:
             return record, None
         return record, await self._reconcile(record, again=True)
+
+    async def _find(self, workflow_id: str) -> OperationRecord | None:
+        async with self._engine.connect() as connection:
+            return await find_operation(connection, workflow_id)
 
     async def _adopt(self, started_before: datetime) -> AsyncIterator[Finding]:
         """Operations without a row: their first step has not been able to write it, or never will."""

@@ -273,6 +273,17 @@ async def test_one_operation_can_be_named(
     assert await reconciler.reconcile_one("unknown") == (None, None)
 
 
+async def test_an_operation_without_a_row_can_be_named(
+    reconciler: Reconciler, client: Client, settings: Settings, database: asyncpg.Connection
+) -> None:
+    workflow_id = await unrecorded(client, settings, request())
+    await client.get_workflow_handle(workflow_id).terminate()
+    _, finding = await reconciler.reconcile_one(workflow_id)
+    assert finding is not None
+    assert finding.status is OperationStatus.FAILED
+    assert (await row_of(database, workflow_id))["status"] == "failed"
+
+
 async def unrecorded(client: Client, settings: Settings, argument: Any, status: OperationStatus | None = None) -> str:
     """A workflow on our task queue none of whose steps could write a row."""
     workflow_id = f"tenant-creation-{uuid4()}"
