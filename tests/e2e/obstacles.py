@@ -142,3 +142,19 @@ class Gate:
                 AND classid = $1::integer::oid AND objid = hashtext($2)::oid)
         """
         return bool(await self._connection.fetchval(query, LOCK, self._key))
+
+
+async def blocked(connection: asyncpg.Connection, holder: int, *, backends: int = 1, application: str = "") -> None:
+    """Return once that many backends, of that application, wait for what the backend `holder` holds.
+
+    The connection must not be the holder's: a transaction keeps what it has seen of other backends.
+    """
+    query = """
+        SELECT count(*) FROM pg_stat_activity
+        WHERE $1 = ANY (pg_blocking_pids(pid)) AND starts_with(application_name, $2)
+    """
+
+    async def is_blocked() -> bool:
+        return bool(await connection.fetchval(query, holder, application) >= backends)
+
+    await wait_until(is_blocked, timeout=PATIENCE, every=0.02)

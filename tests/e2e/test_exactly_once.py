@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -19,7 +18,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from app.embedded.temporal import NAMESPACE
 from tests.e2e.conftest import PATIENCE, Service, request
-from tests.e2e.obstacles import failing
+from tests.e2e.obstacles import blocked, failing
 from tests.e2e.replicas import Replica, kill, replica
 from tests.gateway.outages import frozen
 from tests.support.restartable import RestartableTemporal
@@ -111,17 +110,10 @@ async def test_a_request_whose_gateway_was_killed_after_the_start_is_found_at_th
         workflow_id = await claimed(database, attempt)
         return workflow_id is not None and await is_known(client, workflow_id)
 
-    async def hangs_at(holder: int) -> bool:
-        query = """
-            SELECT EXISTS (SELECT FROM pg_stat_activity
-                WHERE $1 = ANY (pg_blocking_pids(pid)) AND application_name = 'alga-tenants-gateway')
-        """
-        return bool(await database.fetchval(query, holder))
-
     # Holds up the row that the gateway writes before it answers.
     async with table_locked(service, "alga_tenants.operations") as holder, unanswered(attempt, other):
         await wait_until(is_started, timeout=PATIENCE, every=0.02)
-        await wait_until(partial(hangs_at, holder), timeout=PATIENCE, every=0.02)
+        await blocked(database, holder, application="alga-tenants-gateway")
         await kill(other.replica.process)
     await assert_found(service, database, attempt)
 

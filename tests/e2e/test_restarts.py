@@ -5,27 +5,24 @@ import signal
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 from uuid import UUID, uuid4
 
 import anyio
 import asyncpg
 import httpx
 import pytest
-from temporalio.api.enums.v1 import EventType
-from temporalio.api.history.v1 import HistoryEvent
-from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.client import Client
 
 from app.temporal.client import DATA_CONVERTER
 from app.temporal.described import workflow_id_of
 from tests.e2e.conftest import PATIENCE, Service, installed, request
-from tests.e2e.obstacles import FINAL_ERROR, LASTING_ERROR, PASSING_ERROR, close_gate, lift, place
+from tests.e2e.histories import is_completed, releases_of, shows, workers_of
+from tests.e2e.obstacles import FINAL_ERROR, LASTING_ERROR, PASSING_ERROR, blocked, close_gate, lift, place
 from tests.e2e.outages import OUTAGES, Servers, own_servers
 from tests.e2e.replicas import REPOSITORY, ended, kill, ready, replica
 from tests.e2e.trials import REQUEST, Rows, counts_of, tenants_rows
 from tests.support import restartable
 from tests.support.waiting import wait_until
-from workflows.messages import OPERATION_MEMO
 from workflows.steps import Step
 
 pytestmark = pytest.mark.anyio
@@ -143,7 +140,7 @@ async def test_a_gateway_that_is_told_to_end_answers_the_request_in_flight(
         ):
             await connection.execute("LOCK TABLE alga_tenants.idempotency_keys IN SHARE MODE")
             group.start_soon(send)
-            await blocks(onlooker, connection.get_server_pid())
+            await blocked(onlooker, connection.get_server_pid())
             gateway.process.send_signal(signal.SIGTERM)
             await wait_until(takes_no_more, timeout=PATIENCE)
             assert not answers
@@ -231,7 +228,13 @@ async def test_a_killed_temporal_loses_no_operation(
 
 
 async def test_a_worker_of_another_release_takes_over_what_waits(
-    service: Service, servers: Servers, parking: list[UUID], client: Client, tmp_path: Path
+    service: Service,
+    servers: Servers,
+    neighbour: tuple[UUID, Rows],
+    parking: list[UUID],
+    client: Client,
+    *,
+    tmp_path: Path,
 ) -> None:
     retried, parked = uuid4(), parking[1]
     async with servers.superuser() as connection:
@@ -246,6 +249,7 @@ async def test_a_worker_of_another_release_takes_over_what_waits(
                     await lift(connection, tenant_id)
                     await resume(service, tenant_id)
                     assert (await service.finished(workflow_id_of(tenant_id)))["status"] == "completed"
+                    assert counts_of(await rows_of(servers, tenant_id)) == counts_of(neighbour[1])
                     assert len(await releases_of(client, tenant_id)) == 2
         finally:
             service.worker.start()
@@ -271,64 +275,12 @@ async def hold_rollback(
     # Lets rows refer to it, but nobody delete it.
     await holder.execute("SELECT FROM tenants WHERE tenant = $1 FOR KEY SHARE", tenant_id)
     await gate.open()
-    await blocks(gatekeeper, holder.get_server_pid())
-
-
-async def blocks(connection: asyncpg.Connection, holder: int) -> None:
-    """Wait until a backend waits for what the holder holds."""
-    query = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE $1 = ANY (pg_blocking_pids(pid)))"
-
-    async def has_come() -> bool:
-        return bool(await connection.fetchval(query, holder))
-
-    await wait_until(has_come, timeout=PATIENCE, every=0.02)
-
-
-async def shows(client: Client, tenant_id: UUID, status: str, code: str) -> None:
-    """Wait until the operation has that status because of that problem.
-
-    Temporal is asked itself: without the database the gateway soon knows no caller any more.
-    """
-    handle = client.get_workflow_handle(workflow_id_of(tenant_id))
-    shown: dict[str, Any] = {}
-
-    async def has_come() -> bool:
-        shown.update(await (await handle.describe()).memo_value(OPERATION_MEMO, type_hint=dict))
-        return shown["status"] == status and (shown["error"] or {}).get("code") == code
-
-    try:
-        await wait_until(has_come, timeout=PATIENCE, every=0.05)
-    except TimeoutError:
-        raise AssertionError(shown) from None
+    await blocked(gatekeeper, holder.get_server_pid())
 
 
 async def rows_of(servers: Servers, tenant_id: UUID) -> Rows:
     async with servers.superuser() as connection:
         return (await tenants_rows(connection, [tenant_id]))[tenant_id]
-
-
-async def is_completed(client: Client, tenant_id: UUID) -> bool:
-    """Whether the workflow itself has ended well."""
-    description = await client.get_workflow_handle(workflow_id_of(tenant_id)).describe()
-    return description.status is WorkflowExecutionStatus.COMPLETED
-
-
-async def workers_of(client: Client, tenant_id: UUID) -> set[int]:
-    """The processes that have worked on the workflow."""
-    started = await events(client, tenant_id, EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED)
-    identities = [event.workflow_task_started_event_attributes.identity for event in started]
-    return {int(identity.partition("@")[0]) for identity in identities}
-
-
-async def releases_of(client: Client, tenant_id: UUID) -> set[str]:
-    """The build ids of the workers that have worked on the workflow."""
-    completed = await events(client, tenant_id, EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED)
-    return {event.workflow_task_completed_event_attributes.worker_version.build_id for event in completed}
-
-
-async def events(client: Client, tenant_id: UUID, kind: EventType.ValueType) -> list[HistoryEvent]:
-    history = await client.get_workflow_handle(workflow_id_of(tenant_id)).fetch_history()
-    return [event for event in history.events if event.event_type == kind]
 
 
 def another_release(folder: Path) -> Path:

@@ -1,0 +1,55 @@
+"""What Temporal itself knows of an operation."""
+
+from typing import Any
+from uuid import UUID
+
+from temporalio.api.enums.v1 import EventType
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.client import Client, WorkflowExecutionStatus
+
+from app.temporal.described import workflow_id_of
+from tests.e2e.conftest import PATIENCE
+from tests.support.waiting import wait_until
+from workflows.messages import OPERATION_MEMO
+
+
+async def shows(client: Client, tenant_id: UUID, status: str, code: str) -> None:
+    """Wait until the operation has that status because of that problem.
+
+    The gateway would say the same, but without the database it soon knows no caller any more.
+    """
+    handle = client.get_workflow_handle(workflow_id_of(tenant_id))
+    shown: dict[str, Any] = {}
+
+    async def has_come() -> bool:
+        shown.update(await (await handle.describe()).memo_value(OPERATION_MEMO, type_hint=dict))
+        return shown["status"] == status and (shown["error"] or {}).get("code") == code
+
+    try:
+        await wait_until(has_come, timeout=PATIENCE, every=0.05)
+    except TimeoutError:
+        raise AssertionError(shown) from None
+
+
+async def is_completed(client: Client, tenant_id: UUID) -> bool:
+    """Whether the workflow itself has ended well."""
+    description = await client.get_workflow_handle(workflow_id_of(tenant_id)).describe()
+    return description.status is WorkflowExecutionStatus.COMPLETED
+
+
+async def workers_of(client: Client, tenant_id: UUID) -> set[int]:
+    """The processes that have worked on the workflow."""
+    started = await events(client, tenant_id, EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED)
+    identities = [event.workflow_task_started_event_attributes.identity for event in started]
+    return {int(identity.partition("@")[0]) for identity in identities}
+
+
+async def releases_of(client: Client, tenant_id: UUID) -> set[str]:
+    """The build ids of the workers that have worked on the workflow."""
+    completed = await events(client, tenant_id, EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED)
+    return {event.workflow_task_completed_event_attributes.worker_version.build_id for event in completed}
+
+
+async def events(client: Client, tenant_id: UUID, kind: EventType.ValueType) -> list[HistoryEvent]:
+    history = await client.get_workflow_handle(workflow_id_of(tenant_id)).fetch_history()
+    return [event for event in history.events if event.event_type == kind]
