@@ -45,3 +45,26 @@ FOREIGN_KEYS = text("""
     GROUP BY k.oid, k.conname, k.child, k.parent, k.confdeltype, k.condeferrable, k.confmatchtype
     ORDER BY child, name
 """)
+
+# A table's triggers are its own and, those that run for each row, those of its partitions and of what inherits from
+# it. Those by which PostgreSQL keeps constraints are left out.
+TRIGGERS = text("""
+    WITH RECURSIVE ancestry (relation, ancestor) AS (
+        SELECT tgrelid, tgrelid FROM pg_trigger WHERE NOT tgisinternal
+        UNION
+        SELECT ancestry.relation, i.inhparent FROM ancestry JOIN pg_inherits i ON i.inhrelid = ancestry.ancestor
+    )
+    SELECT ancestry.ancestor::bigint AS oid, quote_ident(t.tgname) AS name, quote_ident(p.proname) AS function,
+           quote_ident(n.nspname) || '.' || quote_ident(c.relname) AS relation,
+           quote_ident(pg_get_userbyid(c.relowner)) AS owner, t.tgenabled::text AS mode,
+           (t.tgtype & 3) = 3 AS is_before_row, (t.tgtype & 8) <> 0 AS on_delete, (t.tgtype & 16) <> 0 AS on_update,
+           t.tgdeferrable AS is_deferrable
+    FROM pg_trigger t
+    JOIN ancestry ON ancestry.relation = t.tgrelid
+    JOIN pg_class c ON c.oid = t.tgrelid
+    JOIN pg_namespace n ON n.oid = c.relnamespace
+    JOIN pg_proc p ON p.oid = t.tgfoid
+    WHERE NOT t.tgisinternal AND t.tgenabled <> 'D' AND (t.tgtype & 24) <> 0
+      AND ((t.tgtype & 1) = 1 OR ancestry.ancestor = t.tgrelid)
+    ORDER BY t.tgname, ancestry.ancestor <> t.tgrelid, relation
+""")

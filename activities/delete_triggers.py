@@ -1,174 +1,138 @@
-"""Triggers that stand in the way of a purge: found in the catalogue, and disabled only once they have objected."""
+"""Triggers that run when rows are deleted or updated, and which of them an error points at."""
 
+import re
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
 
-from sqlalchemy import CursorResult, Executable, TextClause, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from activities.database_errors import classify, sqlstate
-from activities.errors import FinalError
+from activities.catalogue_queries import TRIGGERS
+from activities.database_errors import sqlstate
 
 INSUFFICIENT_PRIVILEGE = "42501"
+# Classes of SQLSTATE that tell of the session, the server or other transactions, though a trigger may meet them.
+NOT_OF_TRIGGERS = {"08", "25", "40", "53", "54", "55", "57", "58", "XX"}
 
-# ALTER TABLE keeps everybody else's writes to that table waiting behind it while it waits itself.
-LOCK_TIMEOUT = "10s"
 
-# A trigger made on a partitioned table is found on each partition, too, and belongs to the former.
-TRIGGERS = text("""
-    SELECT coalesce(pg_partition_root(t.tgrelid), t.tgrelid)::bigint AS oid,
-           format('%I.%I', n.nspname, c.relname) AS relation, t.tgname::text AS name,
-           p.proname::text AS function, t.tgenabled = 'A' AS is_always,
-           (t.tgtype & 2) <> 0 AND (t.tgtype & 1) <> 0 AS is_before_row,
-           (t.tgtype & 8) <> 0 AS on_delete, (t.tgtype & 16) <> 0 AS on_update
-    FROM pg_trigger t
-    JOIN pg_class c ON c.oid = t.tgrelid
-    JOIN pg_namespace n ON n.oid = c.relnamespace
-    JOIN pg_proc p ON p.oid = t.tgfoid
-    WHERE NOT t.tgisinternal AND t.tgparentid = 0 AND t.tgenabled IN ('O', 'A') AND (t.tgtype & 24) <> 0
-    ORDER BY relation, name
-""")
+class TriggerMode(StrEnum):
+    """In which sessions a trigger runs (`pg_trigger.tgenabled`)."""
 
-WHO = text("""
-    SELECT current_user::text AS role, pg_get_userbyid(c.relowner)::text AS owner
-    FROM pg_class c WHERE c.oid = to_regclass(:relation)
-""")
+    ORIGIN = "O"
+    ALWAYS = "A"
+    REPLICA = "R"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A table that has the trigger, or a partition of it."""
+
+    table: str
+    owner: str
+    mode: TriggerMode
 
 
 @dataclass(frozen=True)
 class Trigger:
-    """A trigger on DELETE or UPDATE that fires in ordinary sessions; `relation` is quoted and has its schema."""
+    """A trigger that is not PostgreSQL's own, wherever in a table and its partitions it is.
 
-    relation: str
+    All names are quoted as SQL wants them; the function's is without schema. One that `may_swallow` runs before each
+    row and can keep it as it is without a word. `on_update` and `on_delete` say what it runs on.
+    """
+
     name: str
     function: str
-    is_always: bool
-    is_before_row: bool
+    places: tuple[Place, ...]
     on_delete: bool
     on_update: bool
+    may_swallow: bool
+    deferrable: bool
+
+    def __str__(self) -> str:
+        return f"{self.name} of {self.places[0].table}"
 
 
-class MissingRightError(FinalError):
-    """A trigger forbids the deletion, and the role may not disable it; the message says what would let it."""
+@dataclass(frozen=True)
+class Objection:
+    """What kept a statement from its work: an error, or rows that are as before though `changed` others are not."""
 
-    def __init__(self, trigger: Trigger, role: str, owner: str) -> None:
-        super().__init__(
-            "missing-right",
-            f'trigger "{trigger.name}" of table {trigger.relation} forbids deleting, and role "{role}" may not'
-            f' disable it: it must own the table or be a member of its owner, as after GRANT "{owner}" TO "{role}"',
-        )
+    error: DBAPIError | None = None
+    changed: int = 0
+
+    def is_like(self, other: "Objection") -> bool:
+        """Whether it says the same; the wording of an error may hold values of rows and does not count."""
+        return self.kind == other.kind
+
+    def suspects(self, triggers: Sequence[Trigger]) -> list[Trigger]:
+        """The triggers that may have done it; none where it was something else.
+
+        PostgreSQL names the function of a PL/pgSQL trigger in the error's context, the innermost first. Where it
+        names none of these, it may have been any of them, unless a constraint is named.
+        """
+        cause = _cause(self.error)
+        if cause is None:
+            return [trigger for trigger in triggers if trigger.may_swallow]
+        state = sqlstate(cause)
+        if state is None or state[:2] in NOT_OF_TRIGGERS:
+            return []
+        if state == INSUFFICIENT_PRIVILEGE and not _raised_on_purpose(cause):
+            # The trigger lets the rows go, but its own work needs a right that we have not.
+            return []
+        functions = _functions(cause)
+        named = {trigger: functions.index(trigger.function) for trigger in triggers if trigger.function in functions}
+        if named:
+            return [trigger for trigger, depth in named.items() if depth == min(named.values())]
+        return [] if getattr(cause, "constraint_name", None) else list(triggers)
+
+    @property
+    def kind(self) -> tuple[str | None, list[str], int]:
+        """SQLSTATE, functions and rows changed."""
+        cause = _cause(self.error)
+        return sqlstate(cause) if cause else None, _functions(cause), self.changed
 
 
 async def read_triggers(connection: AsyncConnection) -> dict[int, tuple[Trigger, ...]]:
-    """The triggers that fire on DELETE or UPDATE, by the oid of the table, a partitioned one for its partitions."""
-    found: dict[int, list[Trigger]] = defaultdict(list)
-    for row in await connection.execute(TRIGGERS):
-        found[row.oid].append(
-            Trigger(
-                row.relation,
-                row.name,
-                row.function,
-                row.is_always,
-                row.is_before_row,
-                row.on_delete,
-                row.on_update,
-            )
-        )
-    return {oid: tuple(triggers) for oid, triggers in found.items()}
+    """The triggers that run on DELETE or UPDATE by the oid of their table, in the order in which they run.
 
-
-class TriggerGuard:
-    """Changes tables whose triggers may object, and disables those that do until `restore`.
-
-    Just the trigger that has objected is disabled, in just this transaction: whatever ends it without a commit leaves
-    the trigger as it was. Until then nobody else can write to the trigger's table, so it is done only when needed.
+    A table's are also those that its partitions and the tables that inherit from it have for each row.
     """
-
-    def __init__(
-        self,
-        connection: AsyncConnection,
-        triggers: Mapping[str, Collection[Trigger]],
-        execute: Callable[[Executable], object],
-    ) -> None:
-        self._connection = connection
-        self._triggers = triggers
-        self._execute = execute
-        self._disabled: list[Trigger] = []
-
-    async def delete(self, label: str, statement: Executable) -> CursorResult[object]:
-        """Delete rows of a table.
-
-        Raises:
-            MissingRightError: a trigger forbids it, and the role may not disable that.
-            DBAPIError: the database refused for another reason.
-        """
-        return await self._change(statement, [item for item in self._armed(label) if item.on_delete])
-
-    async def update(self, label: str, statement: Executable) -> CursorResult[object]:
-        """Update rows of a table; raises as `delete` does."""
-        return await self._change(statement, [item for item in self._armed(label) if item.on_update])
-
-    async def disable_silent(self, labels: Collection[str]) -> None:
-        """Disable the triggers of these tables that can keep rows from being deleted without saying so."""
-        for label in sorted(labels):
-            for trigger in self._armed(label):
-                if trigger.on_delete and trigger.is_before_row:
-                    await self._disable(trigger)
-
-    async def restore(self) -> None:
-        """Enable again what was disabled, as it was; constraints must have been checked by then."""
-        while self._disabled:
-            trigger = self._disabled.pop()
-            always = "ALWAYS " if trigger.is_always else ""
-            await self._alter(trigger, f"ENABLE {always}TRIGGER")
-
-    def _armed(self, label: str) -> list[Trigger]:
-        return [trigger for trigger in self._triggers.get(label, ()) if trigger not in self._disabled]
-
-    async def _change(self, statement: Executable, triggers: list[Trigger]) -> CursorResult[object]:
-        while triggers:
-            try:
-                async with self._connection.begin_nested():
-                    return await self._send(statement)
-            except DBAPIError as error:
-                objecting = _objecting(error, triggers)
-                if objecting is None:
-                    raise
-                await self._disable(objecting)
-                triggers.remove(objecting)
-        return await self._send(statement)
-
-    async def _disable(self, trigger: Trigger) -> None:
-        await self._send(text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'"))
-        try:
-            async with self._connection.begin_nested():
-                await self._alter(trigger, "DISABLE TRIGGER")
-        except DBAPIError as error:
-            diagnosis = classify(error)
-            if diagnosis is None or sqlstate(diagnosis.error) != INSUFFICIENT_PRIVILEGE:
-                raise
-            who = (await self._send(WHO.bindparams(relation=trigger.relation))).one()
-            raise MissingRightError(trigger, who.role, who.owner) from None
-        self._disabled.append(trigger)
-
-    async def _alter(self, trigger: Trigger, action: str) -> None:
-        name = self._connection.dialect.identifier_preparer.quote(trigger.name)
-        await self._send(text(f"ALTER TABLE {trigger.relation} {action} {name}"))
-
-    async def _send(self, statement: Executable | TextClause) -> CursorResult[object]:
-        self._execute(statement)
-        return await self._connection.execute(statement)
+    found: dict[int, dict[tuple[str, str], list[Any]]] = defaultdict(lambda: defaultdict(list))
+    for row in await connection.execute(TRIGGERS):
+        found[row.oid][row.name, row.function].append(row)
+    return {oid: tuple(_trigger(rows) for rows in triggers.values()) for oid, triggers in found.items()}
 
 
-def _objecting(error: DBAPIError, triggers: Collection[Trigger]) -> Trigger | None:
-    """The trigger whose function raised the error; none where it is not one of these, or where it may pass."""
-    diagnosis = classify(error)
-    if diagnosis is None or not diagnosis.known.is_final:
-        return None
-    context = getattr(diagnosis.error, "context", None) or ""
-    for trigger in triggers:
-        if f" {trigger.function}()" in context or f".{trigger.function}()" in context:
-            return trigger
-    return None
+def _trigger(rows: Sequence[Any]) -> Trigger:
+    return Trigger(
+        name=rows[0].name,
+        function=rows[0].function,
+        places=tuple(Place(row.relation, row.owner, TriggerMode(row.mode)) for row in rows),
+        on_delete=any(row.on_delete for row in rows),
+        on_update=any(row.on_update for row in rows),
+        may_swallow=any(row.is_before_row for row in rows),
+        deferrable=any(row.is_deferrable for row in rows),
+    )
+
+
+def _cause(error: DBAPIError | None) -> BaseException | None:
+    """The driver's own error."""
+    if error is None or error.orig is None:
+        return error
+    return error.orig.__cause__ or error.orig
+
+
+def _context(cause: BaseException | None) -> str:
+    return getattr(cause, "context", None) or ""
+
+
+def _functions(cause: BaseException | None) -> list[str]:
+    """The functions without arguments, such as triggers', in an error's context, innermost first, without schema."""
+    return re.findall(r'([\w$]+|"(?:[^"]|"")+")\(\)', _context(cause))
+
+
+def _raised_on_purpose(cause: BaseException | None) -> bool:
+    """Whether a PL/pgSQL function raised it by itself; that word is in the context in every language."""
+    return _context(cause).partition("\n")[0].endswith(" RAISE")

@@ -34,6 +34,7 @@ from sqlalchemy import (
 )
 
 from activities.catalogue import Catalogue, DeleteAction, ForeignKey, TenantType
+from activities.purge_errors import TenantRefusedError
 
 HARMLESS_ACTIONS = {DeleteAction.NO_ACTION, DeleteAction.RESTRICT}
 NIL = UUID(int=0)
@@ -43,12 +44,12 @@ class TenantRows:
     """Builds statements for one tenant; tables go by their labels.
 
     The selects give the number `mark` as their first column, so that several can be asked as one UNION ALL.
-    Raises `ValueError` where no tenant is named.
+    Raises `TenantRefusedError` where no tenant is named.
     """
 
-    def __init__(self, catalogue: Catalogue, tenant_id: UUID) -> None:
-        if tenant_id in {None, NIL}:
-            raise ValueError("a tenant id is needed")
+    def __init__(self, catalogue: Catalogue, tenant_id: UUID | None) -> None:
+        if tenant_id is None or tenant_id == NIL:
+            raise TenantRefusedError.missing()
         self._catalogue = catalogue
         self._tables = _clauses(catalogue)
         self._values: dict[TenantType, BindParameter[UUID] | BindParameter[str]] = {
@@ -68,6 +69,12 @@ class TenantRows:
         counted = select(_number(mark), func.count().label("rows"))
         return counted.select_from(source).where(self._own(label, source))
 
+    def lock(self, label: str) -> Select[int]:
+        """Lock the tenant's rows until the transaction ends, so that nobody can add a row that references one."""
+        source = self._tables[label]
+        rows = select(_number(0)).select_from(source).where(self._own(label, source)).with_for_update()
+        return select(func.count()).select_from(rows.subquery())
+
     def delete(self, label: str) -> Delete:
         """Delete the tenant's rows."""
         source = self._tables[label]
@@ -76,9 +83,25 @@ class TenantRows:
     def clear(self, key: ForeignKey) -> Update:
         """Undo the reference in the tenant's rows that have it."""
         source = self._tables[key.child]
-        set_ones = or_(*(source.c[name].is_not(None) for name in key.clearable))
-        cleared = dict.fromkeys(key.clearable, null())
-        return update(source).where(self._own(key.child, source), set_ones).values(cleared)
+        return update(source).where(self._referencing(key)).values(dict.fromkeys(key.clearable, null()))
+
+    def any_to_clear(self, mark: int, key: ForeignKey) -> Select[int]:
+        """A row if one of the tenant's has the reference."""
+        return _first(mark, self._tables[key.child], self._referencing(key))
+
+    def roots(self) -> list[str]:
+        """The tables that others reference by the tenant alone, which is one in Alga's schema, `tenants`.
+
+        Nobody can add rows of the tenant to those others while the rows here are locked.
+        """
+        tables = self._catalogue.tables
+        return sorted(
+            {
+                key.parent
+                for key in self._catalogue.foreign_keys
+                if (tenant := tables[key.parent].tenant) and key.parent_columns == (tenant.name,)
+            }
+        )
 
     def keys_to_check(self, occupied: Collection[str]) -> list[ForeignKey]:
         """The keys by which deleting the tenant's rows from these tables could change rows of somebody else's.
@@ -115,6 +138,11 @@ class TenantRows:
         pairs = zip(key.columns, key.parent_columns, strict=True)
         joined = child.join(parent, and_(*(child.c[mine] == parent.c[theirs] for mine, theirs in pairs)))
         return _first(mark, joined, self._own(key.parent, parent) & self._outside(key.child, child))
+
+    def _referencing(self, key: ForeignKey) -> ColumnElement[bool]:
+        source = self._tables[key.child]
+        set_ones = or_(*(source.c[name].is_not(None) for name in key.clearable))
+        return self._own(key.child, source) & set_ones
 
     def _holds_tenant(self, key: ForeignKey) -> bool:
         child, parent = self._catalogue.tables[key.child].tenant, self._catalogue.tables[key.parent].tenant

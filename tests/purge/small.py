@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.catalogue import read_catalogue
@@ -22,9 +22,18 @@ async def build(connection: AsyncConnection, script: str, **words: str) -> None:
 
 
 async def purge(connection: AsyncConnection) -> PurgeReport:
-    return await purge_tenant(connection, await read_catalogue(connection), OURS)
+    return await purge_tenant(connection, await read_catalogue(connection), OURS, management_tenant_id=None)
 
 
 async def values(connection: AsyncConnection, query: str) -> list[Any]:
     """The first column of all rows."""
     return list(await connection.scalars(text(query)))
+
+
+def sent_statements(connection: AsyncConnection) -> list[str]:
+    """Every statement that the connection sends from now on."""
+    sent: list[str] = []
+    event.listen(
+        connection.sync_connection, "before_cursor_execute", lambda _c, _r, statement, *_: sent.append(statement)
+    )
+    return sent

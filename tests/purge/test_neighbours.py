@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from activities.purge import ForeignReferenceError
+from activities.purge_errors import ForeignReferenceError
 from tests.purge.small import build, purge, values
 
 pytestmark = pytest.mark.anyio
