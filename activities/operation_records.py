@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Select, func, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -27,6 +28,7 @@ class OperationRecord:
 class OperationFilter:
     """Which operations a listing shows; times are of the start, `started_before` exclusive."""
 
+    tenant_id: UUID | None = None
     statuses: tuple[OperationStatus, ...] = ()
     name: str | None = None
     started_after: datetime | None = None
@@ -114,6 +116,8 @@ async def unfinished_operations(
 
 def _filtered(query: Select[Any], wanted: OperationFilter) -> Select[Any]:
     columns = operations.c
+    if wanted.tenant_id is not None:
+        query = query.where(columns.tenant_id == wanted.tenant_id)
     if wanted.statuses:
         query = query.where(columns.status.in_(wanted.statuses))
     if wanted.name is not None:

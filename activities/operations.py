@@ -51,6 +51,7 @@ async def record_operation(
             status=OperationStatus.QUEUED,
             steps=_steps(context),
             requested_by=request.origin.requested_by,
+            requested_via=request.origin.requested_via,
             request_fingerprint=request.origin.request_fingerprint,
             started_at=context.started_at,
         )
@@ -137,7 +138,13 @@ async def request_cancel(connection: AsyncConnection, workflow_id: str, run_id: 
     """
     await connection.execute(
         postgres_insert(cancellations)
-        .values(workflow_id=workflow_id, run_id=run_id, cancelled_by=request.cancelled_by, reason=request.reason)
+        .values(
+            workflow_id=workflow_id,
+            run_id=run_id,
+            cancelled_by=request.cancelled_by,
+            cancelled_via=request.cancelled_via,
+            reason=request.reason,
+        )
         .on_conflict_do_nothing()
     )
 
@@ -211,6 +218,7 @@ async def close_for_rollback(connection: AsyncConnection, rollback: RollBackInpu
             status=OperationStatus.ROLLING_BACK,
             error=_document(rollback.error) if rollback.error else None,
             cancelled_by=rollback.cancelled_by,
+            cancelled_via=rollback.cancelled_via,
             cancel_reason=rollback.cancel_reason,
             steps=_steps(context),
             next_try_at=None,
@@ -271,7 +279,9 @@ async def _raise_closed(connection: AsyncConnection, context: OperationContext) 
     """Say why a step may not go on."""
     asked = (await connection.execute(_cancellation(context))).one_or_none()
     if asked is not None:
-        raise CancelRequestedError(CancelRequest(reason=asked.reason, cancelled_by=asked.cancelled_by))
+        raise CancelRequestedError(
+            CancelRequest(reason=asked.reason, cancelled_by=asked.cancelled_by, cancelled_via=asked.cancelled_via)
+        )
     version = await connection.scalar(
         select(operations.c.parameters_version).where(*_is(context), operations.c.status.in_(OPEN))
     )

@@ -50,8 +50,10 @@ operations = Table(
     Column("error", JSONB(none_as_null=True)),
     Column("result", JSONB(none_as_null=True)),
     Column("requested_by", Text),
+    Column("requested_via", Text),
     Column("request_fingerprint", Text),
     Column("cancelled_by", Text),
+    Column("cancelled_via", Text),
     Column("cancel_reason", Text),
     Column("started_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
@@ -79,6 +81,7 @@ cancellations = Table(
     Column("workflow_id", Text, primary_key=True),
     Column("run_id", Text, primary_key=True),
     Column("cancelled_by", Text),
+    Column("cancelled_via", Text),
     Column("reason", Text),
     Column("requested_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
 )
@@ -100,7 +103,13 @@ api_keys = Table(
     own_metadata,
     Column("key_id", Text, primary_key=True),
     Column("name", Text, nullable=False),
+    # The id of the first of the keys that replaced each other: all of them are one caller.
+    Column("caller_id", Text, nullable=False),
+    # Separated by spaces.
+    Column("scopes", Text, nullable=False),
+    Column("tenant_id", Uuid),
     Column("secret_hash", Text, nullable=False),
+    Column("created_by", Text),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("expires_at", DateTime(timezone=True)),
     Column("revoked_at", DateTime(timezone=True)),

@@ -82,6 +82,7 @@ class Lifecycle:
             self.progress.publish(
                 status=OperationStatus.CANCELLING,
                 cancelled_by=request.cancelled_by,
+                cancelled_via=request.cancelled_via,
                 cancel_reason=request.reason,
             )
 
@@ -227,6 +228,7 @@ class Lifecycle:
                 outcome="failed" if error else "cancelled",
                 error=error,
                 cancelled_by=snapshot.cancelled_by,
+                cancelled_via=snapshot.cancelled_via,
                 cancel_reason=snapshot.cancel_reason,
             ),
             result_type=RollBackResult,

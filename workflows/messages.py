@@ -90,10 +90,17 @@ class BillingAddress(Message):
 
 
 class Origin(Message):
-    """Who asked for the operation, as the gateway recorded it; empty where a client started it itself."""
+    """Who asked for the operation, as the gateway recorded it; empty where a client started it itself.
+
+    `requested_via` is the credential that the request came with; `requested_by` is the same, or the person whom a
+    trusted caller named.
+    """
 
     requested_by: str | None = None
+    requested_via: str | None = None
     request_fingerprint: str | None = None
+    request_id: str | None = None
+    address: str | None = None
 
 
 class TenantCreationInput(Message):
@@ -155,10 +162,11 @@ class TenantCreationResult(OperationResult):
 
 
 class CancelRequest(Message):
-    """Argument of the `cancel` signal."""
+    """Argument of the `cancel` signal; `cancelled_via` is the credential that the request came with."""
 
     reason: str | None = None
     cancelled_by: str | None = None
+    cancelled_via: str | None = None
 
 
 class ResumeRequest(Message):
@@ -231,8 +239,7 @@ class OperationSnapshot(Message):
     """Everything the status document says; kept in the workflow's memo under `OPERATION_MEMO`.
 
     `next_try_at` is there while a step or a rollback waits to be tried again, `attention_deadline` while a parked
-    operation waits for an operator, unless it waits for ever. There is no personal data here: the memo can be read
-    by everybody who can list workflows.
+    operation waits for an operator, unless it waits for ever.
     """
 
     kind: str
@@ -244,8 +251,10 @@ class OperationSnapshot(Message):
     error: OperationError | None = None
     result: OperationResult | None = None
     requested_by: str | None = None
+    requested_via: str | None = None
     request_fingerprint: str | None = None
     cancelled_by: str | None = None
+    cancelled_via: str | None = None
     cancel_reason: str | None = None
     started_at: datetime | None = None
     updated_at: datetime | None = None
@@ -314,6 +323,7 @@ class RollBackInput(Message):
     outcome: Outcome
     error: OperationError | None = None
     cancelled_by: str | None = None
+    cancelled_via: str | None = None
     cancel_reason: str | None = None
 
 

@@ -65,6 +65,7 @@ class Progress:
         self._change(
             tenant_id=request.tenant_id,
             requested_by=request.origin.requested_by,
+            requested_via=request.origin.requested_via,
             request_fingerprint=request.origin.request_fingerprint,
         )
 
@@ -108,6 +109,7 @@ class Progress:
             result=result,
             error=None,
             cancelled_by=None,
+            cancelled_via=None,
             cancel_reason=None,
             finished_at=workflow.now(),
         )

@@ -17,7 +17,11 @@ class TenantCleanupWorkflow:
         self._operation = Lifecycle(cleanup.operation.kind, ())
         self._operation.progress.adopt(
             cleanup.operation.model_copy(
-                update={"cancelled_by": cleanup.cancel.cancelled_by, "cancel_reason": cleanup.cancel.reason}
+                update={
+                    "cancelled_by": cleanup.cancel.cancelled_by,
+                    "cancelled_via": cleanup.cancel.cancelled_via,
+                    "cancel_reason": cleanup.cancel.reason,
+                }
             ),
             cleanup.run_id,
         )

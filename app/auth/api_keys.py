@@ -1,20 +1,17 @@
-"""API keys: making, listing, revoking and verifying them."""
+"""API keys: making, listing, rotating, revoking and verifying them."""
 
-import asyncio
-import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar, TypeVarTuple
+from uuid import UUID
 
 import structlog
-from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerificationError
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from activities.api_keys import (
     ApiKeyRecord,
+    KeyState,
+    NewApiKey,
+    expire_api_key,
     find_api_key,
     insert_api_key,
     list_api_keys,
@@ -24,17 +21,12 @@ from activities.api_keys import (
 from activities.database_errors import DATABASE_ERRORS
 from app.auth.callers import Caller
 from app.auth.key_format import ApiKey
-
-# OWASP's least for argon2id, in the variant that takes the least memory: 7 MiB, 5 passes, one lane. More would
-# only slow callers down, because a secret of 256 random bits can't be guessed however fast guesses are.
-HASHER = PasswordHasher(time_cost=5, memory_cost=7168, parallelism=1)
+from app.auth.scopes import Scope, in_order, scopes_among
+from app.auth.secret_hashes import SecretHashes
 
 LAST_USED_EVERY = timedelta(minutes=1)
 
 log = structlog.get_logger(__name__)
-
-ResultT = TypeVar("ResultT")
-ArgumentTs = TypeVarTuple("ArgumentTs")
 
 
 @dataclass(frozen=True)
@@ -48,59 +40,130 @@ class CreatedKey:
         return f"CreatedKey(record={self.record!r})"
 
 
+@dataclass(frozen=True)
+class KeyOrder:
+    """What a new key is to be; without `expires_in` it never expires, without `tenant_id` it is bound to none."""
+
+    name: str
+    scopes: frozenset[Scope]
+    tenant_id: UUID | None = None
+    expires_in: timedelta | None = None
+    created_by: str | None = None
+
+
+class UnusableKeyError(Exception):
+    """The key was revoked or has expired, so it has no successor."""
+
+
 class ApiKeys:
-    """The keys in the database; hashing happens in threads of its own, a few at a time."""
+    """The keys in the database."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
-        # argon2 releases the interpreter's lock, so more threads than processors would only wait.
-        self._threads = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="api-keys")
-        self._nobodys_hash: str | None = None
+        self._hashes = SecretHashes()
 
     def close(self) -> None:
-        """Let the threads end."""
-        self._threads.shutdown(wait=False)
+        """Let the threads that hash end."""
+        self._hashes.close()
 
-    async def create(self, name: str, *, expires_in: timedelta | None = None) -> CreatedKey:
-        """Make a key that is usable at once; without `expires_in` it never expires."""
+    async def create(self, connection: AsyncConnection, order: KeyOrder) -> CreatedKey:
+        """Make a key in the caller's transaction; it is usable once that is committed."""
         key = ApiKey.generate()
-        secret_hash = await self._in_thread(HASHER.hash, key.secret)
-        async with self._engine.begin() as connection:
-            record = await insert_api_key(
-                connection,
+        expires_at = datetime.now(UTC) + order.expires_in if order.expires_in is not None else None
+        record = await insert_api_key(
+            connection,
+            NewApiKey(
                 key_id=key.key_id,
-                name=name,
-                secret_hash=secret_hash,
-                expires_at=datetime.now(UTC) + expires_in if expires_in is not None else None,
-            )
+                name=order.name,
+                caller_id=key.key_id,
+                scopes=in_order(order.scopes),
+                tenant_id=order.tenant_id,
+                secret_hash=await self._hashes.hash(key.secret),
+                expires_at=expires_at,
+                created_by=order.created_by,
+            ),
+        )
         return CreatedKey(key.text, record)
 
-    async def all(self) -> list[ApiKeyRecord]:
-        """Every key, oldest first, revoked and expired ones too."""
-        async with self._engine.connect() as connection:
-            return await list_api_keys(connection)
+    async def rotate(
+        self,
+        connection: AsyncConnection,
+        key_id: str,
+        *,
+        overlap: timedelta,
+        expires_in: timedelta | None = None,
+        tenant_id: UUID | None = None,
+        created_by: str | None = None,
+    ) -> CreatedKey | None:
+        """Make a key that takes another's place; both work until the overlap ends. None where there is no such key.
 
-    async def revoke(self, key_id: str) -> ApiKeyRecord | None:
+        The new one is the same caller to us, so that an Idempotency-Key that was used with the old key finds its
+        operation with the new one, too. With a tenant, only a key that is bound to it is rotated.
+
+        Raises `UnusableKeyError` for a key that is revoked or expired.
+        """
+        key = ApiKey.generate()
+        secret_hash = await self._hashes.hash(key.secret)
+        old = await find_api_key(connection, key_id, tenant_id=tenant_id, lock=True)
+        if old is None:
+            return None
+        now = datetime.now(UTC)
+        if old.state(now) is not KeyState.ACTIVE:
+            raise UnusableKeyError(key_id)
+        await expire_api_key(connection, key_id, now + overlap)
+        record = await insert_api_key(
+            connection,
+            NewApiKey(
+                key_id=key.key_id,
+                name=old.name,
+                caller_id=old.caller_id,
+                scopes=old.scopes,
+                tenant_id=old.tenant_id,
+                secret_hash=secret_hash,
+                expires_at=now + expires_in if expires_in is not None else None,
+                created_by=created_by,
+            ),
+        )
+        return CreatedKey(key.text, record)
+
+    async def all(self, connection: AsyncConnection, tenant_id: UUID | None = None) -> list[ApiKeyRecord]:
+        """Every key, oldest first, revoked and expired ones too; with a tenant, those that are bound to it."""
+        return await list_api_keys(connection, tenant_id)
+
+    async def find(
+        self, connection: AsyncConnection, key_id: str, tenant_id: UUID | None = None
+    ) -> ApiKeyRecord | None:
+        """The key of that id, usable or not; with a tenant, only where it is bound to that one."""
+        return await find_api_key(connection, key_id, tenant_id=tenant_id)
+
+    async def revoke(
+        self, connection: AsyncConnection, key_id: str, tenant_id: UUID | None = None
+    ) -> ApiKeyRecord | None:
         """Revoke a key, again or for the first time; none where there is no such key."""
-        async with self._engine.begin() as connection:
-            return await revoke_api_key(connection, key_id)
+        return await revoke_api_key(connection, key_id, tenant_id)
 
     async def verify(self, text: str) -> Caller | None:
         """The caller that the key belongs to; none where it is malformed, unknown, wrong, expired or revoked.
 
-        An unknown id takes as long as a wrong secret, so that ids can't be found by timing.
+        All but a malformed one take equally long, so that neither ids nor revoked keys can be told by timing.
         """
         key = ApiKey.parse(text)
         if key is None:
             return None
         async with self._engine.connect() as connection:
             record = await find_api_key(connection, key.key_id)
-        secret_hash = record.secret_hash if record is not None else await self._hash_of_nobody()
-        matches = await self._in_thread(_matches, secret_hash, key.secret)
-        if record is None or not matches or not _is_usable(record):
+        if record is None or record.state(datetime.now(UTC)) is not KeyState.ACTIVE:
+            await self._hashes.verify_nobody(key.secret)
+            return None
+        if not await self._hashes.verify(record.secret_hash, key.secret):
             return None
         await self._note_use(record)
-        return Caller(identity=f"key:{record.key_id}", name=record.name)
+        return Caller(
+            identity=f"key:{record.caller_id}",
+            name=record.name,
+            scopes=scopes_among(record.scopes),
+            tenant_id=record.tenant_id,
+        )
 
     async def _note_use(self, record: ApiKeyRecord) -> None:
         if record.last_used_at is not None and datetime.now(UTC) - record.last_used_at < LAST_USED_EVERY:
@@ -111,22 +174,3 @@ class ApiKeys:
         except DATABASE_ERRORS as error:
             # Who may call is settled; when a key was last used is not worth a caller's request.
             log.warning("the use of a key was not noted", key_id=record.key_id, error=type(error).__name__)
-
-    async def _hash_of_nobody(self) -> str:
-        if self._nobodys_hash is None:
-            self._nobodys_hash = await self._in_thread(HASHER.hash, ApiKey.generate().secret)
-        return self._nobodys_hash
-
-    async def _in_thread(self, function: Callable[[*ArgumentTs], ResultT], *arguments: *ArgumentTs) -> ResultT:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
-
-
-def _matches(secret_hash: str, secret: str) -> bool:
-    try:
-        return HASHER.verify(secret_hash, secret)
-    except (VerificationError, InvalidHashError):
-        return False
-
-
-def _is_usable(record: ApiKeyRecord) -> bool:
-    return record.revoked_at is None and (record.expires_at is None or record.expires_at > datetime.now(UTC))

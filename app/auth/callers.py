@@ -1,11 +1,38 @@
-"""Who calls: the identity that a request was authenticated as."""
+"""Who calls: the identity that a request was authenticated as, and the person that it acts for."""
 
 from dataclasses import dataclass
+from uuid import UUID
+
+from app.auth.scopes import Scope
 
 
 @dataclass(frozen=True)
 class Caller:
-    """An authenticated caller; `identity` is what operations record, `name` is for people."""
+    """An authenticated caller; `identity` is what operations record, `name` is for people.
+
+    One that is bound to a tenant sees nothing of any other.
+    """
 
     identity: str
     name: str
+    scopes: frozenset[Scope] = frozenset()
+    tenant_id: UUID | None = None
+
+    def may_see(self, tenant_id: UUID | None) -> bool:
+        """Whether things of that tenant exist for this caller; none stands for what belongs to no tenant."""
+        return self.tenant_id is None or self.tenant_id == tenant_id
+
+
+@dataclass(frozen=True)
+class Requester:
+    """A caller with what an audit wants to know of its request; `on_behalf_of` is the person whom it acts for."""
+
+    caller: Caller
+    request_id: str
+    address: str | None = None
+    on_behalf_of: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Who wants it: the person, or else the caller itself."""
+        return self.on_behalf_of or self.caller.identity

@@ -1,27 +1,42 @@
-"""`alga-tenants keys`: makes, lists and revokes API keys, straight in the database."""
+"""`alga-tenants keys`: makes, lists, rotates and revokes API keys, straight in the database."""
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
+from uuid import UUID
 
 import typer
+from pydantic_core import PydanticCustomError
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
-from activities.api_keys import ApiKeyRecord
-from app.auth.api_keys import ApiKeys
+from app.auth.api_keys import ApiKeys, CreatedKey, KeyOrder, UnusableKeyError
+from app.auth.key_management import KeyManagement
+from app.auth.operators import operator
+from app.auth.scopes import DEFAULT_SCOPES, Scope
 from app.cli.exit_codes import ExitCode
 from app.gateway.database import DatabaseUnavailableError, database_errors
+from app.gateway.key_documents import (
+    DEFAULT_OVERLAP_HOURS,
+    LONGEST_LIFE_DAYS,
+    LONGEST_OVERLAP_HOURS,
+    ApiKeyList,
+    check_key_name,
+    created_key_document,
+    key_document,
+)
 from app.gateway.services import gateway_engine
 from app.settings import Settings
 
-app = typer.Typer(help="Make, list and revoke API keys.", no_args_is_help=True)
+app = typer.Typer(help="Make, list, rotate and revoke API keys.", no_args_is_help=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Answer as one JSON document.")]
 
-LONGEST_NAME = 100
+LISTED = ("name", "state", "scopes", "tenant", "created", "expires", "last used")
+
+KeyId = Annotated[str, typer.Argument(metavar="ID", help="As `keys list` shows it.")]
+ExpiresInDays = Annotated[int | None, typer.Option(min=1, max=LONGEST_LIFE_DAYS, help="Never expires by default.")]
 
 ResultT = TypeVar("ResultT")
 
@@ -29,47 +44,96 @@ ResultT = TypeVar("ResultT")
 @app.command()
 def create(
     name: Annotated[str, typer.Argument(help="Whose key it is, for people.")],
-    expires_in_days: Annotated[int | None, typer.Option(min=1, max=3650, help="Never expires by default.")] = None,
+    scope: Annotated[
+        list[Scope] | None,
+        typer.Option(
+            help="What it may do; to be given several times. All of tenants:* by default.", show_default=False
+        ),
+    ] = None,
+    tenant: Annotated[UUID | None, typer.Option(help="Bind it to this one tenant.")] = None,
+    expires_in_days: ExpiresInDays = None,
     as_json: AsJson = False,
 ) -> None:
     """Make an API key and show it, this once."""
-    if not name.strip() or len(name) > LONGEST_NAME or not name.isprintable():
-        raise typer.BadParameter(f"must be 1 to {LONGEST_NAME} printable characters", param_hint="NAME")
-    expires_in = timedelta(days=expires_in_days) if expires_in_days is not None else None
-    created = _run(lambda keys: keys.create(name.strip(), expires_in=expires_in))
-    if as_json:
-        typer.echo(json.dumps({**_document(created.record), "key": created.key}))
-    else:
-        typer.echo(f"{created.key}\n\nKeep it: it can't be shown again.")
+    try:
+        checked = check_key_name(name)
+    except PydanticCustomError as error:
+        raise typer.BadParameter(error.message(), param_hint="NAME") from None
+    order = KeyOrder(
+        name=checked,
+        scopes=frozenset(scope) if scope else DEFAULT_SCOPES,
+        tenant_id=tenant,
+        expires_in=_days(expires_in_days),
+    )
+    _show(_run(lambda keys: keys.create(order, operator())), as_json=as_json)
+
+
+@app.command()
+def rotate(
+    key_id: KeyId,
+    overlap_hours: Annotated[
+        int, typer.Option(min=0, max=LONGEST_OVERLAP_HOURS, help="How long the old key works beside the new one.")
+    ] = DEFAULT_OVERLAP_HOURS,
+    expires_in_days: ExpiresInDays = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make an API key in another's place, with its name, scopes and tenant, and show it, this once."""
+    try:
+        created = _run(
+            lambda keys: keys.rotate(
+                key_id, operator(), overlap=timedelta(hours=overlap_hours), expires_in=_days(expires_in_days)
+            )
+        )
+    except UnusableKeyError:
+        typer.echo(f"the API key {key_id} was revoked or has expired; make a new one", err=True)
+        raise typer.Exit(ExitCode.CONFLICT) from None
+    if created is None:
+        raise _not_found(key_id)
+    _show(created, as_json=as_json)
 
 
 @app.command("list")
 def list_keys(as_json: AsJson = False) -> None:
     """Show all API keys, revoked and expired ones too, but never their secrets."""
-    records = _run(lambda keys: keys.all())
+    records = _run(lambda keys: keys.all(operator()))
     if as_json:
-        typer.echo(json.dumps({"keys": [_document(record) for record in records]}))
+        typer.echo(ApiKeyList(keys=tuple(key_document(record) for record in records)).model_dump_json())
         return
-    table = Table("id", "name", "state", "created", "expires", "last used", box=None)
-    for record in records:
-        times = (record.created_at, record.expires_at, record.last_used_at)
-        table.add_row(record.key_id, record.name, _state(record), *(_for_people(time) for time in times))
+    table = Table(Column("id", no_wrap=True), *LISTED, box=None)
+    for key in map(key_document, records):
+        times = (key.created_at, key.expires_at, key.last_used_at)
+        tenant = str(key.tenant_id) if key.tenant_id is not None else "-"
+        scopes = "\n".join(key.scopes)
+        table.add_row(key.id, key.name, key.state, scopes, tenant, *(_for_people(time) for time in times))
     Console().print(table)
 
 
 @app.command()
-def revoke(
-    key_id: Annotated[str, typer.Argument(metavar="ID", help="As `keys list` shows it.")], as_json: AsJson = False
-) -> None:
+def revoke(key_id: KeyId, as_json: AsJson = False) -> None:
     """Revoke an API key; gateways stop accepting it within seconds."""
-    record = _run(lambda keys: keys.revoke(key_id))
+    record = _run(lambda keys: keys.revoke(key_id, operator()))
     if record is None:
-        typer.echo(f"there is no API key with the id {key_id}; see `alga-tenants keys list`", err=True)
-        raise typer.Exit(ExitCode.NOT_FOUND)
-    typer.echo(json.dumps(_document(record)) if as_json else f"revoked {record.key_id} ({record.name})")
+        raise _not_found(key_id)
+    typer.echo(key_document(record).model_dump_json() if as_json else f"revoked {record.key_id} ({record.name})")
 
 
-def _run(work: Callable[[ApiKeys], Awaitable[ResultT]]) -> ResultT:
+def _show(created: CreatedKey, *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(created_key_document(created).model_dump_json())
+    else:
+        typer.echo(f"{created.key}\n\nKeep it: it can't be shown again.")
+
+
+def _not_found(key_id: str) -> typer.Exit:
+    typer.echo(f"there is no API key with the id {key_id}; see `alga-tenants keys list`", err=True)
+    return typer.Exit(ExitCode.NOT_FOUND)
+
+
+def _days(days: int | None) -> timedelta | None:
+    return timedelta(days=days) if days is not None else None
+
+
+def _run(work: Callable[[KeyManagement], Awaitable[ResultT]]) -> ResultT:
     settings = Settings.load()
     try:
         with database_errors():
@@ -79,36 +143,14 @@ def _run(work: Callable[[ApiKeys], Awaitable[ResultT]]) -> ResultT:
         raise typer.Exit(ExitCode.UNAVAILABLE) from None
 
 
-async def _with_keys(settings: Settings, work: Callable[[ApiKeys], Awaitable[ResultT]]) -> ResultT:
+async def _with_keys(settings: Settings, work: Callable[[KeyManagement], Awaitable[ResultT]]) -> ResultT:
     engine = gateway_engine(settings)
     keys = ApiKeys(engine)
     try:
-        return await work(keys)
+        return await work(KeyManagement(engine, keys))
     finally:
         keys.close()
         await engine.dispose()
-
-
-def _document(record: ApiKeyRecord) -> dict[str, Any]:
-    return {
-        "id": record.key_id,
-        "name": record.name,
-        "state": _state(record),
-        "createdAt": _for_programs(record.created_at),
-        "expiresAt": _for_programs(record.expires_at),
-        "revokedAt": _for_programs(record.revoked_at),
-        "lastUsedAt": _for_programs(record.last_used_at),
-    }
-
-
-def _state(record: ApiKeyRecord) -> str:
-    if record.revoked_at is not None:
-        return "revoked"
-    return "expired" if record.expires_at is not None and record.expires_at <= datetime.now(UTC) else "active"
-
-
-def _for_programs(time: datetime | None) -> str | None:
-    return time.astimezone(UTC).isoformat() if time is not None else None
 
 
 def _for_people(time: datetime | None) -> str:

@@ -75,6 +75,7 @@ class Operation(Document):
     progress: int = 0
     error: OperationProblem | None = None
     requested_by: str | None = None
+    requested_via: str | None = None
     started_at: datetime | None = None
     updated_at: datetime | None = None
     finished_at: datetime | None = None
@@ -111,6 +112,7 @@ class StatusDocument(Operation):
     steps: tuple[StepDocument, ...] = ()
     result: TenantIds | None = None
     cancelled_by: str | None = None
+    cancelled_via: str | None = None
     cancel_reason: str | None = None
     next_try_at: datetime | None = None
     attention_deadline: datetime | None = None

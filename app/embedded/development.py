@@ -12,7 +12,10 @@ import httpx
 from sqlalchemy import URL, make_url, text
 
 from activities.alga.development import create_development_tables
-from app.auth.api_keys import ApiKeys
+from app.auth.api_keys import ApiKeys, KeyOrder
+from app.auth.key_management import KeyManagement
+from app.auth.operators import operator
+from app.auth.scopes import Scope
 from app.embedded.blocking import run_blocking
 from app.embedded.paths import open_private
 from app.embedded.ports import LOOPBACK, free_port, is_free, on_free_ports
@@ -154,9 +157,12 @@ async def _prepare(admin: URL, gateway: URL, kept_key: str | None) -> str:
                 await connection.execute(
                     text(f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}")
                 )
-        if kept_key is not None and await keys.verify(kept_key) is not None:
+        everything = frozenset(Scope)
+        known = await keys.verify(kept_key) if kept_key is not None else None
+        if kept_key is not None and known is not None and known.scopes == everything:
             return kept_key
-        return (await keys.create(API_KEY_NAME)).key
+        order = KeyOrder(name=API_KEY_NAME, scopes=everything)
+        return (await KeyManagement(engine, keys).create(order, operator())).key
     finally:
         keys.close()
         await engine.dispose()

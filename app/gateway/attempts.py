@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from activities.idempotency import Claim, claim_key
 from activities.tenant_request import TenantRequest
-from app.auth.callers import Caller
+from app.auth.callers import Requester
 from app.gateway.database import database_errors
 from app.gateway.documents import OperationView
 from app.gateway.problems import ProblemError, field_problem
@@ -58,15 +58,22 @@ class Attempts:
         self._engine = engine
         self._secret = secret.encode()
 
-    async def begin(self, request: TenantRequest, caller: Caller, key: str | None) -> Attempt:
+    async def begin(self, request: TenantRequest, requester: Requester, key: str | None) -> Attempt:
         """Fix the request's ids, and bind the Idempotency-Key to it where there is one.
 
         Raises:
             ProblemError: the key was used for another request.
             DatabaseUnavailableError: nothing was bound.
         """
-        fingerprint = self._fingerprint(request, caller, key)
-        origin = Origin(requested_by=caller.identity, request_fingerprint=fingerprint)
+        caller = requester.caller
+        fingerprint = self._fingerprint(request, requester, key)
+        origin = Origin(
+            requested_by=requester.name,
+            requested_via=caller.identity,
+            request_fingerprint=fingerprint,
+            request_id=requester.request_id,
+            address=requester.address,
+        )
         is_given = request.tenant_id is not None
         if key is None:
             tenant_id = request.tenant_id or uuid4()
@@ -90,14 +97,15 @@ class Attempts:
             async with self._engine.begin() as connection:
                 return await claim_key(connection, wanted)
 
-    def _fingerprint(self, request: TenantRequest, caller: Caller, key: str | None) -> str:
+    def _fingerprint(self, request: TenantRequest, requester: Requester, key: str | None) -> str:
         """Tells requests apart, by their passwords too, and tells nothing about them without the secret."""
         document = request.model_dump(mode="json")
         password = request.admin_user.password
         document["admin_user"]["password"] = password.get_secret_value() if password is not None else None
-        canonical = json.dumps(
-            {"caller": caller.identity, "key": key, "request": document}, sort_keys=True, separators=(",", ":")
-        )
+        parts = {"caller": requester.caller.identity, "key": key, "request": document}
+        if requester.on_behalf_of is not None:
+            parts["on_behalf_of"] = requester.on_behalf_of
+        canonical = json.dumps(parts, sort_keys=True, separators=(",", ":"))
         return hmac.new(self._secret, canonical.encode(), hashlib.sha256).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""Routes that look at who calls before they look at what is sent."""
+"""Routes that look at who calls, and what that caller may do, before they look at what is sent."""
 
 import email.message
 from collections.abc import AsyncGenerator, Callable, Coroutine
@@ -9,6 +9,8 @@ from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.auth.callers import Caller
+from app.auth.scopes import Scope, in_order
 from app.gateway.database import database_errors
 from app.gateway.problems import ProblemError
 from app.gateway.services import services_of
@@ -32,16 +34,37 @@ class BoundedRequest(Request):
             yield chunk
 
 
+class UnscopedRouteError(TypeError):
+    """A handler's signature does not say which scope a caller needs."""
+
+
 class AuthenticatedRoute(APIRoute):
-    """Answers 401, 413 and 415 itself, before FastAPI reads the body; notes the caller in `request.state`."""
+    """Answers 401, 403, 413 and 415 itself, before FastAPI reads the body; notes the caller in `request.state`.
+
+    The scopes are those that the handler's signature has in its `Security(...)`; without any there is no such route.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        if not self.scopes:
+            raise UnscopedRouteError(f"{self.path}: the handler's signature names no scope")
+
+    @property
+    def scopes(self) -> frozenset[Scope]:
+        """The scopes that a caller must have, all of them."""
+        return frozenset(
+            Scope(scope) for dependency in self.dependant.dependencies for scope in dependency.own_oauth_scopes or ()
+        )
 
     def get_route_handler(self) -> Handler:
         """The handler with the checks before it."""
         handle = super().get_route_handler()
         takes_body = self.body_field is not None
+        scopes = self.scopes
 
         async def check_and_handle(request: Request) -> Response:
             await _authenticate(request)
+            _authorize(request, scopes)
             if not takes_body:
                 return await handle(request)
             _check_content_type(request)
@@ -62,9 +85,34 @@ async def _authenticate(request: Request) -> None:
             "unauthorized",
             "a valid API key is needed, as `Authorization: Bearer <key>` or `X-API-Key: <key>`",
             headers={"WWW-Authenticate": "Bearer"},
+            is_denial=True,
         )
     request.state.caller = caller
     structlog.contextvars.bind_contextvars(caller=caller.identity)
+
+
+def caller_of(request: Request) -> Caller:
+    """Who was authenticated by the route."""
+    caller: Caller = request.state.caller
+    return caller
+
+
+def address_of(request: Request) -> str | None:
+    """Where the request came from, as the proxies that we trust say."""
+    return request.client.host if request.client is not None else None
+
+
+def scope_missing(scope: Scope, purpose: str | None = None) -> ProblemError:
+    """The caller may not do this."""
+    what = f"{purpose} " if purpose is not None else ""
+    return ProblemError(
+        403, "scope-missing", f"{what}this needs the scope {scope}, which you were not given", is_denial=True
+    )
+
+
+def _authorize(request: Request, scopes: frozenset[Scope]) -> None:
+    for scope in in_order(scopes - caller_of(request).scopes):
+        raise scope_missing(scope)
 
 
 def _check_content_type(request: Request) -> None:

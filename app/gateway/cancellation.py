@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from activities.database_errors import DATABASE_ERRORS
 from activities.operations import request_cancel
-from app.auth.callers import Caller
+from app.auth.callers import Requester
 from app.gateway.documents import STOPPING, OperationView
 from app.gateway.problems import ProblemError
 from app.gateway.statuses import Statuses
@@ -27,7 +27,7 @@ class Cancellation:
         self._operations = operations
         self._statuses = statuses
 
-    async def cancel(self, workflow_id: str, caller: Caller, reason: str | None) -> OperationView:
+    async def cancel(self, workflow_id: str, requester: Requester, reason: str | None) -> OperationView:
         """Ask the operation to stop; one that is stopping already is left alone.
 
         One whose workflow was ended from outside is cleaned up by another workflow.
@@ -36,8 +36,8 @@ class Cancellation:
             ProblemError: there is no such operation, or it has ended.
             TemporalUnavailableError: Temporal is away.
         """
-        operation = await self._statuses.find(workflow_id)
-        request = CancelRequest(reason=reason, cancelled_by=caller.identity)
+        operation = await self._statuses.find_for(requester.caller, workflow_id)
+        request = CancelRequest(reason=reason, cancelled_by=requester.name, cancelled_via=requester.caller.identity)
         if operation.has_ended_outside:
             return await self._clean_up(operation, request)
         if not operation.is_open:
@@ -79,6 +79,7 @@ def _cancelling(operation: OperationView, request: CancelRequest) -> OperationVi
     changes = {
         "status": OperationStatus.CANCELLING,
         "cancelled_by": request.cancelled_by,
+        "cancelled_via": request.cancelled_via,
         "cancel_reason": request.reason,
     }
     return replace(operation, snapshot=operation.snapshot.model_copy(update=changes))

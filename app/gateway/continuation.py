@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from activities.alga.blueprints import Blueprint
 from activities.tenant_request import TenantChanges
-from app.auth.callers import Caller
+from app.auth.callers import Caller, Requester
 from app.gateway.database import DatabaseUnavailableError
 from app.gateway.documents import STOPPING, OperationView
 from app.gateway.problems import Fault, ProblemError, field_problem
@@ -27,23 +27,23 @@ class Continuation:
         self._statuses = statuses
         self._blueprints = blueprints
 
-    async def resume(self, workflow_id: str, caller: Caller) -> OperationView:
+    async def resume(self, workflow_id: str, requester: Requester) -> OperationView:
         """Try again at once what waits to be tried again, or for an operator; what is at work is left alone.
 
         Raises:
             ProblemError: there is no such operation, it has ended, or it is stopping.
             TemporalUnavailableError: Temporal is away.
         """
-        operation, described = await self._find(workflow_id)
+        operation, described = await self._find(requester.caller, workflow_id)
         if operation.snapshot.status not in WAITING:
             return operation
         try:
-            await self._operations.resume(described, ResumeRequest(resumed_by=caller.identity))
+            await self._operations.resume(described, ResumeRequest(resumed_by=requester.name))
         except OperationEndedError:
             raise _finished() from None
         return _running(operation)
 
-    async def change(self, workflow_id: str, changes: TenantChanges, caller: Caller) -> OperationView:
+    async def change(self, workflow_id: str, changes: TenantChanges, requester: Requester) -> OperationView:
         """Change parameters that no step has used yet, all or none; an operation that waits then goes on.
 
         Raises:
@@ -52,9 +52,9 @@ class Continuation:
             DatabaseUnavailableError: the worker could not ask the database.
             TemporalUnavailableError: Temporal is away.
         """
-        operation, described = await self._find(workflow_id)
+        operation, described = await self._find(requester.caller, workflow_id)
         await self._refuse_unknown_billing_plan(operation, changes)
-        request = ParameterChanges(changes=changes.to_message(), changed_by=caller.identity)
+        request = ParameterChanges(changes=changes.to_message(), changed_by=requester.name)
         try:
             await self._operations.change(described, request)
         except OperationEndedError:
@@ -63,9 +63,9 @@ class Continuation:
             raise _refusal(refused) from None
         return await self._statuses.find(workflow_id)
 
-    async def _find(self, workflow_id: str) -> tuple[OperationView, DescribedOperation]:
+    async def _find(self, caller: Caller, workflow_id: str) -> tuple[OperationView, DescribedOperation]:
         """The operation, as one whose workflow runs and goes on."""
-        operation = await self._statuses.find(workflow_id)
+        operation = await self._statuses.find_for(caller, workflow_id)
         if operation.has_ended_outside:
             raise ProblemError(
                 409, "operation-finished", "its workflow was ended in Temporal and can't go on; cancel it to clean up"

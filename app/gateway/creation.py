@@ -16,7 +16,7 @@ from activities.alga.tables import tenants
 from activities.database_errors import DATABASE_ERRORS
 from activities.operations import record_operation, take_back
 from activities.tenant_request import TenantRequest
-from app.auth.callers import Caller
+from app.auth.callers import Requester
 from app.gateway.attempts import Attempt, Attempts
 from app.gateway.database import DatabaseUnavailableError, database_errors
 from app.gateway.documents import OperationView
@@ -63,17 +63,24 @@ class TenantCreation:
         self._password_hasher = password_hasher
         self._attempts = Attempts(engine, password_hasher.secret)
 
-    async def create(self, request: TenantRequest, caller: Caller, idempotency_key: str | None) -> Created:
+    async def create(self, request: TenantRequest, requester: Requester, idempotency_key: str | None) -> Created:
         """Start the creation, or find the one that the caller started with this key before.
 
         Raises:
-            ProblemError: the billing plan is unknown, the tenant id is taken, the key was used otherwise, or nobody
-                can tell whether the creation was started.
+            ProblemError: the caller is bound to another tenant, the billing plan is unknown, the tenant id is taken,
+                the key was used otherwise, or nobody can tell whether the creation was started.
             TemporalUnavailableError: nothing was started, or what may have been is found by the same key.
             DatabaseUnavailableError: nothing was started.
         """
+        if not requester.caller.may_see(request.tenant_id):
+            raise ProblemError(
+                404,
+                "tenant-not-found",
+                "there is no such tenant; give the id of your own as `tenantId`",
+                is_denial=True,
+            )
         self._refuse_unknown_billing_plan(request)
-        attempt = await self._attempts.begin(request, caller, idempotency_key)
+        attempt = await self._attempts.begin(request, requester, idempotency_key)
         if attempt.may_exist and (known := await self._find_known(attempt)) is not None:
             return Created(known)
         return await self._start(attempt)

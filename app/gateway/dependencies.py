@@ -3,17 +3,21 @@
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import Body, Depends, Header, Path, Query
+from fastapi import Body, Depends, Header, Path, Query, Security
+from fastapi.security import APIKeyHeader, HTTPBearer
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 from starlette.requests import Request
 
 from activities.operation_records import OperationFilter
 from activities.tenant_request import TenantChanges, TenantRequest
-from app.auth.callers import Caller
+from app.auth.callers import Caller, Requester
+from app.auth.scopes import Scope
+from app.gateway.authenticated_route import address_of, caller_of, scope_missing
 from app.gateway.listing import LONGEST_PAGE_TOKEN, PAGE_TOKEN
 from app.gateway.preferences import wait_preference
 from app.gateway.problems import OperationNotFoundError, ProblemError
+from app.gateway.request_context import request_id_of
 from app.gateway.schemas import CancelBody, Reason
 from app.gateway.services import Services, services_of
 from workflows.messages import OperationStatus
@@ -21,16 +25,60 @@ from workflows.messages import OperationStatus
 LONGEST_WORKFLOW_ID = 255
 LONGEST_IDEMPOTENCY_KEY = 255
 LONGEST_SEARCH = 255
+LONGEST_PERSON = 200
 LARGEST_PAGE = 200
 DEFAULT_PAGE = 50
 
 EXAMPLE_WORKFLOW_ID = "tenant-creation-1b4e28ba-2fa1-41d2-883f-0016d3cca427"
 
 
-def current_caller(request: Request) -> Caller:
-    """Who was authenticated by the route."""
-    caller: Caller = request.state.caller
-    return caller
+BEARER = HTTPBearer(scheme_name="bearer", description="An API key, or an OpenID token.", auto_error=False)
+API_KEY = APIKeyHeader(name="X-API-Key", scheme_name="apiKey", description="An API key.", auto_error=False)
+
+
+def current_caller(
+    request: Request,
+    bearer: Annotated[Any, Security(BEARER)],  # noqa: ARG001 - shown in OpenAPI; the route class has read the header
+    api_key: Annotated[Any, Security(API_KEY)],  # noqa: ARG001 - likewise
+) -> Caller:
+    """Who was authenticated by the route, and has the scopes that the handler's signature asks for."""
+    return caller_of(request)
+
+
+def current_requester(
+    request: Request,
+    caller: Annotated[Caller, Depends(current_caller)],
+    on_behalf_of: Annotated[
+        str | None,
+        Header(
+            alias="X-On-Behalf-Of",
+            description="The person whom the caller acts for, as a name or an address; needs the scope "
+            "`tenants:manage`. Becomes `requestedBy` or `cancelledBy`.",
+            examples=["jane.doe@example.com"],
+            json_schema_extra={"minLength": 1, "maxLength": LONGEST_PERSON, "pattern": "^[!-~]([ -~]*[!-~])?$"},
+        ),
+    ] = None,
+) -> Requester:
+    """The caller and the person whom it acts for.
+
+    Raises:
+        ProblemError: the header has another form, or the caller may not act for others.
+    """
+    if on_behalf_of is not None:
+        _check_person(on_behalf_of)
+        if Scope.TENANTS_MANAGE not in caller.scopes:
+            raise scope_missing(Scope.TENANTS_MANAGE, "to act for somebody else")
+    return Requester(
+        caller=caller, request_id=request_id_of(request), address=address_of(request), on_behalf_of=on_behalf_of
+    )
+
+
+def _check_person(on_behalf_of: str) -> None:
+    is_visible = all(" " <= sign <= "~" for sign in on_behalf_of)
+    if not 1 <= len(on_behalf_of) <= LONGEST_PERSON or not is_visible or on_behalf_of != on_behalf_of.strip():
+        raise ProblemError(
+            400, "bad-on-behalf-of", f"X-On-Behalf-Of must be 1 to {LONGEST_PERSON} printable ASCII characters"
+        )
 
 
 def workflow_id(
@@ -145,7 +193,6 @@ def operation_filter(
 
 
 IfNoneMatch = Annotated[list[str], Depends(if_none_match)]
-CallerDep = Annotated[Caller, Depends(current_caller)]
 ServicesDep = Annotated[Services, Depends(services_of)]
 WorkflowId = Annotated[str, Depends(workflow_id)]
 IdempotencyKey = Annotated[str | None, Depends(idempotency_key)]

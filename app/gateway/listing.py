@@ -1,10 +1,12 @@
 """Pages of operations, newest first."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from activities.operation_records import OperationFilter, OperationRecord, list_operations
+from app.auth.callers import Caller
 from app.gateway.database import database_errors
 from app.gateway.documents import summary
 from app.gateway.schemas import OperationList
@@ -26,8 +28,12 @@ class Listing:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 
-    async def page(self, wanted: OperationFilter, *, size: int, token: str | None) -> OperationList:
-        """The page that the token leads to, or the first one; raises `DatabaseUnavailableError`."""
+    async def page(self, caller: Caller, wanted: OperationFilter, *, size: int, token: str | None) -> OperationList:
+        """The page that the token leads to, or the first one; raises `DatabaseUnavailableError`.
+
+        A caller that is bound to a tenant sees that one's operations alone.
+        """
+        wanted = replace(wanted, tenant_id=caller.tenant_id)
         after = place_of(token) if token is not None else None
         with database_errors():
             async with self._engine.connect() as connection:

@@ -11,7 +11,7 @@ from app.gateway.documentation_page import install_documentation_page
 from app.gateway.error_handlers import crash_response, install_error_handlers
 from app.gateway.openapi import DocumentedApp
 from app.gateway.request_context import RequestContextMiddleware
-from app.gateway.routes import tenants
+from app.gateway.routes import api_keys, tenants
 from app.gateway.services import Services, open_services
 from app.probes import Check, probe_routes
 from app.settings import Settings
@@ -51,6 +51,7 @@ def create_app(settings: Settings) -> FastAPI:
     install_error_handlers(app)
     install_documentation_page(app)
     app.include_router(tenants.router)
+    app.include_router(api_keys.router)
     app.include_router(probe_routes(_checks(app)))
     return app
 

@@ -20,6 +20,7 @@ Responses = dict[int | str, dict[str, Any]]
 RETRY_AFTER = {
     "Retry-After": {"description": "Seconds until it is worth asking again.", "schema": {"type": "integer"}}
 }
+BODY_PROBLEMS = ("malformed-json", "body-too-large", "unsupported-media-type", "invalid-request")
 LOCATION = {"Location": {"description": "Path of the status document.", "schema": {"type": "string"}}}
 
 
@@ -37,6 +38,14 @@ KINDS = (
     ProblemKind(400, "malformed-json", "the body is not JSON: Expecting value at character 12"),
     ProblemKind(400, "bad-idempotency-key", "Idempotency-Key must be 1 to 255 visible ASCII characters"),
     ProblemKind(401, "unauthorized", "a valid API key is needed"),
+    ProblemKind(400, "bad-on-behalf-of", "X-On-Behalf-Of must be 1 to 200 printable characters"),
+    ProblemKind(403, "scope-missing", "this needs the scope tenants:create, which your key does not have"),
+    ProblemKind(403, "scope-not-held", "you can't give a scope that you don't have: keys:manage"),
+    ProblemKind(404, "tenant-not-found", "there is no such tenant; give the id of your own as `tenantId`"),
+    ProblemKind(404, "api-key-not-found", "there is no API key of that id"),
+    ProblemKind(
+        409, "api-key-unusable", "the key was revoked or has expired, so it can't be rotated; make a new one"
+    ),
     ProblemKind(404, "operation-not-found", "there is no operation of that workflow id"),
     ProblemKind(409, "operation-finished", "the operation has ended, so there is nothing to cancel"),
     ProblemKind(409, "operation-stopping", "the operation is being stopped and cleaned up"),

@@ -44,7 +44,10 @@ class Problem(Document):
 
 
 class ProblemError(Exception):
-    """A problem to be answered; holds nothing that the caller may not see."""
+    """A problem to be answered; holds nothing that the caller may not see.
+
+    A denial is one that is to be audited: the caller asked for what it may not have.
+    """
 
     def __init__(
         self,
@@ -54,6 +57,7 @@ class ProblemError(Exception):
         *,
         errors: Sequence[Fault] | None = None,
         headers: Mapping[str, str] | None = None,
+        is_denial: bool = False,
     ) -> None:
         super().__init__(detail)
         self.status = status
@@ -61,13 +65,15 @@ class ProblemError(Exception):
         self.detail = detail
         self.errors = tuple(errors) if errors is not None else None
         self.headers = dict(headers or {})
+        self.is_denial = is_denial
 
 
 class OperationNotFoundError(ProblemError):
-    """The workflow id is not an operation's, whether or not Temporal knows it."""
+    """The workflow id is not an operation's, whether or not Temporal knows it, or not one for this caller's eyes."""
 
-    def __init__(self) -> None:
-        super().__init__(404, "operation-not-found", "there is no operation of that workflow id")
+    def __init__(self, *, is_denial: bool = False) -> None:
+        detail = "there is no operation of that workflow id"
+        super().__init__(404, "operation-not-found", detail, is_denial=is_denial)
 
 
 def title_of(code: str) -> str:

@@ -1,7 +1,7 @@
 """Answers made of documents, with the headers that go with them."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pydantic import BaseModel
 from starlette.responses import Response
@@ -19,7 +19,7 @@ REVALIDATE = "private, no-cache"
 def accepted(document: StatusDocument) -> Response:
     """202, with where and when to look next."""
     headers = {"Location": document.links.self, **retry_after(document)}
-    return _json(document, 202, headers)
+    return document_response(document, 202, headers)
 
 
 def created(document: CreatedDocument, waited: int | None) -> Response:
@@ -28,17 +28,17 @@ def created(document: CreatedDocument, waited: int | None) -> Response:
     if waited is not None:
         headers["Preference-Applied"] = f"wait={waited}"
     is_complete = waited is not None and document.status is OperationStatus.COMPLETED
-    return _json(document, 201 if is_complete else 202, headers)
+    return document_response(document, 201 if is_complete else 202, headers)
 
 
 def changed(document: StatusDocument) -> Response:
     """200 with the operation as it now is."""
-    return _json(document, 200, retry_after(document))
+    return document_response(document, 200, retry_after(document))
 
 
 def listed(page: OperationList) -> Response:
     """200 with a page of operations."""
-    return _json(page, 200, {})
+    return document_response(page)
 
 
 def conditional(document: StatusDocument, if_none_match: Sequence[str]) -> Response:
@@ -59,7 +59,8 @@ def retry_after(document: StatusDocument) -> dict[str, str]:
     return {"Retry-After": str(ATTENTION_SECONDS if needs_people else POLL_SECONDS)}
 
 
-def _json(document: BaseModel, status: int, headers: dict[str, str]) -> Response:
+def document_response(document: BaseModel, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """The document as JSON."""
     return Response(document.model_dump_json(), status, headers, "application/json")
 
 

@@ -101,8 +101,13 @@ class StatusDocument(Document):
     steps: tuple[StepDocument, ...]
     error: OperationProblem | None
     result: ResultDocument | None
-    requested_by: str | None = Field(description="Who asked for it, `key:<id>` for an API key.")
+    requested_by: str | None = Field(
+        description="Who asked for it: `key:<id>` for an API key, `oidc:<subject>` for a token, or the person whom a "
+        "trusted caller named."
+    )
+    requested_via: str | None = Field(description="The key or token that the request came with.")
     cancelled_by: str | None
+    cancelled_via: str | None
     cancel_reason: str | None
     started_at: datetime | None
     updated_at: datetime | None
@@ -141,6 +146,7 @@ class OperationSummary(Document):
     progress: int = Field(ge=0, le=100)
     error: OperationProblem | None
     requested_by: str | None
+    requested_via: str | None
     started_at: datetime | None
     updated_at: datetime | None
     finished_at: datetime | None

@@ -11,6 +11,7 @@ from activities.alga.blueprints import Blueprint
 from activities.database import create_engine
 from app.auth.api_keys import ApiKeys
 from app.auth.authenticator import Authenticator
+from app.auth.key_management import KeyManagement
 from app.gateway.cancellation import Cancellation
 from app.gateway.continuation import Continuation
 from app.gateway.creation import TenantCreation
@@ -31,6 +32,7 @@ class Services:
 
     settings: Settings
     authenticator: Authenticator
+    keys: KeyManagement
     creation: TenantCreation
     statuses: Statuses
     cancellation: Cancellation
@@ -50,6 +52,7 @@ async def open_services(settings: Settings, blueprints: Mapping[str, Blueprint])
         yield Services(
             settings=settings,
             authenticator=Authenticator(keys),
+            keys=KeyManagement(engine, keys),
             creation=TenantCreation(engine, operations, statuses, blueprints, settings.password_hasher),
             statuses=statuses,
             cancellation=Cancellation(engine, operations, statuses),

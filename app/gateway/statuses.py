@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from activities.operation_records import OperationRecord, find_operation
 from activities.reconciliation import ENDED_OUTSIDE, GONE, is_closed
+from app.auth.callers import Caller
 from app.gateway.database import DatabaseUnavailableError, database_errors
 from app.gateway.documents import OperationView
 from app.gateway.problems import OperationNotFoundError
@@ -35,6 +36,17 @@ class Statuses:
     def stop_waiting(self) -> None:
         """Let everybody who waits for an operation have it as it stands, because the process is to end."""
         self._stopping.set()
+
+    async def find_for(self, caller: Caller, workflow_id: str) -> OperationView:
+        """The operation as it stands; raises as `find` does.
+
+        To a caller that is bound to another tenant there is no such operation. One whose tenant is not known yet
+        belongs to nobody.
+        """
+        operation = await self.find(workflow_id)
+        if not caller.may_see(operation.snapshot.tenant_id):
+            raise OperationNotFoundError(is_denial=True)
+        return operation
 
     async def find(self, workflow_id: str) -> OperationView:
         """The operation as it stands.

@@ -72,6 +72,7 @@ class OperationsPort:
             tenant_id=request.tenant_id,
             steps=tuple(StepProgress(name=step) for step in Step),
             requested_by=request.origin.requested_by,
+            requested_via=request.origin.requested_via,
             request_fingerprint=request.origin.request_fingerprint,
         )
         async with self._in_time():
@@ -226,6 +227,7 @@ class OperationsPort:
                 "status": OperationStatus.ROLLING_BACK,
                 "error": None,
                 "cancelled_by": request.cancelled_by,
+                "cancelled_via": request.cancelled_via,
                 "cancel_reason": request.reason,
             }
         )

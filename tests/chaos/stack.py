@@ -27,6 +27,7 @@ from migrations.upgrade import admin_engine, upgrade
 from tests.chaos.plan import REPLICAS, SERVERS, STEP_RETRY_WINDOW, Shape
 from tests.purge.rows import RowWriter
 from tests.support.alga import ALGA, CATALOGS, build_template
+from tests.support.api_keys import Keys
 from tests.support.databases import Databases
 from tests.support.proxy import Proxy
 from tests.support.supervised import SupervisedProcess
@@ -114,7 +115,7 @@ class Servers:
         try:
             async with engine.begin() as connection:
                 await create_development_tables(connection)
-            key = (await keys.create("chaos")).key
+            key = (await Keys(engine, keys).create("chaos")).key
         finally:
             keys.close()
             await engine.dispose()

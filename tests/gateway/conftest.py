@@ -12,16 +12,15 @@ from sqlalchemy import make_url
 from temporalio.client import Client
 
 from activities.alga.development import create_development_tables
-from app.auth.api_keys import ApiKeys
 from app.embedded.blocking import run_blocking
 from app.embedded.ports import free_port
 from app.embedded.postgres import EmbeddedPostgres
 from app.embedded.temporal import EmbeddedTemporal
-from app.gateway.services import gateway_engine
 from app.settings import Settings
 from app.temporal.client import connect
 from migrations.upgrade import admin_engine, upgrade
 from tests.gateway.server import RunningGateway
+from tests.support.api_keys import Keys, open_keys
 from tests.support.databases import NewDatabase
 from tests.support.folders import reachable_folder
 
@@ -98,12 +97,9 @@ async def database(gateway_database: str) -> AsyncIterator[asyncpg.Connection]:
 
 
 @pytest.fixture
-async def keys(settings: Settings) -> AsyncIterator[ApiKeys]:
-    engine = gateway_engine(settings)
-    keys = ApiKeys(engine)
-    yield keys
-    keys.close()
-    await engine.dispose()
+async def keys(settings: Settings) -> AsyncIterator[Keys]:
+    async with open_keys(settings) as keys:
+        yield keys
 
 
 def as_gateway(postgres: EmbeddedPostgres, admin_url: str) -> str:
@@ -124,10 +120,5 @@ async def _prepare(url: str, role: str) -> None:
 
 
 async def create_key(settings: Settings) -> str:
-    engine = gateway_engine(settings)
-    keys = ApiKeys(engine)
-    try:
-        return (await keys.create("tests")).key
-    finally:
-        keys.close()
-        await engine.dispose()
+    async with open_keys(settings) as keys:
+        return (await keys.create()).key

@@ -6,11 +6,11 @@ import asyncpg
 import httpx
 import pytest
 
-from app.auth.api_keys import ApiKeys
 from app.auth.authenticator import REMEMBERED_SECONDS
 from app.auth.key_format import ApiKey
 from tests.gateway.requests import assert_problem
 from tests.gateway.server import RunningGateway
+from tests.support.api_keys import Keys
 
 pytestmark = pytest.mark.anyio
 
@@ -76,7 +76,7 @@ async def test_wrong_keys_are_refused_all_alike(gateway: RunningGateway, api_key
     assert len(bodies) == 1
 
 
-async def test_an_unknown_id_takes_as_long_as_a_wrong_secret(keys: ApiKeys) -> None:
+async def test_an_unknown_id_takes_as_long_as_a_wrong_secret(keys: Keys) -> None:
     created = await keys.create("timed")
     known = ApiKey(created.record.key_id, ApiKey.generate().secret).text
 
@@ -92,17 +92,17 @@ async def test_an_unknown_id_takes_as_long_as_a_wrong_secret(keys: ApiKeys) -> N
     assert sorted(unknown_times)[4] > sorted(known_times)[4] / 3
 
 
-async def test_an_expired_key_is_refused(gateway: RunningGateway, keys: ApiKeys) -> None:
+async def test_an_expired_key_is_refused(gateway: RunningGateway, keys: Keys) -> None:
     created = await keys.create("expired", expires_in=timedelta(seconds=-1))
     assert (await get(gateway, **bearer(created.key))).status_code == 401
 
 
-async def test_a_key_that_has_not_expired_is_taken(gateway: RunningGateway, keys: ApiKeys) -> None:
+async def test_a_key_that_has_not_expired_is_taken(gateway: RunningGateway, keys: Keys) -> None:
     created = await keys.create("not expired", expires_in=timedelta(days=1))
     assert (await get(gateway, **bearer(created.key))).status_code == 200
 
 
-async def test_a_revoked_key_is_refused_within_seconds(gateway: RunningGateway, keys: ApiKeys) -> None:
+async def test_a_revoked_key_is_refused_within_seconds(gateway: RunningGateway, keys: Keys) -> None:
     created = await keys.create("to be revoked")
     assert (await get(gateway, **bearer(created.key))).status_code == 200
     assert await keys.revoke(created.record.key_id)
@@ -111,15 +111,14 @@ async def test_a_revoked_key_is_refused_within_seconds(gateway: RunningGateway, 
             await anyio.sleep(0.2)
 
 
-async def test_the_use_of_a_key_is_noted(gateway: RunningGateway, keys: ApiKeys) -> None:
+async def test_the_use_of_a_key_is_noted(gateway: RunningGateway, keys: Keys) -> None:
     created = await keys.create("used")
     assert created.record.last_used_at is None
     await get(gateway, **bearer(created.key))
-    used = {record.key_id: record.last_used_at for record in await keys.all()}
-    assert used[created.record.key_id] is not None
+    assert (await keys.find(created.record.key_id)).last_used_at is not None
 
 
-async def test_the_use_of_a_key_is_noted_once_a_minute(keys: ApiKeys, database: asyncpg.Connection) -> None:
+async def test_the_use_of_a_key_is_noted_once_a_minute(keys: Keys, database: asyncpg.Connection) -> None:
     created = await keys.create("used often")
     statement = "SELECT last_used_at FROM alga_tenants.api_keys WHERE key_id = $1"
     await keys.verify(created.key)
@@ -131,7 +130,7 @@ async def test_the_use_of_a_key_is_noted_once_a_minute(keys: ApiKeys, database: 
     assert await database.fetchval(statement, created.record.key_id) > first
 
 
-async def test_only_a_hash_of_the_key_is_stored(keys: ApiKeys, database: asyncpg.Connection) -> None:
+async def test_only_a_hash_of_the_key_is_stored(keys: Keys, database: asyncpg.Connection) -> None:
     created = await keys.create("stored")
     row = await database.fetchrow("SELECT * FROM alga_tenants.api_keys WHERE key_id = $1", created.record.key_id)
     assert row["secret_hash"].startswith("$argon2id$")
@@ -142,7 +141,7 @@ async def test_only_a_hash_of_the_key_is_stored(keys: ApiKeys, database: asyncpg
     assert key.secret not in repr(key)
 
 
-async def test_a_hash_that_cannot_be_read_opens_nothing(keys: ApiKeys, database: asyncpg.Connection) -> None:
+async def test_a_hash_that_cannot_be_read_opens_nothing(keys: Keys, database: asyncpg.Connection) -> None:
     created = await keys.create("broken")
     await database.execute(
         "UPDATE alga_tenants.api_keys SET secret_hash = 'plain' WHERE key_id = $1", created.record.key_id

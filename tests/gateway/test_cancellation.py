@@ -40,7 +40,11 @@ async def test_a_cancel_shows_at_once_and_tells_the_workflow_who_and_why(
     assert (document["cancelledBy"], document["cancelReason"]) == (created["requestedBy"], "ordered by mistake")
     assert (await http.get(created["links"]["self"])).json()["status"] == "cancelling"
     assert await signals(temporal_client, created["workflowId"]) == [
-        CancelRequest(reason="ordered by mistake", cancelled_by=created["requestedBy"])
+        CancelRequest(
+            reason="ordered by mistake",
+            cancelled_by=created["requestedBy"],
+            cancelled_via=created["requestedVia"],
+        )
     ]
 
 

@@ -7,10 +7,10 @@ import pytest
 from temporalio.client import Client
 
 from activities.alga.passwords import PasswordHasher
-from app.auth.api_keys import ApiKeys
 from tests.gateway.conftest import SECRET
 from tests.gateway.requests import VISIBLE_PASSWORD, assert_problem, create, faults, tenant, tenant_with_admin
 from tests.gateway.server import RunningGateway
+from tests.support.api_keys import Keys
 from workflows.messages import TenantCreationInput
 
 pytestmark = pytest.mark.anyio
@@ -38,7 +38,7 @@ async def test_the_steps_are_listed_before_any_has_begun(http: httpx.AsyncClient
     assert {step["status"] for step in document["steps"]} == {"pending"}
 
 
-async def test_the_caller_is_recorded_by_the_id_of_its_key(gateway: RunningGateway, keys: ApiKeys) -> None:
+async def test_the_caller_is_recorded_by_the_id_of_its_key(gateway: RunningGateway, keys: Keys) -> None:
     created = await keys.create("somebody")
     async with gateway.client(**{"X-API-Key": created.key}) as http:
         assert (await create(http))["requestedBy"] == f"key:{created.record.key_id}"

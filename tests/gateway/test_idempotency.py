@@ -6,9 +6,9 @@ import anyio
 import httpx
 import pytest
 
-from app.auth.api_keys import ApiKeys
 from tests.gateway.requests import assert_problem, create, tenant, tenant_with_admin
 from tests.gateway.server import RunningGateway
+from tests.support.api_keys import Keys
 
 pytestmark = pytest.mark.anyio
 
@@ -62,7 +62,7 @@ async def test_a_body_that_says_the_same_in_other_words_is_the_same(
 
 
 async def test_two_callers_may_use_the_same_key(
-    gateway: RunningGateway, http: httpx.AsyncClient, keys: ApiKeys, key: dict[str, str]
+    gateway: RunningGateway, http: httpx.AsyncClient, keys: Keys, key: dict[str, str]
 ) -> None:
     body = tenant()
     mine = await create(http, body, **key)

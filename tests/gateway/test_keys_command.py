@@ -7,12 +7,12 @@ import asyncpg
 import pytest
 from typer.testing import CliRunner, Result
 
-from app.auth.api_keys import ApiKeys
 from app.cli.exit_codes import ExitCode
 from app.cli.keys import app
 from app.embedded.ports import free_port
 from app.settings import Settings
 from tests.gateway.server import environment_of
+from tests.support.api_keys import Keys
 
 pytestmark = pytest.mark.anyio
 
@@ -36,7 +36,7 @@ def document(result: Result) -> dict[str, Any]:
     return answer
 
 
-async def test_a_key_that_was_made_opens_the_gateway(run: Run, keys: ApiKeys) -> None:
+async def test_a_key_that_was_made_opens_the_gateway(run: Run, keys: Keys) -> None:
     key = run("create", "somebody").stdout.splitlines()[0]
     caller = await keys.verify(key)
     assert caller is not None
@@ -64,7 +64,7 @@ async def test_a_list_tells_each_keys_state(run: Run, database: asyncpg.Connecti
     assert {states[key_id] for state, key_id in ids.items() if states[key_id] == state} == set(ids)
 
 
-async def test_a_revoked_key_opens_nothing_and_keeps_the_time_of_its_revocation(run: Run, keys: ApiKeys) -> None:
+async def test_a_revoked_key_opens_nothing_and_keeps_the_time_of_its_revocation(run: Run, keys: Keys) -> None:
     created = document(run("create", "somebody", "--json"))
     revoked = document(run("revoke", created["id"], "--json"))
     assert revoked["state"] == "revoked"

@@ -42,6 +42,8 @@ async def test_a_creation_is_listed(http: httpx.AsyncClient) -> None:
         "progress": 0,
         "error": None,
         "requestedBy": created["requestedBy"],
+        "requestedVia": created["requestedVia"],
+        "requestedVia": created["requestedVia"],
         "startedAt": created["startedAt"],
         "updatedAt": operation["updatedAt"],
         "finishedAt": None,

@@ -1,13 +1,15 @@
 """The routes of tenants and the operations that create them."""
 
+from typing import Annotated
+
 from fastapi import APIRouter, Security
-from fastapi.security import APIKeyHeader, HTTPBearer
 from starlette.responses import Response
 
+from app.auth.callers import Caller, Requester
+from app.auth.scopes import Scope
 from app.gateway.authenticated_route import AuthenticatedRoute
 from app.gateway.dependencies import (
     DEFAULT_PAGE,
-    CallerDep,
     CancelReason,
     ChangedTenant,
     Filter,
@@ -19,22 +21,21 @@ from app.gateway.dependencies import (
     PreferWait,
     ServicesDep,
     WorkflowId,
+    current_caller,
+    current_requester,
 )
 from app.gateway.documents import creation_document, status_document
-from app.gateway.openapi import LOCATION, RETRY_AFTER, Responses, problems
+from app.gateway.openapi import BODY_PROBLEMS, LOCATION, RETRY_AFTER, Responses, problems
 from app.gateway.responses import accepted, changed, conditional, created, listed
 from app.gateway.schemas import CreatedDocument, OperationList, StatusDocument
-
-BEARER = HTTPBearer(scheme_name="bearer", description="An API key.", auto_error=False)
-API_KEY = APIKeyHeader(name="X-API-Key", scheme_name="apiKey", description="The same key.", auto_error=False)
 
 router = APIRouter(
     prefix="/tenants",
     tags=["tenants"],
     route_class=AuthenticatedRoute,
-    # Only to show them in OpenAPI: the route class reads the headers, before anything else is looked at.
-    dependencies=[Security(BEARER), Security(API_KEY)],
-    responses=problems("unauthorized", "internal-error", "temporal-unavailable", "database-unavailable"),
+    responses=problems(
+        "unauthorized", "scope-missing", "internal-error", "temporal-unavailable", "database-unavailable"
+    ),
 )
 
 ETAG = {"ETag": {"description": "For `If-None-Match`.", "schema": {"type": "string"}}}
@@ -58,7 +59,6 @@ STATUS: Responses = {
     304: {"description": "Nothing has changed.", "headers": {**ETAG, **RETRY_AFTER}},
     **problems("operation-not-found"),
 }
-BODY_PROBLEMS = ("malformed-json", "body-too-large", "unsupported-media-type", "invalid-request")
 
 
 @router.post(
@@ -71,6 +71,8 @@ BODY_PROBLEMS = ("malformed-json", "body-too-large", "unsupported-media-type", "
         **problems(
             *BODY_PROBLEMS,
             "bad-idempotency-key",
+            "bad-on-behalf-of",
+            "tenant-not-found",
             "unknown-billing-plan",
             "idempotency-key-reused",
             "tenant-exists",
@@ -79,14 +81,18 @@ BODY_PROBLEMS = ("malformed-json", "body-too-large", "unsupported-media-type", "
     },
 )
 async def create_tenant(
-    request: NewTenant, caller: CallerDep, services: ServicesDep, key: IdempotencyKey, wait: PreferWait
+    requester: Annotated[Requester, Security(current_requester, scopes=[Scope.TENANTS_CREATE])],
+    request: NewTenant,
+    services: ServicesDep,
+    key: IdempotencyKey,
+    wait: PreferWait,
 ) -> Response:
     """Start the creation of a tenant, and answer with where to follow it.
 
     With an Idempotency-Key the same request may be sent again, and finds the operation that it started. Where no
     password is given, one is made and answered as `temporaryPassword`, this once.
     """
-    creation = await services.creation.create(request, caller, key)
+    creation = await services.creation.create(request, requester, key)
     if wait:
         creation = await services.creation.wait(creation, wait)
     return created(creation_document(creation.operation, creation.temporary_password), wait)
@@ -99,10 +105,14 @@ async def create_tenant(
     responses=problems("invalid-request"),
 )
 async def list_operations(
-    services: ServicesDep, wanted: Filter, page_size: PageSize = DEFAULT_PAGE, page_token: PageToken = None
+    caller: Annotated[Caller, Security(current_caller, scopes=[Scope.TENANTS_READ])],
+    services: ServicesDep,
+    wanted: Filter,
+    page_size: PageSize = DEFAULT_PAGE,
+    page_token: PageToken = None,
 ) -> Response:
     """Show operations, newest first, as the last finished step left them."""
-    return listed(await services.listing.page(wanted, size=page_size, token=page_token))
+    return listed(await services.listing.page(caller, wanted, size=page_size, token=page_token))
 
 
 @router.get("/{workflow_id}", summary="Read an operation", response_model=StatusDocument, responses=STATUS)
@@ -112,9 +122,14 @@ async def list_operations(
     response_model=StatusDocument,
     responses=STATUS,
 )
-async def read_status(services: ServicesDep, workflow_id: WorkflowId, if_none_match: IfNoneMatch) -> Response:
+async def read_status(
+    caller: Annotated[Caller, Security(current_caller, scopes=[Scope.TENANTS_READ])],
+    services: ServicesDep,
+    workflow_id: WorkflowId,
+    if_none_match: IfNoneMatch,
+) -> Response:
     """Say where an operation stands; both paths answer the same."""
-    operation = await services.statuses.find(workflow_id)
+    operation = await services.statuses.find_for(caller, workflow_id)
     return conditional(status_document(operation), if_none_match)
 
 
@@ -123,13 +138,19 @@ async def read_status(services: ServicesDep, workflow_id: WorkflowId, if_none_ma
     summary="Cancel an operation",
     status_code=202,
     response_model=StatusDocument,
-    responses={**CANCELLING, **problems(*BODY_PROBLEMS, "operation-not-found", "operation-finished")},
+    responses={
+        **CANCELLING,
+        **problems(*BODY_PROBLEMS, "bad-on-behalf-of", "operation-not-found", "operation-finished"),
+    },
 )
 async def cancel_operation(
-    caller: CallerDep, services: ServicesDep, workflow_id: WorkflowId, reason: CancelReason
+    requester: Annotated[Requester, Security(current_requester, scopes=[Scope.TENANTS_CANCEL])],
+    services: ServicesDep,
+    workflow_id: WorkflowId,
+    reason: CancelReason,
 ) -> Response:
     """Stop the creation of a tenant before its next step, and delete what was written; again is harmless."""
-    operation = await services.cancellation.cancel(workflow_id, caller, reason)
+    operation = await services.cancellation.cancel(workflow_id, requester, reason)
     return accepted(status_document(operation))
 
 
@@ -138,11 +159,18 @@ async def cancel_operation(
     summary="Resume an operation",
     status_code=202,
     response_model=StatusDocument,
-    responses={**RESUMED, **problems("operation-not-found", "operation-finished", "operation-stopping")},
+    responses={
+        **RESUMED,
+        **problems("bad-on-behalf-of", "operation-not-found", "operation-finished", "operation-stopping"),
+    },
 )
-async def resume_operation(caller: CallerDep, services: ServicesDep, workflow_id: WorkflowId) -> Response:
+async def resume_operation(
+    requester: Annotated[Requester, Security(current_requester, scopes=[Scope.TENANTS_MANAGE])],
+    services: ServicesDep,
+    workflow_id: WorkflowId,
+) -> Response:
     """Try a step again at once that waits for an operator, or for its next try; at work already is fine, too."""
-    operation = await services.continuation.resume(workflow_id, caller)
+    operation = await services.continuation.resume(workflow_id, requester)
     return accepted(status_document(operation))
 
 
@@ -154,6 +182,7 @@ async def resume_operation(caller: CallerDep, services: ServicesDep, workflow_id
         **CHANGED,
         **problems(
             *BODY_PROBLEMS,
+            "bad-on-behalf-of",
             "unknown-billing-plan",
             "operation-not-found",
             "operation-finished",
@@ -166,8 +195,11 @@ async def resume_operation(caller: CallerDep, services: ServicesDep, workflow_id
     },
 )
 async def change_tenant(
-    changes: ChangedTenant, caller: CallerDep, services: ServicesDep, workflow_id: WorkflowId
+    requester: Annotated[Requester, Security(current_requester, scopes=[Scope.TENANTS_MANAGE])],
+    changes: ChangedTenant,
+    services: ServicesDep,
+    workflow_id: WorkflowId,
 ) -> Response:
     """Change what no step has used yet, all of it or nothing; an operation that waits then goes on."""
-    operation = await services.continuation.change(workflow_id, changes, caller)
+    operation = await services.continuation.change(workflow_id, changes, requester)
     return changed(status_document(operation))

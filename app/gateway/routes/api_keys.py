@@ -1,0 +1,169 @@
+"""The routes of API keys."""
+
+from datetime import timedelta
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Path, Security
+from starlette.responses import Response
+
+from activities.api_keys import ApiKeyRecord
+from app.auth.api_keys import CreatedKey, KeyOrder, UnusableKeyError
+from app.auth.callers import Requester
+from app.auth.key_management import OtherTenantError, ScopeNotHeldError
+from app.auth.scopes import Scope
+from app.gateway.authenticated_route import AuthenticatedRoute
+from app.gateway.database import database_errors
+from app.gateway.dependencies import ServicesDep, current_requester
+from app.gateway.key_documents import (
+    ApiKeyDocument,
+    ApiKeyList,
+    CreatedApiKeyDocument,
+    NewApiKeyRequest,
+    RotateRequest,
+    created_key_document,
+    key_document,
+)
+from app.gateway.openapi import BODY_PROBLEMS, Responses, problems
+from app.gateway.problems import ProblemError
+from app.gateway.responses import document_response
+
+PREFIX = "/api-keys"
+
+router = APIRouter(
+    prefix=PREFIX,
+    tags=["API keys"],
+    route_class=AuthenticatedRoute,
+    responses=problems("unauthorized", "scope-missing", "bad-on-behalf-of", "internal-error", "database-unavailable"),
+)
+
+KeyManager = Annotated[Requester, Security(current_requester, scopes=[Scope.KEYS_MANAGE])]
+KeyId = Annotated[str, Path(description="As the list of keys shows it.", examples=["Qm3ZxT8bLw2K"])]
+
+LOCATION = {"Location": {"description": "Path of the new key.", "schema": {"type": "string"}}}
+CREATED: Responses = {201: {"description": "The key, this once.", "headers": LOCATION}}
+
+
+@router.post(
+    "",
+    summary="Make an API key",
+    status_code=201,
+    response_model=CreatedApiKeyDocument,
+    responses={**CREATED, **problems(*BODY_PROBLEMS, "scope-not-held", "tenant-not-found")},
+)
+async def create_key(
+    requester: KeyManager, services: ServicesDep, wanted: Annotated[NewApiKeyRequest, Body()]
+) -> Response:
+    """Make a key and show its secret, this once; it can't do more than the caller."""
+    order = KeyOrder(
+        name=wanted.name,
+        scopes=wanted.scopes,
+        tenant_id=wanted.tenant_id,
+        expires_in=_days(wanted.expires_in_days),
+    )
+    try:
+        with database_errors():
+            created = await services.keys.create(order, requester)
+    except ScopeNotHeldError as error:
+        raise _not_held(error) from None
+    except OtherTenantError:
+        raise ProblemError(
+            404, "tenant-not-found", "there is no such tenant; give the id of your own as `tenantId`", is_denial=True
+        ) from None
+    return _created(created)
+
+
+@router.get("", summary="List API keys", response_model=ApiKeyList)
+async def list_keys(requester: KeyManager, services: ServicesDep) -> Response:
+    """Show all keys, oldest first, revoked and expired ones too, but never their secrets."""
+    with database_errors():
+        records = await services.keys.all(requester)
+    return document_response(ApiKeyList(keys=tuple(key_document(record) for record in records)))
+
+
+@router.get(
+    "/{key_id}", summary="Read an API key", response_model=ApiKeyDocument, responses=problems("api-key-not-found")
+)
+async def read_key(requester: KeyManager, services: ServicesDep, key_id: KeyId) -> Response:
+    """Show one key, but not its secret."""
+    with database_errors():
+        record = await services.keys.find(_known_form(key_id), requester)
+    return document_response(key_document(_found(record)))
+
+
+@router.delete(
+    "/{key_id}", summary="Revoke an API key", response_model=ApiKeyDocument, responses=problems("api-key-not-found")
+)
+async def revoke_key(requester: KeyManager, services: ServicesDep, key_id: KeyId) -> Response:
+    """Revoke a key; gateways stop accepting it within seconds. Again is harmless."""
+    with database_errors():
+        record = await services.keys.revoke(_known_form(key_id), requester)
+    return document_response(key_document(_found(record)))
+
+
+@router.post(
+    "/{key_id}/rotate",
+    summary="Rotate an API key",
+    status_code=201,
+    response_model=CreatedApiKeyDocument,
+    responses={
+        **CREATED,
+        **problems(*BODY_PROBLEMS, "scope-not-held", "api-key-not-found", "api-key-unusable"),
+    },
+)
+async def rotate_key(
+    requester: KeyManager,
+    services: ServicesDep,
+    key_id: KeyId,
+    wanted: Annotated[RotateRequest | None, Body()] = None,
+) -> Response:
+    """Make a key in another's place, with its name, scopes and tenant; both work until the overlap ends.
+
+    To the service both are the same caller, so that repeated requests find what they started with the old one.
+    """
+    wanted = wanted or RotateRequest()
+    try:
+        with database_errors():
+            created = await services.keys.rotate(
+                _known_form(key_id),
+                requester,
+                overlap=timedelta(hours=wanted.overlap_hours),
+                expires_in=_days(wanted.expires_in_days),
+            )
+    except ScopeNotHeldError as error:
+        raise _not_held(error) from None
+    except UnusableKeyError:
+        raise ProblemError(
+            409, "api-key-unusable", "the key was revoked or has expired, so it can't be rotated; make a new one"
+        ) from None
+    if created is None:
+        raise _not_found()
+    return _created(created)
+
+
+def _created(created: CreatedKey) -> Response:
+    location = {"Location": f"{PREFIX}/{created.record.key_id}"}
+    return document_response(created_key_document(created), 201, location)
+
+
+def _known_form(key_id: str) -> str:
+    if "\0" in key_id:
+        raise _not_found()
+    return key_id
+
+
+def _found(record: ApiKeyRecord | None) -> ApiKeyRecord:
+    if record is None:
+        raise _not_found()
+    return record
+
+
+def _not_found() -> ProblemError:
+    return ProblemError(404, "api-key-not-found", "there is no API key of that id")
+
+
+def _not_held(error: ScopeNotHeldError) -> ProblemError:
+    return ProblemError(403, "scope-not-held", f"you can't give a scope that you don't have: {error}", is_denial=True)
+
+
+def _days(days: int | None) -> timedelta | None:
+    return timedelta(days=days) if days is not None else None

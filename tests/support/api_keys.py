@@ -1,0 +1,64 @@
+"""API keys for tests, made the way the command makes them."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from activities.api_keys import ApiKeyRecord
+from app.auth.api_keys import ApiKeys, CreatedKey, KeyOrder
+from app.auth.callers import Caller
+from app.auth.key_management import KeyManagement
+from app.auth.operators import operator
+from app.auth.scopes import Scope
+from app.gateway.services import gateway_engine
+from app.settings import Settings
+
+EVERYTHING = frozenset(Scope)
+
+
+class Keys:
+    """The keys of one database."""
+
+    def __init__(self, engine: AsyncEngine, keys: ApiKeys) -> None:
+        self.engine = engine
+        self._keys = keys
+        self._management = KeyManagement(engine, keys)
+
+    async def create(
+        self,
+        name: str = "tests",
+        *,
+        scopes: frozenset[Scope] = EVERYTHING,
+        tenant_id: UUID | None = None,
+        expires_in: timedelta | None = None,
+    ) -> CreatedKey:
+        order = KeyOrder(name, scopes, tenant_id, expires_in)
+        return await self._management.create(order, operator())
+
+    async def rotate(self, key_id: str, overlap: timedelta) -> CreatedKey | None:
+        return await self._management.rotate(key_id, operator(), overlap=overlap, expires_in=None)
+
+    async def revoke(self, key_id: str) -> ApiKeyRecord | None:
+        return await self._management.revoke(key_id, operator())
+
+    async def find(self, key_id: str) -> ApiKeyRecord:
+        record = await self._management.find(key_id, operator())
+        assert record is not None
+        return record
+
+    async def verify(self, text: str) -> Caller | None:
+        return await self._keys.verify(text)
+
+
+@asynccontextmanager
+async def open_keys(settings: Settings) -> AsyncIterator[Keys]:
+    engine = gateway_engine(settings)
+    keys = ApiKeys(engine)
+    try:
+        yield Keys(engine, keys)
+    finally:
+        keys.close()
+        await engine.dispose()
