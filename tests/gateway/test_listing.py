@@ -43,7 +43,6 @@ async def test_a_creation_is_listed(http: httpx.AsyncClient) -> None:
         "error": None,
         "requestedBy": created["requestedBy"],
         "requestedVia": created["requestedVia"],
-        "requestedVia": created["requestedVia"],
         "startedAt": created["startedAt"],
         "updatedAt": operation["updatedAt"],
         "finishedAt": None,

@@ -1,0 +1,142 @@
+"""A caller that is bound to a tenant: to it there is nothing else, and it changes nothing else."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import httpx
+import pytest
+from temporalio.client import Client
+
+from app.auth.api_keys import CreatedKey
+from app.auth.scopes import Scope
+from tests.gateway.operations import record
+from tests.gateway.requests import assert_problem, create, tenant
+from tests.gateway.server import RunningGateway
+from tests.support.api_keys import Keys
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def theirs(http: httpx.AsyncClient) -> dict[str, Any]:
+    """Another tenant's operation, which stands still."""
+    return await create(http)
+
+
+@pytest.fixture
+async def their_key(keys: Keys, theirs: dict[str, Any]) -> CreatedKey:
+    """A key that is bound to that other tenant."""
+    return await keys.create("theirs", tenant_id=UUID(theirs["tenantId"]))
+
+
+@pytest.fixture
+def own_tenant() -> UUID:
+    return uuid4()
+
+
+@pytest.fixture
+async def bound(gateway: RunningGateway, keys: Keys, own_tenant: UUID) -> AsyncIterator[httpx.AsyncClient]:
+    """A caller with all scopes, for its own tenant."""
+    key = (await keys.create("bound", tenant_id=own_tenant)).key
+    async with gateway.client(**{"X-API-Key": key}) as client:
+        yield client
+
+
+async def everything(database: asyncpg.Connection) -> list[Any]:
+    tables = {"operations": "workflow_id, run_id", "cancellations": "workflow_id", "idempotency_keys": "key_digest"}
+    found = [
+        await database.fetch(f"SELECT * FROM alga_tenants.{table} ORDER BY {order}")  # noqa: S608 - named above
+        for table, order in tables.items()
+    ]
+    unused = "SELECT key_id, name, scopes, tenant_id, expires_at, revoked_at FROM alga_tenants.api_keys"
+    return [*found, await database.fetch(f"{unused} ORDER BY key_id")]
+
+
+async def test_every_route_hides_another_tenant_and_leaves_it_alone(
+    bound: httpx.AsyncClient,
+    theirs: dict[str, Any],
+    their_key: CreatedKey,
+    database: asyncpg.Connection,
+    temporal_client: Client,
+) -> None:
+    operation = f"/tenants/{theirs['workflowId']}"
+    their_id = {"tenantId": theirs["tenantId"]}
+    key = f"/api-keys/{their_key.record.key_id}"
+    requests: list[tuple[str, str, Any]] = [
+        ("POST", "/tenants", tenant(**their_id)),
+        ("POST", "/tenants", tenant()),
+        ("GET", operation, None),
+        ("GET", f"{operation}/status", None),
+        ("DELETE", operation, {"reason": "not yours"}),
+        ("PATCH", operation, {"tenantName": "Taken over"}),
+        ("POST", f"{operation}/resume", None),
+        ("POST", "/api-keys", {"name": "theirs", **their_id}),
+        ("POST", "/api-keys", {"name": "everybody's"}),
+        ("GET", key, None),
+        ("DELETE", key, None),
+        ("POST", f"{key}/rotate", {"overlapHours": 0}),
+    ]
+    document = (await bound.get("/openapi.json")).json()
+    covered = {(method, path.split("/")[1]) for method, path, _ in requests}
+    for path, methods in document["paths"].items():
+        takes_part = path.startswith(("/tenants", "/api-keys"))
+        assert not takes_part or all((method.upper(), path.split("/")[1]) in covered for method in methods), path
+    before = await everything(database)
+    for method, path, body in requests:
+        answer = await bound.request(method, path, json=body)
+        assert answer.status_code == 404, (method, path, answer.text)
+    assert await everything(database) == before
+    described = await temporal_client.get_workflow_handle(theirs["workflowId"]).describe()
+    assert described.history_length == 2, "started, and one task waits"
+
+
+async def test_what_is_hidden_can_not_be_told_from_what_is_not_there(
+    bound: httpx.AsyncClient, theirs: dict[str, Any]
+) -> None:
+    hidden = (await bound.get(f"/tenants/{theirs['workflowId']}")).json()
+    unknown = (await bound.get(f"/tenants/tenant-creation-{uuid4()}")).json()
+    assert hidden.keys() == unknown.keys()
+    differing = {name for name in hidden if hidden[name] != unknown[name]}
+    assert differing == {"instance", "requestId"}
+
+
+async def test_lists_show_the_own_tenant_alone(
+    bound: httpx.AsyncClient,
+    theirs: dict[str, Any],
+    their_key: CreatedKey,
+    own_tenant: UUID,
+    database: asyncpg.Connection,
+) -> None:
+    own = await record(database, tenant_id=own_tenant, workflow_id=f"tenant-creation-{own_tenant}")
+    listed = (await bound.get("/tenants", params={"pageSize": 200})).json()["operations"]
+    assert [operation["workflowId"] for operation in listed] == [own]
+    assert theirs["workflowId"] != own
+    shown = (await bound.get("/api-keys")).json()["keys"]
+    assert {key["tenantId"] for key in shown} == {str(own_tenant)}
+    assert their_key.record.key_id not in {key["id"] for key in shown}
+
+
+async def test_the_own_tenant_is_created_read_and_cancelled(bound: httpx.AsyncClient, own_tenant: UUID) -> None:
+    created = await create(bound, tenant(tenantId=str(own_tenant)))
+    assert (await bound.get(created["links"]["self"])).json()["tenantId"] == str(own_tenant)
+    assert (await bound.delete(created["links"]["cancel"])).status_code == 202
+
+
+async def test_an_operation_whose_tenant_is_not_known_belongs_to_nobody(
+    bound: httpx.AsyncClient, database: asyncpg.Connection
+) -> None:
+    workflow_id = await record(database, tenant_id=None)
+    assert_problem(await bound.get(f"/tenants/{workflow_id}"), 404, "operation-not-found")
+
+
+async def test_a_bound_caller_gives_keys_of_its_own_tenant_alone(bound: httpx.AsyncClient, own_tenant: UUID) -> None:
+    answer = await bound.post(
+        "/api-keys", json={"name": "second", "tenantId": str(own_tenant), "scopes": [Scope.TENANTS_READ]}
+    )
+    assert answer.status_code == 201
+    assert answer.json()["tenantId"] == str(own_tenant)
+    rotated = await bound.post(f"{answer.headers['location']}/rotate")
+    assert rotated.status_code == 201
+    assert rotated.json()["tenantId"] == str(own_tenant)
