@@ -15,7 +15,10 @@ from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 from temporalio.exceptions import ApplicationError
 
+from activities.audit import AuditTrail
+from activities.audit_events import Action
 from activities.errors import CancelRequestedError, FinalError
+from activities.operation_events import operation_event
 from activities.own_tables import cancellations, operations
 from workflows.failures import PARAMETER_USED, PARAMETERS_CHANGED
 from workflows.messages import (
@@ -35,10 +38,10 @@ OPEN = ("queued", "running", "retrying", "needs_attention", "cancelling")
 
 
 async def record_operation(
-    connection: AsyncConnection, context: OperationContext, request: TenantCreationInput
+    connection: AsyncConnection, context: OperationContext, request: TenantCreationInput, audit: AuditTrail
 ) -> None:
-    """Write the operation's row unless it is there already."""
-    await connection.execute(
+    """Write the operation's row, and with it the audit event of its request, unless it is there already."""
+    inserted = await connection.execute(
         postgres_insert(operations)
         .values(
             workflow_id=context.workflow_id,
@@ -57,6 +60,16 @@ async def record_operation(
         )
         .on_conflict_do_nothing()
     )
+    if inserted.rowcount:
+        await audit.append(
+            connection,
+            operation_event(
+                Action.TENANT_CREATE,
+                request.origin,
+                workflow_id=context.workflow_id,
+                tenant_id=context.tenant_id,
+            ),
+        )
 
 
 async def enter_step(connection: AsyncConnection, context: OperationContext) -> bool:
@@ -131,12 +144,13 @@ async def accept_changes(
     await _raise_closed(connection, context)
 
 
-async def request_cancel(connection: AsyncConnection, workflow_id: str, run_id: str, request: CancelRequest) -> None:
-    """Let no further step of the operation begin; the first request counts. Waits for no running step.
+async def request_cancel(connection: AsyncConnection, workflow_id: str, run_id: str, request: CancelRequest) -> bool:
+    """Let no further step of the operation begin; whether this is the first request, which counts.
 
-    `ANY_RUN` is for a workflow that may have been started, and under a run id that nobody was told.
+    Waits for no running step. `ANY_RUN` is for a workflow that may have been started, and under a run id that nobody
+    was told.
     """
-    await connection.execute(
+    inserted = await connection.execute(
         postgres_insert(cancellations)
         .values(
             workflow_id=workflow_id,
@@ -147,6 +161,7 @@ async def request_cancel(connection: AsyncConnection, workflow_id: str, run_id: 
         )
         .on_conflict_do_nothing()
     )
+    return bool(inserted.rowcount)
 
 
 async def take_back(connection: AsyncConnection, workflow_id: str, request: CancelRequest) -> bool:
@@ -193,7 +208,9 @@ async def completed_result(connection: AsyncConnection, context: OperationContex
     return OperationResult.model_validate(result) if result is not None else None
 
 
-async def close_for_rollback(connection: AsyncConnection, rollback: RollBackInput) -> OperationResult | None:
+async def close_for_rollback(
+    connection: AsyncConnection, rollback: RollBackInput, audit: AuditTrail
+) -> OperationResult | None:
     """Wait for a step that still runs, and shut out every later one; returns what a completed operation made.
 
     A completed operation stays as it is.
@@ -207,7 +224,7 @@ async def close_for_rollback(connection: AsyncConnection, rollback: RollBackInpu
     if row is None:
         if rollback.request is None:
             return None
-        await record_operation(connection, context, rollback.request)
+        await record_operation(connection, context, rollback.request, audit)
     elif row.status == OperationStatus.COMPLETED:
         return OperationResult.model_validate(row.result)
     await connection.execute(

@@ -1,12 +1,14 @@
 """The tables of this service itself, in the schema `alga_tenants`; Alembic's migrations make them."""
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     CheckConstraint,
     Column,
     DateTime,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     Table,
     Text,
@@ -114,4 +116,53 @@ api_keys = Table(
     Column("expires_at", DateTime(timezone=True)),
     Column("revoked_at", DateTime(timezone=True)),
     Column("last_used_at", DateTime(timezone=True)),
+)
+
+# What was done and what was refused, each row chained to the one before it; triggers refuse changes and deletions.
+# `gateway_rights` is what the gateway's role is granted, where that is not everything.
+audit_events = Table(
+    "audit_events",
+    own_metadata,
+    # Given by `audit_head`, because a database's own sequences leave gaps.
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    Column("id", Uuid, nullable=False),
+    Column("occurred_at", DateTime(timezone=True), nullable=False),
+    Column("action", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("caller", Text, nullable=False),
+    Column("on_behalf_of", Text),
+    Column("workflow_id", Text),
+    Column("tenant_id", Uuid),
+    Column("subject", Text),
+    Column("reason", Text),
+    Column("request_id", Text),
+    Column("address", Text),
+    Column("method", Text),
+    Column("path", Text),
+    Column("count", Integer, nullable=False),
+    Column("details", JSONB, nullable=False),
+    Column("previous_hash", LargeBinary, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+    CheckConstraint("outcome IN ('accepted', 'denied', 'failed')", name="outcome"),
+    Index(None, "id", unique=True),
+    Index(None, "tenant_id", "sequence"),
+    Index(None, "workflow_id", "sequence"),
+    Index(None, "caller", "sequence"),
+    Index(None, "action", "sequence"),
+    Index(None, "occurred_at"),
+    info={"gateway_rights": "SELECT, INSERT"},
+)
+
+# One row: the last event's number and hash, with a seal that only holders of the key can make; its lock orders
+# writers.
+audit_head = Table(
+    "audit_head",
+    own_metadata,
+    Column("is_only", Boolean, primary_key=True, server_default=text("true")),
+    Column("sequence", BigInteger, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+    # Null before the first event.
+    Column("seal", LargeBinary),
+    CheckConstraint("is_only", name="only"),
+    info={"gateway_rights": "SELECT, INSERT, UPDATE"},
 )

@@ -7,7 +7,10 @@ from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from activities.audit import AuditTrail
+from activities.audit_events import Action
 from activities.catalogue import read_catalogue
+from activities.operation_events import operation_event
 from activities.operation_records import OperationRecord
 from activities.own_tables import operations
 from activities.purge import count_tenant_rows
@@ -61,8 +64,9 @@ async def adopt(
     workflow_id: str,
     run_id: str,
     namespace: str,
+    audit: AuditTrail,
 ) -> bool:
-    """Write the row of an operation none of whose steps could; whether there was none."""
+    """Write the row of an operation none of whose steps could, with its audit event; whether there was none."""
     inserted = await connection.execute(
         postgres_insert(operations)
         .values(
@@ -83,6 +87,12 @@ async def adopt(
         )
         .on_conflict_do_nothing()
     )
+    if inserted.rowcount:
+        tenant_id = snapshot.tenant_id or request.tenant_id
+        await audit.append(
+            connection,
+            operation_event(Action.TENANT_CREATE, request.origin, workflow_id=workflow_id, tenant_id=tenant_id),
+        )
     return inserted.rowcount == 1
 
 

@@ -7,6 +7,7 @@ from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from temporalio import activity
 
+from activities.audit import AuditTrail
 from activities.catalogue import read_catalogue
 from activities.errors import temporal_errors
 from activities.heartbeats import with_heartbeats
@@ -40,10 +41,12 @@ class RollbackActivities:
         self,
         engine: AsyncEngine,
         *,
+        audit: AuditTrail,
         management_tenant_id: UUID | None = None,
         heartbeat_interval: float = HEARTBEAT_INTERVAL,
     ) -> None:
         self._engine = engine
+        self._audit = audit
         self._management_tenant_id = management_tenant_id
         self._heartbeat_interval = heartbeat_interval
         self._settings = SETTINGS.bindparams(look_every=f"{heartbeat_interval * 1000:.0f}ms")
@@ -69,7 +72,7 @@ class RollbackActivities:
         context = rollback.operation
         async with self._engine.begin() as connection:
             await connection.execute(self._settings)
-            completed = await close_for_rollback(connection, rollback)
+            completed = await close_for_rollback(connection, rollback, self._audit)
         if completed is not None:
             return RollBackResult(completed=completed)
         async with self._engine.begin() as connection:

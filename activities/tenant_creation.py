@@ -15,6 +15,7 @@ from activities.alga.blueprints import Blueprint
 from activities.alga.bulk_insert import insert_rows
 from activities.alga.passwords import PasswordHasher, generate_password
 from activities.alga.tables import tenants
+from activities.audit import AuditTrail
 from activities.errors import FinalError, temporal_errors
 from activities.operations import (
     claim_tenant,
@@ -38,11 +39,16 @@ class TenantCreationActivities:
     """The steps' activities, on the engine of the role that owns Alga's tables."""
 
     def __init__(
-        self, engine: AsyncEngine, blueprints: Mapping[str, Blueprint], password_hasher: PasswordHasher
+        self,
+        engine: AsyncEngine,
+        blueprints: Mapping[str, Blueprint],
+        password_hasher: PasswordHasher,
+        audit: AuditTrail,
     ) -> None:
         self._engine = engine
         self._blueprints = blueprints
         self._password_hasher = password_hasher
+        self._audit = audit
 
     @activity.defn(name=HASH_PASSWORD_ACTIVITY)
     @temporal_errors
@@ -67,7 +73,7 @@ class TenantCreationActivities:
             raise FinalError("invalid-request", f"{field}: {fault['msg']}", field=field) from None
         self._check_billing_plan(step)
         async with self._engine.begin() as connection:
-            await record_operation(connection, step.operation, request)
+            await record_operation(connection, step.operation, request, self._audit)
             if not await enter_step(connection, step.operation):
                 await self._refuse_existing_tenant(connection, step)
             await self._refuse_taken_email(connection, step)

@@ -72,6 +72,17 @@ def _password(value: Any) -> Any:
     return value
 
 
+def _whole(value: Any) -> Any:
+    """JSON knows one kind of number: 25.0 is an integer to its schemas, and so it is to us."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _is_never_null(schema: dict[str, Any]) -> None:
+    """A field that may be left out, but not be null, as OpenAPI tells it; pydantic knows only both."""
+    schema.update(next(one for one in schema.pop("anyOf") if one.get("type") != "null"))
+    del schema["default"]
+
+
 Name = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_NAME),
@@ -97,6 +108,7 @@ Password = Annotated[
     Field(json_schema_extra={"pattern": PLAIN_TEXT}),
 ]
 CountryCode = Annotated[str, StringConstraints(to_upper=True, pattern=r"^[A-Za-z]{2}$")]
+LicenseCount = Annotated[int, Field(ge=1, le=1_000_000, strict=True), BeforeValidator(_whole)]
 AddonKey = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
 
 
@@ -153,9 +165,7 @@ class TenantRequest(RequestModel):
         validation_alias=AliasChoices("billingPlan", "billing_plan", "contractLine", "contract_line"),
         description="A contract line of the product's blueprint (also accepted as `contractLine`).",
     )
-    license_count: Annotated[int, Field(ge=1, le=1_000_000, strict=True)] | None = Field(
-        default=None, description="Licensed users.", examples=[25]
-    )
+    license_count: LicenseCount | None = Field(default=None, description="Licensed users.", examples=[25])
     product_code: ProductCode = Field(default="psa", description="The product, which decides the blueprint.")
     plan: Plan | None = None
     billing_source: BillingSource = "manual"
@@ -185,7 +195,11 @@ class TenantRequest(RequestModel):
 class TenantChanges(RequestModel):
     """New values for a tenant that is being created; null takes a value back, where one need not be given."""
 
-    tenant_name: Name | None = Field(default=None, description="Can't be taken back.", examples=["Acme"])
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
+
+    tenant_name: Name | None = Field(
+        default=None, description="Can't be taken back.", examples=["Acme"], json_schema_extra=_is_never_null
+    )
     company_name: Name | None = None
     client_name: Name | None = None
     billing_plan: Name | None = Field(
@@ -193,7 +207,7 @@ class TenantChanges(RequestModel):
         validation_alias=AliasChoices("billingPlan", "billing_plan", "contractLine", "contract_line"),
         description="A contract line of the product's blueprint (also accepted as `contractLine`).",
     )
-    license_count: Annotated[int, Field(ge=1, le=1_000_000, strict=True)] | None = Field(default=None, examples=[25])
+    license_count: LicenseCount | None = Field(default=None, examples=[25])
     plan: Plan | None = None
     billing_source: BillingSource | None = None
     email_provider: EmailProvider | None = None

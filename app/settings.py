@@ -1,10 +1,13 @@
 """All settings, read from the environment (or from files named like them in `SECRETS_DIR`)."""
 
 import os
+import re
 from datetime import timedelta
 from functools import cached_property
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
@@ -18,6 +21,10 @@ from workflows.messages import FailurePolicy
 PLACEHOLDERS = frozenset({"changeme", "change-me", "change_me", "secret", "password", "placeholder", "todo", "xxx"})
 MINIMUM_SECRET_LENGTH = 16
 LONGEST_ATTENTION = 366 * 86_400
+
+
+# Scheme, host and port in lower case, as browsers write them.
+ORIGIN = re.compile(r"https?://([a-z0-9_.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 
 
 class SettingsError(Exception):
@@ -37,6 +44,35 @@ def _postgres_url(value: SecretStr) -> SecretStr:
 
 
 PostgresUrl = Annotated[SecretStr, AfterValidator(_postgres_url)]
+
+
+def _redis_url(value: SecretStr) -> SecretStr:
+    if urlsplit(value.get_secret_value()).scheme not in {"redis", "rediss", "unix"}:
+        raise ValueError("must start with redis:// or rediss://")
+    return value
+
+
+def _proxy_addresses(value: str) -> str:
+    for item in split_list(value):
+        try:
+            ip_network(item)
+        except ValueError:
+            raise ValueError("must be IP addresses or networks like 10.0.0.0/8, separated by commas") from None
+    return value
+
+
+def _origins(value: str) -> str:
+    for item in split_list(value):
+        if item == "*":
+            raise ValueError("must name each origin; `*` would let every page that somebody visits call the gateway")
+        if ORIGIN.fullmatch(item) is None:
+            raise ValueError("must be origins as browsers send them, like https://admin.example.com, without a path")
+    return value
+
+
+RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
+ProxyAddresses = Annotated[str, AfterValidator(_proxy_addresses)]
+Origins = Annotated[str, AfterValidator(_origins)]
 
 
 class TemporalSettings(BaseSettings):
@@ -141,12 +177,81 @@ class Settings(TemporalSettings):
         default=60, ge=0, le=300, description="Most seconds that `Prefer: wait` is honoured for."
     )
 
+    rate_limit_per_minute: int = Field(
+        default=30_000,
+        ge=0,
+        le=1_000_000,
+        description="Requests that one caller may make a minute, for good; 0: no limit. The default is 25 times "
+        "what a page costs that polls 20 operations each second: it stops programs that went wild, not people.",
+    )
+    rate_limit_burst: int = Field(
+        default=30_000, ge=1, le=10_000_000, description="Requests that one caller may make at once after a rest."
+    )
+    rate_limit_failed_per_minute: int = Field(
+        default=60,
+        ge=0,
+        le=1_000_000,
+        description="Requests without a valid key that one address (IPv6: /64) may make a minute; 0: no limit.",
+    )
+    rate_limit_failed_burst: int = Field(
+        default=120, ge=1, le=10_000_000, description="The same, at once after a rest."
+    )
+    redis_url: RedisUrl | None = Field(
+        default=None,
+        description="Redis (`redis://…`, `rediss://…`) in which all gateways count together; else each counts alone.",
+    )
+    max_body_bytes: int = Field(
+        default=2 * 1024 * 1024,
+        ge=1024,
+        le=64 * 1024 * 1024,
+        description="Largest body of a request; the longest valid one has some 100 KiB.",
+    )
+    max_header_bytes: int = Field(
+        default=32 * 1024, ge=1024, le=1024 * 1024, description="Largest request line and headers together."
+    )
+    request_header_timeout: float = Field(
+        default=10.0, gt=0, le=600, description="Seconds that a client may take to send request line and headers."
+    )
+    body_timeout: float = Field(
+        default=30.0, gt=0, le=3600, description="Seconds that a client may take to send the whole body."
+    )
+    send_timeout: float = Field(
+        default=30.0, gt=0, le=3600, description="Seconds that an answer may wait for a client that does not read."
+    )
+    keep_alive_timeout: int = Field(
+        default=75,
+        ge=1,
+        le=3600,
+        description="Seconds that an idle connection is kept; more than proxies keep theirs (usually 60).",
+    )
+    max_concurrent_requests: int = Field(
+        default=1000,
+        ge=1,
+        le=100_000,
+        description="Requests that a gateway works on at once, those that wait by `Prefer` too; others get a 503. "
+        "Probes don't count.",
+    )
+    forwarded_allow_ips: ProxyAddresses = Field(
+        default="127.0.0.1,::1",
+        description="Addresses or networks, by comma, of proxies whose `X-Forwarded-For` and `-Proto` are believed.",
+    )
+    cors_origins: Origins | None = Field(
+        default=None,
+        description="Origins, by comma, whose pages may call the gateway, like `https://admin.example.com`.",
+    )
+
     blueprints_dir: Path | None = Field(
         default=None,
         description="Folder of blueprint files that replace the built-in ones of the same product.",
     )
 
     nextauth_secret: SecretStr = Field(description="Alga's password key; the same value as in Alga itself.")
+    audit_secret: SecretStr | None = Field(
+        default=None,
+        min_length=MINIMUM_SECRET_LENGTH,
+        description="Key of the audit trail's hashes, at least 16 characters; derived from `NEXTAUTH_SECRET` by "
+        "default. With another one, what was recorded before can't be verified any more.",
+    )
     salt_bytes: int = Field(default=12, ge=8, le=64, description="Alga's password salt, in bytes.")
     iterations: int = Field(default=10_000, ge=1, description="Alga's PBKDF2 rounds.")
     key_length: int = Field(default=64, ge=16, le=128, description="Alga's password key, in bytes.")
@@ -193,6 +298,11 @@ def _fault(settings: type[BaseSettings], item: Any) -> str:
         return f"{name} is not set: {settings.model_fields[item['loc'][0]].description}"
     reason = item["msg"].removeprefix("Value error, ")
     return f"{name}: {reason}" if name else reason
+
+
+def split_list(value: str) -> list[str]:
+    """The items of a setting that is a list."""
+    return [item for item in (part.strip() for part in value.split(",")) if item]
 
 
 def sqlalchemy_url(url: SecretStr) -> URL:

@@ -14,6 +14,7 @@ from activities.own_tables import SCHEMA, own_metadata
 # Alembic takes none of its own: two deployments that migrate at once must wait for each other.
 ADVISORY_LOCK = 7_301_559_218
 LOCK_TIMEOUT = "10s"
+ALL_RIGHTS = "SELECT, INSERT, UPDATE, DELETE"
 
 
 def admin_engine(url: URL) -> AsyncEngine:
@@ -75,4 +76,5 @@ def _grant(connection: Connection, role: str) -> None:
     quoted = connection.dialect.identifier_preparer.quote(role)
     connection.execute(text(f"GRANT USAGE ON SCHEMA {SCHEMA} TO {quoted}"))
     for table in own_metadata.sorted_tables:
-        connection.execute(text(f"GRANT SELECT, INSERT, UPDATE, DELETE ON {table.fullname} TO {quoted}"))
+        rights = table.info.get("gateway_rights", ALL_RIGHTS)
+        connection.execute(text(f"GRANT {rights} ON {table.fullname} TO {quoted}"))

@@ -21,6 +21,7 @@ with workflow.unsafe.imports_passed_through():
         OperationError,
         OperationResult,
         OperationStatus,
+        Origin,
         ParameterChangeInput,
         RollBackInput,
         RollBackResult,
@@ -95,7 +96,7 @@ class Lifecycle:
         """The request with these changes, as far as can be told here; raises `ParameterRefusedError`."""
         return apply_changes(self._accepted, changes, self.progress.completed_steps)
 
-    async def change(self, changes: Mapping[str, Any]) -> None:
+    async def change(self, changes: Mapping[str, Any], origin: Origin | None = None) -> None:
         """Change parameters that no step has used yet, all or none; what waits is then tried again at once.
 
         Only the database knows which steps have used theirs: one may have been committed though nobody heard of it,
@@ -113,7 +114,11 @@ class Lifecycle:
                 await workflow.execute_local_activity(
                     PARAMETER_CHANGE_ACTIVITY,
                     ParameterChangeInput(
-                        operation=self.progress.context(), request=changed, first_used_in=first_use(changes)
+                        operation=self.progress.context(),
+                        request=changed,
+                        first_used_in=first_use(changes),
+                        changed=tuple(changes),
+                        origin=origin or Origin(),
                     ),
                     start_to_close_timeout=STEP_TIMEOUT,
                     retry_policy=SINGLE_ATTEMPT,

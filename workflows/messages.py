@@ -176,10 +176,10 @@ class ResumeRequest(Message):
 
 
 class ParameterChanges(Message):
-    """Argument of the `change_parameters` update: new values by their names on the wire."""
+    """Argument of the `change_parameters` update: new values by their names on the wire, and who asked for them."""
 
     changes: dict[str, Any]
-    changed_by: str | None = None
+    origin: Origin = Origin()
 
 
 class ParameterUpdate(Message):
@@ -289,11 +289,16 @@ class StepInput(Message):
 
 
 class ParameterChangeInput(Message):
-    """Argument of the activity that lets parameters be changed: the changed request, and who first reads a change."""
+    """Argument of the activity that lets parameters be changed: the changed request, and who first reads a change.
+
+    `changed` are the names of the parameters.
+    """
 
     operation: OperationContext
     request: TenantCreationInput
     first_used_in: Step
+    changed: tuple[str, ...] = ()
+    origin: Origin = Origin()
 
 
 class StepDone(Message):

@@ -130,7 +130,7 @@ class TenantCreation:
     async def change_parameters(self, request: ParameterChanges) -> None:
         """Change parameters that no step has used yet, all or none; an operation that waits then goes on."""
         try:
-            await self._operation.change(request.changes)
+            await self._operation.change(request.changes, request.origin)
         except ParameterRefusedError as refused:
             raise _refusal_of(refused) from None
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from app.auth.scopes import Scope
+from workflows.messages import Origin
 
 
 @dataclass(frozen=True)
@@ -36,3 +37,13 @@ class Requester:
     def name(self) -> str:
         """Who wants it: the person, or else the caller itself."""
         return self.on_behalf_of or self.caller.identity
+
+    def origin(self, request_fingerprint: str | None = None) -> Origin:
+        """Where a request to an operation came from, as the operation and the audit trail record it."""
+        return Origin(
+            requested_by=self.name,
+            requested_via=self.caller.identity,
+            request_fingerprint=request_fingerprint,
+            request_id=self.request_id,
+            address=self.address,
+        )

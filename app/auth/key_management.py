@@ -1,11 +1,15 @@
 """What people do with API keys, each in one transaction with its audit event."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from activities.api_keys import ApiKeyRecord
+from activities.audit import AuditTrail
+from activities.audit_events import Action, Json
+from app.audit_trail import requested
 from app.auth.api_keys import ApiKeys, CreatedKey, KeyOrder
 from app.auth.callers import Requester
 from app.auth.scopes import Scope, in_order, scopes_among
@@ -30,8 +34,9 @@ class KeyManagement:
     not have itself: neither a new key nor a rotated one can do more than the key that asked for it.
     """
 
-    def __init__(self, engine: AsyncEngine, keys: ApiKeys) -> None:
+    def __init__(self, engine: AsyncEngine, keys: ApiKeys, audit: AuditTrail) -> None:
         self._engine = engine
+        self._audit = audit
         self._keys = keys
 
     async def create(self, order: KeyOrder, requester: Requester) -> CreatedKey:
@@ -40,7 +45,9 @@ class KeyManagement:
             raise OtherTenantError
         _refuse_more_than(requester, order.scopes)
         async with self._engine.begin() as connection:
-            return await self._keys.create(connection, replace(order, created_by=requester.name))
+            created = await self._keys.create(connection, replace(order, created_by=requester.name))
+            await self._tell(connection, Action.KEY_CREATE, created.record, requester)
+            return created
 
     async def all(self, requester: Requester) -> list[ApiKeyRecord]:
         """Every key, oldest first, revoked and expired ones too."""
@@ -70,12 +77,36 @@ class KeyManagement:
             )
             if created is not None:
                 _refuse_more_than(requester, scopes_among(created.record.scopes))
+                replaced: Mapping[str, Json] = {"replaces": key_id, "overlapSeconds": int(overlap.total_seconds())}
+                await self._tell(connection, Action.KEY_ROTATE, created.record, requester, replaced)
             return created
 
     async def revoke(self, key_id: str, requester: Requester) -> ApiKeyRecord | None:
         """Revoke a key, again or for the first time; none where there is no such key."""
         async with self._engine.begin() as connection:
-            return await self._keys.revoke(connection, key_id, requester.caller.tenant_id)
+            record = await self._keys.revoke(connection, key_id, requester.caller.tenant_id)
+            if record is not None:
+                await self._tell(connection, Action.KEY_REVOKE, record, requester)
+            return record
+
+    async def _tell(
+        self,
+        connection: AsyncConnection,
+        action: Action,
+        key: ApiKeyRecord,
+        requester: Requester,
+        details: Mapping[str, Json] | None = None,
+    ) -> None:
+        await self._audit.append(
+            connection,
+            requested(
+                action,
+                requester,
+                tenant_id=key.tenant_id,
+                subject=key.key_id,
+                details={"name": key.name, "scopes": list(key.scopes), **(details or {})},
+            ),
+        )
 
 
 def _refuse_more_than(requester: Requester, scopes: frozenset[Scope]) -> None:

@@ -30,6 +30,7 @@ class _Root(LazyGroup):
         "reconcile": LazyCommand("app.cli.reconcile:command", "Compare operations with Temporal.", SERVICE),
         "replay": LazyCommand("app.cli.replay:command", "Check running workflows before a deploy.", SERVICE),
         "keys": LazyCommand("app.cli.keys:app", "Create, list and revoke API keys.", SERVICE),
+        "audit": LazyCommand("app.cli.audit:app", "Verify and list what was done and refused.", SERVICE),
     }
 
 

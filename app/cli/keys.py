@@ -11,6 +11,7 @@ from pydantic_core import PydanticCustomError
 from rich.console import Console
 from rich.table import Column, Table
 
+from app.audit_trail import audit_trail
 from app.auth.api_keys import ApiKeys, CreatedKey, KeyOrder, UnusableKeyError
 from app.auth.key_management import KeyManagement
 from app.auth.operators import operator
@@ -147,7 +148,7 @@ async def _with_keys(settings: Settings, work: Callable[[KeyManagement], Awaitab
     engine = gateway_engine(settings)
     keys = ApiKeys(engine)
     try:
-        return await work(KeyManagement(engine, keys))
+        return await work(KeyManagement(engine, keys, audit_trail(settings)))
     finally:
         keys.close()
         await engine.dispose()

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from activities.catalogue import CatalogueError
 from activities.database_errors import DATABASE_ERRORS
+from app.audit_trail import audit_trail
 from app.cli.exit_codes import ExitCode
 from app.cli.output import say
 from app.logging import configure_logging
@@ -71,7 +72,7 @@ async def _reconcile(settings: Settings, workflow_id: str | None) -> list[Findin
     engine = admin_engine(settings)
     try:
         operations = OperationsPort(await connect(settings, lazy=True), settings)
-        reconciler = Reconciler(engine, operations)
+        reconciler = Reconciler(engine, operations, audit_trail(settings))
         if workflow_id is None:
             return [finding async for finding in reconciler.reconcile(again=True)]
         record, finding = await reconciler.reconcile_one(workflow_id)

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-from sqlalchemy import URL, make_url, text
+from pydantic import SecretStr
+from sqlalchemy import text
 
 from activities.alga.development import create_development_tables
+from app.audit_trail import audit_trail
 from app.auth.api_keys import ApiKeys, KeyOrder
 from app.auth.key_management import KeyManagement
 from app.auth.operators import operator
@@ -21,6 +23,7 @@ from app.embedded.paths import open_private
 from app.embedded.ports import LOOPBACK, free_port, is_free, on_free_ports
 from app.embedded.processes import ChildProcess
 from app.embedded.stack import DevStack, Endpoints
+from app.settings import Settings, sqlalchemy_url
 from migrations.upgrade import admin_engine, upgrade
 
 DEFAULT_PORT = 8000
@@ -72,8 +75,9 @@ def install(
     """
     endpoints = stack.endpoints
     say("preparing the database")
-    api_key = _kept_api_key(endpoints, endpoints.data_dir / "api-key")
-    installation = _Processes(stack, api_key, {**_environment(endpoints), **(environment or {})}, say)
+    variables = {**_environment(endpoints), **(environment or {})}
+    api_key = _kept_api_key(_settings(variables), endpoints.data_dir / "api-key")
+    installation = _Processes(stack, api_key, variables, say)
     worker = installation.start_worker()
     gateway, url = installation.start_gateway(port)
     return Installation(
@@ -135,17 +139,28 @@ def _environment(endpoints: Endpoints) -> dict[str, str]:
     }
 
 
-def _kept_api_key(endpoints: Endpoints, file: Path) -> str:
+def _settings(variables: Mapping[str, str]) -> Settings:
+    """What the processes will read of these variables, as far as the database is concerned."""
+    return Settings.load(
+        environment="development",
+        database_url=SecretStr(variables["DATABASE_URL"]),
+        admin_database_url=SecretStr(variables["ADMIN_DATABASE_URL"]),
+        nextauth_secret=SecretStr(variables["NEXTAUTH_SECRET"]),
+    )
+
+
+def _kept_api_key(settings: Settings, file: Path) -> str:
     """Prepare the database; the key of an earlier start where the database still knows it, else a new one."""
     kept = file.read_text() if file.exists() else None
-    key = run_blocking(_prepare(_url(endpoints.admin_database_url), _url(endpoints.database_url), kept))
+    key = run_blocking(_prepare(settings, kept))
     if key != kept:
         with open_private(file) as private:
             private.write(key.encode())
     return key
 
 
-async def _prepare(admin: URL, gateway: URL, kept_key: str | None) -> str:
+async def _prepare(settings: Settings, kept_key: str | None) -> str:
+    admin, gateway = sqlalchemy_url(settings.admin_database_url), sqlalchemy_url(settings.database_url)
     await upgrade(admin, gateway_role=gateway.username)
     engine = admin_engine(admin)
     keys = ApiKeys(engine)
@@ -162,7 +177,7 @@ async def _prepare(admin: URL, gateway: URL, kept_key: str | None) -> str:
         if kept_key is not None and known is not None and known.scopes == everything:
             return kept_key
         order = KeyOrder(name=API_KEY_NAME, scopes=everything)
-        return (await KeyManagement(engine, keys).create(order, operator())).key
+        return (await KeyManagement(engine, keys, audit_trail(settings)).create(order, operator())).key
     finally:
         keys.close()
         await engine.dispose()
@@ -181,7 +196,3 @@ def _answers(port: int, path: str, headers: Mapping[str, str] | None = None) -> 
         return httpx.get(f"http://{LOOPBACK}:{port}{path}", headers=headers, timeout=PROBE_TIMEOUT).is_success
     except httpx.TransportError:
         return False
-
-
-def _url(plain: str) -> URL:
-    return make_url(plain).set(drivername="postgresql+asyncpg")

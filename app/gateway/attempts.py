@@ -67,13 +67,7 @@ class Attempts:
         """
         caller = requester.caller
         fingerprint = self._fingerprint(request, requester, key)
-        origin = Origin(
-            requested_by=requester.name,
-            requested_via=caller.identity,
-            request_fingerprint=fingerprint,
-            request_id=requester.request_id,
-            address=requester.address,
-        )
+        origin = requester.origin(fingerprint)
         is_given = request.tenant_id is not None
         if key is None:
             tenant_id = request.tenant_id or uuid4()

@@ -1,7 +1,7 @@
 """Routes that look at who calls, and what that caller may do, before they look at what is sent."""
 
 import email.message
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import structlog
@@ -9,29 +9,16 @@ from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.auth.callers import Caller
 from app.auth.scopes import Scope, in_order
+from app.gateway.body_limits import BoundedRequest, check_depth
 from app.gateway.database import database_errors
+from app.gateway.denials import denial_of
 from app.gateway.problems import ProblemError
+from app.gateway.rate_limits import credential_of
+from app.gateway.request_context import add_answer_headers, address_of, caller_of
 from app.gateway.services import services_of
 
-# The longest valid request has a few KiB; a name that is far too long is still told to be so.
-LARGEST_BODY = 2 * 1024 * 1024
-
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
-
-
-class BoundedRequest(Request):
-    """A request whose body can't grow beyond bounds."""
-
-    async def stream(self) -> AsyncGenerator[bytes, None]:
-        """The body in pieces; raises `ProblemError` once there is too much of it."""
-        size = 0
-        async for chunk in super().stream():
-            size += len(chunk)
-            if size > LARGEST_BODY:
-                raise ProblemError(413, "body-too-large", f"the body is larger than {LARGEST_BODY} bytes")
-            yield chunk
 
 
 class UnscopedRouteError(TypeError):
@@ -63,23 +50,34 @@ class AuthenticatedRoute(APIRoute):
         scopes = self.scopes
 
         async def check_and_handle(request: Request) -> Response:
+            try:
+                return await check(request)
+            except ProblemError as problem:
+                if problem.is_denial:
+                    services_of(request).denials.note(denial_of(request, problem))
+                raise
+
+        async def check(request: Request) -> Response:
             await _authenticate(request)
             _authorize(request, scopes)
             if not takes_body:
                 return await handle(request)
             _check_content_type(request)
-            bounded = BoundedRequest(request.scope, request.receive)
+            bounded = BoundedRequest(request.scope, request.receive, services_of(request).settings.max_body_bytes)
             # FastAPI takes any error of the reading for malformed JSON; what has been read it finds in the request.
-            await bounded.body()
+            check_depth(await bounded.body())
             return await handle(bounded)
 
         return check_and_handle
 
 
 async def _authenticate(request: Request) -> None:
+    services, address, credential = services_of(request), address_of(request), credential_of(request.headers)
+    await services.rate_limits.check_failures(address, credential)
     with database_errors():
-        caller = await services_of(request).authenticator.authenticate(request.headers)
+        caller = await services.authenticator.authenticate(request.headers)
     if caller is None:
+        await services.rate_limits.note_failure(address, credential)
         raise ProblemError(
             401,
             "unauthorized",
@@ -87,19 +85,10 @@ async def _authenticate(request: Request) -> None:
             headers={"WWW-Authenticate": "Bearer"},
             is_denial=True,
         )
+    services.rate_limits.note_success(credential)
     request.state.caller = caller
     structlog.contextvars.bind_contextvars(caller=caller.identity)
-
-
-def caller_of(request: Request) -> Caller:
-    """Who was authenticated by the route."""
-    caller: Caller = request.state.caller
-    return caller
-
-
-def address_of(request: Request) -> str | None:
-    """Where the request came from, as the proxies that we trust say."""
-    return request.client.host if request.client is not None else None
+    add_answer_headers(request, await services.rate_limits.check_caller(caller.identity))
 
 
 def scope_missing(scope: Scope, purpose: str | None = None) -> ProblemError:

@@ -4,8 +4,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from activities.alga.blueprints import Blueprint
+from activities.audit_events import Action
 from activities.tenant_request import TenantChanges
+from app.audit_trail import requested
 from app.auth.callers import Caller, Requester
+from app.gateway.auditing import Auditing
 from app.gateway.database import DatabaseUnavailableError
 from app.gateway.documents import STOPPING, OperationView
 from app.gateway.problems import Fault, ProblemError, field_problem
@@ -22,10 +25,17 @@ WAITING = {OperationStatus.RETRYING, OperationStatus.NEEDS_ATTENTION}
 class Continuation:
     """Resumes operations and changes their parameters."""
 
-    def __init__(self, operations: OperationsPort, statuses: Statuses, blueprints: Mapping[str, Blueprint]) -> None:
+    def __init__(
+        self,
+        operations: OperationsPort,
+        statuses: Statuses,
+        blueprints: Mapping[str, Blueprint],
+        auditing: Auditing,
+    ) -> None:
         self._operations = operations
         self._statuses = statuses
         self._blueprints = blueprints
+        self._auditing = auditing
 
     async def resume(self, workflow_id: str, requester: Requester) -> OperationView:
         """Try again at once what waits to be tried again, or for an operator; what is at work is left alone.
@@ -41,6 +51,14 @@ class Continuation:
             await self._operations.resume(described, ResumeRequest(resumed_by=requester.name))
         except OperationEndedError:
             raise _finished() from None
+        await self._auditing.tell(
+            requested(
+                Action.OPERATION_RESUME,
+                requester,
+                workflow_id=workflow_id,
+                tenant_id=operation.snapshot.tenant_id,
+            )
+        )
         return _running(operation)
 
     async def change(self, workflow_id: str, changes: TenantChanges, requester: Requester) -> OperationView:
@@ -54,7 +72,7 @@ class Continuation:
         """
         operation, described = await self._find(requester.caller, workflow_id)
         await self._refuse_unknown_billing_plan(operation, changes)
-        request = ParameterChanges(changes=changes.to_message(), changed_by=requester.name)
+        request = ParameterChanges(changes=changes.to_message(), origin=requester.origin())
         try:
             await self._operations.change(described, request)
         except OperationEndedError:

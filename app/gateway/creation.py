@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from activities.alga.blueprints import Blueprint
 from activities.alga.passwords import PasswordHasher, generate_password
 from activities.alga.tables import tenants
+from activities.audit import AuditTrail
 from activities.database_errors import DATABASE_ERRORS
 from activities.operations import record_operation, take_back
 from activities.tenant_request import TenantRequest
@@ -54,13 +55,16 @@ class TenantCreation:
         operations: OperationsPort,
         statuses: Statuses,
         blueprints: Mapping[str, Blueprint],
+        *,
         password_hasher: PasswordHasher,
+        audit: AuditTrail,
     ) -> None:
         self._engine = engine
         self._operations = operations
         self._statuses = statuses
         self._blueprints = blueprints
         self._password_hasher = password_hasher
+        self._audit = audit
         self._attempts = Attempts(engine, password_hasher.secret)
 
     async def create(self, request: TenantRequest, requester: Requester, idempotency_key: str | None) -> Created:
@@ -182,7 +186,7 @@ class TenantCreation:
         )
         try:
             async with self._engine.begin() as connection:
-                await record_operation(connection, context, message)
+                await record_operation(connection, context, message, self._audit)
         except DATABASE_ERRORS as error:
             log.warning(
                 "the operation's row was not written", workflow_id=attempt.workflow_id, error=type(error).__name__

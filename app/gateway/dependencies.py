@@ -13,11 +13,11 @@ from activities.operation_records import OperationFilter
 from activities.tenant_request import TenantChanges, TenantRequest
 from app.auth.callers import Caller, Requester
 from app.auth.scopes import Scope
-from app.gateway.authenticated_route import address_of, caller_of, scope_missing
+from app.gateway.authenticated_route import scope_missing
 from app.gateway.listing import LONGEST_PAGE_TOKEN, PAGE_TOKEN
 from app.gateway.preferences import wait_preference
 from app.gateway.problems import OperationNotFoundError, ProblemError
-from app.gateway.request_context import request_id_of
+from app.gateway.request_context import address_of, caller_of, request_id_of
 from app.gateway.schemas import CancelBody, Reason
 from app.gateway.services import Services, services_of
 from workflows.messages import OperationStatus

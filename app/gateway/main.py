@@ -7,14 +7,16 @@ from importlib.metadata import version
 from fastapi import FastAPI
 
 from activities.alga.blueprints import load_blueprints
+from app.gateway.concurrency import ConcurrencyLimit
+from app.gateway.cross_origin import CrossOrigin
 from app.gateway.documentation_page import install_documentation_page
 from app.gateway.error_handlers import crash_response, install_error_handlers
 from app.gateway.openapi import DocumentedApp
-from app.gateway.request_context import RequestContextMiddleware
-from app.gateway.routes import api_keys, tenants
+from app.gateway.request_context import CrashMiddleware, RequestContextMiddleware
+from app.gateway.routes import api_keys, audit, tenants
 from app.gateway.services import Services, open_services
 from app.probes import Check, probe_routes
-from app.settings import Settings
+from app.settings import Settings, split_list
 
 DISTRIBUTION = "alga-tenants"
 DESCRIPTION = """Creates, tracks, cancels and cleans up Alga PSA tenants.
@@ -47,11 +49,17 @@ def create_app(settings: Settings) -> FastAPI:
         redirect_slashes=False,
     )
     app.billing_plans = {code: blueprint.contract_line_names for code, blueprint in blueprints.items()}
-    app.add_middleware(RequestContextMiddleware, crash_response=crash_response)
+    # The one added last is the outermost.
+    app.add_middleware(ConcurrencyLimit, most=settings.max_concurrent_requests)
+    app.add_middleware(CrashMiddleware, crash_response=crash_response)
+    if settings.cors_origins:
+        app.add_middleware(CrossOrigin, origins=split_list(settings.cors_origins))
+    app.add_middleware(RequestContextMiddleware)
     install_error_handlers(app)
     install_documentation_page(app)
     app.include_router(tenants.router)
     app.include_router(api_keys.router)
+    app.include_router(audit.router)
     app.include_router(probe_routes(_checks(app)))
     return app
 

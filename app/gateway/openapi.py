@@ -20,7 +20,25 @@ Responses = dict[int | str, dict[str, Any]]
 RETRY_AFTER = {
     "Retry-After": {"description": "Seconds until it is worth asking again.", "schema": {"type": "integer"}}
 }
-BODY_PROBLEMS = ("malformed-json", "body-too-large", "unsupported-media-type", "invalid-request")
+BODY_PROBLEMS = (
+    "malformed-json",
+    "json-too-deep",
+    "body-too-large",
+    "unsupported-media-type",
+    "invalid-request",
+)
+# What the route class and the layers around it answer before any handler.
+COMMON_PROBLEMS = ("unauthorized", "scope-missing", "rate-limited", "internal-error", "overloaded")
+RATE_LIMIT = {
+    "RateLimit-Policy": {
+        "description": "The limit: `q` requests in `w` seconds.",
+        "schema": {"type": "string", "examples": ['"caller";q=30000;w=60']},
+    },
+    "RateLimit": {
+        "description": "`r` requests are left now, all of them again after `t` seconds.",
+        "schema": {"type": "string", "examples": ['"caller";r=29999;t=1']},
+    },
+}
 LOCATION = {"Location": {"description": "Path of the status document.", "schema": {"type": "string"}}}
 
 
@@ -56,6 +74,7 @@ KINDS = (
         (Fault(field="tenantName", detail="tenantName was already used by step creating_tenant"),),
     ),
     ProblemKind(409, "tenant-exists", "tenantId is taken", (Fault(field="tenantId", detail="is taken"),)),
+    ProblemKind(400, "json-too-deep", "the body is nested deeper than 32 levels"),
     ProblemKind(413, "body-too-large", "the body is larger than 2097152 bytes"),
     ProblemKind(415, "unsupported-media-type", "the body must be sent as `Content-Type: application/json`"),
     ProblemKind(
@@ -68,7 +87,9 @@ KINDS = (
         (Fault(field="billingPlan", detail="is not one of: Standard"),),
     ),
     ProblemKind(422, "idempotency-key-reused", "this Idempotency-Key was used for another request"),
+    ProblemKind(429, "rate-limited", "you ask too often; try again in 2 s"),
     ProblemKind(500, "internal-error", "the gateway failed; quote the request id when asking for help"),
+    ProblemKind(503, "overloaded", "the gateway is working on 1000 requests; try again"),
     ProblemKind(503, "worker-unavailable", "no worker took the change in time"),
     ProblemKind(503, "temporal-unavailable", "Temporal does not answer; try again"),
     ProblemKind(503, "database-unavailable", "the database does not answer; try again"),
@@ -76,6 +97,7 @@ KINDS = (
 )
 _HEADERS = {
     401: {"WWW-Authenticate": {"description": "`Bearer`", "schema": {"type": "string"}}},
+    429: RETRY_AFTER | RATE_LIMIT,
     503: RETRY_AFTER,
 }
 

@@ -1,18 +1,20 @@
-"""What surrounds every request: its id, its line in the log, default headers, and the answer to a crash."""
+"""What surrounds every request: its id, its line in the log, its answer's headers, and the answer to a crash."""
 
 import logging
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from uuid import uuid4
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import probes
+from app.auth.callers import Caller
+from app.gateway.security_headers import add_security_headers
 
 REQUEST_ID_HEADER = "X-Request-ID"
 ACCEPTED_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
@@ -28,12 +30,27 @@ def request_id_of(request: Request) -> str:
     return request_id
 
 
-class RequestContextMiddleware:
-    """The outermost layer: nothing that happens inside leaves it as an exception."""
+def caller_of(request: Request) -> Caller:
+    """Who was authenticated by the route."""
+    caller: Caller = request.state.caller
+    return caller
 
-    def __init__(self, app: ASGIApp, crash_response: CrashResponse) -> None:
+
+def address_of(request: Request) -> str | None:
+    """Where the request came from, as the proxies that we trust say."""
+    return request.client.host if request.client is not None else None
+
+
+def add_answer_headers(request: Request, headers: Mapping[str, str]) -> None:
+    """Let the answer have these headers, whatever answer it will be."""
+    request.state.answer_headers = {**getattr(request.state, "answer_headers", {}), **headers}
+
+
+class RequestContextMiddleware:
+    """The outermost layer: every answer passes through it."""
+
+    def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._crash_response = crash_response
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -52,17 +69,13 @@ class RequestContextMiddleware:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers[REQUEST_ID_HEADER] = request_id
-                headers.setdefault("Cache-Control", "no-store")
-                headers["X-Content-Type-Options"] = "nosniff"
+                headers.update(scope["state"].get("answer_headers", {}))
+                add_security_headers(headers, scope["scheme"])
             await send(message)
 
         started = time.perf_counter()
         try:
             await self._app(scope, receive, send_with_headers)
-        except Exception:
-            log.exception("request crashed", method=scope["method"], path=_path_template(scope))
-            if status is None:
-                await self._crash_response(Request(scope))(scope, receive, send_with_headers)
         finally:
             path = _path_template(scope)
             # Kubernetes asks every few seconds.
@@ -74,6 +87,35 @@ class RequestContextMiddleware:
                 status=status,
                 duration_ms=round((time.perf_counter() - started) * 1000, 1),
             )
+
+
+class CrashMiddleware:
+    """Nothing that happens inside leaves it as an exception."""
+
+    def __init__(self, app: ASGIApp, crash_response: CrashResponse) -> None:
+        self._app = app
+        self._crash_response = crash_response
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        has_begun = False
+
+        async def note_start(message: Message) -> None:
+            nonlocal has_begun
+            has_begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, note_start)
+        except ClientDisconnect:
+            log.info("client went away before its request was complete", method=scope["method"])
+        except Exception:
+            log.exception("request crashed", method=scope["method"], path=_path_template(scope))
+            if not has_begun:
+                await self._crash_response(Request(scope))(scope, receive, send)
 
 
 def _request_id(headers: Headers) -> str:

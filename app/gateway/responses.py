@@ -12,9 +12,6 @@ from workflows.messages import OperationStatus
 POLL_SECONDS = 1
 ATTENTION_SECONDS = 30
 
-# Never stored by anybody in between, and asked for again each time; a 304 then saves the body.
-REVALIDATE = "private, no-cache"
-
 
 def accepted(document: StatusDocument) -> Response:
     """202, with where and when to look next."""
@@ -42,10 +39,13 @@ def listed(page: OperationList) -> Response:
 
 
 def conditional(document: StatusDocument, if_none_match: Sequence[str]) -> Response:
-    """200, or 304 where the caller has this very document."""
+    """200, or 304 where the caller has this very document.
+
+    `no-store` binds caches; a program that polls may well keep the ETag beside what it shows.
+    """
     body = document.model_dump_json().encode()
     etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-    headers = {"ETag": etag, "Cache-Control": REVALIDATE, **retry_after(document)}
+    headers = {"ETag": etag, **retry_after(document)}
     if _matches(if_none_match, etag):
         return Response(status_code=304, headers=headers)
     return Response(body, headers=headers, media_type="application/json")

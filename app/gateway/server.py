@@ -5,8 +5,9 @@ import socket
 
 import uvicorn
 
+from app.gateway.http_protocol import bounded_protocol
 from app.gateway.main import create_app
-from app.settings import Settings
+from app.settings import Settings, split_list
 
 
 class GatewayServer(uvicorn.Server):
@@ -19,13 +20,15 @@ class GatewayServer(uvicorn.Server):
                 self.app,
                 host=settings.gateway_host,
                 port=settings.gateway_port,
-                http="httptools",
+                http=bounded_protocol(settings),
                 ws="none",
                 lifespan="on",
                 # Our own lines and format take the place of uvicorn's.
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                forwarded_allow_ips=split_list(settings.forwarded_allow_ips),
+                timeout_keep_alive=settings.keep_alive_timeout,
                 timeout_graceful_shutdown=math.ceil(settings.shutdown_grace_period),
             )
         )

@@ -1,7 +1,7 @@
 """What the gateway is made of: everything that lives as long as the process."""
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -9,13 +9,18 @@ from starlette.requests import Request
 
 from activities.alga.blueprints import Blueprint
 from activities.database import create_engine
+from app.audit_trail import audit_trail
 from app.auth.api_keys import ApiKeys
 from app.auth.authenticator import Authenticator
 from app.auth.key_management import KeyManagement
+from app.gateway.audit_listing import AuditListing
+from app.gateway.auditing import Auditing
 from app.gateway.cancellation import Cancellation
 from app.gateway.continuation import Continuation
 from app.gateway.creation import TenantCreation
+from app.gateway.denials import Denials
 from app.gateway.listing import Listing
+from app.gateway.rate_limits import RateLimits
 from app.gateway.readiness import Readiness
 from app.gateway.statuses import Statuses
 from app.settings import Settings, sqlalchemy_url
@@ -32,37 +37,49 @@ class Services:
 
     settings: Settings
     authenticator: Authenticator
+    rate_limits: RateLimits
+    denials: Denials
     keys: KeyManagement
     creation: TenantCreation
     statuses: Statuses
     cancellation: Cancellation
     continuation: Continuation
     listing: Listing
+    audit_listing: AuditListing
     readiness: Readiness
 
 
 @asynccontextmanager
 async def open_services(settings: Settings, blueprints: Mapping[str, Blueprint]) -> AsyncIterator[Services]:
     """The services of a running gateway; needs neither database nor Temporal to start."""
-    engine = gateway_engine(settings)
-    keys = ApiKeys(engine)
-    try:
+    async with AsyncExitStack() as stack:
+        engine = gateway_engine(settings)
+        stack.push_async_callback(engine.dispose)
+        keys = ApiKeys(engine)
+        stack.callback(keys.close)
+        rate_limits = RateLimits(settings)
+        stack.push_async_callback(rate_limits.close)
+        audit = audit_trail(settings)
+        denials = await stack.enter_async_context(Denials(engine, audit))
+        auditing = Auditing(engine, audit, denials)
         operations = OperationsPort(await connect(settings, lazy=True), settings)
         statuses = Statuses(engine, operations)
         yield Services(
             settings=settings,
             authenticator=Authenticator(keys),
-            keys=KeyManagement(engine, keys),
-            creation=TenantCreation(engine, operations, statuses, blueprints, settings.password_hasher),
+            rate_limits=rate_limits,
+            denials=denials,
+            keys=KeyManagement(engine, keys, audit),
+            creation=TenantCreation(
+                engine, operations, statuses, blueprints, password_hasher=settings.password_hasher, audit=audit
+            ),
             statuses=statuses,
-            cancellation=Cancellation(engine, operations, statuses),
-            continuation=Continuation(operations, statuses, blueprints),
+            cancellation=Cancellation(engine, operations, statuses, auditing),
+            continuation=Continuation(operations, statuses, blueprints, auditing),
             listing=Listing(engine),
+            audit_listing=AuditListing(engine),
             readiness=Readiness(engine, operations),
         )
-    finally:
-        keys.close()
-        await engine.dispose()
 
 
 def gateway_engine(settings: Settings) -> AsyncEngine:

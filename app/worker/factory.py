@@ -14,6 +14,7 @@ from activities.failure_policy import FailurePolicyActivities
 from activities.parameter_changes import ParameterChangeActivities
 from activities.rollback import RollbackActivities
 from activities.tenant_creation import TenantCreationActivities
+from app.audit_trail import audit_trail
 from app.settings import Settings, sqlalchemy_url
 from workflows.health_check import HealthCheckWorkflow
 from workflows.tenant_cleanup import TenantCleanupWorkflow
@@ -58,10 +59,14 @@ def create_worker(
     settings: Settings, client: Client, engine: AsyncEngine, engine_for_rollbacks: AsyncEngine
 ) -> Worker:
     """A worker with all workflows and activities; reads the blueprints, and raises `BlueprintError` for a bad one."""
-    creation = TenantCreationActivities(engine, load_blueprints(settings.blueprints_dir), settings.password_hasher)
-    rollback = RollbackActivities(engine_for_rollbacks, management_tenant_id=settings.master_billing_tenant_id)
+    audit = audit_trail(settings)
+    blueprints = load_blueprints(settings.blueprints_dir)
+    creation = TenantCreationActivities(engine, blueprints, settings.password_hasher, audit)
+    rollback = RollbackActivities(
+        engine_for_rollbacks, audit=audit, management_tenant_id=settings.master_billing_tenant_id
+    )
     failure_policy = FailurePolicyActivities(settings.failure_policy)
-    changes = ParameterChangeActivities(engine)
+    changes = ParameterChangeActivities(engine, audit)
     return Worker(
         client,
         task_queue=settings.temporal_task_queue,

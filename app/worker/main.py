@@ -10,6 +10,7 @@ from temporalio.client import Client
 from temporalio.worker import Worker
 
 from activities.alga.schema_check import check_schema
+from app.audit_trail import audit_trail
 from app.settings import Settings, sqlalchemy_url
 from app.temporal.client import connect
 from app.temporal.errors import TemporalUnavailableError
@@ -50,7 +51,8 @@ async def run_worker(settings: Settings) -> None:
         operations = OperationsPort(client, settings)
         health.watch(operations, engine)
         log.info("worker started", task_queue=settings.temporal_task_queue, temporal=settings.temporal_address)
-        reconciling = asyncio.create_task(Reconciler(engine, operations).run(settings.reconcile_interval))
+        reconciler = Reconciler(engine, operations, audit_trail(settings))
+        reconciling = asyncio.create_task(reconciler.run(settings.reconcile_interval))
         stack.push_async_callback(_stopped, reconciling)
         await _poll(worker, stop, health)
     log.info("worker stopped")

@@ -10,6 +10,7 @@ from uuid import UUID
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from activities.audit import AuditTrail
 from activities.database_errors import DATABASE_ERRORS
 from activities.operation_records import (
     OperationRecord,
@@ -47,8 +48,9 @@ class Finding:
 class Reconciler:
     """Safe to run twice, and by several workers at once: a row that was written in the meantime is left alone."""
 
-    def __init__(self, engine: AsyncEngine, operations: OperationsPort) -> None:
+    def __init__(self, engine: AsyncEngine, operations: OperationsPort, audit: AuditTrail) -> None:
         self._engine = engine
+        self._audit = audit
         self._operations = operations
 
     async def run(self, interval: float) -> None:
@@ -147,6 +149,7 @@ class Reconciler:
                     workflow_id=workflow_id,
                     run_id=workflow.run_id,
                     namespace=self._operations.namespace,
+                    audit=self._audit,
                 )
             if is_new:
                 yield Finding(

@@ -17,6 +17,7 @@ from activities.rollback import RollbackActivities
 from activities.tenant_creation import TenantCreationActivities
 from app.embedded.blocking import run_blocking
 from migrations.upgrade import upgrade
+from tests.support.audit import AUDIT
 from tests.support.databases import NewDatabase
 from workflows.messages import (
     OperationContext,
@@ -71,12 +72,12 @@ async def database(database_url: str) -> AsyncIterator[asyncpg.Connection]:
 
 @pytest.fixture
 def creation(engine: AsyncEngine) -> TenantCreationActivities:
-    return TenantCreationActivities(engine, load_blueprints(), PasswordHasher("test-nextauth-secret"))
+    return TenantCreationActivities(engine, load_blueprints(), PasswordHasher("test-nextauth-secret"), AUDIT)
 
 
 @pytest.fixture
 def rollback(engine: AsyncEngine) -> RollbackActivities:
-    return RollbackActivities(engine)
+    return RollbackActivities(engine, audit=AUDIT)
 
 
 def context(step: Step, tenant_id: UUID, workflow_id: str | None = None) -> OperationContext:

@@ -18,6 +18,7 @@ from activities.errors import CancelRequestedError, FinalError
 from activities.operation_records import OperationRecord, find_operation
 from activities.reconciliation import close_ended_outside, mirror
 from tests.activities.conftest import request, rollback_input, sqlalchemy_url, step_input
+from tests.support.audit import AUDIT
 from workflows.messages import CancelRequest, OperationResult, OperationStatus
 from workflows.steps import Step
 
@@ -93,7 +94,7 @@ class Row:
 
     async def record(self) -> OperationRecord:
         async with self._engine.begin() as connection:
-            await operations.record_operation(connection, self._context, self._request)
+            await operations.record_operation(connection, self._context, self._request, AUDIT)
             found = await find_operation(connection, self._context.workflow_id)
         assert found is not None
         return found
@@ -117,10 +118,10 @@ class Row:
                 result = OperationResult.model_validate({"tenant_id": context.tenant_id, **RESULT})
                 await operations.record_completion(connection, context, result)
             case "close":
-                await operations.close_for_rollback(connection, rollback_input(self._request))
+                await operations.close_for_rollback(connection, rollback_input(self._request), AUDIT)
             case "rolled back":
                 # A rollback closes the row first, and does nothing to a completed one.
-                if await operations.close_for_rollback(connection, rollback_input(self._request)) is None:
+                if await operations.close_for_rollback(connection, rollback_input(self._request), AUDIT) is None:
                     await operations.record_rollback(connection, rollback_input(self._request))
             case "cancel":
                 cancel = CancelRequest(reason="a change of mind")

@@ -11,6 +11,7 @@ from activities.operations import request_cancel
 from activities.parameter_changes import ParameterChangeActivities
 from activities.tenant_creation import TenantCreationActivities
 from tests.activities.conftest import context, request, step_input
+from tests.support.audit import AUDIT
 from workflows.messages import CancelRequest, ParameterChangeInput, StepInput, TenantCreationInput
 from workflows.steps import Step
 
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 def changes(engine: AsyncEngine) -> ParameterChangeActivities:
-    return ParameterChangeActivities(engine)
+    return ParameterChangeActivities(engine, AUDIT)
 
 
 def given(request: TenantCreationInput, step: Step, version: int) -> StepInput:

@@ -17,6 +17,7 @@ from temporalio.testing import ActivityEnvironment
 from activities.rollback import RollbackActivities
 from activities.tenant_creation import TenantCreationActivities
 from tests.activities.conftest import request, rollback_input, step_input
+from tests.support.audit import AUDIT
 from tests.support.rows import fingerprints, row_counts
 from tests.support.waiting import wait_until
 from workflows.messages import TenantCreationInput
@@ -48,7 +49,7 @@ async def test_the_management_tenant_is_not_rolled_back(
     engine: AsyncEngine, database: asyncpg.Connection, begun: TenantCreationInput
 ) -> None:
     before = await row_counts(database, str(begun.tenant_id))
-    rollback = RollbackActivities(engine, management_tenant_id=begun.tenant_id)
+    rollback = RollbackActivities(engine, audit=AUDIT, management_tenant_id=begun.tenant_id)
     assert (await refusal(rollback, begun)).type == "management-tenant"
     assert await row_counts(database, str(begun.tenant_id)) == before
 
@@ -96,7 +97,7 @@ async def test_an_operation_that_did_not_make_its_tenant_ends_though_it_is_the_m
     engine: AsyncEngine, database: asyncpg.Connection, begun: TenantCreationInput
 ) -> None:
     before = await row_counts(database, str(begun.tenant_id))
-    rollback = RollbackActivities(engine, management_tenant_id=begun.tenant_id)
+    rollback = RollbackActivities(engine, audit=AUDIT, management_tenant_id=begun.tenant_id)
     result = await ActivityEnvironment().run(rollback.roll_back_tenant, rollback_input(begun, f"rival-{uuid4()}"))
     assert result.deleted_rows == 0
     assert await row_counts(database, str(begun.tenant_id)) == before
@@ -138,7 +139,7 @@ async def test_heartbeats_go_on_while_a_statement_waits_and_say_how_far_the_roll
     engine: AsyncEngine, database: asyncpg.Connection, begun: TenantCreationInput
 ) -> None:
     environment = Observed()
-    rollback = RollbackActivities(engine, heartbeat_interval=0.01)
+    rollback = RollbackActivities(engine, audit=AUDIT, heartbeat_interval=0.01)
     async with anyio.create_task_group() as group:
         async with slow_to_let_go(database, begun.tenant_id):
             group.start_soon(run_rollback, environment, rollback, begun)
@@ -156,7 +157,7 @@ async def test_a_rollback_that_is_cancelled_or_can_not_send_heartbeats_stops_and
 ) -> None:
     before = await row_counts(database, str(begun.tenant_id))
     environment = Observed()
-    rollback = RollbackActivities(engine, heartbeat_interval=0.01)
+    rollback = RollbackActivities(engine, audit=AUDIT, heartbeat_interval=0.01)
     ended: list[BaseException] = []
 
     def fail(_details: Any) -> None:
@@ -186,7 +187,7 @@ async def test_the_statement_of_a_worker_that_died_does_not_stay_in_the_way(
 ) -> None:
     used: list[Any] = []
     event.listen(engine.sync_engine, "checkout", lambda connection, *_: used.append(connection.driver_connection))
-    rollback = RollbackActivities(engine, heartbeat_interval=0.01)
+    rollback = RollbackActivities(engine, audit=AUDIT, heartbeat_interval=0.01)
 
     async def interrupted() -> None:
         assert not (await refusal(rollback, begun)).non_retryable

@@ -23,6 +23,7 @@ from app.embedded.blocking import run_blocking
 from app.embedded.postgres import EmbeddedPostgres
 from migrations.upgrade import upgrade
 from tests.activities.conftest import request, rollback_input, sqlalchemy_url, step_input
+from tests.support.audit import AUDIT
 from tests.support.connections import connected
 from tests.support.databases import NewDatabase
 from tests.support.pgbouncer import PgBouncer
@@ -45,8 +46,10 @@ class Work:
     def __init__(self, engine: AsyncEngine) -> None:
         self.done = 0
         self.errors: list[ApplicationError] = []
-        self._creation = TenantCreationActivities(engine, load_blueprints(), PasswordHasher("test-nextauth-secret"))
-        self._rollback = RollbackActivities(engine)
+        self._creation = TenantCreationActivities(
+            engine, load_blueprints(), PasswordHasher("test-nextauth-secret"), AUDIT
+        )
+        self._rollback = RollbackActivities(engine, audit=AUDIT)
 
     async def create(self, given: TenantCreationInput, until: Step = Step.COMPLETING) -> None:
         """All steps to and with the given one."""

@@ -24,6 +24,7 @@ from app.temporal.operations import OperationsPort
 from app.worker.reconciler import Finding, Reconciler
 from migrations.upgrade import admin_engine, upgrade
 from tests.gateway.operations import record, snapshot, start
+from tests.support.audit import AUDIT
 from tests.support.databases import NewDatabase
 from tests.workflows.scripted import request
 from workflows.messages import OPERATION_MEMO, OperationError, OperationStatus
@@ -86,7 +87,7 @@ async def client(settings: Settings) -> Client:
 
 @pytest.fixture
 def reconciler(engine: AsyncEngine, client: Client, settings: Settings) -> Reconciler:
-    return Reconciler(engine, OperationsPort(client, settings))
+    return Reconciler(engine, OperationsPort(client, settings), AUDIT)
 
 
 async def findings_of(reconciler: Reconciler, **options: Any) -> list[Finding]:

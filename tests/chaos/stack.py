@@ -17,7 +17,10 @@ import httpx
 from sqlalchemy import make_url
 
 from activities.alga.development import create_development_tables
+from activities.audit import AuditTrail
+from app.audit_trail import PURPOSE
 from app.auth.api_keys import ApiKeys
+from app.derived_keys import derive_key
 from app.embedded.blocking import run_blocking
 from app.embedded.paths import make_folder
 from app.embedded.ports import LOOPBACK, free_port
@@ -115,7 +118,7 @@ class Servers:
         try:
             async with engine.begin() as connection:
                 await create_development_tables(connection)
-            key = (await Keys(engine, keys).create("chaos")).key
+            key = (await Keys(engine, keys, AuditTrail(derive_key(SECRET, PURPOSE))).create("chaos")).key
         finally:
             keys.close()
             await engine.dispose()

@@ -38,9 +38,17 @@ class RunningGateway:
         self.stop()
 
     @property
+    def app(self) -> FastAPI:
+        return self._server.app
+
+    @property
     def url(self) -> str:
         port = self._server.servers[0].sockets[0].getsockname()[1]
         return f"http://127.0.0.1:{port}"
+
+    def call_soon(self, function: Callable[[], object]) -> None:
+        """Call the function in the thread that serves."""
+        self._server.servers[0].get_loop().call_soon_threadsafe(function)
 
     def stop(self) -> None:
         """What SIGTERM does to the process."""

@@ -16,7 +16,7 @@ FOR_PERSON = {"X-On-Behalf-Of": PERSON}
 
 async def test_the_person_is_recorded_beside_the_key_that_asked(http: httpx.AsyncClient) -> None:
     own = await create(http)
-    created = await create(http, **FOR_PERSON)
+    created = await create(http, None, **FOR_PERSON)
     assert (created["requestedBy"], created["requestedVia"]) == (PERSON, own["requestedVia"])
     cancelled = (await http.delete(created["links"]["cancel"], headers=FOR_PERSON)).json()
     assert (cancelled["cancelledBy"], cancelled["cancelledVia"]) == (PERSON, own["requestedVia"])

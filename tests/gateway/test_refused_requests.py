@@ -79,8 +79,8 @@ async def test_values_are_not_repeated(http: httpx.AsyncClient) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"{", b"{'tenantName': 1}", b"\xff\xfe", b'{"tenantName": "\xff"}', b"[" * 100_000, b"1" * 5000],
-    ids=["cut", "quotes", "bytes", "no-utf-8", "deep", "long-number"],
+    [b"{", b"{'tenantName': 1}", b"\xff\xfe", b'{"tenantName": "\xff"}', b"1" * 5000],
+    ids=["cut", "quotes", "bytes", "no-utf-8", "long-number"],
 )
 async def test_a_body_that_is_not_json_is_a_400(http: httpx.AsyncClient, content: bytes) -> None:
     assert_problem(await http.post("/tenants", content=content, headers=JSON), 400, "malformed-json")

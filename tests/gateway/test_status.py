@@ -24,7 +24,7 @@ async def test_an_operation_is_shown_at_either_path(http: httpx.AsyncClient, suf
     assert answer.json() == created
     assert answer.json()["source"] == "temporal"
     assert answer.headers["retry-after"] == "1"
-    assert answer.headers["cache-control"] == "private, no-cache"
+    assert answer.headers["cache-control"] == "no-store"
 
 
 async def test_a_document_that_the_caller_has_is_not_sent_again(http: httpx.AsyncClient) -> None:

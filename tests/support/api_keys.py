@@ -8,6 +8,8 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from activities.api_keys import ApiKeyRecord
+from activities.audit import AuditTrail
+from app.audit_trail import audit_trail
 from app.auth.api_keys import ApiKeys, CreatedKey, KeyOrder
 from app.auth.callers import Caller
 from app.auth.key_management import KeyManagement
@@ -22,10 +24,10 @@ EVERYTHING = frozenset(Scope)
 class Keys:
     """The keys of one database."""
 
-    def __init__(self, engine: AsyncEngine, keys: ApiKeys) -> None:
+    def __init__(self, engine: AsyncEngine, keys: ApiKeys, audit: AuditTrail) -> None:
         self.engine = engine
         self._keys = keys
-        self._management = KeyManagement(engine, keys)
+        self._management = KeyManagement(engine, keys, audit)
 
     async def create(
         self,
@@ -58,7 +60,7 @@ async def open_keys(settings: Settings) -> AsyncIterator[Keys]:
     engine = gateway_engine(settings)
     keys = ApiKeys(engine)
     try:
-        yield Keys(engine, keys)
+        yield Keys(engine, keys, audit_trail(settings))
     finally:
         keys.close()
         await engine.dispose()

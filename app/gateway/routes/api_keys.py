@@ -23,7 +23,7 @@ from app.gateway.key_documents import (
     created_key_document,
     key_document,
 )
-from app.gateway.openapi import BODY_PROBLEMS, Responses, problems
+from app.gateway.openapi import BODY_PROBLEMS, COMMON_PROBLEMS, Responses, problems
 from app.gateway.problems import ProblemError
 from app.gateway.responses import document_response
 
@@ -33,7 +33,7 @@ router = APIRouter(
     prefix=PREFIX,
     tags=["API keys"],
     route_class=AuthenticatedRoute,
-    responses=problems("unauthorized", "scope-missing", "bad-on-behalf-of", "internal-error", "database-unavailable"),
+    responses=problems(*COMMON_PROBLEMS, "bad-on-behalf-of", "database-unavailable"),
 )
 
 KeyManager = Annotated[Requester, Security(current_requester, scopes=[Scope.KEYS_MANAGE])]
@@ -48,7 +48,7 @@ CREATED: Responses = {201: {"description": "The key, this once.", "headers": LOC
     summary="Make an API key",
     status_code=201,
     response_model=CreatedApiKeyDocument,
-    responses={**CREATED, **problems(*BODY_PROBLEMS, "scope-not-held", "tenant-not-found")},
+    responses={**CREATED, **problems(*BODY_PROBLEMS, "scope-missing", "scope-not-held", "tenant-not-found")},
 )
 async def create_key(
     requester: KeyManager, services: ServicesDep, wanted: Annotated[NewApiKeyRequest, Body()]
@@ -107,7 +107,7 @@ async def revoke_key(requester: KeyManager, services: ServicesDep, key_id: KeyId
     response_model=CreatedApiKeyDocument,
     responses={
         **CREATED,
-        **problems(*BODY_PROBLEMS, "scope-not-held", "api-key-not-found", "api-key-unusable"),
+        **problems(*BODY_PROBLEMS, "scope-missing", "scope-not-held", "api-key-not-found", "api-key-unusable"),
     },
 )
 async def rotate_key(

@@ -25,7 +25,7 @@ from app.gateway.dependencies import (
     current_requester,
 )
 from app.gateway.documents import creation_document, status_document
-from app.gateway.openapi import BODY_PROBLEMS, LOCATION, RETRY_AFTER, Responses, problems
+from app.gateway.openapi import BODY_PROBLEMS, COMMON_PROBLEMS, LOCATION, RETRY_AFTER, Responses, problems
 from app.gateway.responses import accepted, changed, conditional, created, listed
 from app.gateway.schemas import CreatedDocument, OperationList, StatusDocument
 
@@ -33,9 +33,7 @@ router = APIRouter(
     prefix="/tenants",
     tags=["tenants"],
     route_class=AuthenticatedRoute,
-    responses=problems(
-        "unauthorized", "scope-missing", "internal-error", "temporal-unavailable", "database-unavailable"
-    ),
+    responses=problems(*COMMON_PROBLEMS, "temporal-unavailable", "database-unavailable"),
 )
 
 ETAG = {"ETag": {"description": "For `If-None-Match`.", "schema": {"type": "string"}}}
@@ -188,6 +186,7 @@ async def resume_operation(
             "operation-finished",
             "operation-stopping",
             "parameter-used",
+            "overloaded",
             "temporal-unavailable",
             "database-unavailable",
             "worker-unavailable",

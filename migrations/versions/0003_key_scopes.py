@@ -1,13 +1,13 @@
 """Scopes and tenants of API keys, and the credential beside the person that an operation names.
 
-Revision ID: 0004
+Revision ID: 0003
 Revises: 0002
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0004"
+revision = "0003"
 down_revision = "0002"
 branch_labels = None
 depends_on = None
@@ -34,16 +34,12 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Forget scopes and tenants, and revoke the keys that could do less than every key can then."""
-    keys = sa.table(
-        "api_keys", sa.column("scopes"), sa.column("tenant_id"), sa.column("revoked_at"), schema=SCHEMA
-    )
+    keys = sa.table("api_keys", sa.column("scopes"), sa.column("tenant_id"), sa.column("revoked_at"), schema=SCHEMA)
     is_limited = sa.or_(
         keys.c.tenant_id.is_not(None),
         *(sa.not_(keys.c.scopes.contains(scope)) for scope in SCOPES_UNTIL_NOW.split()),
     )
-    op.execute(
-        sa.update(keys).where(is_limited, keys.c.revoked_at.is_(None)).values(revoked_at=sa.func.now())
-    )
+    op.execute(sa.update(keys).where(is_limited, keys.c.revoked_at.is_(None)).values(revoked_at=sa.func.now()))
     op.drop_column("cancellations", "cancelled_via", schema=SCHEMA)
     op.drop_column("operations", "cancelled_via", schema=SCHEMA)
     op.drop_column("operations", "requested_via", schema=SCHEMA)

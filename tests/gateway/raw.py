@@ -1,0 +1,94 @@
+"""Connections on which a test writes what it likes."""
+
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from tests.gateway.server import PATIENCE, RunningGateway
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back for one request."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def document(self) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads(self.body)
+        return document
+
+
+class RawConnection:
+    """A connection whose answers are read one by one."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._socket = connection
+        self._reader = connection.makefile("rb")
+
+    def send(self, *pieces: bytes) -> None:
+        """Send all of it, also to one that listens no more."""
+        try:
+            for piece in pieces:
+                self._socket.sendall(piece)
+        except ConnectionError:
+            return
+
+    def answer(self) -> Answer:
+        """The next one; it must tell its length."""
+        status = int(self._reader.readline().split()[1])
+        lines = iter(self._reader.readline, b"\r\n")
+        headers = dict(line.decode().strip().lower().split(": ", 1) for line in lines)
+        return Answer(status, headers, self._reader.read(int(headers["content-length"])))
+
+    def rest(self) -> bytes:
+        """What comes until the other side says no more."""
+        received = b""
+        try:
+            while piece := self._reader.read1(1_000_000):
+                received += piece
+        except ConnectionError:
+            return received
+        return received
+
+    def has_answer_within(self, seconds: float) -> bool:
+        """Whether something comes in that time."""
+        self._socket.settimeout(seconds)
+        try:
+            return bool(self._socket.recv(1, socket.MSG_PEEK))
+        except TimeoutError:
+            return False
+        finally:
+            self._socket.settimeout(PATIENCE)
+
+    def close(self) -> None:
+        self._reader.close()
+
+
+@contextmanager
+def connected(gateway: RunningGateway) -> Iterator[RawConnection]:
+    """A connection to the gateway."""
+    parts = urlsplit(gateway.url)
+    assert parts.hostname is not None
+    assert parts.port is not None
+    address = (parts.hostname, parts.port)
+    with socket.create_connection(address, timeout=PATIENCE) as connection, closing(RawConnection(connection)) as raw:
+        yield raw
+
+
+def assert_raw_problem(connection: RawConnection, status: int, code: str) -> None:
+    """A problem document comes, and then the end of the connection."""
+    answer = connection.answer()
+    assert (answer.status, answer.headers["content-type"]) == (status, "application/problem+json")
+    assert answer.headers["connection"] == "close"
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.document["code"] == code
+    assert answer.document["requestId"] == answer.headers["x-request-id"]
+    assert connection.rest() == b""
