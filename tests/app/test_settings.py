@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from app.settings import Settings, SettingsError
-from app.settings_table import settings_table
+from app.settings.table import settings_table
 
 REQUIRED = {
     "DATABASE_URL": "postgresql://app_user:s3cret-word@db:5432/alga",

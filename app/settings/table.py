@@ -1,4 +1,4 @@
-"""The settings as a Markdown table for the README: `python -m app.settings_table`."""
+"""The settings as a Markdown table for the README: `python -m app.settings.table`."""
 
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined

@@ -1,0 +1,53 @@
+"""The secrets that are shared with Alga or keyed to it, and Alga's password algorithm."""
+
+from functools import cached_property
+from typing import Literal, Self
+
+from pydantic import Field, SecretStr, model_validator
+
+from activities.alga.passwords import PasswordHasher
+from app.settings.base import ProcessSettings
+
+PLACEHOLDERS = frozenset({"changeme", "change-me", "change_me", "secret", "password", "placeholder", "todo", "xxx"})
+MINIMUM_SECRET_LENGTH = 16
+
+
+class SecretSettings(ProcessSettings):
+    """Keys; refuses placeholders in production."""
+
+    nextauth_secret: SecretStr = Field(description="Alga's password key; the same value as in Alga itself.")
+    audit_secret: SecretStr | None = Field(
+        default=None,
+        min_length=MINIMUM_SECRET_LENGTH,
+        description="Key of the audit trail's hashes, at least 16 characters; derived from `NEXTAUTH_SECRET` by "
+        "default. With another one, what was recorded before can't be verified any more.",
+    )
+    salt_bytes: int = Field(default=12, ge=8, le=64, description="Alga's password salt, in bytes.")
+    iterations: int = Field(default=10_000, ge=1, description="Alga's PBKDF2 rounds.")
+    key_length: int = Field(default=64, ge=16, le=128, description="Alga's password key, in bytes.")
+    algorithm: Literal["sha512", "sha256"] = Field(default="sha512", description="Alga's PBKDF2 digest.")
+
+    @model_validator(mode="after")
+    def _refuse_placeholder_secrets(self) -> Self:
+        secret = self.nextauth_secret.get_secret_value()
+        if not secret:
+            raise ValueError("NEXTAUTH_SECRET must not be empty")
+        if self.environment == "production" and (
+            secret.lower() in PLACEHOLDERS or len(secret) < MINIMUM_SECRET_LENGTH
+        ):
+            raise ValueError(
+                "NEXTAUTH_SECRET is a placeholder or shorter than "
+                f"{MINIMUM_SECRET_LENGTH} characters; set the value that Alga itself uses"
+            )
+        return self
+
+    @cached_property
+    def password_hasher(self) -> PasswordHasher:
+        """Alga's password algorithm with this installation's key."""
+        return PasswordHasher(
+            self.nextauth_secret.get_secret_value(),
+            salt_bytes=self.salt_bytes,
+            iterations=self.iterations,
+            key_length=self.key_length,
+            algorithm=self.algorithm,
+        )
