@@ -10,12 +10,15 @@ import ipaddress
 import math
 from collections import OrderedDict
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from app.derived_keys import derive_key
 from app.gateway.buckets import MemoryBuckets, Policy, Standing
 from app.gateway.problems import ProblemError
-from app.gateway.redis_buckets import RedisBuckets
 from app.settings import Settings
+
+if TYPE_CHECKING:
+    from app.gateway.redis_buckets import RedisBuckets
 
 CREDENTIAL_HEADERS = ("authorization", "x-api-key")
 KEY_PURPOSE = "alga-tenants rate limits"
@@ -39,9 +42,7 @@ class RateLimits:
         )
         self._hash_key = derive_key(settings.nextauth_secret.get_secret_value(), KEY_PURPOSE)
         self._proven: OrderedDict[bytes, None] = OrderedDict()
-        self._buckets: MemoryBuckets | RedisBuckets = MemoryBuckets()
-        if settings.redis_url is not None:
-            self._buckets = RedisBuckets(settings.redis_url, self._buckets)
+        self._buckets = _buckets(settings)
 
     async def check_caller(self, identity: str) -> Mapping[str, str]:
         """Count one request of an authenticated caller; the headers that its answer is to have.
@@ -135,3 +136,12 @@ def _network(address: str | None) -> str:
     if parsed.ipv4_mapped is not None:
         return str(parsed.ipv4_mapped)
     return str(ipaddress.ip_network((int(parsed), IPV6_PREFIX), strict=False))
+
+
+def _buckets(settings: Settings) -> "MemoryBuckets | RedisBuckets":
+    own = MemoryBuckets()
+    if settings.redis_url is None:
+        return own
+    from app.gateway.redis_buckets import RedisBuckets  # noqa: PLC0415 - its client takes 6 MiB, which few need
+
+    return RedisBuckets(settings.redis_url, own)
