@@ -9,6 +9,7 @@ from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.auth.callers import Caller
 from app.auth.scopes import Scope, in_order
 from app.gateway.body_limits import BoundedRequest, check_depth
 from app.gateway.database import database_errors
@@ -89,6 +90,13 @@ async def _authenticate(request: Request) -> None:
     request.state.caller = caller
     structlog.contextvars.bind_contextvars(caller=caller.identity)
     add_answer_headers(request, await services.rate_limits.check_caller(caller.identity))
+
+
+async def authenticate_again(request: Request, scope: Scope) -> Caller:
+    """Who calls by now, for an answer that takes long; raises `ProblemError` where it may not any more."""
+    await _authenticate(request)
+    _authorize(request, frozenset({scope}))
+    return caller_of(request)
 
 
 def scope_missing(scope: Scope, purpose: str | None = None) -> ProblemError:

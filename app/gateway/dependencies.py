@@ -192,6 +192,9 @@ def operation_filter(
     )
 
 
+LastEventId = Annotated[
+    str | None, Header(alias="Last-Event-ID", description="Id of the last event that the client has seen.")
+]
 IfNoneMatch = Annotated[list[str], Depends(if_none_match)]
 ServicesDep = Annotated[Services, Depends(services_of)]
 WorkflowId = Annotated[str, Depends(workflow_id)]

@@ -44,11 +44,16 @@ def conditional(document: StatusDocument, if_none_match: Sequence[str]) -> Respo
     `no-store` binds caches; a program that polls may well keep the ETag beside what it shows.
     """
     body = document.model_dump_json().encode()
-    etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    etag = f'"{entity_tag(body)}"'
     headers = {"ETag": etag, **retry_after(document)}
     if _matches(if_none_match, etag):
         return Response(status_code=304, headers=headers)
     return Response(body, headers=headers, media_type="application/json")
+
+
+def entity_tag(body: bytes) -> str:
+    """What tells this document from another state of it; an ETag has quotes around it."""
+    return hashlib.sha256(body).hexdigest()[:32]
 
 
 def retry_after(document: StatusDocument) -> dict[str, str]:

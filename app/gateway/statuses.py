@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import replace
 
 import structlog
@@ -36,6 +37,12 @@ class Statuses:
     def stop_waiting(self) -> None:
         """Let everybody who waits for an operation have it as it stands, because the process is to end."""
         self._stopping.set()
+
+    async def pause(self, seconds: float) -> bool:
+        """Let some time pass; False where there is none left, because the process is to end."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+        return not self._stopping.is_set()
 
     async def find_for(self, caller: Caller, workflow_id: str) -> OperationView:
         """The operation as it stands; raises as `find` does.

@@ -69,6 +69,7 @@ async def test_every_route_hides_another_tenant_and_leaves_it_alone(
         ("POST", "/tenants", tenant()),
         ("GET", operation, None),
         ("GET", f"{operation}/status", None),
+        ("GET", f"{operation}/events", None),
         ("DELETE", operation, {"reason": "not yours"}),
         ("PATCH", operation, {"tenantName": "Taken over"}),
         ("POST", f"{operation}/resume", None),

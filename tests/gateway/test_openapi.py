@@ -14,6 +14,7 @@ KEYED = {
     ("get", "/tenants"): {"200", "422"},
     ("get", "/tenants/{workflow_id}"): {"200", "304", "404"},
     ("get", "/tenants/{workflow_id}/status"): {"200", "304", "404"},
+    ("get", "/tenants/{workflow_id}/events"): {"200", "204", "404"},
     ("patch", "/tenants/{workflow_id}"): {"200", "404", "409", *BODY},
     ("post", "/tenants/{workflow_id}/resume"): {"202", "400", "404", "409"},
     ("delete", "/tenants/{workflow_id}"): {"202", "404", "409", *BODY},

@@ -1,13 +1,16 @@
 """The routes of tenants and the operations that create them."""
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Security
-from starlette.responses import Response
+from fastapi.sse import EventSourceResponse
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
 
 from app.auth.callers import Caller, Requester
 from app.auth.scopes import Scope
-from app.gateway.authenticated_route import AuthenticatedRoute
+from app.gateway.authenticated_route import AuthenticatedRoute, authenticate_again
 from app.gateway.dependencies import (
     DEFAULT_PAGE,
     CancelReason,
@@ -15,6 +18,7 @@ from app.gateway.dependencies import (
     Filter,
     IdempotencyKey,
     IfNoneMatch,
+    LastEventId,
     NewTenant,
     PageSize,
     PageToken,
@@ -26,6 +30,7 @@ from app.gateway.dependencies import (
 )
 from app.gateway.documents import creation_document, status_document
 from app.gateway.openapi import BODY_PROBLEMS, COMMON_PROBLEMS, LOCATION, RETRY_AFTER, Responses, problems
+from app.gateway.operation_events import OperationEvents
 from app.gateway.responses import accepted, changed, conditional, created, listed
 from app.gateway.schemas import CreatedDocument, OperationList, StatusDocument
 
@@ -57,6 +62,16 @@ STATUS: Responses = {
     304: {"description": "Nothing has changed.", "headers": {**ETAG, **RETRY_AFTER}},
     **problems("operation-not-found"),
 }
+EVENTS: Responses = {
+    200: {
+        "description": "Events of type `status`; the data of each is a status document.",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    },
+    204: {"description": "The operation has ended, and `Last-Event-ID` is its last event."},
+    **problems("operation-not-found"),
+}
+# Proxies like nginx would keep events back until a buffer is full.
+UNBUFFERED = {"X-Accel-Buffering": "no"}
 
 
 @router.post(
@@ -129,6 +144,30 @@ async def read_status(
     """Say where an operation stands; both paths answer the same."""
     operation = await services.statuses.find_for(caller, workflow_id)
     return conditional(status_document(operation), if_none_match)
+
+
+@router.get(
+    "/{workflow_id}/events",
+    summary="Follow an operation",
+    response_class=StreamingResponse,
+    responses=EVENTS,
+)
+async def follow_operation(
+    caller: Annotated[Caller, Security(current_caller, scopes=[Scope.TENANTS_READ])],
+    request: Request,
+    services: ServicesDep,
+    workflow_id: WorkflowId,
+    last_event_id: LastEventId = None,
+) -> Response:
+    """Send the status document as a server-sent event, now and whenever it changes, until the operation has ended.
+
+    A client that has been cut off sends `Last-Event-ID` and misses nothing; 204 tells it that it has seen the end.
+    """
+    events = OperationEvents(services.statuses, partial(authenticate_again, request, Scope.TENANTS_READ), workflow_id)
+    newest = await events.newest(caller)
+    if newest.id == last_event_id and newest.document.status.is_final:
+        return Response(status_code=204)
+    return EventSourceResponse(events.follow(caller, newest, last_event_id), headers=UNBUFFERED)
 
 
 @router.delete(
