@@ -35,6 +35,28 @@ class OperationFilter:
     started_before: datetime | None = None
 
 
+@dataclass(frozen=True)
+class UnfinishedCount:
+    """How many operations of a kind stand at a status, and for how many seconds the longest has."""
+
+    kind: str
+    status: str
+    number: int
+    oldest_seconds: float
+
+
+async def count_unfinished(connection: AsyncConnection) -> list[UnfinishedCount]:
+    """The operations that have not ended, by kind and status."""
+    columns = operations.c
+    age = func.extract("epoch", func.now() - func.min(columns.updated_at))
+    rows = await connection.execute(
+        select(columns.kind, columns.status, func.count(), age)
+        .where(columns.finished_at.is_(None))
+        .group_by(columns.kind, columns.status)
+    )
+    return [UnfinishedCount(kind, status, number, float(seconds)) for kind, status, number, seconds in rows]
+
+
 async def find_operation(connection: AsyncConnection, workflow_id: str) -> OperationRecord | None:
     """The newest run of a workflow, as the last committed step left it."""
     row = (

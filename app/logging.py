@@ -8,7 +8,14 @@ from typing import Any, TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
-from temporalio.runtime import LogForwardingConfig, LoggingConfig, Runtime, TelemetryConfig, TelemetryFilter
+from temporalio.runtime import (
+    LogForwardingConfig,
+    LoggingConfig,
+    MetricBuffer,
+    Runtime,
+    TelemetryConfig,
+    TelemetryFilter,
+)
 
 from app.auth.key_format import KEY_PATTERN
 from app.settings import TemporalSettings
@@ -29,10 +36,13 @@ QUIET_LIBRARIES = ("sqlalchemy", "httpcore", "httpx")
 REPETITIONS = ("color_message", "temporal_log")
 
 
-def configure_logging(settings: TemporalSettings, stream: TextIO | None = None) -> None:
+def configure_logging(
+    settings: TemporalSettings, stream: TextIO | None = None, metrics: MetricBuffer | None = None
+) -> None:
     """Send everything that is logged, also through the standard library, to one stream in one format.
 
-    That is stdout unless another is given. Call it once, at a process's start.
+    That is stdout unless another is given. Call it once, at a process's start. Temporal's core logs and counts
+    through one runtime, so `metrics`, which is to take what it counts, is given here.
     """
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     structlog.configure(
@@ -61,15 +71,15 @@ def configure_logging(settings: TemporalSettings, stream: TextIO | None = None) 
     for name in QUIET_LIBRARIES:
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
     logging.captureWarnings(capture=True)
-    _take_over_temporals_core(level)
+    _take_over_temporals_core(level, metrics)
 
 
-def _take_over_temporals_core(level: int) -> None:
+def _take_over_temporals_core(level: int, metrics: MetricBuffer | None) -> None:
     """Temporal's core is not written in Python, and writes to stdout in a form of its own unless told otherwise."""
     core = logging.getLogger("temporalio.core")
     forwarding = LogForwardingConfig(core, append_target_to_name=False)
     quiet = TelemetryFilter(core_level="ERROR" if level > logging.WARNING else "WARN", other_level="ERROR")
-    telemetry = TelemetryConfig(logging=LoggingConfig(filter=quiet, forwarding=forwarding))
+    telemetry = TelemetryConfig(logging=LoggingConfig(filter=quiet, forwarding=forwarding), metrics=metrics)
     Runtime.set_default(Runtime(telemetry=telemetry), error_if_already_set=False)
 
 

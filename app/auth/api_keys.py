@@ -62,6 +62,11 @@ class ApiKeys:
         self._engine = engine
         self._hashes = SecretHashes()
 
+    @property
+    def verifications_waiting(self) -> int:
+        """How many secrets are being hashed or wait for it."""
+        return self._hashes.waiting
+
     def close(self) -> None:
         """Let the threads that hash end."""
         self._hashes.close()

@@ -19,6 +19,11 @@ class Caller:
     scopes: frozenset[Scope] = frozenset()
     tenant_id: UUID | None = None
 
+    @property
+    def kind(self) -> str:
+        """What it has authenticated by: the part of its identity before the colon."""
+        return self.identity.partition(":")[0]
+
     def may_see(self, tenant_id: UUID | None) -> bool:
         """Whether things of that tenant exist for this caller; none stands for what belongs to no tenant."""
         return self.tenant_id is None or self.tenant_id == tenant_id

@@ -41,6 +41,8 @@ class SecretHashes:
         self._pepper = secrets.token_bytes(32)
         self._proven: OrderedDict[bytes, None] = OrderedDict()
         self._nobodys_hash: str | None = None
+        self.waiting = 0
+        """How many are being hashed or wait for it."""
 
     def close(self) -> None:
         """Let the threads end."""
@@ -73,7 +75,11 @@ class SecretHashes:
         return hmac.digest(self._pepper, f"{secret_hash} {secret}".encode(), hashlib.sha256)
 
     async def _in_thread(self, function: Callable[[*ArgumentTs], ResultT], *arguments: *ArgumentTs) -> ResultT:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
+        self.waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
+        finally:
+            self.waiting -= 1
 
 
 def _be_nice() -> None:

@@ -10,13 +10,14 @@ from activities.alga.blueprints import BlueprintError
 from app.cli.exit_codes import ExitCode
 from app.gateway.server import GatewayServer
 from app.logging import configure_logging
+from app.metrics.temporal_core import BUFFER
 from app.settings import Settings
 
 
 def command() -> None:
     """Serve the REST API until SIGTERM, which lets requests under way finish."""
     settings = Settings.load()
-    configure_logging(settings)
+    configure_logging(settings, metrics=BUFFER)
     try:
         server = GatewayServer(settings)
     except BlueprintError as error:

@@ -15,6 +15,7 @@ from app.gateway.openapi import DocumentedApp
 from app.gateway.request_context import CrashMiddleware, RequestContextMiddleware
 from app.gateway.routes import api_keys, audit, tenants
 from app.gateway.services import Services, open_services
+from app.metrics.exposition import metrics_route
 from app.probes import Check, probe_routes
 from app.settings import Settings, split_list
 
@@ -61,6 +62,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(api_keys.router)
     app.include_router(audit.router)
     app.include_router(probe_routes(_checks(app)))
+    app.include_router(metrics_route())
     return app
 
 

@@ -12,11 +12,14 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app import probes
 from app.auth.callers import Caller
 from app.gateway.security_headers import add_security_headers
+from app.metrics import exposition
+from app.metrics.requests import count_request
+from app.probes import PATHS as PROBE_PATHS
 
 REQUEST_ID_HEADER = "X-Request-ID"
+UNLOGGED = PROBE_PATHS | {exposition.PATH}
 ACCEPTED_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 log = structlog.get_logger(__name__)
@@ -78,14 +81,16 @@ class RequestContextMiddleware:
             await self._app(scope, receive, send_with_headers)
         finally:
             path = _path_template(scope)
+            seconds = time.perf_counter() - started
+            count_request(scope["method"], path, status, scope["state"].get("caller"), seconds)
             # Kubernetes asks every few seconds.
             log.log(
-                logging.DEBUG if path in probes.PATHS else logging.INFO,
+                logging.DEBUG if path in UNLOGGED else logging.INFO,
                 "request",
                 method=scope["method"],
                 path=path,
                 status=status,
-                duration_ms=round((time.perf_counter() - started) * 1000, 1),
+                duration_ms=round(seconds * 1000, 1),
             )
 
 

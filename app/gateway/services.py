@@ -1,5 +1,6 @@
 """What the gateway is made of: everything that lives as long as the process."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from app.audit_trail import audit_trail
 from app.auth.api_keys import ApiKeys
 from app.auth.authenticator import Authenticator
 from app.auth.key_management import KeyManagement
+from app.background import stopped
 from app.gateway.audit_listing import AuditListing
 from app.gateway.auditing import Auditing
 from app.gateway.cancellation import Cancellation
@@ -23,6 +25,9 @@ from app.gateway.listing import Listing
 from app.gateway.rate_limits import RateLimits
 from app.gateway.readiness import Readiness
 from app.gateway.statuses import Statuses
+from app.metrics.pools import watch_pool
+from app.metrics.requests import watch_verifications
+from app.metrics.temporal_core import drain_regularly
 from app.settings import Settings, sqlalchemy_url
 from app.temporal.client import connect
 from app.temporal.operations import OperationsPort
@@ -55,10 +60,13 @@ async def open_services(settings: Settings, blueprints: Mapping[str, Blueprint])
     async with AsyncExitStack() as stack:
         engine = gateway_engine(settings)
         stack.push_async_callback(engine.dispose)
+        watch_pool("gateway", engine)
         keys = ApiKeys(engine)
+        watch_verifications(lambda: keys.verifications_waiting)
         stack.callback(keys.close)
         rate_limits = RateLimits(settings)
         stack.push_async_callback(rate_limits.close)
+        stack.push_async_callback(stopped, asyncio.create_task(drain_regularly()))
         audit = audit_trail(settings)
         denials = await stack.enter_async_context(Denials(engine, audit))
         auditing = Auditing(engine, audit, denials)

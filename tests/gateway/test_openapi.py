@@ -25,7 +25,7 @@ KEYED = {
     ("post", "/api-keys/{key_id}/rotate"): {"201", "404", "409", *BODY},
     ("get", "/audit-events"): {"200", "422"},
 }
-OPEN = {("get", path) for path in ("/livez", "/health", "/readyz", "/ready", "/startupz")}
+OPEN = {("get", path) for path in ("/livez", "/health", "/readyz", "/ready", "/startupz", "/metrics")}
 
 
 @pytest.fixture(scope="module")

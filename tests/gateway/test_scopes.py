@@ -16,7 +16,7 @@ from tests.support.api_keys import EVERYTHING, Keys
 
 pytestmark = pytest.mark.anyio
 
-PROBES = {"/livez", "/health", "/readyz", "/ready", "/startupz"}
+PROBES = {"/livez", "/health", "/readyz", "/ready", "/startupz", "/metrics"}
 
 Route = tuple[str, str, frozenset[Scope]]
 

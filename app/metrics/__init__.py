@@ -1,0 +1,1 @@
+"""Metrics of both processes, for Prometheus."""

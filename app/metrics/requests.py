@@ -1,0 +1,35 @@
+"""Counts the gateway's requests."""
+
+from collections.abc import Callable
+from http import HTTPMethod
+
+from prometheus_client import Gauge
+
+from app.auth.callers import Caller
+from app.metrics.definitions import HTTP_REQUEST_DURATION, HTTP_REQUESTS, REGISTRY
+
+NO_ROUTE = "none"
+NO_ANSWER = "none"
+OTHER_METHOD = "other"
+METHODS = frozenset(HTTPMethod)
+
+SECRETS_WAITING = Gauge(
+    "alga_tenants_secret_verifications_waiting",
+    "Secrets of API keys that are being verified or wait for it.",
+    registry=REGISTRY,
+)
+
+
+def count_request(method: str, route: str | None, status: int | None, caller: Caller | None, seconds: float) -> None:
+    """Count a request that is over; `status` is none where the client went away before there was any."""
+    shown_method = method if method in METHODS else OTHER_METHOD
+    shown_route = route or NO_ROUTE
+    shown_status = str(status) if status is not None else NO_ANSWER
+    kind = caller.kind if caller is not None else "none"
+    HTTP_REQUESTS.labels(shown_method, shown_route, shown_status, kind).inc()
+    HTTP_REQUEST_DURATION.labels(shown_method, shown_route).observe(seconds)
+
+
+def watch_verifications(waiting: Callable[[], int]) -> None:
+    """Show how many secrets wait."""
+    SECRETS_WAITING.set_function(waiting)
