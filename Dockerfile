@@ -1,0 +1,55 @@
+# One image for gateway, worker and migrate; the command's first argument says which.
+#
+#   docker build --tag alga-tenants:0.1.0 .
+#
+# Any image with Python 3.11 or newer as `python3` will do as base. BUILD_IMAGE needs venv and pip, too, and must have
+# its Python at the same place as BASE_IMAGE. For builds that can be repeated, give both with a digest.
+ARG BASE_IMAGE=python:3.11-slim-bookworm
+ARG BUILD_IMAGE=${BASE_IMAGE}
+
+FROM ${BUILD_IMAGE} AS build
+# Bytecode is then named by its source's hash, not by a time, and is the same in every build.
+ENV SOURCE_DATE_EPOCH=0 \
+    PIP_NO_CACHE_DIR=1 \
+    PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    PIP_ROOT_USER_ACTION=ignore
+WORKDIR /src
+COPY requirements.lock requirements-dev.lock ./
+# The service gets an environment without pip. What builds our own package stays outside of it.
+RUN python3 -m venv --without-pip /opt/alga-tenants \
+    && python3 -m pip --python /opt/alga-tenants/bin/python install \
+        --require-hashes --only-binary :all: --requirement requirements.lock \
+    && sed -n '/^setuptools==/,/[^\\]$/p' requirements-dev.lock > /tmp/setuptools.lock \
+    && python3 -m venv /opt/builder \
+    && /opt/builder/bin/pip install --require-hashes --only-binary :all: --requirement /tmp/setuptools.lock
+COPY pyproject.toml README.md ./
+COPY app app
+COPY activities activities
+COPY migrations migrations
+COPY workflows workflows
+RUN /opt/builder/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /tmp/wheels . \
+    && python3 -m pip --python /opt/alga-tenants/bin/python install --no-deps --no-index /tmp/wheels/*.whl \
+    && find /opt/alga-tenants -exec touch --no-dereference --date=@0 {} +
+
+FROM ${BASE_IMAGE} AS final
+ARG VERSION=unknown
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="alga-tenants" \
+      org.opencontainers.image.description="Creates, tracks, cancels and cleans up Alga PSA tenants" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+# Python's own image brings pip and setuptools; nothing that runs here wants them.
+RUN rm -rf /usr/local/lib/python3.*/site-packages/* /usr/local/lib/python3.*/ensurepip /usr/local/bin/pip* \
+    && groupadd --gid 10001 alga \
+    && useradd --uid 10001 --gid alga --no-log-init --no-create-home --home-dir /nonexistent \
+        --shell /usr/sbin/nologin alga
+COPY --from=build /opt/alga-tenants /opt/alga-tenants
+ENV PATH=/opt/alga-tenants/bin:${PATH} \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1
+WORKDIR /tmp
+USER 10001:10001
+# The gateway's port, and the one of the worker's probes.
+EXPOSE 8000 8001
+ENTRYPOINT ["alga-tenants"]
+CMD ["gateway"]
