@@ -1,0 +1,179 @@
+{{- /* What all pods have in common: (dict "root" $ "process" "gateway" "account" true). */ -}}
+{{- define "alga-tenants.podBase" -}}
+{{- with .root.Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- if .account }}
+serviceAccountName: {{ include "alga-tenants.serviceAccountName" .root }}
+{{- end }}
+automountServiceAccountToken: false
+enableServiceLinks: false
+securityContext:
+  {{- toYaml .root.Values.podSecurityContext | nindent 2 }}
+{{- end -}}
+
+{{- define "alga-tenants.containerBase" -}}
+image: {{ include "alga-tenants.image" . | quote }}
+imagePullPolicy: {{ .Values.image.pullPolicy }}
+securityContext:
+  {{- toYaml .Values.securityContext | nindent 2 }}
+{{- end -}}
+
+{{- define "alga-tenants.volumeMounts" -}}
+- name: secrets
+  mountPath: /etc/alga-tenants/secrets
+  readOnly: true
+- name: tmp
+  mountPath: /tmp
+{{- if .root.Values.blueprintsConfigMap }}
+- name: blueprints
+  mountPath: /etc/alga-tenants/blueprints
+  readOnly: true
+{{- end }}
+{{- end -}}
+
+{{- define "alga-tenants.volumes" -}}
+- name: secrets
+  projected:
+    defaultMode: 0440
+    sources:
+      {{- $process := .process }}
+      {{- range .root.Values.secrets }}
+      {{- if or (not .processes) (has $process .processes) }}
+      - secret:
+          name: {{ .name }}
+          {{- with .items }}
+          items:
+            {{- toYaml . | nindent 12 }}
+          {{- end }}
+      {{- end }}
+      {{- end }}
+- name: tmp
+  emptyDir:
+    sizeLimit: 64Mi
+{{- with .root.Values.blueprintsConfigMap }}
+- name: blueprints
+  configMap:
+    name: {{ . }}
+{{- end }}
+{{- end -}}
+
+{{- define "alga-tenants.probe" -}}
+httpGet:
+  path: {{ .path }}
+  port: {{ .port }}
+periodSeconds: {{ .period }}
+timeoutSeconds: {{ .timeout }}
+failureThreshold: {{ .failures }}
+{{- end -}}
+
+{{- /*
+A process's Deployment: (dict "root" $ "process" "gateway"). Liveness is about the process alone, so it may be asked
+often; readiness looks at the database and Temporal, each for two seconds at most.
+*/ -}}
+{{- define "alga-tenants.deployment" -}}
+{{- $own := get .root.Values .process -}}
+{{- $port := include "alga-tenants.portName" . -}}
+{{- $name := printf "%s-%s" (include "alga-tenants.fullname" .root) .process -}}
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: {{ $name }}
+  namespace: {{ .root.Release.Namespace }}
+  labels:
+    {{- include "alga-tenants.labels" . | nindent 4 }}
+spec:
+  {{- if not (or $own.autoscaling.enabled (and $own.keda $own.keda.enabled)) }}
+  replicas: {{ $own.replicas }}
+  {{- end }}
+  revisionHistoryLimit: 5
+  strategy:
+    type: RollingUpdate
+    rollingUpdate:
+      maxUnavailable: 0
+      maxSurge: 1
+  selector:
+    matchLabels:
+      {{- include "alga-tenants.selector" . | nindent 6 }}
+  template:
+    metadata:
+      annotations:
+        # New settings make new pods.
+        checksum/settings: {{ include "alga-tenants.settings" . | sha256sum }}
+        {{- with $own.podAnnotations }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+      labels:
+        {{- include "alga-tenants.labels" . | nindent 8 }}
+        {{- with $own.podLabels }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+    spec:
+      {{- include "alga-tenants.podBase" (merge (dict "account" true) .) | trim | nindent 6 }}
+      terminationGracePeriodSeconds: {{ include "alga-tenants.terminationGracePeriod" . }}
+      {{- with $own.priorityClassName }}
+      priorityClassName: {{ . }}
+      {{- end }}
+      {{- with $own.nodeSelector }}
+      nodeSelector:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      {{- with $own.tolerations }}
+      tolerations:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      {{- with $own.affinity }}
+      affinity:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      topologySpreadConstraints:
+        {{- if $own.topologySpreadConstraints }}
+        {{- toYaml $own.topologySpreadConstraints | nindent 8 }}
+        {{- else }}
+        {{- range list "topology.kubernetes.io/zone" "kubernetes.io/hostname" }}
+        - topologyKey: {{ . }}
+          maxSkew: 1
+          whenUnsatisfiable: ScheduleAnyway
+          labelSelector:
+            matchLabels:
+              {{- include "alga-tenants.selector" $ | nindent 14 }}
+          matchLabelKeys: [pod-template-hash]
+        {{- end }}
+        {{- end }}
+      containers:
+        - name: {{ .process }}
+          {{- include "alga-tenants.containerBase" .root | nindent 10 }}
+          args: [{{ .process }}]
+          envFrom:
+            - configMapRef:
+                name: {{ $name }}
+          ports:
+            - name: {{ $port }}
+              containerPort: {{ include "alga-tenants.port" . }}
+              protocol: TCP
+          startupProbe:
+            {{- include "alga-tenants.probe" (dict "path" "/startupz" "port" $port "period" 2 "timeout" 4 "failures" 150) | nindent 12 }}
+          livenessProbe:
+            {{- include "alga-tenants.probe" (dict "path" "/livez" "port" $port "period" 10 "timeout" 5 "failures" 3) | nindent 12 }}
+          readinessProbe:
+            {{- include "alga-tenants.probe" (dict "path" "/readyz" "port" $port "period" 5 "timeout" 4 "failures" 2) | nindent 12 }}
+          {{- if gt (int $own.preStopSeconds) 0 }}
+          lifecycle:
+            preStop:
+              sleep:
+                seconds: {{ $own.preStopSeconds }}
+          {{- end }}
+          resources:
+            {{- toYaml $own.resources | nindent 12 }}
+          volumeMounts:
+            {{- include "alga-tenants.volumeMounts" . | nindent 12 }}
+            {{- with $own.extraVolumeMounts }}
+            {{- toYaml . | nindent 12 }}
+            {{- end }}
+      volumes:
+        {{- include "alga-tenants.volumes" . | nindent 8 }}
+        {{- with $own.extraVolumes }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+{{- end -}}

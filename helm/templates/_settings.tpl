@@ -1,0 +1,44 @@
+{{- /*
+The settings of a process as YAML: what all have, what it alone has, and what the chart itself decides.
+(dict "root" $ "process" "gateway")
+*/ -}}
+{{- define "alga-tenants.settings" -}}
+{{- $own := get .root.Values .process | default dict -}}
+{{- $settings := merge dict ($own.config | default dict) .root.Values.config -}}
+{{- $settings = merge dict $settings (dict "GATEWAY_PORT" 8000 "WORKER_PROBE_PORT" 8001) -}}
+{{- $settings = merge dict $settings (dict "SHUTDOWN_GRACE_PERIOD" 30) -}}
+{{- $settings = merge (dict "SECRETS_DIR" "/etc/alga-tenants/secrets") $settings -}}
+{{- if .root.Values.blueprintsConfigMap -}}
+{{- $settings = merge (dict "BLUEPRINTS_DIR" "/etc/alga-tenants/blueprints") $settings -}}
+{{- end -}}
+{{- range $name, $value := $settings }}
+{{ $name }}: {{ include "alga-tenants.text" $value }}
+{{- end }}
+{{- end -}}
+
+{{- /* A value as quoted text. Large numbers would turn into 1e+06. */ -}}
+{{- define "alga-tenants.text" -}}
+{{- if kindIs "string" . -}}{{ quote . }}{{- else -}}{{ toJson . | quote }}{{- end -}}
+{{- end -}}
+
+{{- /* Port that a process listens on. */ -}}
+{{- define "alga-tenants.port" -}}
+{{- $settings := include "alga-tenants.settings" . | fromYaml -}}
+{{- get $settings (ternary "GATEWAY_PORT" "WORKER_PROBE_PORT" (eq .process "gateway")) -}}
+{{- end -}}
+
+{{- define "alga-tenants.portName" -}}
+{{- ternary "http" "probes" (eq .process "gateway") -}}
+{{- end -}}
+
+{{- /* Seconds until SIGKILL: the pause before SIGTERM, the drain, and some to close connections. */ -}}
+{{- define "alga-tenants.terminationGracePeriod" -}}
+{{- $settings := include "alga-tenants.settings" . | fromYaml -}}
+{{- $own := get .root.Values .process -}}
+{{- add (get $settings "SHUTDOWN_GRACE_PERIOD" | float64 | ceil | int64) $own.preStopSeconds 10 -}}
+{{- end -}}
+
+{{- define "alga-tenants.temporalAddress" -}}
+{{- $settings := include "alga-tenants.settings" (dict "root" . "process" "worker") | fromYaml -}}
+{{- get $settings "TEMPORAL_ADDRESS" | default "temporal-frontend.temporal.svc.cluster.local:7233" -}}
+{{- end -}}
