@@ -14,6 +14,9 @@ STARTUP_PATH = "/startupz"
 PATHS = frozenset({*LIVE_PATHS, *READY_PATHS, STARTUP_PATH})
 
 CHECK_TIMEOUT = 2.0
+# A loop that comes this late, in seconds, serves nobody any more.
+LONGEST_LAG = 2.0
+LAG_SAMPLE = 0.02
 
 Check = Callable[[], Awaitable[None]]
 
@@ -41,27 +44,46 @@ class NotReadyProblem(BaseModel):
 
 
 class Probes:
-    """Runs the checks; once all have passed the process counts as started."""
+    """Runs the checks of a process.
 
-    def __init__(self, checks: Mapping[str, Check]) -> None:
+    It is live as long as its own loop and `live` say so, whatever else is away. It has started once `checks` and
+    `start`, which count until then only, have all passed; it is ready while `checks` pass, from then until it drains.
+    """
+
+    def __init__(
+        self, checks: Mapping[str, Check], *, start: Mapping[str, Check] | None = None, live: Check | None = None
+    ) -> None:
         self._checks = checks
+        self._start = start or {}
+        self._live = {"event-loop": check_event_loop, **({"process": live} if live else {})}
         self._has_started = False
+        self._is_draining = False
+
+    def drain(self) -> None:
+        """From now on not ready: the process was told to end, and finishes what it has begun."""
+        self._is_draining = True
+
+    async def liveness(self) -> dict[str, str]:
+        """What of the process itself works; nothing that another server could be the reason of."""
+        return await _report(self._live)
 
     async def readiness(self) -> dict[str, str]:
         """Each check's name with `ok` or what is wrong; all run at once and none longer than two seconds."""
-        results = await asyncio.gather(*(_run(check) for check in self._checks.values()))
-        report = dict(zip(self._checks, results, strict=True))
-        self._has_started = self._has_started or _all_ok(report)
-        return report
+        report = await self._started_or_not()
+        return {**report, "shutdown": "the process is ending"} if self._is_draining else report
 
     async def startup(self) -> dict[str, str]:
         """The same until all checks have passed for the first time; from then on always well."""
-        return {} if self._has_started else await self.readiness()
+        return {} if self._has_started else await self._started_or_not()
+
+    async def _started_or_not(self) -> dict[str, str]:
+        report = await _report(self._checks if self._has_started else {**self._start, **self._checks})
+        self._has_started = self._has_started or _all_ok(report)
+        return report
 
 
-def probe_routes(checks: Mapping[str, Check]) -> APIRouter:
+def probe_routes(probes: Probes) -> APIRouter:
     """The probes' routes; a check raises `CheckFailedError` to say what is missing in words."""
-    probes = Probes(checks)
     router = APIRouter(tags=["probes"])
     not_ready: dict[int | str, dict[str, Any]] = {
         503: {
@@ -70,10 +92,10 @@ def probe_routes(checks: Mapping[str, Check]) -> APIRouter:
         }
     }
 
-    @router.get(LIVE_PATHS[0], summary="Is the process alive?", response_model=ProbeReport)
-    @router.get(LIVE_PATHS[1], summary="The same as /livez.", response_model=ProbeReport)
+    @router.get(LIVE_PATHS[0], summary="Is the process alive?", response_model=ProbeReport, responses=not_ready)
+    @router.get(LIVE_PATHS[1], summary="The same as /livez.", response_model=ProbeReport, responses=not_ready)
     async def livez() -> Response:
-        return _answer({})
+        return _answer(await probes.liveness())
 
     @router.get(READY_PATHS[0], summary="Can it serve now?", response_model=ProbeReport, responses=not_ready)
     @router.get(READY_PATHS[1], summary="The same as /readyz.", response_model=ProbeReport, responses=not_ready)
@@ -85,6 +107,20 @@ def probe_routes(checks: Mapping[str, Check]) -> APIRouter:
         return _answer(await probes.startup())
 
     return router
+
+
+async def check_event_loop() -> None:
+    """Raise where what is due on the event loop runs much too late."""
+    loop = asyncio.get_running_loop()
+    due = loop.time() + LAG_SAMPLE
+    await asyncio.sleep(LAG_SAMPLE)
+    if (late := loop.time() - due) > LONGEST_LAG:
+        raise CheckFailedError(f"{late:.1f} s late")
+
+
+async def _report(checks: Mapping[str, Check]) -> dict[str, str]:
+    results = await asyncio.gather(*(_run(check) for check in checks.values()))
+    return dict(zip(checks, results, strict=True))
 
 
 async def _run(check: Check) -> str:

@@ -7,7 +7,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Connection, NullPool, text
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from activities.own_tables import SCHEMA, own_metadata
 
@@ -26,7 +26,8 @@ async def upgrade(url: URL, *, gateway_role: str | None = None) -> tuple[str | N
     """Bring schema `alga_tenants` up to date in one transaction; returns the revisions before and after.
 
     `gateway_role` is the role of `DATABASE_URL`; where it is another than that of the given URL, it is granted
-    the rows of our own tables. Nothing outside the schema is touched. Running it again changes nothing.
+    the rows of our own tables. Nothing outside the schema is touched. Running it again changes nothing, and
+    neither does running it where a newer release has been.
     """
     engine = admin_engine(url)
     try:
@@ -36,7 +37,8 @@ async def upgrade(url: URL, *, gateway_role: str | None = None) -> tuple[str | N
             await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": ADVISORY_LOCK})
             await connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))
             before = await connection.run_sync(_revision)
-            await connection.run_sync(_upgrade)
+            if _is_behind(before):
+                await connection.run_sync(_upgrade)
             if gateway_role and gateway_role != url.username:
                 await connection.run_sync(_grant, gateway_role)
             return before, await connection.run_sync(_revision)
@@ -49,9 +51,14 @@ async def pending(url: URL) -> bool:
     engine = admin_engine(url)
     try:
         async with engine.connect() as connection:
-            return await connection.run_sync(_revision) != ScriptDirectory.from_config(_config()).get_current_head()
+            return await lacks_migration(connection)
     finally:
         await engine.dispose()
+
+
+async def lacks_migration(connection: AsyncConnection) -> bool:
+    """The same on a connection of any role that `upgrade` has granted its rights."""
+    return _is_behind(await connection.run_sync(_revision))
 
 
 def _config() -> Config:
@@ -66,6 +73,14 @@ def _revision(connection: Connection) -> str | None:
     return context.get_current_revision()
 
 
+def _is_behind(revision: str | None) -> bool:
+    scripts = ScriptDirectory.from_config(_config())
+    # One that is not known here is a newer release's. That only adds, so that this one runs on after a rollback.
+    return revision is None or revision in {
+        script.revision for script in scripts.walk_revisions() if script.revision != scripts.get_current_head()
+    }
+
+
 def _upgrade(connection: Connection) -> None:
     config = _config()
     config.attributes["connection"] = connection
@@ -75,6 +90,8 @@ def _upgrade(connection: Connection) -> None:
 def _grant(connection: Connection, role: str) -> None:
     quoted = connection.dialect.identifier_preparer.quote(role)
     connection.execute(text(f"GRANT USAGE ON SCHEMA {SCHEMA} TO {quoted}"))
+    # By which the gateway tells whether the migrations have run.
+    connection.execute(text(f"GRANT SELECT ON {SCHEMA}.alembic_version TO {quoted}"))
     for table in own_metadata.sorted_tables:
         rights = table.info.get("gateway_rights", ALL_RIGHTS)
         connection.execute(text(f"GRANT {rights} ON {table.fullname} TO {quoted}"))

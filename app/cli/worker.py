@@ -5,26 +5,23 @@ import asyncio
 import typer
 
 from activities.alga.blueprints import BlueprintError
-from activities.database_errors import DATABASE_ERRORS
 from app.logging import configure_logging
 from app.settings import Settings
-from app.temporal.errors import TemporalUnavailableError
-from app.worker.main import UnfitDatabaseError, run_worker
+from app.worker.main import PollingEndedError, run_worker
 
 
 def command() -> None:
     """Run the worker until SIGTERM, which lets running work finish.
 
-    Refuses to poll, and exits 1, where the database is not as the activities need it.
+    Waits for the database and Temporal, and until the database is as the activities need it. Exits 1 where a
+    blueprint is broken, or polling fails for good.
     """
     settings = Settings.load()
     configure_logging(settings)
     try:
         asyncio.run(run_worker(settings))
-    except (BlueprintError, UnfitDatabaseError, TemporalUnavailableError) as error:
+    except (BlueprintError, PollingEndedError) as error:
         typer.echo(f"alga-tenants worker: {error}", err=True)
-    except DATABASE_ERRORS as error:
-        typer.echo(f"alga-tenants worker: the database can't be reached: {type(error).__name__}", err=True)
     else:
         return
     raise typer.Exit(1)

@@ -1,6 +1,6 @@
 """Puts the gateway together."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
@@ -16,7 +16,7 @@ from app.gateway.request_context import CrashMiddleware, RequestContextMiddlewar
 from app.gateway.routes import api_keys, audit, tenants
 from app.gateway.services import Services, open_services
 from app.metrics.exposition import metrics_route
-from app.probes import Check, probe_routes
+from app.probes import Probes, probe_routes
 from app.settings import Settings, split_list
 
 DISTRIBUTION = "alga-tenants"
@@ -61,13 +61,14 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(tenants.router)
     app.include_router(api_keys.router)
     app.include_router(audit.router)
-    app.include_router(probe_routes(_checks(app)))
+    app.state.probes = _probes(app)
+    app.include_router(probe_routes(app.state.probes))
     app.include_router(metrics_route())
     return app
 
 
-def _checks(app: FastAPI) -> Mapping[str, Check]:
-    """The readiness checks, which exist once the app has started."""
+def _probes(app: FastAPI) -> Probes:
+    """The probes, whose checks exist once the app has started."""
 
     def services() -> Services:
         started: Services = app.state.services
@@ -79,4 +80,7 @@ def _checks(app: FastAPI) -> Mapping[str, Check]:
     async def temporal() -> None:
         await services().readiness.check_temporal()
 
-    return {"database": database, "temporal": temporal}
+    async def migrations() -> None:
+        await services().readiness.check_migrations()
+
+    return Probes({"database": database, "temporal": temporal}, start={"migrations": migrations})

@@ -8,6 +8,7 @@ from app.gateway.database import DatabaseUnavailableError, database_errors
 from app.probes import CheckFailedError
 from app.temporal.errors import TemporalUnavailableError
 from app.temporal.operations import OperationsPort
+from migrations.upgrade import lacks_migration
 
 # Asks for rights, too, and fails where the table is not there.
 OWN_SCHEMA = text(f"SELECT has_table_privilege('{operations.fullname}', 'SELECT, INSERT')")
@@ -28,6 +29,17 @@ class Readiness:
                     await connection.execute(OWN_SCHEMA)
         except DatabaseUnavailableError as error:
             raise CheckFailedError(str(error)) from None
+
+    async def check_migrations(self) -> None:
+        """Raise `CheckFailedError` unless this release's migrations have run."""
+        try:
+            with database_errors():
+                async with self._engine.connect() as connection:
+                    lacks = await lacks_migration(connection)
+        except DatabaseUnavailableError as error:
+            raise CheckFailedError(str(error)) from None
+        if lacks:
+            raise CheckFailedError("schema alga_tenants is not up to date; run `alga-tenants migrate`")
 
     async def check_temporal(self) -> None:
         """Raise `CheckFailedError` unless Temporal serves."""

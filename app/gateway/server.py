@@ -1,5 +1,6 @@
 """The gateway's HTTP server."""
 
+import asyncio
 import math
 import socket
 
@@ -9,12 +10,16 @@ from app.gateway.http_protocol import bounded_protocol
 from app.gateway.main import create_app
 from app.settings import Settings, split_list
 
+# Seconds between two looks at whether somebody has no patience, and sends a second SIGINT.
+TICK = 0.1
+
 
 class GatewayServer(uvicorn.Server):
     """A server that, when it is told to end, doesn't keep those waiting who asked it to wait."""
 
     def __init__(self, settings: Settings) -> None:
         self.app = create_app(settings)
+        self._delay = settings.shutdown_delay
         super().__init__(
             uvicorn.Config(
                 self.app,
@@ -32,6 +37,15 @@ class GatewayServer(uvicorn.Server):
                 timeout_graceful_shutdown=math.ceil(settings.shutdown_grace_period),
             )
         )
+
+    async def main_loop(self) -> None:
+        """Serve until told to end; then say so to whoever asks for readiness, and serve on for the delay."""
+        await super().main_loop()
+        self.app.state.probes.drain()
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self._delay
+        while loop.time() < end and not self.force_exit:  # noqa: ASYNC110 - uvicorn only sets a flag
+            await asyncio.sleep(TICK)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take no more connections, and let requests under way finish within the grace period."""

@@ -13,6 +13,13 @@ class GatewaySettings(ProcessSettings):
     gateway_port: int = Field(default=8000, ge=0, le=65535, description="Port that the gateway listens on.")
     worker_probe_host: str = Field(default="0.0.0.0", description="Address of the worker's probes.")  # noqa: S104 - see gateway_host
     worker_probe_port: int = Field(default=8001, ge=0, le=65535, description="Port of the worker's probes.")
+    shutdown_delay: float = Field(
+        default=0.0,
+        ge=0,
+        le=300,
+        description="Seconds that SIGTERM leaves a gateway serving, with `/readyz` at 503, before it takes no more "
+        "connections: the time that load balancers take to notice.",
+    )
     prefer_wait_max: int = Field(
         default=60, ge=0, le=300, description="Most seconds that `Prefer: wait` is honoured for."
     )

@@ -1,6 +1,6 @@
 """Makes workers: the one list of workflows and activities, for the process, for tests and for replays."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -56,9 +56,17 @@ def rollback_engine(settings: Settings) -> AsyncEngine:
 
 
 def create_worker(
-    settings: Settings, client: Client, engine: AsyncEngine, engine_for_rollbacks: AsyncEngine
+    settings: Settings,
+    client: Client,
+    engine: AsyncEngine,
+    engine_for_rollbacks: AsyncEngine,
+    *,
+    on_fatal_error: Callable[[BaseException], Awaitable[None]] | None = None,
 ) -> Worker:
-    """A worker with all workflows and activities; reads the blueprints, and raises `BlueprintError` for a bad one."""
+    """A worker with all workflows and activities; reads the blueprints, and raises `BlueprintError` for a bad one.
+
+    `on_fatal_error` hears of a poller that died, before the worker waits for running work and ends.
+    """
     audit = audit_trail(settings)
     blueprints = load_blueprints(settings.blueprints_dir)
     creation = TenantCreationActivities(engine, blueprints, settings.password_hasher, audit)
@@ -79,6 +87,7 @@ def create_worker(
         # 8 s (measured). Without a cache there is no sticky queue.
         max_cached_workflows=1000 if settings.max_concurrent_workflows > 1 else 0,
         graceful_shutdown_timeout=timedelta(seconds=settings.shutdown_grace_period),
+        on_fatal_error=on_fatal_error,
     )
 
 

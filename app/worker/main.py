@@ -2,84 +2,96 @@
 
 import asyncio
 import signal
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack, suppress
+from typing import Any, TypeVar
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client
 from temporalio.worker import Worker
 
-from activities.alga.schema_check import check_schema
+from activities.alga.blueprints import load_blueprints
 from app.audit_trail import audit_trail
-from app.settings import Settings, sqlalchemy_url
-from app.temporal.client import connect
-from app.temporal.errors import TemporalUnavailableError
+from app.settings import Settings
 from app.temporal.operations import OperationsPort
 from app.worker.factory import admin_engine, create_worker, rollback_engine
 from app.worker.probes import ProbeServer, WorkerHealth
 from app.worker.reconciler import Reconciler
-from migrations.upgrade import pending
+from app.worker.startup import check_database, connect_to_namespace, until_there
+
+Result = TypeVar("Result")
 
 log = structlog.get_logger(__name__)
 
 
-class UnfitDatabaseError(Exception):
-    """The database lacks what the activities need; the message lists it."""
+class PollingEndedError(Exception):
+    """The worker ended polling though nobody had asked it to."""
 
 
 async def run_worker(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT, then let running work finish within the grace period.
 
+    Where the database or Temporal is away, or the database not as the activities need it, it waits for that, polls
+    nothing meanwhile, and its probes say what it waits for.
+
     Raises:
-        UnfitDatabaseError: the schema check failed; nothing was polled.
-        TemporalUnavailableError: Temporal can't be reached.
+        BlueprintError: a blueprint file is broken.
+        PollingEndedError: the worker failed, and can't go on.
     """
+    # A broken file stays broken however long one waits for servers.
+    load_blueprints(settings.blueprints_dir)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with AsyncExitStack() as stack:
-        health = WorkerHealth()
-        await stack.enter_async_context(ProbeServer(settings, health))
         engine = admin_engine(settings)
         stack.push_async_callback(engine.dispose)
-        await check_database(settings, engine)
-        client = await _connect(settings)
+        health = WorkerHealth(engine)
+        await stack.enter_async_context(ProbeServer(settings, health))
+        client = await _unless(stop, _prepare(settings, engine, health))
+        if client is not None:
+            await _work(settings, client, engine, stop, health)
+    log.info("worker stopped")
+
+
+async def _prepare(settings: Settings, engine: AsyncEngine, health: WorkerHealth) -> Client:
+    await until_there(lambda: check_database(settings, engine), health.waits_for_schema)
+    health.has_schema()
+    return await until_there(lambda: connect_to_namespace(settings), health.waits_for_temporal)
+
+
+async def _work(
+    settings: Settings, client: Client, engine: AsyncEngine, stop: asyncio.Event, health: WorkerHealth
+) -> None:
+    async with AsyncExitStack() as stack:
         engine_for_rollbacks = rollback_engine(settings)
         stack.push_async_callback(engine_for_rollbacks.dispose)
-        worker = create_worker(settings, client, engine, engine_for_rollbacks)
+        worker = create_worker(settings, client, engine, engine_for_rollbacks, on_fatal_error=health.poller_failed)
         operations = OperationsPort(client, settings)
-        health.watch(operations, engine)
+        health.has_temporal(operations)
         log.info("worker started", task_queue=settings.temporal_task_queue, temporal=settings.temporal_address)
         reconciler = Reconciler(engine, operations, audit_trail(settings))
         reconciling = asyncio.create_task(reconciler.run(settings.reconcile_interval))
         stack.push_async_callback(_stopped, reconciling)
         await _poll(worker, stop, health)
-    log.info("worker stopped")
 
 
-async def _connect(settings: Settings) -> Client:
+async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, Result]) -> Result | None:
+    """What the work returns; None, and the work is given up, where `stop` is set first."""
+    working = asyncio.create_task(work)
+    stopping = asyncio.create_task(stop.wait())
     try:
-        return await connect(settings)
-    except RuntimeError:
-        raise TemporalUnavailableError(f"Temporal at {settings.temporal_address} can't be reached") from None
+        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        return await working if working.done() else None
+    finally:
+        await _stopped(stopping)
+        if not working.done():
+            await _stopped(working)
 
 
-async def check_database(settings: Settings, engine: AsyncEngine) -> None:
-    """Raise `UnfitDatabaseError` unless both schemas are as the activities need them."""
-    if await pending(sqlalchemy_url(settings.admin_database_url)):
-        raise UnfitDatabaseError("schema alga_tenants is not up to date; run `alga-tenants migrate`")
-    async with engine.connect() as connection:
-        findings = await check_schema(connection)
-    for finding in findings:
-        if finding.level == "warning":
-            log.warning("schema check", table=finding.table, column=finding.column, problem=finding.problem)
-    errors = [f"{item.table}: {item.problem}; {item.remedy}" for item in findings if item.level == "error"]
-    if errors:
-        raise UnfitDatabaseError("the database is not as the activities need it:\n" + "\n".join(errors))
-
-
-async def _stopped(task: asyncio.Task[None]) -> None:
+async def _stopped(task: asyncio.Task[Any]) -> None:
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task
@@ -88,11 +100,16 @@ async def _stopped(task: asyncio.Task[None]) -> None:
 async def _poll(worker: Worker, stop: asyncio.Event, health: WorkerHealth) -> None:
     running = asyncio.create_task(worker.run())
     stopping = asyncio.create_task(stop.wait())
-    health.polling = True
+    health.polls()
     await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    health.polling = False
     stopping.cancel()
-    if not running.done():
-        log.info("draining")
-        await worker.shutdown()
+    if running.done():
+        try:
+            await running
+        except RuntimeError as error:
+            raise PollingEndedError(f"polling failed: {error.__cause__ or error}") from error
+        raise PollingEndedError("polling ended though nobody had asked for it")
+    log.info("draining")
+    health.drain()
+    await worker.shutdown()
     await running

@@ -12,45 +12,83 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from activities.database_errors import DATABASE_ERRORS
-from app.probes import CheckFailedError, probe_routes
+from app.probes import CheckFailedError, Probes, probe_routes
 from app.settings import Settings
 from app.temporal.errors import TemporalUnavailableError
 from app.temporal.operations import OperationsPort
 
+NOT_YET = "not looked at yet"
+
 
 class WorkerHealth:
-    """What the probes tell: nothing is ready until the worker polls."""
+    """What the probes tell: nothing is ready until the worker polls, and they say what its start waits for."""
 
-    def __init__(self) -> None:
-        self.polling = False
-        self._port: OperationsPort | None = None
-        self._engine: AsyncEngine | None = None
+    def __init__(self, database: AsyncEngine) -> None:
+        self._database = database
+        self._temporal: OperationsPort | None = None
+        self.probes = Probes(
+            {"polling": self._check_polling, "temporal": self._check_temporal, "database": self._check_database},
+            start={"schema": self._check_schema},
+            live=self._check_poller,
+        )
+        self._polls = False
+        self._failure: str | None = None
+        self._schema: str | None = NOT_YET
+        self._no_temporal = NOT_YET
 
-    def watch(self, operations: OperationsPort, engine: AsyncEngine) -> None:
-        """From now on also look at Temporal and the database."""
-        self._port = operations
-        self._engine = engine
+    def waits_for_schema(self, reason: str) -> None:
+        """The database lacks something, or does not answer."""
+        self._schema = reason
 
-    async def check_polling(self) -> None:
-        """Raise unless the worker polls for work."""
-        if not self.polling:
-            raise CheckFailedError("the worker does not poll")
+    def has_schema(self) -> None:
+        """The database is as the activities need it."""
+        self._schema = None
 
-    async def check_temporal(self) -> None:
-        """Raise unless Temporal serves."""
-        if self._port is None:
-            raise CheckFailedError("not connected yet")
+    def waits_for_temporal(self, reason: str) -> None:
+        """Temporal does not answer, or lacks the namespace."""
+        self._no_temporal = reason
+
+    def has_temporal(self, operations: OperationsPort) -> None:
+        """From now on Temporal itself is asked."""
+        self._temporal = operations
+
+    def polls(self) -> None:
+        """The worker has begun to poll."""
+        self._polls = True
+
+    def drain(self) -> None:
+        """The worker was told to end, takes no more work, and is no longer ready."""
+        self._polls = False
+        self.probes.drain()
+
+    async def poller_failed(self, error: BaseException) -> None:
+        """A poller died. The worker then waits for running work, which may take for ever."""
+        self._polls = False
+        self._failure = f"polling failed with {type(error).__name__}"
+
+    async def _check_poller(self) -> None:
+        if self._failure is not None:
+            raise CheckFailedError(self._failure)
+
+    async def _check_polling(self) -> None:
+        if not self._polls:
+            raise CheckFailedError(self._failure or "the worker does not poll")
+
+    async def _check_schema(self) -> None:
+        if self._schema is not None:
+            raise CheckFailedError(self._schema)
+
+    async def _check_temporal(self) -> None:
+        if self._temporal is None:
+            raise CheckFailedError(self._no_temporal)
         try:
-            await self._port.check()
+            await self._temporal.check()
         except TemporalUnavailableError:
             raise CheckFailedError("does not answer") from None
 
-    async def check_database(self) -> None:
-        """Raise unless the database answers."""
-        if self._engine is None:
-            raise CheckFailedError("not connected yet")
+    async def _check_database(self) -> None:
         try:
-            async with self._engine.connect() as connection:
+            async with self._database.connect() as connection:
                 await connection.execute(text("SELECT 1"))
         except DATABASE_ERRORS as error:
             raise CheckFailedError(f"does not answer: {type(error).__name__}") from None
@@ -61,15 +99,7 @@ class ProbeServer:
 
     def __init__(self, settings: Settings, health: WorkerHealth) -> None:
         app = FastAPI(title="alga-tenants worker probes", openapi_url=None, docs_url=None, redoc_url=None)
-        app.include_router(
-            probe_routes(
-                {
-                    "polling": health.check_polling,
-                    "temporal": health.check_temporal,
-                    "database": health.check_database,
-                }
-            )
-        )
+        app.include_router(probe_routes(health.probes))
         config = uvicorn.Config(
             app,
             host=settings.worker_probe_host,

@@ -83,13 +83,6 @@ def test_a_missing_setting_is_one_clear_line(command: str, temporal: EmbeddedTem
     assert "Traceback" not in answer.stderr
 
 
-def test_a_worker_refuses_an_unfit_database(database: str, temporal: EmbeddedTemporal) -> None:
-    answer = run("worker", database=database, temporal=temporal.address, WORKER_PROBE_PORT="0")
-    assert answer.returncode == 1
-    assert "alga-tenants migrate" in answer.stderr
-    assert "Traceback" not in answer.stderr
-
-
 def test_a_worker_says_that_temporal_is_away(database: str) -> None:
     run_blocking(upgrade(make_url(database).set(drivername="postgresql+asyncpg")))
     answer = run("worker", database=database, temporal="127.0.0.1:1", WORKER_PROBE_PORT="0")

@@ -3,7 +3,7 @@ import asyncpg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import URL, Connection, make_url
+from sqlalchemy import URL, Connection, make_url, text
 
 from activities.own_tables import SCHEMA, own_metadata
 from migrations.upgrade import pending, upgrade
@@ -32,6 +32,15 @@ async def test_a_second_run_changes_nothing(new_database: NewDatabase) -> None:
     assert before is None
     assert await upgrade(url_of(database)) == (after, after)
     assert not await pending(url_of(database))
+
+
+async def test_what_a_newer_release_has_migrated_will_do(new_database: NewDatabase) -> None:
+    database = new_database()
+    await upgrade(url_of(database))
+    async with connected(database) as connection:
+        await connection.execute(text("UPDATE alga_tenants.alembic_version SET version_num = 'of-the-next-release'"))
+    assert not await pending(url_of(database))
+    assert await upgrade(url_of(database)) == ("of-the-next-release", "of-the-next-release")
 
 
 async def test_deployments_that_migrate_at_once_wait_for_each_other(new_database: NewDatabase) -> None:

@@ -6,7 +6,7 @@ from app.embedded.temporal import EmbeddedTemporal
 from app.settings import Settings
 from app.temporal.client import DATA_CONVERTER
 from app.worker.factory import admin_engine, create_worker, rollback_engine
-from app.worker.main import UnfitDatabaseError, check_database
+from app.worker.startup import UnfitDatabaseError, check_database
 from migrations.upgrade import upgrade
 from tests.support.connections import connected
 from tests.support.databases import NewDatabase

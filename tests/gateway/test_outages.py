@@ -182,4 +182,4 @@ async def test_a_gateway_starts_without_either(settings: Settings, tmp_path: Pat
     with RunningGateway(settings, "none") as gateway:
         async with gateway.client() as http:
             assert (await http.get("/livez")).status_code == 200
-            assert set((await http.get("/readyz")).json()["checks"]) == {"database", "temporal"}
+            assert set((await http.get("/readyz")).json()["checks"]) == {"migrations", "database", "temporal"}

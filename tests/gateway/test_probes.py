@@ -4,7 +4,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from app.probes import CheckFailedError, probe_routes
+from app.probes import CheckFailedError, Probes, probe_routes
 
 pytestmark = pytest.mark.anyio
 
@@ -29,9 +29,25 @@ def parts() -> dict[str, Part]:
 
 
 @pytest.fixture
-def http(parts: dict[str, Part]) -> httpx.AsyncClient:
+def schema() -> Part:
+    return Part()
+
+
+@pytest.fixture
+def process() -> Part:
+    return Part()
+
+
+@pytest.fixture
+def probes(parts: dict[str, Part], schema: Part, process: Part) -> Probes:
+    checks = {name: part.check for name, part in parts.items()}
+    return Probes(checks, start={"schema": schema.check}, live=process.check)
+
+
+@pytest.fixture
+def http(probes: Probes) -> httpx.AsyncClient:
     app = FastAPI()
-    app.include_router(probe_routes({name: part.check for name, part in parts.items()}))
+    app.include_router(probe_routes(probes))
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://probes")
 
 
@@ -39,7 +55,7 @@ def http(parts: dict[str, Part]) -> httpx.AsyncClient:
 async def test_all_is_well(http: httpx.AsyncClient, path: str) -> None:
     answer = await http.get(path)
     assert answer.status_code == 200
-    assert answer.json() == {"status": "ok", "checks": {"database": "ok", "temporal": "ok"}}
+    assert answer.json() == {"status": "ok", "checks": {"schema": "ok", "database": "ok", "temporal": "ok"}}
 
 
 @pytest.mark.parametrize("path", ["/readyz", "/ready", "/startupz"])
@@ -48,7 +64,7 @@ async def test_what_is_missing_is_named(http: httpx.AsyncClient, parts: dict[str
     answer = await http.get(path)
     assert answer.status_code == 503
     assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.json()["checks"] == {"database": "ok", "temporal": "does not answer"}
+    assert answer.json()["checks"] == {"schema": "ok", "database": "ok", "temporal": "does not answer"}
     assert answer.json()["detail"] == "temporal: does not answer"
 
 
@@ -73,7 +89,7 @@ async def test_checks_that_hang_cost_two_seconds_together(http: httpx.AsyncClien
     started = asyncio.get_running_loop().time()
     answer = await http.get("/readyz")
     assert asyncio.get_running_loop().time() - started < 3
-    assert set(answer.json()["checks"].values()) == {"did not answer in time"}
+    assert answer.json()["detail"] == "database: did not answer in time; temporal: did not answer in time"
 
 
 async def test_who_has_once_started_stays_started(http: httpx.AsyncClient, parts: dict[str, Part]) -> None:
@@ -84,3 +100,36 @@ async def test_who_has_once_started_stays_started(http: httpx.AsyncClient, parts
     parts["database"].error = CheckFailedError("gone")
     assert (await http.get("/startupz")).status_code == 200
     assert (await http.get("/readyz")).status_code == 503
+
+
+async def test_what_only_the_start_needs_is_waited_for_once(http: httpx.AsyncClient, schema: Part) -> None:
+    schema.error = CheckFailedError("run `alga-tenants migrate`")
+    assert (await http.get("/readyz")).json()["detail"] == "schema: run `alga-tenants migrate`"
+    schema.error = None
+    assert (await http.get("/startupz")).status_code == 200
+    schema.error = CheckFailedError("a newer release is being rolled out")
+    assert (await http.get("/readyz")).json()["checks"] == {"database": "ok", "temporal": "ok"}
+
+
+async def test_who_drains_is_live_and_not_ready(http: httpx.AsyncClient, probes: Probes) -> None:
+    await http.get("/startupz")
+    probes.drain()
+    assert (await http.get("/readyz")).json()["detail"] == "shutdown: the process is ending"
+    assert (await http.get("/livez")).status_code == 200
+    assert (await http.get("/startupz")).status_code == 200
+
+
+async def test_a_process_that_is_broken_itself_is_not_live(http: httpx.AsyncClient, process: Part) -> None:
+    process.error = CheckFailedError("polling failed")
+    answer = await http.get("/livez")
+    assert (answer.status_code, answer.json()["detail"]) == (503, "process: polling failed")
+
+
+async def test_an_event_loop_that_comes_late_is_not_live(
+    http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.probes.LONGEST_LAG", -1.0)
+    answer = await http.get("/livez")
+    assert answer.status_code == 503
+    assert answer.json()["checks"]["event-loop"].endswith("s late")
+    assert answer.json()["checks"]["process"] == "ok"
