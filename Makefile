@@ -10,7 +10,7 @@ ARGS   ?=
 run: setup ## Start everything, provision an example tenant, stay up (ARGS=--once: exit after it)
 	$(BIN)/alga-tenants dev --example $(ARGS)
 
-test: setup lint ## Lint, types, then all tests
+test: setup lint $(BIN)/helm ## Lint, types, then all tests
 	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
 lint: setup ## Static checks only
@@ -31,6 +31,9 @@ $(STAMP): requirements-dev.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $(STAMP)
+
+$(BIN)/helm: requirements-tools.lock | setup
+	$(BIN)/python scripts/fetch_tools.py
 
 lock: ## Re-resolve the lock files from pyproject.toml (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --output-file requirements.lock pyproject.toml

@@ -70,7 +70,8 @@ failureThreshold: {{ .failures }}
 
 {{- /*
 A process's Deployment: (dict "root" $ "process" "gateway"). Liveness is about the process alone, so it may be asked
-often; readiness looks at the database and Temporal, each for two seconds at most.
+often; readiness looks at the database and Temporal, each for two seconds at most. A pod that can't start for ten
+minutes is started anew: it then reads Secrets that somebody has put right.
 */ -}}
 {{- define "alga-tenants.deployment" -}}
 {{- $own := get .root.Values .process -}}
@@ -153,17 +154,11 @@ spec:
               containerPort: {{ include "alga-tenants.port" . }}
               protocol: TCP
           startupProbe:
-            {{- include "alga-tenants.probe" (dict "path" "/startupz" "port" $port "period" 2 "timeout" 4 "failures" 150) | nindent 12 }}
+            {{- include "alga-tenants.probe" (dict "path" "/startupz" "port" $port "period" 2 "timeout" 4 "failures" 300) | nindent 12 }}
           livenessProbe:
             {{- include "alga-tenants.probe" (dict "path" "/livez" "port" $port "period" 10 "timeout" 5 "failures" 3) | nindent 12 }}
           readinessProbe:
             {{- include "alga-tenants.probe" (dict "path" "/readyz" "port" $port "period" 5 "timeout" 4 "failures" 2) | nindent 12 }}
-          {{- if gt (int $own.preStopSeconds) 0 }}
-          lifecycle:
-            preStop:
-              sleep:
-                seconds: {{ $own.preStopSeconds }}
-          {{- end }}
           resources:
             {{- toYaml $own.resources | nindent 12 }}
           volumeMounts:

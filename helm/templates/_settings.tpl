@@ -6,7 +6,7 @@ The settings of a process as YAML: what all have, what it alone has, and what th
 {{- $own := get .root.Values .process | default dict -}}
 {{- $settings := merge dict ($own.config | default dict) .root.Values.config -}}
 {{- $settings = merge dict $settings (dict "GATEWAY_PORT" 8000 "WORKER_PROBE_PORT" 8001) -}}
-{{- $settings = merge dict $settings (dict "SHUTDOWN_GRACE_PERIOD" 30) -}}
+{{- $settings = merge dict $settings (dict "SHUTDOWN_GRACE_PERIOD" 30 "SHUTDOWN_DELAY" (ternary 5 0 (eq .process "gateway"))) -}}
 {{- $settings = merge (dict "SECRETS_DIR" "/etc/alga-tenants/secrets") $settings -}}
 {{- if .root.Values.blueprintsConfigMap -}}
 {{- $settings = merge (dict "BLUEPRINTS_DIR" "/etc/alga-tenants/blueprints") $settings -}}
@@ -31,11 +31,10 @@ The settings of a process as YAML: what all have, what it alone has, and what th
 {{- ternary "http" "probes" (eq .process "gateway") -}}
 {{- end -}}
 
-{{- /* Seconds until SIGKILL: the pause before SIGTERM, the drain, and some to close connections. */ -}}
+{{- /* Seconds until SIGKILL: the time to be noticed, the drain, and some to close connections. */ -}}
 {{- define "alga-tenants.terminationGracePeriod" -}}
 {{- $settings := include "alga-tenants.settings" . | fromYaml -}}
-{{- $own := get .root.Values .process -}}
-{{- add (get $settings "SHUTDOWN_GRACE_PERIOD" | float64 | ceil | int64) $own.preStopSeconds 10 -}}
+{{- add (get $settings "SHUTDOWN_GRACE_PERIOD" | float64 | ceil | int64) (get $settings "SHUTDOWN_DELAY" | float64 | ceil | int64) 10 -}}
 {{- end -}}
 
 {{- define "alga-tenants.temporalAddress" -}}

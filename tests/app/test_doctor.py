@@ -81,11 +81,3 @@ def test_a_missing_setting_is_one_clear_line(command: str, temporal: EmbeddedTem
     assert answer.returncode == 2
     assert "NEXTAUTH_SECRET" in answer.stderr
     assert "Traceback" not in answer.stderr
-
-
-def test_a_worker_says_that_temporal_is_away(database: str) -> None:
-    run_blocking(upgrade(make_url(database).set(drivername="postgresql+asyncpg")))
-    answer = run("worker", database=database, temporal="127.0.0.1:1", WORKER_PROBE_PORT="0")
-    assert answer.returncode == 1
-    assert "Temporal at 127.0.0.1:1 can't be reached" in answer.stderr
-    assert "Traceback" not in answer.stderr

