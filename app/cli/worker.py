@@ -6,6 +6,7 @@ import typer
 
 from activities.alga.blueprints import BlueprintError
 from app.logging import configure_logging
+from app.metrics.temporal_core import BUFFER
 from app.settings import Settings
 from app.worker.main import PollingEndedError, run_worker
 
@@ -17,7 +18,7 @@ def command() -> None:
     blueprint is broken, or polling fails for good.
     """
     settings = Settings.load()
-    configure_logging(settings)
+    configure_logging(settings, metrics=BUFFER)
     try:
         asyncio.run(run_worker(settings))
     except (BlueprintError, PollingEndedError) as error:

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.auth.callers import Caller
 from app.gateway.security_headers import add_security_headers
 from app.metrics import exposition
+from app.metrics.definitions import HTTP_REQUESTS_IN_PROGRESS
 from app.metrics.requests import count_request
 from app.probes import PATHS as PROBE_PATHS
 
@@ -78,7 +79,8 @@ class RequestContextMiddleware:
 
         started = time.perf_counter()
         try:
-            await self._app(scope, receive, send_with_headers)
+            with HTTP_REQUESTS_IN_PROGRESS.track_inprogress():
+                await self._app(scope, receive, send_with_headers)
         finally:
             path = _path_template(scope)
             seconds = time.perf_counter() - started

@@ -24,9 +24,11 @@ BUFFER: Final = MetricBuffer(50_000, duration_format=MetricBufferDurationFormat.
 DRAIN_INTERVAL = 2.0
 
 # Each has few values. What is left out is the same for the whole process, or names a host.
-LABELS = (
-    *("operation", "workflow_type", "activity_type", "worker_type", "poller_type"),
-    *("failure_reason", "status_code", "resource_exhausted_cause"),
+LABELS = frozenset(
+    {
+        *("operation", "workflow_type", "activity_type", "worker_type", "poller_type"),
+        *("failure_reason", "status_code", "resource_exhausted_cause"),
+    }
 )
 # Seconds: a workflow task takes a millisecond, and what waits for a worker may wait for hours.
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600, 3600)
@@ -38,7 +40,7 @@ class CoreMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
         self._update: dict[tuple[str, frozenset[tuple[str, object]]], Callable[[float], None]] = {}
-        self._metrics: dict[str, Counter | Gauge | Histogram] = {}
+        self._metrics: dict[str, tuple[Counter | Gauge | Histogram, tuple[str, ...]]] = {}
 
     def add(self, update: BufferedMetricUpdate) -> None:
         """Take one update."""
@@ -49,24 +51,24 @@ class CoreMetrics:
         apply(update.value)
 
     def _updater(self, update: BufferedMetricUpdate) -> Callable[[float], None]:
-        labels = {name: str(update.attributes.get(name, "")) for name in LABELS}
-        metric = self._metrics.get(update.metric.name)
-        if metric is None:
-            metric = self._metrics[update.metric.name] = self._made(update)
-        if isinstance(metric, Counter):
-            return metric.labels(**labels).inc
-        if isinstance(metric, Gauge):
-            return metric.labels(**labels).set
-        return metric.labels(**labels).observe
+        name = update.metric.name
+        if name not in self._metrics:
+            labels = tuple(sorted(LABELS & update.attributes.keys()))
+            self._metrics[name] = (self._made(update, labels), labels)
+        metric, labels = self._metrics[name]
+        child = metric.labels(*(str(update.attributes.get(label, "")) for label in labels)) if labels else metric
+        if isinstance(child, Counter):
+            return child.inc
+        return child.set if isinstance(child, Gauge) else child.observe
 
-    def _made(self, update: BufferedMetricUpdate) -> Counter | Gauge | Histogram:
+    def _made(self, update: BufferedMetricUpdate, labels: tuple[str, ...]) -> Counter | Gauge | Histogram:
         name, description = update.metric.name, update.metric.description or update.metric.name
         if update.metric.kind == BUFFERED_METRIC_KIND_COUNTER:
-            return Counter(name, description, LABELS, registry=self._registry)
+            return Counter(name, description, labels, registry=self._registry)
         if update.metric.kind == BUFFERED_METRIC_KIND_GAUGE:
-            return Gauge(name, description, LABELS, registry=self._registry)
+            return Gauge(name, description, labels, registry=self._registry)
         unit = "_seconds" if update.metric.unit == "s" else ""
-        return Histogram(f"{name}{unit}", description, LABELS, buckets=BUCKETS, registry=self._registry)
+        return Histogram(f"{name}{unit}", description, labels, buckets=BUCKETS, registry=self._registry)
 
 
 _CORE = CoreMetrics(REGISTRY)

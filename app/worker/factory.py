@@ -15,6 +15,7 @@ from activities.parameter_changes import ParameterChangeActivities
 from activities.rollback import RollbackActivities
 from activities.tenant_creation import TenantCreationActivities
 from app.audit_trail import audit_trail
+from app.metrics.activities import ActivityWatch
 from app.settings import Settings, sqlalchemy_url
 from workflows.health_check import HealthCheckWorkflow
 from workflows.tenant_cleanup import TenantCleanupWorkflow
@@ -80,6 +81,7 @@ def create_worker(
         task_queue=settings.temporal_task_queue,
         workflows=WORKFLOWS,
         activities=_activities(creation, rollback, failure_policy, changes),
+        interceptors=[ActivityWatch()],
         max_concurrent_activities=settings.max_concurrent_activities,
         max_concurrent_local_activities=settings.max_concurrent_activities,
         max_concurrent_workflow_tasks=settings.max_concurrent_workflows,

@@ -3,7 +3,7 @@
 import asyncio
 import signal
 from collections.abc import Coroutine
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from typing import Any, TypeVar
 
 import structlog
@@ -13,6 +13,10 @@ from temporalio.worker import Worker
 
 from activities.alga.blueprints import load_blueprints
 from app.audit_trail import audit_trail
+from app.background import stopped
+from app.metrics.operations import UnfinishedOperations
+from app.metrics.pools import watch_pool
+from app.metrics.temporal_core import drain_regularly
 from app.settings import Settings
 from app.temporal.operations import OperationsPort
 from app.worker.factory import admin_engine, create_worker, rollback_engine
@@ -49,7 +53,9 @@ async def run_worker(settings: Settings) -> None:
         engine = admin_engine(settings)
         stack.push_async_callback(engine.dispose)
         health = WorkerHealth(engine)
-        await stack.enter_async_context(ProbeServer(settings, health))
+        watch_pool("worker", engine)
+        await stack.enter_async_context(ProbeServer(settings, health, UnfinishedOperations(engine)))
+        stack.push_async_callback(stopped, asyncio.create_task(drain_regularly()))
         client = await _unless(stop, _prepare(settings, engine, health))
         if client is not None:
             await _work(settings, client, engine, stop, health)
@@ -67,6 +73,7 @@ async def _work(
 ) -> None:
     async with AsyncExitStack() as stack:
         engine_for_rollbacks = rollback_engine(settings)
+        watch_pool("rollback", engine_for_rollbacks)
         stack.push_async_callback(engine_for_rollbacks.dispose)
         worker = create_worker(settings, client, engine, engine_for_rollbacks, on_fatal_error=health.poller_failed)
         operations = OperationsPort(client, settings)
@@ -74,7 +81,7 @@ async def _work(
         log.info("worker started", task_queue=settings.temporal_task_queue, temporal=settings.temporal_address)
         reconciler = Reconciler(engine, operations, audit_trail(settings))
         reconciling = asyncio.create_task(reconciler.run(settings.reconcile_interval))
-        stack.push_async_callback(_stopped, reconciling)
+        stack.push_async_callback(stopped, reconciling)
         await _poll(worker, stop, health)
 
 
@@ -86,15 +93,9 @@ async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, Result]) -> Res
         await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
         return await working if working.done() else None
     finally:
-        await _stopped(stopping)
+        await stopped(stopping)
         if not working.done():
-            await _stopped(working)
-
-
-async def _stopped(task: asyncio.Task[Any]) -> None:
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
+            await stopped(working)
 
 
 async def _poll(worker: Worker, stop: asyncio.Event, health: WorkerHealth) -> None:

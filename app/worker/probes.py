@@ -1,4 +1,4 @@
-"""The worker's probes, on a port of their own."""
+"""The worker's probes and metrics, on a port of their own."""
 
 import asyncio
 from collections.abc import Generator
@@ -12,6 +12,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from activities.database_errors import DATABASE_ERRORS
+from app.metrics.exposition import metrics_route
+from app.metrics.operations import UnfinishedOperations
 from app.probes import CheckFailedError, Probes, probe_routes
 from app.settings import Settings
 from app.temporal.errors import TemporalUnavailableError
@@ -97,9 +99,10 @@ class WorkerHealth:
 class ProbeServer:
     """Serves the probes while its block runs, signals left to the worker."""
 
-    def __init__(self, settings: Settings, health: WorkerHealth) -> None:
+    def __init__(self, settings: Settings, health: WorkerHealth, unfinished: UnfinishedOperations) -> None:
         app = FastAPI(title="alga-tenants worker probes", openapi_url=None, docs_url=None, redoc_url=None)
         app.include_router(probe_routes(health.probes))
+        app.include_router(metrics_route(unfinished.refresh))
         config = uvicorn.Config(
             app,
             host=settings.worker_probe_host,
