@@ -1,0 +1,257 @@
+"""What the chart renders, for each file of values: valid, closed, and true to the code that it deploys."""
+
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+from pydantic import SecretStr
+
+from app import probes
+from app.settings import Settings
+from scripts.helm_readme import readme
+from tests.deploy.chart import CHART, PROCESSES, Manifest, Rendered, component, containers, program, run, template
+
+OLDEST, NEWEST = "1.27", "1.37"
+# Kinds of other projects, whose schemas Kubernetes does not have.
+OTHERS = {
+    ("monitoring.coreos.com/v1", "ServiceMonitor"),
+    ("monitoring.coreos.com/v1", "PodMonitor"),
+    ("keda.sh/v1alpha1", "ScaledObject"),
+    ("gateway.networking.k8s.io/v1", "HTTPRoute"),
+}
+SECRETS = {name.upper() for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)}
+
+
+def test_lint_has_nothing_to_say(values: Path) -> None:
+    answer = run(program("helm"), "lint", "--strict", str(CHART), "--values", str(values))
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+
+
+@pytest.mark.parametrize("version", [OLDEST, NEWEST])
+def test_every_object_is_valid(rendered: Rendered, version: str) -> None:
+    for item in rendered.objects:
+        if (item["apiVersion"], item["kind"]) not in OTHERS:
+            kubernetes_validate.validate(item, version, strict=True)
+
+
+def test_names_are_used_once_and_all_are_in_the_namespace(rendered: Rendered) -> None:
+    names = [(item["kind"], item["metadata"]["name"]) for item in rendered.objects]
+    assert len(names) == len(set(names))
+    assert {item["metadata"]["namespace"] for item in rendered.objects} == {"tenants"}
+
+
+def test_probes_ask_for_what_the_processes_serve(rendered: Rendered) -> None:
+    for process in PROCESSES:
+        container = the_container(rendered, process)
+        (port,) = container["ports"]
+        asked = {name: container[f"{name}Probe"]["httpGet"] for name in ("startup", "liveness", "readiness")}
+        assert {name: get["path"] for name, get in asked.items()} == {
+            "startup": probes.STARTUP_PATH,
+            "liveness": probes.LIVE_PATHS[0],
+            "readiness": probes.READY_PATHS[0],
+        }
+        assert {get["port"] for get in asked.values()} == {port["name"]}
+        patience = [container[f"{name}Probe"]["timeoutSeconds"] for name in ("startup", "readiness")]
+        assert min(patience) > probes.CHECK_TIMEOUT
+
+
+def test_ports_are_those_that_the_processes_listen_on(rendered: Rendered) -> None:
+    for process, setting in zip(PROCESSES, ("gateway_port", "worker_probe_port"), strict=True):
+        (port,) = the_container(rendered, process)["ports"]
+        assert port["containerPort"] == getattr(settings_of(rendered, process), setting)
+        service = rendered.named("Service", process)
+        (exposed,) = service["spec"]["ports"]
+        assert exposed["targetPort"] == port["name"]
+        assert [meta["labels"]["app.kubernetes.io/component"] for meta, _ in selected(rendered, service)] == [process]
+
+
+def test_variables_are_settings_with_values_that_the_processes_take(rendered: Rendered) -> None:
+    known = {name.upper() for name in Settings.model_fields} | {"SECRETS_DIR"}
+    for process in the_processes(rendered):
+        assert rendered.environment(process).keys() <= known
+        assert settings_of(rendered, process).environment == "production"
+
+
+def test_no_secret_is_written_out_and_all_are_files(rendered: Rendered) -> None:
+    assert rendered.of_kind("Secret") == []
+    assert len(SECRETS) >= 3
+    for process in the_processes(rendered):
+        environment = rendered.environment(process)
+        assert not environment.keys() & SECRETS
+        ((_, spec),) = [pod for pod in rendered.pods() if pod[1]["containers"][0]["name"] == process]
+        mounts = {mount["mountPath"]: mount["name"] for mount in spec["containers"][0]["volumeMounts"]}
+        volume = mounts[environment["SECRETS_DIR"]]
+        assert next(item["projected"]["sources"] for item in spec["volumes"] if item["name"] == volume)
+
+
+def test_no_container_can_do_more_than_it_must(rendered: Rendered) -> None:
+    for _, spec in rendered.pods():
+        assert spec["automountServiceAccountToken"] is False
+        assert spec["securityContext"]["runAsNonRoot"] is True
+        assert spec["securityContext"]["runAsUser"] == 10001
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert not spec.keys() & {"hostNetwork", "hostPID", "hostIPC"}
+        assert not [volume for volume in spec.get("volumes", []) if "hostPath" in volume]
+        for container in containers(spec):
+            context = container["securityContext"]
+            assert context["allowPrivilegeEscalation"] is False
+            assert context["readOnlyRootFilesystem"] is True
+            assert context["capabilities"] == {"drop": ["ALL"]}
+            assert "runAsUser" not in context
+            assert container["resources"]["limits"]["memory"]
+
+
+def test_sigkill_comes_after_the_drain(rendered: Rendered) -> None:
+    for process in PROCESSES:
+        settings = settings_of(rendered, process)
+        grace = rendered.named("Deployment", process)["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
+        delay = settings.shutdown_delay if process == "gateway" else 0
+        assert settings.shutdown_grace_period + delay < grace
+
+
+def test_arguments_are_commands(rendered: Rendered) -> None:
+    commands = [container["args"] for _, spec in rendered.pods() for container in containers(spec)]
+    assert sorted(args for args in commands if args in (["gateway"], ["worker"])) == [["gateway"], ["worker"]]
+
+
+def test_what_selects_pods_finds_them(rendered: Rendered) -> None:
+    for item in rendered.objects:
+        if item["kind"] in {"PodDisruptionBudget", "PodMonitor"}:
+            assert len(selected(rendered, item)) == 1
+        if item["kind"] == "ServiceMonitor":
+            labels = item["spec"]["selector"]["matchLabels"]
+            (service,) = [each for each in rendered.of_kind("Service") if is_part(labels, each["metadata"]["labels"])]
+            assert item["spec"]["endpoints"][0]["port"] == service["spec"]["ports"][0]["name"]
+        if item["kind"] in {"HorizontalPodAutoscaler", "ScaledObject"}:
+            target = rendered.named("Deployment", component(item))
+            assert item["spec"]["scaleTargetRef"]["name"] == target["metadata"]["name"]
+            assert "replicas" not in target["spec"]
+
+
+def test_pod_monitors_ask_a_port_that_the_pod_has(rendered: Rendered) -> None:
+    for item in rendered.of_kind("PodMonitor"):
+        (endpoint,) = item["spec"]["podMetricsEndpoints"]
+        assert endpoint["port"] == the_container(rendered, component(item))["ports"][0]["name"]
+        assert endpoint["path"] == "/metrics"
+
+
+def test_routes_lead_to_the_gateway(rendered: Rendered) -> None:
+    gateway = rendered.named("Service", "gateway")
+    (port,) = gateway["spec"]["ports"]
+    for item in rendered.of_kind("Ingress"):
+        backend = item["spec"]["rules"][0]["http"]["paths"][0]["backend"]["service"]
+        assert backend == {"name": gateway["metadata"]["name"], "port": {"name": port["name"]}}
+    for item in rendered.of_kind("HTTPRoute"):
+        (reference,) = item["spec"]["rules"][0]["backendRefs"]
+        assert reference == {"name": gateway["metadata"]["name"], "port": port["port"]}
+
+
+def test_all_traffic_is_denied_but_what_a_process_needs(rendered: Rendered) -> None:
+    policies = rendered.of_kind("NetworkPolicy")
+    if not policies:
+        assert template_values("bare")["networkPolicy"]["enabled"] is False
+        return
+    denying = [item for item in policies if not item["spec"].keys() & {"ingress", "egress"}]
+    assert len(selected(rendered, denying[0], key="podSelector")) == len(list(rendered.pods()))
+    for process in PROCESSES:
+        policy = rendered.named("NetworkPolicy", process)
+        opened = {port["port"] for rule in policy["spec"]["egress"] for port in rule["ports"]}
+        address = settings_of(rendered, process).temporal_address
+        assert {53, int(address.rpartition(":")[2])} < opened
+        (rule,) = policy["spec"]["ingress"]
+        assert rule["from"]
+        assert rule["ports"][0]["port"] == the_container(rendered, process)["ports"][0]["name"]
+
+
+def test_migrations_come_first() -> None:
+    job = rendered_with("defaults").named("Job", "migrate")
+    assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
+    # Nothing of the release is there before a hook of an install.
+    assert "serviceAccountName" not in job["spec"]["template"]["spec"]
+    plain = rendered_with("keda").named("Job", "migrate")
+    assert not [name for name in plain["metadata"]["annotations"] if name.startswith("helm.sh/hook")]
+    assert plain["metadata"]["name"].endswith("-1")
+
+
+def test_new_settings_make_new_pods() -> None:
+    def checksum(*options: str) -> str:
+        deployment = Rendered(template(None, *options).stdout).named("Deployment", "worker")
+        found: str = deployment["spec"]["template"]["metadata"]["annotations"]["checksum/settings"]
+        return found
+
+    assert checksum() == checksum() != checksum("--set", "config.LOG_LEVEL=debug")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["worker.keda.enabled=true", "worker.autoscaling.enabled=true"], "switch one of them off"),
+        (["metrics.serviceMonitor.enabled=true", "metrics.podMonitor.enabled=true"], "switch one of them off"),
+        (["ingress.enabled=true"], "ingress.hosts"),
+        (["httpRoute.enabled=true"], "httpRoute.parentRefs"),
+        (["gateway.replica=3"], "replica"),
+        (["config.log_level=debug"], "log_level"),
+        *[([f"config.{name}=x"], name) for name in sorted(SECRETS)],
+    ],
+)
+def test_values_that_make_no_sense_are_refused(options: list[str], said: str) -> None:
+    answer = template(None, *[part for option in options for part in ("--set", option)])
+    assert answer.returncode != 0
+    assert said in answer.stderr
+
+
+def test_the_readme_tells_of_every_value() -> None:
+    text = (CHART / "README.md").read_text()
+    assert readme(text, (CHART / "values.yaml").read_text()) == text, "run `python scripts/helm_readme.py`"
+    for path in leaves(yaml.safe_load((CHART / "values.yaml").read_text())):
+        parts = path.split(".")
+        assert any(f"| `{'.'.join(parts[:end])}` |" in text for end in range(1, len(parts) + 1)), path
+
+
+def leaves(values: Any, path: str = "") -> list[str]:
+    if not isinstance(values, dict) or not values:
+        return [path.lstrip(".")]
+    return [leaf for key, value in values.items() for leaf in leaves(value, f"{path}.{key}")]
+
+
+def template_values(name: str) -> Any:
+    return yaml.safe_load((Path(__file__).parent / "values" / f"{name}.yaml").read_text())
+
+
+def rendered_with(name: str) -> Rendered:
+    return Rendered(template(Path(__file__).parent / "values" / f"{name}.yaml").stdout)
+
+
+def the_container(rendered: Rendered, process: str) -> Manifest:
+    (container,) = rendered.named("Deployment", process)["spec"]["template"]["spec"]["containers"]
+    found: Manifest = container
+    return found
+
+
+def the_processes(rendered: Rendered) -> list[str]:
+    return [*PROCESSES, *(["migrate"] if rendered.of_kind("Job") else [])]
+
+
+def settings_of(rendered: Rendered, process: str) -> Settings:
+    """The settings as the process would read them."""
+    variables = {
+        name.lower(): value for name, value in rendered.environment(process).items() if name != "SECRETS_DIR"
+    }
+    variables.pop("blueprints_dir", None)
+    return Settings(
+        database_url=SecretStr("postgresql://a:b@c/d"),
+        admin_database_url=SecretStr("postgresql://a:b@c/d"),
+        nextauth_secret=SecretStr("long-enough-to-be-one"),
+        **variables,  # type: ignore[arg-type] # text, as in the environment
+    )
+
+
+def selected(rendered: Rendered, item: Manifest, key: str = "selector") -> list[tuple[Manifest, Manifest]]:
+    selector = item["spec"][key]
+    return rendered.selected_by(selector.get("matchLabels", selector))
+
+
+def is_part(labels: dict[str, str], of: dict[str, str]) -> bool:
+    return labels.items() <= of.items()
