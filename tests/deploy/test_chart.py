@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-import kubernetes_validate
 import pytest
 import yaml
+from kubernetes_validate.utils import validate
 from pydantic import SecretStr
 
 from app import probes
@@ -33,7 +33,7 @@ def test_lint_has_nothing_to_say(values: Path) -> None:
 def test_every_object_is_valid(rendered: Rendered, version: str) -> None:
     for item in rendered.objects:
         if (item["apiVersion"], item["kind"]) not in OTHERS:
-            kubernetes_validate.validate(item, version, strict=True)
+            validate(item, version, strict=True)
 
 
 def test_names_are_used_once_and_all_are_in_the_namespace(rendered: Rendered) -> None:
