@@ -1,4 +1,4 @@
-"""Authentication of requests: finds the key that a request carries and remembers for moments that it was good."""
+"""Authentication of requests: finds the key or token that one carries; remembers for moments that a key was good."""
 
 import asyncio
 import hashlib
@@ -8,6 +8,8 @@ from collections.abc import Mapping
 
 from app.auth.api_keys import ApiKeys
 from app.auth.callers import Caller
+from app.auth.key_format import PREFIX
+from app.auth.tokens import TokenVerifier
 
 # A revoked key works this long at most; hashing is too slow to be done for every poll of every client.
 REMEMBERED_SECONDS = 5.0
@@ -15,18 +17,32 @@ MOST_REMEMBERED = 10_000
 
 
 class Authenticator:
-    """Verifies keys; many requests at once with one key cost one verification."""
+    """Verifies keys; many requests at once with one key cost one verification.
 
-    def __init__(self, keys: ApiKeys) -> None:
+    Where there is an OpenID provider, a bearer token that is no key by its prefix is one of the provider's. Verifying
+    those is cheap, so that nothing is remembered of them and none outlives its time.
+    """
+
+    def __init__(self, keys: ApiKeys, tokens: TokenVerifier | None = None) -> None:
         self._keys = keys
+        self._tokens = tokens
         self._remembered: OrderedDict[bytes, tuple[float, Caller]] = OrderedDict()
         self._under_way: dict[bytes, asyncio.Task[Caller | None]] = {}
 
     async def authenticate(self, headers: Mapping[str, str]) -> Caller | None:
-        """The caller whose key is in `Authorization: Bearer` or else in `X-API-Key`; none without a good one."""
-        text = _presented_key(headers)
-        if text is None:
-            return None
+        """The caller whose key is in `Authorization: Bearer` or else in `X-API-Key`; none without a good one.
+
+        Raises:
+            BadTokenError: the bearer token is none that is accepted.
+            ProviderUnavailableError: whether it is can't be told now.
+        """
+        bearer = _bearer(headers)
+        if bearer is not None and self._tokens is not None and not bearer.startswith(PREFIX):
+            return await self._tokens.verify(bearer)
+        text = bearer if bearer is not None else headers.get("x-api-key")
+        return await self._authenticate_key(text) if text is not None else None
+
+    async def _authenticate_key(self, text: str) -> Caller | None:
         digest = hashlib.sha256(text.encode()).digest()
         until, caller = self._remembered.get(digest, (0.0, None))
         if caller is not None and time.monotonic() < until:
@@ -52,8 +68,6 @@ class Authenticator:
         return caller
 
 
-def _presented_key(headers: Mapping[str, str]) -> str | None:
+def _bearer(headers: Mapping[str, str]) -> str | None:
     scheme, _, credentials = headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer":
-        return credentials.strip()
-    return headers.get("x-api-key")
+    return credentials.strip() if scheme.lower() == "bearer" else None

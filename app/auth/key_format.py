@@ -6,16 +6,17 @@ import string
 import zlib
 from dataclasses import dataclass
 
+PREFIX = "at_"
 BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
 ID_LENGTH = 12
 # 43 characters out of 62 are 256 bits.
 SECRET_LENGTH = 43
 CHECKSUM_LENGTH = 6
 
-KEY_PATTERN = rf"at_[0-9A-Za-z]{{{ID_LENGTH}}}_[0-9A-Za-z]{{{SECRET_LENGTH + CHECKSUM_LENGTH}}}"
+KEY_PATTERN = rf"{PREFIX}[0-9A-Za-z]{{{ID_LENGTH}}}_[0-9A-Za-z]{{{SECRET_LENGTH + CHECKSUM_LENGTH}}}"
 
 _KEY = re.compile(
-    rf"at_(?P<key_id>[0-9A-Za-z]{{{ID_LENGTH}}})_(?P<secret>[0-9A-Za-z]{{{SECRET_LENGTH}}})"
+    rf"{PREFIX}(?P<key_id>[0-9A-Za-z]{{{ID_LENGTH}}})_(?P<secret>[0-9A-Za-z]{{{SECRET_LENGTH}}})"
     rf"(?P<checksum>[0-9A-Za-z]{{{CHECKSUM_LENGTH}}})"
 )
 
@@ -44,7 +45,7 @@ class ApiKey:
     @property
     def text(self) -> str:
         """The key as its owner has it."""
-        body = f"at_{self.key_id}_{self.secret}"
+        body = f"{PREFIX}{self.key_id}_{self.secret}"
         return body + _base62(zlib.crc32(body.encode()))
 
     def __repr__(self) -> str:

@@ -10,11 +10,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.auth.callers import Caller
+from app.auth.jwks import ProviderUnavailableError
 from app.auth.scopes import Scope, in_order
+from app.auth.token_claims import BadTokenError
 from app.gateway.body_limits import BoundedRequest, check_depth
 from app.gateway.database import database_errors
 from app.gateway.denials import denial_of
-from app.gateway.problems import ProblemError
+from app.gateway.problems import ProblemError, outage
 from app.gateway.rate_limits import credential_of
 from app.gateway.request_context import add_answer_headers, address_of, caller_of
 from app.gateway.services import services_of
@@ -75,17 +77,12 @@ class AuthenticatedRoute(APIRoute):
 async def _authenticate(request: Request) -> None:
     services, address, credential = services_of(request), address_of(request), credential_of(request.headers)
     await services.rate_limits.check_failures(address, credential)
-    with database_errors():
-        caller = await services.authenticator.authenticate(request.headers)
-    if caller is None:
-        await services.rate_limits.note_failure(address, credential)
-        raise ProblemError(
-            401,
-            "unauthorized",
-            "a valid API key is needed, as `Authorization: Bearer <key>` or `X-API-Key: <key>`",
-            headers={"WWW-Authenticate": "Bearer"},
-            is_denial=True,
-        )
+    try:
+        caller = await _caller(request)
+    except ProblemError as problem:
+        if problem.is_denial:
+            await services.rate_limits.note_failure(address, credential)
+        raise
     services.rate_limits.note_success(credential)
     request.state.caller = caller
     structlog.contextvars.bind_contextvars(caller=caller.identity)
@@ -99,11 +96,37 @@ async def authenticate_again(request: Request, scope: Scope) -> Caller:
     return caller_of(request)
 
 
+async def _caller(request: Request) -> Caller:
+    try:
+        with database_errors():
+            caller = await services_of(request).authenticator.authenticate(request.headers)
+    except BadTokenError as error:
+        raise _unauthorized(
+            f"the token is refused: {error}", f'error="invalid_token", error_description="{error}"'
+        ) from None
+    except ProviderUnavailableError:
+        detail = "the identity provider does not answer, and the token's key is not known; try again"
+        raise outage("identity-provider-unavailable", detail) from None
+    if caller is None:
+        raise _unauthorized("a valid API key is needed, as `Authorization: Bearer <key>` or `X-API-Key: <key>`")
+    return caller
+
+
+def _unauthorized(detail: str, challenge: str = "") -> ProblemError:
+    """A 401 with the challenge of RFC 6750, section 3."""
+    headers = {"WWW-Authenticate": f"Bearer {challenge}".rstrip()}
+    return ProblemError(401, "unauthorized", detail, headers=headers, is_denial=True)
+
+
 def scope_missing(scope: Scope, purpose: str | None = None) -> ProblemError:
     """The caller may not do this."""
     what = f"{purpose} " if purpose is not None else ""
     return ProblemError(
-        403, "scope-missing", f"{what}this needs the scope {scope}, which you were not given", is_denial=True
+        403,
+        "scope-missing",
+        f"{what}this needs the scope {scope}, which you were not given",
+        headers={"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{scope}"'},
+        is_denial=True,
     )
 
 

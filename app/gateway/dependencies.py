@@ -32,7 +32,13 @@ DEFAULT_PAGE = 50
 EXAMPLE_WORKFLOW_ID = "tenant-creation-1b4e28ba-2fa1-41d2-883f-0016d3cca427"
 
 
-BEARER = HTTPBearer(scheme_name="bearer", description="An API key, or an OpenID token.", auto_error=False)
+BEARER = HTTPBearer(
+    scheme_name="bearer",
+    bearerFormat="at_… or JWT",
+    description="An API key, or an access token of the OpenID provider that the gateway is set up with: a signed JWT "
+    "whose scopes or roles are named like ours.",
+    auto_error=False,
+)
 API_KEY = APIKeyHeader(name="X-API-Key", scheme_name="apiKey", description="An API key.", auto_error=False)
 
 

@@ -28,7 +28,14 @@ BODY_PROBLEMS = (
     "invalid-request",
 )
 # What the route class and the layers around it answer before any handler.
-COMMON_PROBLEMS = ("unauthorized", "scope-missing", "rate-limited", "internal-error", "overloaded")
+COMMON_PROBLEMS = (
+    "unauthorized",
+    "scope-missing",
+    "rate-limited",
+    "internal-error",
+    "overloaded",
+    "identity-provider-unavailable",
+)
 RATE_LIMIT = {
     "RateLimit-Policy": {
         "description": "The limit: `q` requests in `w` seconds.",
@@ -93,10 +100,18 @@ KINDS = (
     ProblemKind(503, "worker-unavailable", "no worker took the change in time"),
     ProblemKind(503, "temporal-unavailable", "Temporal does not answer; try again"),
     ProblemKind(503, "database-unavailable", "the database does not answer; try again"),
+    ProblemKind(503, "identity-provider-unavailable", "the identity provider does not answer; try again"),
     ProblemKind(504, "start-uncertain", "neither Temporal nor the database answered; look before you send it again"),
 )
+CHALLENGE = {
+    "WWW-Authenticate": {
+        "description": "`Bearer`, and for tokens what is wrong with them or is missing (RFC 6750).",
+        "schema": {"type": "string"},
+    }
+}
 _HEADERS = {
-    401: {"WWW-Authenticate": {"description": "`Bearer`", "schema": {"type": "string"}}},
+    401: CHALLENGE,
+    403: CHALLENGE,
     429: RETRY_AFTER | RATE_LIMIT,
     503: RETRY_AFTER,
 }

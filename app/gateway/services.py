@@ -13,7 +13,10 @@ from activities.database import create_engine
 from app.audit_trail import audit_trail
 from app.auth.api_keys import ApiKeys
 from app.auth.authenticator import Authenticator
+from app.auth.jwks import ProviderKeys
 from app.auth.key_management import KeyManagement
+from app.auth.provider import OpenIdProvider
+from app.auth.tokens import TokenVerifier
 from app.background import stopped
 from app.gateway.audit_listing import AuditListing
 from app.gateway.auditing import Auditing
@@ -74,7 +77,7 @@ async def open_services(settings: Settings, blueprints: Mapping[str, Blueprint])
         statuses = Statuses(engine, operations)
         yield Services(
             settings=settings,
-            authenticator=Authenticator(keys),
+            authenticator=Authenticator(keys, await _token_verifier(settings, stack)),
             rate_limits=rate_limits,
             denials=denials,
             keys=KeyManagement(engine, keys, audit),
@@ -88,6 +91,14 @@ async def open_services(settings: Settings, blueprints: Mapping[str, Blueprint])
             audit_listing=AuditListing(engine),
             readiness=Readiness(engine, operations),
         )
+
+
+async def _token_verifier(settings: Settings, stack: AsyncExitStack) -> TokenVerifier | None:
+    """The verifier of the OpenID provider's tokens; none where there is no provider. Does not wait for it."""
+    provider = OpenIdProvider.of(settings)
+    if provider is None:
+        return None
+    return TokenVerifier.of(settings, provider.issuer, await stack.enter_async_context(ProviderKeys(provider)))
 
 
 def gateway_engine(settings: Settings) -> AsyncEngine:

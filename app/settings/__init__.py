@@ -3,6 +3,7 @@
 from app.settings.base import SettingsError
 from app.settings.database import DatabaseSettings
 from app.settings.gateway import GatewaySettings
+from app.settings.oidc import OidcSettings
 from app.settings.operations import OperationSettings
 from app.settings.secrets import SecretSettings
 from app.settings.temporal import TemporalSettings
@@ -11,5 +12,5 @@ from app.settings.types import split_list, sqlalchemy_url
 __all__ = ["Settings", "SettingsError", "TemporalSettings", "split_list", "sqlalchemy_url"]
 
 
-class Settings(SecretSettings, GatewaySettings, OperationSettings, DatabaseSettings, TemporalSettings):
+class Settings(SecretSettings, OidcSettings, GatewaySettings, OperationSettings, DatabaseSettings, TemporalSettings):
     """The settings of every process; a process reads them once, at its start."""
