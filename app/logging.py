@@ -23,8 +23,11 @@ from app.settings import TemporalSettings
 REDACTED = "[redacted]"
 
 SECRET_NAMES = re.compile(r"passw(or)?d|secret|authorization|api[-_]?key$|token|hash|cookie", re.IGNORECASE)
+# A signed JWT: the header's JSON begins with a brace and a quotation mark, in Base64 always these letters.
+SIGNED_JWT = r"\beyJ[\w-]+\.[\w-]+\.[\w-]+"
 SECRET_VALUES = (
     (re.compile(KEY_PATTERN), REDACTED),
+    (re.compile(SIGNED_JWT), REDACTED),
     (re.compile(r"(\bpostgres(?:ql)?(?:\+\w+)?://[^\s:/@]*):[^\s@]*@"), rf"\1:{REDACTED}@"),
     (re.compile(r"(\bBearer\s+)\S+", re.IGNORECASE), rf"\1{REDACTED}"),
 )

@@ -29,6 +29,10 @@ class Authenticator:
         self._remembered: OrderedDict[bytes, tuple[float, Caller]] = OrderedDict()
         self._under_way: dict[bytes, asyncio.Task[Caller | None]] = {}
 
+    def is_token(self, headers: Mapping[str, str]) -> bool:
+        """Whether the request carries what can only be a token of the provider, which takes little work to verify."""
+        return self._tokens is not None and _token(headers) is not None
+
     async def authenticate(self, headers: Mapping[str, str]) -> Caller | None:
         """The caller whose key is in `Authorization: Bearer` or else in `X-API-Key`; none without a good one.
 
@@ -36,10 +40,10 @@ class Authenticator:
             BadTokenError: the bearer token is none that is accepted.
             ProviderUnavailableError: whether it is can't be told now.
         """
-        bearer = _bearer(headers)
-        if bearer is not None and self._tokens is not None and not bearer.startswith(PREFIX):
-            return await self._tokens.verify(bearer)
-        text = bearer if bearer is not None else headers.get("x-api-key")
+        token = _token(headers)
+        if token is not None and self._tokens is not None:
+            return await self._tokens.verify(token)
+        text = _presented_key(headers)
         return await self._authenticate_key(text) if text is not None else None
 
     async def _authenticate_key(self, text: str) -> Caller | None:
@@ -66,6 +70,16 @@ class Authenticator:
         if len(self._remembered) > MOST_REMEMBERED:
             self._remembered.popitem(last=False)
         return caller
+
+
+def _presented_key(headers: Mapping[str, str]) -> str | None:
+    bearer = _bearer(headers)
+    return bearer if bearer is not None else headers.get("x-api-key")
+
+
+def _token(headers: Mapping[str, str]) -> str | None:
+    bearer = _bearer(headers)
+    return bearer if bearer is not None and not bearer.startswith(PREFIX) else None
 
 
 def _bearer(headers: Mapping[str, str]) -> str | None:

@@ -23,6 +23,8 @@ MOST_FETCHES = 4
 FETCH_WINDOW = 40.0
 # After a failure.
 RETRY_SECONDS = 10.0
+# Requests that wait for one fetch; whoever makes up key ids must not take all of a gateway's requests.
+MOST_WAITING = 100
 
 log = structlog.get_logger(__name__)
 
@@ -46,6 +48,7 @@ class ProviderKeys:
         self._is_away = False
         self._begun: deque[float] = deque(maxlen=MOST_FETCHES)
         self._under_way: asyncio.Task[None] | None = None
+        self._waiting = 0
 
     async def __aenter__(self) -> Self:
         """Begin to fetch."""
@@ -66,19 +69,27 @@ class ProviderKeys:
         """The keys of that id, none where the provider has none; without an id all keys.
 
         Raises:
-            ProviderUnavailableError: only the provider could tell, and it is away.
+            ProviderUnavailableError: only the provider could tell, and it is away or too many wait for it.
         """
         found, age, was_away = self._known(key_id), self._age(), self._is_away
         if found and age <= FRESH_SECONDS:
             return found
-        task = self._refresh()
-        if task is not None and not was_away and (not found or age > STALE_SECONDS):
-            # One request that is given up must not take the fetch from the others.
-            await asyncio.shield(task)
+        fetch = self._refresh()
+        is_worth_waiting = not was_away and (not found or age > STALE_SECONDS)
+        if fetch is not None and is_worth_waiting and self._waiting < MOST_WAITING:
+            await self._wait_for(fetch)
             found = self._known(key_id)
-        if not found and (self._is_away or not self._keys):
+        if not found and (self._is_away or not self._keys or self._under_way is not None):
             raise ProviderUnavailableError
         return found
+
+    async def _wait_for(self, fetch: asyncio.Task[None]) -> None:
+        self._waiting += 1
+        try:
+            # One request that is given up must not take the fetch from the others.
+            await asyncio.shield(fetch)
+        finally:
+            self._waiting -= 1
 
     def _known(self, key_id: str | None) -> tuple[PublishedKey, ...]:
         if self._age() > KEPT_SECONDS:

@@ -63,7 +63,7 @@ class TokenVerifier:
         try:
             header = jwt.get_unverified_header(token)
         except jwt.InvalidTokenError:
-            raise BadTokenError("its header can not be read") from None
+            raise BadTokenError("its parts can not be read") from None
         if header.get("alg") not in self._algorithms:
             raise BadTokenError("it is not signed with an accepted algorithm")
         if "crit" in header or "b64" in header:

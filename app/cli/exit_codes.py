@@ -15,7 +15,7 @@ class ExitCode(IntEnum):
     CANCELLED = 3, "the operation was cancelled; nothing of it is left"
     NOT_FOUND = 4, "no such operation"
     UNAVAILABLE = 5, "the gateway can't be reached, or can't do its work now"
-    UNAUTHENTICATED = 6, "the API key was refused"
+    UNAUTHENTICATED = 6, "the API key or token was refused"
     CONFLICT = 7, "refused: the tenant id is taken, or the operation has ended"
     TIMED_OUT = 8, "time ran out; the operation goes on"
     NEEDS_ATTENTION = 9, "the operation waits for a person"

@@ -26,7 +26,7 @@ ApiKey = Annotated[
         envvar="ALGA_TENANTS_API_KEY",
         show_envvar=True,
         show_default=False,
-        help="API key; other users of this machine can see the command line, so better set the variable.",
+        help="API key or token; other users of this machine can see the command line, so better set the variable.",
         rich_help_panel=CONNECTION,
     ),
 ]

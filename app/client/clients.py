@@ -22,7 +22,7 @@ LONGEST_CONNECT = 5.0
 
 
 class TenantsClient:
-    """Talks to the gateway at `base_url` with an API key; use it in a `with` block, or `close` it.
+    """Talks to the gateway at `base_url` with an API key or an access token; use it in a `with` block, or `close` it.
 
     Every request has `timeout` seconds; passing failures are retried as `retries` says. All methods raise
     `TenantsError`s: `UnreachableError`, `UnexpectedAnswerError`, or a `ProblemError` (see `app.client.errors`).
@@ -251,7 +251,7 @@ def _options(base_url: str, api_key: str) -> dict[str, Any]:
     if url.scheme not in {"http", "https"} or not url.host:
         raise ArgumentError("the address of the gateway must be a URL like https://tenants.example.com")
     if not api_key or not all("!" <= character <= "~" for character in api_key):
-        raise ArgumentError("the API key is empty or holds characters that no key has")
+        raise ArgumentError("the API key is empty or holds characters that no key or token has")
     headers = {
         "Authorization": f"Bearer {api_key}",
         "Accept": "application/json, application/problem+json",

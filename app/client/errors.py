@@ -88,7 +88,7 @@ class InvalidRequestError(ProblemError):
 
 
 class AuthenticationError(ProblemError):
-    """401 or 403: the API key is unknown, revoked, or may not do this."""
+    """401 or 403: the API key or token is not accepted, or may not do this."""
 
 
 class NotFoundError(ProblemError):

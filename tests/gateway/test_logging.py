@@ -27,6 +27,7 @@ def test_values_with_a_telling_name_are_blanked_out(name: str) -> None:
     ("text", "shown"),
     [
         (f"refused {KEY}.", "refused [redacted]."),
+        ("refused eyJhbGciOiJub25lIn0.eyJzdWIiOiJhIn0.c2ln.", "refused [redacted]."),
         ("postgresql://ada:s3cret@db:5432/alga", "postgresql://ada:[redacted]@db:5432/alga"),
         ("to postgresql+asyncpg://ada:a:b%40@db/alga now", "to postgresql+asyncpg://ada:[redacted]@db/alga now"),
         ("Authorization: Bearer abc.def", "Authorization: Bearer [redacted]"),

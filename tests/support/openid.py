@@ -1,16 +1,24 @@
 """An OpenID provider on loopback: discovery and keys over real HTTP, and tokens signed by those keys."""
 
+import base64
 import json
+import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
 
-import jwt
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from jwt.algorithms import get_default_algorithms
 
 from app.embedded.ports import free_port
@@ -20,6 +28,7 @@ DISCOVERY = "/.well-known/openid-configuration"
 CERTS = "/certs"
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
+PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
 Answer = Callable[[BaseHTTPRequestHandler], None]
 
 
@@ -46,9 +55,12 @@ class OpenIdServer:
     `keys` are what it publishes, by key id; `answers` replace what it says at a path.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, certificate_in: Path | None = None) -> None:
+        """With a folder, it makes a certificate of its own there and speaks TLS."""
         self.port = free_port()
-        self.issuer = f"http://127.0.0.1:{self.port}/realms/alga"
+        self.certificate = make_certificate(certificate_in) if certificate_in is not None else None
+        scheme = "http" if self.certificate is None else "https"
+        self.issuer = f"{scheme}://127.0.0.1:{self.port}/realms/alga"
         self.asked: list[str] = []
         self.answers: dict[str, Answer] = {}
         self.keys: dict[str, dict[str, Any]] = {}
@@ -81,6 +93,10 @@ class OpenIdServer:
                 """Say nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
+        if self.certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(self.certificate)
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), name="openid")
         self._thread.start()
 
@@ -91,9 +107,14 @@ class OpenIdServer:
             self._server.server_close()
         self._server = None
 
-    def rotate(self, algorithm: str = "ES256", *, keep: bool = True) -> None:
-        """Sign with a new key from now on."""
-        self.algorithm, self.key_id, self._private = algorithm, f"key-{uuid4().hex[:8]}", new_key(algorithm)
+    def public_key(self) -> PublicKey:
+        """The newest key's."""
+        return self._private.public_key()
+
+    def rotate(self, algorithm: str = "ES256", *, keep: bool = True, bits: int = 2048) -> None:
+        """Sign with a new key from now on; the others stay published unless they are not to be kept."""
+        self.algorithm, self.key_id = algorithm, f"key-{uuid4().hex[:8]}"
+        self._private = new_key(algorithm, bits=bits)
         document = published(self._private, algorithm, kid=self.key_id)
         self.keys = {**(self.keys if keep else {}), self.key_id: document}
 
@@ -112,9 +133,20 @@ class OpenIdServer:
         return {name: value for name, value in claims.items() if value is not None}
 
     def token(self, header: Mapping[str, Any] | None = None, **changes: Any) -> str:
-        """A token of such claims, signed with the newest key; the header is added to and replaces parts of ours."""
-        headers = {"kid": self.key_id, **(header or {})}
-        return jwt.encode(self.claims(**changes), self._private, self.algorithm, headers=headers)
+        """A token of such claims."""
+        return self.sign(self.claims(**changes), header)
+
+    def sign(self, claims: Any, header: Mapping[str, Any] | None = None) -> str:
+        """Any JSON, signed with the newest key; what is None in the header is left out of it."""
+        given = {"alg": self.algorithm, "typ": "JWT", "kid": self.key_id, **(header or {})}
+        shown = {name: value for name, value in given.items() if value is not None}
+        return self.sign_bytes(encode(shown), encode(claims))
+
+    def sign_bytes(self, header: str, payload: str) -> str:
+        """Two encoded parts and their signature; checks nothing of what it signs."""
+        signing = get_default_algorithms()[self.algorithm]
+        signature = signing.sign(f"{header}.{payload}".encode(), self._private)
+        return f"{header}.{payload}.{base64url(signature)}"
 
     def number_asked(self, path: str) -> int:
         return self.asked.count(path)
@@ -131,10 +163,42 @@ class OpenIdServer:
             send(request, b"{}", status=404)
 
 
+def make_certificate(folder: Path) -> Path:
+    """A file with a key and its certificate for 127.0.0.1, signed by itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "loopback")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, SHA256())
+    )
+    file = folder / "certificate.pem"
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    file.write_bytes(private + certificate.public_bytes(Encoding.PEM))
+    return file
+
+
+def encode(document: Any) -> str:
+    """A part of a token."""
+    return base64url(json.dumps(document).encode())
+
+
+def base64url(content: bytes) -> str:
+    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
+
+
 def send(request: BaseHTTPRequestHandler, body: bytes, status: int = 200, **headers: str) -> None:
-    """Answer the request."""
+    """Answer the request; names of headers are written with underscores."""
     request.send_response(status)
-    for name, value in {"Content-Type": "application/json", "Content-Length": str(len(body)), **headers}.items():
-        request.send_header(name, value)
+    for name, value in {"Content_Type": "application/json", "Content_Length": str(len(body)), **headers}.items():
+        request.send_header(name.replace("_", "-"), value)
     request.end_headers()
     request.wfile.write(body)
