@@ -10,6 +10,7 @@ from activities.alga.blueprints import BlueprintError, load_blueprints
 from activities.alga.schema_check import check_schema
 from activities.database_errors import DATABASE_ERRORS
 from activities.own_tables import SCHEMA, api_keys, own_metadata
+from app.auth.provider import OpenIdProvider, ProviderError
 from app.settings import Settings, sqlalchemy_url
 from app.temporal.client import connect
 from app.temporal.errors import TemporalUnavailableError
@@ -50,6 +51,9 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
         except DATABASE_ERRORS as error:
             yield Finding("error", subject, f"can't be used: {type(getattr(error, 'orig', error)).__name__}", remedy)
     yield await _check_temporal(settings)
+    provider = OpenIdProvider.of(settings)
+    if provider is not None:
+        yield await _check_provider(provider)
 
 
 def _check_blueprints(settings: Settings) -> Finding:
@@ -112,3 +116,11 @@ async def _check_temporal(settings: Settings) -> Finding:
             "error", "Temporal", f"{settings.temporal_address} does not answer: {error}", "check TEMPORAL_ADDRESS"
         )
     return Finding("ok", "Temporal", f"{settings.temporal_address} serves")
+
+
+async def _check_provider(provider: OpenIdProvider) -> Finding:
+    try:
+        keys = await provider.fetch_keys()
+    except ProviderError as error:
+        return Finding("error", "OpenID provider", str(error), "check OIDC_ISSUER, OIDC_JWKS_URL and OIDC_CA_FILE")
+    return Finding("ok", "OpenID provider", f"{provider.issuer} signs with {len(keys)} key(s)")

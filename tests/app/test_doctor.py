@@ -12,6 +12,7 @@ from app.embedded.temporal import EmbeddedTemporal
 from migrations.upgrade import upgrade
 from tests.support.connections import connected
 from tests.support.databases import NewDatabase
+from tests.support.openid import AUDIENCE, OpenIdServer
 
 
 @pytest.fixture
@@ -42,9 +43,12 @@ def findings(answer: subprocess.CompletedProcess[str]) -> Mapping[str, Any]:
 def test_a_sound_installation_has_no_errors(database: str, temporal: EmbeddedTemporal) -> None:
     assert run("migrate", database=database, temporal=temporal.address).returncode == 0
     assert run("keys", "create", "somebody", database=database, temporal=temporal.address).returncode == 0
-    answer = run("doctor", "--json", database=database, temporal=temporal.address)
+    with OpenIdServer() as provider:
+        oidc = {"OIDC_ISSUER": provider.issuer, "OIDC_AUDIENCE": AUDIENCE}
+        answer = run("doctor", "--json", database=database, temporal=temporal.address, **oidc)
     assert answer.returncode == 0, answer.stdout
     assert {finding["level"] for finding in findings(answer).values()} == {"ok"}
+    assert "signs with 1 key(s)" in findings(answer)["OpenID provider"]["problem"]
 
 
 def test_what_is_missing_is_named_with_its_remedy(database: str, temporal: EmbeddedTemporal) -> None:
@@ -67,10 +71,11 @@ def test_a_difference_in_algas_tables_is_named(database: str, temporal: Embedded
 
 def test_servers_that_are_away_are_named_and_no_password_is() -> None:
     nowhere = "postgresql://somebody:s3cret-word@127.0.0.1:1/alga"
-    answer = run("doctor", "--json", database=nowhere, temporal="127.0.0.1:1")
+    oidc = {"OIDC_ISSUER": "http://127.0.0.1:1/realms/alga", "OIDC_AUDIENCE": AUDIENCE}
+    answer = run("doctor", "--json", database=nowhere, temporal="127.0.0.1:1", **oidc)
     assert answer.returncode == 1
     away = {subject for subject, finding in findings(answer).items() if finding["level"] == "error"}
-    assert away == {"database (ADMIN_DATABASE_URL)", "database (DATABASE_URL)", "Temporal"}
+    assert away == {"database (ADMIN_DATABASE_URL)", "database (DATABASE_URL)", "Temporal", "OpenID provider"}
     assert "s3cret-word" not in answer.stdout + answer.stderr
     assert "Traceback" not in answer.stderr
 
