@@ -38,7 +38,8 @@ class GatewaySettings(ProcessSettings):
         default=60,
         ge=0,
         le=1_000_000,
-        description="Requests without a valid key that one address (IPv6: /64) may make a minute; 0: no limit.",
+        description="Requests without a valid key or token that one address (IPv6: /64) may make a minute; 0: no "
+        "limit.",
     )
     rate_limit_failed_burst: int = Field(
         default=120, ge=1, le=10_000_000, description="The same, at once after a rest."
