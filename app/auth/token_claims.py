@@ -42,7 +42,7 @@ class ClaimRules:
             issuer=issuer,
             audiences=tuple(split_list(settings.oidc_audience or "")),
             scope_claims=tuple(split_list(settings.oidc_scope_claims)),
-            scope_prefix=settings.oidc_scope_prefix,
+            scope_prefix=settings.oidc_scope_prefix or "",
             tenant_claims=tuple(split_list(settings.oidc_tenant_claim)),
         )
 

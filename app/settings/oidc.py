@@ -62,8 +62,8 @@ class OidcSettings(ProcessSettings):
         description="Claims, by comma, whose words are scopes where they are named like ours; a dot goes into an "
         "object, `{audience}` stands for those of `OIDC_AUDIENCE` that the token is meant for.",
     )
-    oidc_scope_prefix: str = Field(
-        default="",
+    oidc_scope_prefix: str | None = Field(
+        default=None,
         description="What the provider puts before our scopes' names, like `alga-tenants/`; others don't count then.",
     )
     oidc_tenant_claim: Claims = Field(
