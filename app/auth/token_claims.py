@@ -34,6 +34,7 @@ class ClaimRules:
     scope_claims: tuple[str, ...]
     scope_prefix: str
     tenant_claims: tuple[str, ...]
+    needs_tenant: bool
 
     @classmethod
     def of(cls, settings: OidcSettings, issuer: str) -> Self:
@@ -44,6 +45,7 @@ class ClaimRules:
             scope_claims=tuple(split_list(settings.oidc_scope_claims)),
             scope_prefix=settings.oidc_scope_prefix or "",
             tenant_claims=tuple(split_list(settings.oidc_tenant_claim)),
+            needs_tenant=settings.oidc_require_tenant,
         )
 
     def caller(self, claims: Mapping[str, Any]) -> Caller:
@@ -87,6 +89,8 @@ class ClaimRules:
                     tenants.add(_tenant_id(claim, _value(claims, path)))
         if len(tenants) > 1:
             raise BadTokenError("its claims name several tenants")
+        if not tenants and self.needs_tenant:
+            raise BadTokenError("its claims name no tenant")
         return tenants.pop() if tenants else None
 
 

@@ -71,6 +71,9 @@ class OidcSettings(ProcessSettings):
         description="Claims, by comma, that bind a caller to the one tenant whose id they hold; "
         "a caller without any of them is bound to none.",
     )
+    oidc_require_tenant: bool = Field(
+        default=False, description="`true` refuses tokens without such a claim; callers for all tenants need keys then."
+    )
     oidc_ca_file: Path | None = Field(
         default=None, description="File of certificates (PEM) to trust the provider by, in place of the system's."
     )

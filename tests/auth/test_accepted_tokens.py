@@ -8,6 +8,7 @@ import pytest
 
 from app.auth.callers import Caller
 from app.auth.scopes import Scope
+from app.auth.token_claims import BadTokenError
 from tests.auth.opening import open_verifier, settings_for
 from tests.support.openid import AUDIENCE, OpenIdServer
 
@@ -81,6 +82,13 @@ async def test_a_user_of_algas_realm_is_bound_to_its_tenant(provider: OpenIdServ
     )
     caller = await verify(provider, token)
     assert (caller.scopes, caller.tenant_id) == (frozenset({READ}), TENANT)
+
+
+async def test_a_claim_of_a_tenant_can_be_required(provider: OpenIdServer) -> None:
+    bound = await verify(provider, provider.token(tenant=str(TENANT)), oidc_require_tenant=True)
+    assert bound.tenant_id == TENANT
+    with pytest.raises(BadTokenError, match="its claims name no tenant"):
+        await verify(provider, provider.token(), oidc_require_tenant=True)
 
 
 async def test_applications_and_people_of_entra_are_accepted(provider: OpenIdServer) -> None:
