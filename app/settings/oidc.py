@@ -72,7 +72,8 @@ class OidcSettings(ProcessSettings):
         "a caller without any of them is bound to none.",
     )
     oidc_require_tenant: bool = Field(
-        default=False, description="`true` refuses tokens without such a claim; callers for all tenants need keys then."
+        default=False,
+        description="`true` refuses tokens without such a claim; callers for all tenants need keys then.",
     )
     oidc_ca_file: Path | None = Field(
         default=None, description="File of certificates (PEM) to trust the provider by, in place of the system's."
