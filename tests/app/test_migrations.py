@@ -72,7 +72,10 @@ async def test_the_gateways_role_gets_our_tables_and_nothing_else(new_database: 
             assert await connection.fetchval("SELECT has_table_privilege('app_user', $1, 'INSERT')", table.fullname)
         assert not await connection.fetchval("SELECT has_table_privilege('app_user', 'public.algas', 'SELECT')")
         version = f"{SCHEMA}.alembic_version"
-        assert not await connection.fetchval("SELECT has_table_privilege('app_user', $1, 'SELECT')", version)
+        assert await connection.fetchval("SELECT has_table_privilege('app_user', $1, 'SELECT')", version)
+        assert not await connection.fetchval(
+            "SELECT has_table_privilege('app_user', $1, 'INSERT, UPDATE, DELETE')", version
+        )
     finally:
         await connection.close()
 
