@@ -3,9 +3,10 @@
 from typing import Any
 
 from sqlalchemy import URL, ExceptionContext, NullPool, event
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from activities.database_errors import classify
+from activities.database_tls import engine_of
 
 CONNECT_TIMEOUT = 5.0
 RECYCLE_SECONDS = 1800
@@ -27,7 +28,8 @@ def create_engine(
     driver enforces it a second later in any case, so that a lost server can't hold a step. Behind PgBouncer
     in transaction mode neither session settings nor named prepared statements survive: both are avoided, and
     pooling is left to PgBouncer. `pre_ping` tests a pooled connection before use, for callers that don't
-    retry. `connect_timeout` is in seconds, too. Parameters never appear in error messages.
+    retry. `connect_timeout` is in seconds, too. The URL may ask for TLS by libpq's parameters, whose files are read for
+    every connection. Parameters of statements never appear in error messages.
     """
     connect_args: dict[str, Any] = {"timeout": connect_timeout, "command_timeout": statement_timeout + 1}
     pool: dict[str, Any]
@@ -53,7 +55,7 @@ def create_engine(
             "statement_timeout": str(int(statement_timeout * 1000)),
             "idle_in_transaction_session_timeout": "60000",
         }
-    engine = create_async_engine(url, hide_parameters=True, connect_args=connect_args, **pool)
+    engine = engine_of(url, connect_args=connect_args, **pool)
     event.listen(engine.sync_engine, "handle_error", _drop_useless_connections)
     return engine
 

@@ -11,7 +11,7 @@ from activities.alga.schema_check import check_schema
 from activities.database_errors import DATABASE_ERRORS
 from activities.own_tables import SCHEMA, api_keys, own_metadata
 from app.auth.provider import OpenIdProvider, ProviderError
-from app.settings import Settings, sqlalchemy_url
+from app.settings import Settings
 from app.temporal.client import connect
 from app.temporal.errors import TemporalUnavailableError
 from app.temporal.operations import OperationsPort
@@ -65,7 +65,7 @@ def _check_blueprints(settings: Settings) -> Finding:
 
 
 async def _check_admin_database(settings: Settings) -> list[Finding]:
-    url = sqlalchemy_url(settings.admin_database_url)
+    url = settings.admin_database
     engine = admin_engine(url)
     try:
         async with engine.connect() as connection:
@@ -88,7 +88,7 @@ async def _check_admin_database(settings: Settings) -> list[Finding]:
 
 async def _check_gateway_database(settings: Settings) -> list[Finding]:
     subject = "database (DATABASE_URL)"
-    engine = admin_engine(sqlalchemy_url(settings.database_url))
+    engine = admin_engine(settings.gateway_database)
     try:
         async with engine.connect() as connection:
             for table in own_metadata.sorted_tables:

@@ -6,6 +6,7 @@ import os
 from alembic import context
 from sqlalchemy import Connection, make_url
 
+from activities.database_tls import DatabaseTls
 from activities.own_tables import SCHEMA, own_metadata
 from migrations.upgrade import admin_engine
 
@@ -28,12 +29,18 @@ def _run(connection: Connection) -> None:
 
 
 async def _connect_and_run() -> None:
-    engine = admin_engine(make_url(os.environ["ADMIN_DATABASE_URL"]).set(drivername="postgresql+asyncpg"))
+    url = make_url(os.environ["ADMIN_DATABASE_URL"]).set(drivername="postgresql+asyncpg")
+    engine = admin_engine(_tls().add_to(url))
     try:
         async with engine.begin() as connection:
             await connection.run_sync(_run)
     finally:
         await engine.dispose()
+
+
+def _tls() -> DatabaseTls:
+    names = {"sslmode": "MODE", "sslrootcert": "CA_FILE", "sslcert": "CERT_FILE", "sslkey": "KEY_FILE"}
+    return DatabaseTls(**{parameter: os.environ.get(f"DATABASE_TLS_{name}") for parameter, name in names.items()})
 
 
 if (given := context.config.attributes.get("connection")) is not None:

@@ -7,8 +7,9 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Connection, NullPool, text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from activities.database_tls import engine_of
 from activities.own_tables import SCHEMA, own_metadata
 
 # Alembic takes none of its own: two deployments that migrate at once must wait for each other.
@@ -19,7 +20,7 @@ ALL_RIGHTS = "SELECT, INSERT, UPDATE, DELETE"
 
 def admin_engine(url: URL) -> AsyncEngine:
     """An engine for one connection that changes the schema."""
-    return create_async_engine(url, poolclass=NullPool, hide_parameters=True)
+    return engine_of(url, poolclass=NullPool)
 
 
 async def upgrade(url: URL, *, gateway_role: str | None = None) -> tuple[str | None, str | None]:

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import typer
+from pydantic import SecretStr
 from rich.console import Console
-from sqlalchemy import make_url
 
 from activities.alga.development import AlgaOwnsDatabaseError
 from activities.catalogue import read_catalogue
@@ -20,6 +20,7 @@ from app.embedded.development import Installation, install
 from app.embedded.errors import StackError
 from app.embedded.signals import StopRequested, stop_on_signals
 from app.embedded.stack import DevStack
+from app.settings import DatabaseSettings
 from migrations.upgrade import admin_engine
 
 
@@ -109,13 +110,17 @@ def _provision_example(installation: Installation, console: Console) -> bool:
     if document.result is None:
         console.print(f"the example ended as {document.status}: {document.error}", style="red", markup=False)
         return False
-    rows = run_blocking(_rows(installation.admin_database_url, document.result.tenant_id))
+    rows = run_blocking(_rows(installation, document.result.tenant_id))
     _show(_made(request, started, document, rows), console)
     return True
 
 
-async def _rows(admin_database_url: str, tenant_id: UUID) -> dict[str, int]:
-    engine = admin_engine(make_url(admin_database_url).set(drivername="postgresql+asyncpg"))
+async def _rows(installation: Installation, tenant_id: UUID) -> dict[str, int]:
+    settings = DatabaseSettings.load(
+        database_url=SecretStr(installation.database_url),
+        admin_database_url=SecretStr(installation.admin_database_url),
+    )
+    engine = admin_engine(settings.admin_database)
     try:
         async with engine.connect() as connection:
             return await count_tenant_rows(connection, await read_catalogue(connection), tenant_id)

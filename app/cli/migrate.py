@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from app.settings import Settings, sqlalchemy_url
+from app.settings import Settings
 from migrations.upgrade import upgrade
 
 
@@ -18,8 +18,8 @@ def command(as_json: Annotated[bool, typer.Option("--json", help="Answer as one 
     settings = Settings.load()
     before, after = asyncio.run(
         upgrade(
-            sqlalchemy_url(settings.admin_database_url),
-            gateway_role=sqlalchemy_url(settings.database_url).username,
+            settings.admin_database,
+            gateway_role=settings.gateway_database.username,
         )
     )
     if as_json:

@@ -4,7 +4,7 @@ import asyncio
 import sys
 
 from activities.alga.development import AlgaOwnsDatabaseError, create_development_tables
-from app.settings import Settings, SettingsError, sqlalchemy_url
+from app.settings import Settings, SettingsError
 from migrations.upgrade import admin_engine
 
 
@@ -23,7 +23,7 @@ def main() -> None:
 
 
 async def _make_tables(settings: Settings) -> list[str]:
-    engine = admin_engine(sqlalchemy_url(settings.admin_database_url))
+    engine = admin_engine(settings.admin_database)
     try:
         async with engine.begin() as connection:
             return await create_development_tables(connection)

@@ -23,7 +23,7 @@ from app.embedded.paths import open_private
 from app.embedded.ports import LOOPBACK, free_port, is_free, on_free_ports
 from app.embedded.processes import ChildProcess
 from app.embedded.stack import DevStack, Endpoints
-from app.settings import Settings, sqlalchemy_url
+from app.settings import Settings
 from migrations.upgrade import admin_engine, upgrade
 
 DEFAULT_PORT = 8000
@@ -160,7 +160,7 @@ def _kept_api_key(settings: Settings, file: Path) -> str:
 
 
 async def _prepare(settings: Settings, kept_key: str | None) -> str:
-    admin, gateway = sqlalchemy_url(settings.admin_database_url), sqlalchemy_url(settings.database_url)
+    admin, gateway = settings.admin_database, settings.gateway_database
     await upgrade(admin, gateway_role=gateway.username)
     engine = admin_engine(admin)
     keys = ApiKeys(engine)

@@ -31,7 +31,7 @@ from app.gateway.statuses import Statuses
 from app.metrics.pools import watch_pool
 from app.metrics.requests import watch_verifications
 from app.metrics.temporal_core import drain_regularly
-from app.settings import Settings, sqlalchemy_url
+from app.settings import Settings
 from app.temporal.client import connect
 from app.temporal.operations import OperationsPort
 
@@ -104,7 +104,7 @@ async def _token_verifier(settings: Settings, stack: AsyncExitStack) -> TokenVer
 def gateway_engine(settings: Settings) -> AsyncEngine:
     """The engine of `DATABASE_URL`; connections are tested before use, because requests are not retried."""
     return create_engine(
-        sqlalchemy_url(settings.database_url),
+        settings.gateway_database,
         application_name="alga-tenants-gateway",
         pool_size=settings.database_pool_size,
         statement_timeout=STATEMENT_TIMEOUT,

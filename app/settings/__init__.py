@@ -9,7 +9,7 @@ from app.settings.secrets import SecretSettings
 from app.settings.temporal import TemporalSettings
 from app.settings.types import split_list, sqlalchemy_url
 
-__all__ = ["Settings", "SettingsError", "TemporalSettings", "split_list", "sqlalchemy_url"]
+__all__ = ["DatabaseSettings", "Settings", "SettingsError", "TemporalSettings", "split_list", "sqlalchemy_url"]
 
 
 class Settings(SecretSettings, OidcSettings, GatewaySettings, OperationSettings, DatabaseSettings, TemporalSettings):

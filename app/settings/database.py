@@ -1,19 +1,47 @@
 """What it takes to reach Alga's database."""
 
-from pydantic import Field
+from typing import Literal, Self
 
+from pydantic import Field, SecretStr, model_validator
+from sqlalchemy import URL
+
+from activities.database_tls import DatabaseTls, TlsError
 from app.settings.base import ProcessSettings
-from app.settings.types import PostgresUrl
+from app.settings.types import PostgresUrl, sqlalchemy_url
+
+SETTINGS_OF_PARAMETERS = {
+    "sslmode": "DATABASE_TLS_MODE",
+    "sslrootcert": "DATABASE_TLS_CA_FILE",
+    "sslcert": "DATABASE_TLS_CERT_FILE",
+    "sslkey": "DATABASE_TLS_KEY_FILE",
+}
 
 
 class DatabaseSettings(ProcessSettings):
-    """Both roles' URLs, the pool, and how long a statement may take."""
+    """Both roles' URLs, their TLS, the pool, and how long a statement may take."""
 
     database_url: PostgresUrl = Field(
         description="Alga's database as the gateway uses it (`postgresql://…`, Alga's `app_user`)."
     )
     admin_database_url: PostgresUrl = Field(
         description="The same database as the worker and `migrate` use it (a role that owns Alga's tables)."
+    )
+    database_tls_mode: Literal["disable", "require", "verify-ca", "verify-full"] | None = Field(
+        default=None,
+        description="TLS to the database, for both URLs, as `?sslmode=…` in a URL means it: `verify-full` is the one "
+        "that stops impostors. Without it, TLS where the server offers it, unverified.",
+    )
+    database_tls_ca_file: str | None = Field(
+        default=None,
+        min_length=1,
+        description="PEM file of the certificates that sign the database's, or `system`; `sslrootcert` in a URL. This "
+        "and the next two are read for every connection: renewed files need no restart.",
+    )
+    database_tls_cert_file: str | None = Field(
+        default=None, min_length=1, description="PEM file of the certificate that we show; `sslcert` in a URL."
+    )
+    database_tls_key_file: str | None = Field(
+        default=None, min_length=1, description="PEM file of its key, without a passphrase; `sslkey` in a URL."
     )
     database_pool_size: int = Field(default=10, ge=1, le=200, description="Connections that a process keeps open.")
     database_pgbouncer: bool = Field(
@@ -23,3 +51,44 @@ class DatabaseSettings(ProcessSettings):
     statement_timeout: float = Field(
         default=8.0, gt=0, le=600, description="Seconds that one SQL statement of a step may take."
     )
+
+    @model_validator(mode="after")
+    def _refuse_unusable_tls(self) -> Self:
+        for name in ("database_url", "admin_database_url"):
+            own = DatabaseTls.of(sqlalchemy_url(getattr(self, name)))
+            for parameter, value in own.given.items():
+                setting = self._database_tls.given.get(parameter)
+                if setting not in {None, value}:
+                    raise ValueError(
+                        f"{SETTINGS_OF_PARAMETERS[parameter]} and {parameter} in {name.upper()} contradict each other; "
+                        "remove one of them"
+                    )
+            try:
+                DatabaseTls.of(self._with_tls(getattr(self, name))).check()
+            except TlsError as error:
+                inside = error.parameter in own.given or not self._database_tls.given
+                place = f"{name.upper()}: {error.parameter}" if inside else SETTINGS_OF_PARAMETERS[error.parameter]
+                raise ValueError(f"{place} {error.reason}") from None
+        return self
+
+    @property
+    def gateway_database(self) -> URL:
+        """The database as the gateway reaches it."""
+        return self._with_tls(self.database_url)
+
+    @property
+    def admin_database(self) -> URL:
+        """The database as the worker and `migrate` reach it."""
+        return self._with_tls(self.admin_database_url)
+
+    @property
+    def _database_tls(self) -> DatabaseTls:
+        return DatabaseTls(
+            sslmode=self.database_tls_mode,
+            sslrootcert=self.database_tls_ca_file,
+            sslcert=self.database_tls_cert_file,
+            sslkey=self.database_tls_key_file,
+        )
+
+    def _with_tls(self, url: SecretStr) -> URL:
+        return self._database_tls.add_to(sqlalchemy_url(url))

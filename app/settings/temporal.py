@@ -1,16 +1,41 @@
 """What it takes to reach Temporal."""
 
-from pydantic import Field
+from functools import partial
+from pathlib import Path
+from typing import Self
 
+from pydantic import Field, SecretStr, model_validator
+
+from activities.tls import TlsFileError, check_authorities, check_pair
 from app.settings.base import ProcessSettings
 
 
 class TemporalSettings(ProcessSettings):
-    """Temporal's address, namespace, queue and time limits; all that some commands need."""
+    """Temporal's address, TLS, namespace, queue and time limits; all that some commands need."""
 
     temporal_address: str = Field(
         default="temporal-frontend.temporal.svc.cluster.local:7233",
         description="Temporal's frontend, `host:port`.",
+    )
+    temporal_tls: bool = Field(
+        default=False,
+        description="TLS to Temporal; `true` by itself where one of the next five is set. Without a CA file the "
+        "system's certificates count. What they hold is read when a process starts: renewed ones need a restart.",
+    )
+    temporal_tls_ca_file: Path | None = Field(
+        default=None, description="PEM file of the certificates that sign Temporal's."
+    )
+    temporal_tls_cert_file: Path | None = Field(
+        default=None, description="PEM file of the certificate that we show (mutual TLS)."
+    )
+    temporal_tls_key_file: Path | None = Field(default=None, description="PEM file of its key, without a passphrase.")
+    temporal_tls_server_name: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Name that Temporal's certificate must have, where it isn't the host of `TEMPORAL_ADDRESS`.",
+    )
+    temporal_api_key: SecretStr | None = Field(
+        default=None, min_length=1, description="API key of Temporal Cloud; only ever sent over TLS."
     )
     temporal_namespace: str = Field(default="default", description="Temporal namespace.")
     temporal_task_queue: str = Field(
@@ -28,3 +53,37 @@ class TemporalSettings(ProcessSettings):
         le=60,
         description="Seconds of a workflow task; cancels and progress pass at 80 % of it while a step runs.",
     )
+
+    @model_validator(mode="after")
+    def _refuse_unusable_temporal_tls(self) -> Self:
+        implying = self._implying_tls()
+        if implying and "temporal_tls" in self.model_fields_set and not self.temporal_tls:
+            raise ValueError(f"TEMPORAL_TLS is false, but {implying[0]} is set; remove one of them")
+        authorities, certificate = self.temporal_tls_ca_file, self.temporal_tls_cert_file
+        key = self.temporal_tls_key_file
+        if (certificate is None) != (key is None):
+            lacking = "TEMPORAL_TLS_CERT_FILE" if certificate is None else "TEMPORAL_TLS_KEY_FILE"
+            raise ValueError(f"{lacking} is not set: a client certificate needs its key, and a key its certificate")
+        if authorities is not None:
+            _check("TEMPORAL_TLS_CA_FILE", partial(check_authorities, authorities))
+        if certificate is not None and key is not None:
+            _check("TEMPORAL_TLS_CERT_FILE", partial(check_authorities, certificate))
+            _check("TEMPORAL_TLS_KEY_FILE", partial(check_pair, certificate, key))
+        return self
+
+    @property
+    def temporal_uses_tls(self) -> bool:
+        """Whether Temporal is only ever talked to over TLS."""
+        return self.temporal_tls or bool(self._implying_tls())
+
+    def _implying_tls(self) -> list[str]:
+        names = ("ca_file", "cert_file", "key_file", "server_name")
+        implying = ["temporal_api_key", *(f"temporal_tls_{name}" for name in names)]
+        return [name.upper() for name in implying if getattr(self, name) is not None]
+
+
+def _check(setting: str, check: partial[None]) -> None:
+    try:
+        check()
+    except TlsFileError as error:
+        raise ValueError(f"{setting}: {error}") from None

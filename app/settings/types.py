@@ -9,6 +9,8 @@ from pydantic import AfterValidator, SecretStr
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from activities.database_tls import TlsError, check_url
+
 # Scheme, host and port in lower case, as browsers write them.
 ORIGIN = re.compile(r"https?://([a-z0-9_.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 
@@ -22,6 +24,10 @@ def _postgres_url(value: SecretStr) -> SecretStr:
         raise ValueError("must start with postgresql://")
     if not url.database:
         raise ValueError("must name a database, as in postgresql://user:password@host:5432/database")
+    try:
+        check_url(url)
+    except TlsError as error:
+        raise ValueError(f"the parameter {error.parameter} {error.reason}") from None
     return value
 
 

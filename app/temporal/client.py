@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.service import TLSConfig
 
 from app.settings import Settings, TemporalSettings
 
@@ -11,16 +12,32 @@ DATA_CONVERTER = pydantic_data_converter
 
 
 async def connect(settings: TemporalSettings, *, lazy: bool = False) -> Client:
-    """A client of the configured namespace; a lazy one connects at its first call.
+    """A client of the configured namespace; a lazy one connects at its first call. TLS files are read now.
 
     Raises:
         RuntimeError: not lazy, and the server can't be reached.
+        OSError: a TLS file can't be read any more.
     """
     return await Client.connect(
         settings.temporal_address,
         namespace=settings.temporal_namespace,
         data_converter=DATA_CONVERTER,
+        tls=_tls(settings),
+        api_key=settings.temporal_api_key.get_secret_value() if settings.temporal_api_key else None,
         lazy=lazy,
+    )
+
+
+def _tls(settings: TemporalSettings) -> TLSConfig | bool:
+    if not settings.temporal_uses_tls:
+        return False
+    files = (settings.temporal_tls_ca_file, settings.temporal_tls_cert_file, settings.temporal_tls_key_file)
+    authorities, certificate, key = (file.read_bytes() if file is not None else None for file in files)
+    return TLSConfig(
+        server_root_ca_cert=authorities,
+        domain=settings.temporal_tls_server_name,
+        client_cert=certificate,
+        client_private_key=key,
     )
 
 

@@ -13,7 +13,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from activities.alga.schema_check import check_schema
 from activities.database_errors import DATABASE_ERRORS, classify
-from app.settings import Settings, sqlalchemy_url
+from app.settings import Settings
 from app.temporal.client import connect, rpc_timeout
 from app.temporal.errors import TemporalUnavailableError
 from migrations.upgrade import pending
@@ -53,7 +53,7 @@ async def until_there(attempt: Callable[[], Awaitable[Result]], say: Callable[[s
 
 async def check_database(settings: Settings, engine: AsyncEngine) -> None:
     """Raise `UnfitDatabaseError` unless both schemas are as the activities need them."""
-    if await pending(sqlalchemy_url(settings.admin_database_url)):
+    if await pending(settings.admin_database):
         raise UnfitDatabaseError("schema alga_tenants is not up to date; run `alga-tenants migrate`")
     async with engine.connect() as connection:
         findings = await check_schema(connection)

@@ -2,7 +2,9 @@
 
 import asyncio
 import socket
+import ssl
 import struct
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -14,11 +16,16 @@ RESET_AT_CLOSE = struct.pack("ii", 1, 0)
 class Proxy:
     """Forwards connections to a port of this machine; use it in an `async with` block.
 
-    Its own port stays its own from construction to the end, also while it refuses connections.
+    Its own port stays its own from construction to the end, also while it refuses connections. With `tls` it is the
+    end of a TLS that the target knows nothing of; `overhear` is given what clients say.
     """
 
-    def __init__(self, target: int) -> None:
+    def __init__(
+        self, target: int, *, tls: ssl.SSLContext | None = None, overhear: Callable[[bytes], object] | None = None
+    ) -> None:
         self._target = target
+        self._tls = tls
+        self._overhear = overhear
         # Never listens, and so keeps the port without taking connections from the listeners that come and go.
         self._holder = _bound_socket(0)
         self.port: int = self._holder.getsockname()[1]
@@ -50,7 +57,7 @@ class Proxy:
     async def accept(self) -> None:
         """Take connections, as it does from the beginning."""
         if self._listener is None:
-            self._listener = await asyncio.start_server(self._welcome, sock=_bound_socket(self.port))
+            self._listener = await asyncio.start_server(self._welcome, sock=_bound_socket(self.port), ssl=self._tls)
 
     def refuse(self) -> None:
         """Reset all connections and refuse new ones, as a machine does whose server is gone."""
@@ -101,17 +108,25 @@ class Proxy:
         self._streams.add(there_writer)
         try:
             await asyncio.gather(
-                _pump(reader, there_writer, self._asking), _pump(there_reader, writer, self._answering)
+                _pump(reader, there_writer, self._asking, self._overhear),
+                _pump(there_reader, writer, self._answering),
             )
         finally:
             there_writer.transport.abort()
             self._streams.discard(there_writer)
 
 
-async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter, gate: asyncio.Event) -> None:
+async def _pump(
+    source: asyncio.StreamReader,
+    sink: asyncio.StreamWriter,
+    gate: asyncio.Event,
+    overhear: Callable[[bytes], object] | None = None,
+) -> None:
     try:
         while data := await source.read(CHUNK):
             await gate.wait()
+            if overhear is not None:
+                overhear(data)
             sink.write(data)
             await sink.drain()
         # Delivers what is still on its way, such as a server's last words.
