@@ -28,8 +28,8 @@ def create_engine(
     driver enforces it a second later in any case, so that a lost server can't hold a step. Behind PgBouncer
     in transaction mode neither session settings nor named prepared statements survive: both are avoided, and
     pooling is left to PgBouncer. `pre_ping` tests a pooled connection before use, for callers that don't
-    retry. `connect_timeout` is in seconds, too. The URL may ask for TLS by libpq's parameters, whose files are read for
-    every connection. Parameters of statements never appear in error messages.
+    retry. `connect_timeout` is in seconds, too. The URL may ask for TLS by libpq's
+    parameters. A statement's parameters never appear in error messages.
     """
     connect_args: dict[str, Any] = {"timeout": connect_timeout, "command_timeout": statement_timeout + 1}
     pool: dict[str, Any]

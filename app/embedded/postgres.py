@@ -77,14 +77,12 @@ class EmbeddedPostgres(EmbeddedServer):
 
     def _start_server(self, install: Path) -> None:
         self.port = self._pick_port()
-        options = [part for name, value in self._settings().items() for part in ("-c", f"{name}={value}")]
+        settings = SETTINGS | {"port": str(self.port)} | ({} if self._durable else NOT_DURABLE)
+        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         self._stop_server()
         self._server = self._child(self.name, [install / "bin" / "postgres", "-D", self._cluster, *options])
         self._server.start()
         self._server.wait_until(self._is_ready, timeout=START_TIMEOUT)
-
-    def _settings(self) -> dict[str, str]:
-        return SETTINGS | {"port": str(self.port)} | ({} if self._durable else NOT_DURABLE)
 
     def _is_ready(self) -> bool:
         """Whether the server says so in its pid file; a connection might reach somebody else's server."""

@@ -34,8 +34,8 @@ class DatabaseSettings(ProcessSettings):
     database_tls_ca_file: str | None = Field(
         default=None,
         min_length=1,
-        description="PEM file of the certificates that sign the database's, or `system`; `sslrootcert` in a URL. This "
-        "and the next two are read for every connection: renewed files need no restart.",
+        description="PEM file of the certificates that sign the database's, or `system`; `sslrootcert` in a URL. It "
+        "and the next two are read for every connection: renewed ones need no restart.",
     )
     database_tls_cert_file: str | None = Field(
         default=None, min_length=1, description="PEM file of the certificate that we show; `sslcert` in a URL."
@@ -59,10 +59,8 @@ class DatabaseSettings(ProcessSettings):
             for parameter, value in own.given.items():
                 setting = self._database_tls.given.get(parameter)
                 if setting not in {None, value}:
-                    raise ValueError(
-                        f"{SETTINGS_OF_PARAMETERS[parameter]} and {parameter} in {name.upper()} contradict each other; "
-                        "remove one of them"
-                    )
+                    pair = f"{SETTINGS_OF_PARAMETERS[parameter]} and {parameter} in {name.upper()}"
+                    raise ValueError(f"{pair} contradict each other; remove one of them")
             try:
                 DatabaseTls.of(self._with_tls(getattr(self, name))).check()
             except TlsError as error:

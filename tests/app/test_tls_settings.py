@@ -1,4 +1,3 @@
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,12 +30,12 @@ def pair(authority: Authority) -> Pair:
 
 
 @pytest.fixture
-def names(authority: Authority, pair: Pair, tmp_path: Path) -> Iterator[dict[str, str]]:
+def names(authority: Authority, pair: Pair, tmp_path: Path) -> dict[str, str]:
     """What stands in braces in a case."""
     nonsense = tmp_path / "nonsense.pem"
     nonsense.write_text("-----BEGIN NONSENSE-----\n")
     encrypted = authority.issue("encrypted.example", passphrase="open sesame")
-    yield {
+    return {
         "ca": str(authority.file),
         "cert": str(pair.certificate),
         "key": str(pair.key),
