@@ -1,5 +1,19 @@
 """What can go wrong when Temporal is asked for something."""
 
+import re
+
+from temporalio.service import RPCError
+
+_REFUSED_CERTIFICATE = re.compile(r"InvalidCertificate\((\w+)")
+
+
+def reason_of(error: Exception) -> str:
+    """Why a call failed, for people; what the SDK says of a connection is for its own engineers."""
+    if isinstance(error, RPCError):
+        return error.status.name
+    refused = _REFUSED_CERTIFICATE.search(str(error))
+    return f"its TLS certificate is refused ({refused[1]})" if refused else "can't be reached"
+
 
 class TemporalUnavailableError(Exception):
     """Temporal did not answer in time, or not at all."""

@@ -26,6 +26,7 @@ from app.temporal.errors import (
     TemporalUnavailableError,
     UnknownOperationError,
     WorkerUnavailableError,
+    reason_of,
 )
 from workflows.messages import (
     OPERATION_MEMO,
@@ -127,7 +128,7 @@ class OperationsPort:
             async for workflow in self._client.list_workflows(query, rpc_timeout=self._rpc_timeout):
                 yield workflow.id, workflow.run_id
         except (RPCError, RuntimeError) as error:
-            raise TemporalUnavailableError(_reason(error)) from None
+            raise TemporalUnavailableError(reason_of(error)) from None
 
     async def request_of(self, workflow_id: str, run_id: str) -> TenantCreationInput | None:
         """What a workflow was asked for; none where that can't be understood.
@@ -263,7 +264,7 @@ class OperationsPort:
         except (RPCError, RuntimeError) as error:
             if isinstance(error, RPCError) and error.status in CALL_TIMED_OUT:
                 return
-            raise TemporalUnavailableError(_reason(error)) from None
+            raise TemporalUnavailableError(reason_of(error)) from None
 
     async def check(self) -> None:
         """Raise `TemporalUnavailableError` unless the server serves."""
@@ -279,7 +280,7 @@ class OperationsPort:
             async with asyncio.timeout((most or self._rpc_timeout).total_seconds()):
                 yield
         except (RPCError, RuntimeError, TimeoutError) as error:
-            raise TemporalUnavailableError(_reason(error)) from None
+            raise TemporalUnavailableError(reason_of(error)) from None
 
 
 def _refusal(refused: WorkflowUpdateFailedError) -> Exception:
@@ -288,8 +289,3 @@ def _refusal(refused: WorkflowUpdateFailedError) -> Exception:
         return refused
     field, *_ = cause.details or (None,)
     return ChangeRefusedError(cause.type or "", cause.message, field)
-
-
-def _reason(error: Exception) -> str:
-    # A RuntimeError is the SDK's for a connection that can't be made; its text is for its own engineers.
-    return error.status.name if isinstance(error, RPCError) else "can't be reached"

@@ -15,7 +15,7 @@ from activities.alga.schema_check import check_schema
 from activities.database_errors import DATABASE_ERRORS, classify
 from app.settings import Settings
 from app.temporal.client import connect, rpc_timeout
-from app.temporal.errors import TemporalUnavailableError
+from app.temporal.errors import TemporalUnavailableError, reason_of
 from migrations.upgrade import pending
 
 FIRST_PAUSE = 0.25
@@ -77,8 +77,10 @@ async def connect_to_namespace(settings: Settings) -> Client:
             missing = f"Temporal at {settings.temporal_address} has no namespace {settings.temporal_namespace}"
             raise TemporalUnavailableError(missing) from None
         raise TemporalUnavailableError(f"Temporal at {settings.temporal_address}: {error.status.name}") from None
-    except RuntimeError:
-        raise TemporalUnavailableError(f"Temporal at {settings.temporal_address} can't be reached") from None
+    except RuntimeError as error:
+        raise TemporalUnavailableError(f"Temporal at {settings.temporal_address}: {reason_of(error)}") from None
+    except OSError as error:
+        raise TemporalUnavailableError(f"{error.filename} can't be read: {error.strerror}") from None
     return client
 
 
