@@ -127,9 +127,10 @@ class RequestModel(BaseModel):
 class AdminUserRequest(RequestModel):
     """The tenant's first user, who gets the MSP `Admin` role."""
 
-    first_name: Name = Field(description="Given name.", examples=["Ada"])
-    last_name: Name = Field(description="Family name.", examples=["Byron"])
+    first_name: Name = Field(repr=False, description="Given name.", examples=["Ada"])
+    last_name: Name = Field(repr=False, description="Family name.", examples=["Byron"])
     email: Email = Field(
+        repr=False,
         description="Becomes the username, in lower case; unique among the internal users of all tenants.",
         examples=["ada@acme.example"],
     )
@@ -148,7 +149,7 @@ class BillingAddressRequest(RequestModel):
     state: OptionalText | None = None
     postal_code: OptionalText | None = None
     country_code: CountryCode | None = Field(default=None, description="ISO 3166-1 alpha-2.", examples=["US"])
-    phone: OptionalText | None = None
+    phone: OptionalText | None = Field(default=None, repr=False)
 
 
 class TenantRequest(RequestModel):

@@ -1,10 +1,8 @@
 """Logging of every process: one line an event, JSON in production, ours and the libraries' alike, without secrets."""
 
 import logging
-import re
 import sys
-from collections.abc import Mapping
-from typing import Any, TextIO
+from typing import TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -17,20 +15,8 @@ from temporalio.runtime import (
     TelemetryFilter,
 )
 
-from app.auth.key_format import KEY_PATTERN
+from app.redaction import redact_value
 from app.settings import TemporalSettings
-
-REDACTED = "[redacted]"
-
-SECRET_NAMES = re.compile(r"passw(or)?d|secret|authorization|api[-_]?key$|token|hash|cookie", re.IGNORECASE)
-# A signed JWT: the header's JSON begins with a brace and a quotation mark, in Base64 always these letters.
-SIGNED_JWT = r"\beyJ[\w-]+\.[\w-]+\.[\w-]+"
-SECRET_VALUES = (
-    (re.compile(KEY_PATTERN), REDACTED),
-    (re.compile(SIGNED_JWT), REDACTED),
-    (re.compile(r"(\bpostgres(?:ql)?(?:\+\w+)?://[^\s:/@]*):[^\s@]*@"), rf"\1:{REDACTED}@"),
-    (re.compile(r"(\bBearer\s+)\S+", re.IGNORECASE), rf"\1{REDACTED}"),
-)
 
 # These write statements, rows or headers when they are asked to say everything.
 QUIET_LIBRARIES = ("sqlalchemy", "httpcore", "httpx")
@@ -87,27 +73,14 @@ def _take_over_temporals_core(level: int, metrics: MetricBuffer | None) -> None:
 
 
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Blank out values whose name says that they are secret, and secrets that can be told by their form."""
-    return {name: _redacted(name, value) for name, value in event.items()}
+    """Blank out secrets and personal data, in whatever is logged and however deep."""
+    return {name: redact_value(name, value) for name, value in event.items()}
 
 
 def _drop_noise(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     for name in REPETITIONS:
         event.pop(name, None)
     return event
-
-
-def _redacted(name: str, value: Any) -> Any:
-    if SECRET_NAMES.search(name) and value is not None:
-        return REDACTED
-    if isinstance(value, Mapping):
-        return {str(key): _redacted(str(key), item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_redacted("", item) for item in value]
-    if isinstance(value, str):
-        for pattern, replacement in SECRET_VALUES:
-            value = pattern.sub(replacement, value)
-    return value
 
 
 def _shared_processors() -> list[Processor]:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal
 
 from fastapi import APIRouter
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 from starlette.responses import JSONResponse, Response
 
 LIVE_PATHS = ("/livez", "/health")
@@ -28,12 +28,16 @@ class CheckFailedError(Exception):
 class ProbeReport(BaseModel):
     """What a probe answers when all is well."""
 
+    model_config = ConfigDict(hide_input_in_errors=True)
+
     status: Literal["ok"] = "ok"
     checks: dict[str, str]
 
 
 class NotReadyProblem(BaseModel):
     """What a probe answers when something is missing."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
 
     type: Literal["/problems/not-ready"] = "/problems/not-ready"
     title: Literal["Not ready"] = "Not ready"

@@ -31,6 +31,8 @@ class Message(BaseModel):
         serialize_by_alias=True,
         extra="ignore",
         frozen=True,
+        # A client of Temporal's may send a password in clear, and an error of validation would repeat it.
+        hide_input_in_errors=True,
     )
 
 
@@ -70,9 +72,9 @@ class AdminUser(Message):
     `passwordHash` instead.
     """
 
-    first_name: str
-    last_name: str
-    email: str
+    first_name: str = Field(repr=False)
+    last_name: str = Field(repr=False)
+    email: str = Field(repr=False)
     password: str | None = Field(default=None, repr=False)
     password_hash: str | None = Field(default=None, repr=False)
 
@@ -86,7 +88,7 @@ class BillingAddress(Message):
     state: str | None = None
     postal_code: str | None = None
     country_code: str | None = None
-    phone: str | None = None
+    phone: str | None = Field(default=None, repr=False)
 
 
 class Origin(Message):
@@ -156,7 +158,7 @@ class OperationResult(Message):
 class TenantCreationResult(OperationResult):
     """What `tenantCreationWorkflow` returns, in the shape that Alga's client reads."""
 
-    temporary_password: str = ""
+    temporary_password: str = Field(default="", repr=False)
     email_sent: bool = False
     success: bool = True
 

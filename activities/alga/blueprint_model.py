@@ -33,7 +33,7 @@ class PermissionKey(NamedTuple):
 class Part(BaseModel):
     """Base of everything in a blueprint: unknown keys are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class Resource(Part):

@@ -17,7 +17,9 @@ FINAL_STATUSES = frozenset({COMPLETED, CANCELLED, FAILED})
 class Document(BaseModel):
     """Base of everything that is read from an answer."""
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="allow", frozen=True)
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, extra="allow", frozen=True, hide_input_in_errors=True
+    )
 
     def as_json(self) -> dict[str, Any]:
         """The document as the gateway gave it, unknown fields included."""

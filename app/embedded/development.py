@@ -5,7 +5,7 @@ import os
 import secrets
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
@@ -36,9 +36,9 @@ class Installation:
     """Where a development installation is reached, and the key that opens it."""
 
     url: str
-    api_key: str
-    database_url: str
-    admin_database_url: str
+    api_key: str = field(repr=False)
+    database_url: str = field(repr=False)
+    admin_database_url: str = field(repr=False)
     temporal_address: str
     temporal_ui: str | None
     processes: Mapping[str, ChildProcess]

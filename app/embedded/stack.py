@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import NoReturn, Self
@@ -25,8 +25,8 @@ class Endpoints:
     `temporal_ui` is None where there is no web UI or it isn't ours.
     """
 
-    database_url: str
-    admin_database_url: str
+    database_url: str = field(repr=False)
+    admin_database_url: str = field(repr=False)
     temporal_address: str
     temporal_ui: str | None
     data_dir: Path

@@ -79,7 +79,7 @@ class ApiKeyDocument(Document):
 class CreatedApiKeyDocument(ApiKeyDocument):
     """A new key with its secret, this once."""
 
-    key: str = Field(description="Keep it: it can't be shown again.")
+    key: str = Field(repr=False, description="Keep it: it can't be shown again.")
 
 
 class ApiKeyList(Document):

@@ -18,7 +18,13 @@ RETRY_AFTER_OUTAGE = 5
 class Document(BaseModel):
     """Base of everything that the gateway answers: camelCase, and never changed once made."""
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, serialize_by_alias=True, frozen=True)
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=True,
+        serialize_by_alias=True,
+        frozen=True,
+        hide_input_in_errors=True,
+    )
 
 
 class Fault(Document):

@@ -128,6 +128,7 @@ class CreatedDocument(StatusDocument):
 
     temporary_password: str | None = Field(
         default=None,
+        repr=False,
         description="The administrator's password; only where none was given, and only in the first answer.",
         exclude_if=_absent,
     )

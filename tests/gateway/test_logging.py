@@ -1,8 +1,13 @@
+from datetime import date
+from typing import Any
+
 import pytest
+from pydantic import SecretStr
 
 from app.auth.key_format import ApiKey
 from app.logging import redact
 
+JWT = f"{'eyJhbGciOiJIUzI1NiJ9'}.{'eyJzdWIiOiJhZGEifQ'}.{'c2lnbmF0dXJl'}"
 KEY = ApiKey("0Aa1Bb2Cc3Dd", "Secret0Aa1Bb2Cc3Dd4Ee5Ff6Gg7Hh8Ii9Jj0KkLlMm").text
 
 
@@ -17,6 +22,16 @@ KEY = ApiKey("0Aa1Bb2Cc3Dd", "Secret0Aa1Bb2Cc3Dd4Ee5Ff6Gg7Hh8Ii9Jj0KkLlMm").text
         "x-api-key",
         "api_key",
         "token",
+        "refreshToken",
+        "Set-Cookie",
+        "client_secret",
+        "passphrase",
+        "sentry_dsn",
+        "DATABASE_URL",
+        "email",
+        "firstName",
+        "last_name",
+        "phone",
     ],
 )
 def test_values_with_a_telling_name_are_blanked_out(name: str) -> None:
@@ -32,6 +47,25 @@ def test_values_with_a_telling_name_are_blanked_out(name: str) -> None:
         ("to postgresql+asyncpg://ada:a:b%40@db/alga now", "to postgresql+asyncpg://ada:[redacted]@db/alga now"),
         ("Authorization: Bearer abc.def", "Authorization: Bearer [redacted]"),
         ("postgresql://ada@db/alga", "postgresql://ada@db/alga"),
+        ("postgresql://ada@db.example/alga", "postgresql://ada@db.example/alga"),
+        ("postgresql://ada:a/b@db/alga", "postgresql://ada:[redacted]@db/alga"),
+        ("redis://:s3cret@cache:6379/0", "redis://:[redacted]@cache:6379/0"),
+        ("https://ada:p@ss@example.com/x?to=y", "https://ada:[redacted]@example.com/x?to=y"),
+        ("GET http://127.0.0.1:8000/tenants 200", "GET http://127.0.0.1:8000/tenants 200"),
+        ("authorization: Basic YWRhOmJ5cm9u", "authorization: Basic [redacted]"),
+        (f"token {JWT}!", "token [redacted]!"),
+        ("host=db user=ada password=s3cret port=5432", "host=db user=ada password=[redacted] port=5432"),
+        ("?sslmode=require&sslpassword=s3cret&x=1", "?sslmode=require&sslpassword=[redacted]&x=1"),
+        ("User(id=1, password='it\\'s, s3cret', x=2)", "User(id=1, password=[redacted], x=2)"),
+        ('{"adminPassword": "a \\"b\\" c", "x": 1}', '{"adminPassword": [redacted], "x": 1}'),
+        ("{'api_key': b'abc', 'x': 1}", "{'api_key': [redacted], 'x': 1}"),
+        ("AUDIT_SECRET=abc", "AUDIT_SECRET=[redacted]"),
+        ("password=None", "password=None"),
+        ("the password is wrong", "the password is wrong"),
+        ("written to ada.byron+x@acme.example.", "written to [redacted]."),
+        ("firstName='Ada' step='x'", "firstName=[redacted] step='x'"),
+        ("duplicate key\nDETAIL:  Key (email)=(ada) exists.\nHINT: x", "duplicate key\nDETAIL: [redacted]\nHINT: x"),
+        (f"-----BEGIN {'PRIVATE'} KEY-----\nMIIB\n-----END", f"-----BEGIN {'PRIVATE'} KEY-----[redacted]-----END"),
         ("nothing to hide", "nothing to hide"),
     ],
 )
@@ -46,6 +80,27 @@ def test_secrets_are_found_below_the_surface() -> None:
         "headers": {"Authorization": "[redacted]", "Accept": "y"},
         "items": [{"password": "[redacted]"}],
     }
+
+
+def test_values_that_are_no_json_are_told_as_text_without_secrets() -> None:
+    event = {"password": 5, "when": date(2026, 1, 2), "given": SecretStr("x"), "error": ValueError("password=abc")}
+    assert redact(None, "info", dict(event)) == {
+        "password": 5,
+        "when": "2026-01-02",
+        "given": "[redacted]",
+        "error": "password=[redacted]",
+    }
+
+
+def test_what_is_too_deep_is_left_out() -> None:
+    deep: dict[str, Any] = {}
+    inner = deep
+    for _ in range(50):
+        inner["x"] = {}
+        inner = inner["x"]
+    inner["secret"] = "s3cret"
+    assert "s3cret" not in str(redact(None, "info", {"event": deep}))
+    assert "…" in str(redact(None, "info", {"event": deep}))
 
 
 def test_other_values_stay_as_they_are() -> None:
