@@ -8,12 +8,11 @@ from pydantic import Field, SecretStr, model_validator
 from activities.alga.passwords import PasswordHasher
 from app.settings.base import ProcessSettings
 
-PLACEHOLDERS = frozenset({"changeme", "change-me", "change_me", "secret", "password", "placeholder", "todo", "xxx"})
 MINIMUM_SECRET_LENGTH = 16
 
 
 class SecretSettings(ProcessSettings):
-    """Keys; refuses placeholders in production."""
+    """Keys, which have to be long enough in production."""
 
     nextauth_secret: SecretStr = Field(description="Alga's password key; the same value as in Alga itself.")
     audit_secret: SecretStr | None = Field(
@@ -28,16 +27,13 @@ class SecretSettings(ProcessSettings):
     algorithm: Literal["sha512", "sha256"] = Field(default="sha512", description="Alga's PBKDF2 digest.")
 
     @model_validator(mode="after")
-    def _refuse_placeholder_secrets(self) -> Self:
+    def _refuse_short_secrets(self) -> Self:
         secret = self.nextauth_secret.get_secret_value()
         if not secret:
             raise ValueError("NEXTAUTH_SECRET must not be empty")
-        if self.environment == "production" and (
-            secret.lower() in PLACEHOLDERS or len(secret) < MINIMUM_SECRET_LENGTH
-        ):
+        if self.environment == "production" and len(secret) < MINIMUM_SECRET_LENGTH:
             raise ValueError(
-                "NEXTAUTH_SECRET is a placeholder or shorter than "
-                f"{MINIMUM_SECRET_LENGTH} characters; set the value that Alga itself uses"
+                f"NEXTAUTH_SECRET has less than {MINIMUM_SECRET_LENGTH} characters; set the one that Alga itself uses"
             )
         return self
 

@@ -86,7 +86,7 @@ def test_bad_arguments_are_refused(run: Run, arguments: list[str]) -> None:
 
 
 def test_a_database_that_is_away_is_one_line(run: Run) -> None:
-    result = run("list", DATABASE_URL=f"postgresql://a:secret@127.0.0.1:{free_port()}/b")
+    result = run("list", DATABASE_URL=f"postgresql://a:s3cret@127.0.0.1:{free_port()}/b")
     assert result.exit_code == ExitCode.UNAVAILABLE
     assert len(result.stderr.splitlines()) == 1
     assert "secret" not in result.output
