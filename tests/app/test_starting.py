@@ -147,7 +147,7 @@ async def test_processes_wait_for_what_is_missing_say_what_and_become_ready_by_t
     await surroundings.migrate()
     for process in processes:
         await process.answers("/readyz", 503, '"database":"ok"')
-    await processes[-1].answers("/readyz", 503, f"127.0.0.1:{surroundings.temporal.port} can't be reached")
+    await processes[-1].answers("/readyz", 503, f"127.0.0.1:{surroundings.temporal.port}: can't be reached")
     await surroundings.temporal.accept()
     for process in processes:
         await process.answers("/readyz", 200)
