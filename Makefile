@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 ARGS   ?=
 
-.PHONY: run test lint setup chaos lock clean
+.PHONY: run test lint setup audit licences sbom chaos lock clean
 
 run: setup ## Start everything, provision an example tenant, stay up (ARGS=--once: exit after it)
 	$(BIN)/alga-tenants dev --example $(ARGS)
@@ -19,6 +19,17 @@ lint: setup ## Static checks only
 	$(BIN)/mypy
 	$(BIN)/mypy tests
 	$(BIN)/lint-imports
+	$(BIN)/python scripts/licences.py
+
+audit: setup ## Ask for advisories about the pinned packages (status 3: could not be found out; needs the internet)
+	$(BIN)/python scripts/audit.py requirements.lock $(ARGS)
+
+licences: setup ## Check the licences of all pinned packages; a part of lint
+	$(BIN)/python scripts/licences.py
+
+sbom: setup ## Write build/sbom.json, CycloneDX, of what is pinned for production; the same lock gives the same bytes
+	mkdir -p build
+	$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible --output-file build/sbom.json requirements.lock
 
 chaos: setup ## Break everything while tenants are provisioned, then check each (N= tenants, SEED=)
 	$(BIN)/python -m tests.chaos $(if $(N),--tenants $(N)) $(if $(SEED),--seed $(SEED)) $(ARGS)

@@ -1,0 +1,62 @@
+"""The lock files: everything pinned by hash, from wherever the package index is."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[2]
+LOCKS = ["requirements.lock", "requirements-dev.lock", "requirements-tools.lock"]
+HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}")
+
+
+def entries(lock: str) -> list[str]:
+    """The logical lines of a lock file, without comments."""
+    text = re.sub(r"^\s*#.*\n", "", (ROOT / lock).read_text(), flags=re.MULTILINE)
+    return [line for line in text.replace("\\\n", " ").splitlines() if line.strip()]
+
+
+def pins(lock: str) -> dict[str, Requirement]:
+    requirements = (Requirement(entry.partition("--hash")[0].strip()) for entry in entries(lock))
+    return {f"{canonicalize_name(one.name)} {one.marker or ''}": one for one in requirements}
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_every_package_is_pinned_to_one_version_by_hashes(lock: str) -> None:
+    assert entries(lock)
+    for entry in entries(lock):
+        requirement = Requirement(entry.partition("--hash")[0].strip())
+        assert [specifier.operator for specifier in requirement.specifier] == ["=="], entry
+        assert HASH.search(entry), entry
+        assert HASH.sub("", entry).count("--") == 0, entry
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_no_lock_names_an_index_or_an_address(lock: str) -> None:
+    text = (ROOT / lock).read_text()
+    assert re.search(r"://|^\s*-(?!-hash)| @ |index-url|find-links|trusted-host", text, re.MULTILINE) is None
+
+
+def test_what_production_runs_is_what_is_tested() -> None:
+    tested = pins("requirements-dev.lock")
+    for name, requirement in pins("requirements.lock").items():
+        assert tested[name].specifier == requirement.specifier, name
+
+
+@pytest.mark.parametrize(
+    ("lock", "extras"), [("requirements.lock", []), ("requirements-dev.lock", ["embedded", "test"])]
+)
+def test_what_pyproject_asks_for_is_in_the_lock(lock: str, extras: list[str]) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert sorted(project["optional-dependencies"]) == ["embedded", "test"]
+    wanted = [
+        *project["dependencies"],
+        *(item for extra in extras for item in project["optional-dependencies"][extra]),
+    ]
+    locked = {canonicalize_name(one.name): one for one in pins(lock).values()}
+    for requirement in map(Requirement, wanted):
+        (version,) = locked[canonicalize_name(requirement.name)].specifier
+        assert requirement.specifier.contains(version.version), requirement
