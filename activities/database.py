@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from activities.database_errors import classify
 from activities.database_tls import engine_of
+from activities.transactions import take_scripts
 
 CONNECT_TIMEOUT = 5.0
 RECYCLE_SECONDS = 1800
@@ -57,6 +58,7 @@ def create_engine(
         }
     engine = engine_of(url, connect_args=connect_args, **pool)
     event.listen(engine.sync_engine, "handle_error", _drop_useless_connections)
+    take_scripts(engine)
     return engine
 
 

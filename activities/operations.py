@@ -6,7 +6,6 @@ process still runs, can't write behind a rollback's back.
 """
 
 import hashlib
-from datetime import UTC, datetime
 from typing import Any, NoReturn
 from uuid import UUID
 
@@ -27,8 +26,6 @@ from workflows.messages import (
     OperationResult,
     OperationStatus,
     RollBackInput,
-    StepProgress,
-    StepStatus,
     TenantCreationInput,
 )
 from workflows.steps import Step
@@ -52,7 +49,7 @@ async def record_operation(
             tenant_name=request.tenant_name,
             product_code=request.product_code,
             status=OperationStatus.QUEUED,
-            steps=_steps(context),
+            steps=step_documents(context),
             requested_by=request.origin.requested_by,
             requested_via=request.origin.requested_via,
             request_fingerprint=request.origin.request_fingerprint,
@@ -70,42 +67,6 @@ async def record_operation(
                 tenant_id=context.tenant_id,
             ),
         )
-
-
-async def enter_step(connection: AsyncConnection, context: OperationContext) -> bool:
-    """Lock the row for the rest of the transaction, note the step, and say whether the tenant is ours already.
-
-    Raises:
-        CancelRequestedError: the operation was asked to stop.
-        FinalError: the operation is being rolled back or has ended, so the step must not write.
-        ApplicationError: the step has not seen a change of parameters; its next try will have.
-    """
-    owns_tenant = await connection.scalar(
-        update(operations)
-        .where(
-            *_is(context),
-            operations.c.status.in_(OPEN),
-            operations.c.parameters_version <= context.parameters_version,
-            ~_cancellation(context).exists(),
-        )
-        .values(
-            # A row that was written before the workflow could say its tenant id has none.
-            tenant_id=context.tenant_id,
-            status=OperationStatus.RUNNING,
-            step=context.step,
-            furthest_step=func.greatest(operations.c.furthest_step, _number(context.step)),
-            progress=context.progress,
-            steps=_steps(context),
-            error=None,
-            next_try_at=None,
-            attention_deadline=None,
-            updated_at=func.now(),
-        )
-        .returning(operations.c.owns_tenant)
-    )
-    if owns_tenant is None:
-        await _raise_closed(connection, context)
-    return bool(owns_tenant)
 
 
 async def accept_changes(
@@ -126,22 +87,24 @@ async def accept_changes(
     accepted = await connection.execute(
         update(operations)
         .where(
-            *_is(context),
+            *is_operation(context),
             row.status.in_(OPEN),
             or_(
-                and_(row.parameters_version.in_((version, version + 1)), row.furthest_step < _number(first_used_in)),
+                and_(
+                    row.parameters_version.in_((version, version + 1)), row.furthest_step < number_of(first_used_in)
+                ),
                 and_(row.parameters_version == version + 1, row.parameters_digest == digest),
             ),
-            ~_cancellation(context).exists(),
+            ~cancellation_of(context).exists(),
         )
         .values(parameters_version=version + 1, parameters_digest=digest)
     )
     if accepted.rowcount:
         return
-    furthest = await connection.scalar(select(row.furthest_step).where(*_is(context), row.status.in_(OPEN)))
-    if furthest is not None and furthest >= _number(first_used_in):
+    furthest = await connection.scalar(select(row.furthest_step).where(*is_operation(context), row.status.in_(OPEN)))
+    if furthest is not None and furthest >= number_of(first_used_in):
         raise FinalError(PARAMETER_USED, f"a parameter was already used by step {first_used_in}")
-    await _raise_closed(connection, context)
+    await raise_closed(connection, context)
 
 
 async def request_cancel(connection: AsyncConnection, workflow_id: str, run_id: str, request: CancelRequest) -> bool:
@@ -176,38 +139,6 @@ async def take_back(connection: AsyncConnection, workflow_id: str, request: Canc
     return bool(status != OperationStatus.COMPLETED)
 
 
-async def claim_tenant(connection: AsyncConnection, context: OperationContext) -> None:
-    """Note that this operation made the tenant, so that its rollback may delete it."""
-    await connection.execute(update(operations).where(*_is(context)).values(owns_tenant=True, updated_at=func.now()))
-
-
-async def record_completion(connection: AsyncConnection, context: OperationContext, result: OperationResult) -> None:
-    """Close the operation as completed; raises `CancelRequestedError` where it was asked to stop until now."""
-    closed = await connection.execute(
-        update(operations)
-        .where(*_is(context), ~_cancellation(context).exists())
-        .values(
-            status=OperationStatus.COMPLETED,
-            progress=100,
-            steps=[_document(_finished(step)) for step in context.steps],
-            result=_document(result),
-            error=None,
-            updated_at=func.now(),
-            finished_at=func.now(),
-        )
-    )
-    if closed.rowcount == 0:
-        await _raise_closed(connection, context)
-
-
-async def completed_result(connection: AsyncConnection, context: OperationContext) -> OperationResult | None:
-    """What a completed operation made; none while it has not completed."""
-    result = await connection.scalar(
-        select(operations.c.result).where(*_is(context), operations.c.status == OperationStatus.COMPLETED)
-    )
-    return OperationResult.model_validate(result) if result is not None else None
-
-
 async def close_for_rollback(
     connection: AsyncConnection, rollback: RollBackInput, audit: AuditTrail
 ) -> OperationResult | None:
@@ -218,7 +149,7 @@ async def close_for_rollback(
     context = rollback.operation
     row = (
         await connection.execute(
-            select(operations.c.status, operations.c.result).where(*_is(context)).with_for_update()
+            select(operations.c.status, operations.c.result).where(*is_operation(context)).with_for_update()
         )
     ).one_or_none()
     if row is None:
@@ -229,15 +160,15 @@ async def close_for_rollback(
         return OperationResult.model_validate(row.result)
     await connection.execute(
         update(operations)
-        .where(*_is(context), operations.c.finished_at.is_(None))
+        .where(*is_operation(context), operations.c.finished_at.is_(None))
         .values(
             tenant_id=context.tenant_id,
             status=OperationStatus.ROLLING_BACK,
-            error=_document(rollback.error) if rollback.error else None,
+            error=to_document(rollback.error) if rollback.error else None,
             cancelled_by=rollback.cancelled_by,
             cancelled_via=rollback.cancelled_via,
             cancel_reason=rollback.cancel_reason,
-            steps=_steps(context),
+            steps=step_documents(context),
             next_try_at=None,
             attention_deadline=None,
             updated_at=func.now(),
@@ -248,7 +179,7 @@ async def close_for_rollback(
 
 async def owns_tenant(connection: AsyncConnection, context: OperationContext) -> bool:
     """Whether this operation made its tenant and has not deleted it yet; locks its row."""
-    owns = await connection.scalar(select(operations.c.owns_tenant).where(*_is(context)).with_for_update())
+    owns = await connection.scalar(select(operations.c.owns_tenant).where(*is_operation(context)).with_for_update())
     return bool(owns)
 
 
@@ -264,10 +195,10 @@ async def record_rollback(connection: AsyncConnection, rollback: RollBackInput) 
     """Close the operation as failed or cancelled; nothing of the tenant is left."""
     await connection.execute(
         update(operations)
-        .where(*_is(rollback.operation), operations.c.finished_at.is_(None))
+        .where(*is_operation(rollback.operation), operations.c.finished_at.is_(None))
         .values(
             status=rollback.outcome,
-            error=_document(rollback.error) if rollback.error else None,
+            error=to_document(rollback.error) if rollback.error else None,
             owns_tenant=False,
             next_try_at=None,
             updated_at=func.now(),
@@ -276,11 +207,21 @@ async def record_rollback(connection: AsyncConnection, rollback: RollBackInput) 
     )
 
 
-def _is(context: OperationContext, table: Table = operations) -> tuple[ColumnElement[bool], ...]:
+async def completed_result(connection: AsyncConnection, context: OperationContext) -> OperationResult | None:
+    """What a completed operation made; none while it has not completed."""
+    result = await connection.scalar(
+        select(operations.c.result).where(*is_operation(context), operations.c.status == OperationStatus.COMPLETED)
+    )
+    return OperationResult.model_validate(result) if result is not None else None
+
+
+def is_operation(context: OperationContext, table: Table = operations) -> tuple[ColumnElement[bool], ...]:
+    """What a statement selects the operation by."""
     return (table.c.workflow_id == context.workflow_id, table.c.run_id == context.run_id)
 
 
-def _cancellation(context: OperationContext) -> Select[Any]:
+def cancellation_of(context: OperationContext) -> Select[Any]:
+    """The request to stop that the operation must heed, of several the one for its very run."""
     return (
         select(cancellations)
         .where(
@@ -292,36 +233,32 @@ def _cancellation(context: OperationContext) -> Select[Any]:
     )
 
 
-async def _raise_closed(connection: AsyncConnection, context: OperationContext) -> NoReturn:
+async def raise_closed(connection: AsyncConnection, context: OperationContext) -> NoReturn:
     """Say why a step may not go on."""
-    asked = (await connection.execute(_cancellation(context))).one_or_none()
+    asked = (await connection.execute(cancellation_of(context))).one_or_none()
     if asked is not None:
         raise CancelRequestedError(
             CancelRequest(reason=asked.reason, cancelled_by=asked.cancelled_by, cancelled_via=asked.cancelled_via)
         )
     version = await connection.scalar(
-        select(operations.c.parameters_version).where(*_is(context), operations.c.status.in_(OPEN))
+        select(operations.c.parameters_version).where(*is_operation(context), operations.c.status.in_(OPEN))
     )
     if version is not None and version > context.parameters_version:
         raise ApplicationError("the parameters were changed meanwhile", None, version, type=PARAMETERS_CHANGED)
     raise FinalError("operation-closed", "the operation is no longer open, so the step wrote nothing")
 
 
-def _number(step: Step) -> int:
+def number_of(step: Step) -> int:
     """A step's place in the order, from 1."""
     return list(Step).index(step) + 1
 
 
-def _steps(context: OperationContext) -> list[dict[str, Any]]:
-    return [_document(step) for step in context.steps]
+def step_documents(context: OperationContext) -> list[dict[str, Any]]:
+    """How far each step is, as the row holds it."""
+    return [to_document(step) for step in context.steps]
 
 
-def _finished(step: StepProgress) -> StepProgress:
-    if step.status is StepStatus.COMPLETED:
-        return step
-    return step.model_copy(update={"status": StepStatus.COMPLETED, "finished_at": datetime.now(UTC)})
-
-
-def _document(message: Any) -> dict[str, Any]:
+def to_document(message: Any) -> dict[str, Any]:
+    """A message as the row holds it."""
     document: dict[str, Any] = message.model_dump(mode="json")
     return document

@@ -1,7 +1,6 @@
 """The activities that create a tenant: one a step, one transaction each, safe to run twice."""
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from pydantic import ValidationError
@@ -10,21 +9,24 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from temporalio import activity
 
 from activities.alga import rows
-from activities.alga.across_tenants import is_email_taken, lock_email
+from activities.alga.across_tenants import is_email_taken
 from activities.alga.blueprints import Blueprint
-from activities.alga.bulk_insert import insert_rows
+from activities.alga.bulk_insert import TableRows, documents, insert_rows, insert_script
+from activities.alga.notifications import find_notification_defaults, notification_settings
 from activities.alga.passwords import PasswordHasher, generate_password
 from activities.alga.tables import tenants
 from activities.audit import AuditTrail
 from activities.errors import FinalError, temporal_errors
-from activities.operations import (
-    claim_tenant,
-    completed_result,
+from activities.fence import (
+    begin_operation,
+    claim_script,
+    enter_last_step,
     enter_step,
+    operation_settings,
     record_completion,
-    record_operation,
 )
 from activities.tenant_request import TenantRequest
+from activities.transactions import Transaction, Transactions
 from workflows.messages import (
     OperationResult,
     PasswordHash,
@@ -45,7 +47,7 @@ class TenantCreationActivities:
         password_hasher: PasswordHasher,
         audit: AuditTrail,
     ) -> None:
-        self._engine = engine
+        self._transactions = Transactions(engine)
         self._blueprints = blueprints
         self._password_hasher = password_hasher
         self._audit = audit
@@ -72,11 +74,11 @@ class TenantCreationActivities:
             field = ".".join(str(part) for part in fault["loc"])
             raise FinalError("invalid-request", f"{field}: {fault['msg']}", field=field) from None
         self._check_billing_plan(step)
-        async with self._engine.begin() as connection:
-            await record_operation(connection, step.operation, request, self._audit)
-            if not await enter_step(connection, step.operation):
-                await self._refuse_existing_tenant(connection, step)
-            await self._refuse_taken_email(connection, step)
+        async with self._transactions.begin() as opened:
+            entry = await begin_operation(opened.connection, step.operation, request, self._audit)
+            if not entry.owns_tenant:
+                await self._refuse_existing_tenant(opened.connection, step)
+            await self._refuse_taken_email(opened.connection, step)
         return StepDone()
 
     @activity.defn(name=STEP_ACTIVITIES[Step.CREATING_TENANT])
@@ -84,31 +86,30 @@ class TenantCreationActivities:
     async def create_tenant(self, step: StepInput) -> StepDone:
         """Write the tenant, its own client, and the client's default location.
 
-        A second run finds the tenant claimed by this operation, and every id taken. Raises `ApplicationError`
+        A second run finds the step noted in the operation's row, and writes nothing. Raises `ApplicationError`
         `tenant-exists` where the tenant is somebody else's.
         """
         tenant_id = step.operation.tenant_id
-        async with self._step(step) as (connection, owns_tenant):
-            if not owns_tenant:
-                # Inserting decides: between a look and an insert another operation could make the tenant.
-                inserted = await insert_rows(connection, tenant_id, *rows.tenant(step))
-                if inserted == 0:
-                    raise _tenant_exists(step)
-                await claim_tenant(connection, step.operation)
-            country = await rows.find_country(connection, step.request.billing_address)
-            for table, records in rows.own_client(step, country):
-                await insert_rows(connection, tenant_id, table, records)
+        async with self._transactions.begin() as opened:
+            country = await rows.find_country(opened.connection, step.request.billing_address)
+            records = rows.own_client(step, country)
+            settings = documents(records) | operation_settings(step.operation)
+            entry = await enter_step(opened.connection, step.operation, settings=settings)
+            if not entry.is_first:
+                return StepDone()
+            # Inserting decides: between a look and an insert another operation could make the tenant.
+            if await insert_rows(opened.connection, tenant_id, *rows.tenant(step)) == 0:
+                raise _tenant_exists(step)
+            opened.end_with(claim_script(), *insert_script(tenant_id, records))
         return StepDone()
 
     @activity.defn(name=STEP_ACTIVITIES[Step.RUNNING_ONBOARDING_SEEDS])
     @temporal_errors
     async def apply_blueprint(self, step: StepInput) -> StepDone:
-        """Write the product's roles, permissions, grants and small tables; ids are derived, so once is enough."""
-        tenant_id = step.operation.tenant_id
-        blueprint = self._blueprint(step)
-        async with self._step(step) as (connection, _):
-            for table, records in blueprint.rows(tenant_id, datetime.now(UTC).date()):
-                await insert_rows(connection, tenant_id, table, records)
+        """Write the product's roles, permissions, grants and small tables, unless an earlier run has."""
+        records = self._blueprint(step).documents(step.operation.tenant_id, datetime.now(UTC).date())
+        async with self._transactions.begin() as opened:
+            await _enter_and_write(opened, step, records)
         return StepDone()
 
     @activity.defn(name=STEP_ACTIVITIES[Step.CREATING_ADMIN_USER])
@@ -121,11 +122,11 @@ class TenantCreationActivities:
         """
         tenant_id = step.operation.tenant_id
         role_id = self._blueprint(step).admin_role_id(tenant_id)
-        async with self._step(step) as (connection, _):
-            await lock_email(connection, step.request.admin_user.email.lower())
-            await self._refuse_taken_email(connection, step)
-            for table, records in rows.admin_user(step, role_id):
-                await insert_rows(connection, tenant_id, table, records)
+        records = rows.admin_user(step, role_id)
+        email = step.request.admin_user.email.lower()
+        async with self._transactions.begin() as opened:
+            await _enter_and_write(opened, step, records, lock=email)
+            await self._refuse_taken_email(opened.connection, step)
         return StepDone()
 
     @activity.defn(name=STEP_ACTIVITIES[Step.SETTING_UP_DATA])
@@ -135,15 +136,13 @@ class TenantCreationActivities:
 
         Raises `ApplicationError` `unknown-billing-plan`.
         """
-        tenant_id = step.operation.tenant_id
         # Again, because it may have been changed since the first step looked.
         self._check_billing_plan(step)
         blueprint = self._blueprint(step)
-        async with self._step(step) as (connection, _):
-            await rows.insert_email_settings(connection, step)
-            notifications = await rows.find_notification_defaults(connection)
-            for table, records in rows.initial_data(step, blueprint, notifications):
-                await insert_rows(connection, tenant_id, table, records)
+        async with self._transactions.begin() as opened:
+            defaults = await find_notification_defaults(opened.connection)
+            notifications = notification_settings(step.operation.tenant_id, defaults)
+            await _enter_and_write(opened, step, rows.initial_data(step, blueprint, notifications))
         return StepDone()
 
     @activity.defn(name=STEP_ACTIVITIES[Step.COMPLETING])
@@ -151,10 +150,10 @@ class TenantCreationActivities:
     async def complete_tenant(self, step: StepInput) -> OperationResult:
         """Close the operation as completed; a second run returns what the first one recorded."""
         tenant_id = step.operation.tenant_id
-        async with self._engine.begin() as connection:
-            if (earlier := await completed_result(connection, step.operation)) is not None:
+        async with self._transactions.begin() as opened:
+            connection = opened.connection
+            if (earlier := await enter_last_step(connection, step.operation)) is not None:
                 return earlier
-            await enter_step(connection, step.operation)
             result = OperationResult(
                 tenant_id=tenant_id,
                 admin_user_id=rows.admin_user_id(tenant_id),
@@ -163,12 +162,6 @@ class TenantCreationActivities:
             )
             await record_completion(connection, step.operation, result)
         return result
-
-    @asynccontextmanager
-    async def _step(self, step: StepInput) -> AsyncIterator[tuple[AsyncConnection, bool]]:
-        """The step's transaction, and whether the tenant is this operation's already."""
-        async with self._engine.begin() as connection:
-            yield connection, await enter_step(connection, step.operation)
 
     def _blueprint(self, step: StepInput) -> Blueprint:
         return self._blueprints[step.request.product_code]
@@ -194,6 +187,15 @@ class TenantCreationActivities:
                 "another internal user has the administrator's e-mail already; use another address",
                 field="adminUser.email",
             )
+
+
+async def _enter_and_write(
+    opened: Transaction, step: StepInput, records: Sequence[TableRows], *, lock: str | None = None
+) -> None:
+    """Enter the step, and leave its rows to the transaction's end, unless they are there from an earlier run."""
+    entry = await enter_step(opened.connection, step.operation, settings=documents(records), lock=lock)
+    if entry.is_first:
+        opened.end_with(*insert_script(step.operation.tenant_id, records))
 
 
 def _tenant_exists(step: StepInput) -> FinalError:

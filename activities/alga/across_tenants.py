@@ -1,19 +1,15 @@
 """The few statements that can't name a tenant, because the rule they serve spans all tenants.
 
-An internal user's e-mail must be unique across Alga's whole installation, and no index enforces it.
+An internal user's e-mail must be unique across Alga's whole installation, and no index enforces it. So whoever takes
+one locks it before, in a statement of its own, because a statement sees what was there when it began.
 """
 
 from uuid import UUID
 
-from sqlalchemy import and_, func, not_, select
+from sqlalchemy import and_, not_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.alga.tables import users
-
-
-async def lock_email(connection: AsyncConnection, email: str) -> None:
-    """Let nobody else check or take this e-mail before the end of the transaction."""
-    await connection.execute(select(func.pg_advisory_xact_lock(func.hashtext(email))))
 
 
 async def is_email_taken(connection: AsyncConnection, email: str, *, tenant_id: UUID, user_id: UUID) -> bool:

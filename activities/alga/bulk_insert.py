@@ -1,54 +1,109 @@
-"""Set-based inserts: any number of rows in one statement of two parameters.
+"""Set-based inserts: any number of rows of a table in one statement.
 
 The rows travel as one jsonb document, because Citus clusters take seconds to introspect array types, and a
 statement of a thousand parameters can be neither prepared nor cached.
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from functools import cache
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
-from sqlalchemy import Insert, Table, bindparam, column, func, select
-from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy import ColumnElement, Table, Text, bindparam, cast, column, func, literal_column, select
+from sqlalchemy.dialects.postgresql import JSONB, Insert, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.alga.tables import TENANT
+from activities.transactions import script_text, setting
+
+# Stands for the tenant in statements that are made once; only an id, which can't hold anything else, takes its place.
+SOME_TENANT = UUID(int=0)
+
+# Of their keys none can be taken in the first run of a step: they are nothing but derived ids. Looking all the same
+# costs a seventh of the time that their 600 rows take.
+SURE = frozenset({"permissions", "role_permissions"})
+
+
+@dataclass(frozen=True)
+class TableRows:
+    """Rows of one table, all of the same columns, `tenant` not among them; the others get their defaults.
+
+    `document` is a JSON array of objects.
+    """
+
+    table: Table
+    columns: tuple[str, ...]
+    document: str
+
+    @classmethod
+    def of(cls, table: Table, rows: Sequence[dict[str, Any]]) -> Self:
+        """Rows as Python has them. Raises `ValueError` for differing columns, `TypeError` for what JSON can't."""
+        columns = tuple(rows[0])
+        if any(tuple(row) != columns for row in rows):
+            raise ValueError(f"the rows for {table.name} differ in their columns")
+        return cls(table, columns, to_json(rows))
+
+
+def to_json(value: Any) -> str:
+    """A value's JSON text; ids, decimals and dates are texts in it."""
+    return json.dumps(value, default=_json)
 
 
 async def insert_rows(
     connection: AsyncConnection, tenant_id: UUID, table: Table, rows: Sequence[dict[str, Any]]
 ) -> int:
-    """Insert rows of one tenant, leaving out those whose key is taken; returns how many were inserted.
-
-    All rows must have the same columns, `tenant` not among them. Columns that are left out get their default.
-    """
+    """Insert rows of one tenant, leaving out those whose key is taken; returns how many were inserted."""
     if not rows:
         return 0
-    columns = tuple(rows[0])
-    if any(tuple(row) != columns for row in rows):
-        raise ValueError(f"the rows for {table.name} differ in their columns")
-    result = await connection.execute(insert_recordset(table, columns), {TENANT: tenant_id, "rows": _plain(rows)})
+    given = TableRows.of(table, rows)
+    result = await connection.execute(
+        insert_recordset(table, given.columns), {TENANT: tenant_id, "rows": given.document}
+    )
     return int(result.rowcount)
 
 
 @cache
 def insert_recordset(table: Table, columns: tuple[str, ...]) -> Insert:
     """The statement that inserts a jsonb array of objects as rows of the tenant; parameters `tenant` and `rows`."""
+    return _insert(
+        table, columns, bindparam(TENANT, type_=table.c[TENANT].type), bindparam("rows", type_=Text)
+    ).on_conflict_do_nothing()
+
+
+def documents(records: Iterable[TableRows]) -> dict[str, str]:
+    """The settings that the statements of `insert_script` read."""
+    return {rows.table.name: rows.document for rows in records}
+
+
+def insert_script(tenant_id: UUID, records: Iterable[TableRows]) -> list[str]:
+    """Statements that insert rows of one tenant, one a table; for the first run of a step."""
+    return [_insert_text(rows.table, rows.columns).replace(str(SOME_TENANT), str(tenant_id)) for rows in records]
+
+
+@cache
+def _insert_text(table: Table, columns: tuple[str, ...]) -> str:
+    # A constant and no setting, so that Citus sees which shard it is about.
+    tenant: ColumnElement[UUID] = literal_column(f"'{SOME_TENANT}'::uuid")
+    statement = _insert(table, columns, tenant, setting(table.name))
+    return script_text(statement if table.name in SURE else statement.on_conflict_do_nothing())
+
+
+def _insert(
+    table: Table, columns: tuple[str, ...], tenant: ColumnElement[UUID], document: ColumnElement[str]
+) -> Insert:
     types = [column(name, table.c[name].type) for name in columns]
-    document = bindparam("rows", type_=JSONB)
-    records = func.jsonb_to_recordset(document).table_valued(*types).render_derived(name="r", with_types=True)
-    tenant = bindparam(TENANT, type_=table.c[TENANT].type)
+    records = (
+        func.jsonb_to_recordset(cast(document, JSONB)).table_valued(*types).render_derived(name="r", with_types=True)
+    )
     source = select(tenant, *(records.c[name] for name in columns))
-    return insert(table).from_select([TENANT, *columns], source, include_defaults=False).on_conflict_do_nothing()
+    return insert(table).from_select([TENANT, *columns], source, include_defaults=False)
 
 
-def _plain(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows with only what JSON knows; the serialiser refuses what it can't write."""
-    return [{name: _json(value) for name, value in row.items()} for row in rows]
-
-
-def _json(value: Any) -> Any:
-    return str(value) if isinstance(value, UUID | Decimal | date) else value
+def _json(value: object) -> str:
+    if isinstance(value, UUID | Decimal | date):
+        return str(value)
+    raise TypeError(f"a {type(value).__name__} is not JSON serializable")

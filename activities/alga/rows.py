@@ -3,34 +3,25 @@
 Facts behind the values were read off what Alga's own code writes.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Table, insert, literal, select, union_all
+from sqlalchemy import Table, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.alga import tables
 from activities.alga.blueprints import Blueprint
+from activities.alga.bulk_insert import TableRows
 from activities.alga.ids import derived_id
-from workflows.messages import BillingAddress, StepInput
+from workflows.messages import BillingAddress, StepInput, TenantCreationInput
 
 Records = tuple[Table, list[dict[str, Any]]]
 
 # How Alga writes an address that nobody gave.
 UNKNOWN = "N/A"
 UNKNOWN_COUNTRY = ("XX", "Unknown")
-
-
-@dataclass(frozen=True)
-class NotificationDefault:
-    """A global notification category or subtype, whose switches a new tenant copies."""
-
-    table: str
-    id: int
-    is_enabled: bool
-    is_default_enabled: bool
 
 
 def client_id(tenant_id: UUID) -> UUID:
@@ -65,7 +56,7 @@ def tenant(step: StepInput) -> Records:
     return tables.tenants, [row]
 
 
-def own_client(step: StepInput, country: tuple[str, str]) -> list[Records]:
+def own_client(step: StepInput, country: tuple[str, str]) -> list[TableRows]:
     """The tenant's own client, its default location, and the link that makes it the tenant's company."""
     tenant_id = step.operation.tenant_id
     request = step.request
@@ -95,13 +86,13 @@ def own_client(step: StepInput, country: tuple[str, str]) -> list[Records]:
     }
     company = {"client_id": client_id(tenant_id), "is_default": True}
     return [
-        (tables.clients, [client]),
-        (tables.client_locations, [location]),
-        (tables.tenant_companies, [company]),
+        TableRows.of(tables.clients, [client]),
+        TableRows.of(tables.client_locations, [location]),
+        TableRows.of(tables.tenant_companies, [company]),
     ]
 
 
-def admin_user(step: StepInput, admin_role_id: UUID) -> list[Records]:
+def admin_user(step: StepInput, admin_role_id: UUID) -> list[TableRows]:
     """The first user and the role that makes them the MSP's administrator."""
     tenant_id = step.operation.tenant_id
     admin = step.request.admin_user
@@ -117,18 +108,20 @@ def admin_user(step: StepInput, admin_role_id: UUID) -> list[Records]:
         "is_inactive": False,
     }
     role = {"user_id": admin_user_id(tenant_id), "role_id": admin_role_id}
-    return [(tables.users, [user]), (tables.user_roles, [role])]
+    return [TableRows.of(tables.users, [user]), TableRows.of(tables.user_roles, [role])]
 
 
-def initial_data(step: StepInput, blueprint: Blueprint, notifications: list[NotificationDefault]) -> list[Records]:
-    """Settings, add-ons, and billing where a plan was asked for."""
+def initial_data(step: StepInput, blueprint: Blueprint, notifications: Iterable[TableRows]) -> list[TableRows]:
+    """Settings of the tenant, its e-mail and its notifications, add-ons, and billing where a plan was asked for."""
     tenant_id = step.operation.tenant_id
-    records: list[Records] = [
-        (tables.tenant_settings, [{"onboarding_completed": False, "onboarding_skipped": False}])
+    records = [
+        _email_settings(step.request),
+        TableRows.of(tables.tenant_settings, [{"onboarding_completed": False, "onboarding_skipped": False}]),
     ]
-    records += _notification_settings(tenant_id, notifications)
+    records += notifications
     if step.request.addons:
-        records.append((tables.tenant_addons, [{"addon_key": key} for key in dict.fromkeys(step.request.addons)]))
+        addons = [{"addon_key": key} for key in dict.fromkeys(step.request.addons)]
+        records.append(TableRows.of(tables.tenant_addons, addons))
     if step.request.billing_plan is not None:
         found = blueprint.contract_line(step.request.billing_plan)
         if found is None:
@@ -141,8 +134,8 @@ def initial_data(step: StepInput, blueprint: Blueprint, notifications: list[Noti
             "billing_frequency": line.billing_frequency,
             "billing_timing": line.billing_timing,
         }
-        records.append((tables.contract_line_presets, [preset]))
-        records.append((tables.default_billing_settings, [{"default_currency_code": "USD"}]))
+        records.append(TableRows.of(tables.contract_line_presets, [preset]))
+        records.append(TableRows.of(tables.default_billing_settings, [{"default_currency_code": "USD"}]))
     return records
 
 
@@ -156,17 +149,15 @@ async def find_country(connection: AsyncConnection, address: BillingAddress | No
     return (code, name) if name is not None else UNKNOWN_COUNTRY
 
 
-async def insert_email_settings(connection: AsyncConnection, step: StepInput) -> None:
-    """Write the tenant's e-mail settings unless there are any.
+def _email_settings(request: TenantCreationInput) -> TableRows:
+    """The tenant's e-mail settings.
 
-    The key is a serial, and only Citus has one row a tenant as a rule, so a conflict would stop nothing.
+    Their key is a serial, and only Citus has one row a tenant as a rule, so that a conflict would stop nothing: that
+    they are written once is the fence's doing.
     """
-    tenant_id = step.operation.tenant_id
-    provider = step.request.email_provider
-    settings = tables.tenant_email_settings
+    provider = request.email_provider
     config = {"apiKey": "", "from": ""} if provider == "resend" else {"host": "", "port": 587, "from": ""}
-    values = {
-        "tenant": tenant_id,
+    row = {
         "email_provider": provider,
         "provider_configs": [
             {
@@ -180,63 +171,4 @@ async def insert_email_settings(connection: AsyncConnection, step: StepInput) ->
         "fallback_enabled": True,
         "tracking_enabled": False,
     }
-    there = select(settings.c.tenant).where(settings.c.tenant == tenant_id).exists()
-    source = select(*(literal(value, settings.c[name].type) for name, value in values.items())).where(~there)
-    await connection.execute(insert(settings).from_select(list(values), source))
-
-
-async def find_notification_defaults(connection: AsyncConnection) -> list[NotificationDefault]:
-    """Every global notification category and subtype, in one statement; these tables belong to no tenant."""
-    sources = [
-        select(
-            literal(settings.name),
-            source.c[id_column],
-            source.c.is_enabled,
-            source.c.is_default_enabled,
-        )
-        for source, id_column, settings, _ in NOTIFICATION_SETTINGS
-    ]
-    return [NotificationDefault(*row) for row in await connection.execute(union_all(*sources))]
-
-
-# Global table and its key, the tenant's settings table and the column that refers to the key.
-NOTIFICATION_SETTINGS = (
-    (
-        tables.notification_categories,
-        "id",
-        tables.tenant_notification_category_settings,
-        "category_id",
-    ),
-    (tables.notification_subtypes, "id", tables.tenant_notification_subtype_settings, "subtype_id"),
-    (
-        tables.internal_notification_categories,
-        "internal_notification_category_id",
-        tables.tenant_internal_notification_category_settings,
-        "category_id",
-    ),
-    (
-        tables.internal_notification_subtypes,
-        "internal_notification_subtype_id",
-        tables.tenant_internal_notification_subtype_settings,
-        "subtype_id",
-    ),
-)
-
-
-def _notification_settings(tenant_id: UUID, defaults: list[NotificationDefault]) -> list[Records]:
-    records = []
-    for _, _, settings, reference in NOTIFICATION_SETTINGS:
-        key = f"{settings.name.removesuffix('s')}_id"
-        rows = [
-            {
-                key: derived_id(tenant_id, settings.name, str(default.id)),
-                reference: default.id,
-                "is_enabled": default.is_enabled,
-                "is_default_enabled": default.is_default_enabled,
-            }
-            for default in defaults
-            if default.table == settings.name
-        ]
-        if rows:
-            records.append((settings, rows))
-    return records
+    return TableRows.of(tables.tenant_email_settings, [row])

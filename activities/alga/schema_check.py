@@ -9,7 +9,7 @@ from sqlalchemy import Column, Dialect, Table, literal, select, text, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.alga import tables
-from activities.alga.rows import NOTIFICATION_SETTINGS
+from activities.alga.notifications import SOURCES
 
 CATALOGUE = text("""
     SELECT c.relname AS table, a.attname AS name, format_type(a.atttypid, NULL) AS type,
@@ -32,7 +32,7 @@ FAMILIES = {
 }
 
 NAMES = {"varchar": "character varying", "timestamp": "timestamp with time zone"}
-READ_ONLY = {source.name for source, *_ in NOTIFICATION_SETTINGS} | {tables.countries.name}
+READ_ONLY = {source.key.table.name for source in SOURCES} | {tables.countries.name}
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def _check_required(table: Table, live: dict[str, _LiveColumn]) -> Iterator[Sche
 
 async def _empty_sources(connection: AsyncConnection) -> AsyncIterator[SchemaFinding]:
     """Global tables whose rows every tenant copies, and which have none."""
-    sources = [source for source, *_ in NOTIFICATION_SETTINGS]
+    sources = [source.key.table for source in SOURCES]
     filled = set(
         await connection.scalars(
             union_all(*(select(literal(source.name)).where(select(source).exists()) for source in sources))

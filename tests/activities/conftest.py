@@ -19,6 +19,7 @@ from app.embedded.blocking import run_blocking
 from migrations.upgrade import upgrade
 from tests.support.audit import AUDIT
 from tests.support.databases import NewDatabase
+from tests.support.scripts import statements_of
 from workflows.messages import (
     OperationContext,
     OperationError,
@@ -54,7 +55,7 @@ def statements(engine: AsyncEngine) -> Iterator[list[tuple[str, Any]]]:
     sent: list[tuple[str, Any]] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        sent.append((statement, parameters))
+        sent.extend((part, parameters) for part in statements_of(statement))
 
     event.listen(engine.sync_engine, "before_cursor_execute", note)
     yield sent

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from temporalio.exceptions import ApplicationError
 
-from activities import operations
+from activities import fence, operations
 from activities.database import create_engine
 from activities.errors import CancelRequestedError, FinalError
 from activities.operation_records import OperationRecord, find_operation
@@ -112,11 +112,11 @@ class Row:
         context = self._context
         match name:
             case "enter":
-                await operations.enter_step(connection, context.model_copy(update={"step": arguments[0]}))
+                await fence.enter_step(connection, context.model_copy(update={"step": arguments[0]}))
             case "complete":
-                await operations.enter_step(connection, context.model_copy(update={"step": Step.COMPLETING}))
+                await fence.enter_step(connection, context.model_copy(update={"step": Step.COMPLETING}))
                 result = OperationResult.model_validate({"tenant_id": context.tenant_id, **RESULT})
-                await operations.record_completion(connection, context, result)
+                await fence.record_completion(connection, context, result)
             case "close":
                 await operations.close_for_rollback(connection, rollback_input(self._request), AUDIT)
             case "rolled back":

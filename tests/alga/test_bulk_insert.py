@@ -4,12 +4,28 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import JSON, Boolean, Column, Date, Integer, MetaData, Numeric, String, Table, Text, Uuid, text
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    Date,
+    Integer,
+    MetaData,
+    Numeric,
+    String,
+    Table,
+    Text,
+    Uuid,
+    literal,
+    select,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.exc import DBAPIError, StatementError
+from sqlalchemy.exc import DBAPIError
 
-from activities.alga.bulk_insert import insert_recordset, insert_rows
+from activities.alga.bulk_insert import TableRows, documents, insert_recordset, insert_rows, insert_script
 from activities.database_errors import classify
+from activities.transactions import set_setting
 from tests.support.connections import connected
 from tests.support.databases import NewDatabase
 
@@ -92,8 +108,24 @@ async def test_a_value_that_is_too_long_is_refused_and_not_cut(new_database: New
 
 async def test_a_value_that_json_does_not_know_is_refused(new_database: NewDatabase) -> None:
     async with connected(new_database()) as connection:
-        with pytest.raises(StatementError, match="not JSON serializable"):
+        with pytest.raises(TypeError, match="not JSON serializable"):
             await insert_rows(connection, uuid4(), things, [{**row("odd"), "document": {"set": {1, 2}}}])
+
+
+async def test_a_script_inserts_what_the_settings_say(new_database: NewDatabase) -> None:
+    tenant_id = uuid4()
+    rows = [TableRows.of(things, [row("one"), row("two")])]
+    async with connected(new_database()) as connection:
+        await connection.run_sync(things.create)
+        for name, document in documents(rows).items():
+            await connection.execute(select(set_setting(name, literal(document))))
+        for _ in range(2):
+            for statement in insert_script(tenant_id, rows):
+                await connection.exec_driver_sql(statement)
+        stored = (await connection.execute(things.select().order_by(things.c.name))).all()
+    assert [(one.tenant, one.name, one.words) for one in stored] == [
+        (tenant_id, name, row(name)["words"]) for name in ("one", "two")
+    ]
 
 
 def test_the_statement_is_made_once() -> None:

@@ -1,6 +1,6 @@
 from uuid import UUID
 
-from activities.alga.ids import derived_id
+from activities.alga.ids import derived_hex_ids, derived_id, encoded_name
 
 TENANT = UUID("9b2f3a52-6c1c-4a4f-9c3a-0d3c3c1f7a10")
 OTHER = UUID("0b7a55c1-2f4e-4d53-8f0a-6a1d5c1b9e77")
@@ -20,3 +20,11 @@ def test_ids_never_change_between_releases() -> None:
 def test_parts_of_a_name_are_not_mixed_up() -> None:
     names = [("a", "b/c"), ("a/b", "c"), ("a", "b", "c"), ("ab", "c"), ("a", "bc"), ("abc",), ("abc", "")]
     assert len({derived_id(TENANT, *name) for name in names}) == len(names)
+
+
+def test_many_ids_at_once_are_the_same_ids() -> None:
+    names = [("role", "msp", "Admin"), ("permission", "both", "ticket", "read"), ("é",), ("",)]
+    for tenant_id in (TENANT, OTHER, UUID(int=0)):
+        ids = derived_hex_ids(tenant_id, map(encoded_name, names))
+        assert [UUID(one) for one in ids] == [derived_id(tenant_id, *name) for name in names]
+        assert {len(one) for one in ids} == {32}

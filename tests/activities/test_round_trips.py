@@ -1,0 +1,74 @@
+"""How often the creation of a tenant waits for the database: what counts where it is not on the same machine."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import make_url
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from activities.alga.blueprints import load_blueprints
+from activities.alga.passwords import PasswordHasher
+from activities.database import create_engine
+from activities.operations import record_operation
+from activities.tenant_creation import TenantCreationActivities
+from tests.activities.conftest import request, sqlalchemy_url, step_input
+from tests.support.audit import AUDIT
+from tests.support.round_trips import counting_proxy
+from workflows.messages import TenantCreationInput
+from workflows.steps import STEP_ACTIVITIES, Step
+
+pytestmark = pytest.mark.anyio
+
+# A beginning, the fence, and a commit that brings the rows along, make three; the rest is what must be known first:
+# whether tenant and e-mail are taken (2), whether the tenant was inserted (1), whether the e-mail is still free (1),
+# which notifications there are (1), when the tenant was made (1), and whether it was cancelled meanwhile (1).
+ALLOWED = {
+    Step.INITIALIZING: 5,
+    Step.CREATING_TENANT: 4,
+    Step.RUNNING_ONBOARDING_SEEDS: 3,
+    Step.CREATING_ADMIN_USER: 4,
+    Step.SETTING_UP_DATA: 4,
+    Step.COMPLETING: 5,
+}
+
+
+def activities_on(engine: AsyncEngine) -> TenantCreationActivities:
+    return TenantCreationActivities(engine, load_blueprints(), PasswordHasher("test-nextauth-secret"), AUDIT)
+
+
+async def run_steps(creation: TenantCreationActivities, given: TenantCreationInput, count: Any) -> dict[Step, int]:
+    """Run all steps; how much the count grew in each."""
+    grown = {}
+    for step, activity in STEP_ACTIVITIES.items():
+        before = count()
+        await getattr(creation, activity)(step_input(step, given))
+        grown[step] = count() - before
+    return grown
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"billingPlan": "Managed Services", "addons": ["ai"]}, {"productCode": "algadesk"}]
+)
+async def test_a_whole_creation_takes_25_round_trips(
+    engine: AsyncEngine, database_url: str, changes: Mapping[str, Any]
+) -> None:
+    warming, counted = request(uuid4(), **changes), request(uuid4(), **changes)
+    # As the gateway does when it starts an operation.
+    async with engine.begin() as connection:
+        for given in (warming, counted):
+            operation = step_input(Step.INITIALIZING, given).operation
+            await record_operation(connection, operation, given, AUDIT)
+    direct = make_url(database_url)
+    assert direct.port is not None
+    async with counting_proxy(direct.port) as (port, trips):
+        url = sqlalchemy_url(database_url).set(port=port)
+        proxied = create_engine(url, application_name="tests", pool_size=1, statement_timeout=8)
+        creation = activities_on(proxied)
+        # Connecting, and preparing what is then kept with the connection.
+        await run_steps(creation, warming, lambda: trips.count)
+        taken = await run_steps(creation, counted, lambda: trips.count)
+        await proxied.dispose()
+    assert taken == ALLOWED
+    assert sum(taken.values()) == 25
