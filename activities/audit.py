@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
-from uuid import UUID
 
 import structlog
 from sqlalchemy import LargeBinary, bindparam, select, text
@@ -90,13 +89,8 @@ class AuditTrail:
             head = newest
         await self._write(connection, head, events)
 
-    async def knows(self, connection: AsyncConnection, event_id: UUID) -> bool:
-        """Whether the event was added, for those who never heard how their commit ended."""
-        found = await connection.scalar(select(audit_events.c.sequence).where(audit_events.c.id == event_id))
-        return found is not None
-
     async def unknown(self, connection: AsyncConnection, events: Sequence[AuditEvent]) -> list[AuditEvent]:
-        """Those of the events that were not added."""
+        """Those of the events that were not added, for those who never heard how their commit ended."""
         ids = [event.id for event in events]
         found = await connection.scalars(select(audit_events.c.id).where(audit_events.c.id.in_(ids)))
         known = set(found)

@@ -28,14 +28,15 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from activities.audit import AuditTrail
+from activities.audit_events import AuditEvent
 from activities.operations import (
     ANY_RUN,
     OPEN,
     completed_result,
+    creation_event,
+    insert_operation,
     number_of,
     raise_closed,
-    record_operation,
     step_documents,
     to_document,
 )
@@ -62,15 +63,18 @@ class Entry:
 
 
 async def begin_operation(
-    connection: AsyncConnection, context: OperationContext, request: TenantCreationInput, audit: AuditTrail
-) -> Entry:
-    """Enter the first step, as `enter_step` does, of an operation whose row may not be there yet."""
+    connection: AsyncConnection, context: OperationContext, request: TenantCreationInput
+) -> tuple[Entry, list[AuditEvent]]:
+    """Enter the first step, as `enter_step` does, of an operation whose row may not be there yet.
+
+    The transaction must end with the audit events that are returned.
+    """
     # Mostly it is there: the gateway writes it.
     entry = await _enter(connection, context)
     if entry is not None:
-        return entry
-    await record_operation(connection, context, request, audit)
-    return await enter_step(connection, context)
+        return entry, []
+    is_new = await insert_operation(connection, context, request)
+    return await enter_step(connection, context), [creation_event(context, request)] if is_new else []
 
 
 async def enter_step(

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from temporalio.exceptions import ApplicationError
 
 from activities.audit import AuditTrail
-from activities.audit_events import Action
+from activities.audit_events import Action, AuditEvent
 from activities.errors import CancelRequestedError, FinalError
 from activities.operation_events import operation_event
 from activities.own_tables import cancellations, operations
@@ -37,7 +37,18 @@ OPEN = ("queued", "running", "retrying", "needs_attention", "cancelling")
 async def record_operation(
     connection: AsyncConnection, context: OperationContext, request: TenantCreationInput, audit: AuditTrail
 ) -> None:
-    """Write the operation's row, and with it the audit event of its request, unless it is there already."""
+    """Write the operation's row, and with it the audit event of its request, unless it is there already.
+
+    To be called last in a transaction, because of the event: see `AuditTrail.append_all`.
+    """
+    if await insert_operation(connection, context, request):
+        await audit.append(connection, creation_event(context, request))
+
+
+async def insert_operation(
+    connection: AsyncConnection, context: OperationContext, request: TenantCreationInput
+) -> bool:
+    """Write the operation's row; whether it is new, so that the transaction must end with `creation_event`."""
     inserted = await connection.execute(
         postgres_insert(operations)
         .values(
@@ -57,16 +68,14 @@ async def record_operation(
         )
         .on_conflict_do_nothing()
     )
-    if inserted.rowcount:
-        await audit.append(
-            connection,
-            operation_event(
-                Action.TENANT_CREATE,
-                request.origin,
-                workflow_id=context.workflow_id,
-                tenant_id=context.tenant_id,
-            ),
-        )
+    return bool(inserted.rowcount)
+
+
+def creation_event(context: OperationContext, request: TenantCreationInput) -> AuditEvent:
+    """The audit event of an operation's request."""
+    return operation_event(
+        Action.TENANT_CREATE, request.origin, workflow_id=context.workflow_id, tenant_id=context.tenant_id
+    )
 
 
 async def accept_changes(
@@ -152,10 +161,12 @@ async def close_for_rollback(
             select(operations.c.status, operations.c.result).where(*is_operation(context)).with_for_update()
         )
     ).one_or_none()
+    events = []
     if row is None:
         if rollback.request is None:
             return None
-        await record_operation(connection, context, rollback.request, audit)
+        if await insert_operation(connection, context, rollback.request):
+            events = [creation_event(context, rollback.request)]
     elif row.status == OperationStatus.COMPLETED:
         return OperationResult.model_validate(row.result)
     await connection.execute(
@@ -174,6 +185,7 @@ async def close_for_rollback(
             updated_at=func.now(),
         )
     )
+    await audit.append_all(connection, events)
     return None
 
 

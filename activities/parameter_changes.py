@@ -2,14 +2,14 @@
 
 from uuid import UUID, uuid5
 
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio import activity
 
 from activities.audit import AuditTrail
-from activities.audit_events import Action
+from activities.audit_events import Action, AuditEvent
 from activities.errors import temporal_errors
 from activities.operation_events import operation_event
-from activities.operations import accept_changes, record_operation
+from activities.operations import accept_changes, creation_event, insert_operation
 from workflows.messages import ParameterChangeInput, StepDone
 from workflows.steps import PARAMETER_CHANGE_ACTIVITY
 
@@ -34,25 +34,24 @@ class ParameterChangeActivities:
         stopping.
         """
         async with self._engine.begin() as connection:
-            await record_operation(connection, change.operation, change.request, self._audit)
+            is_new = await insert_operation(connection, change.operation, change.request)
             await accept_changes(connection, change.operation, change.request, change.first_used_in)
-            await self._tell(connection, change)
+            created = [creation_event(change.operation, change.request)] if is_new else []
+            changed = await self._audit.unknown(connection, [_change_event(change)])
+            await self._audit.append_all(connection, [*created, *changed])
         return StepDone()
 
-    async def _tell(self, connection: AsyncConnection, change: ParameterChangeInput) -> None:
-        operation = change.operation
-        # The same for the same change, which may be accepted twice where nobody heard of the first time.
-        event_id = uuid5(CHANGES, f"{operation.run_id} {operation.parameters_version} {sorted(change.changed)}")
-        if await self._audit.knows(connection, event_id):
-            return
-        await self._audit.append(
-            connection,
-            operation_event(
-                Action.OPERATION_CHANGE,
-                change.origin,
-                workflow_id=operation.workflow_id,
-                tenant_id=operation.tenant_id,
-                details={"changed": sorted(change.changed)},
-                event_id=event_id,
-            ),
-        )
+
+def _change_event(change: ParameterChangeInput) -> AuditEvent:
+    operation = change.operation
+    # The same for the same request, which may be accepted twice where nobody heard of the first time; other values
+    # for the same parameters are another change.
+    whole = change.model_dump_json(include={"request", "changed", "origin"})
+    return operation_event(
+        Action.OPERATION_CHANGE,
+        change.origin,
+        workflow_id=operation.workflow_id,
+        tenant_id=operation.tenant_id,
+        details={"changed": sorted(change.changed)},
+        event_id=uuid5(CHANGES, f"{operation.run_id} {operation.parameters_version} {whole}"),
+    )

@@ -75,10 +75,11 @@ class TenantCreationActivities:
             raise FinalError("invalid-request", f"{field}: {fault['msg']}", field=field) from None
         self._check_billing_plan(step)
         async with self._transactions.begin() as opened:
-            entry = await begin_operation(opened.connection, step.operation, request, self._audit)
+            entry, events = await begin_operation(opened.connection, step.operation, request)
             if not entry.owns_tenant:
                 await self._refuse_existing_tenant(opened.connection, step)
             await self._refuse_taken_email(opened.connection, step)
+            await self._audit.append_all(opened.connection, events)
         return StepDone()
 
     @activity.defn(name=STEP_ACTIVITIES[Step.CREATING_TENANT])

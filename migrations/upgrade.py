@@ -95,4 +95,6 @@ def _grant(connection: Connection, role: str) -> None:
     connection.execute(text(f"GRANT SELECT ON {SCHEMA}.alembic_version TO {quoted}"))
     for table in own_metadata.sorted_tables:
         rights = table.info.get("gateway_rights", ALL_RIGHTS)
+        # A database's default privileges may have given more when the table was made.
+        connection.execute(text(f"REVOKE ALL ON {table.fullname} FROM {quoted}"))
         connection.execute(text(f"GRANT {rights} ON {table.fullname} TO {quoted}"))

@@ -175,14 +175,21 @@ class _Batch:
         self._several: dict[tuple[Action, Outcome], _Alike] = {}
 
     def add(self, event: AuditEvent) -> None:
-        key = tuple(getattr(event, name) for name in DIFFERENCES)
         is_denied = event.outcome is Outcome.DENIED
+        # What was done is told one by one: each has a request id, and perhaps details, of its own.
+        key = tuple(getattr(event, name) for name in DIFFERENCES) if is_denied else (event.id,)
         if key in self._told_apart:
             self._told_apart[key].add(event)
         elif self._rooms[is_denied]:
             self._rooms[is_denied] -= 1
             self._told_apart[key] = _Alike(event, event.count, event.occurred_at)
-        elif (kind := (event.action, event.outcome)) in self._several:
+        else:
+            self._only_count(event, is_denied=is_denied)
+
+    def _only_count(self, event: AuditEvent, *, is_denied: bool) -> None:
+        if not is_denied:
+            log.error("there are too many audit events to keep, and this line has all of one", told=event.values())
+        if (kind := (event.action, event.outcome)) in self._several:
             self._several[kind].add(event)
         else:
             first = AuditEvent(

@@ -124,3 +124,33 @@ def rollback_input(given: TenantCreationInput, workflow_id: str | None = None) -
 @pytest.fixture
 def tenant_request() -> TenantCreationInput:
     return request(uuid4(), billingPlan="Managed Services", addons=["ai"])
+
+
+@pytest.fixture(scope="session")
+def audit_template(new_database: NewDatabase) -> str:
+    """Our own tables alone, with the rights of the gateway's role; tests copy it."""
+    url = new_database()
+    run_blocking(upgrade(sqlalchemy_url(url), gateway_role="app_user"))
+    return url
+
+
+@pytest.fixture
+def audit_url(new_database: NewDatabase, audit_template: str) -> str:
+    """The admin URL of a database whose audit trail is empty."""
+    return new_database(audit_template)
+
+
+@pytest.fixture
+async def audit_engine(audit_url: str) -> AsyncIterator[AsyncEngine]:
+    engine = create_engine(sqlalchemy_url(audit_url), application_name="tests", pool_size=5, statement_timeout=8)
+    yield engine
+    await engine.dispose()
+
+
+@pytest.fixture
+async def audit_database(audit_url: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(audit_url)
+    try:
+        yield connection
+    finally:
+        await connection.close()
