@@ -122,6 +122,7 @@ def _refusal(policy: Policy, standing: Standing, detail: str) -> ProblemError:
         "rate-limited",
         f"{detail}; try again in {seconds} s",
         headers={"Retry-After": str(seconds), **_headers(policy, standing)},
+        is_denial=True,
     )
 
 

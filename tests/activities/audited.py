@@ -125,7 +125,7 @@ class Tampering:
 
     async def swap(self, one: int, other: int) -> None:
         await self.run(
-            "UPDATE alga_tenants.audit_events SET sequence = $1 + $2 - sequence WHERE sequence IN ($1, $2)",
+            "UPDATE alga_tenants.audit_events SET sequence = $1::bigint + $2 - sequence WHERE sequence IN ($1, $2)",
             one,
             other,
         )
