@@ -64,9 +64,7 @@ def likelihood(times: Times) -> float:
     turns = list(zip(*times.values(), strict=True))
     observed = _spread(turns)
     shuffler = random.Random(SEED)  # noqa: S311 - no secret
-    as_far = sum(
-        _spread([shuffler.sample(turn, len(turn)) for turn in turns]) >= observed for _ in range(SHUFFLES)
-    )
+    as_far = sum(_spread([shuffler.sample(turn, len(turn)) for turn in turns]) >= observed for _ in range(SHUFFLES))
     return (as_far + 1) / (SHUFFLES + 1)
 
 
@@ -118,7 +116,9 @@ async def measure(folder: Path) -> dict[str, Any]:
             }
             report["flood without limit"] = await polls_beside_floods(url, good.key, path, good.record.key_id)
         with gateway(stack, "limited-gateway", {}) as url:
-            report["flood with the default limit"] = await polls_beside_floods(url, good.key, path, good.record.key_id)
+            report["flood with the default limit"] = await polls_beside_floods(
+                url, good.key, path, good.record.key_id
+            )
     for name, figures in report.items():
         if name != "refusals":
             figures["is_fine"] = max(figures["ratios"].values()) <= MOST_SLOWDOWN

@@ -81,7 +81,7 @@ async def test_all_events_gone_is_known_by_the_head(tampering: Tampering, audit_
 async def test_a_deletion_whose_gap_was_closed_is_found(tampering: Tampering, audit_engine: AsyncEngine) -> None:
     await tampering.delete(4, 4)
     await tampering.run("UPDATE alga_tenants.audit_events SET sequence = sequence - 1 WHERE sequence > 4")
-    assert (BreakKind.CHANGED, 4) in told(await verified(audit_engine))
+    assert (BreakKind.MOVED, 4) in told(await verified(audit_engine))
 
 
 async def test_events_that_changed_places_are_told_as_such(tampering: Tampering, audit_engine: AsyncEngine) -> None:

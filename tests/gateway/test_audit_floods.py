@@ -77,8 +77,7 @@ async def rows(settings: Settings) -> list[dict[str, Any]]:
 
 
 async def test_a_flood_of_denied_requests_is_few_rows_and_counted_exactly(own_settings: Settings) -> None:
-    key = await asyncio.to_thread(asyncio.run, _key(own_settings))
-    with RunningGateway(own_settings, key) as gateway:
+    with RunningGateway(own_settings, await create_key(own_settings)) as gateway:
         async with gateway.client(**{"X-API-Key": ApiKey.generate().text}) as wrong:
 
             async def knock(times: int) -> set[int]:
@@ -90,10 +89,6 @@ async def test_a_flood_of_denied_requests_is_few_rows_and_counted_exactly(own_se
     assert sum(row["count"] for row in told) == FLOOD
     assert len(told) <= 60
     assert {row["reason"] for row in told} == {"unauthorized", "rate-limited"}
-
-
-async def _key(settings: Settings) -> str:
-    return await create_key(settings)
 
 
 async def test_what_waits_is_written_when_the_gateway_ends(own_settings: Settings, engine: AsyncEngine) -> None:

@@ -1,0 +1,104 @@
+"""Every route that changes something leaves an event, also where the worker makes the change."""
+
+from typing import Any
+from uuid import uuid4
+
+import anyio
+import anyio.lowlevel
+import asyncpg
+import pytest
+
+from tests.e2e.conftest import Service
+from tests.e2e.obstacles import obstacle
+from workflows.steps import Step
+
+pytestmark = pytest.mark.anyio
+
+PASSING = "RAISE EXCEPTION 'it will pass' USING ERRCODE = '40001'"
+PERSON = "Jane Doe"
+
+
+@pytest.fixture(scope="module", params=["plain"])
+def running(request: pytest.FixtureRequest, installations: Any) -> Service:
+    found: Service = installations(request.param)
+    return found
+
+
+async def changing_routes(service: Service) -> set[tuple[str, str]]:
+    document = (await service.http.get("/openapi.json")).json()
+    return {
+        (method.upper(), path)
+        for path, methods in document["paths"].items()
+        for method in methods
+        if method.upper() not in {"GET", "HEAD", "OPTIONS"}
+    }
+
+
+async def told(service: Service, request_id: str) -> dict[str, Any]:
+    """The one event of a request; the operation's row, and with it the event, may follow its answer."""
+    with anyio.fail_after(20):
+        while True:
+            page = (await service.http.get("/audit-events", params={"pageSize": 200})).json()
+            if found := [event for event in page["events"] if event["requestId"] == request_id]:
+                (event,) = found
+                assert isinstance(event, dict)
+                return event
+            await anyio.lowlevel.checkpoint()
+
+
+async def retrying(service: Service, workflow_id: str) -> None:
+    with anyio.fail_after(20):
+        while (await service.status(workflow_id))["status"] != "retrying":
+            await anyio.lowlevel.checkpoint()
+
+
+async def test_every_route_that_changes_something_leaves_its_event(
+    service: Service, database: asyncpg.Connection
+) -> None:
+    tenant_id = uuid4()
+    operation = f"/tenants/tenant-creation-{tenant_id}"
+    events: dict[tuple[str, str], dict[str, Any]] = {}
+    answers: dict[str, Any] = {}
+
+    async def ask(method: str, template: str, path: str, body: Any = None) -> None:
+        request_id = f"audit-{uuid4()}"
+        headers = {"X-Request-ID": request_id, "X-On-Behalf-Of": PERSON}
+        answer = await service.http.request(method, path, json=body, headers=headers)
+        assert answer.is_success, answer.text
+        answers[template] = answer.json()
+        events[method, template] = await told(service, request_id)
+
+    async with obstacle(database, Step.CREATING_TENANT, tenant_id, PASSING):
+        admin = {"firstName": "Ada", "lastName": "Byron", "email": f"ada-{tenant_id}@acme.example"}
+        await ask(
+            "POST",
+            "/tenants",
+            "/tenants",
+            {"tenantName": "Acme", "adminUser": admin, "tenantId": str(tenant_id)},
+        )
+        await retrying(service, f"tenant-creation-{tenant_id}")
+        await ask("PATCH", "/tenants/{workflow_id}", operation, {"licenseCount": 7})
+        await retrying(service, f"tenant-creation-{tenant_id}")
+        await ask("POST", "/tenants/{workflow_id}/resume", f"{operation}/resume")
+        await ask("DELETE", "/tenants/{workflow_id}", operation)
+    await ask("POST", "/api-keys", "/api-keys", {"name": "audited"})
+    key = f"/api-keys/{answers['/api-keys']['id']}"
+    await ask("POST", "/api-keys/{key_id}/rotate", f"{key}/rotate")
+    await ask("DELETE", "/api-keys/{key_id}", key)
+
+    assert set(events) == await changing_routes(service)
+    assert {route: event["action"] for route, event in events.items()} == {
+        ("POST", "/tenants"): "tenant.create",
+        ("PATCH", "/tenants/{workflow_id}"): "operation.change",
+        ("POST", "/tenants/{workflow_id}/resume"): "operation.resume",
+        ("DELETE", "/tenants/{workflow_id}"): "operation.cancel",
+        ("POST", "/api-keys"): "key.create",
+        ("POST", "/api-keys/{key_id}/rotate"): "key.rotate",
+        ("DELETE", "/api-keys/{key_id}"): "key.revoke",
+    }
+    for event in events.values():
+        assert (event["outcome"], event["onBehalfOf"], event["address"]) == ("accepted", PERSON, "127.0.0.1")
+        assert event["caller"].startswith("key:")
+    of_operation = [event for (_, template), event in events.items() if template.startswith("/tenants")]
+    assert {event["tenantId"] for event in of_operation} == {str(tenant_id)}
+    assert events["PATCH", "/tenants/{workflow_id}"]["details"] == {"changed": ["licenseCount"]}
