@@ -15,6 +15,8 @@ from tests.support.alga import build_template
 from tests.support.alga import golden as read_golden
 from tests.support.databases import Databases, NewDatabase
 from tests.support.folders import reachable_folder
+from tests.support.sql_watch import SERVER_SETTINGS, SqlWatch
+from tests.support.sql_watch_tables import algas_scoped_tables
 
 
 def pytest_configure() -> None:
@@ -48,11 +50,23 @@ def server_folder() -> Iterator[Path]:
         yield folder
 
 
+@pytest.fixture(scope="session", autouse=True)
+def sql_watch() -> Iterator[SqlWatch]:
+    """Fails at the end, as an error of the last test, where the product sent a statement that names no tenant."""
+    watch = SqlWatch()
+    watch.start()
+    yield watch
+    watch.stop()
+    if found := watch.findings(algas_scoped_tables()):
+        pytest.fail("\n".join(map(str, found)), pytrace=False)
+
+
 @pytest.fixture(scope="session")
-def postgres(server_folder: Path) -> Iterator[EmbeddedPostgres]:
+def postgres(server_folder: Path, sql_watch: SqlWatch) -> Iterator[EmbeddedPostgres]:
     """A PostgreSQL server; tests that write take a database of their own from `new_database`."""
-    with EmbeddedPostgres(server_folder / "postgres", durable=False) as server:
+    with EmbeddedPostgres(server_folder / "postgres", durable=False, settings=SERVER_SETTINGS) as server:
         yield server
+    sql_watch.read_log(server.data_dir)
 
 
 @pytest.fixture(scope="session")

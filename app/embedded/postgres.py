@@ -6,8 +6,9 @@ import secrets
 import shutil
 import signal
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from app.embedded.binaries import postgres_install
 from app.embedded.paths import make_folder, open_private
@@ -39,14 +40,22 @@ class EmbeddedPostgres(EmbeddedServer):
 
     Data and passwords live in `data_dir` and survive a restart; every start takes a free `port`. When we are
     root the server runs as `nobody`, who must be able to reach `data_dir`. `durable=False` trades safety
-    in a crash, also of the server alone, for speed.
+    in a crash, also of the server alone, for speed. `settings` go before our own ones.
     """
 
     name = "PostgreSQL"
     host = LOOPBACK
 
-    def __init__(self, data_dir: Path, *, durable: bool = True, pick_port: Callable[[], int] = free_port) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        durable: bool = True,
+        pick_port: Callable[[], int] = free_port,
+        settings: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         super().__init__(data_dir, durable=durable, pick_port=pick_port)
+        self._settings = settings
         self._account = unprivileged_account()
         self._cluster = self.data_dir / "cluster"
         self._passwords: dict[str, str] = {}
@@ -77,7 +86,7 @@ class EmbeddedPostgres(EmbeddedServer):
 
     def _start_server(self, install: Path) -> None:
         self.port = self._pick_port()
-        settings = SETTINGS | {"port": str(self.port)} | ({} if self._durable else NOT_DURABLE)
+        settings = {**SETTINGS, "port": str(self.port), **({} if self._durable else NOT_DURABLE), **self._settings}
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         self._stop_server()
         self._server = self._child(self.name, [install / "bin" / "postgres", "-D", self._cluster, *options])

@@ -34,13 +34,13 @@ async def test_a_child_known_by_name_is_refused_where_two_tenants_have_that_id(e
         empty,
         """
         CREATE TABLE rates (tenant uuid, rate_id uuid, PRIMARY KEY (tenant, rate_id));
-        CREATE TABLE holidays (id int PRIMARY KEY, rate_id uuid);
+        CREATE TABLE closings (id int PRIMARY KEY, rate_id uuid);
         INSERT INTO rates SELECT tenant, {ours} FROM (VALUES ({ours}::uuid), ({theirs}::uuid)) both_of (tenant);
-        INSERT INTO holidays VALUES (1, {ours});
+        INSERT INTO closings VALUES (1, {ours});
         """,
     )
 
-    with pytest.raises(ForeignReferenceError, match=r"holidays by holidays\.rate_id"):
+    with pytest.raises(ForeignReferenceError, match=r"closings by closings\.rate_id"):
         await purge(empty)
 
 

@@ -137,16 +137,16 @@ async def test_the_child_of_a_child_is_purged(empty: AsyncConnection) -> None:
         empty,
         """
         CREATE TABLE rates (tenant uuid, x int, y int, PRIMARY KEY (x, y));
-        CREATE TABLE holidays (id int PRIMARY KEY, x int, y int, FOREIGN KEY (x, y) REFERENCES rates);
-        CREATE TABLE notes (id int PRIMARY KEY, holiday int REFERENCES holidays);
+        CREATE TABLE closings (id int PRIMARY KEY, x int, y int, FOREIGN KEY (x, y) REFERENCES rates);
+        CREATE TABLE notes (id int PRIMARY KEY, holiday int REFERENCES closings);
         INSERT INTO rates VALUES ({ours}, 1, 1), ({theirs}, 1, 2);
-        INSERT INTO holidays VALUES (1, 1, 1), (2, 1, 2), (3, NULL, NULL);
+        INSERT INTO closings VALUES (1, 1, 1), (2, 1, 2), (3, NULL, NULL);
         INSERT INTO notes VALUES (1, 1), (2, 2), (3, 3), (4, NULL);
         """,
     )
 
-    assert (await purge(empty)).deleted_rows == {"notes": 1, "holidays": 1, "rates": 1}
-    assert await values(empty, "SELECT id FROM holidays ORDER BY id") == [2, 3]
+    assert (await purge(empty)).deleted_rows == {"notes": 1, "closings": 1, "rates": 1}
+    assert await values(empty, "SELECT id FROM closings ORDER BY id") == [2, 3]
     assert await values(empty, "SELECT id FROM notes ORDER BY id") == [2, 3, 4]
 
 
