@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 ARGS   ?=
 
-.PHONY: run test lint setup audit licences sbom chaos lock clean
+.PHONY: run test lint setup audit licences sbom chaos test-api lock clean
 
 run: setup ## Start everything, provision an example tenant, stay up (ARGS=--once: exit after it)
 	$(BIN)/alga-tenants dev --example $(ARGS)
@@ -33,6 +33,9 @@ sbom: setup ## Write build/sbom.json, CycloneDX, of what is pinned for productio
 
 chaos: setup ## Break everything while tenants are provisioned, then check each (N= tenants, SEED=)
 	$(BIN)/python -m tests.chaos $(if $(N),--tenants $(N)) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+test-api: setup ## Send thousands of generated requests to a running gateway, and check each answer (SEED=)
+	$(BIN)/python -m tests.api $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 setup: $(STAMP) ## Make .venv from the hash-pinned lock file
 

@@ -43,7 +43,11 @@ class NewApiKeyRequest(RequestModel):
         json_schema_extra={"pattern": "^[ -~]*[!-~][ -~]*$"},
     )
     scopes: frozenset[Scope] = Field(
-        default=DEFAULT_SCOPES, min_length=1, description="What it may do: at most what you may do yourself."
+        default=DEFAULT_SCOPES,
+        min_length=1,
+        description="What it may do: at most what you may do yourself.",
+        # One that is named twice counts once.
+        json_schema_extra={"uniqueItems": False},
     )
     tenant_id: UUID | None = Field(default=None, description="Binds it to one tenant; it sees nothing of others.")
     expires_in_days: ExpiresInDays

@@ -9,6 +9,7 @@ from fastapi.sse import format_sse_event
 from app.auth.callers import Caller
 from app.gateway.database import DatabaseUnavailableError
 from app.gateway.documents import OperationView, status_document
+from app.gateway.openapi import REF_TEMPLATE
 from app.gateway.problems import ProblemError
 from app.gateway.responses import entity_tag
 from app.gateway.schemas import StatusDocument
@@ -27,6 +28,20 @@ PING_INTERVAL = 15.0
 AUTHENTICATION_INTERVAL = 5.0
 STATUS_EVENT = "status"
 RECONNECT_MILLISECONDS = 1000
+STATUS_EVENT_SCHEMA = {
+    "type": "object",
+    "properties": {
+        "event": {"const": STATUS_EVENT},
+        "id": {"type": "string"},
+        "retry": {"type": "integer", "description": "Milliseconds to wait before connecting again."},
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": {"$ref": REF_TEMPLATE.format(model=StatusDocument.__name__)},
+        },
+    },
+    "required": ["event", "id", "retry", "data"],
+}
 PING = format_sse_event(comment="still here")
 
 Authenticate = Callable[[], Awaitable[Caller]]

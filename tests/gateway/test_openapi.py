@@ -7,7 +7,7 @@ from app.auth.key_format import KEY_PATTERN
 from app.gateway.main import create_app
 from app.settings import Settings
 
-EVERYWHERE = {"401", "403", "429", "500", "503"}
+EVERYWHERE = {"401", "403", "429", "431", "500", "503"}
 BODY = {"400", "413", "415", "422"}
 KEYED = {
     ("post", "/tenants"): {"201", "202", "404", "409", "504", *BODY},

@@ -30,7 +30,7 @@ from app.gateway.dependencies import (
 )
 from app.gateway.documents import creation_document, status_document
 from app.gateway.openapi import BODY_PROBLEMS, COMMON_PROBLEMS, LOCATION, RETRY_AFTER, Responses, problems
-from app.gateway.operation_events import OperationEvents
+from app.gateway.operation_events import STATUS_EVENT_SCHEMA, OperationEvents
 from app.gateway.responses import accepted, changed, conditional, created, listed
 from app.gateway.schemas import CreatedDocument, OperationList, StatusDocument
 
@@ -65,7 +65,7 @@ STATUS: Responses = {
 EVENTS: Responses = {
     200: {
         "description": "Events of type `status`; the data of each is a status document.",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": {"text/event-stream": {"itemSchema": STATUS_EVENT_SCHEMA}},
     },
     204: {"description": "The operation has ended, and `Last-Event-ID` is its last event."},
     **problems("operation-not-found"),

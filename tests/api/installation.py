@@ -1,0 +1,105 @@
+"""The service to be tried: real servers, a gateway and a worker process, where one tenant in four gets stuck."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from random import Random
+from uuid import UUID
+
+import asyncpg
+import httpx
+
+from app.embedded.blocking import run_blocking
+from app.embedded.development import Installation, install
+from app.embedded.ports import free_port
+from app.embedded.stack import DevStack
+from tests.support.processes import wait_for
+from workflows.steps import WORKFLOW_ID_PREFIX
+
+# As after a failover that never ends; so that there is always something to resume, to change and to cancel.
+STUCK_TENANTS = """
+CREATE FUNCTION get_stuck() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN RAISE EXCEPTION 'stuck' USING ERRCODE = 'read_only_sql_transaction'; END $$;
+CREATE TRIGGER get_stuck BEFORE INSERT ON tenants
+    FOR EACH ROW WHEN (get_byte(uuid_send(NEW.tenant), 0) % 4 = 0) EXECUTE FUNCTION get_stuck();
+"""
+SETTINGS = {
+    "NEXTAUTH_SECRET": "test-nextauth-secret",
+    "STEP_RETRY_WINDOW": "1",
+    "ON_ATTENTION_TIMEOUT": "keep",
+    # Thousands of requests in a minute, many of them without a key, are what we are here for.
+    "RATE_LIMIT_PER_MINUTE": "0",
+    "RATE_LIMIT_FAILED_PER_MINUTE": "0",
+}
+PATIENCE = 60.0
+
+
+@contextmanager
+def running_service(folder: Path) -> Iterator[Installation]:
+    """A whole installation on empty tables; the processes' logs are in `logs` in the folder."""
+    with DevStack(folder, ui=False, durable=False) as stack:
+        installation = install(stack, port=free_port(), environment=SETTINGS, say=lambda _: None)
+        run_blocking(_execute(installation.admin_database_url, STUCK_TENANTS))
+        yield installation
+
+
+def is_stuck(workflow_id: str) -> bool:
+    """Whether that is an operation of ours that waits for an operator, forever."""
+    try:
+        return UUID(workflow_id.removeprefix(WORKFLOW_ID_PREFIX)).bytes[0] % 4 == 0
+    except ValueError:
+        return False
+
+
+def stuck_operations(installation: Installation, count: int, seed: int) -> list[str]:
+    """The workflow ids of new operations that need attention; a seed always gives the same ones."""
+    return _operations(installation, count, Random(f"stuck {seed}"), is_stuck=True, status="needs_attention")  # noqa: S311 - repeatable is what it shall be
+
+
+def finished_operations(installation: Installation, count: int, seed: int) -> list[str]:
+    """The same of new operations that have completed."""
+    return _operations(installation, count, Random(f"done {seed}"), is_stuck=False, status="completed")  # noqa: S311 - the same
+
+
+def new_api_keys(installation: Installation, count: int) -> list[str]:
+    """The ids of new API keys."""
+    with _client(installation) as http:
+        wanted = {"name": "to be rotated", "scopes": ["tenants:read"]}
+        answers = [http.post("/api-keys", json=wanted).raise_for_status() for _ in range(count)]
+    return [str(answer.json()["id"]) for answer in answers]
+
+
+def _client(installation: Installation) -> httpx.Client:
+    headers = {"Authorization": f"Bearer {installation.api_key}"}
+    return httpx.Client(base_url=installation.url, headers=headers, timeout=PATIENCE)
+
+
+def _operations(installation: Installation, count: int, random: Random, *, is_stuck: bool, status: str) -> list[str]:
+    with _client(installation) as http:
+        operations = [_create(http, _tenant_id(random, is_stuck=is_stuck)) for _ in range(count)]
+        wait_for(lambda: all(_status(http, operation) == status for operation in operations), timeout=PATIENCE)
+    return operations
+
+
+def _tenant_id(random: Random, *, is_stuck: bool) -> UUID:
+    """One whose first byte is, or isn't, a multiple of four."""
+    bits = random.getrandbits(128) & ~(3 << 120)
+    return UUID(int=bits if is_stuck else bits | 1 << 120, version=4)
+
+
+def _create(http: httpx.Client, tenant_id: UUID) -> str:
+    admin = {"firstName": "Ada", "lastName": "Byron", "email": f"{tenant_id}@prepared.example"}
+    answer = http.post("/tenants", json={"tenantName": "Prepared", "tenantId": str(tenant_id), "adminUser": admin})
+    return str(answer.raise_for_status().json()["workflowId"])
+
+
+def _status(http: httpx.Client, operation: str) -> str:
+    return str(http.get(f"/tenants/{operation}").raise_for_status().json()["status"])
+
+
+async def _execute(url: str, statements: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(statements)
+    finally:
+        await connection.close()

@@ -1,0 +1,137 @@
+"""Runs Schemathesis against a running gateway and reads its report."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from app.auth.key_format import ApiKey
+from app.embedded.development import Installation
+from tests.api.installation import finished_operations, new_api_keys, stuck_operations
+
+# The variable by which the hooks learn which key not to revoke.
+OWN_KEY_ID = "API_TEST_KEY_ID"
+REPOSITORY = Path(__file__).parents[2]
+CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
+
+# Seconds for one answer; a stream of events ends with its operation.
+REQUEST_TIMEOUT = 30
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What is tried: `examples` generated cases a route in each of the random phases.
+
+    Before, as many operations are started that wait to be changed, and as many to be cancelled, as `targets` says,
+    as many that complete, and as many API keys are made to be rotated.
+    After `seconds` without an end the trial has failed.
+    """
+
+    seed: int
+    examples: int
+    targets: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of it; `text` is what Schemathesis says.
+
+    `never_accepted` are routes that refused whatever was sent, so that not much of them has been tried.
+    """
+
+    cases: int
+    failed_cases: int
+    never_accepted: tuple[str, ...]
+    is_complete: bool
+    text: str
+
+    @property
+    def is_good(self) -> bool:
+        """Whether every route was tried, and kept its promises."""
+        return self.is_complete and not self.failed_cases and not self.never_accepted
+
+    def __str__(self) -> str:
+        never = f"; never accepted: {', '.join(self.never_accepted)}" if self.never_accepted else ""
+        return f"{self.text}\n{self.cases} cases, {self.failed_cases} of them failed{never}"
+
+
+def try_api(trial: Trial, installation: Installation, folder: Path) -> Verdict:
+    """Send generated requests to each route of the OpenAPI document, and check every answer.
+
+    Raises `TimeoutExpired`, with what has been said until then, when it takes too long.
+    """
+    key = ApiKey.parse(installation.api_key)
+    if key is None:
+        raise ValueError("the installation's key is no key of ours")
+    shutil.copy(CONFIGURATION, folder)
+    _write_dictionaries(trial, installation, folder)
+    report = folder / "report.json"
+    done = subprocess.run(  # noqa: S603 - a command line of ours
+        _command(trial, installation, folder, report),
+        cwd=folder,
+        env={
+            **os.environ,
+            "PYTHONPATH": str(REPOSITORY),
+            "SCHEMATHESIS_HOOKS": "tests.api.hooks",
+            OWN_KEY_ID: key.key_id,
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=trial.seconds,
+        check=False,
+    )
+    if not report.exists():
+        raise RuntimeError(f"Schemathesis did not run:\n{done.stdout}")
+    return _read(json.loads(report.read_text()), done.stdout)
+
+
+def _write_dictionaries(trial: Trial, installation: Installation, folder: Path) -> None:
+    """Name what there is, so that requests find it, in files beside the configuration that names them."""
+    stuck = stuck_operations(installation, 2 * trial.targets, trial.seed)
+    dictionaries = {
+        "to_change": stuck[::2],
+        "to_cancel": stuck[1::2],
+        "to_follow": finished_operations(installation, trial.targets, trial.seed),
+        "to_rotate": new_api_keys(installation, trial.targets),
+    }
+    for name, entries in dictionaries.items():
+        (folder / f"{name}.txt").write_text("".join(f'"{entry}"\n' for entry in entries))
+
+
+def _command(trial: Trial, installation: Installation, folder: Path, report: Path) -> list[str | Path]:
+    return [
+        Path(sys.executable).with_name("schemathesis"),
+        f"--config-file={folder / CONFIGURATION.name}",
+        "--no-color",
+        "run",
+        f"{installation.url}/openapi.json",
+        f"--header=Authorization: Bearer {installation.api_key}",
+        f"--max-examples={trial.examples}",
+        f"--seed={trial.seed}",
+        "--continue-on-failure",
+        "--generation-database=none",
+        f"--request-timeout={REQUEST_TIMEOUT}",
+        f"--report-json-path={report}",
+    ]
+
+
+def _read(report: dict[str, Any], text: str) -> Verdict:
+    cases, routes = report["test_cases"], report["operations"]
+    accepted = {
+        route for route, phases in report["valid_rates"].items() for rates in phases.values() if rates["accepted"]
+    }
+    return Verdict(
+        cases=cases["generated"],
+        failed_cases=cases["with_failures"] + cases["errored"],
+        never_accepted=tuple(sorted(report["valid_rates"].keys() - accepted)),
+        is_complete=report["stop_reason"] == "completed"
+        and routes["tested"] == routes["total"]
+        and not report["errors"],
+        text=text,
+    )
