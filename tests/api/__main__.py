@@ -30,10 +30,10 @@ def say(line: str) -> None:
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.api", description=__doc__)
-    parser.add_argument("--examples", type=int, default=500, help="how many cases a route and random phase (500)")
+    parser.add_argument("--examples", type=int, default=400, help="how many cases a route and random phase (400)")
     parser.add_argument("--at-least", type=int, default=5000, help="how many cases it takes for success (5000)")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000), help="what decides the cases")
-    parser.add_argument("--seconds", type=float, default=900.0, help="when to give up (900)")
+    parser.add_argument("--seconds", type=float, default=700.0, help="when to give up (700)")
     return parser.parse_args()
 
 

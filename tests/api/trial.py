@@ -15,6 +15,8 @@ from tests.api.installation import finished_operations, new_api_keys, stuck_oper
 
 # The variable by which the hooks learn which key not to revoke.
 OWN_KEY_ID = "API_TEST_KEY_ID"
+# And where they leave how many requests of which phase each route got.
+REQUESTS_FILE = "API_TEST_REQUESTS_FILE"
 REPOSITORY = Path(__file__).parents[2]
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
 
@@ -39,7 +41,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of it; `text` is what Schemathesis says.
+    """What came of it; `text` is what Schemathesis says, `requests` how many each route got in each phase.
 
     `never_accepted` are routes that refused whatever was sent, so that not much of them has been tried.
     """
@@ -48,6 +50,7 @@ class Verdict:
     failed_cases: int
     never_accepted: tuple[str, ...]
     is_complete: bool
+    requests: str
     text: str
 
     @property
@@ -57,7 +60,7 @@ class Verdict:
 
     def __str__(self) -> str:
         never = f"; never accepted: {', '.join(self.never_accepted)}" if self.never_accepted else ""
-        return f"{self.text}\n{self.cases} cases, {self.failed_cases} of them failed{never}"
+        return f"{self.text}\n{self.requests}\n{self.cases} cases, {self.failed_cases} of them failed{never}"
 
 
 def try_api(trial: Trial, installation: Installation, folder: Path) -> Verdict:
@@ -70,7 +73,7 @@ def try_api(trial: Trial, installation: Installation, folder: Path) -> Verdict:
         raise ValueError("the installation's key is no key of ours")
     shutil.copy(CONFIGURATION, folder)
     _write_dictionaries(trial, installation, folder)
-    report = folder / "report.json"
+    report, requests = folder / "report.json", folder / "requests.json"
     done = subprocess.run(  # noqa: S603 - a command line of ours
         _command(trial, installation, folder, report),
         cwd=folder,
@@ -79,6 +82,7 @@ def try_api(trial: Trial, installation: Installation, folder: Path) -> Verdict:
             "PYTHONPATH": str(REPOSITORY),
             "SCHEMATHESIS_HOOKS": "tests.api.hooks",
             OWN_KEY_ID: key.key_id,
+            REQUESTS_FILE: str(requests),
         },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -88,7 +92,7 @@ def try_api(trial: Trial, installation: Installation, folder: Path) -> Verdict:
     )
     if not report.exists():
         raise RuntimeError(f"Schemathesis did not run:\n{done.stdout}")
-    return _read(json.loads(report.read_text()), done.stdout)
+    return _read(json.loads(report.read_text()), _table(json.loads(requests.read_text())), done.stdout)
 
 
 def _write_dictionaries(trial: Trial, installation: Installation, folder: Path) -> None:
@@ -121,7 +125,19 @@ def _command(trial: Trial, installation: Installation, folder: Path, report: Pat
     ]
 
 
-def _read(report: dict[str, Any], text: str) -> Verdict:
+def _table(requests: list[tuple[str, str, int]]) -> str:
+    """How many requests each route got in each phase, as text."""
+    counts = {(route, phase): count for route, phase, count in requests}
+    routes, phases = sorted({route for route, _ in counts}), sorted({phase for _, phase in counts})
+    width = max(map(len, routes), default=0)
+    lines = [" " * width + "".join(f"{phase:>10}" for phase in phases)]
+    lines += [
+        f"{route:{width}}" + "".join(f"{counts.get((route, phase), 0):>10}" for phase in phases) for route in routes
+    ]
+    return "\n".join(lines)
+
+
+def _read(report: dict[str, Any], table: str, text: str) -> Verdict:
     cases, routes = report["test_cases"], report["operations"]
     accepted = {
         route for route, phases in report["valid_rates"].items() for rates in phases.values() if rates["accepted"]
@@ -133,5 +149,6 @@ def _read(report: dict[str, Any], text: str) -> Verdict:
         is_complete=report["stop_reason"] == "completed"
         and routes["tested"] == routes["total"]
         and not report["errors"],
+        requests=table,
         text=text,
     )

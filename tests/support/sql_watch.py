@@ -5,6 +5,7 @@ the server that tests share.
 """
 
 import json
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -87,21 +88,22 @@ class Finding:
 
     sender: str
     statement: str
+    seen_in: str
     parts: tuple[Unscoped, ...]
 
     def __str__(self) -> str:
         tables = ", ".join(sorted({part.table for part in self.parts}))
-        return f"{self.sender} touches {tables} without naming the tenant: {self.statement}"
+        return f"{self.sender}, in {self.seen_in}, touches {tables} without naming the tenant: {self.statement}"
 
 
 @dataclass
 class SqlWatch:
-    """Collects distinct statements, normalized, with who sent them.
+    """Collects distinct statements, normalized, with who sent them, and the test file that saw each first.
 
     In a server's log they are known by application names, which begin with `applications`.
     """
 
-    sent: set[tuple[str, str]] = field(default_factory=set)
+    sent: dict[tuple[str, str], str] = field(default_factory=dict)
     allowed: tuple[Allowed, ...] = ALLOWED
     applications: str = "alga-tenants-"
 
@@ -115,12 +117,13 @@ class SqlWatch:
 
     def read_log(self, data_dir: Path) -> None:
         """Add what the product's other processes have sent to the embedded server of this folder."""
-        self.sent.update(_logged(data_dir / "cluster" / LOG_FOLDER / "log.json", self.applications))
+        for each in _logged(data_dir / "cluster" / LOG_FOLDER / "log.json", self.applications):
+            self.sent.setdefault(each, "the server's log")
 
     def findings(self, known: ScopedTables) -> list[Finding]:
         """Those that break the rule and are not allowed to."""
         judged = cache(lambda statement: self._judge(statement, known))
-        return [Finding(*each, parts) for each in sorted(self.sent) if (parts := judged(each[1]))]
+        return [Finding(*each, seen, parts) for each, seen in sorted(self.sent.items()) if (parts := judged(each[1]))]
 
     def _judge(self, statement: str, known: ScopedTables) -> tuple[Unscoped, ...]:
         found = sorted(unscoped(statement, known))
@@ -128,7 +131,8 @@ class SqlWatch:
 
     def _note(self, _connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
         if sender := _product_sender():
-            self.sent.add((sender, normalized(statement)))
+            running = os.environ.get("PYTEST_CURRENT_TEST", "no test")
+            self.sent.setdefault((sender, normalized(statement)), running.partition("::")[0])
 
 
 def _product_sender() -> str | None:

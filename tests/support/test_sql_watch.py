@@ -114,12 +114,14 @@ def test_statements_that_differ_in_parameters_and_rows_only_count_as_one() -> No
     )
 
 
-def test_a_finding_tells_sender_statement_and_table() -> None:
-    watch = SqlWatch(sent={("activities/purge.py", "DELETE FROM users")})
+def test_a_finding_tells_sender_test_file_statement_and_table() -> None:
+    watch = SqlWatch(sent={("activities/purge.py", "DELETE FROM users"): "tests/purge/test_one.py"})
 
     (finding,) = watch.findings(KNOWN)
 
-    assert str(finding) == "activities/purge.py touches users without naming the tenant: DELETE FROM users"
+    assert str(finding) == (
+        "activities/purge.py, in tests/purge/test_one.py, touches users without naming the tenant: DELETE FROM users"
+    )
 
 
 def test_each_exception_has_a_name_and_a_reason() -> None:
@@ -128,7 +130,7 @@ def test_each_exception_has_a_name_and_a_reason() -> None:
 
 def test_an_exception_excuses_nothing_but_the_table_it_is_for() -> None:
     by_email = "SELECT users.user_id FROM users WHERE users.email = $1 AND users.user_type = $2"
-    watch = SqlWatch(sent={("activities/alga/across_tenants.py", normalized(by_email))})
+    watch = SqlWatch(sent={("activities/alga/across_tenants.py", normalized(by_email)): "a test"})
 
     assert watch.findings(KNOWN)
 
@@ -174,6 +176,7 @@ async def test_what_the_product_sends_in_this_process_is_seen_and_what_a_test_se
     watch.stop()
 
     assert [finding.sender for finding in watch.findings(KNOWN)] == ["activities/alga/across_tenants.py"]
+    assert set(watch.sent.values()) == {"tests/support/test_sql_watch.py"}
     assert not SqlWatch(sent=watch.sent).findings(KNOWN)
 
 
