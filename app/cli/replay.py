@@ -15,8 +15,9 @@ from rich.console import Console
 from app.cli.exit_codes import ExitCode
 from app.cli.output import say
 from app.logging import configure_logging
-from app.settings import TemporalSettings
-from app.temporal.client import connect
+from app.settings import HistorySettings
+from app.temporal.client import connect, data_converter
+from app.temporal.encryption import PayloadError
 from app.temporal.errors import TemporalUnavailableError
 from app.temporal.replay import History, HistoryError, QueryRefusedError, Replayed, replay
 from app.worker.factory import WORKFLOWS
@@ -50,7 +51,7 @@ def command(
     """
     if file is not None and query is not None:
         raise typer.BadParameter("files are not queried: give either --file or --query")
-    settings = TemporalSettings.load()
+    settings = HistorySettings.load()
     _log_without_the_sdk(settings)
     stderr = Console(stderr=True, highlight=False)
     try:
@@ -59,6 +60,9 @@ def command(
                 _replay(settings, query, closed, file, lambda count: status.update(f"{count} histories replayed"))
             )
     except HistoryError as error:
+        say(stderr, str(error), "red")
+        raise typer.Exit(ExitCode.INVALID) from None
+    except PayloadError as error:
         say(stderr, str(error), "red")
         raise typer.Exit(ExitCode.INVALID) from None
     except QueryRefusedError as error:
@@ -75,7 +79,7 @@ def command(
         raise typer.Exit(ExitCode.FAILED)
 
 
-def _log_without_the_sdk(settings: TemporalSettings) -> None:
+def _log_without_the_sdk(settings: HistorySettings) -> None:
     """Log nothing of the SDK: it reports what it was told to look for, with payloads in its tracebacks."""
     configure_logging(settings, sys.stderr)
     for handler in logging.getLogger().handlers:
@@ -84,7 +88,7 @@ def _log_without_the_sdk(settings: TemporalSettings) -> None:
 
 
 async def _replay(
-    settings: TemporalSettings, query: str | None, closed: int, file: Path | None, on_progress: Callable[[int], None]
+    settings: HistorySettings, query: str | None, closed: int, file: Path | None, on_progress: Callable[[int], None]
 ) -> Outcome:
     history = History()
     if file is not None:
@@ -93,7 +97,7 @@ async def _replay(
         client = await connect(settings, lazy=True)
         histories = history.in_temporal(client, settings.temporal_task_queue, narrowed_by=query, closed=closed)
     outcome = Outcome()
-    async for replayed in replay(histories, WORKFLOWS):
+    async for replayed in replay(histories, WORKFLOWS, data_converter(settings)):
         outcome.replayed += 1
         on_progress(outcome.replayed)
         if replayed.problem is not None:

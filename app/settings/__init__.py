@@ -6,10 +6,18 @@ from app.settings.gateway import GatewaySettings
 from app.settings.oidc import OidcSettings
 from app.settings.operations import OperationSettings
 from app.settings.secrets import SecretSettings
-from app.settings.temporal import TemporalSettings
+from app.settings.temporal import HistorySettings, TemporalSettings
 from app.settings.types import split_list, sqlalchemy_url
 
-__all__ = ["DatabaseSettings", "Settings", "SettingsError", "TemporalSettings", "split_list", "sqlalchemy_url"]
+__all__ = [
+    "DatabaseSettings",
+    "HistorySettings",
+    "Settings",
+    "SettingsError",
+    "TemporalSettings",
+    "split_list",
+    "sqlalchemy_url",
+]
 
 
 class Settings(SecretSettings, OidcSettings, GatewaySettings, OperationSettings, DatabaseSettings, TemporalSettings):

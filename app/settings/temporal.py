@@ -1,13 +1,15 @@
 """What it takes to reach Temporal."""
 
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Self
 
 from pydantic import Field, SecretStr, model_validator
 
 from activities.tls import TlsFileError, check_authorities, check_pair
+from app.payload_keys import KeyRing
 from app.settings.base import ProcessSettings
+from app.settings.types import PayloadKeys
 
 
 class TemporalSettings(ProcessSettings):
@@ -36,6 +38,11 @@ class TemporalSettings(ProcessSettings):
     )
     temporal_api_key: SecretStr | None = Field(
         default=None, min_length=1, description="API key of Temporal Cloud; only ever sent over TLS."
+    )
+    payload_keys: PayloadKeys | None = Field(
+        default=None,
+        description="Keys that encrypt what Temporal keeps, as `id:key,id:key`, each of 32 bytes in base64; the "
+        "first encrypts, all decrypt. By default one is derived from `NEXTAUTH_SECRET`, which goes on decrypting.",
     )
     temporal_namespace: str = Field(default="default", description="Temporal namespace.")
     temporal_task_queue: str = Field(
@@ -71,6 +78,17 @@ class TemporalSettings(ProcessSettings):
             _check("TEMPORAL_TLS_KEY_FILE", partial(check_pair, certificate, key))
         return self
 
+    @cached_property
+    def key_ring(self) -> KeyRing:
+        """The keys of what Temporal keeps."""
+        given = self.payload_keys
+        # Commands that only talk to Temporal need no secret; where there is one it is read.
+        secret: SecretStr | None = getattr(self, "nextauth_secret", None)
+        return KeyRing.of(
+            given.get_secret_value() if given is not None else None,
+            secret.get_secret_value() if secret is not None else None,
+        )
+
     @property
     def temporal_uses_tls(self) -> bool:
         """Whether Temporal is only ever talked to over TLS."""
@@ -80,6 +98,14 @@ class TemporalSettings(ProcessSettings):
         names = ("ca_file", "cert_file", "key_file", "server_name")
         implying = ["temporal_api_key", *(f"temporal_tls_{name}" for name in names)]
         return [name.upper() for name in implying if getattr(self, name) is not None]
+
+
+class HistorySettings(TemporalSettings):
+    """What it takes to read histories, by commands that need no database."""
+
+    nextauth_secret: SecretStr | None = Field(
+        default=None, description="Needed for what was encrypted with the key that is derived from it."
+    )
 
 
 def _check(setting: str, check: partial[None]) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from activities.database_tls import TlsError, check_url
+from app.payload_keys import parse_payload_keys
 
 # Scheme, host and port in lower case, as browsers write them.
 ORIGIN = re.compile(r"https?://([a-z0-9_.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
@@ -58,6 +59,12 @@ def _origins(value: str) -> str:
     return value
 
 
+def _payload_keys(value: SecretStr) -> SecretStr:
+    parse_payload_keys(value.get_secret_value())
+    return value
+
+
+PayloadKeys = Annotated[SecretStr, AfterValidator(_payload_keys)]
 RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
 ProxyAddresses = Annotated[str, AfterValidator(_proxy_addresses)]
 Origins = Annotated[str, AfterValidator(_origins)]

@@ -1,17 +1,27 @@
 """The connection to Temporal, with the one data converter that gateway, worker, replay and tests share."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.converter import DataConverter, DefaultFailureConverterWithEncodedAttributes
 from temporalio.service import TLSConfig
 
 from app.settings import Settings, TemporalSettings
+from app.temporal.conversion import DATA_CONVERTER
+from app.temporal.encryption import EncryptionCodec
 
-DATA_CONVERTER = pydantic_data_converter
+
+def data_converter(settings: TemporalSettings, *, is_worker: bool = False) -> DataConverter:
+    """The converter with the installation's keys; a worker's lets clients without a key read their answers."""
+    return replace(
+        DATA_CONVERTER,
+        payload_codec=EncryptionCodec(settings.key_ring, answers_foreign_clients=is_worker),
+        failure_converter_class=DefaultFailureConverterWithEncodedAttributes,
+    )
 
 
-async def connect(settings: TemporalSettings, *, lazy: bool = False) -> Client:
+async def connect(settings: TemporalSettings, *, lazy: bool = False, is_worker: bool = False) -> Client:
     """A client of the configured namespace; a lazy one connects at its first call. TLS files are read now.
 
     Raises:
@@ -21,7 +31,7 @@ async def connect(settings: TemporalSettings, *, lazy: bool = False) -> Client:
     return await Client.connect(
         settings.temporal_address,
         namespace=settings.temporal_namespace,
-        data_converter=DATA_CONVERTER,
+        data_converter=data_converter(settings, is_worker=is_worker),
         tls=_tls(settings),
         api_key=settings.temporal_api_key.get_secret_value() if settings.temporal_api_key else None,
         lazy=lazy,

@@ -1,5 +1,6 @@
 """Operations as Temporal describes them: their snapshot, and what became of their workflow."""
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -23,6 +24,9 @@ KINDS = {
     TENANT_CLEANUP_WORKFLOW: TENANT_CREATION,
 }
 """The workflow types that are operations, and their kind."""
+
+
+OWN_ID = re.compile(re.escape(WORKFLOW_ID_PREFIX) + r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,11 @@ class DescribedOperation:
 def workflow_id_of(tenant_id: object) -> str:
     """The id of the workflow that creates a tenant for our gateway."""
     return f"{WORKFLOW_ID_PREFIX}{tenant_id}"
+
+
+def is_own_id(workflow_id: str) -> bool:
+    """Whether a workflow id has the form of those that our gateway chooses."""
+    return OWN_ID.fullmatch(workflow_id) is not None
 
 
 async def read_description(description: WorkflowExecutionDescription) -> DescribedOperation:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from temporalio.client import Client, WorkflowHistory
+from temporalio.converter import DataConverter
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import Replayer
 
-from app.temporal.client import DATA_CONVERTER
+from app.temporal.conversion import DATA_CONVERTER
 from app.temporal.described import KINDS
 from app.temporal.errors import TemporalUnavailableError
 
@@ -117,14 +118,28 @@ class History:
                 raise HistoryError(f"{file} is not a workflow's history: {type(error).__name__}") from None
 
 
-async def replay(histories: AsyncIterator[Recorded], workflows: Sequence[type]) -> AsyncIterator[Replayed]:
-    """Replay one history after the other against these workflows."""
-    replayer = Replayer(workflows=workflows, data_converter=DATA_CONVERTER)
+async def replay(
+    histories: AsyncIterator[Recorded], workflows: Sequence[type], converter: DataConverter = DATA_CONVERTER
+) -> AsyncIterator[Replayed]:
+    """Replay one history after the other against these workflows.
+
+    Raises:
+        PayloadError: one was encrypted with a key that the converter does not have.
+    """
+    replayer = Replayer(workflows=workflows, data_converter=converter)
     async for recorded in histories:
+        await _check_readable(recorded, converter)
         result = await replayer.replay_workflow(recorded.history, raise_on_replay_failure=False)
         failure = result.replay_failure
         problem = _reason(failure) if failure is not None else None
         yield Replayed(recorded.workflow_id, recorded.run_id, recorded.workflow_type, problem)
+
+
+async def _check_readable(recorded: Recorded, converter: DataConverter) -> None:
+    """Look at the workflow's argument: to the replay, an unknown key would be one more incompatibility."""
+    if converter.payload_codec is not None:
+        started = recorded.history.events[0].workflow_execution_started_event_attributes
+        await converter.payload_codec.decode(started.input.payloads)
 
 
 def _files(path: Path) -> list[Path]:

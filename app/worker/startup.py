@@ -68,7 +68,7 @@ async def check_database(settings: Settings, engine: AsyncEngine) -> None:
 async def connect_to_namespace(settings: Settings) -> Client:
     """A client whose namespace is there; raises `TemporalUnavailableError` where it or the server is not."""
     try:
-        client = await connect(settings)
+        client = await connect(settings, is_worker=True)
         await client.workflow_service.describe_namespace(
             DescribeNamespaceRequest(namespace=settings.temporal_namespace), timeout=rpc_timeout(settings)
         )

@@ -1,6 +1,5 @@
 """Whatever is changed in the audit trail without the key is found, and where."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
@@ -22,7 +21,7 @@ NULLABLE = tuple(column.name for column in audit_events.c if column.nullable)
 
 
 @pytest.fixture
-async def tampering(audit_engine: AsyncEngine, audit_database: asyncpg.Connection) -> AsyncIterator[Tampering]:
+async def tampering(audit_engine: AsyncEngine, audit_database: asyncpg.Connection) -> Tampering:
     """Access to a trail of seven events."""
     await append(audit_engine, *(event(number) for number in range(1, LENGTH + 1)))
     tampering = Tampering(audit_database)

@@ -10,7 +10,6 @@ from activities.fence import Entry, begin_operation, enter_step
 from activities.tenant_creation import TenantCreationActivities
 from tests.activities.conftest import step_input
 from tests.activities.test_steps import run
-from tests.support.audit import AUDIT
 from tests.support.rows import fingerprints
 from tests.support.waiting import wait_until
 from workflows.messages import TenantCreationInput
@@ -27,7 +26,8 @@ async def test_only_the_first_run_of_a_step_is_the_first(
     entries = []
     for _ in range(2):
         async with engine.begin() as connection:
-            entries.append(await begin_operation(connection, first_step, tenant_request, AUDIT))
+            entry, _events = await begin_operation(connection, first_step, tenant_request)
+            entries.append(entry)
     for _ in range(2):
         async with engine.begin() as connection:
             entries.append(await enter_step(connection, next_step))
@@ -37,7 +37,7 @@ async def test_only_the_first_run_of_a_step_is_the_first(
 async def test_a_try_that_was_undone_does_not_count(engine: AsyncEngine, tenant_request: TenantCreationInput) -> None:
     operation = step_input(Step.INITIALIZING, tenant_request).operation
     async with engine.begin() as connection:
-        await begin_operation(connection, operation, tenant_request, AUDIT)
+        await begin_operation(connection, operation, tenant_request)
     seeds = step_input(Step.RUNNING_ONBOARDING_SEEDS, tenant_request).operation
     for _ in range(2):
         async with engine.connect() as connection:
@@ -50,7 +50,7 @@ async def test_of_two_tries_at_once_the_second_sees_the_first_ones_commit(
 ) -> None:
     operation = step_input(Step.INITIALIZING, tenant_request).operation
     async with engine.begin() as connection:
-        await begin_operation(connection, operation, tenant_request, AUDIT)
+        await begin_operation(connection, operation, tenant_request)
     seeds = step_input(Step.RUNNING_ONBOARDING_SEEDS, tenant_request).operation
 
     async def second() -> Entry:

@@ -4,7 +4,7 @@ from temporalio.client import Client
 
 from app.embedded.temporal import EmbeddedTemporal
 from app.settings import Settings
-from app.temporal.client import DATA_CONVERTER
+from app.temporal.conversion import DATA_CONVERTER
 from app.worker.factory import admin_engine, create_worker, rollback_engine
 from app.worker.startup import UnfitDatabaseError, check_database
 from migrations.upgrade import upgrade

@@ -21,7 +21,7 @@ from app.embedded.binaries import temporal_program
 from app.embedded.blocking import run_blocking
 from app.embedded.ports import free_port
 from app.embedded.temporal import EmbeddedTemporal
-from app.temporal.client import DATA_CONVERTER
+from app.temporal.conversion import DATA_CONVERTER
 from app.temporal.replay import History, Recorded
 from app.temporal.replay import replay as replay_histories
 from app.worker.factory import WORKFLOWS

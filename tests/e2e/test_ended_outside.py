@@ -19,11 +19,11 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from app.embedded.temporal import NAMESPACE, EmbeddedTemporal
-from app.temporal.client import DATA_CONVERTER
 from tests.e2e.conftest import SECRET, Service
 from tests.e2e.obstacles import waiting
 from tests.support.processes import wait_for
 from tests.support.rows import row_counts
+from tests.support.temporal import converter_of
 from workflows.messages import CleanupInput
 from workflows.steps import Step
 
@@ -34,7 +34,7 @@ NEEDS_ATTENTION = 9
 
 @pytest.fixture
 async def client(temporal: EmbeddedTemporal) -> Client:
-    return await Client.connect(temporal.address, data_converter=DATA_CONVERTER)
+    return await Client.connect(temporal.address, data_converter=converter_of(SECRET))
 
 
 async def ended_in(

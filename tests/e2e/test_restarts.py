@@ -13,15 +13,15 @@ import httpx
 import pytest
 from temporalio.client import Client
 
-from app.temporal.client import DATA_CONVERTER
 from app.temporal.described import workflow_id_of
-from tests.e2e.conftest import PATIENCE, Service, installed, request
+from tests.e2e.conftest import PATIENCE, SECRET, Service, installed, request
 from tests.e2e.histories import is_completed, releases_of, shows, workers_of
 from tests.e2e.obstacles import FINAL_ERROR, LASTING_ERROR, PASSING_ERROR, blocked, close_gate, lift, place
 from tests.e2e.outages import OUTAGES, Servers, own_servers
 from tests.e2e.replicas import REPOSITORY, ended, kill, ready, replica
 from tests.e2e.trials import REQUEST, Rows, counts_of, tenants_rows
 from tests.support import restartable
+from tests.support.temporal import converter_of
 from tests.support.waiting import wait_until
 from workflows.steps import Step
 
@@ -72,7 +72,7 @@ async def parking(service: Service, servers: Servers) -> list[UUID]:
 
 @pytest.fixture
 async def client(servers: Servers) -> Client:
-    return await Client.connect(servers.temporal.address, data_converter=DATA_CONVERTER)
+    return await Client.connect(servers.temporal.address, data_converter=converter_of(SECRET))
 
 
 @pytest.mark.usefixtures("parking")

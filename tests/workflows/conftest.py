@@ -13,7 +13,7 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Replayer, Worker
 
 from app.embedded.temporal import EmbeddedTemporal
-from app.temporal.client import DATA_CONVERTER
+from app.temporal.conversion import DATA_CONVERTER
 from app.worker.factory import WORKFLOWS
 from tests.workflows.scripted import Script
 

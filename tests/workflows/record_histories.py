@@ -16,7 +16,7 @@ from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 from temporalio.worker import Worker
 
 from app.embedded.temporal import EmbeddedTemporal
-from app.temporal.client import DATA_CONVERTER
+from app.temporal.conversion import DATA_CONVERTER
 from app.worker.factory import WORKFLOWS
 from tests.workflows.scripted import (
     IMPATIENT,

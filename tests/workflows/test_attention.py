@@ -12,7 +12,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 from temporalio.worker import Replayer, Worker
 
-from app.temporal.client import DATA_CONVERTER
+from app.temporal.conversion import DATA_CONVERTER
 from app.worker.factory import WORKFLOWS
 from tests.workflows.conftest import NewWorker
 from tests.workflows.scripted import IMPATIENT, PATIENT, Script, final, parameters_changed, passing, unique_id

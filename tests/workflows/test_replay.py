@@ -5,7 +5,7 @@ from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer
 from temporalio.workflow import NondeterminismError
 
-from app.temporal.client import DATA_CONVERTER
+from app.temporal.conversion import DATA_CONVERTER
 from tests.workflows.record_histories import HISTORIES, PATHS
 from tests.workflows.reordered import Reordered
 

@@ -20,7 +20,7 @@ from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Replayer, Worker
 
-from app.temporal.client import DATA_CONVERTER
+from app.temporal.conversion import DATA_CONVERTER
 from app.worker.factory import WORKFLOWS
 from tests.workflows.scripted import PATIENT, Script, cancel_requested, final, parameters_changed, passing, request
 from tests.workflows.test_attention import states_of
