@@ -3,6 +3,7 @@
 import base64
 import binascii
 import hashlib
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from app.derived_keys import KEY_BYTES, derive_key
 PURPOSE = "payload encryption"
 KEY_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 DERIVED = "derived-"
+THROWAWAY = "throwaway"
 
 
 @dataclass(frozen=True, repr=False)
@@ -33,6 +35,10 @@ class KeyRing:
             derived = derive_key(secret, PURPOSE)
             keys[derived_id(derived)] = derived
         return cls(keys, next(iter(keys), None))
+
+    def with_throwaway(self) -> "KeyRing":
+        """A ring that encrypts with a key that nobody keeps, for replays, whose commands go nowhere."""
+        return KeyRing({**self.keys, THROWAWAY: os.urandom(KEY_BYTES)}, THROWAWAY)
 
     def __repr__(self) -> str:
         return f"KeyRing({', '.join(self.keys)})"

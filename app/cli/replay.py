@@ -16,7 +16,7 @@ from app.cli.exit_codes import ExitCode
 from app.cli.output import say
 from app.logging import configure_logging
 from app.settings import HistorySettings
-from app.temporal.client import connect, data_converter
+from app.temporal.client import connect, replay_converter
 from app.temporal.encryption import PayloadError
 from app.temporal.errors import TemporalUnavailableError
 from app.temporal.replay import History, HistoryError, QueryRefusedError, Replayed, replay
@@ -97,7 +97,7 @@ async def _replay(
         client = await connect(settings, lazy=True)
         histories = history.in_temporal(client, settings.temporal_task_queue, narrowed_by=query, closed=closed)
     outcome = Outcome()
-    async for replayed in replay(histories, WORKFLOWS, data_converter(settings)):
+    async for replayed in replay(histories, WORKFLOWS, replay_converter(settings)):
         outcome.replayed += 1
         on_progress(outcome.replayed)
         if replayed.problem is not None:

@@ -14,9 +14,22 @@ from app.temporal.encryption import EncryptionCodec
 
 def data_converter(settings: TemporalSettings, *, is_worker: bool = False) -> DataConverter:
     """The converter with the installation's keys; a worker's lets clients without a key read their answers."""
+    return encrypting(EncryptionCodec(settings.key_ring, answers_foreign_clients=is_worker))
+
+
+def replay_converter(settings: TemporalSettings) -> DataConverter:
+    """The converter that reads what the installation's keys can read, and needs no key for what it doesn't send.
+
+    Failures stay readable, because they are what a replay is made for.
+    """
+    return replace(DATA_CONVERTER, payload_codec=EncryptionCodec(settings.key_ring.with_throwaway()))
+
+
+def encrypting(codec: EncryptionCodec) -> DataConverter:
+    """Our converter with encryption, of what failures say as well."""
     return replace(
         DATA_CONVERTER,
-        payload_codec=EncryptionCodec(settings.key_ring, answers_foreign_clients=is_worker),
+        payload_codec=codec,
         failure_converter_class=DefaultFailureConverterWithEncodedAttributes,
     )
 
