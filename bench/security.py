@@ -150,8 +150,8 @@ def _word(figures: Mapping[str, Any]) -> str:
 
 
 def _spread(turns: Sequence[Sequence[float]]) -> float:
-    medians = [statistics.median(times) for times in zip(*turns, strict=True)]
-    return max(medians) - min(medians)
+    medians = [float(statistics.median(times)) for times in zip(*turns, strict=True)]
+    return float(max(medians) - min(medians))
 
 
 def _summary(times: Sequence[float]) -> dict[str, Any]:
