@@ -102,7 +102,8 @@ def list_trail(
     if as_json:
         typer.echo(page.model_dump_json())
     else:
-        Console().print(_table(page.events))
+        # What callers have sent is no markup.
+        Console(markup=False, highlight=False).print(_table(page.events))
 
 
 def _run(work: Callable[[AsyncEngine, Settings], Awaitable[ResultT]]) -> ResultT:
