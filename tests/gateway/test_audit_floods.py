@@ -85,11 +85,13 @@ async def test_a_flood_of_denied_requests_is_few_rows_and_counted_exactly(own_se
             async def knock(times: int) -> set[int]:
                 return {(await wrong.get("/tenants")).status_code for _ in range(times)}
 
+            started = asyncio.get_running_loop().time()
             statuses = await asyncio.gather(*(knock(FLOOD // 20) for _ in range(20)))
+    seconds = asyncio.get_running_loop().time() - started
     assert set().union(*statuses) == {401, 429}
     told = [row for row in await rows(own_settings) if row["outcome"] == "denied"]
     assert sum(row["count"] for row in told) == FLOOD
-    assert len(told) <= 60
+    assert len(told) < 2 * (seconds + 3), "a row a second for each of two reasons"
     assert {row["reason"] for row in told} == {"unauthorized", "rate-limited"}
 
 
