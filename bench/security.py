@@ -30,6 +30,8 @@ TRIES = 200
 SIGNIFICANCE = 0.01
 SHUFFLES = 1000
 WARM_UP = 20
+# On a busy machine fewer tries are made, and the table says how many.
+MOST_SECONDS = 40.0
 ROUNDS = 4
 WINDOW_SECONDS = 3.0
 MOST_SLOWDOWN = 2.0
@@ -51,7 +53,10 @@ async def refusals(http: httpx.AsyncClient, keys: Keys, tries: int) -> dict[str,
     }
     times: dict[str, list[float]] = {kind: [] for kind in kinds}
     order = random.Random(SEED)  # noqa: S311 - no secret
+    until = time.monotonic() + MOST_SECONDS
     for attempt in range(WARM_UP + tries):
+        if time.monotonic() > until and attempt > 2 * WARM_UP:
+            break
         for kind in order.sample(list(kinds), len(kinds)):
             taken = await _timed(http, "/tenants/unknown", kinds[kind](), expected=401)
             if attempt >= WARM_UP:
