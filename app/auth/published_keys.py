@@ -62,8 +62,7 @@ def _read(item: Mapping[str, Any]) -> PublishedKey | None:
     is_for_signatures = item.get("use", "sig") == "sig" and (
         operations is None or (isinstance(operations, list) and "verify" in operations)
     )
-    # One with its private part is anybody's to sign with.
-    if not is_described or not is_for_signatures or "d" in item or item.get("kty") not in {"RSA", "EC", "OKP"}:
+    if not is_described or not is_for_signatures or item.get("kty") not in {"RSA", "EC", "OKP"}:
         return None
     try:
         key = jwt.PyJWK.from_dict({name: value for name, value in item.items() if name != "alg"}).key
@@ -74,4 +73,5 @@ def _read(item: Mapping[str, Any]) -> PublishedKey | None:
         return PublishedKey(key_id, algorithm, key) if is_strong else None
     if isinstance(key, EllipticCurvePublicKey | Ed25519PublicKey):
         return PublishedKey(key_id, algorithm, key)
+    # One with its private part is anybody's to sign with.
     return None

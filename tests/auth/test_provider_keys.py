@@ -17,7 +17,7 @@ from app.auth import provider as provider_module
 from app.auth.jwks import ProviderKeys, ProviderUnavailableError
 from app.auth.provider import LARGEST_DOCUMENT, OpenIdProvider
 from app.auth.published_keys import MOST_KEYS
-from tests.support.openid import CERTS, DISCOVERY, OpenIdServer, send
+from tests.support.openid import CERTS, DISCOVERY, OpenIdServer, new_key, published, send
 
 pytestmark = pytest.mark.anyio
 
@@ -226,16 +226,13 @@ def _json(document: Any) -> Callable[[BaseHTTPRequestHandler], None]:
         (CERTS, lambda request: send(request, b"<html>")),
         (CERTS, lambda request: send(request, b"[" * 9000)),
         (CERTS, lambda request: send(request, b"{}", status=500)),
-        (CERTS, lambda request: send(request, b"", status=302, Location="http://127.0.0.1:1/")),
         (CERTS, lambda request: send(request, b" " * (LARGEST_DOCUMENT + 1))),
         (CERTS, lambda request: send(request, b"\x1f\x8b", Content_Encoding="gzip")),
         (CERTS, _json([])),
         (CERTS, _json({"keys": {}})),
         (CERTS, _json({"keys": []})),
         (CERTS, _json({"keys": [7, {}, {"kty": "oct", "k": "c2VjcmV0"}, {"kty": "RSA", "n": 7, "e": "AQAB"}]})),
-        (CERTS, _json({"keys": [{}] * (MOST_KEYS + 1)})),
-        (DISCOVERY, _json({"issuer": "https://login.example.com", "jwks_uri": "https://login.example.com/certs"})),
-        (DISCOVERY, _json({"jwks_uri": "https://login.example.com/certs"})),
+        (CERTS, _json({"keys": [published(new_key(), "ES256")] * (MOST_KEYS + 1)})),
         (DISCOVERY, _json([])),
         (DISCOVERY, lambda request: send(request, b"", status=404)),
     ],
@@ -246,6 +243,23 @@ async def test_an_answer_that_is_none_leaves_the_keys_as_they_were(
     provider.answers[path] = answer
     assert await is_unavailable(keys, "unknown")
     assert await keys.find(provider.key_id)
+
+
+async def test_keys_that_are_elsewhere_than_said_are_not_fetched(keys: ProviderKeys, provider: OpenIdServer) -> None:
+    target = f"{provider.issuer}/moved"
+    provider.answers[CERTS] = lambda request: send(request, b"", status=302, Location=target)
+    provider.answers["/moved"] = _json({"keys": list(provider.keys.values())})
+    assert await is_unavailable(keys, "unknown")
+    assert "/moved" not in provider.asked
+
+
+@pytest.mark.parametrize("issuer", ["https://login.example.com", None, ""])
+async def test_the_configuration_of_another_issuer_is_not_used(
+    keys: ProviderKeys, provider: OpenIdServer, issuer: str | None
+) -> None:
+    provider.answers[DISCOVERY] = _json({"issuer": issuer, "jwks_uri": provider.issuer + CERTS})
+    assert await is_unavailable(keys, "unknown")
+    assert provider.number_asked(CERTS) == 1, "before"
 
 
 @pytest.mark.parametrize("url", ["http://login.example.com/certs", "file:///etc/passwd", "ftp://127.0.0.1/", 7, None])

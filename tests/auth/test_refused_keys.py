@@ -46,7 +46,7 @@ async def test_a_key_is_used_for_the_algorithm_that_it_was_published_for(
 
 @pytest.mark.parametrize(
     "members",
-    [{"use": "enc"}, {"key_ops": ["encrypt"]}, {"key_ops": "verify"}, {"d": "AQAB"}, {"alg": 7}, {"x": "AA"}],
+    [{"use": "enc"}, {"key_ops": ["encrypt"]}, {"key_ops": "verify"}, {"alg": 7}, {"x": "AA"}],
 )
 async def test_keys_that_are_not_for_verifying_are_not_used(
     verifier: TokenVerifier, provider: OpenIdServer, members: dict[str, Any]
@@ -58,4 +58,13 @@ async def test_keys_that_are_not_for_verifying_are_not_used(
 
 async def test_weak_keys_are_not_used(verifier: TokenVerifier, provider: OpenIdServer) -> None:
     provider.rotate("RS256", bits=1024)
+    assert await refusal(verifier, provider.token()) == "it is signed with a key that the provider does not publish"
+
+
+@pytest.mark.parametrize("algorithm", ["RS256", "ES256", "EdDSA"])
+async def test_a_key_whose_private_part_is_published_is_not_used(
+    verifier: TokenVerifier, provider: OpenIdServer, algorithm: str
+) -> None:
+    provider.rotate(algorithm)
+    provider.publish_private_key()
     assert await refusal(verifier, provider.token()) == "it is signed with a key that the provider does not publish"

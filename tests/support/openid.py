@@ -44,7 +44,11 @@ def new_key(algorithm: str = "ES256", *, bits: int = 2048) -> PrivateKey:
 
 def published(key: PrivateKey, algorithm: str, **members: Any) -> dict[str, Any]:
     """The public part as a JSON Web Key."""
-    document: dict[str, Any] = json.loads(get_default_algorithms()[algorithm].to_jwk(key.public_key()))
+    return _as_jwk(key.public_key(), algorithm, **members)
+
+
+def _as_jwk(key: PrivateKey | PublicKey, algorithm: str, **members: Any) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(get_default_algorithms()[algorithm].to_jwk(key))
     document.pop("key_ops", None)
     return document | {"use": "sig", "alg": algorithm} | members
 
@@ -117,6 +121,10 @@ class OpenIdServer:
         self._private = new_key(algorithm, bits=bits)
         document = published(self._private, algorithm, kid=self.key_id)
         self.keys = {**(self.keys if keep else {}), self.key_id: document}
+
+    def publish_private_key(self) -> None:
+        """Publish the newest key as a careless provider might."""
+        self.keys[self.key_id] = _as_jwk(self._private, self.algorithm, kid=self.key_id)
 
     def claims(self, **changes: Any) -> dict[str, Any]:
         """Those of a good token; a change to None leaves one out."""
