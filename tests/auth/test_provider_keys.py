@@ -154,6 +154,16 @@ async def test_a_provider_that_comes_back_is_noticed(
     assert [line["log_level"] for line in lines] == ["warning", "info"], "each once"
 
 
+async def test_a_provider_that_is_away_is_not_asked_by_every_request(
+    keys: ProviderKeys, provider: OpenIdServer, clock: Clock
+) -> None:
+    provider.stop()
+    clock.now += jwks.RETRY_SECONDS - 1
+    for _ in range(3):
+        assert await is_unavailable(keys, "unknown")
+    assert len(keys._begun) == 2, "before, and once now"
+
+
 async def test_a_gateway_starts_without_its_provider(provider: OpenIdServer, clock: Clock) -> None:
     provider.stop()
     async with ProviderKeys(OpenIdProvider(provider.issuer), clock) as keys:
@@ -226,7 +236,7 @@ def _json(document: Any) -> Callable[[BaseHTTPRequestHandler], None]:
         (CERTS, lambda request: send(request, b"<html>")),
         (CERTS, lambda request: send(request, b"[" * 9000)),
         (CERTS, lambda request: send(request, b"{}", status=500)),
-        (CERTS, lambda request: send(request, b" " * (LARGEST_DOCUMENT + 1))),
+        (CERTS, _json({"keys": [published(new_key(), "ES256")], "more": "x" * LARGEST_DOCUMENT})),
         (CERTS, lambda request: send(request, b"\x1f\x8b", Content_Encoding="gzip")),
         (CERTS, _json([])),
         (CERTS, _json({"keys": {}})),
