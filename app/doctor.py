@@ -15,11 +15,9 @@ from app.settings import Settings
 from app.temporal.client import connect
 from app.temporal.errors import TemporalUnavailableError
 from app.temporal.operations import OperationsPort
-from migrations.upgrade import admin_engine, pending
+from migrations.upgrade import ALL_RIGHTS, admin_engine, pending
 
 Level = Literal["ok", "warning", "error"]
-
-NEEDED_RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE")
 
 
 @dataclass(frozen=True)
@@ -92,7 +90,8 @@ async def _check_gateway_database(settings: Settings) -> list[Finding]:
     try:
         async with engine.connect() as connection:
             for table in own_metadata.sorted_tables:
-                rights = (func.has_table_privilege(table.fullname, right) for right in NEEDED_RIGHTS)
+                needed = str(table.info.get("gateway_rights", ALL_RIGHTS)).split(", ")
+                rights = (func.has_table_privilege(table.fullname, right) for right in needed)
                 allowed = await connection.scalar(select(and_(*rights)))
                 if not allowed:
                     return [Finding("error", subject, f"no rights on {table.fullname}", "run `alga-tenants migrate`")]
