@@ -1,0 +1,56 @@
+"""The runbook has an answer to whatever the service says, and its commands exist."""
+
+import re
+
+import pytest
+from typer.testing import CliRunner
+
+from activities import database_errors
+from app.cli import app
+from app.gateway.main import create_app
+from app.settings import Settings
+from app.worker.factory import admin_engine
+from app.worker.probes import WorkerHealth
+from tests.app.test_worker import settings_for
+from tests.deploy.chart import REPOSITORY
+from workflows.messages import OperationStatus
+
+pytestmark = pytest.mark.anyio
+
+RUNBOOK = (REPOSITORY / "docs" / "runbook.md").read_text()
+ROWS = set(re.findall(r"^\| `([^`]+)`", RUNBOOK, re.MULTILINE))
+COMMANDS = sorted(set(re.findall(r"alga-tenants ((?:keys |audit )?[a-z]+)((?: +--[a-z-]+| [A-Z]{2,}\b)*)", RUNBOOK)))
+
+
+@pytest.fixture
+def settings() -> Settings:
+    return settings_for("postgresql://nobody@localhost/nowhere")
+
+
+def test_every_status_has_a_line() -> None:
+    assert {str(status) for status in OperationStatus} <= ROWS
+
+
+def test_every_code_of_a_passing_error_has_a_line() -> None:
+    codes = {known.code for known in database_errors.KNOWN_ERRORS if not known.is_final}
+    assert codes
+    assert codes <= ROWS
+
+
+async def test_every_check_of_a_probe_has_a_line(settings: Settings) -> None:
+    for probes in (create_app(settings).state.probes, WorkerHealth(admin_engine(settings)).probes):
+        checks = {*probes._checks, *probes._start, *probes._live}
+        assert checks <= ROWS
+    assert "shutdown" in ROWS
+
+
+@pytest.mark.parametrize(("command", "arguments"), COMMANDS)
+def test_every_command_exists_with_its_options(command: str, arguments: str) -> None:
+    said = CliRunner().invoke(app, [*command.split(), "--help"], env={"COLUMNS": "200"})
+    assert said.exit_code == 0, said.output
+    assert set(re.findall(r"--[a-z-]+", arguments)) <= set(re.findall(r"--[a-z-]+", said.output))
+
+
+def test_settings_that_it_names_exist() -> None:
+    named = set(re.findall(r"`([A-Z]+(?:_[A-Z]+)+)`", RUNBOOK)) - {"ALGA_TENANTS_URL", "ALGA_TENANTS_API_KEY"}
+    assert named <= {name.upper() for name in Settings.model_fields}
