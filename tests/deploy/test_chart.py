@@ -1,5 +1,6 @@
 """What the chart renders, for each file of values: valid, closed, and true to the code that it deploys."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +10,29 @@ from kubernetes_validate.utils import validate
 from pydantic import SecretStr
 
 from app import probes
+from app.metrics.definitions import REGISTRY
+from app.metrics.operations import UNFINISHED
 from app.settings import Settings
 from scripts.helm_readme import readme
-from tests.deploy.chart import CHART, PROCESSES, Manifest, Rendered, component, containers, program, run, template
+from tests.deploy.chart import (
+    CHART,
+    NAMESPACE,
+    PROCESSES,
+    Manifest,
+    Rendered,
+    component,
+    containers,
+    program,
+    run,
+    template,
+)
 
 OLDEST, NEWEST = "1.27", "1.37"
 # Kinds of other projects, whose schemas Kubernetes does not have.
 OTHERS = {
     ("monitoring.coreos.com/v1", "ServiceMonitor"),
     ("monitoring.coreos.com/v1", "PodMonitor"),
+    ("monitoring.coreos.com/v1", "PrometheusRule"),
     ("keda.sh/v1alpha1", "ScaledObject"),
     ("gateway.networking.k8s.io/v1", "HTTPRoute"),
 }
@@ -175,6 +190,19 @@ def test_migrations_come_first() -> None:
     assert plain["metadata"]["name"].endswith("-1")
 
 
+def test_alerts_ask_for_metrics_and_labels_that_there_are() -> None:
+    everything = rendered_with("everything")
+    known = REGISTRY._names_to_collectors
+    assert UNFINISHED in known.values()
+    (rule,) = everything.of_kind("PrometheusRule")
+    expressions = [alert["expr"] for group in rule["spec"]["groups"] for alert in group["rules"]]
+    assert len(expressions) == 8
+    for name, labels in (found for text in expressions for found in re.findall(r"(alga_\w+)\{([^}]*)\}", text)):
+        assert set(re.findall(r"(\w+)=", labels)) <= {*vars(known[name])["_labelnames"], "namespace"}
+        assert f'namespace="{NAMESPACE}"' in labels
+    assert "> 1000000" in expressions[1]
+
+
 def test_new_settings_make_new_pods() -> None:
     def checksum(*options: str) -> str:
         deployment = Rendered(template(None, *options).stdout).named("Deployment", "worker")
@@ -241,8 +269,8 @@ def settings_of(rendered: Rendered, process: str) -> Settings:
     }
     variables.pop("blueprints_dir", None)
     return Settings(
-        database_url=SecretStr("postgresql://a:b@c/d"),
-        admin_database_url=SecretStr("postgresql://a:b@c/d"),
+        database_url=SecretStr("postgresql://alga:s3cret-word@db/alga"),
+        admin_database_url=SecretStr("postgresql://alga:s3cret-word@db/alga"),
         nextauth_secret=SecretStr("long-enough-to-be-one"),
         **variables,  # type: ignore[arg-type] # text, as in the environment
     )
