@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 ARGS   ?=
 
-.PHONY: run test lint setup audit licences sbom chaos test-api lock clean
+.PHONY: run test lint setup audit licences sbom chaos test-api bench lock clean
 
 run: setup ## Start everything, provision an example tenant, stay up (ARGS=--once: exit after it)
 	$(BIN)/alga-tenants dev --example $(ARGS)
@@ -36,6 +36,9 @@ chaos: setup ## Break everything while tenants are provisioned, then check each 
 
 test-api: setup ## Send thousands of generated requests to a running gateway, and check each answer (SEED=)
 	$(BIN)/python -m tests.api $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+bench: setup ## Measure the service beside its floors, in under 5 minutes (ARGS=--quick, --only SECTION, --strict)
+	$(BIN)/python -m bench $(ARGS)
 
 setup: $(STAMP) ## Make .venv from the hash-pinned lock file
 

@@ -1,0 +1,122 @@
+"""The report of a run: a table of figures, the list of bars, and both as JSON."""
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from bench.figures import Figure, Figures
+from bench.plot import draw
+from bench.verdicts import Verdict
+
+REPOSITORY = Path(__file__).parents[1]
+RESULTS = Path(__file__).parent / "results"
+GIBIBYTE = 1024**3
+LARGE = 100
+
+
+def lines(figures: Figures, verdicts: Sequence[Verdict]) -> Iterator[str]:
+    """The report for people."""
+    width = max((len(figure.label) for figure in figures), default=0)
+    for topic in dict.fromkeys(_topic(figure) for figure in figures):
+        yield ""
+        yield topic
+        for figure in figures:
+            if _topic(figure) == topic:
+                yield f"  {figure.label:<{width}}  {_number(figure.value):>10} {figure.unit}{_spread(figure)}"
+    yield ""
+    yield "bars"
+    for verdict in verdicts:
+        yield f"  {_verdict(verdict)}"
+
+
+def as_json(figures: Figures, verdicts: Sequence[Verdict], run: Mapping[str, Any]) -> dict[str, Any]:
+    """The report for programs."""
+    return {
+        "run": run,
+        "figures": figures.as_json(),
+        "bars": [
+            {
+                "bar": verdict.bar.text,
+                "kind": verdict.bar.kind,
+                "limit": verdict.bar.limit,
+                "value": verdict.value,
+                "unit": verdict.bar.unit,
+                "verdict": verdict.word,
+            }
+            for verdict in verdicts
+        ],
+    }
+
+
+def write(figures: Figures, verdicts: Sequence[Verdict], run: Mapping[str, Any], results: Path = RESULTS) -> Path:
+    """Write JSON, under the run's name and as the latest one, and beside the former a picture; returns the former."""
+    results.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(as_json(figures, verdicts, run), indent=2) + "\n"
+    file = results / f"{run['name']}.json"
+    for target in (file, results / "latest.json"):
+        target.write_text(text)
+    title = f"alga-tenants {run['name']}: shares of the limit (the line); {_machine(run)}"
+    draw(verdicts, title, file.with_suffix(".png"))
+    return file
+
+
+def describe_run(*, seed: int, is_quick: bool, sections: Sequence[str], tables: int) -> dict[str, Any]:
+    """What the figures are of: date, commit and machine."""
+    now = datetime.now(UTC)
+    commit = _git("rev-parse", "--short", "HEAD") or "unknown"
+    return {
+        "name": f"{now:%Y-%m-%d}-{commit}",
+        "startedAt": now.isoformat(timespec="seconds"),
+        "commit": commit,
+        "isClean": not _git("status", "--porcelain", "--untracked-files=no"),
+        "sections": list(sections),
+        "isQuick": is_quick,
+        "seed": seed,
+        "tables": tables,
+        "machine": {
+            "cores": os.cpu_count(),
+            "memoryGiB": round(psutil.virtual_memory().total / GIBIBYTE, 1),
+            "loadBefore": os.getloadavg()[0],
+            "system": platform.platform(),
+            "python": platform.python_version(),
+        },
+    }
+
+
+def _topic(figure: Figure) -> str:
+    return figure.name.split(".")[0]
+
+
+def _machine(run: Mapping[str, Any]) -> str:
+    machine = run["machine"]
+    return f"{machine['cores']} cores, load {machine['loadBefore']:.1f} before{', quick' if run['isQuick'] else ''}"
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=REPOSITORY, capture_output=True, text=True, check=False)  # noqa: S603, S607 - our own words
+    return done.stdout.strip()
+
+
+def _verdict(verdict: Verdict) -> str:
+    bar = verdict.bar
+    value = "-" if verdict.value is None else _number(verdict.value)
+    return f"{verdict.word:<12}  {bar.text:<64}  {value:>8} {bar.unit:<3} ({bar.kind} {_number(bar.limit)})"
+
+
+def _spread(figure: Figure) -> str:
+    if len(figure.rounds) < 2:  # noqa: PLR2004 - one has no spread
+        return ""
+    return f"  [{_number(min(figure.rounds))} to {_number(max(figure.rounds))}, {len(figure.rounds)} rounds]"
+
+
+def _number(value: float) -> str:
+    if value == int(value):
+        return f"{int(value)}"
+    return f"{value:.0f}" if abs(value) >= LARGE else f"{value:.2f}"

@@ -1,0 +1,20 @@
+"""The parts of the benchmark, in the order in which they are measured."""
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from bench.context import Context
+from bench.sections import database, latency, memory, polling, posting, throughput
+
+Measure = Callable[[Context], Awaitable[None]]
+
+# The worker and the gateway are measured first, while they are new.
+SECTIONS: Mapping[str, Measure] = {
+    "memory": memory.measure,
+    "latency": latency.measure,
+    "posting": posting.measure,
+    "throughput": throughput.measure,
+    "database": database.measure,
+    "polling": polling.measure,
+}
+# Only when asked for: it takes minutes of its own.
+EXTRA: Mapping[str, Measure] = {}

@@ -1,0 +1,34 @@
+"""How long the 202 takes, beside one call that starts a workflow."""
+
+import statistics
+
+from bench.context import Context, in_turns
+from bench.figures import percentile
+from bench.timing import one_by_one
+
+LABELS = {"post": "POST until 202", "start": "start_workflow"}
+WARM_UP = 5
+
+
+async def measure(context: Context) -> None:
+    """Rounds of both in turns; worker and floors run, as they do when somebody asks."""
+    await context.worker()
+    await context.floors()
+    count = context.options.few(30, 5)
+    taken: dict[str, list[list[float]]] = {kind: [] for kind in LABELS}
+    async with context.client() as http:
+        once = {"post": lambda: context.accepted(http), "start": context.start_empty}
+        for kind in LABELS:
+            await one_by_one(once[kind], WARM_UP)
+        for number in range(context.options.rounds):
+            for kind in in_turns(list(LABELS), number):
+                taken[kind].append(await one_by_one(once[kind], count))
+                # So that the next kind is not timed against what this one has left to do.
+                await (context.tenant(http) if kind == "post" else context.empty())
+    for kind, label in LABELS.items():
+        rounds = taken[kind]
+        context.figures.add_rounds(
+            f"posting.{kind}", f"{label}, median", [statistics.median(values) for values in rounds], "ms"
+        )
+        everything = [value for values in rounds for value in values]
+        context.figures.add(f"posting.{kind}.p99", f"{label}, p99", percentile(everything, 99), "ms")

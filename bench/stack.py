@@ -1,0 +1,143 @@
+"""The installation that is measured: durable servers on disk, and the service's own processes on them."""
+
+import os
+import secrets
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import asyncpg
+import httpx
+from pydantic import SecretStr
+from sqlalchemy import make_url
+
+from activities.alga.development import create_development_tables
+from app.audit_trail import audit_trail
+from app.auth.api_keys import ApiKeys, KeyOrder
+from app.auth.key_management import KeyManagement
+from app.auth.operators import operator
+from app.auth.scopes import Scope
+from app.embedded.blocking import run_blocking
+from app.embedded.ports import LOOPBACK, free_port
+from app.embedded.processes import ChildProcess
+from app.embedded.stack import DevStack
+from app.settings import Settings
+from bench.floors import ADDRESS
+from migrations.upgrade import admin_engine, upgrade
+from tests.support.alga import ALGA, build_template
+
+SECRET = "bench-nextauth-secret"  # noqa: S105 - of a database that is thrown away
+PROBE_TIMEOUT = 2.0
+# Limits of callers are on, and so high that none is reached.
+UNLIMITED = {"RATE_LIMIT_PER_MINUTE": "1000000", "RATE_LIMIT_BURST": "10000000"}
+
+
+@dataclass(frozen=True)
+class Started:
+    """A running process, where it listens, and how many seconds it took to be ready."""
+
+    process: ChildProcess
+    url: str
+    seconds: float
+
+
+class Bench:
+    """A running stack with a prepared database, on which processes are started and stopped."""
+
+    def __init__(self, stack: DevStack) -> None:
+        self._stack = stack
+        self.endpoints = stack.endpoints
+        self.environment = {
+            **os.environ,
+            "ENVIRONMENT": "development",
+            "LOG_LEVEL": "warning",
+            "DATABASE_URL": self.endpoints.database_url,
+            "ADMIN_DATABASE_URL": self.endpoints.admin_database_url,
+            "TEMPORAL_ADDRESS": self.endpoints.temporal_address,
+            "NEXTAUTH_SECRET": SECRET,
+            "GATEWAY_HOST": LOOPBACK,
+            "WORKER_PROBE_HOST": LOOPBACK,
+            **UNLIMITED,
+        }
+        self.tables = 0
+        self.api_key = run_blocking(self._prepare())
+
+    @property
+    def credentials(self) -> dict[str, str]:
+        """The headers of a caller with a key."""
+        return {"Authorization": f"Bearer {self.api_key}"}
+
+    def start_gateway(self, environment: Mapping[str, str] | None = None) -> Started:
+        """A gateway that is ready."""
+        port = free_port()
+        return self._start("gateway", ["-m", "app.cli", "gateway"], port, {"GATEWAY_PORT": str(port)}, environment)
+
+    def start_worker(self, environment: Mapping[str, str] | None = None) -> Started:
+        """A worker that is ready."""
+        port = free_port()
+        return self._start("worker", ["-m", "app.cli", "worker"], port, {"WORKER_PROBE_PORT": str(port)}, environment)
+
+    def start_floors(self) -> None:
+        """The worker of the empty workflow and of the no-op steps; it polls soon after."""
+        environment = {**os.environ, ADDRESS: self.endpoints.temporal_address}
+        self._stack.start_process("floors", [sys.executable, "-m", "bench.floors"], environment, lambda: True)
+
+    def start_plain_route(self, document: Path) -> Started:
+        """The bare route that answers the document in that file."""
+        port = free_port()
+        return self._start("plain-route", ["-m", "bench.plain_route", str(port), str(document)], port, {}, None)
+
+    def _start(
+        self, name: str, arguments: list[str], port: int, own: Mapping[str, str], more: Mapping[str, str] | None
+    ) -> Started:
+        environment = {**self.environment, **own, **(more or {})}
+        begun = time.perf_counter()
+        process = self._stack.start_process(
+            f"{name}-{secrets.token_hex(4)}", [sys.executable, *arguments], environment, _is_ready(port)
+        )
+        return Started(process, f"http://{LOOPBACK}:{port}", time.perf_counter() - begun)
+
+    async def _prepare(self) -> str:
+        """Make the tables, all of Alga's where they are known; returns an API key."""
+        admin_url = self.endpoints.admin_database_url
+        if ALGA.is_dir():
+            build_template("plain", lambda template=None: admin_url)  # noqa: ARG005 - no database but this one
+        admin = make_url(admin_url).set(drivername="postgresql+asyncpg")
+        role = str(urlsplit(self.endpoints.database_url).username)
+        await upgrade(admin, gateway_role=role)
+        settings = Settings.load(
+            environment="development",
+            database_url=SecretStr(self.endpoints.database_url),
+            admin_database_url=SecretStr(admin_url),
+            nextauth_secret=SecretStr(SECRET),
+        )
+        engine = admin_engine(admin)
+        keys = ApiKeys(engine)
+        try:
+            async with engine.begin() as connection:
+                await create_development_tables(connection)
+            order = KeyOrder(name="bench", scopes=frozenset(Scope))
+            key = (await KeyManagement(engine, keys, audit_trail(settings)).create(order, operator())).key
+        finally:
+            keys.close()
+            await engine.dispose()
+        connection = await asyncpg.connect(admin_url)
+        try:
+            await connection.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}")
+            self.tables = await connection.fetchval("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'")
+        finally:
+            await connection.close()
+        return key
+
+
+def _is_ready(port: int) -> Callable[[], bool]:
+    def is_ready() -> bool:
+        try:
+            return httpx.get(f"http://{LOOPBACK}:{port}/readyz", timeout=PROBE_TIMEOUT).is_success
+        except httpx.TransportError:
+            return False
+
+    return is_ready
