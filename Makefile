@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 ARGS   ?=
 
-.PHONY: run test lint setup audit licences sbom chaos test-api bench lock clean
+.PHONY: run test lint setup audit licences sbom chaos test-api bench load lock clean
 
 run: setup ## Start everything, provision an example tenant, stay up (ARGS=--once: exit after it)
 	$(BIN)/alga-tenants dev --example $(ARGS)
@@ -40,6 +40,12 @@ test-api: setup ## Send thousands of generated requests to a running gateway, an
 bench: setup ## Measure the service beside its floors, in under 5 minutes (ARGS=--quick, --only SECTION, --strict)
 	$(BIN)/python -m bench $(ARGS)
 
+<<<<<<< HEAD
+=======
+load: setup ## Put load on a running gateway, with the key in ALGA_TENANTS_API_KEY (ARGS=--help)
+	$(BIN)/python -m bench.load $(ARGS)
+
+>>>>>>> 756b462 (Put load on a running gateway, politely and bounded)
 setup: $(STAMP) ## Make .venv from the hash-pinned lock file
 
 $(STAMP): requirements-dev.lock pyproject.toml

@@ -1,0 +1,1 @@
+"""Load on a running gateway, for operators: `python -m bench.load --help`."""
