@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,6 @@ ENDED_WELL = 201
 ACCEPTED = 202
 UNAVAILABLE = 503
 PATIENCE = 60
-Once = Callable[[], Awaitable[object]]
 
 
 class MeasuringError(Exception):

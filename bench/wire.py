@@ -11,7 +11,10 @@ HEADER = 5
 UNTYPED_HEADER = 8
 TLS_REQUEST = 80_877_103
 BIND, EXECUTE, QUERY = ord("B"), ord("E"), ord("Q")
+FLUSH = ord("H")
 READY, COPY_IN = ord("Z"), ord("G")
+# The answer to a statement that is being prepared, which the client waits for without ending its batch.
+DESCRIBED = {ord("T"), ord("n")}
 IDLE = ord("I")
 # A text parameter as Bind carries it: its length, then its bytes. In a document it has no such length before it.
 MARKS = {len(step.value).to_bytes(4, "big") + step.value.encode(): step.value for step in Step}
@@ -39,6 +42,7 @@ class Wire:
         self._has_started = False
         self._tls_refusal_is_due = False
         self._has_logged_in = False
+        self._is_flushed = False
 
     def asked(self, data: bytes) -> None:
         """The client has sent this."""
@@ -52,6 +56,7 @@ class Wire:
                 self._transaction.statements += 1
             elif kind == BIND:
                 self._note_step(body)
+            self._is_flushed = kind == FLUSH
 
     def answered(self, data: bytes) -> None:
         """The server has sent this."""
@@ -61,7 +66,7 @@ class Wire:
             self._tls_refusal_is_due = False
             self._end_wait()
         for kind, body in _messages(self._answering):
-            if kind in {READY, COPY_IN}:
+            if kind in {READY, COPY_IN} or (self._is_flushed and kind in DESCRIBED):
                 self._end_wait()
             if kind == READY and body[0] == IDLE:
                 self._end_transaction()

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 
 from bench.context import Context
-from bench.sections import database, latency, memory, polling, posting, throughput
+from bench.sections import database, latency, memory, polling, posting, scale, throughput
 
 Measure = Callable[[Context], Awaitable[None]]
 
@@ -17,4 +17,4 @@ SECTIONS: Mapping[str, Measure] = {
     "polling": polling.measure,
 }
 # Only when asked for: it takes minutes of its own.
-EXTRA: Mapping[str, Measure] = {}
+EXTRA: Mapping[str, Measure] = {"scale": scale.measure}

@@ -1,0 +1,181 @@
+"""Every statement that a request or a step sends finds its rows by an index, however many there are."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+
+from app.settings import Settings
+from tests.bench.conftest import Statements
+from tests.gateway.server import RunningGateway
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.anyio
+
+# Statements that have no plan.
+COMMANDS = ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "SET ", "LOCK ", "ALTER TABLE")
+SYSTEM = "pg_"
+# Read from one end to the other, or filtered after an index has found too many, and why that stays cheap.
+READ_WHOLE = {
+    "audit_head": "has one row",
+    "countries": "global; one row a country",
+    "notification_categories": "global defaults, which a new tenant copies: all of them are wanted",
+    "notification_subtypes": "the same",
+    "internal_notification_categories": "the same",
+    "internal_notification_subtypes": "the same",
+    "api_keys": "has as many rows as the service has callers; only its listing reads them all",
+    "composite_tax_mappings": "Alga's, has no tenant column; a rollback asks for a tenant's rows in it",
+}
+
+
+@dataclass(frozen=True)
+class Scan:
+    """A place in a plan at which rows of a table are found."""
+
+    table: str
+    node: str
+    index: str | None
+    condition: str
+    is_page: bool
+
+    def __str__(self) -> str:
+        return f"{self.node} on {self.table} by {self.index or 'nothing'} {self.condition}"
+
+
+@pytest.fixture(scope="module")
+async def sent(
+    gateway: RunningGateway,
+    worker: None,  # noqa: ARG001 - runs the operations
+    statements: Statements,
+    settings: Settings,
+) -> list[str]:
+    """The statements of all that is done to operations: created, refused, listed, changed, cancelled, rolled back."""
+    connection = await asyncpg.connect(settings.admin_database_url.get_secret_value())
+    async with gateway.client() as http:
+        await _create_and_list(http)
+        await _change_and_cancel(http, connection)
+    await connection.close()
+    return list(statements.texts)
+
+
+async def test_every_statement_finds_its_rows_by_the_front_of_an_index(
+    sent: list[str], database: asyncpg.Connection
+) -> None:
+    leading = await _prepare(database)
+    bad = {}
+    for statement in sent:
+        if statement.lstrip().startswith(COMMANDS):
+            continue
+        for scan in await _scans(database, statement):
+            if not _is_cheap(scan, leading):
+                bad[str(scan)] = statement
+    assert len(sent) > 60
+    assert not bad, json.dumps(bad, indent=1)
+
+
+async def test_a_table_without_an_index_is_noticed(database: asyncpg.Connection) -> None:
+    leading = await _prepare(database)
+
+    async def verdicts(statement: str) -> list[bool]:
+        return [_is_cheap(scan, leading) for scan in await _scans(database, statement)]
+
+    operations = "SELECT 1 FROM alga_tenants.operations WHERE"
+    assert await verdicts(f"{operations} workflow_id = $1") == [True]
+    assert await verdicts(f"{operations} requested_by = $1") == [False]
+    # By an index, but not by its front: all of it is read.
+    assert await verdicts(f"{operations} run_id = $1") == [False]
+
+
+async def _create_and_list(http: httpx.AsyncClient) -> None:
+    first = {"Prefer": "wait=30", "Idempotency-Key": "plans"}
+    created = await http.post("/tenants", json=_request("plans-1"), headers=first)
+    assert created.status_code == 201, created.text
+    assert (await http.post("/tenants", json=_request("plans-1"), headers=first)).status_code == 201
+    refused = await http.post("/tenants", json=_request("plans-1"), headers={"Prefer": "wait=30"})
+    assert refused.json()["status"] == "failed", refused.text
+    page = await http.get("/tenants", params={"pageSize": 1})
+    searches: list[dict[str, str | int | list[str]]] = [
+        {"pageSize": 1, "pageToken": page.json()["nextPageToken"]},
+        {"status": ["completed", "failed"]},
+        {"startedAfter": "2020-01-01T00:00:00Z", "startedBefore": "2120-01-01T00:00:00Z"},
+        {"name": "plans"},
+    ]
+    for search in searches:
+        assert (await http.get("/tenants", params=search)).status_code == 200
+    for path in ("/audit-events", "/api-keys"):
+        assert (await http.get(path)).status_code == 200
+
+
+async def _change_and_cancel(http: httpx.AsyncClient, connection: asyncpg.Connection) -> None:
+    """An operation that waits for a lock is changed, resumed and cancelled, and has rows to remove then."""
+    request = _request("plans-2")
+    await connection.execute("SELECT pg_advisory_lock(hashtext($1))", request["adminUser"]["email"])
+    workflow_id = (await http.post("/tenants", json=request)).json()["workflowId"]
+
+    async def waits() -> bool:
+        waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        return bool(await connection.fetchval(waiting))
+
+    await wait_until(waits, timeout=30.0)
+    assert (await http.delete(f"/tenants/{workflow_id}", params={"reason": "plans"})).status_code == 202
+    await connection.execute("SELECT pg_advisory_unlock_all()")
+
+    async def is_cancelled() -> bool:
+        return bool((await http.get(f"/tenants/{workflow_id}/status")).json()["status"] == "cancelled")
+
+    await wait_until(is_cancelled, timeout=30.0)
+
+
+def _request(name: str) -> dict[str, Any]:
+    return {
+        "tenantName": name,
+        "licenseCount": 3,
+        "billingAddress": {"countryCode": "US"},
+        "adminUser": {"firstName": "Ada", "lastName": "Byron", "email": f"{name}@example.com"},
+    }
+
+
+async def _scans(database: asyncpg.Connection, statement: str) -> list[Scan]:
+    """Where the generic plan of a statement finds its rows."""
+    await database.execute(f"PREPARE looked_at AS {statement}")
+    [parameters] = await database.fetchrow(
+        "SELECT cardinality(parameter_types) FROM pg_prepared_statements WHERE name = 'looked_at'"
+    )
+    values = f"({', '.join(['NULL'] * parameters)})" if parameters else ""
+    plan = json.loads(await database.fetchval(f"EXPLAIN (FORMAT JSON) EXECUTE looked_at{values}"))[0]["Plan"]
+    await database.execute("DEALLOCATE looked_at")
+    return list(_scans_below(plan))
+
+
+def _scans_below(node: dict[str, Any], *, is_page: bool = False, table: str | None = None) -> Iterator[Scan]:
+    """The scans of a plan's node and below; `is_page` where what is above takes the first rows and no more."""
+    kind = node["Node Type"]
+    table = node.get("Relation Name", table)
+    if kind in {"Seq Scan", "Index Scan", "Index Only Scan", "Bitmap Index Scan"} and table is not None:
+        yield Scan(table, kind, node.get("Index Name"), node.get("Index Cond", ""), is_page)
+    for child in node.get("Plans", ()):
+        below = kind == "Limit" or (is_page and kind in {"Result", "LockRows"})
+        yield from _scans_below(child, is_page=below, table=table if kind == "Bitmap Heap Scan" else None)
+
+
+def _is_cheap(scan: Scan, leading: dict[str, str]) -> bool:
+    if scan.table in READ_WHOLE or scan.table.startswith(SYSTEM):
+        return True
+    if scan.index is None:
+        return False
+    # Or in the order of the index until a page is full. A search for a part of a name does so, too, which only
+    # a trigram index could spare it: that needs an extension, which is not ours to install.
+    return leading[scan.index] in scan.condition or (scan.is_page and not scan.condition)
+
+
+async def _prepare(database: asyncpg.Connection) -> dict[str, str]:
+    """Let plans show whether there is another way than reading all; returns each index's first column."""
+    await database.execute("SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan")
+    rows = await database.fetch(
+        "SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid, 1, true) FROM pg_index"
+    )
+    return {name.rpartition(".")[2].strip('"'): column.strip('"') for name, column in rows}

@@ -1,0 +1,84 @@
+"""What the counting proxy makes of PostgreSQL's protocol."""
+
+from typing import Any
+
+import asyncpg
+import pytest
+
+from app.settings import Settings
+from bench.counting import CountingProxy
+from bench.wire import Transaction, Wire
+from workflows.steps import Step
+
+pytestmark = pytest.mark.anyio
+START = (8).to_bytes(4, "big") + (196_608).to_bytes(4, "big")
+IDLE, IN_TRANSACTION = b"I", b"T"
+
+
+def message(kind: str, body: bytes = b"") -> bytes:
+    return kind.encode() + (4 + len(body)).to_bytes(4, "big") + body
+
+
+@pytest.fixture
+def seen() -> list[Transaction]:
+    return []
+
+
+@pytest.fixture
+def wire(seen: list[Transaction]) -> Wire:
+    """A connection that has logged in."""
+    wire = Wire(seen.append)
+    wire.asked(START)
+    wire.answered(message("R", b"\0\0\0\0") + message("Z", IDLE))
+    return wire
+
+
+def test_logging_in_is_not_counted(wire: Wire, seen: list[Transaction]) -> None:
+    wire.asked(message("Q", b"SELECT 1\0"))
+    assert seen == []
+
+
+def test_a_transaction_ends_when_the_server_is_idle_again(wire: Wire, seen: list[Transaction]) -> None:
+    for text, status in ((b"BEGIN\0", IN_TRANSACTION), (b"SELECT 1\0", IN_TRANSACTION), (b"COMMIT\0", IDLE)):
+        wire.asked(message("Q", text))
+        wire.answered(message("Z", status))
+    [transaction] = seen
+    assert (transaction.round_trips, transaction.statements) == (3, 3)
+    assert transaction.seconds > 0
+
+
+def test_what_arrives_in_pieces_is_one_round_trip(wire: Wire, seen: list[Transaction]) -> None:
+    asked = message("B", b"\0") + message("E") + message("S")
+    for byte in asked:
+        wire.asked(bytes([byte]))
+    for byte in message("Z", IDLE):
+        wire.answered(bytes([byte]))
+    assert [(taken.round_trips, taken.statements) for taken in seen] == [(1, 1)]
+
+
+def test_a_step_is_known_by_a_parameter_and_not_by_a_document(wire: Wire, seen: list[Transaction]) -> None:
+    name = Step.CREATING_TENANT.encode()
+    for value in (b'{"name": "' + name + b'"}', name):
+        wire.asked(message("B", len(value).to_bytes(4, "big") + value) + message("S"))
+        wire.answered(message("Z", IDLE))
+    assert [transaction.step for transaction in seen] == [None, Step.CREATING_TENANT]
+
+
+async def test_statements_of_a_real_connection_are_counted(settings: Settings) -> None:
+    url = settings.admin_database_url.get_secret_value()
+    address: dict[str, Any] = {"host": "127.0.0.1"}
+    async with CountingProxy(_port(url)) as proxy:
+        connection = await asyncpg.connect(url, **address | {"port": proxy.port})
+        try:
+            assert proxy.take() == []
+            async with connection.transaction():
+                assert await connection.fetchval("SELECT 1 + $1::int", 1) == 2
+        finally:
+            await connection.close()
+        [transaction] = proxy.take()
+    # BEGIN, the statement's preparation and its execution, COMMIT.
+    assert (transaction.round_trips, transaction.statements) == (4, 3)
+
+
+def _port(url: str) -> int:
+    return int(url.rpartition(":")[2].partition("/")[0])
