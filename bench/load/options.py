@@ -92,6 +92,8 @@ def mix_of(text: str) -> dict[str, float]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m bench.load",
+        # `--key` would be taken for the start of `--key-variable`, and the key itself for a name that may be shown.
+        allow_abbrev=False,
         description="Puts load on a running gateway. Its tenants are named Load …, their users load-…@example.com.",
     )
     parser.add_argument("--url", default=DEFAULT_URL, help=f"the gateway ({DEFAULT_URL})")

@@ -1,0 +1,172 @@
+"""Load on a running gateway: what it refuses, how it is bounded, and what it leaves behind."""
+
+import argparse
+import asyncio
+import json
+import random
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.http import HttpClient
+from bench.load.__main__ import REFUSED, main, put_load
+from bench.load.generator import Generator
+from bench.load.operations import Made
+from bench.load.options import KEY_VARIABLE, LoadOptions, RefusedError, check_target, mix_of, parse
+from bench.load.tally import LOST, Histogram, Tally
+from tests.gateway.server import RunningGateway
+
+pytestmark = pytest.mark.anyio
+KEY = {KEY_VARIABLE: "a-key"}
+
+
+def options(url: str, **changes: Any) -> LoadOptions:
+    given = LoadOptions(
+        url=url,
+        key="a-key",
+        rate=None,
+        concurrency=3,
+        duration=30.0,
+        mix=mix_of("create=1,poll=5"),
+        most_requests=40,
+        most_tenants=3,
+        cancel_rest=False,
+        seed=1,
+    )
+    return replace(given, **changes)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:8000", "http://localhost", "https://[::1]:8443", "http://127.9.9.9"]
+)
+def test_this_machine_may_be_loaded(url: str) -> None:
+    assert parse(["--url", url], KEY).url == url
+
+
+@pytest.mark.parametrize("url", ["https://tenants.example.com", "http://10.0.0.7", "http://127.0.0.1.example.com"])
+def test_another_machine_must_be_named_twice(url: str) -> None:
+    with pytest.raises(RefusedError, match="--i-may-load"):
+        check_target(url, None)
+    with pytest.raises(RefusedError, match="--i-may-load"):
+        check_target(url, "other.example.com")
+    host = url.partition("//")[2]
+    check_target(url, host)
+
+
+def test_the_key_comes_from_the_environment_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(RefusedError, match=KEY_VARIABLE):
+        parse([], {})
+    with pytest.raises(SystemExit):
+        parse(["--key", "a-key"], {})
+    assert "a-key" not in repr(parse([], KEY))
+    assert "unrecognized" in capsys.readouterr().err
+
+
+def test_a_refusal_ends_with_a_status_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, "a-key")
+    assert main(["--url", "http://192.0.2.1"]) == REFUSED
+    assert "192.0.2.1 is not this machine" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["", "create", "create=-1", "create=0", "delete=1", "create=nan", "poll=inf"])
+def test_a_mix_that_means_nothing_is_refused(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError):
+        mix_of(text)
+
+
+def test_times_are_kept_to_two_percent() -> None:
+    times = Histogram()
+    for value in range(1, 1001):
+        times.add(float(value))
+    for percent, value in ((50, 500), (95, 950), (99, 990)):
+        assert times.percentile(percent) == pytest.approx(value, rel=0.021)
+    assert Histogram().percentile(50) is None
+
+
+def test_being_asked_for_patience_is_no_failure() -> None:
+    tally = Tally()
+    for status in ("202", "409", "429", "503"):
+        tally.add("create", status, 1.0)
+    assert tally.failures == 0
+    for status in ("401", "500", LOST):
+        tally.add("create", status, 1.0)
+    assert tally.failures == 3
+    assert tally.as_json(2.0)["requestsPerSecond"] == 3.5
+
+
+def test_an_operation_that_has_ended_is_not_picked_while_others_run() -> None:
+    made = Made()
+    for name in "abc":
+        made.add({"workflowId": name, "tenantId": name, "status": "queued"})
+    made.hear("a", "completed")
+    chance = random.Random(1)  # noqa: S311 - no secret
+    assert {made.pick(chance) for _ in range(50)} == {"b", "c"}
+    made.hear("c", "cancelled")
+    made.hear("b", "failed")
+    assert made.pick(chance) == "c"
+    assert made.pick(chance, unfinished_only=True) is None
+    assert made.number_unfinished == 0
+
+
+@pytest.mark.usefixtures("worker")
+async def test_a_run_makes_polls_and_stops_at_its_bounds(
+    gateway: RunningGateway, api_key: str, tmp_path: Path
+) -> None:
+    lines: list[str] = []
+    file = tmp_path / "load.json"
+    generator = await put_load(options(gateway.url, key=api_key, json_file=file), lines.append)
+    summary = json.loads(file.read_text())
+    assert summary["requests"] == generator.total.total <= 40
+    assert summary["answers"]["create"] == {"202": 3}
+    assert set(summary["answers"]["poll"]) == {"200"}
+    assert summary["failures"] == 0
+    assert len({operation["tenantId"] for operation in summary["operations"]}) == 3
+    assert lines[-1].startswith("all ")
+
+
+@pytest.mark.usefixtures("worker")
+async def test_what_was_made_and_has_not_ended_is_cancelled_at_the_end(gateway: RunningGateway, api_key: str) -> None:
+    lines: list[str] = []
+    wanted = options(gateway.url, key=api_key, mix=mix_of("create=1"), rate=20.0, duration=0.2, cancel_rest=True)
+    generator = await put_load(wanted, lines.append)
+    assert generator.made.number_unfinished == 0
+    assert len(generator.made.statuses) == 3
+    assert set(generator.made.statuses.values()) <= {"cancelled", "completed"}
+
+
+async def test_a_wrong_key_is_a_failure(gateway: RunningGateway) -> None:
+    generator = await put_load(options(gateway.url, most_requests=2, concurrency=1), lambda _: None)
+    assert generator.total.by_status == {"401": 2}
+    assert generator.total.failures == 2
+
+
+async def test_a_server_that_is_not_there_is_a_failure() -> None:
+    generator = await put_load(options("http://127.0.0.1:9", most_requests=2, concurrency=1), lambda _: None)
+    assert generator.total.by_status == {LOST: 2}
+
+
+async def test_who_is_asked_for_patience_sends_nothing_meanwhile() -> None:
+    taken: list[int] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        taken.append(1)
+        writer.write(b"HTTP/1.1 429 \r\nRetry-After: 5\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        wanted = options(url, rate=50.0, duration=0.4, mix=mix_of("create=1"))
+        async with HttpClient(url) as http:
+            generator = Generator(wanted, http)
+            await generator.run()
+    assert len(taken) == generator.total.total
+    assert generator.total.by_status["429"] >= 1
+    assert generator.skipped >= 10
+    assert generator.total.total + generator.skipped == 20
