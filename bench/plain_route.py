@@ -49,7 +49,7 @@ def create_app(settings: Settings, document: Any) -> FastAPI:
 def main(port: str, file: str) -> None:
     """Serve the document in the file on that port until told to end."""
     settings = Settings.load(
-        environment="development",
+        environment="production",
         database_url=SecretStr(os.environ["DATABASE_URL"]),
         admin_database_url=SecretStr(os.environ["ADMIN_DATABASE_URL"]),
         nextauth_secret=SecretStr(os.environ["NEXTAUTH_SECRET"]),

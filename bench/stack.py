@@ -29,7 +29,6 @@ from bench.floors import ADDRESS
 from migrations.upgrade import admin_engine, upgrade
 from tests.support.alga import ALGA, build_template
 
-SECRET = "bench-nextauth-secret"  # noqa: S105 - of a database that is thrown away
 PROBE_TIMEOUT = 2.0
 # Limits of callers are on, and so high that none is reached.
 UNLIMITED = {"RATE_LIMIT_PER_MINUTE": "1000000", "RATE_LIMIT_BURST": "10000000"}
@@ -50,14 +49,15 @@ class Bench:
     def __init__(self, stack: DevStack) -> None:
         self._stack = stack
         self.endpoints = stack.endpoints
+        self._secret = secrets.token_urlsafe(32)
         self.environment = {
             **os.environ,
-            "ENVIRONMENT": "development",
-            "LOG_LEVEL": "warning",
+            # As in production, the log included, which goes to a file.
+            "ENVIRONMENT": "production",
             "DATABASE_URL": self.endpoints.database_url,
             "ADMIN_DATABASE_URL": self.endpoints.admin_database_url,
             "TEMPORAL_ADDRESS": self.endpoints.temporal_address,
-            "NEXTAUTH_SECRET": SECRET,
+            "NEXTAUTH_SECRET": self._secret,
             "GATEWAY_HOST": LOOPBACK,
             "WORKER_PROBE_HOST": LOOPBACK,
             **UNLIMITED,
@@ -109,10 +109,10 @@ class Bench:
         role = str(urlsplit(self.endpoints.database_url).username)
         await upgrade(admin, gateway_role=role)
         settings = Settings.load(
-            environment="development",
+            environment="production",
             database_url=SecretStr(self.endpoints.database_url),
             admin_database_url=SecretStr(admin_url),
-            nextauth_secret=SecretStr(SECRET),
+            nextauth_secret=SecretStr(self._secret),
         )
         engine = admin_engine(admin)
         keys = ApiKeys(engine)

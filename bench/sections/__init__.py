@@ -3,18 +3,17 @@
 from collections.abc import Awaitable, Callable, Mapping
 
 from bench.context import Context
-from bench.sections import database, latency, memory, polling, posting, scale, throughput
+from bench.sections import database, latency, polling, posting, resources, scale, throughput
 
 Measure = Callable[[Context], Awaitable[None]]
 
-# The worker and the gateway are measured first, while they are new.
 SECTIONS: Mapping[str, Measure] = {
-    "memory": memory.measure,
     "latency": latency.measure,
     "posting": posting.measure,
     "throughput": throughput.measure,
     "database": database.measure,
     "polling": polling.measure,
+    "resources": resources.measure,
 }
 # Only when asked for: it takes minutes of its own.
 EXTRA: Mapping[str, Measure] = {"scale": scale.measure}
