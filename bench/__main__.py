@@ -59,9 +59,13 @@ async def _measure(bench: Bench, options: Options, names: Sequence[str], begun: 
     is_bounded = not set(names) & set(EXTRA)
     failures = []
     for name in names:
-        say(f"measuring {name}")
+        left = BUDGET - (time.monotonic() - begun)
+        if is_bounded and left <= 0:
+            failures.append(f"{name} was not begun within {BUDGET:.0f} s")
+            continue
+        say(f"measuring {name}, {time.monotonic() - begun:.0f} s after the start")
         try:
-            async with asyncio.timeout(BUDGET - (time.monotonic() - begun) if is_bounded else None):
+            async with asyncio.timeout(left if is_bounded else None):
                 await {**SECTIONS, **EXTRA}[name](context)
         except TimeoutError:
             failures.append(f"{name} was not finished within {BUDGET:.0f} s in all")
