@@ -40,12 +40,9 @@ test-api: setup ## Send thousands of generated requests to a running gateway, an
 bench: setup ## Measure the service beside its floors, in under 5 minutes (ARGS=--quick, --only SECTION, --strict)
 	$(BIN)/python -m bench $(ARGS)
 
-<<<<<<< HEAD
-=======
 load: setup ## Put load on a running gateway, with the key in ALGA_TENANTS_API_KEY (ARGS=--help)
 	$(BIN)/python -m bench.load $(ARGS)
 
->>>>>>> 756b462 (Put load on a running gateway, politely and bounded)
 setup: $(STAMP) ## Make .venv from the hash-pinned lock file
 
 $(STAMP): requirements-dev.lock pyproject.toml

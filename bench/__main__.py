@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import uvloop
+from temporalio.client import Client
 
 from app.embedded.signals import stop_on_signals
 from app.embedded.stack import DevStack
 from bench import report
-from bench.context import Context, Options, connect
+from bench.context import Context, Options
 from bench.sections import EXTRA, SECTIONS
 from bench.stack import Bench
 from bench.verdicts import is_missed, judge
@@ -55,7 +56,7 @@ def say(line: str) -> None:
 
 async def _measure(bench: Bench, options: Options, names: Sequence[str], begun: float) -> tuple[Context, list[str]]:
     """The figures, and why they are not complete."""
-    context = Context(bench, await connect(bench.endpoints.temporal_address), options, say)
+    context = Context(bench, await Client.connect(bench.endpoints.temporal_address), options, say)
     is_bounded = not set(names) & set(EXTRA)
     failures = []
     for name in names:

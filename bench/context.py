@@ -11,7 +11,6 @@ from typing import Any
 
 from temporalio.client import Client
 
-from app.temporal.client import DATA_CONVERTER
 from bench.figures import Figures
 from bench.floors import TASK_QUEUE, EmptyWorkflow, LocalStepsWorkflow
 from bench.http import Answer, HttpClient
@@ -136,11 +135,6 @@ class Context:
 
     def _floor_id(self) -> str:
         return f"floor-{self._run}-{next(self._numbers)}"
-
-
-async def connect(address: str) -> Client:
-    """A client of Temporal like the product's own."""
-    return await Client.connect(address, data_converter=DATA_CONVERTER)
 
 
 def in_turns(kinds: Sequence[str], number: int) -> list[str]:

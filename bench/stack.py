@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import httpx
+import psutil
 from pydantic import SecretStr
 from sqlalchemy import make_url
 
@@ -131,6 +132,12 @@ class Bench:
         finally:
             await connection.close()
         return key
+
+
+def processor_seconds(started: Started) -> float:
+    """What the process has used of the processor until now."""
+    times = psutil.Process(started.process.pid).cpu_times()
+    return float(times.user + times.system)
 
 
 def _is_ready(port: int) -> Callable[[], bool]:

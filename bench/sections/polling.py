@@ -10,7 +10,8 @@ import asyncpg
 from bench.context import Context, MeasuringError, in_turns
 from bench.figures import percentile
 from bench.http import HttpClient
-from bench.timing import Once, Spell, at_once, at_pace
+from bench.stack import processor_seconds
+from bench.timing import Once, Spell, at_once, at_pace, count_done
 from tests.support.waiting import wait_until
 
 IN_FLIGHT = 32
@@ -50,6 +51,8 @@ async def measure(context: Context) -> None:
                 "route": lambda: _well(route, "/document"),
             }
             await _rounds(context, WITH_WORKER, kinds)
+            for name in ("running.1", "finished.1"):
+                await _measure_processor(context, name, kinds[name])
         await context.stop_worker()
         queued = [await context.accepted(http) for _ in range(HELD)]
         kinds = {"unattended.1": _polls(gateways[:1], queued), "unattended.2": _polls(gateways, queued)}
@@ -71,6 +74,16 @@ async def _rounds(context: Context, names: Sequence[str], kinds: dict[str, Once]
     load = max(spell.load for taken in spells.values() for spell in taken)
     key = "polls.generator" if names is WITH_WORKER else "polls.unattended.generator"
     context.figures.add(key, f"load generator with {', '.join(names)}: most", load, "% of a core")
+
+
+async def _measure_processor(context: Context, name: str, once: Once) -> None:
+    """Of the gateway alone, which no other load of the machine changes much."""
+    gateway = await context.gateway()
+    count = context.options.few(2000, 200)
+    before = processor_seconds(gateway)
+    await count_done(once, in_flight=IN_FLIGHT, count=count)
+    spent = (processor_seconds(gateway) - before) / count * 1000
+    context.figures.add(f"polls.{name}.processor", f"{LABELS[name]}, processor of the gateway a poll", spent, "ms")
 
 
 async def _paced(context: Context, once: Once) -> None:

@@ -8,7 +8,7 @@ import asyncpg
 import psutil
 
 from bench.context import Context
-from bench.stack import Started
+from bench.stack import Started, processor_seconds
 from bench.timing import count_done
 
 MEBIBYTE = 1024 * 1024
@@ -67,18 +67,14 @@ async def _database_size(context: Context) -> int:
 
 def _processor_seconds(processes: Mapping[str, Started]) -> dict[str, float]:
     """What each process has used until now; of the servers all of theirs that live."""
-    spent = {name: _own_seconds(psutil.Process(started.process.pid)) for name, started in processes.items()}
+    spent = {name: processor_seconds(started) for name, started in processes.items()}
     spent |= dict.fromkeys(SERVERS, 0.0)
     for process in psutil.Process().children(recursive=True):
         name = process.name()
         if name in SERVERS:
-            spent[name] += _own_seconds(process)
+            times = process.cpu_times()
+            spent[name] += times.user + times.system
     return spent
-
-
-def _own_seconds(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)
 
 
 def _resident(started: Started) -> float:
