@@ -24,6 +24,7 @@ class Action(StrEnum):
     KEY_CREATE = "key.create"
     KEY_ROTATE = "key.rotate"
     KEY_REVOKE = "key.revoke"
+    PAYLOADS_DECODE = "payloads.decode"
     REQUEST_DENIED = "request.denied"
     AUDIT_BREAK = "audit.break"
     """The trail's own: its head was found forged, so that what was last before may be lost."""

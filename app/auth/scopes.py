@@ -20,7 +20,7 @@ class Scope(StrEnum):
     AUDIT_READ = "audit:read"
     """Read the audit trail."""
     PAYLOADS_DECODE = "payloads:decode"
-    """Read and write payloads in clear, as Temporal's UI does for people."""
+    """Read payloads in clear, as Temporal's UI does for people."""
 
 
 # What a key is given that is made without naming any: everything about tenants, nothing about keys or people.

@@ -13,7 +13,7 @@ from app.gateway.documentation_page import install_documentation_page
 from app.gateway.error_handlers import crash_response, install_error_handlers
 from app.gateway.openapi import DocumentedApp
 from app.gateway.request_context import CrashMiddleware, RequestContextMiddleware
-from app.gateway.routes import api_keys, audit, tenants
+from app.gateway.routes import api_keys, audit, codec, tenants
 from app.gateway.services import Services, open_services
 from app.metrics.exposition import metrics_route
 from app.probes import Probes, probe_routes
@@ -61,6 +61,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(tenants.router)
     app.include_router(api_keys.router)
     app.include_router(audit.router)
+    app.include_router(codec.router)
     app.state.probes = _probes(app)
     app.include_router(probe_routes(app.state.probes))
     app.include_router(metrics_route())

@@ -72,6 +72,7 @@ KINDS = (
     ProblemKind(
         409, "api-key-unusable", "the key was revoked or has expired, so it can't be rotated; make a new one"
     ),
+    ProblemKind(404, "not-found", "there is nothing at this path"),
     ProblemKind(404, "operation-not-found", "there is no operation of that workflow id"),
     ProblemKind(409, "operation-finished", "the operation has ended, so there is nothing to cancel"),
     ProblemKind(409, "operation-stopping", "the operation is being stopped and cleaned up"),
@@ -95,6 +96,12 @@ KINDS = (
         (Fault(field="billingPlan", detail="is not one of: Standard"),),
     ),
     ProblemKind(422, "idempotency-key-reused", "this Idempotency-Key was used for another request"),
+    ProblemKind(
+        422,
+        "payload-unreadable",
+        "payloads.0: a payload of key '2026-11' was changed or cut short",
+        (Fault(field="payloads.0", detail="a payload of key '2026-11' was changed or cut short"),),
+    ),
     ProblemKind(429, "rate-limited", "you ask too often; try again in 2 s"),
     ProblemKind(431, "headers-too-large", "request line and headers are larger than 32768 bytes"),
     ProblemKind(500, "internal-error", "the gateway failed; quote the request id when asking for help"),

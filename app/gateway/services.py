@@ -23,6 +23,7 @@ from app.gateway.auditing import Auditing
 from app.gateway.cancellation import Cancellation
 from app.gateway.continuation import Continuation
 from app.gateway.creation import TenantCreation
+from app.gateway.decoding import Decoding
 from app.gateway.denials import Denials
 from app.gateway.listing import Listing
 from app.gateway.rate_limits import RateLimits
@@ -33,6 +34,7 @@ from app.metrics.requests import watch_verifications
 from app.metrics.temporal_core import drain_regularly
 from app.settings import Settings
 from app.temporal.client import connect
+from app.temporal.encryption import EncryptionCodec
 from app.temporal.operations import OperationsPort
 
 # Callers wait: what takes longer than this is an outage to them. Seconds.
@@ -54,6 +56,7 @@ class Services:
     continuation: Continuation
     listing: Listing
     audit_listing: AuditListing
+    decoding: Decoding
     readiness: Readiness
 
 
@@ -89,6 +92,7 @@ async def open_services(settings: Settings, blueprints: Mapping[str, Blueprint])
             continuation=Continuation(operations, statuses, blueprints, auditing),
             listing=Listing(engine),
             audit_listing=AuditListing(engine),
+            decoding=Decoding(EncryptionCodec(settings.key_ring), auditing),
             readiness=Readiness(engine, operations),
         )
 

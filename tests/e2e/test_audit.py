@@ -85,6 +85,7 @@ async def test_every_route_that_changes_something_leaves_its_event(
     key = f"/api-keys/{answers['/api-keys']['id']}"
     await ask("POST", "/api-keys/{key_id}/rotate", f"{key}/rotate")
     await ask("DELETE", "/api-keys/{key_id}", key)
+    await ask("POST", "/codec/decode", "/codec/decode", {"payloads": []})
 
     assert set(events) == await changing_routes(service)
     assert {route: event["action"] for route, event in events.items()} == {
@@ -92,6 +93,7 @@ async def test_every_route_that_changes_something_leaves_its_event(
         ("PATCH", "/tenants/{workflow_id}"): "operation.change",
         ("POST", "/tenants/{workflow_id}/resume"): "operation.resume",
         ("DELETE", "/tenants/{workflow_id}"): "operation.cancel",
+        ("POST", "/codec/decode"): "payloads.decode",
         ("POST", "/api-keys"): "key.create",
         ("POST", "/api-keys/{key_id}/rotate"): "key.rotate",
         ("DELETE", "/api-keys/{key_id}"): "key.revoke",

@@ -27,6 +27,7 @@ REQUESTS: dict[tuple[str, str], list[Any]] = {
     ("DELETE", "/tenants/{workflow_id}"): [{"reason": "not yours"}],
     ("PATCH", "/tenants/{workflow_id}"): [{"tenantName": "Taken over"}],
     ("POST", "/tenants/{workflow_id}/resume"): [None],
+    ("POST", "/codec/decode"): [{"payloads": []}],
     ("POST", "/api-keys"): [{"name": "theirs", "tenantId": "theirs"}, {"name": "everybody's"}],
     ("GET", "/api-keys/{key_id}"): [None],
     ("DELETE", "/api-keys/{key_id}"): [None],

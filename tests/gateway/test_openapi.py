@@ -24,6 +24,7 @@ KEYED = {
     ("delete", "/api-keys/{key_id}"): {"200", "400", "404"},
     ("post", "/api-keys/{key_id}/rotate"): {"201", "404", "409", *BODY},
     ("get", "/audit-events"): {"200", "422"},
+    ("post", "/codec/decode"): {"200", "404", *BODY},
 }
 OPEN = {("get", path) for path in ("/livez", "/health", "/readyz", "/ready", "/startupz", "/metrics")}
 

@@ -1,0 +1,103 @@
+import base64
+from typing import Any
+
+import httpx
+import pytest
+from temporalio.api.common.v1 import Payload
+
+from app.auth.scopes import Scope
+from app.payload_keys import KeyRing
+from app.settings import Settings
+from app.temporal.encryption import EncryptionCodec
+from tests.gateway.conftest import SECRET
+from tests.gateway.requests import assert_problem, faults
+from tests.gateway.server import RunningGateway
+from tests.support.api_keys import Keys
+
+pytestmark = pytest.mark.anyio
+
+PLAIN = Payload(metadata={"encoding": b"json/plain"}, data=b'{"name": "Ada"}')
+
+
+def as_json(*payloads: Payload) -> dict[str, Any]:
+    def text(value: bytes) -> str:
+        return base64.b64encode(value).decode()
+
+    return {
+        "payloads": [
+            {"metadata": {name: text(value) for name, value in payload.metadata.items()}, "data": text(payload.data)}
+            for payload in payloads
+        ]
+    }
+
+
+async def encrypted(payload: Payload, secret: str = SECRET) -> Payload:
+    (sealed,) = await EncryptionCodec(KeyRing.of(None, secret)).encode([payload])
+    return sealed
+
+
+async def decode(http: httpx.AsyncClient, body: object) -> httpx.Response:
+    # As Temporal's UI sends it.
+    return await http.post("/codec/decode", json=body, headers={"X-Namespace": "default"})
+
+
+async def test_what_is_encrypted_is_answered_in_clear_and_what_is_not_as_it_is(http: httpx.AsyncClient) -> None:
+    answer = await decode(http, as_json(await encrypted(PLAIN), PLAIN, Payload()))
+    assert (answer.status_code, answer.json()) == (200, as_json(PLAIN, PLAIN, Payload()))
+    assert answer.headers["cache-control"] == "no-store"
+
+
+async def test_what_temporal_holds_of_an_operation_can_be_read(http: httpx.AsyncClient, settings: Settings) -> None:
+    sealed = await encrypted(PLAIN, settings.nextauth_secret.get_secret_value())
+    (payload,) = (await decode(http, as_json(sealed))).json()["payloads"]
+    assert base64.b64decode(payload["data"]) == PLAIN.data
+
+
+async def test_a_payload_of_an_unknown_key_is_named_with_the_setting(http: httpx.AsyncClient) -> None:
+    answer = await decode(http, as_json(PLAIN, await encrypted(PLAIN, "another installation's secret")))
+    assert_problem(answer, 422, "payload-unreadable")
+    assert "PAYLOAD_KEYS" in faults(answer)["payloads.1"]
+
+
+async def test_a_payload_that_was_changed_is_refused_and_not_shown(http: httpx.AsyncClient) -> None:
+    sealed = await encrypted(PLAIN)
+    sealed.data = sealed.data[:-1] + bytes([sealed.data[-1] ^ 1])
+    answer = await decode(http, as_json(sealed))
+    assert_problem(answer, 422, "payload-unreadable")
+    assert "was changed" in faults(answer)["payloads.0"]
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({}, "payloads"),
+        ({"payloads": {}}, "payloads"),
+        ({"payloads": [{"data": "not base64"}]}, "payloads.0.data"),
+        ({"payloads": [{"metadata": {"encoding": 1}}]}, "payloads.0.metadata.encoding"),
+    ],
+)
+async def test_what_is_no_list_of_payloads_is_refused_by_field(
+    http: httpx.AsyncClient, body: object, field: str
+) -> None:
+    answer = await decode(http, body)
+    assert_problem(answer, 422, "invalid-request")
+    assert list(faults(answer)) == [field]
+
+
+async def test_fields_of_newer_servers_are_ignored(http: httpx.AsyncClient) -> None:
+    body = as_json(PLAIN)
+    body["payloads"][0]["externalPayloads"] = []
+    assert (await decode(http, body)).json() == as_json(PLAIN)
+
+
+async def test_the_other_scopes_open_nothing(gateway: RunningGateway, keys: Keys) -> None:
+    key = (await keys.create(scopes=frozenset(Scope) - {Scope.PAYLOADS_DECODE})).key
+    async with gateway.client(**{"X-API-Key": key}) as http:
+        assert_problem(await decode(http, as_json(await encrypted(PLAIN))), 403, "scope-missing")
+
+
+async def test_who_has_read_is_in_the_audit_trail(http: httpx.AsyncClient) -> None:
+    answer = await decode(http, as_json(await encrypted(PLAIN), PLAIN))
+    listed = await http.get("/audit-events", params={"action": "payloads.decode", "pageSize": 1})
+    (event,) = listed.json()["events"]
+    assert (event["requestId"], event["details"]) == (answer.headers["x-request-id"], {"payloads": 2})
