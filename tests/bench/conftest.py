@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from sqlalchemy import Engine, event, make_url
 
 from activities.alga.development import create_development_tables
+from activities.transactions import SEPARATOR
 from app.embedded.blocking import run_blocking
 from app.embedded.postgres import EmbeddedPostgres
 from app.embedded.temporal import EmbeddedTemporal
@@ -28,12 +29,12 @@ from tests.support.databases import NewDatabase
 
 @dataclass
 class Statements:
-    """What any engine of this process sends, while it listens."""
+    """What any engine of this process sends, while it listens; scripts taken apart."""
 
     texts: dict[str, None] = field(default_factory=dict)
 
     def hear(self, _connection: Any, _cursor: Any, text: str, *_rest: Any) -> None:
-        self.texts[text] = None
+        self.texts |= dict.fromkeys(text.split(SEPARATOR))
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.anyio
 
 # Statements that have no plan.
 COMMANDS = ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "SET ", "LOCK ", "ALTER TABLE")
+SETTING = r"current_setting\('([\w.]+)'\)"
 SYSTEM = "pg_"
 # Read from one end to the other, or filtered after an index has found too many, and why that stays cheap.
 READ_WHOLE = {
@@ -171,6 +172,9 @@ async def _scans(database: asyncpg.Connection, statement: str) -> list[Scan]:
     """Where the generic plan of a statement finds its rows; nowhere where it has no plan."""
     if statement.lstrip().startswith(COMMANDS):
         return []
+    # The planner looks at them, though it only estimates.
+    for setting in re.findall(SETTING, statement):
+        await database.execute("SELECT set_config($1, '[]', false)", setting)
     await database.execute(f"PREPARE looked_at AS {statement}")
     [parameters] = await database.fetchrow(
         "SELECT cardinality(parameter_types) FROM pg_prepared_statements WHERE name = 'looked_at'"
