@@ -9,7 +9,7 @@ from pydantic import Field, SecretStr, model_validator
 from activities.tls import TlsFileError, check_authorities, check_pair
 from app.payload_keys import KeyRing
 from app.settings.base import ProcessSettings
-from app.settings.types import PayloadKeys
+from app.settings.types import PayloadKeys, WorkerVersion
 
 
 class TemporalSettings(ProcessSettings):
@@ -47,6 +47,11 @@ class TemporalSettings(ProcessSettings):
     temporal_namespace: str = Field(default="default", description="Temporal namespace.")
     temporal_task_queue: str = Field(
         default="tenant-workflows", description="Task queue that the worker polls and the gateway starts on."
+    )
+    temporal_worker_version: WorkerVersion | None = Field(
+        default=None,
+        description="Deployment and build of a worker, `name:build`, for Temporal's worker versioning; off by "
+        "default. A versioned worker gets nothing to do before its version is made the current one in Temporal.",
     )
     temporal_rpc_timeout: float = Field(
         default=3.0,

@@ -70,6 +70,16 @@ ProxyAddresses = Annotated[str, AfterValidator(_proxy_addresses)]
 Origins = Annotated[str, AfterValidator(_origins)]
 
 
+def _worker_version(value: str) -> str:
+    name, _, build = value.partition(":")
+    if not name or not build:
+        raise ValueError("must be the name of a deployment and a build, as in alga-tenants:1.2.3")
+    return value
+
+
+WorkerVersion = Annotated[str, AfterValidator(_worker_version)]
+
+
 def split_list(value: str) -> list[str]:
     """The items of a setting that is a list."""
     return [item for item in (part.strip() for part in value.split(",")) if item]

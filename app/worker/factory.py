@@ -6,7 +6,8 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client
-from temporalio.worker import Worker
+from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
+from temporalio.worker import Worker, WorkerDeploymentConfig
 
 from activities.alga.blueprints import load_blueprints
 from activities.database import create_engine
@@ -90,6 +91,19 @@ def create_worker(
         max_cached_workflows=1000 if settings.max_concurrent_workflows > 1 else 0,
         graceful_shutdown_timeout=timedelta(seconds=settings.shutdown_grace_period),
         on_fatal_error=on_fatal_error,
+        deployment_config=_deployment(settings.temporal_worker_version),
+    )
+
+
+def _deployment(version: str | None) -> WorkerDeploymentConfig | None:
+    """Workflows under way move to the current version: the code of each release fits them, as `replay` shows."""
+    if version is None:
+        return None
+    name, _, build = version.partition(":")
+    return WorkerDeploymentConfig(
+        WorkerDeploymentVersion(name, build),
+        use_worker_versioning=True,
+        default_versioning_behavior=VersioningBehavior.AUTO_UPGRADE,
     )
 
 

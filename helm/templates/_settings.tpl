@@ -8,6 +8,11 @@ The settings of a process as YAML: what all have, what it alone has, and what th
 {{- $settings = merge dict $settings (dict "GATEWAY_PORT" 8000 "WORKER_PROBE_PORT" 8001) -}}
 {{- $settings = merge dict $settings (dict "SHUTDOWN_GRACE_PERIOD" 30 "SHUTDOWN_DELAY" (ternary 5 0 (eq .process "gateway"))) -}}
 {{- $settings = merge (dict "SECRETS_DIR" "/etc/alga-tenants/secrets") $settings -}}
+{{- if and (eq .process "worker") .root.Values.worker.versioning.enabled -}}
+{{- $build := .root.Values.image.digest | default (.root.Values.image.tag | default .root.Chart.AppVersion) -}}
+{{- $version := printf "%s:%s" (include "alga-tenants.fullname" .root) ($build | trimPrefix "sha256:" | trunc 40) -}}
+{{- $settings = merge (dict "TEMPORAL_WORKER_VERSION" $version) $settings -}}
+{{- end -}}
 {{- if .root.Values.blueprintsConfigMap -}}
 {{- $settings = merge (dict "BLUEPRINTS_DIR" "/etc/alga-tenants/blueprints") $settings -}}
 {{- end -}}

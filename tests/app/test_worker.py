@@ -1,9 +1,15 @@
+from uuid import uuid4
+
+import anyio
 import pytest
 from sqlalchemy import make_url, text
+from temporalio.api.workflowservice.v1 import SetWorkerDeploymentCurrentVersionRequest
 from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
 
 from app.embedded.temporal import EmbeddedTemporal
-from app.settings import Settings
+from app.settings import Settings, SettingsError
+from app.temporal.client import connect
 from app.temporal.conversion import DATA_CONVERTER
 from app.worker.factory import admin_engine, create_worker, rollback_engine
 from app.worker.startup import UnfitDatabaseError, check_database
@@ -79,3 +85,42 @@ async def test_all_of_algas_tables_are_accepted(
         await check_database(settings, engine)
     finally:
         await engine.dispose()
+
+
+async def test_a_worker_with_a_version_works_once_that_is_the_current_one(temporal: EmbeddedTemporal) -> None:
+    name, queue = f"deployment-{uuid4()}", f"versioned-{uuid4()}"
+    settings = settings_for(
+        "postgresql://nobody@localhost/nowhere",
+        temporal_address=temporal.address,
+        temporal_task_queue=queue,
+        temporal_worker_version=f"{name}:1.2.3",
+    )
+    client = await connect(settings)
+    worker = create_worker(settings, client, admin_engine(settings), rollback_engine(settings))
+    async with worker:
+        await make_current(client, name, "1.2.3")
+        found = await client.execute_workflow("healthCheckWorkflow", id=f"health-{uuid4()}", task_queue=queue)
+    assert found["status"] == "healthy"
+
+
+async def make_current(client: Client, name: str, build: str) -> None:
+    """What `temporal worker deployment set-current-version` does, once the server has heard of the worker."""
+    request = SetWorkerDeploymentCurrentVersionRequest(
+        namespace=client.namespace, deployment_name=name, build_id=build, identity="a test"
+    )
+    with anyio.fail_after(30):
+        while True:
+            try:
+                await client.workflow_service.set_worker_deployment_current_version(request)
+            except RPCError as error:
+                if error.status not in {RPCStatusCode.NOT_FOUND, RPCStatusCode.FAILED_PRECONDITION}:
+                    raise
+                await anyio.sleep(0.1)
+            else:
+                return
+
+
+@pytest.mark.parametrize("version", ["alga-tenants", ":1", "alga-tenants:"])
+def test_half_a_version_is_refused(version: str) -> None:
+    with pytest.raises(SettingsError, match="TEMPORAL_WORKER_VERSION: must be the name of a deployment and a build"):
+        settings_for("postgresql://nobody@localhost/nowhere", temporal_worker_version=version)

@@ -203,6 +203,13 @@ def test_alerts_ask_for_metrics_and_labels_that_there_are() -> None:
     assert "> 1000000" in expressions[1]
 
 
+def test_a_versioned_worker_has_the_images_version() -> None:
+    assert "TEMPORAL_WORKER_VERSION" not in rendered_with("everything").environment("worker")
+    versioned = Rendered(template(None, "--set", "worker.versioning.enabled=true", "--set", "image.tag=1.2.3").stdout)
+    assert versioned.environment("worker")["TEMPORAL_WORKER_VERSION"] == "trial-alga-tenants:1.2.3"
+    assert "TEMPORAL_WORKER_VERSION" not in versioned.environment("gateway")
+
+
 def test_new_settings_make_new_pods() -> None:
     def checksum(*options: str) -> str:
         deployment = Rendered(template(None, *options).stdout).named("Deployment", "worker")
