@@ -39,10 +39,16 @@ CREATE FUNCTION obstacles.met_by_step() RETURNS trigger LANGUAGE plpgsql AS $$
         RETURN NULL;
     END $$;
 CREATE FUNCTION obstacles.met_by_operation() RETURNS trigger LANGUAGE plpgsql AS $$
-    BEGIN PERFORM obstacles.meet(NEW.tenant_id::text, NEW.step); RETURN NULL; END $$;
+    BEGIN
+        PERFORM obstacles.meet(NEW.tenant_id::text, 'entering ' || NEW.step);
+        IF NEW.step IN ('initializing', 'completing') THEN
+            PERFORM obstacles.meet(NEW.tenant_id::text, NEW.step);
+        END IF;
+        RETURN NULL;
+    END $$;
 GRANT USAGE ON SCHEMA obstacles TO PUBLIC;
 CREATE TRIGGER obstacle AFTER INSERT OR UPDATE ON alga_tenants.operations FOR EACH ROW
-    WHEN (NEW.step IN ('initializing', 'completing') AND NEW.status IN ('running', 'completed'))
+    WHEN (NEW.step IS NOT NULL AND NEW.status IN ('running', 'completed'))
     EXECUTE FUNCTION obstacles.met_by_operation();
 """
 ON_TABLE = """
@@ -63,9 +69,17 @@ async def make_obstacles_possible(connection: asyncpg.Connection) -> None:
         await connection.execute(ON_TABLE.format(table=table, step=step))
 
 
-async def place(connection: asyncpg.Connection, step: Step, tenant_id: UUID, body: str) -> None:
-    """Run PL/pgSQL whenever the given step writes the given tenant's rows."""
-    await connection.execute("INSERT INTO obstacles.placed VALUES ($1, $2, $3)", str(tenant_id), step, body)
+def entering(step: Step) -> str:
+    """The place where a step has locked its operation's row and sent nothing else yet.
+
+    Further on the server has all of a step, its commit too, and does not need the worker any more.
+    """
+    return f"entering {step}"
+
+
+async def place(connection: asyncpg.Connection, where: str, tenant_id: UUID, body: str) -> None:
+    """Run PL/pgSQL whenever the given step writes the given tenant's rows, or comes to the given place."""
+    await connection.execute("INSERT INTO obstacles.placed VALUES ($1, $2, $3)", str(tenant_id), where, body)
 
 
 async def lift(connection: asyncpg.Connection, tenant_id: UUID) -> None:
@@ -92,10 +106,10 @@ async def failing(connection: asyncpg.Connection, step: Step, tenant_id: UUID) -
 
 @asynccontextmanager
 async def waiting(
-    connection: asyncpg.Connection, step: Step, tenant_id: UUID, then: str = "NULL"
+    connection: asyncpg.Connection, where: str, tenant_id: UUID, then: str = "NULL"
 ) -> AsyncIterator["Gate"]:
-    """Make the step wait in the middle of its transaction until the gate is opened; `then` it runs PL/pgSQL."""
-    gate = await close_gate(connection, step, tenant_id, then)
+    """Make a step wait, in the middle of its transaction or in a place, for the gate; `then` it runs PL/pgSQL."""
+    gate = await close_gate(connection, where, tenant_id, then)
     try:
         yield gate
     finally:
@@ -103,11 +117,11 @@ async def waiting(
         await gate.open()
 
 
-async def close_gate(connection: asyncpg.Connection, step: Step, tenant_id: UUID, then: str = "NULL") -> "Gate":
+async def close_gate(connection: asyncpg.Connection, where: str, tenant_id: UUID, then: str = "NULL") -> "Gate":
     """A gate that stays closed until it is opened or its connection ends, and an obstacle that stays."""
     gate = Gate(connection, tenant_id)
     await gate.close()
-    await place(connection, step, tenant_id, f"{WAIT.format(tenant_id=tenant_id)}; {then}")
+    await place(connection, where, tenant_id, f"{WAIT.format(tenant_id=tenant_id)}; {then}")
     return gate
 
 

@@ -118,8 +118,8 @@ async def obstacles(trials: Trials, body: str) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def gates(trials: Trials, where: Callable[[Trial], Step], then: str = "NULL") -> AsyncIterator[None]:
-    """Make each trial wait in a step, and run PL/pgSQL after that; the gates are opened at the latest at the end."""
+async def gates(trials: Trials, where: Callable[[Trial], str], then: str = "NULL") -> AsyncIterator[None]:
+    """Make each trial wait in a step or place, and run PL/pgSQL then; the gates are opened at the end, or before."""
     async with AsyncExitStack() as stack:
         for trial in trials:
             entered = waiting(trial.connection, where(trial), trial.tenant_id, then)

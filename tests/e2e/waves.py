@@ -8,7 +8,7 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client
 
 from tests.e2e.conftest import PATIENCE, Service
-from tests.e2e.obstacles import FINAL_ERROR, LASTING_ERROR, PASSING_ERROR, blocked, lift
+from tests.e2e.obstacles import FINAL_ERROR, LASTING_ERROR, PASSING_ERROR, blocked, entering, lift
 from tests.e2e.replicas import kill
 from tests.e2e.trials import (
     Fault,
@@ -101,7 +101,7 @@ async def killed_workers(
     """Twelve operations whose worker is killed at one moment, half of them after a step's commit.
 
     All steps of an operation run within one workflow task. So one that waits in a step has committed the one before,
-    and Temporal has been told of neither.
+    and Temporal has been told of neither. A step that waits where it writes commits without its worker.
     """
     faults = [Fault.WORKER_KILLED_BEFORE_COMMIT, Fault.WORKER_KILLED_AFTER_COMMIT]
     async with trials(service, faults) as met, gates(met, _where_it_waits):
@@ -152,10 +152,12 @@ async def killed_rollbacks(service: Service, observer: asyncpg.Connection) -> li
     return met
 
 
-def _where_it_waits(trial: Trial) -> Step:
-    """The step itself, or the one after it."""
+def _where_it_waits(trial: Trial) -> str:
+    """At the fence of the step itself, or within the one after it."""
+    if trial.fault is Fault.WORKER_KILLED_BEFORE_COMMIT:
+        return entering(trial.step)
     steps: list[Step] = [*Step, Step.COMPLETING]
-    return steps[steps.index(trial.step) + (trial.fault is Fault.WORKER_KILLED_AFTER_COMMIT)]
+    return steps[steps.index(trial.step) + 1]
 
 
 async def _begin(trial: Trial) -> None:
