@@ -40,4 +40,6 @@ async def _measure_level(context: Context, level: int) -> None:
     label = f"load generator with tenants, {level} in flight"
     context.figures.add_rounds(f"throughput.{level}.generator", label, loads, "% of a core")
     refused = context.refusals - refused_before
-    context.figures.add(f"throughput.{level}.refused", f"503 to requests for tenants, {level} in flight", refused, "")
+    context.figures.add(
+        f"throughput.{level}.refused", f"503 and 504 to requests for tenants, {level} in flight", refused, ""
+    )
