@@ -1,6 +1,6 @@
 """`alga-tenants worker`: runs the worker process."""
 
-import asyncio
+import sys
 
 import typer
 
@@ -9,6 +9,11 @@ from app.logging import configure_logging
 from app.metrics.temporal_core import BUFFER
 from app.settings import Settings
 from app.worker.main import PollingEndedError, run_worker
+
+if sys.platform == "win32":
+    from asyncio import run
+else:
+    from uvloop import run
 
 
 def command() -> None:
@@ -20,7 +25,7 @@ def command() -> None:
     settings = Settings.load()
     configure_logging(settings, metrics=BUFFER)
     try:
-        asyncio.run(run_worker(settings))
+        run(run_worker(settings))
     except (BlueprintError, PollingEndedError) as error:
         typer.echo(f"alga-tenants worker: {error}", err=True)
     else:
