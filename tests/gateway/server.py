@@ -21,6 +21,9 @@ class RunningGateway:
     def __init__(self, settings: Settings, api_key: str, prepare: Callable[[FastAPI], None] | None = None) -> None:
         self.api_key = api_key
         self._server = GatewayServer(settings)
+        # What is uvloop's may not be collected by another thread, and here several have loops: that is a crash now
+        # and then. Processes of their own, in tests of the whole, have it.
+        self._server.config.loop = "asyncio"
         if prepare is not None:
             prepare(self._server.app)
         self._thread = threading.Thread(target=self._server.run, name="gateway")
