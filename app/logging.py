@@ -17,6 +17,7 @@ from temporalio.runtime import (
 
 from app.redaction import redact_value
 from app.settings import TemporalSettings
+from app.tracing.current import current_ids
 
 # These write statements, rows or headers when they are asked to say everything.
 QUIET_LIBRARIES = ("sqlalchemy", "httpcore", "httpx")
@@ -77,6 +78,11 @@ def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     return {name: redact_value(name, value) for name, value in event.items()}
 
 
+def _add_trace(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    event.update(current_ids())
+    return event
+
+
 def _drop_noise(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     for name in REPETITIONS:
         event.pop(name, None)
@@ -86,6 +92,7 @@ def _drop_noise(_logger: WrappedLogger, _method: str, event: EventDict) -> Event
 def _shared_processors() -> list[Processor]:
     return [
         structlog.contextvars.merge_contextvars,
+        _add_trace,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.stdlib.PositionalArgumentsFormatter(),

@@ -12,12 +12,18 @@ from app.gateway.server import GatewayServer
 from app.logging import configure_logging
 from app.metrics.temporal_core import BUFFER
 from app.settings import Settings
+from app.tracing.process import traced
 
 
 def command() -> None:
     """Serve the REST API until SIGTERM, which lets requests under way finish."""
     settings = Settings.load()
     configure_logging(settings, metrics=BUFFER)
+    with traced(settings, "alga-tenants-gateway"):
+        _serve(settings)
+
+
+def _serve(settings: Settings) -> None:
     try:
         server = GatewayServer(settings)
     except BlueprintError as error:

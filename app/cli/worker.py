@@ -8,6 +8,7 @@ from activities.alga.blueprints import BlueprintError
 from app.logging import configure_logging
 from app.metrics.temporal_core import BUFFER
 from app.settings import Settings
+from app.tracing.process import traced
 from app.worker.main import PollingEndedError, run_worker
 
 if sys.platform == "win32":
@@ -25,7 +26,8 @@ def command() -> None:
     settings = Settings.load()
     configure_logging(settings, metrics=BUFFER)
     try:
-        run(run_worker(settings))
+        with traced(settings, "alga-tenants-worker"):
+            run(run_worker(settings))
     except (BlueprintError, PollingEndedError) as error:
         typer.echo(f"alga-tenants worker: {error}", err=True)
     else:

@@ -15,9 +15,11 @@ from app.gateway.openapi import DocumentedApp
 from app.gateway.request_context import CrashMiddleware, RequestContextMiddleware
 from app.gateway.routes import api_keys, audit, codec, tenants
 from app.gateway.services import Services, open_services
+from app.gateway.traced_requests import TracedRequests
 from app.metrics.exposition import metrics_route
 from app.probes import Probes, probe_routes
 from app.settings import Settings, split_list
+from app.tracing.current import current_tracer
 
 DISTRIBUTION = "alga-tenants"
 DESCRIPTION = """Creates, tracks, cancels and cleans up Alga PSA tenants.
@@ -56,6 +58,9 @@ def create_app(settings: Settings) -> FastAPI:
     if settings.cors_origins:
         app.add_middleware(CrossOrigin, origins=split_list(settings.cors_origins))
     app.add_middleware(RequestContextMiddleware)
+    tracer = current_tracer()
+    if tracer is not None:
+        app.add_middleware(TracedRequests, tracer=tracer, settings=settings)
     install_error_handlers(app)
     install_documentation_page(app)
     app.include_router(tenants.router)

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.gateway.request_context import request_id_of
+from app.tracing.current import current_trace_id
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_OUTAGE = 5
@@ -44,6 +45,11 @@ class Problem(Document):
     instance: str = Field(description="The path that was asked for.")
     code: str = Field(description="The last part of `type`, for programs.", examples=["invalid-request"])
     request_id: str = Field(description="What to quote when asking for help; also in `X-Request-ID` and in the logs.")
+    trace_id: str | None = Field(
+        default=None,
+        description="The id of the request's trace, where the gateway is traced.",
+        exclude_if=lambda trace_id: trace_id is None,
+    )
     errors: tuple[Fault, ...] | None = Field(
         default=None, description="One entry a field at fault.", exclude_if=lambda errors: errors is None
     )
@@ -113,6 +119,7 @@ def problem_response(request: Request, problem: ProblemError) -> Response:
         instance=request.url.path,
         code=problem.code,
         request_id=request_id_of(request),
+        trace_id=current_trace_id(),
         errors=problem.errors,
     )
     return Response(

@@ -82,7 +82,7 @@ class RequestContextMiddleware:
             with HTTP_REQUESTS_IN_PROGRESS.track_inprogress():
                 await self._app(scope, receive, send_with_headers)
         finally:
-            path = _path_template(scope)
+            path = path_template(scope)
             seconds = time.perf_counter() - started
             count_request(scope["method"], path, status, scope["state"].get("caller"), seconds)
             # Kubernetes asks every few seconds.
@@ -120,7 +120,7 @@ class CrashMiddleware:
         except ClientDisconnect:
             log.info("client went away before its request was complete", method=scope["method"])
         except Exception:
-            log.exception("request crashed", method=scope["method"], path=_path_template(scope))
+            log.exception("request crashed", method=scope["method"], path=path_template(scope))
             if not has_begun:
                 await self._crash_response(Request(scope))(scope, receive, send)
 
@@ -130,7 +130,7 @@ def _request_id(headers: Headers) -> str:
     return given if ACCEPTED_REQUEST_ID.fullmatch(given) else uuid4().hex
 
 
-def _path_template(scope: Scope) -> str | None:
+def path_template(scope: Scope) -> str | None:
     """The route's path, without the values in it; none where no route matched."""
     route = scope.get("route")
     path: str | None = getattr(route, "path", None)

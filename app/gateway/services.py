@@ -36,6 +36,7 @@ from app.settings import Settings
 from app.temporal.client import connect
 from app.temporal.encryption import EncryptionCodec
 from app.temporal.operations import OperationsPort
+from app.tracing.statements import trace_statements
 
 # Callers wait: what takes longer than this is an outage to them. Seconds.
 STATEMENT_TIMEOUT = 5.0
@@ -107,7 +108,7 @@ async def _token_verifier(settings: Settings, stack: AsyncExitStack) -> TokenVer
 
 def gateway_engine(settings: Settings) -> AsyncEngine:
     """The engine of `DATABASE_URL`; connections are tested before use, because requests are not retried."""
-    return create_engine(
+    engine = create_engine(
         settings.gateway_database,
         application_name="alga-tenants-gateway",
         pool_size=settings.database_pool_size,
@@ -115,6 +116,7 @@ def gateway_engine(settings: Settings) -> AsyncEngine:
         pgbouncer=settings.database_pgbouncer,
         pre_ping=True,
     )
+    return trace_statements(engine)
 
 
 def services_of(request: Request) -> Services:

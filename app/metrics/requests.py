@@ -20,14 +20,18 @@ SECRETS_WAITING = Gauge(
 )
 
 
+def shown_method(method: str) -> str:
+    """The method, where it is one that HTTP knows: a client may send any word."""
+    return method if method in METHODS else OTHER_METHOD
+
+
 def count_request(method: str, route: str | None, status: int | None, caller: Caller | None, seconds: float) -> None:
     """Count a request that is over; `status` is none where the client went away before there was any."""
-    shown_method = method if method in METHODS else OTHER_METHOD
     shown_route = route or NO_ROUTE
     shown_status = str(status) if status is not None else NO_ANSWER
     kind = caller.kind if caller is not None else "none"
-    HTTP_REQUESTS.labels(shown_method, shown_route, shown_status, kind).inc()
-    HTTP_REQUEST_DURATION.labels(shown_method, shown_route).observe(seconds)
+    HTTP_REQUESTS.labels(shown_method(method), shown_route, shown_status, kind).inc()
+    HTTP_REQUEST_DURATION.labels(shown_method(method), shown_route).observe(seconds)
 
 
 def watch_verifications(waiting: Callable[[], int]) -> None:

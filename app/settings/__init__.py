@@ -6,6 +6,7 @@ from app.settings.gateway import GatewaySettings
 from app.settings.oidc import OidcSettings
 from app.settings.operations import OperationSettings
 from app.settings.secrets import SecretSettings
+from app.settings.telemetry import TelemetrySettings
 from app.settings.temporal import HistorySettings, TemporalSettings
 from app.settings.types import split_list, sqlalchemy_url
 
@@ -20,5 +21,13 @@ __all__ = [
 ]
 
 
-class Settings(SecretSettings, OidcSettings, GatewaySettings, OperationSettings, DatabaseSettings, TemporalSettings):
+class Settings(
+    SecretSettings,
+    OidcSettings,
+    TelemetrySettings,
+    GatewaySettings,
+    OperationSettings,
+    DatabaseSettings,
+    TemporalSettings,
+):
     """The settings of every process; a process reads them once, at its start."""

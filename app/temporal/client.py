@@ -3,13 +3,14 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from temporalio.client import Client
+from temporalio.client import Client, Interceptor
 from temporalio.converter import DataConverter, DefaultFailureConverterWithEncodedAttributes
 from temporalio.service import TLSConfig
 
 from app.settings import Settings, TemporalSettings
 from app.temporal.conversion import DATA_CONVERTER
 from app.temporal.encryption import EncryptionCodec
+from app.tracing.current import current_tracer
 
 
 def data_converter(settings: TemporalSettings, *, is_worker: bool = False) -> DataConverter:
@@ -48,7 +49,18 @@ async def connect(settings: TemporalSettings, *, lazy: bool = False, is_worker: 
         tls=_tls(settings),
         api_key=settings.temporal_api_key.get_secret_value() if settings.temporal_api_key else None,
         lazy=lazy,
+        interceptors=_interceptors(),
     )
+
+
+def _interceptors() -> list[Interceptor]:
+    """What traces the client's calls, and all that the workers do that use it; nothing in a process that is not."""
+    tracer = current_tracer()
+    if tracer is None:
+        return []
+    from app.tracing.workflows import TraceContextInterceptor  # noqa: PLC0415 - takes a second to import
+
+    return [TraceContextInterceptor(tracer)]
 
 
 def _tls(settings: TemporalSettings) -> TLSConfig | bool:

@@ -18,6 +18,7 @@ from activities.tenant_creation import TenantCreationActivities
 from app.audit_trail import audit_trail
 from app.metrics.activities import ActivityWatch
 from app.settings import Settings
+from app.tracing.statements import trace_statements
 from workflows.health_check import HealthCheckWorkflow
 from workflows.tenant_cleanup import TenantCleanupWorkflow
 from workflows.tenant_creation import AlgadeskTenantCreationWorkflow, TenantCreationWorkflow
@@ -37,24 +38,26 @@ MOST_ROLLBACKS = 4
 
 def admin_engine(settings: Settings) -> AsyncEngine:
     """The engine of the activities: a connection for each that may run at once."""
-    return create_engine(
+    engine = create_engine(
         settings.admin_database,
         application_name="alga-tenants-worker",
         pool_size=max(settings.database_pool_size, settings.max_concurrent_activities),
         statement_timeout=settings.statement_timeout,
         pgbouncer=settings.database_pgbouncer,
     )
+    return trace_statements(engine)
 
 
 def rollback_engine(settings: Settings) -> AsyncEngine:
     """The engine of rollbacks: one statement may delete millions of rows, where a step's takes milliseconds."""
-    return create_engine(
+    engine = create_engine(
         settings.admin_database,
         application_name="alga-tenants-rollback",
         pool_size=min(MOST_ROLLBACKS, settings.max_concurrent_activities),
         statement_timeout=ROLLBACK_STATEMENT_TIMEOUT,
         pgbouncer=settings.database_pgbouncer,
     )
+    return trace_statements(engine)
 
 
 def create_worker(
