@@ -1,6 +1,5 @@
 """Where traces go, by the names that OpenTelemetry gives these settings."""
 
-from functools import cached_property
 from typing import Annotated
 from urllib.parse import unquote, urlsplit
 
@@ -32,7 +31,8 @@ def parse_headers(value: SecretStr) -> dict[str, str]:
     """Headers of `name=value,…`, values percent-encoded; raises `ValueError`, which does not show them."""
     pairs = [item.partition("=") for item in split_list(value.get_secret_value())]
     headers = {name.strip().lower(): unquote(text.strip()) for name, _, text in pairs}
-    if not all(headers) or not all(headers.values()):
+    # What is not printable could end a header and begin another one.
+    if not all(name.isprintable() and text.isprintable() and name and text for name, text in headers.items()):
         raise ValueError("must be headers like name=value,name=value")
     return headers
 
@@ -60,13 +60,13 @@ class TelemetrySettings(ProcessSettings):
         "traces of their own.",
     )
 
-    @cached_property
+    @property
     def traces_endpoint(self) -> str | None:
         """The URL that spans are sent to; none where there is nobody to send them to."""
         base = self.otel_exporter_otlp_endpoint
         return base.rstrip("/") + TRACES_PATH if base is not None else None
 
-    @cached_property
+    @property
     def traces_headers(self) -> dict[str, str]:
         """The headers to send spans with."""
         given = self.otel_exporter_otlp_headers

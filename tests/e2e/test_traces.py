@@ -1,6 +1,8 @@
 """One trace from a request through workflow and activities to SQL, as a collector gets it from both processes."""
 
-from collections.abc import AsyncIterator, Iterator
+import json
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from secrets import token_hex
 from typing import Any
@@ -8,14 +10,15 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
+from temporalio.client import Client
 
 from app.embedded.postgres import EmbeddedPostgres
-from tests.e2e.conftest import PATIENCE, Service, installed, request
-from tests.support.databases import NewDatabase
+from tests.e2e.conftest import PATIENCE, Service, installed
+from tests.e2e.conftest import request as a_request
 from tests.support.otlp import Collector, ReceivedSpan, collecting
 from tests.support.restartable import RestartableTemporal
 from tests.support.waiting import wait_until
-from workflows.steps import STEP_ACTIVITIES
+from workflows.steps import ROLL_BACK_ACTIVITY, STEP_ACTIVITIES
 
 pytestmark = pytest.mark.anyio
 
@@ -50,16 +53,14 @@ def collector() -> Iterator[Collector]:
 @pytest.fixture(scope="module")
 def running(
     collector: Collector,
-    new_database: NewDatabase,
-    alga_plain_template: str,
+    request: pytest.FixtureRequest,
     postgres: EmbeddedPostgres,
     temporal: RestartableTemporal,
-    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Service]:
     """An installation whose processes are traced, and whose worker keeps no workflow: each task is a replay."""
-    url = new_database(alga_plain_template)
+    url = request.getfixturevalue("new_database")(request.getfixturevalue("alga_plain_template"))
     with installed(
-        tmp_path_factory.mktemp("traced-installation"),
+        request.getfixturevalue("tmp_path_factory").mktemp("traced-installation"),
         admin_database_url=url,
         database_url=urlsplit(postgres.url)._replace(path=urlsplit(url).path).geturl(),
         temporal_address=temporal.address,
@@ -72,7 +73,8 @@ def running(
 
 
 async def traced_creation(service: Service, collector: Collector, **changes: Any) -> Trace:
-    trace_id, span_id, body = token_hex(16), token_hex(8), request(**changes)
+    """A creation as a part of a caller's trace, waited for, and all spans of it."""
+    trace_id, span_id, body = token_hex(16), token_hex(8), a_request(**changes)
     headers = {
         "Prefer": "wait=60",
         "traceparent": f"00-{trace_id}-{span_id}-01",
@@ -91,10 +93,12 @@ async def traced_creation(service: Service, collector: Collector, **changes: Any
 
 
 @pytest.fixture(scope="module")
-async def creation(service: Service, collector: Collector) -> AsyncIterator[Trace]:
-    trace = await traced_creation(service, collector)
+async def creation(service: Service, collector: Collector) -> Trace:
+    names = {"firstName": f"first-{token_hex(8)}", "lastName": f"last-{token_hex(8)}"}
+    admin = {**names, "email": f"{token_hex(8)}@traced.example", "password": f"secret-{token_hex(8)}"}
+    trace = await traced_creation(service, collector, tenantName=f"Traced {token_hex(8)}", adminUser=admin)
     assert trace.status == 201
-    yield trace
+    return trace
 
 
 async def test_the_request_is_a_part_of_its_callers_trace(creation: Trace) -> None:
@@ -115,3 +119,66 @@ async def test_the_workflow_and_its_steps_belong_to_the_request(creation: Trace)
     for activity in STEP_ACTIVITIES.values():
         asked, done = creation.named(f"StartActivity:{activity}"), creation.named(f"RunActivity:{activity}")
         assert (asked.parent_id, done.parent_id) == (start.span_id, asked.span_id)
+
+
+async def test_statements_belong_to_the_request_or_to_a_step(creation: Trace) -> None:
+    parents = {span.span_id: span.name for span in creation.spans}
+    statements = [span for span in creation.spans if "db.system.name" in span.attributes]
+    asked = {parents[span.parent_id] for span in statements if span.service == GATEWAY}
+    worked = {parents[span.parent_id] for span in statements if span.service == WORKER}
+    assert asked == {"POST /tenants"}
+    assert worked >= {f"RunActivity:{activity}" for activity in STEP_ACTIVITIES.values()}
+    for span in statements:
+        assert span.attributes["db.system.name"] == "postgresql"
+        assert span.attributes["db.query.text"]
+        assert span.name == span.attributes["db.operation.name"]
+
+
+async def test_a_replay_makes_no_span_again(creation: Trace) -> None:
+    names = Counter(span.name for span in creation.spans if "db.system.name" not in span.attributes)
+    assert {name: count for name, count in names.items() if count > 1} == {}
+
+
+async def test_the_collector_is_called_as_the_settings_say(collector: Collector, creation: Trace) -> None:
+    assert creation.spans
+    assert {path for path, _ in collector.requests} == {"/v1/traces"}
+    assert {headers["x-team"] for _, headers in collector.requests} == {"night watch"}
+
+
+async def test_no_span_says_whom_a_tenant_is_for_nor_what_an_error_said(
+    service: Service, collector: Collector, creation: Trace
+) -> None:
+    clash = await traced_creation(service, collector, **creation.body)
+    assert clash.named(f"RunActivity:{ROLL_BACK_ACTIVITY}").service == WORKER
+    failed = clash.named("RunActivity:validate_tenant_request")
+    assert "temporalio.exceptions.ApplicationError" in failed.everything
+    admin = creation.body["adminUser"]
+    told = "".join(span.everything for span in collector.spans)
+    for private in (*admin.values(), creation.body["tenantName"], "state-of-the-caller", "note=", "Traceback"):
+        assert private not in told, private
+
+
+async def test_lines_of_both_processes_name_the_trace(service: Service, creation: Trace) -> None:
+    for process, event in (("gateway", "request"), ("worker", "step")):
+        lines = (service.logs / f"{process}.log").read_text().splitlines()
+        of_trace = [line for line in lines if f"trace_id={creation.trace_id}" in line]
+        assert [line for line in of_trace if f" {event} " in line], process
+
+
+async def test_a_problem_names_the_trace(service: Service) -> None:
+    trace_id = token_hex(16)
+    headers = {"traceparent": f"00-{trace_id}-{token_hex(8)}-01"}
+    answer = await service.http.get("/tenants/unknown", headers=headers)
+    assert answer.status_code == 404
+    assert answer.json()["traceId"] == trace_id
+
+
+async def test_a_history_holds_the_traces_ids_and_nothing_else_of_the_caller(
+    temporal: RestartableTemporal, creation: Trace
+) -> None:
+    client = await Client.connect(temporal.address)
+    history = await client.get_workflow_handle(creation.workflow_id).fetch_history()
+    started = history.events[0].workflow_execution_started_event_attributes
+    carried = json.loads(started.header.fields["_tracer-data"].data)
+    start = creation.named(f"StartWorkflow:{WORKFLOW}")
+    assert carried == {"traceparent": f"00-{creation.trace_id}-{start.span_id}-01"}
