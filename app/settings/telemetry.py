@@ -19,6 +19,8 @@ def _http_url(value: str) -> str:
         is_fine = False
     if not is_fine or parts.query or parts.fragment:
         raise ValueError("must be a URL like http://collector:4318")
+    if "@" in parts.netloc:
+        raise ValueError("must not hold credentials; they go into OTEL_EXPORTER_OTLP_HEADERS")
     return value
 
 

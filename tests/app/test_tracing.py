@@ -161,6 +161,7 @@ def test_the_path_of_traces_is_added_to_the_endpoint(settings: Settings, base: s
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "grpc://collector:4317"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:no"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318?key=unmistakable"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://ada:unmistakable@collector:4318"),
         ("OTEL_EXPORTER_OTLP_HEADERS", "unmistakable"),
         ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=,x=unmistakable"),
         ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=unmistakable%0d%0ax"),

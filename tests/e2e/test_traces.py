@@ -4,21 +4,25 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from secrets import token_hex
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+import asyncpg
 import pytest
-from temporalio.client import Client
+from temporalio.api.common.v1 import Payload
+from temporalio.client import Client, Interceptor, OutboundInterceptor, StartWorkflowInput, WorkflowHandle
 
 from app.embedded.postgres import EmbeddedPostgres
 from tests.e2e.conftest import PATIENCE, Service, installed
 from tests.e2e.conftest import request as a_request
+from tests.e2e.obstacles import waiting
 from tests.support.otlp import Collector, ReceivedSpan, collecting
 from tests.support.restartable import RestartableTemporal
 from tests.support.waiting import wait_until
-from workflows.steps import ROLL_BACK_ACTIVITY, STEP_ACTIVITIES
+from workflows.steps import ROLL_BACK_ACTIVITY, STEP_ACTIVITIES, Step
 
 pytestmark = pytest.mark.anyio
 
@@ -182,3 +186,56 @@ async def test_a_history_holds_the_traces_ids_and_nothing_else_of_the_caller(
     carried = json.loads(started.header.fields["_tracer-data"].data)
     start = creation.named(f"StartWorkflow:{WORKFLOW}")
     assert carried == {"traceparent": f"00-{creation.trace_id}-{start.span_id}-01"}
+
+
+class Foreign(Interceptor):
+    """A client that puts something of its own where the trace's ids belong."""
+
+    def __init__(self, payload: Payload) -> None:
+        self._payload = payload
+
+    def intercept_client(self, next: OutboundInterceptor) -> OutboundInterceptor:  # noqa: A002 - the SDK's name
+        payload = self._payload
+
+        class Outbound(OutboundInterceptor):
+            async def start_workflow(self, input: StartWorkflowInput) -> WorkflowHandle[Any, Any]:  # noqa: A002 - the SDK's name
+                input.headers = {"_tracer-data": payload}
+                return await super().start_workflow(input)
+
+        return Outbound(next)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        Payload(metadata={"encoding": b"binary/encrypted"}, data=b"\xff"),
+        Payload(metadata={"encoding": b"json/plain"}, data=b"[" * 100_000),
+        Payload(metadata={"encoding": b"json/plain"}, data=b'{"traceparent": ["00"], "tracestate": 5}'),
+        Payload(metadata={"encoding": b"json/plain"}, data=b'{"traceparent": "00-0-0-0"}'),
+        Payload(),
+    ],
+)
+async def test_a_client_that_sends_nonsense_for_a_trace_is_served(
+    service: Service, temporal: RestartableTemporal, payload: Payload
+) -> None:
+    client = await Client.connect(temporal.address, interceptors=[Foreign(payload)])
+    answer = await client.execute_workflow(
+        "healthCheckWorkflow", id=str(uuid4()), task_queue=service.task_queue, execution_timeout=timedelta(seconds=30)
+    )
+    assert answer["status"]
+
+
+async def test_a_line_of_a_workflow_names_its_trace(
+    service: Service, temporal: RestartableTemporal, database: asyncpg.Connection
+) -> None:
+    tenant_id, trace_id = uuid4(), token_hex(16)
+    client = await Client.connect(temporal.address)
+    service.http.headers["traceparent"] = f"00-{trace_id}-{token_hex(8)}-01"
+    async with waiting(database, Step.CREATING_TENANT, tenant_id) as gate:
+        started = await service.create(tenantId=str(tenant_id))
+        await gate.reached()
+        await client.get_workflow_handle(started["workflowId"]).signal("update")
+    del service.http.headers["traceparent"]
+    await service.finished(started["workflowId"])
+    lines = (service.logs / "worker.log").read_text().splitlines()
+    assert {line.partition("trace_id=")[2][:32] for line in lines if "update signal refused" in line} == {trace_id}
