@@ -40,12 +40,14 @@ class Export:
         return self._provider.get_tracer(DISTRIBUTION, version(DISTRIBUTION))
 
     def stop(self) -> None:
-        """Send what is left, and give up on it after `FLUSH_TIMEOUT` and one request."""
-        giving_up = threading.Timer(FLUSH_TIMEOUT, self._exporter.shutdown)
-        giving_up.daemon = True
-        giving_up.start()
-        self._provider.shutdown()
-        giving_up.cancel()
+        """Send what is left; give up after `FLUSH_TIMEOUT`, and on a request under way `EXPORT_TIMEOUT` later."""
+        # The provider waits for half a minute, and for as long as a collector answers byte by byte.
+        sending = threading.Thread(target=self._provider.shutdown, name="last spans", daemon=True)
+        sending.start()
+        sending.join(FLUSH_TIMEOUT)
+        if sending.is_alive():
+            self._exporter.shutdown()
+            sending.join(EXPORT_TIMEOUT)
 
 
 class DiscreetExporter(SpanExporter):
