@@ -62,10 +62,12 @@ class TracedRequests:
     def _trusts(self, scope: Scope) -> bool:
         client: tuple[str, int] | None = scope.get("client")
         try:
-            address = ip_address(client[0]) if client is not None else None
+            address = ip_address(client[0] if client is not None else "")
         except ValueError:
             return False
-        return address is not None and any(address in network for network in self._trusted)
+        # What a socket for both kinds of addresses calls an IPv4 one.
+        shown = getattr(address, "ipv4_mapped", None) or address
+        return any(shown in network for network in self._trusted)
 
 
 def _answered(span: Span, status: int) -> None:

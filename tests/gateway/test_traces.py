@@ -7,9 +7,12 @@ import httpx
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode, format_trace_id
+from starlette.types import Message, Receive, Scope, Send
 
+from app.gateway.traced_requests import TracedRequests
 from app.settings import Settings
 from app.temporal.client import connect
+from app.tracing.current import current_tracer
 from app.tracing.process import traced
 from tests.gateway.requests import create
 from tests.gateway.server import RunningGateway
@@ -62,6 +65,43 @@ def test_a_caller_from_elsewhere_begins_a_trace_of_its_own(settings: Settings, a
     span = request_span(spans)
     assert span.parent is None
     assert trace_id_of(span) == answer.json()["traceId"] != theirs
+
+
+@pytest.mark.parametrize(
+    ("client", "is_trusted"),
+    [
+        (("10.1.2.3", 1), True),
+        (("::ffff:10.1.2.3", 1), True),
+        (("fd00::1", 1), True),
+        (("203.0.113.9", 1), False),
+        (("::ffff:203.0.113.9", 1), False),
+        (("testclient", 1), False),
+        (None, False),
+    ],
+)
+async def test_private_networks_are_trusted_by_default(
+    settings: Settings, client: tuple[str, int] | None, is_trusted: bool
+) -> None:
+    kept, theirs = KeptSpans(), token_hex(16)
+    sent: list[Message] = []
+
+    async def answer(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    headers = [(b"traceparent", traceparent(theirs).encode())]
+    scope = {"type": "http", "method": "GET", "path": "/tenants", "headers": headers, "client": client}
+    with traced(settings, "alga-tenants-gateway", kept):
+        tracer = current_tracer()
+        assert tracer is not None
+        await TracedRequests(answer, tracer=tracer, settings=settings)(scope, receive, send)
+    assert [message["status"] for message in sent] == [200]
+    assert (trace_id_of(request_span(kept.spans)) == theirs) is is_trusted
 
 
 @pytest.mark.parametrize("nonsense", ["", "00-0-0-01", f"00-{'0' * 32}-{'0' * 16}-01", "ff-" + "a" * 4000])
