@@ -1,4 +1,7 @@
-"""What handlers take as parameters, as types that say what they get."""
+"""What handlers take as parameters, as types that say what they get.
+
+All are coroutines: FastAPI runs plain functions in threads, which costs more than what they do.
+"""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -42,7 +45,12 @@ BEARER = HTTPBearer(
 API_KEY = APIKeyHeader(name="X-API-Key", scheme_name="apiKey", description="An API key.", auto_error=False)
 
 
-def current_caller(
+async def the_services(request: Request) -> Services:
+    """The services of the gateway that serves the request."""
+    return services_of(request)
+
+
+async def current_caller(
     request: Request,
     bearer: Annotated[Any, Security(BEARER)],  # noqa: ARG001 - shown in OpenAPI; the route class has read the header
     api_key: Annotated[Any, Security(API_KEY)],  # noqa: ARG001 - likewise
@@ -51,7 +59,7 @@ def current_caller(
     return caller_of(request)
 
 
-def current_requester(
+async def current_requester(
     request: Request,
     caller: Annotated[Caller, Depends(current_caller)],
     on_behalf_of: Annotated[
@@ -87,7 +95,7 @@ def _check_person(on_behalf_of: str) -> None:
         )
 
 
-def workflow_id(
+async def workflow_id(
     workflow_id: Annotated[
         str, Path(description="As the answer to the creation has it.", examples=[EXAMPLE_WORKFLOW_ID])
     ],
@@ -98,7 +106,7 @@ def workflow_id(
     return workflow_id
 
 
-def idempotency_key(
+async def idempotency_key(
     idempotency_key: Annotated[
         str | None,
         Header(
@@ -121,9 +129,9 @@ def idempotency_key(
     return idempotency_key
 
 
-def prefer_wait(
+async def prefer_wait(
     request: Request,
-    services: Annotated[Services, Depends(services_of)],
+    services: Annotated[Services, Depends(the_services)],
     prefer: Annotated[  # noqa: ARG001 - shown in OpenAPI; it may come in several lines, which only the request has
         str | None,
         Header(
@@ -136,7 +144,7 @@ def prefer_wait(
     return wait_preference(request.headers.getlist("prefer"), most=services.settings.prefer_wait_max)
 
 
-def if_none_match(
+async def if_none_match(
     request: Request,
     if_none_match: Annotated[  # noqa: ARG001 - shown in OpenAPI; it may come in several lines, which only the request has
         str | None,
@@ -150,7 +158,7 @@ def if_none_match(
     return request.headers.getlist("if-none-match")
 
 
-def cancel_reason(
+async def cancel_reason(
     reason: Annotated[Reason | None, Query(description="Why; the body's `reason` goes first.")] = None,
     body: Annotated[CancelBody | None, Body()] = None,
 ) -> str | None:
@@ -183,7 +191,7 @@ def _in_utc(value: datetime) -> datetime:
 Moment = Annotated[datetime, BeforeValidator(_not_a_number), AfterValidator(_in_utc)]
 
 
-def operation_filter(
+async def operation_filter(
     status: Annotated[list[OperationStatus], Query(default_factory=list, description="Any of these.")],
     name: Annotated[
         Annotated[str, AfterValidator(_no_nul), Field(json_schema_extra={"pattern": "^[^\\x00]*$"})] | None,
@@ -202,7 +210,7 @@ LastEventId = Annotated[
     str | None, Header(alias="Last-Event-ID", description="Id of the last event that the client has seen.")
 ]
 IfNoneMatch = Annotated[list[str], Depends(if_none_match)]
-ServicesDep = Annotated[Services, Depends(services_of)]
+ServicesDep = Annotated[Services, Depends(the_services)]
 WorkflowId = Annotated[str, Depends(workflow_id)]
 IdempotencyKey = Annotated[str | None, Depends(idempotency_key)]
 PreferWait = Annotated[int | None, Depends(prefer_wait)]

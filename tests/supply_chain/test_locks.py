@@ -47,11 +47,11 @@ def test_what_production_runs_is_what_is_tested() -> None:
 
 
 @pytest.mark.parametrize(
-    ("lock", "extras"), [("requirements.lock", []), ("requirements-dev.lock", ["embedded", "test"])]
+    ("lock", "extras"), [("requirements.lock", []), ("requirements-dev.lock", ["bench", "embedded", "test"])]
 )
 def test_what_pyproject_asks_for_is_in_the_lock(lock: str, extras: list[str]) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert sorted(project["optional-dependencies"]) == ["embedded", "test"]
+    assert sorted(project["optional-dependencies"]) == ["bench", "embedded", "test"]
     wanted = [
         *project["dependencies"],
         *(item for extra in extras for item in project["optional-dependencies"][extra]),

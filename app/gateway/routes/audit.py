@@ -26,7 +26,7 @@ router = APIRouter(
 ANY_TEXT = r"^[^\x00]*$"
 
 
-def event_filter(
+async def event_filter(
     action: Annotated[list[Action], Query(default_factory=list, description="Any of these.")],
     outcome: Annotated[list[Outcome], Query(default_factory=list, description="Any of these.")],
     *,
