@@ -3,7 +3,7 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
-from temporalio.client import Client, WorkflowHandle
+from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 
 from activities.alga.passwords import PasswordHasher
 from app.embedded.temporal import EmbeddedTemporal
@@ -51,6 +51,34 @@ async def test_a_creation_started_in_temporal_is_completed_and_seen_by_the_gatew
     assert (document["status"], document["tenantId"]) == ("completed", result["tenantId"])
     listed = (await service.http.get("/tenants", params={"name": "direct"})).json()["operations"]
     assert handle.id in {operation["workflowId"] for operation in listed}
+
+
+async def test_it_can_read_its_answers_and_nothing_else_is_in_clear(
+    service: Service, temporal: EmbeddedTemporal
+) -> None:
+    handle = await start(service, temporal)
+    await handle.result()
+    assert (await handle.query("getState"))["step"] == "completed"
+    encodings: dict[str, set[bytes]] = {"input": set(), "memo": set(), "marker": set(), "result": set()}
+    for event in (await handle.fetch_history()).events:
+        started = event.workflow_execution_started_event_attributes
+        ended = event.workflow_execution_completed_event_attributes
+        memo = event.workflow_properties_modified_event_attributes.upserted_memo.fields
+        encodings["input"] |= {payload.metadata["encoding"] for payload in started.input.payloads}
+        encodings["result"] |= {payload.metadata["encoding"] for payload in ended.result.payloads}
+        encodings["memo"] |= {payload.metadata["encoding"] for payload in memo.values()}
+        # Beside it the SDK keeps the activity's name and times for itself.
+        results = event.marker_recorded_event_attributes.details["result"].payloads
+        encodings["marker"] |= {payload.metadata["encoding"] for payload in results}
+    plain, encrypted = {b"json/plain"}, {b"binary/encrypted"}
+    assert encodings == {"input": plain, "memo": encrypted, "marker": encrypted, "result": plain}
+
+
+async def test_it_can_read_why_a_creation_failed(service: Service, temporal: EmbeddedTemporal) -> None:
+    handle = await start(service, temporal, contractLine="No such plan")
+    with pytest.raises(WorkflowFailureError) as caught:
+        await handle.result()
+    assert "billingPlan is not one of" in str(caught.value.cause)
 
 
 async def test_the_algadesk_workflow_makes_an_algadesk_tenant(

@@ -1,3 +1,5 @@
+import base64
+from typing import Any
 from uuid import uuid4
 
 import asyncpg
@@ -6,7 +8,9 @@ from temporalio.client import Client
 
 from app.embedded.temporal import EmbeddedTemporal
 from tests.e2e.conftest import Service, request
+from tests.e2e.obstacles import waiting
 from tests.support.rows import tenant_tables
+from workflows.steps import Step
 
 pytestmark = pytest.mark.anyio
 
@@ -58,6 +62,72 @@ async def test_the_api_key_is_stored_as_argon2id_and_not_logged(
     await _assert_absent_from_database(database, key)
     for log in service.logs.iterdir():
         assert key not in log.read_text(), log
+
+
+async def test_temporal_holds_nothing_readable_of_anybody(
+    service: Service, database: asyncpg.Connection, temporal: EmbeddedTemporal
+) -> None:
+    """Of a completed, a failed and a cancelled creation: not in histories, memos or listings, nor in its files."""
+    mark = uuid4().hex
+    person = f"person-{mark}"
+    body: dict[str, Any] = {
+        "tenantName": f"Tenant {mark}",
+        "companyName": f"Company {mark}",
+        "adminUser": {
+            "firstName": f"First-{mark}",
+            "lastName": f"Last-{mark}",
+            "email": f"mail-{mark}@acme.example",
+            "password": f"password-{mark}",
+        },
+    }
+    on_behalf = {"X-On-Behalf-Of": person}
+    completed = await service.finished((await service.create(headers=on_behalf, **body))["workflowId"])
+    failed = await service.finished((await service.create(headers=on_behalf, **body))["workflowId"])
+    tenant_id = uuid4()
+    async with waiting(database, Step.CREATING_ADMIN_USER, tenant_id):
+        held = {**body, "adminUser": {**body["adminUser"], "email": f"other-{mark}@acme.example"}}
+        stopped = await service.create(headers=on_behalf, **held, tenantId=str(tenant_id))
+        await service.http.request(
+            "DELETE", stopped["links"]["cancel"], json={"reason": f"reason-{mark}"}, headers=on_behalf
+        )
+    cancelled = await service.finished(stopped["workflowId"])
+    assert [operation["status"] for operation in (completed, failed, cancelled)] == [
+        "completed",
+        "failed",
+        "cancelled",
+    ]
+    assert cancelled["cancelledBy"] == person
+    password_hash = await database.fetchval(
+        "SELECT hashed_password FROM users WHERE tenant = $1", completed["tenantId"]
+    )
+    seen = await _all_that_temporal_shows(
+        [completed["workflowId"], failed["workflowId"], stopped["workflowId"]], temporal
+    )
+    seen += [path.read_bytes() for path in temporal.data_dir.glob("temporal.db*")]
+    assert len(seen) > 60
+    # What is looked for would be found: the ids of workflows are there.
+    assert [found for found in seen if completed["workflowId"].encode() in found]
+    for secret in (mark, password_hash, password_hash.partition(":")[2]):
+        for form in _forms(secret):
+            assert not any(form in found for found in seen), form
+
+
+def _forms(text: str) -> set[bytes]:
+    """A text as it may be kept: as it is, in UTF-16, and in base64 wherever in a longer one it stands."""
+    plain = text.encode()
+    shifted = {base64.b64encode(b"\0" * shift + plain)[4 if shift else 0 : -4] for shift in range(3)}
+    return {plain, text.encode("utf-16-le"), text.encode("utf-16-be"), *shifted}
+
+
+async def _all_that_temporal_shows(workflow_ids: list[str], temporal: EmbeddedTemporal) -> list[bytes]:
+    client = await Client.connect(temporal.address)
+    seen = []
+    for workflow_id in workflow_ids:
+        handle = client.get_workflow_handle(workflow_id)
+        seen += [event.SerializeToString() for event in (await handle.fetch_history()).events]
+        seen.append((await handle.describe()).raw_description.SerializeToString())
+    seen += [found.raw_info.SerializeToString() async for found in client.list_workflows()]
+    return seen
 
 
 async def _assert_absent_from_history(address: str, workflow_ids: list[str], secret: str) -> None:

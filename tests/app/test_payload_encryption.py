@@ -1,0 +1,185 @@
+import base64
+import itertools
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import SecretStr
+from temporalio.api.common.v1 import Payload
+from temporalio.converter import ActivitySerializationContext, SerializationContext, WorkflowSerializationContext
+
+from app.embedded.blocking import run_blocking
+from app.payload_keys import KeyRing, parse_payload_keys
+from app.settings import HistorySettings, Settings, SettingsError
+from app.temporal.client import data_converter
+from app.temporal.encryption import ENCODING, KEY_ID, EncryptionCodec, PayloadError
+from workflows.messages import OperationSnapshot
+
+pytestmark = pytest.mark.anyio
+
+SECRET = "the secret of an installation"
+PLAIN = Payload(metadata={"encoding": b"json/plain"}, data=b'{"email": "ada@acme.example"}')
+OURS = "tenant-creation-1b4e28ba-2fa1-41d2-883f-0016d3cca427"
+THEIRS = "tenant-creation-1764000000000-4f1c2a"
+
+
+def key() -> str:
+    return base64.b64encode(os.urandom(32)).decode()
+
+
+def codec(given: str | None = None, secret: str | None = SECRET, *, is_worker: bool = False) -> EncryptionCodec:
+    return EncryptionCodec(KeyRing.of(given, secret), answers_foreign_clients=is_worker)
+
+
+async def encrypted(by: EncryptionCodec, payload: Payload = PLAIN) -> Payload:
+    (sealed,) = await by.encode([payload])
+    return sealed
+
+
+async def test_what_was_encrypted_is_decrypted_whole() -> None:
+    sealed = await encrypted(codec())
+    assert b"acme" not in sealed.SerializeToString()
+    assert await codec().decode([sealed]) == [PLAIN]
+
+
+async def test_equal_payloads_look_different() -> None:
+    assert (await encrypted(codec())).data != (await encrypted(codec())).data
+
+
+async def test_plain_payloads_pass() -> None:
+    assert await codec().decode([PLAIN, Payload()]) == [PLAIN, Payload()]
+
+
+@given(st.data())
+def test_a_change_of_any_bit_is_refused_without_showing_anything(data: st.DataObject) -> None:
+    sealed = run_blocking(encrypted(codec()))
+    changed = bytearray(sealed.data)
+    changed[data.draw(st.integers(0, len(changed) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    sealed.data = bytes(changed)
+    with pytest.raises(PayloadError, match="was changed or cut short") as caught:
+        run_blocking(codec().decode([sealed]))
+    assert "acme" not in str(caught.value)
+
+
+@pytest.mark.parametrize("length", [0, 1, 12, 27, 40])
+async def test_a_payload_that_was_cut_short_is_refused(length: int) -> None:
+    sealed = await encrypted(codec())
+    sealed.data = sealed.data[:length]
+    with pytest.raises(PayloadError, match="was changed or cut short"):
+        await codec().decode([sealed])
+
+
+async def test_a_payload_under_another_keys_id_is_refused() -> None:
+    """Even where both ids stand for one key, because the id is bound to what it encrypts."""
+    same = key()
+    ring = codec(f"one:{same},two:{same}")
+    sealed = await encrypted(ring)
+    assert sealed.metadata[KEY_ID] == b"one"
+    sealed.metadata[KEY_ID] = b"two"
+    with pytest.raises(PayloadError, match="'two' was changed"):
+        await ring.decode([sealed])
+
+
+async def test_an_unknown_key_is_named_with_the_setting_that_lacks_it() -> None:
+    sealed = await encrypted(codec(f"2026-11:{key()}"))
+    with pytest.raises(PayloadError, match=r"key '2026-11', which is not known here .*PAYLOAD_KEYS"):
+        await codec().decode([sealed])
+
+
+async def test_another_secret_shows_as_an_unknown_key() -> None:
+    with pytest.raises(PayloadError, match="key 'derived-"):
+        await codec(secret="another one").decode([await encrypted(codec())])
+
+
+async def test_keys_are_rotated_in_three_steps_without_an_outage() -> None:
+    old, new = f"old:{key()}", f"new:{key()}"
+    steps = [codec(old), codec(f"{old},{new}"), codec(f"{new},{old}"), codec(new)]
+    for before, after in itertools.pairwise(steps):
+        # While a step is rolled out, processes of both sides read each other.
+        assert await after.decode([await encrypted(before)]) == [PLAIN]
+        assert await before.decode([await encrypted(after)]) == [PLAIN]
+    assert (await encrypted(steps[1])).metadata[KEY_ID] == b"old"
+    assert (await encrypted(steps[2])).metadata[KEY_ID] == b"new"
+
+
+async def test_what_was_encrypted_before_there_were_keys_can_be_read() -> None:
+    assert await codec(f"first:{key()}").decode([await encrypted(codec())]) == [PLAIN]
+
+
+async def test_without_any_key_nothing_is_sent() -> None:
+    with pytest.raises(PayloadError, match="PAYLOAD_KEYS or NEXTAUTH_SECRET"):
+        await codec(secret=None).encode([PLAIN])
+
+
+@pytest.mark.parametrize(
+    ("is_worker", "context", "is_readable"),
+    [
+        (True, WorkflowSerializationContext("default", THEIRS), True),
+        (True, WorkflowSerializationContext("default", OURS), False),
+        (False, WorkflowSerializationContext("default", THEIRS), False),
+        (
+            True,
+            ActivitySerializationContext(
+                namespace="default",
+                activity_id="1",
+                activity_type="roll_back_tenant",
+                activity_task_queue="q",
+                workflow_id=THEIRS,
+                workflow_type="tenantCreationWorkflow",
+                is_local=False,
+            ),
+            False,
+        ),
+    ],
+)
+async def test_only_answers_to_clients_that_chose_the_workflow_id_stay_readable(
+    context: SerializationContext, *, is_worker: bool, is_readable: bool
+) -> None:
+    sealed = await encrypted(codec(is_worker=is_worker).with_context(context))
+    assert (sealed == PLAIN) is is_readable
+
+
+async def test_what_only_we_read_is_encrypted_whoever_chose_the_workflow_id(settings: HistorySettings) -> None:
+    converter = data_converter(settings, is_worker=True)
+    (memo, other) = converter.payload_converter.to_payloads([OperationSnapshot(kind="tenant_creation"), {"a": 1}])
+    assert isinstance(converter.payload_codec, EncryptionCodec)
+    theirs = converter.payload_codec.with_context(WorkflowSerializationContext("default", THEIRS))
+    sealed, readable = await theirs.encode([memo, other])
+    assert (sealed.metadata[ENCODING], readable.metadata[ENCODING]) == (b"binary/encrypted", b"json/plain")
+
+
+@pytest.mark.parametrize(
+    ("given", "fault"),
+    [
+        ("", "key 1 must be"),
+        ("nothing", "key 1 must be"),
+        (f"a:{key()},", "key 2 must be"),
+        ("a:c2hvcnQ=", "key a must be 32 random bytes"),
+        ("a:not/base64!", "key a must be 32 random bytes"),
+        (f"a:{key()},a:{key()}", "two keys have the id a"),
+        (f"derived-1:{key()}", "not begin with `derived-`"),
+        (f"sp ace:{key()}", "key 1 must be"),
+    ],
+)
+def test_keys_that_can_not_be_used_are_refused_by_the_settings_name(
+    monkeypatch: pytest.MonkeyPatch, given: str, fault: str
+) -> None:
+    monkeypatch.setenv("PAYLOAD_KEYS", given)
+    with pytest.raises(SettingsError, match=r"^PAYLOAD_KEYS") as caught:
+        HistorySettings.load(environment="development")
+    assert fault in str(caught.value) or not given
+    assert [item for item in given.split(":")[1:] if len(item) > 8 and item in str(caught.value)] == []
+
+
+def test_no_key_is_shown(settings: HistorySettings) -> None:
+    given = key()
+    ring = KeyRing.of(f"a:{given}", SECRET)
+    shown = f"{ring} {ring!r} {settings!r} {Settings.model_fields['payload_keys']}"
+    assert given not in shown
+    assert str(parse_payload_keys(f"a:{given}")["a"]) not in shown
+
+
+@pytest.fixture
+def settings() -> HistorySettings:
+    return HistorySettings(environment="development", nextauth_secret=SecretStr(SECRET))
