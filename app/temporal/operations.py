@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 
+import structlog
 from pydantic import ValidationError
 from temporalio.client import (
     Client,
@@ -19,6 +20,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from app.settings import Settings
 from app.temporal.client import rpc_timeout
 from app.temporal.described import DescribedOperation, read_description, workflow_id_of
+from app.temporal.encryption import PayloadError
 from app.temporal.errors import (
     ChangeRefusedError,
     OperationEndedError,
@@ -49,6 +51,9 @@ from workflows.steps import (
 )
 
 CALL_TIMED_OUT = {RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED}
+
+
+log = structlog.get_logger(__name__)
 
 
 class OperationsPort:
@@ -98,7 +103,7 @@ class OperationsPort:
         Raises:
             UnknownOperationError: there is no such workflow.
             ForeignWorkflowError: there is one, and it is not one of ours.
-            TemporalUnavailableError: Temporal did not answer.
+            TemporalUnavailableError: Temporal did not answer, or with what is encrypted by a key that is not here.
         """
         handle = self._client.get_workflow_handle(workflow_id, run_id=run_id)
         async with self._in_time():
@@ -108,7 +113,11 @@ class OperationsPort:
                 if error.status in {RPCStatusCode.NOT_FOUND, RPCStatusCode.INVALID_ARGUMENT}:
                     raise UnknownOperationError(workflow_id) from None
                 raise
-        return await read_description(description)
+        try:
+            return await read_description(description)
+        except PayloadError as error:
+            log.error("an operation can't be read", workflow_id=workflow_id, reason=str(error))  # noqa: TRY400 - it says all
+            raise TemporalUnavailableError(str(error)) from None
 
     async def unfinished(self, *, started_before: datetime) -> AsyncIterator[tuple[str, str]]:
         """Workflow id and run id of the creations on our task queue that have not ended by themselves.

@@ -7,9 +7,11 @@ import pytest
 from temporalio.client import Client
 
 from app.embedded.temporal import EmbeddedTemporal
+from app.settings import Settings
 from tests.gateway.operations import NOBODY, record, snapshot, start
 from tests.gateway.outages import frozen
 from tests.gateway.requests import assert_problem, create
+from tests.support.temporal import converter_of
 from workflows.messages import OperationError, OperationResult, OperationStatus
 from workflows.steps import Step
 
@@ -53,6 +55,18 @@ async def test_what_is_no_operation_is_a_404(http: httpx.AsyncClient, workflow_i
     for path in (f"/tenants/{workflow_id}", f"/tenants/{workflow_id}/status"):
         assert (await http.get(path)).status_code == 404
     assert (await http.delete(f"/tenants/{workflow_id}")).status_code == 404
+
+
+async def test_what_was_encrypted_with_an_unknown_key_is_answered_from_the_row(
+    http: httpx.AsyncClient, settings: Settings, database: asyncpg.Connection
+) -> None:
+    strange = await Client.connect(settings.temporal_address, data_converter=converter_of("another secret"))
+    unrecorded = await start(strange, snapshot(OperationStatus.RUNNING, uuid4()))
+    assert_problem(await http.get(f"/tenants/{unrecorded}/status"), 503, "temporal-unavailable")
+    workflow_id = await record(database, status="running")
+    await start(strange, snapshot(OperationStatus.RUNNING), workflow_id)
+    answer = await http.get(f"/tenants/{workflow_id}/status")
+    assert (answer.status_code, answer.json()["source"]) == (200, "database")
 
 
 async def test_a_workflow_of_another_type_is_a_404_and_is_not_touched(
