@@ -18,7 +18,7 @@ pytestmark = pytest.mark.anyio
 
 TRIES = 40
 POLLS = 30
-# A refusal without argon2 takes a tenth of one with it. Whether medians are within noise says `python -m bench.security`.
+# A refusal without argon2 takes a tenth of one with it. Whether medians are within noise is the bench's to say.
 ALIKE = 3
 
 
