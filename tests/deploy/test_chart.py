@@ -1,6 +1,5 @@
 """What the chart renders, for each file of values: valid, closed, and true to the code that it deploys."""
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +9,10 @@ from kubernetes_validate.utils import validate
 from pydantic import SecretStr
 
 from app import probes
-from app.metrics.definitions import REGISTRY
-from app.metrics.operations import UNFINISHED
 from app.settings import Settings
 from scripts.helm_readme import readme
 from tests.deploy.chart import (
     CHART,
-    NAMESPACE,
     PROCESSES,
     Manifest,
     Rendered,
@@ -188,19 +184,6 @@ def test_migrations_come_first() -> None:
     plain = rendered_with("keda").named("Job", "migrate")
     assert not [name for name in plain["metadata"]["annotations"] if name.startswith("helm.sh/hook")]
     assert plain["metadata"]["name"].endswith("-1")
-
-
-def test_alerts_ask_for_metrics_and_labels_that_there_are() -> None:
-    everything = rendered_with("everything")
-    known = REGISTRY._names_to_collectors
-    assert UNFINISHED in known.values()
-    (rule,) = everything.of_kind("PrometheusRule")
-    expressions = [alert["expr"] for group in rule["spec"]["groups"] for alert in group["rules"]]
-    assert len(expressions) == 8
-    for name, labels in (found for text in expressions for found in re.findall(r"(alga_\w+)\{([^}]*)\}", text)):
-        assert set(re.findall(r"(\w+)=", labels)) <= {*vars(known[name])["_labelnames"], "namespace"}
-        assert f'namespace="{NAMESPACE}"' in labels
-    assert "> 1000000" in expressions[1]
 
 
 def test_a_versioned_worker_has_the_images_version() -> None:

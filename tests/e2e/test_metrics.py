@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from app.embedded.ports import LOOPBACK
 from tests.e2e.conftest import Service
+from tests.support.metric_names import PROCESS, TEMPORALS, full_name, ours
 
 pytestmark = pytest.mark.anyio
 
@@ -30,13 +31,6 @@ OURS = {
     "alga_tenants_db_pool_connections",
     "alga_tenants_db_pool_limit_connections",
     "alga_tenants_secret_verifications_waiting",
-}
-TEMPORALS = {
-    "temporal_num_pollers",
-    "temporal_worker_task_slots_available",
-    "temporal_workflow_task_schedule_to_start_latency_seconds",
-    "temporal_workflow_completed_total",
-    "temporal_request_latency_seconds",
 }
 LABELS = {
     *(
@@ -77,10 +71,6 @@ async def scrape(url: str) -> list[Series]:
     return [Series(*sample[:3]) for family in await families(url) for sample in family.samples]
 
 
-def full_name(family: Metric) -> str:
-    return f"{family.name}_total" if family.type == "counter" else family.name
-
-
 def worker_url(service: Service) -> str:
     """The only port that the worker listens on."""
     (port,) = {
@@ -110,8 +100,11 @@ async def work(service: Service) -> None:
 async def test_both_processes_tell_every_metric_and_nothing_personal(service: Service) -> None:
     told = [*await families(service.installation.url), *await families(worker_url(service))]
     names = {full_name(family) for family in told}
-    assert {name for name in names if name.startswith("alga_")} == OURS
-    assert names >= TEMPORALS
+    assert {name for name in names if name.startswith("alga_")} == OURS == set(ours())
+    assert names >= PROCESS.keys()
+    for name, wanted in TEMPORALS.items():
+        (family,) = {full_name(family): family for family in told if full_name(family) == name}.values()
+        assert {label for sample in family.samples for label in sample.labels} - {"le"} == wanted, name
     labels = [label for family in told for sample in family.samples for label in sample.labels.items()]
     assert {name for name, _ in labels} <= LABELS
     assert [shown for _, shown in labels if PERSONAL.search(shown)] == []

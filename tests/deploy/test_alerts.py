@@ -1,0 +1,101 @@
+"""The chart's alerts: what they ask for is told, what they say helps, and they fire when they should."""
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from app.metrics.definitions import HTTP_REQUEST_DURATION
+from tests.deploy.chart import CHART, NAMESPACE, REPOSITORY, Rendered, run, template
+from tests.deploy.promql import asked
+from tests.support.metric_names import series
+
+RULES = Path(__file__).parent / "rules"
+VALUES = Path(__file__).parent / "values" / "everything.yaml"
+RUNBOOK = (REPOSITORY / "docs" / "runbook.md").read_text()
+SECTIONS = re.findall(r"^### (AlgaTenants\w+)\n\n((?:.+\n)+)", RUNBOOK, re.MULTILINE)
+
+Alert = dict[str, Any]
+
+
+def groups_of(values: Path | None, *options: str) -> list[dict[str, Any]]:
+    answer = template(values, "--set", "metrics.prometheusRule.enabled=true", *options)
+    assert answer.returncode == 0, answer.stderr
+    (rule,) = Rendered(answer.stdout).of_kind("PrometheusRule")
+    groups: list[dict[str, Any]] = rule["spec"]["groups"]
+    return groups
+
+
+@pytest.fixture(scope="module")
+def alerts() -> list[Alert]:
+    return [alert for group in groups_of(VALUES) for alert in group["rules"]]
+
+
+def test_alerts_ask_for_series_and_labels_that_there_are(alerts: list[Alert]) -> None:
+    known = series()
+    for alert in alerts:
+        wanted = asked(alert["expr"])
+        assert wanted, alert["alert"]
+        for name, labels in wanted:
+            assert labels <= known[name], (alert["alert"], name)
+        assert alert["expr"].count(f'namespace="{NAMESPACE}"') == len(wanted)
+
+
+def test_every_alert_says_how_bad_it_is_what_is_the_matter_and_what_to_do(alerts: list[Alert]) -> None:
+    for alert in alerts:
+        assert alert["labels"]["severity"] in {"warning", "critical"}
+        said = alert["annotations"]
+        assert said.keys() == {"summary", "description", "action", "runbook_url"}, alert["alert"]
+        assert all(said.values())
+        assert "$value" in said["description"]
+        assert said["runbook_url"] == f"docs/runbook.md#{alert['alert'].lower()}"
+
+
+def test_every_alert_has_a_section_in_the_runbook_and_the_reverse(alerts: list[Alert]) -> None:
+    assert [name for name, _ in SECTIONS] == [alert["alert"] for alert in alerts]
+    for name, text in SECTIONS:
+        assert re.findall(r"^- (\w+): ", text, re.MULTILINE) == ["Means", "Look", "Do"], name
+
+
+def test_a_section_names_only_values_that_there_are() -> None:
+    rule = yaml.safe_load((CHART / "values.yaml").read_text())["metrics"]["prometheusRule"]
+    named = {word for _, text in SECTIONS for word in re.findall(r"`(slo\.\w+|[a-z]+(?:[A-Z][a-z]+)+)`", text)}
+    values = set(rule) | {f"slo.{name}" for name in rule["slo"]}
+    assert named & values
+    assert named - values <= {"attentionDeadline", "databaseTo", "temporalTo", "metricsFrom"}
+
+
+def test_thresholds_are_values(alerts: list[Alert]) -> None:
+    (urgent,) = [alert for alert in alerts if alert["alert"] == "AlgaTenantsAttentionEndsSoon"]
+    assert urgent["expr"].endswith("> 1000000")
+    slo = 'metrics.prometheusRule.slo={"availability": 0.99}'
+    strict = [alert for group in groups_of(None, "--set-json", slo) for alert in group["rules"]]
+    (errors,) = [alert for alert in strict if alert["alert"] == "AlgaTenantsErrorsBurnFast"]
+    assert "> 0.144 and" in errors["expr"]
+
+
+def test_in_time_is_a_bucket_of_the_histogram() -> None:
+    schema = yaml.safe_load((CHART / "values.schema.json").read_text())
+    rule = schema["properties"]["metrics"]["properties"]["prometheusRule"]["properties"]
+    HTTP_REQUEST_DURATION.labels("GET", "/tenants")
+    buckets = {sample.labels.get("le") for family in HTTP_REQUEST_DURATION.collect() for sample in family.samples}
+    assert set(rule["slo"]["properties"]["latencySeconds"]["enum"]) <= buckets
+
+
+@pytest.mark.parametrize("case", sorted(RULES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_alerts_fire_when_they_should(case: Path, tmp_path: Path) -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip(
+            "promtool is not installed (Debian: apt-get install prometheus, some 100 MB, which CI does without)"
+        )
+    rules = tmp_path / "rules.yaml"
+    rules.write_text(yaml.safe_dump({"groups": groups_of(None)}))
+    shutil.copy(case, tmp_path)
+    checked = run(promtool, "check", "rules", str(rules))
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    answer = run(promtool, "test", "rules", str(tmp_path / case.name))
+    assert answer.returncode == 0, answer.stdout + answer.stderr
