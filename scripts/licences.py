@@ -8,16 +8,21 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+UNTOLD = "UNKNOWN"
 PIN = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==", re.MULTILINE)
 
 
 def main() -> int:
     """Look at every package of requirements-dev.lock, which holds requirements.lock, that is installed here."""
-    allowed = frozenset(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["licences"]["allow"])
+    licences = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["licences"]
+    allowed = frozenset(licences["allow"])
     pinned = PIN.findall((ROOT / "requirements-dev.lock").read_text())
     command = [sys.executable, "-m", "piplicenses", "--from", "mixed", "--format", "json", "--with-system"]
     ran = subprocess.run([*command, "--packages", *pinned], capture_output=True, text=True, check=True)  # noqa: S603 - pip-licenses
     packages = json.loads(ran.stdout)
+    for package in packages:
+        if package["License"] == UNTOLD:
+            package["License"] = licences["untold"].get(package["Name"], UNTOLD)
     strange = [package for package in packages if not is_allowed(package["License"], allowed)]
     for package in strange:
         print(
