@@ -55,8 +55,8 @@ def parse_payload_keys(text: str) -> dict[str, bytes]:
                 f"and not begin with `{DERIVED}`"
             )
         if key_id in keys:
-            raise ValueError(f"two keys have the id {key_id}")
-        keys[key_id] = _key(key_id, encoded)
+            raise ValueError(f"key {number} has the id of one before it")
+        keys[key_id] = _key(number, encoded)
     return keys
 
 
@@ -65,13 +65,14 @@ def derived_id(key: bytes) -> str:
     return f"{DERIVED}{hashlib.sha256(key).hexdigest()[:12]}"
 
 
-def _key(key_id: str, encoded: str) -> bytes:
+def _key(number: int, encoded: str) -> bytes:
+    # Told by its place: where id and key have changed places, the id is the secret.
     try:
         key = base64.b64decode(encoded, validate=True)
     except binascii.Error:
         key = b""
     if len(key) != KEY_BYTES:
         raise ValueError(
-            f"key {key_id} must be {KEY_BYTES} random bytes in base64, as of `openssl rand -base64 {KEY_BYTES}`"
+            f"key {number} must be {KEY_BYTES} random bytes in base64, as of `openssl rand -base64 {KEY_BYTES}`"
         )
     return key

@@ -268,7 +268,8 @@ class OperationsPort:
             # The SDK's own timeout holds for each of the polls that it makes, not for all of them.
             async with asyncio.timeout(seconds):
                 await handle.result(rpc_timeout=timedelta(seconds=seconds))
-        except (TimeoutError, WorkflowFailureError):
+        except (TimeoutError, WorkflowFailureError, PayloadError):
+            # What it has ended with is nothing to us, even where we lack the key.
             return
         except (RPCError, RuntimeError) as error:
             if isinstance(error, RPCError) and error.status in CALL_TIMED_OUT:
