@@ -33,6 +33,9 @@ def stop_on_signals() -> Iterator[None]:
 
     Later signals are ignored, so that an impatient second Ctrl-C doesn't interrupt the clean-up. A SIGHUP that
     was ignored before (`nohup`) stays ignored. Must be entered in the main thread.
+
+    After `StopRequested` nothing but the program's end is expected to follow, and a signal that comes late must
+    not change its exit status: they stay ignored. Left in any other way, the handlers from before are put back.
     """
     before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
     for number in STOP_SIGNALS:
@@ -41,8 +44,9 @@ def stop_on_signals() -> Iterator[None]:
     try:
         yield
     finally:
+        # Python itself puts its own handlers back to the default as it ends, but leaves alone what is ignored.
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if _State.unwinding else handler)
         _State.unwinding = False
         _State.pending = None
 

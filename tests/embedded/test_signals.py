@@ -1,8 +1,17 @@
 import signal
+from collections.abc import Iterator
 
 import pytest
 
-from app.embedded.signals import StopRequested, shielded, stop_on_signals
+from app.embedded.signals import STOP_SIGNALS, StopRequested, shielded, stop_on_signals
+
+
+@pytest.fixture(autouse=True)
+def _our_own_handlers() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def test_the_first_signal_unwinds_and_later_ones_do_not_disturb_the_clean_up() -> None:
@@ -42,6 +51,14 @@ def test_signals_can_stop_a_second_run_after_a_first() -> None:
     for _ in range(2):
         with pytest.raises(StopRequested), stop_on_signals():
             signal.raise_signal(signal.SIGINT)
+
+
+def test_a_signal_that_comes_after_the_clean_up_does_not_disturb_the_program_s_end() -> None:
+    with pytest.raises(StopRequested), stop_on_signals():
+        signal.raise_signal(signal.SIGTERM)
+
+    for number in STOP_SIGNALS:
+        signal.raise_signal(number)
 
 
 def test_the_handlers_from_before_are_put_back() -> None:
