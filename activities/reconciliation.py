@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from uuid import UUID
 
 from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
@@ -14,7 +15,13 @@ from activities.operation_events import operation_event
 from activities.operation_records import OperationRecord
 from activities.own_tables import operations
 from activities.purge import count_tenant_rows
-from workflows.messages import OperationError, OperationSnapshot, OperationStatus, TenantCreationInput
+from workflows.messages import (
+    CancelRequest,
+    OperationError,
+    OperationSnapshot,
+    OperationStatus,
+    TenantCreationInput,
+)
 
 ENDED_OUTSIDE = "ended-outside"
 GONE = "Temporal no longer knows the workflow, which had not finished or cleaned up"
@@ -49,6 +56,13 @@ class Closed:
     status: OperationStatus
     error: OperationError
     remaining: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ToCleanUp:
+    """The tenant of an operation that is to be cleaned up, as its row has it."""
+
+    tenant_id: UUID | None
 
 
 def is_closed(snapshot: OperationSnapshot) -> bool:
@@ -120,6 +134,31 @@ async def mirror(connection: AsyncConnection, record: OperationRecord, snapshot:
     return changed.rowcount == 1
 
 
+async def cancel_ended_outside(
+    connection: AsyncConnection, workflow_id: str, run_id: str, request: CancelRequest
+) -> ToCleanUp | None:
+    """Note who has what an ended workflow left removed; none where the operation has no row, or one that is closed.
+
+    From here on the operation ends as `cancelled`, whether its clean-up says so first or `close_ended_outside`.
+    Waits for a step that still runs.
+    """
+    row = (
+        await connection.execute(
+            update(operations)
+            .where(
+                operations.c.workflow_id == workflow_id,
+                operations.c.run_id == run_id,
+                operations.c.finished_at.is_(None),
+            )
+            .values(
+                cancelled_by=request.cancelled_by, cancelled_via=request.cancelled_via, cancel_reason=request.reason
+            )
+            .returning(operations.c.tenant_id)
+        )
+    ).one_or_none()
+    return ToCleanUp(row.tenant_id) if row is not None else None
+
+
 async def close_ended_outside(
     connection: AsyncConnection, record: OperationRecord, reason: str, ended_as: OperationSnapshot | None = None
 ) -> Closed | None:
@@ -150,7 +189,7 @@ async def close_ended_outside(
     if row.owns_tenant:
         remaining = await count_tenant_rows(connection, await read_catalogue(connection), row.tenant_id)
     error = OperationError(
-        code=ENDED_OUTSIDE, detail=f"{reason}; {_what_is_left(remaining)}", step=record.snapshot.step
+        code=ENDED_OUTSIDE, detail=f"{reason}; {_what_is_left(remaining, ended_as)}", step=record.snapshot.step
     )
     if remaining:
         status = OperationStatus.NEEDS_ATTENTION
@@ -181,11 +220,13 @@ def _is(record: OperationRecord) -> tuple[ColumnElement[bool], ...]:
     return (operations.c.workflow_id == record.workflow_id, operations.c.run_id == record.run_id)
 
 
-def _what_is_left(remaining: Mapping[str, int]) -> str:
+def _what_is_left(remaining: Mapping[str, int], ended_as: OperationSnapshot | None) -> str:
     if not remaining:
         return "nothing of the tenant is left"
     named = [f"{table} ({rows})" for table, rows in sorted(remaining.items())[:MOST_TABLES_NAMED]]
     more = [f"and {len(remaining) - MOST_TABLES_NAMED} more tables"] if len(remaining) > MOST_TABLES_NAMED else []
+    # What a workflow says of its own end is believed, and one that has ended can't be cancelled.
+    cure = "cancel" if ended_as is None else "delete the workflow's history in Temporal, then cancel"
     return (
-        f"{sum(remaining.values())} rows of the tenant are left: {', '.join([*named, *more])}; cancel to remove them"
+        f"{sum(remaining.values())} rows of the tenant are left: {', '.join([*named, *more])}; {cure} to remove them"
     )

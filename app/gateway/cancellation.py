@@ -8,9 +8,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from activities.audit_events import Action, AuditEvent
 from activities.database_errors import DATABASE_ERRORS
 from activities.operations import request_cancel
+from activities.reconciliation import cancel_ended_outside
 from app.audit_trail import requested
 from app.auth.callers import Requester
 from app.gateway.auditing import Auditing
+from app.gateway.database import database_errors
 from app.gateway.documents import STOPPING, OperationView
 from app.gateway.problems import ProblemError
 from app.gateway.statuses import Statuses
@@ -41,6 +43,7 @@ class Cancellation:
         Raises:
             ProblemError: there is no such operation, or it has ended.
             TemporalUnavailableError: Temporal is away.
+            DatabaseUnavailableError: the database is, and the workflow was ended from outside.
         """
         operation = await self._statuses.find_for(requester.caller, workflow_id)
         request = CancelRequest(reason=reason, cancelled_by=requester.name, cancelled_via=requester.caller.identity)
@@ -68,14 +71,21 @@ class Cancellation:
 
     async def _clean_up(self, operation: OperationView, request: CancelRequest, event: AuditEvent) -> OperationView:
         """Remove what an operation has left that can't do so itself any more."""
+        with database_errors():
+            async with self._engine.begin() as connection:
+                noted = await cancel_ended_outside(connection, operation.workflow_id, operation.run_id, request)
+                if noted is None:
+                    # It was closed meanwhile, because nothing was left.
+                    raise _finished()
+                await self._auditing.trail.append(connection, event)
+        snapshot = operation.snapshot
+        if snapshot.tenant_id is None:
+            snapshot = snapshot.model_copy(update={"tenant_id": noted.tenant_id})
         try:
-            started = await self._operations.clean_up(
-                operation.workflow_id, operation.run_id, operation.snapshot, request
-            )
+            started = await self._operations.clean_up(operation.workflow_id, operation.run_id, snapshot, request)
         except OperationExistsError:
             # Another request was quicker.
             return await self._statuses.find(operation.workflow_id)
-        await self._auditing.tell(event)
         return OperationView(started.workflow_id, operation.run_id, started.snapshot, is_open=True, described=started)
 
     async def _stop_steps(self, operation: DescribedOperation, request: CancelRequest, event: AuditEvent) -> None:

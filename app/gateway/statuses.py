@@ -131,11 +131,9 @@ class Statuses:
             record = await self._record(operation.workflow_id)
         except DatabaseUnavailableError:
             return self._described(operation)
-        if record is None:
+        if record is None or (record.run_id != operation.run_id and not operation.is_cleanup):
             return _without_trace(operation)
         tenant_id = operation.snapshot.tenant_id or record.snapshot.tenant_id
-        if record.run_id != operation.run_id and not operation.is_cleanup:
-            return self._described(operation)
         if is_closed(record.snapshot):
             return _recorded(record, is_open=False)
         if tenant_id is None:

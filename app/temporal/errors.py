@@ -19,6 +19,10 @@ class TemporalUnavailableError(Exception):
     """Temporal did not answer in time, or not at all."""
 
 
+class UnreadableOperationError(TemporalUnavailableError):
+    """Temporal answered with what can't be decrypted here; the message names the key, and holds nothing of it."""
+
+
 class WorkerUnavailableError(Exception):
     """Temporal answered, but no worker did in time."""
 

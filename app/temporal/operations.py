@@ -27,6 +27,7 @@ from app.temporal.errors import (
     OperationExistsError,
     TemporalUnavailableError,
     UnknownOperationError,
+    UnreadableOperationError,
     WorkerUnavailableError,
     reason_of,
 )
@@ -103,7 +104,8 @@ class OperationsPort:
         Raises:
             UnknownOperationError: there is no such workflow.
             ForeignWorkflowError: there is one, and it is not one of ours.
-            TemporalUnavailableError: Temporal did not answer, or with what is encrypted by a key that is not here.
+            UnreadableOperationError: it is encrypted with a key that is not here.
+            TemporalUnavailableError: Temporal did not answer.
         """
         handle = self._client.get_workflow_handle(workflow_id, run_id=run_id)
         async with self._in_time():
@@ -116,8 +118,7 @@ class OperationsPort:
         try:
             return await read_description(description)
         except PayloadError as error:
-            log.error("an operation can't be read", workflow_id=workflow_id, reason=str(error))  # noqa: TRY400 - it says all
-            raise TemporalUnavailableError(str(error)) from None
+            raise _unreadable(workflow_id, error) from None
 
     async def unfinished(self, *, started_before: datetime) -> AsyncIterator[tuple[str, str]]:
         """Workflow id and run id of the creations on our task queue that have not ended by themselves.
@@ -144,6 +145,7 @@ class OperationsPort:
 
         Raises:
             UnknownOperationError: there is no such workflow.
+            UnreadableOperationError: it is encrypted with a key that is not here.
             TemporalUnavailableError: Temporal did not answer.
         """
         handle = self._client.get_workflow_handle(workflow_id, run_id=run_id)
@@ -156,7 +158,10 @@ class OperationsPort:
                 raise
         attributes = started.workflow_execution_started_event_attributes
         is_algadesk = attributes.workflow_type.name == ALGADESK_TENANT_CREATION_WORKFLOW
-        arguments = await self._client.data_converter.decode(attributes.input.payloads)
+        try:
+            arguments = await self._client.data_converter.decode(attributes.input.payloads)
+        except PayloadError as error:
+            raise _unreadable(workflow_id, error) from None
         try:
             return parse_request(arguments[0] if arguments else None, "algadesk" if is_algadesk else None)
         except ValidationError:
@@ -206,6 +211,7 @@ class OperationsPort:
             ChangeRefusedError: the workflow refused, and nothing was changed.
             OperationEndedError: it has ended.
             WorkerUnavailableError: no worker took the change in time; it may yet.
+            UnreadableOperationError: what became of the change is encrypted with a key that is not here.
             TemporalUnavailableError: Temporal did not answer.
         """
         handle = self._client.get_workflow_handle(operation.workflow_id, first_execution_run_id=operation.run_id)
@@ -216,6 +222,8 @@ class OperationsPort:
                 await handle.execute_update("change_parameters", request, rpc_timeout=patience)
             except WorkflowUpdateFailedError as refused:
                 raise _refusal(refused) from None
+            except PayloadError as error:
+                raise _unreadable(operation.workflow_id, error) from None
             except WorkflowUpdateRPCTimeoutOrCancelledError:
                 raise WorkerUnavailableError(operation.workflow_id) from None
             except RPCError as error:
@@ -291,6 +299,11 @@ class OperationsPort:
                 yield
         except (RPCError, RuntimeError, TimeoutError) as error:
             raise TemporalUnavailableError(reason_of(error)) from None
+
+
+def _unreadable(workflow_id: str, error: PayloadError) -> UnreadableOperationError:
+    log.error("an operation can't be read", workflow_id=workflow_id, reason=str(error))
+    return UnreadableOperationError(str(error))
 
 
 def _refusal(refused: WorkflowUpdateFailedError) -> Exception:

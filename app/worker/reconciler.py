@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -21,7 +22,12 @@ from activities.operation_records import (
 )
 from activities.reconciliation import GONE, adopt, close_ended_outside, is_closed, mirror
 from app.temporal.described import DescribedOperation
-from app.temporal.errors import OperationEndedError, TemporalUnavailableError, UnknownOperationError
+from app.temporal.errors import (
+    OperationEndedError,
+    TemporalUnavailableError,
+    UnknownOperationError,
+    UnreadableOperationError,
+)
 from app.temporal.operations import OperationsPort
 from workflows.messages import OperationSnapshot, OperationStatus, ResumeRequest
 
@@ -74,6 +80,8 @@ class Reconciler:
     ) -> AsyncIterator[Finding]:
         """Every unfinished operation that was not as its row said; with `again`, those closed before, too.
 
+        Left out is what is encrypted with a key that is not here: it can't be compared.
+
         Raises:
             TemporalUnavailableError: Temporal is away; what was not reached stays as it was.
             Any of `DATABASE_ERRORS`: the database is.
@@ -88,14 +96,19 @@ class Reconciler:
                     connection, self._operations.namespace, untouched_for=untouched_for, limit=PAGE, after=after
                 )
             for record in page:
-                if (finding := await self._reconcile(record, again=again)) is not None:
-                    yield finding
+                # One that can't be read is logged, and keeps nobody from looking at the others.
+                with suppress(UnreadableOperationError):
+                    if (finding := await self._reconcile(record, again=again)) is not None:
+                        yield finding
             if len(page) < PAGE:
                 return
             after = (page[-1].workflow_id, page[-1].run_id)
 
     async def reconcile_one(self, workflow_id: str) -> tuple[OperationRecord | None, Finding | None]:
-        """The newest operation of that workflow id as its row has it, and what was found where that was wrong."""
+        """The newest operation of that workflow id as its row has it, and what was found where that was wrong.
+
+        Raises as `reconcile`, and `UnreadableOperationError` for one that is encrypted with a key that is not here.
+        """
         record = await self._find(workflow_id)
         if record is None:
             try:
@@ -137,7 +150,7 @@ class Reconciler:
             try:
                 workflow = await self._operations.describe(workflow_id, run_id)
                 request = await self._operations.request_of(workflow_id, run_id)
-            except UnknownOperationError:
+            except (UnknownOperationError, UnreadableOperationError):
                 continue
             if request is None:
                 continue
@@ -170,7 +183,7 @@ class Reconciler:
             if not workflow.is_open or workflow.snapshot.status is not OperationStatus.NEEDS_ATTENTION:
                 return None
             await self._operations.resume(workflow, ResumeRequest(resumed_by="reconciler"))
-        except (UnknownOperationError, OperationEndedError):
+        except (UnknownOperationError, UnreadableOperationError, OperationEndedError):
             return None
         tenant_id = _text(workflow.snapshot.tenant_id)
         detail = "its row says how it ended, and its workflow waited for an operator"

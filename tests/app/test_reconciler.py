@@ -1,6 +1,7 @@
 """The reconciler on a real database and a real Temporal, with operations put where a test wants them."""
 
 import asyncio
+import base64
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,10 +17,12 @@ from temporalio.client import Client
 
 from activities.alga.development import create_development_tables
 from activities.database import create_engine
+from activities.reconciliation import ToCleanUp, cancel_ended_outside
 from app.embedded.blocking import run_blocking
 from app.embedded.temporal import EmbeddedTemporal
-from app.settings import Settings
+from app.settings import Settings, TemporalSettings
 from app.temporal.client import connect
+from app.temporal.errors import UnreadableOperationError
 from app.temporal.operations import OperationsPort
 from app.worker.reconciler import Finding, Reconciler
 from migrations.upgrade import admin_engine, upgrade
@@ -27,11 +30,12 @@ from tests.gateway.operations import record, snapshot, start
 from tests.support.audit import AUDIT
 from tests.support.databases import NewDatabase
 from tests.workflows.scripted import request
-from workflows.messages import OPERATION_MEMO, OperationError, OperationStatus
+from workflows.messages import OPERATION_MEMO, CancelRequest, OperationError, OperationStatus
 
 pytestmark = pytest.mark.anyio
 
 ERROR = OperationError(code="database-unavailable", detail="the connection was lost")
+ANOTHER_KEY = f"stranger:{base64.b64encode(bytes(32)).decode()}"
 LATER = datetime(2099, 1, 2, tzinfo=UTC)
 
 
@@ -214,6 +218,46 @@ async def test_an_operation_that_was_being_cancelled_is_cancelled_where_nothing_
     assert (await row_of(database, workflow_id))["error"] is None
 
 
+async def test_an_operation_whose_cleanup_was_asked_for_is_closed_as_cancelled_by_whoever_comes_first(
+    reconciler: Reconciler, client: Client, engine: AsyncEngine, database: asyncpg.Connection
+) -> None:
+    workflow_id = await operation(client, database, OperationStatus.RUNNING)
+    await client.get_workflow_handle(workflow_id).terminate()
+    row = await row_of(database, workflow_id)
+    cancel = CancelRequest(reason="no longer wanted", cancelled_by="key:x")
+    async with engine.begin() as connection:
+        noted = await cancel_ended_outside(connection, workflow_id, row["run_id"], cancel)
+    assert noted == ToCleanUp(row["tenant_id"])
+    assert [finding.status for finding in await findings_of(reconciler)] == [OperationStatus.CANCELLED]
+    async with engine.begin() as connection:
+        assert await cancel_ended_outside(connection, workflow_id, row["run_id"], CancelRequest()) is None
+    row = await row_of(database, workflow_id)
+    assert (row["cancelled_by"], row["cancel_reason"]) == ("key:x", "no longer wanted")
+
+
+async def test_an_operation_whose_key_is_not_here_keeps_nobody_from_looking_at_the_others(
+    reconciler: Reconciler, client: Client, settings: Settings, database: asyncpg.Connection
+) -> None:
+    strangers = TemporalSettings(temporal_address=settings.temporal_address, payload_keys=SecretStr(ANOTHER_KEY))
+    stranger = await connect(strangers)
+    unreadable = await operation(stranger, database, OperationStatus.NEEDS_ATTENTION, error=ERROR)
+    await unrecorded(stranger, settings, request(), OperationStatus.NEEDS_ATTENTION)
+    readable = await operation(client, database, OperationStatus.NEEDS_ATTENTION, error=ERROR)
+    with anyio.fail_after(20):
+        while not await listed(client, settings):
+            await anyio.lowlevel.checkpoint()
+    assert [finding.workflow_id for finding in await findings_of(reconciler)] == [readable]
+    assert (await row_of(database, unreadable))["status"] == "running"
+    with pytest.raises(UnreadableOperationError, match="key 'stranger', which is not known here"):
+        await reconciler.reconcile_one(unreadable)
+
+
+async def listed(client: Client, settings: Settings) -> list[str]:
+    """What Temporal lists on our task queue, which is a moment late."""
+    query = f"TaskQueue = '{settings.temporal_task_queue}'"
+    return [workflow.id async for workflow in client.list_workflows(query)]
+
+
 async def test_a_workflow_that_said_itself_how_it_ended_is_believed_where_nothing_is_left(
     reconciler: Reconciler, client: Client, database: asyncpg.Connection
 ) -> None:
@@ -232,6 +276,7 @@ async def test_a_row_that_came_back_from_a_backup_is_judged_by_what_is_there(
     [finding] = await findings_of(reconciler)
     assert finding.status is OperationStatus.NEEDS_ATTENTION
     assert "ended as completed in Temporal" in finding.detail
+    assert finding.detail.endswith("delete the workflow's history in Temporal, then cancel to remove them")
 
 
 async def test_another_namespaces_operations_are_not_looked_at(

@@ -2,6 +2,8 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
+import anyio
+import anyio.lowlevel
 import asyncpg
 import httpx
 import pytest
@@ -121,6 +123,46 @@ async def test_cancelling_an_operation_that_was_ended_by_hand_starts_its_cleanup
     description = await temporal_client.get_workflow_handle(created["workflowId"]).describe()
     assert description.workflow_type == "tenantCleanupWorkflow"
     assert description.status is WorkflowExecutionStatus.RUNNING
+
+
+async def test_a_run_that_was_ended_before_its_first_step_has_nothing_to_clean_up_whatever_ran_under_its_id_before(
+    http: httpx.AsyncClient, temporal_client: Client, database: asyncpg.Connection
+) -> None:
+    workflow_id = await record(database, status="running")
+    await start(temporal_client, snapshot(OperationStatus.QUEUED), workflow_id)
+    await temporal_client.get_workflow_handle(workflow_id).terminate()
+    document = (await http.get(f"/tenants/{workflow_id}/status")).json()
+    assert (document["status"], document["error"]["code"]) == ("failed", "ended-outside")
+    assert_problem(await http.delete(f"/tenants/{workflow_id}"), 409, "operation-finished")
+
+
+async def test_an_operation_that_is_closed_while_its_cancel_looks_at_it_is_not_cleaned_up(
+    http: httpx.AsyncClient, temporal_client: Client, database: asyncpg.Connection
+) -> None:
+    created = await create(http)
+    workflow_id = created["workflowId"]
+    await temporal_client.get_workflow_handle(workflow_id).terminate()
+    answers: list[httpx.Response] = []
+    async with anyio.create_task_group() as tasks, database.transaction():
+        row = "UPDATE alga_tenants.operations SET status = 'failed', finished_at = now() WHERE workflow_id = $1"
+        await database.execute(row, workflow_id)
+        tasks.start_soon(delete_into, answers, http, workflow_id)
+        await blocked(database)
+    assert_problem(answers[0], 409, "operation-finished")
+    description = await temporal_client.get_workflow_handle(workflow_id).describe()
+    assert description.workflow_type == "tenantCreationWorkflow"
+
+
+async def delete_into(answers: list[httpx.Response], http: httpx.AsyncClient, workflow_id: str) -> None:
+    answers.append(await http.delete(f"/tenants/{workflow_id}"))
+
+
+async def blocked(database: asyncpg.Connection) -> None:
+    """Return once another connection waits for what this one has locked."""
+    query = "SELECT count(*) FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))"
+    with anyio.fail_after(20):
+        while not await database.fetchval(query):
+            await anyio.lowlevel.checkpoint()
 
 
 async def test_cancelling_an_operation_that_temporal_has_forgotten_starts_its_cleanup(
