@@ -140,7 +140,7 @@ def test_a_header_now_and_then_buys_no_time(strict: RunningGateway) -> None:
         while not connection.has_answer_within(0.1):
             connection.send(b"X: y\r\n")
         assert_raw_problem(connection, 408, "request-timeout")
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 10, "each header would have bought half a second"
 
 
 def test_the_next_request_of_a_connection_has_the_same_time(strict: RunningGateway) -> None:

@@ -70,15 +70,9 @@ async def test_a_caller_may_ask_as_often_as_the_burst_allows_and_then_as_often_a
     started = time.monotonic()
     for _ in range(3):
         await limits.check_caller("ada")
-    allowed = 0
-    while time.monotonic() - started < 0.55:
-        try:
-            await limits.check_caller("ada")
-        except ProblemError:
-            await asyncio.sleep(0.005)
-        else:
-            allowed += 1
-    assert 4 <= allowed <= 5, "one each tenth of a second"
+    for _ in range(5):
+        await _until_allowed(limits)
+    assert time.monotonic() - started > 0.45, "one each tenth of a second"
 
 
 async def test_callers_do_not_share_their_limit(limits_with: MakeLimits) -> None:
@@ -251,7 +245,7 @@ async def test_a_redis_that_stands_still_holds_up_one_request_for_a_moment_only(
             started = time.monotonic()
             for _ in range(100):
                 assert await limits.check_caller("ada")
-            assert time.monotonic() - started < 2 * redis_buckets.ANSWER_TIMEOUT
+            assert time.monotonic() - started < 10 * redis_buckets.ANSWER_TIMEOUT, "a hundred would be held up"
 
 
 async def _until_allowed(limits: RateLimits) -> None:
