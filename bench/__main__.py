@@ -33,7 +33,11 @@ def main() -> int:
             say("starting the servers")
             bench = Bench(stack)
             run = report.describe_run(
-                seed=arguments.seed, is_quick=arguments.quick, sections=names, tables=bench.tables
+                seed=arguments.seed,
+                is_quick=arguments.quick,
+                sections=names,
+                is_whole=set(SECTIONS) <= set(names),
+                tables=bench.tables,
             )
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 context, failures = runner.run(_measure(bench, options, names, begun))

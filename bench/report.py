@@ -33,7 +33,8 @@ def lines(figures: Figures, verdicts: Sequence[Verdict]) -> Iterator[str]:
     yield ""
     yield "bars"
     for verdict in verdicts:
-        yield f"  {_verdict(verdict)}"
+        if verdict.value is not None:
+            yield f"  {_verdict(verdict)}"
 
 
 def as_json(figures: Figures, verdicts: Sequence[Verdict], run: Mapping[str, Any]) -> dict[str, Any]:
@@ -56,27 +57,31 @@ def as_json(figures: Figures, verdicts: Sequence[Verdict], run: Mapping[str, Any
 
 
 def write(figures: Figures, verdicts: Sequence[Verdict], run: Mapping[str, Any], results: Path = RESULTS) -> Path:
-    """Write JSON, under the run's name and as the latest one, and beside the former a picture; returns the former."""
+    """Write JSON and a picture under the run's name, and a whole run's JSON as the latest one; returns the former."""
     results.mkdir(parents=True, exist_ok=True)
     text = json.dumps(as_json(figures, verdicts, run), indent=2) + "\n"
     file = results / f"{run['name']}.json"
-    for target in (file, results / "latest.json"):
-        target.write_text(text)
+    file.write_text(text)
+    if run["isWhole"]:
+        (results / "latest.json").write_text(text)
     title = f"alga-tenants {run['name']}: shares of the limit (the line); {_machine(run)}"
     draw(verdicts, title, file.with_suffix(".png"))
     return file
 
 
-def describe_run(*, seed: int, is_quick: bool, sections: Sequence[str], tables: int) -> dict[str, Any]:
-    """What the figures are of: date, commit and machine."""
+def describe_run(
+    *, seed: int, is_quick: bool, sections: Sequence[str], is_whole: bool, tables: int
+) -> dict[str, Any]:
+    """What the figures are of: date, commit and machine; what is not the whole bench has its sections in its name."""
     now = datetime.now(UTC)
     commit = _git("rev-parse", "--short", "HEAD") or "unknown"
     return {
-        "name": f"{now:%Y-%m-%d}-{commit}",
+        "name": "-".join([f"{now:%Y-%m-%d}", commit, *([] if is_whole else sections)]),
         "startedAt": now.isoformat(timespec="seconds"),
         "commit": commit,
         "isClean": not _git("status", "--porcelain", "--untracked-files=no"),
         "sections": list(sections),
+        "isWhole": is_whole,
         "isQuick": is_quick,
         "seed": seed,
         "tables": tables,
@@ -107,7 +112,7 @@ def _git(*arguments: str) -> str:
 def _verdict(verdict: Verdict) -> str:
     bar = verdict.bar
     value = "-" if verdict.value is None else _number(verdict.value)
-    return f"{verdict.word:<12}  {bar.text:<64}  {value:>8} {bar.unit:<3} ({bar.kind} {_number(bar.limit)})"
+    return f"{verdict.word:<7} {bar.text:<64}  {value:>8} {bar.unit:<3} ({bar.kind} {_number(bar.limit)})"
 
 
 def _spread(figure: Figure) -> str:

@@ -11,7 +11,7 @@ from bench import report
 from bench.figures import Figures, percentile
 from bench.plot import share_of_limit
 from bench.timing import at_once, at_pace, count_done
-from bench.verdicts import BARS, Bar, Verdict, is_missed, judge, scaled_rate
+from bench.verdicts import BARS, SCALED_WORKS, Bar, Verdict, is_missed, judge, scaled_rate
 
 
 def test_a_percentile_is_one_of_the_values() -> None:
@@ -73,6 +73,7 @@ def test_every_bar_names_figures_that_the_sections_take() -> None:
     named = {f"throughput.{level}.{kind}" for level in (100, 300) for kind in ("tenants", "empty", "steps")}
     named |= {"latency.tenant", "latency.empty", "latency.steps", "database.time", "database.copy"}
     named |= {"database.round_trips", "polls.running.1", "polls.describe", "polls.finished.1", "polls.route"}
+    named |= {f"scale.{size}.{work}" for size in (100, 10_000) for work in SCALED_WORKS}
     named |= {"polls.paced.p99", "posting.post", "posting.start", "memory.worker.growth", "memory.gateway.growth"}
     figures = Figures()
     for name in named:
@@ -80,18 +81,24 @@ def test_every_bar_names_figures_that_the_sections_take() -> None:
     assert "not measured" not in [verdict.word for verdict in judge(figures)]
 
 
-def test_the_report_is_written_under_its_name_and_as_the_latest(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_the_report_is_written_under_its_name_and_a_whole_one_as_the_latest(
+    tmp_path: Path, *, is_whole: bool
+) -> None:
     figures = Figures()
     figures.add("polls.paced.p99", "p99", 75.0, "ms")
-    run = report.describe_run(seed=1, is_quick=True, sections=["polling"], tables=498)
+    run = report.describe_run(seed=1, is_quick=True, sections=["polling"], is_whole=is_whole, tables=498)
     file = report.write(figures, judge(figures), run, tmp_path)
     document = json.loads(file.read_text())
-    assert json.loads((tmp_path / "latest.json").read_text()) == document
+    latest = tmp_path / "latest.json"
+    assert (json.loads(latest.read_text()) == document) if is_whole else not latest.exists()
+    assert file.stem.endswith("-polling") is not is_whole
     assert document["figures"]["polls.paced.p99"]["value"] == 75.0
     [missed] = [bar for bar in document["bars"] if bar["verdict"] == "missed"]
     assert (missed["value"], missed["limit"]) == (75.0, 50)
     assert file.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
-    assert any("missed" in line and "75" in line for line in report.lines(figures, judge(figures)))
+    lines = list(report.lines(figures, judge(figures)))
+    assert [line.split()[0] for line in lines[lines.index("bars") + 1 :]] == ["missed"]
 
 
 def test_a_bar_in_the_picture_ends_at_its_edge() -> None:
