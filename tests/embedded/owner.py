@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 import sysconfig
 from dataclasses import asdict
@@ -44,6 +45,8 @@ class Owner:
 
 
 def main(folder: str) -> None:
+    # The suite may have been started so that a hang-up doesn't end it, and that is passed on.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     with stop_on_signals(), DevStack(Path(folder), durable=False) as stack:
         said = {"uid": os.getuid()} | asdict(stack.endpoints)
         sys.stdout.write(json.dumps(said, default=str))
