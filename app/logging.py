@@ -1,8 +1,13 @@
 """Logging of every process: one line an event, JSON in production, ours and the libraries' alike, without secrets."""
 
+import json
 import logging
 import sys
-from typing import TextIO
+import traceback
+from collections.abc import Sequence
+from contextlib import nullcontext
+from functools import partial
+from typing import Any, TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -25,6 +30,48 @@ QUIET_LIBRARIES = ("sqlalchemy", "httpcore", "httpx")
 # What uvicorn and Temporal add to their messages, to say the same again.
 REPETITIONS = ("color_message", "temporal_log")
 
+# Of every line, and never anything that was given to us.
+OURS = frozenset({"timestamp", "level", "logger"})
+
+LEVELS = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+    "exception": logging.ERROR,
+    "critical": logging.CRITICAL,
+}
+
+JSON = json.JSONEncoder(default=str)
+
+
+class OwnLogger:
+    """What our own lines are written by: a record of the standard library costs as much as the rest of a line.
+
+    The standard library's `levels` hold here as well, and the handler's stream and lock are used, so that lines of
+    both don't mix.
+    """
+
+    def __init__(self, handler: logging.StreamHandler[TextIO], renderers: Sequence[Processor], name: str) -> None:
+        self.name = name
+        self.levels = logging.getLogger(name)
+        self._handler = handler
+        self._renderers = renderers
+
+    def write(self, event: EventDict) -> None:
+        """Write one line; where that is not possible say so on stderr, because no work may fail for its log."""
+        try:
+            line: Any = event
+            for render in self._renderers:
+                line = render(None, "", line)
+            with self._handler.lock or nullcontext():
+                self._handler.stream.write(f"{line}\n")
+                self._handler.flush()
+        except Exception:  # noqa: BLE001 - as the standard library's handlers do
+            traceback.print_exc()
+
+    debug = info = warning = error = exception = critical = write
+
 
 def configure_logging(
     settings: TemporalSettings, stream: TextIO | None = None, metrics: MetricBuffer | None = None
@@ -35,20 +82,20 @@ def configure_logging(
     through one runtime, so `metrics`, which is to take what it counts, is given here.
     """
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
+    handler = logging.StreamHandler(stream or sys.stdout)
     structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            *_shared_processors(),
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
-        logger_factory=structlog.stdlib.LoggerFactory(),
+        processors=[_drop_below_level, *_shared_processors(), _hand_over],
+        logger_factory=partial(OwnLogger, handler, _renderers(settings)),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(stream or sys.stdout)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=_shared_processors(),
+            foreign_pre_chain=[
+                structlog.stdlib.ExtraAdder(),
+                _drop_noise,
+                *_shared_processors(),
+            ],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 *_renderers(settings),
@@ -75,12 +122,23 @@ def _take_over_temporals_core(level: int, metrics: MetricBuffer | None) -> None:
 
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Blank out secrets and personal data, in whatever is logged and however deep."""
-    return {name: redact_value(name, value) for name, value in event.items()}
+    return {name: value if name in OURS else redact_value(name, value) for name, value in event.items()}
 
 
 def _add_trace(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     event.update(current_ids())
     return event
+
+
+def _drop_below_level(logger: OwnLogger, method: str, event: EventDict) -> EventDict:
+    if not logger.levels.isEnabledFor(LEVELS[method]):
+        raise structlog.DropEvent
+    return event
+
+
+def _hand_over(_logger: WrappedLogger, _method: str, event: EventDict) -> tuple[tuple[EventDict], dict[str, Any]]:
+    """What the logger's method is called with."""
+    return (event,), {}
 
 
 def _drop_noise(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
@@ -96,11 +154,13 @@ def _shared_processors() -> list[Processor]:
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.stdlib.PositionalArgumentsFormatter(),
-        structlog.stdlib.ExtraAdder(),
-        _drop_noise,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
     ]
+
+
+def _encode(event: EventDict, **_: Any) -> str:
+    return JSON.encode(event)
 
 
 def _renderers(settings: TemporalSettings) -> list[Processor]:
@@ -114,5 +174,5 @@ def _renderers(settings: TemporalSettings) -> list[Processor]:
         structlog.processors.format_exc_info,
         structlog.processors.EventRenamer("message"),
         redact,
-        structlog.processors.JSONRenderer(default=str),
+        structlog.processors.JSONRenderer(_encode),
     ]

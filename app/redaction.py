@@ -18,6 +18,8 @@ DEEPEST = 8
 _KEPT = r"passw(?:or)?d|passphrase|secret|credential|token|private[-_]?key|api[-_]?key"
 _PRIVATE = r"(?:first|last)[-_]?name|e[-_]?mail|phone"
 
+JOINTS = ("", "-", "_")
+
 NAMES = re.compile(
     rf"{_KEPT}|{_PRIVATE}$|authorization|cookie|hash|(?:^|[-_])dsn$|database_?url$|^key$",
     re.IGNORECASE,
@@ -56,7 +58,10 @@ FORMS = (
     _Form(("basic",), re.compile(r"(\bauthorization\W{1,6}Basic\s+)[^\s\"']+", re.IGNORECASE), rf"\1{REDACTED}"),
     # Names and their values, as JSON, Python, URLs and libpq write them.
     _Form(
-        ("passw", "passp", "secret", "credential", "token", "key", "name", "mail", "phone"),
+        (
+            *("passw", "passp", "secret", "credential", "token", "mail", "phone"),
+            *(f"{end}{joint}{word}" for end, word in (("e", "key"), ("i", "key"), ("t", "name")) for joint in JOINTS),
+        ),
         re.compile(
             rf"((?:{_KEPT}|{_PRIVATE})[\w-]{{0,40}}[\"']?(?:=|:\s?)(?:Secret\w{{3,5}}\()?)"
             r"(?!\s|None\b|null\b|True\b|False\b|true\b|false\b|\[redacted\])"

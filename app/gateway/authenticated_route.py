@@ -16,6 +16,7 @@ from app.auth.token_claims import BadTokenError
 from app.gateway.body_limits import BoundedRequest, check_depth
 from app.gateway.database import database_errors
 from app.gateway.denials import denial_of
+from app.gateway.direct import direct_handler
 from app.gateway.problems import ProblemError, outage
 from app.gateway.rate_limits import credential_of
 from app.gateway.request_context import add_answer_headers, address_of, caller_of
@@ -48,7 +49,7 @@ class AuthenticatedRoute(APIRoute):
 
     def get_route_handler(self) -> Handler:
         """The handler with the checks before it."""
-        handle = super().get_route_handler()
+        handle = direct_handler(self.dependant) or super().get_route_handler()
         takes_body = self.body_field is not None
         scopes = self.scopes
 

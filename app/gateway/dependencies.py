@@ -17,6 +17,7 @@ from activities.tenant_request import TenantChanges, TenantRequest
 from app.auth.callers import Caller, Requester
 from app.auth.scopes import Scope
 from app.gateway.authenticated_route import scope_missing
+from app.gateway.direct import read_by
 from app.gateway.listing import LONGEST_PAGE_TOKEN, PAGE_TOKEN
 from app.gateway.preferences import wait_preference
 from app.gateway.problems import OperationNotFoundError, ProblemError
@@ -45,11 +46,13 @@ BEARER = HTTPBearer(
 API_KEY = APIKeyHeader(name="X-API-Key", scheme_name="apiKey", description="An API key.", auto_error=False)
 
 
+@read_by(services_of)
 async def the_services(request: Request) -> Services:
     """The services of the gateway that serves the request."""
     return services_of(request)
 
 
+@read_by(caller_of)
 async def current_caller(
     request: Request,
     bearer: Annotated[Any, Security(BEARER)],  # noqa: ARG001 - shown in OpenAPI; the route class has read the header
@@ -95,15 +98,24 @@ def _check_person(on_behalf_of: str) -> None:
         )
 
 
+def _workflow_id(request: Request) -> str:
+    return _checked_workflow_id(request.path_params["workflow_id"])
+
+
+def _checked_workflow_id(workflow_id: str) -> str:
+    if len(workflow_id) > LONGEST_WORKFLOW_ID or "\0" in workflow_id:
+        raise OperationNotFoundError
+    return workflow_id
+
+
+@read_by(_workflow_id)
 async def workflow_id(
     workflow_id: Annotated[
         str, Path(description="As the answer to the creation has it.", examples=[EXAMPLE_WORKFLOW_ID])
     ],
 ) -> str:
     """The path's workflow id; raises `OperationNotFoundError` for one that no operation can have."""
-    if len(workflow_id) > LONGEST_WORKFLOW_ID or "\0" in workflow_id:
-        raise OperationNotFoundError
-    return workflow_id
+    return _checked_workflow_id(workflow_id)
 
 
 async def idempotency_key(
@@ -144,6 +156,11 @@ async def prefer_wait(
     return wait_preference(request.headers.getlist("prefer"), most=services.settings.prefer_wait_max)
 
 
+def _if_none_match(request: Request) -> list[str]:
+    return request.headers.getlist("if-none-match")
+
+
+@read_by(_if_none_match)
 async def if_none_match(
     request: Request,
     if_none_match: Annotated[  # noqa: ARG001 - shown in OpenAPI; it may come in several lines, which only the request has
@@ -155,7 +172,7 @@ async def if_none_match(
     ] = None,
 ) -> list[str]:
     """The header's lines."""
-    return request.headers.getlist("if-none-match")
+    return _if_none_match(request)
 
 
 async def cancel_reason(

@@ -1,12 +1,14 @@
 """Turns what Temporal and the `operations` table say about an operation into the documents that callers get."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 from urllib.parse import quote
 
 from activities.operation_records import OperationRecord
 from activities.reconciliation import ENDED_OUTSIDE
 from app.gateway.problems import Fault, title_of, type_of
+from app.gateway.responses import EncodedDocument
 from app.gateway.schemas import (
     CreatedDocument,
     Links,
@@ -52,6 +54,11 @@ class OperationView:
     snapshot: OperationSnapshot
     is_open: bool
     described: DescribedOperation | None = None
+
+    @cached_property
+    def encoded(self) -> EncodedDocument:
+        """The status document as it is sent."""
+        return EncodedDocument.of(status_document(self))
 
     @property
     def has_ended_outside(self) -> bool:

@@ -2,6 +2,8 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
 
 from pydantic import BaseModel
 from starlette.responses import Response
@@ -38,17 +40,28 @@ def listed(page: OperationList) -> Response:
     return document_response(page)
 
 
-def conditional(document: StatusDocument, if_none_match: Sequence[str]) -> Response:
+@dataclass(frozen=True)
+class EncodedDocument:
+    """A status document as it is sent, so that one that never changes is made once."""
+
+    body: bytes
+    headers: Mapping[str, str]
+
+    @classmethod
+    def of(cls, document: StatusDocument) -> Self:
+        """The document as JSON with its ETag and when to look again."""
+        body = document.model_dump_json().encode()
+        return cls(body, {"ETag": f'"{entity_tag(body)}"', **retry_after(document)})
+
+
+def conditional(document: EncodedDocument, if_none_match: Sequence[str]) -> Response:
     """200, or 304 where the caller has this very document.
 
     `no-store` binds caches; a program that polls may well keep the ETag beside what it shows.
     """
-    body = document.model_dump_json().encode()
-    etag = f'"{entity_tag(body)}"'
-    headers = {"ETag": etag, **retry_after(document)}
-    if _matches(if_none_match, etag):
-        return Response(status_code=304, headers=headers)
-    return Response(body, headers=headers, media_type="application/json")
+    if if_none_match and _matches(if_none_match, document.headers["ETag"]):
+        return Response(status_code=304, headers=document.headers)
+    return Response(document.body, headers=document.headers, media_type="application/json")
 
 
 def entity_tag(body: bytes) -> str:

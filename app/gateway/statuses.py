@@ -19,7 +19,7 @@ from app.temporal.errors import ForeignWorkflowError, TemporalUnavailableError, 
 from app.temporal.operations import OperationsPort
 from workflows.messages import OperationError, OperationStatus
 
-# Some 3 KiB each.
+# Some 5 KiB each, with the document that a poll is answered with.
 MOST_FINISHED = 5000
 
 log = structlog.get_logger(__name__)

@@ -1,11 +1,15 @@
+import io
+import json
 from datetime import date
 from typing import Any
 
 import pytest
+import structlog
 from pydantic import SecretStr
 
 from app.auth.key_format import ApiKey
-from app.logging import redact
+from app.logging import configure_logging, redact
+from app.settings import TemporalSettings
 
 JWT = f"{'eyJhbGciOiJIUzI1NiJ9'}.{'eyJzdWIiOiJhZGEifQ'}.{'c2lnbmF0dXJl'}"
 KEY = ApiKey("0Aa1Bb2Cc3Dd", "Secret0Aa1Bb2Cc3Dd4Ee5Ff6Gg7Hh8Ii9Jj0KkLlMm").text
@@ -106,3 +110,21 @@ def test_what_is_too_deep_is_left_out() -> None:
 def test_other_values_stay_as_they_are() -> None:
     event = {"event": "request", "status": 200, "duration_ms": 1.5, "path": None, "workflow_id": "tenant-creation-1"}
     assert redact(None, "info", event) == event
+
+
+def test_nothing_fails_because_its_line_can_not_be_written(capsys: pytest.CaptureFixture[str]) -> None:
+    stream = io.StringIO()
+    configure_logging(TemporalSettings(), stream)
+    stream.close()
+    structlog.get_logger("tests").error("nobody reads this")
+    assert "closed file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("level", "shown"), [("info", ["informing"]), ("debug", ["debugging", "informing"])])
+def test_the_level_is_honoured(level: str, shown: list[str]) -> None:
+    stream = io.StringIO()
+    configure_logging(TemporalSettings.load(log_level=level), stream)
+    log = structlog.get_logger("tests")
+    log.debug("debugging")
+    log.info("informing")
+    assert [json.loads(line)["message"] for line in stream.getvalue().splitlines()] == shown

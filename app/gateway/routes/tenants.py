@@ -143,7 +143,7 @@ async def read_status(
 ) -> Response:
     """Say where an operation stands; both paths answer the same."""
     operation = await services.statuses.find_for(caller, workflow_id)
-    return conditional(status_document(operation), if_none_match)
+    return conditional(operation.encoded, if_none_match)
 
 
 @router.get(
