@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from activities.operation_records import OperationRecord, find_operation
 from activities.reconciliation import ENDED_OUTSIDE, GONE, is_closed
 from app.auth.callers import Caller
+from app.gateway.coalescing import Coalesced
 from app.gateway.database import DatabaseUnavailableError, database_errors
 from app.gateway.documents import OperationView
 from app.gateway.problems import OperationNotFoundError
@@ -32,6 +33,7 @@ class Statuses:
         self._engine = engine
         self._operations = operations
         self._finished: OrderedDict[str, OperationView] = OrderedDict()
+        self._looks = Coalesced(self._look)
         self._stopping = asyncio.Event()
 
     def stop_waiting(self) -> None:
@@ -66,6 +68,9 @@ class Statuses:
         if (kept := self._finished.get(workflow_id)) is not None:
             self._finished.move_to_end(workflow_id)
             return kept
+        return await self._looks.get(workflow_id)
+
+    async def _look(self, workflow_id: str) -> OperationView:
         try:
             described = await self._operations.describe(workflow_id)
         except ForeignWorkflowError:

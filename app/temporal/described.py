@@ -82,7 +82,7 @@ async def read_description(description: WorkflowExecutionDescription) -> Describ
 
 async def _snapshot(description: WorkflowExecutionDescription, kind: str) -> OperationSnapshot:
     started_at = description.start_time
-    if OPERATION_MEMO in await description.memo():
+    if OPERATION_MEMO in description.raw_info.memo.fields:
         snapshot = await description.memo_value(OPERATION_MEMO, type_hint=OperationSnapshot)
     else:
         snapshot = OperationSnapshot(kind=kind, steps=tuple(StepProgress(name=step) for step in Step))
