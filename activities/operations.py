@@ -31,6 +31,9 @@ from workflows.messages import (
 from workflows.steps import Step
 
 ANY_RUN = ""
+# Made once: making it takes as long as running it.
+_INSERT = postgres_insert(operations).on_conflict_do_nothing()
+
 OPEN = ("queued", "running", "retrying", "needs_attention", "cancelling")
 
 
@@ -50,23 +53,22 @@ async def insert_operation(
 ) -> bool:
     """Write the operation's row; whether it is new, so that the transaction must end with `creation_event`."""
     inserted = await connection.execute(
-        postgres_insert(operations)
-        .values(
-            workflow_id=context.workflow_id,
-            run_id=context.run_id,
-            namespace=context.namespace,
-            kind=context.kind,
-            tenant_id=context.tenant_id,
-            tenant_name=request.tenant_name,
-            product_code=request.product_code,
-            status=OperationStatus.QUEUED,
-            steps=step_documents(context),
-            requested_by=request.origin.requested_by,
-            requested_via=request.origin.requested_via,
-            request_fingerprint=request.origin.request_fingerprint,
-            started_at=context.started_at,
-        )
-        .on_conflict_do_nothing()
+        _INSERT,
+        {
+            "workflow_id": context.workflow_id,
+            "run_id": context.run_id,
+            "namespace": context.namespace,
+            "kind": context.kind,
+            "tenant_id": context.tenant_id,
+            "tenant_name": request.tenant_name,
+            "product_code": request.product_code,
+            "status": OperationStatus.QUEUED,
+            "steps": step_documents(context),
+            "requested_by": request.origin.requested_by,
+            "requested_via": request.origin.requested_via,
+            "request_fingerprint": request.origin.request_fingerprint,
+            "started_at": context.started_at,
+        },
     )
     return bool(inserted.rowcount)
 

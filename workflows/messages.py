@@ -95,7 +95,7 @@ class Origin(Message):
     """Who asked for the operation, as the gateway recorded it; empty where a client started it itself.
 
     `requested_via` is the credential that the request came with; `requested_by` is the same, or the person whom a
-    trusted caller named.
+    trusted caller named. `requested_at` is by the gateway's clock, and the time at which the operation began.
     """
 
     requested_by: str | None = None
@@ -103,6 +103,7 @@ class Origin(Message):
     request_fingerprint: str | None = None
     request_id: str | None = None
     address: str | None = None
+    requested_at: datetime | None = None
 
 
 class TenantCreationInput(Message):

@@ -67,6 +67,7 @@ class Progress:
             requested_by=request.origin.requested_by,
             requested_via=request.origin.requested_via,
             request_fingerprint=request.origin.request_fingerprint,
+            started_at=request.origin.requested_at or self.snapshot.started_at,
         )
 
     def adopt(self, operation: OperationSnapshot, run_id: str) -> None:

@@ -1,6 +1,7 @@
 """Who calls: the identity that a request was authenticated as, and the person that it acts for."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from uuid import UUID
 
 from app.auth.scopes import Scope
@@ -51,4 +52,5 @@ class Requester:
             request_fingerprint=request_fingerprint,
             request_id=self.request_id,
             address=self.address,
+            requested_at=datetime.now(UTC),
         )

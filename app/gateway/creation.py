@@ -23,7 +23,6 @@ from app.gateway.database import DatabaseUnavailableError, database_errors
 from app.gateway.documents import OperationView
 from app.gateway.problems import OperationNotFoundError, ProblemError, field_problem
 from app.gateway.statuses import Statuses
-from app.temporal.described import DescribedOperation
 from app.temporal.errors import OperationExistsError, TemporalUnavailableError
 from app.temporal.operations import OperationsPort
 from workflows.messages import CancelRequest, OperationContext, TenantCreationInput
@@ -144,8 +143,10 @@ class TenantCreation:
             # It was started, and has been quicker than the news of it.
             operation = await self._statuses.recorded(attempt.workflow_id)
             return Created(operation, temporary_password=password if given is None else None)
-        operation = await self._look_at(started)
-        await self._record(attempt, operation, started.run_id, message)
+        operation = OperationView(
+            started.workflow_id, started.run_id, started.snapshot, is_open=True, described=started
+        )
+        await self._record(attempt, operation, message)
         return Created(operation, temporary_password=password if given is None else None)
 
     async def _take_back(self, attempt: Attempt) -> bool:
@@ -161,21 +162,11 @@ class TenantCreation:
             log.warning("a start was not taken back", workflow_id=attempt.workflow_id, error=type(error).__name__)
             raise _uncertain(attempt) from None
 
-    async def _look_at(self, started: DescribedOperation) -> OperationView:
-        try:
-            return await self._statuses.find(started.workflow_id)
-        except TemporalUnavailableError:
-            return OperationView(
-                started.workflow_id, started.run_id, started.snapshot, is_open=True, described=started
-            )
-
-    async def _record(
-        self, attempt: Attempt, operation: OperationView, run_id: str, message: TenantCreationInput
-    ) -> None:
+    async def _record(self, attempt: Attempt, operation: OperationView, message: TenantCreationInput) -> None:
         """Write the operation's row, so that it is listed while no worker runs; the first step writes it too."""
         context = OperationContext(
             workflow_id=attempt.workflow_id,
-            run_id=run_id,
+            run_id=operation.run_id,
             namespace=self._operations.namespace,
             tenant_id=attempt.tenant_id,
             kind=operation.snapshot.kind,

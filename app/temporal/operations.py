@@ -81,6 +81,8 @@ class OperationsPort:
             requested_by=request.origin.requested_by,
             requested_via=request.origin.requested_via,
             request_fingerprint=request.origin.request_fingerprint,
+            started_at=request.origin.requested_at,
+            updated_at=request.origin.requested_at,
         )
         async with self._in_time():
             try:
