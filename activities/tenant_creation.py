@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from pydantic import ValidationError
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from temporalio import activity
 
@@ -35,6 +35,10 @@ from workflows.messages import (
     StepInput,
 )
 from workflows.steps import HASH_PASSWORD_ACTIVITY, STEP_ACTIVITIES, Step
+
+# Made once: making them takes as long as running them.
+_TENANT = select(tenants.c.tenant).where(tenants.c.tenant == bindparam("tenant_id"))
+_CREATED_AT = select(tenants.c.created_at).where(tenants.c.tenant == bindparam("tenant_id"))
 
 
 class TenantCreationActivities:
@@ -176,7 +180,7 @@ class TenantCreationActivities:
 
     async def _refuse_existing_tenant(self, connection: AsyncConnection, step: StepInput) -> None:
         tenant_id = step.operation.tenant_id
-        if await connection.scalar(select(tenants.c.tenant).where(tenants.c.tenant == tenant_id)) is not None:
+        if await connection.scalar(_TENANT, {"tenant_id": tenant_id}) is not None:
             raise _tenant_exists(step)
 
     async def _refuse_taken_email(self, connection: AsyncConnection, step: StepInput) -> None:
@@ -207,9 +211,7 @@ def _tenant_exists(step: StepInput) -> FinalError:
 
 async def _created_at(connection: AsyncConnection, step: StepInput) -> datetime:
     tenant_id = step.operation.tenant_id
-    created_at: datetime | None = await connection.scalar(
-        select(tenants.c.created_at).where(tenants.c.tenant == tenant_id)
-    )
+    created_at: datetime | None = await connection.scalar(_CREATED_AT, {"tenant_id": tenant_id})
     if created_at is None:
         raise FinalError("tenant-missing", f"tenant {tenant_id} has vanished while it was being created")
     return created_at

@@ -4,15 +4,22 @@ from typing import Any, Final
 
 from temporalio.api.common.v1 import Payload
 from temporalio.contrib.pydantic import PydanticPayloadConverter
-from temporalio.converter import DataConverter
+from temporalio.converter import CompositePayloadConverter, DataConverter
 
 from workflows.messages import OperationSnapshot
 
 PRIVATE: Final = "alga-tenants-private"
 
 
-class OperationPayloadConverter(PydanticPayloadConverter):
+# The SDK makes a converter for every activation of a workflow. What its parts know of types is kept by these.
+_PARTS = tuple(PydanticPayloadConverter().converters.values())
+
+
+class OperationPayloadConverter(CompositePayloadConverter):
     """Pydantic's JSON, and a mark on what nobody but our own processes reads."""
+
+    def __init__(self) -> None:
+        super().__init__(*_PARTS)
 
     def to_payloads(self, values: Any) -> list[Payload]:
         """Payloads in the order of the values."""
