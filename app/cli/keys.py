@@ -106,7 +106,8 @@ def list_keys(as_json: AsJson = False) -> None:
         tenant = str(key.tenant_id) if key.tenant_id is not None else "-"
         scopes = "\n".join(key.scopes)
         table.add_row(key.id, key.name, key.state, scopes, tenant, *(_for_people(time) for time in times))
-    Console().print(table)
+    # A key's name is whatever a caller has given it, and no markup.
+    Console(markup=False, highlight=False).print(table)
 
 
 @app.command()

@@ -12,6 +12,8 @@ from tests.support.rows import row_counts
 
 pytestmark = pytest.mark.anyio
 
+PLAIN, ENCRYPTED = {b"json/plain"}, {b"binary/encrypted"}
+
 
 async def start(service: Service, temporal: EmbeddedTemporal, **changes: Any) -> WorkflowHandle[Any, Any]:
     """Start a creation as Alga's TypeScript client does: plain JSON, straight to Temporal, with an id of its own."""
@@ -70,11 +72,36 @@ async def test_it_can_read_its_answers_and_nothing_else_is_in_clear(
         # Beside it the SDK keeps the activity's name and times for itself.
         results = event.marker_recorded_event_attributes.details["result"].payloads
         encodings["marker"] |= {payload.metadata["encoding"] for payload in results}
-    plain, encrypted = {b"json/plain"}, {b"binary/encrypted"}
-    assert encodings == {"input": plain, "memo": encrypted, "marker": encrypted, "result": plain}
+    assert encodings == {"input": PLAIN, "memo": ENCRYPTED, "marker": ENCRYPTED, "result": PLAIN}
 
 
-async def test_it_can_read_why_a_creation_failed(service: Service, temporal: EmbeddedTemporal) -> None:
+async def test_it_can_read_why_a_creation_failed_and_what_it_asked_for_to_stop(
+    service: Service, temporal: EmbeddedTemporal
+) -> None:
+    service.worker.stop()
+    try:
+        handle = await start(service, temporal, contractLine="No such plan")
+        await handle.signal("cancel", {"reason": "ordered by mistake", "cancelledBy": "ada"})
+    finally:
+        service.worker.start()
+    with pytest.raises(WorkflowFailureError) as caught:
+        await handle.result()
+    assert "ordered by mistake" in str(caught.value.cause)
+    encodings: dict[str, set[bytes]] = {"signal": set(), "rollback": set(), "rolled back": set(), "failure": set()}
+    for event in (await handle.fetch_history()).events:
+        signalled = event.workflow_execution_signaled_event_attributes
+        scheduled = event.activity_task_scheduled_event_attributes
+        done = event.activity_task_completed_event_attributes
+        ended = event.workflow_execution_failed_event_attributes
+        encodings["signal"] |= {payload.metadata["encoding"] for payload in signalled.input.payloads}
+        encodings["rollback"] |= {payload.metadata["encoding"] for payload in scheduled.input.payloads}
+        encodings["rolled back"] |= {payload.metadata["encoding"] for payload in done.result.payloads}
+        if ended.failure.HasField("encoded_attributes"):
+            encodings["failure"].add(ended.failure.encoded_attributes.metadata["encoding"])
+    assert encodings == {"signal": PLAIN, "rollback": ENCRYPTED, "rolled back": ENCRYPTED, "failure": PLAIN}
+
+
+async def test_it_can_read_that_its_input_was_refused(service: Service, temporal: EmbeddedTemporal) -> None:
     handle = await start(service, temporal, contractLine="No such plan")
     with pytest.raises(WorkflowFailureError) as caught:
         await handle.result()

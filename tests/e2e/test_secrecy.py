@@ -1,4 +1,5 @@
 import base64
+import json
 from typing import Any
 from uuid import uuid4
 
@@ -68,14 +69,15 @@ async def test_temporal_holds_nothing_readable_of_anybody(
     service: Service, database: asyncpg.Connection, temporal: EmbeddedTemporal
 ) -> None:
     """Of a completed, a failed and a cancelled creation: not in histories, memos or listings, nor in its files."""
-    mark = uuid4().hex
+    mark, sounds, control = uuid4().hex, _sounds(), f"{uuid4().hex} {_sounds()}"
     person = f"person-{mark}"
+    await _show(temporal, control)
     body: dict[str, Any] = {
         "tenantName": f"Tenant {mark}",
         "companyName": f"Company {mark}",
         "adminUser": {
-            "firstName": f"First-{mark}",
-            "lastName": f"Last-{mark}",
+            "firstName": f"First-{mark} {sounds}",
+            "lastName": f"Last-{mark} {sounds}",
             "email": f"mail-{mark}@acme.example",
             "password": f"password-{mark}",
         },
@@ -100,23 +102,44 @@ async def test_temporal_holds_nothing_readable_of_anybody(
     password_hash = await database.fetchval(
         "SELECT hashed_password FROM users WHERE tenant = $1", completed["tenantId"]
     )
-    seen = await _all_that_temporal_shows(
-        [completed["workflowId"], failed["workflowId"], stopped["workflowId"]], temporal
+    shown = await _all_that_temporal_shows(
+        [CONTROL, completed["workflowId"], failed["workflowId"], stopped["workflowId"]], temporal
     )
-    seen += [path.read_bytes() for path in temporal.data_dir.glob("temporal.db*")]
-    assert len(seen) > 60
-    # What is looked for would be found: the ids of workflows are there.
-    assert [found for found in seen if completed["workflowId"].encode() in found]
-    for secret in (mark, password_hash, password_hash.partition(":")[2]):
-        for form in _forms(secret):
-            assert not any(form in found for found in seen), form
+    files = [path.read_bytes() for path in temporal.data_dir.glob("temporal.db*")]
+    assert len(shown) > 60
+    for seen in (shown, files):
+        assert _found(control, seen), "what is in clear would be found"
+        for secret in (mark, sounds, password_hash, password_hash.partition(":")[2]):
+            assert _found(secret, seen) == set(), secret
+
+
+CONTROL = "in-clear"
+
+
+async def _show(temporal: EmbeddedTemporal, text: str) -> None:
+    """Let Temporal hold a text in clear, as somebody without encryption would."""
+    client = await Client.connect(temporal.address)
+    await client.start_workflow("anybody's", text, id=CONTROL, task_queue="nobody-polls", memo={"text": text})
+
+
+def _sounds() -> str:
+    """Letters that are no ASCII, and that nothing else has in this order."""
+    return "".join("äßçñžøλжđéõåşłþŵ"[int(digit, 16)] for digit in uuid4().hex)
+
+
+def _found(text: str, seen: list[bytes]) -> set[bytes]:
+    return {form for form in _forms(text) if any(form in each for each in seen)}
 
 
 def _forms(text: str) -> set[bytes]:
-    """A text as it may be kept: as it is, in UTF-16, and in base64 wherever in a longer one it stands."""
-    plain = text.encode()
-    shifted = {base64.b64encode(b"\0" * shift + plain)[4 if shift else 0 : -4] for shift in range(3)}
-    return {plain, text.encode("utf-16-le"), text.encode("utf-16-be"), *shifted}
+    """A text as it may be kept: as it is, as JSON writes it, in UTF-16, and in base64 wherever in a longer one."""
+    escaped = json.dumps(text)[1:-1].encode()
+    shifted = {
+        base64.b64encode(b"\0" * shift + plain)[4 if shift else 0 : -4]
+        for plain in (text.encode(), escaped)
+        for shift in range(3)
+    }
+    return {text.encode(), escaped, text.encode("utf-16-le"), text.encode("utf-16-be"), *shifted}
 
 
 async def _all_that_temporal_shows(workflow_ids: list[str], temporal: EmbeddedTemporal) -> list[bytes]:

@@ -64,6 +64,11 @@ async def test_a_list_tells_each_keys_state(run: Run, database: asyncpg.Connecti
     assert {states[key_id] for state, key_id in ids.items() if states[key_id] == state} == set(ids)
 
 
+def test_a_name_is_shown_as_it_is(run: Run) -> None:
+    run("create", "[red]x[/]")
+    assert "[red]x[/]" in run("list", COLUMNS="300").stdout
+
+
 async def test_a_revoked_key_opens_nothing_and_keeps_the_time_of_its_revocation(run: Run, keys: Keys) -> None:
     created = document(run("create", "somebody", "--json"))
     revoked = document(run("revoke", created["id"], "--json"))
