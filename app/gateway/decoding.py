@@ -32,7 +32,7 @@ class Decoding:
             except PayloadError as error:
                 fault = Fault(field=f"payloads.{place}", detail=str(error))
                 raise ProblemError(422, "payload-unreadable", f"payloads.{place}: {error}", errors=[fault]) from None
-        await self._auditing.tell(
+        await self._auditing.tell_first(
             requested(Action.PAYLOADS_DECODE, requester, details={"payloads": len(sent.payloads)})
         )
         return CodecPayloads.of(decoded)

@@ -1,9 +1,10 @@
-"""Adds denied requests to the audit trail once a second and equal ones as one, so that a flood of them is cheap."""
+"""Adds denied requests, and what else comes in floods, to the audit trail once a second and equal ones as one."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from types import TracebackType
 from typing import Self
@@ -31,6 +32,8 @@ DIFFERENCES = (
     *("address", "method", "path"),
 )
 LARGEST_COUNT = 2**31 - 1
+# Temporal's UI asks for the payloads of one history in dozens of requests.
+TOLD_TOGETHER = frozenset({Action.PAYLOADS_DECODE})
 
 log = structlog.get_logger(__name__)
 
@@ -149,20 +152,28 @@ def _number(events: Iterable[AuditEvent]) -> int:
 
 @dataclass
 class _Alike:
-    """Events that are told as one: the first, how many, and when the last one was."""
+    """Events that are told as one: the first, how many, when the last one was, and sums of the numbers in them."""
 
     first: AuditEvent
     count: int
     until: datetime
+    sums: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self._sum_up(self.first)
 
     def add(self, event: AuditEvent) -> None:
         self.count += event.count
         self.until = event.occurred_at
+        self._sum_up(event)
+
+    def _sum_up(self, event: AuditEvent) -> None:
+        self.sums.update({name: value for name, value in event.details.items() if type(value) is int})
 
     def event(self) -> AuditEvent:
         if self.count == self.first.count:
             return self.first
-        details = {**self.first.details, "until": self.until.isoformat()}
+        details = {**self.first.details, **self.sums, "until": self.until.isoformat()}
         return replace(self.first, count=min(self.count, LARGEST_COUNT), details=details)
 
 
@@ -176,8 +187,9 @@ class _Batch:
 
     def add(self, event: AuditEvent) -> None:
         is_denied = event.outcome is Outcome.DENIED
-        # What was done is told one by one: each has a request id, and perhaps details, of its own.
-        key = tuple(getattr(event, name) for name in DIFFERENCES) if is_denied else (event.id,)
+        # What was done is mostly told one by one: each has a request id, and perhaps details, of its own.
+        is_alike = is_denied or event.action in TOLD_TOGETHER
+        key = tuple(getattr(event, name) for name in DIFFERENCES) if is_alike else (event.id,)
         if key in self._told_apart:
             self._told_apart[key].add(event)
         elif self._rooms[is_denied]:

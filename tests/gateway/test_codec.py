@@ -1,6 +1,11 @@
 import base64
+import json
+from collections.abc import AsyncIterator
 from typing import Any
 
+import anyio
+import anyio.lowlevel
+import asyncpg
 import httpx
 import pytest
 from temporalio.api.common.v1 import Payload
@@ -96,8 +101,35 @@ async def test_the_other_scopes_open_nothing(gateway: RunningGateway, keys: Keys
         assert_problem(await decode(http, as_json(await encrypted(PLAIN))), 403, "scope-missing")
 
 
-async def test_who_has_read_is_in_the_audit_trail(http: httpx.AsyncClient) -> None:
-    answer = await decode(http, as_json(await encrypted(PLAIN), PLAIN))
-    listed = await http.get("/audit-events", params={"action": "payloads.decode", "pageSize": 1})
+@pytest.fixture
+async def fresh(settings: Settings, api_key: str) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of a gateway that has shown nothing to anybody yet."""
+    with RunningGateway(settings, api_key) as gateway:
+        async with gateway.client() as http:
+            yield http
+
+
+async def test_who_reads_much_is_told_of_at_once_and_then_in_sums(
+    fresh: httpx.AsyncClient, database: asyncpg.Connection
+) -> None:
+    before = await told(database)
+    for _ in range(20):
+        assert (await decode(fresh, as_json(PLAIN, PLAIN))).status_code == 200
+    with anyio.fail_after(20):
+        while sum(row["count"] for row in await told(database)) < sum(row["count"] for row in before) + 20:
+            await anyio.lowlevel.checkpoint()
+    after = (await told(database))[len(before) :]
+    assert len(after) < 10
+    assert sum(json.loads(row["details"])["payloads"] for row in after) == 40
+
+
+async def told(database: asyncpg.Connection) -> list[asyncpg.Record]:
+    query = "SELECT * FROM alga_tenants.audit_events WHERE action = 'payloads.decode' ORDER BY sequence"
+    return list(await database.fetch(query))
+
+
+async def test_who_has_read_is_in_the_audit_trail(fresh: httpx.AsyncClient) -> None:
+    answer = await decode(fresh, as_json(await encrypted(PLAIN), PLAIN))
+    listed = await fresh.get("/audit-events", params={"action": "payloads.decode", "pageSize": 1})
     (event,) = listed.json()["events"]
     assert (event["requestId"], event["details"]) == (answer.headers["x-request-id"], {"payloads": 2})
