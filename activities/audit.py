@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import Any
 
 import structlog
-from sqlalchemy import LargeBinary, bindparam, select, text
+from sqlalchemy import LargeBinary, bindparam, func, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -46,6 +46,13 @@ _APPEND = text(
     bindparam("events", type_=JSONB), bindparam("hash", type_=LargeBinary), bindparam("seal", type_=LargeBinary)
 )
 
+_LOCK_HEAD = select(
+    audit_head.c.sequence,
+    audit_head.c.hash,
+    audit_head.c.seal,
+    select(func.max(audit_events.c.sequence)).scalar_subquery().label("last"),
+).with_for_update(of=audit_head)
+
 log = structlog.get_logger(__name__)
 
 
@@ -80,11 +87,14 @@ class AuditTrail:
         """
         if not events:
             return
-        head = await self._lock_head(connection)
-        if head is None or not self.is_sealed(head):
+        head, is_last = await self._lock_head(connection)
+        if head is None or not is_last or not self.is_sealed(head):
             newest = await self._newest(connection)
             if head != UNUSED or newest != UNUSED:
-                log.error("the head of the audit trail was forged, or sealed with another key", found=_told(head))
+                log.error(
+                    "the head of the audit trail was forged, or sealed with another key, or events were slipped in",
+                    found=_told(head),
+                )
                 events = [_break(head), *events]
             head = newest
         await self._write(connection, head, events)
@@ -111,12 +121,13 @@ class AuditTrail:
     def _mac(self, purpose: bytes, content: bytes) -> bytes:
         return hmac.digest(self._key, purpose + b"\n" + content, sha256)
 
-    async def _lock_head(self, connection: AsyncConnection) -> Head | None:
-        columns = audit_head.c
-        row = (
-            await connection.execute(select(columns.sequence, columns.hash, columns.seal).with_for_update())
-        ).one_or_none()
-        return Head(*row) if row is not None else None
+    async def _lock_head(self, connection: AsyncConnection) -> tuple[Head | None, bool]:
+        """The head, and whether no event lies beyond it, whose number would be taken when we came to it."""
+        row = (await connection.execute(_LOCK_HEAD)).one_or_none()
+        if row is None:
+            return None, False
+        # What others have added while we waited for them is in the head that we get, and may not yet be in `last`.
+        return Head(row.sequence, row.hash, row.seal), (row.last or 0) <= row.sequence
 
     async def _newest(self, connection: AsyncConnection) -> Head:
         """What the head ought to be by the rows, which is locked then."""

@@ -143,6 +143,18 @@ async def test_a_forged_head_is_found_and_told_for_ever(
     assert (BreakKind.HEAD, LENGTH + 1) in told(await verified(audit_engine))
 
 
+@pytest.mark.parametrize("place", [LENGTH + 1, LENGTH + 50])
+async def test_an_event_that_was_slipped_in_after_the_last_one_is_found_and_keeps_nobody_from_adding(
+    tampering: Tampering, audit_engine: AsyncEngine, place: int
+) -> None:
+    await tampering.copy(4, place)
+    await append(audit_engine, event(8), event(9))
+    report = await verified(audit_engine)
+    assert report.sequence == place + 3
+    assert place in {found for _, found in told(report)}
+    assert (BreakKind.HEAD, place + 1) in told(report)
+
+
 async def test_a_cut_with_a_head_that_somebody_sealed_is_found(
     tampering: Tampering, audit_engine: AsyncEngine
 ) -> None:
