@@ -7,19 +7,20 @@ from collections.abc import Callable, Mapping
 from uuid import uuid4
 
 import structlog
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.auth.callers import Caller
-from app.gateway.security_headers import add_security_headers
+from app.gateway.security_headers import add_security_headers, raw_headers
 from app.metrics import exposition
 from app.metrics.definitions import HTTP_REQUESTS_IN_PROGRESS
 from app.metrics.requests import count_request
 from app.probes import PATHS as PROBE_PATHS
 
 REQUEST_ID_HEADER = "X-Request-ID"
+RAW_REQUEST_ID_HEADER = REQUEST_ID_HEADER.lower().encode()
 UNLOGGED = PROBE_PATHS | {exposition.PATH}
 ACCEPTED_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
@@ -71,10 +72,10 @@ class RequestContextMiddleware:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers[REQUEST_ID_HEADER] = request_id
-                headers.update(scope["state"].get("answer_headers", {}))
-                add_security_headers(headers, scope["scheme"])
+                raw = message.setdefault("headers", [])
+                raw.append((RAW_REQUEST_ID_HEADER, request_id.encode()))
+                raw += raw_headers(scope["state"].get("answer_headers", {}))
+                add_security_headers(raw, scope["scheme"])
             await send(message)
 
         started = time.perf_counter()

@@ -1,9 +1,10 @@
 """Counts the gateway's requests."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from http import HTTPMethod
 
-from prometheus_client import Gauge
+from prometheus_client import Counter, Gauge, Histogram
 
 from app.auth.callers import Caller
 from app.metrics.definitions import HTTP_REQUEST_DURATION, HTTP_REQUESTS, REGISTRY
@@ -30,8 +31,19 @@ def count_request(method: str, route: str | None, status: int | None, caller: Ca
     shown_route = route or NO_ROUTE
     shown_status = str(status) if status is not None else NO_ANSWER
     kind = caller.kind if caller is not None else "none"
-    HTTP_REQUESTS.labels(shown_method(method), shown_route, shown_status, kind).inc()
-    HTTP_REQUEST_DURATION.labels(shown_method(method), shown_route).observe(seconds)
+    shown = shown_method(method)
+    _counter(shown, shown_route, shown_status, kind).inc()
+    _durations(shown, shown_route).observe(seconds)
+
+
+@lru_cache
+def _counter(method: str, route: str, status: str, kind: str) -> Counter:
+    return HTTP_REQUESTS.labels(method, route, status, kind)
+
+
+@lru_cache
+def _durations(method: str, route: str) -> Histogram:
+    return HTTP_REQUEST_DURATION.labels(method, route)
 
 
 def watch_verifications(waiting: Callable[[], int]) -> None:
