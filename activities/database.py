@@ -2,7 +2,10 @@
 
 from typing import Any
 
-from sqlalchemy import URL, ExceptionContext, NullPool, event
+import asyncpg
+from sqlalchemy import URL, AdaptedConnection, ExceptionContext, NullPool, event
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from activities.database_errors import classify
@@ -10,6 +13,7 @@ from activities.database_tls import engine_of
 from activities.transactions import take_scripts
 
 CONNECT_TIMEOUT = 5.0
+UNUSABLE = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
 RECYCLE_SECONDS = 1800
 
 
@@ -48,7 +52,6 @@ def create_engine(
             "pool_size": pool_size,
             "max_overflow": 0,
             "pool_timeout": statement_timeout,
-            "pool_pre_ping": pre_ping,
             "pool_recycle": RECYCLE_SECONDS,
         }
         connect_args["server_settings"] = {
@@ -58,8 +61,21 @@ def create_engine(
         }
     engine = engine_of(url, connect_args=connect_args, **pool)
     event.listen(engine.sync_engine, "handle_error", _drop_useless_connections)
+    if pre_ping and not pgbouncer:
+        event.listen(engine.sync_engine, "checkout", _ping)
     take_scripts(engine)
     return engine
+
+
+def _ping(connection: DBAPIConnection, _record: object, _proxy: object) -> None:
+    """Test a pooled connection in one round trip; SQLAlchemy's own test begins and ends a transaction around it."""
+    if not isinstance(connection, AdaptedConnection):
+        raise TypeError("connections are tested with asyncpg")
+    try:
+        connection.run_async(lambda driver: driver.execute("SELECT 1"))
+    except UNUSABLE as error:
+        # The others of the pool were lost together with this one, as likely as not.
+        raise InvalidatePoolError(str(error)) from error
 
 
 def _drop_useless_connections(context: ExceptionContext) -> None:
