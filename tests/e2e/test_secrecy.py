@@ -71,7 +71,7 @@ async def test_temporal_holds_nothing_readable_of_anybody(
     """Of a completed, a failed and a cancelled creation: not in histories, memos or listings, nor in its files."""
     mark, sounds, control = uuid4().hex, _sounds(), f"{uuid4().hex} {_sounds()}"
     person = f"person-{mark}"
-    await _show(temporal, control)
+    in_clear = await _show(temporal, control)
     body: dict[str, Any] = {
         "tenantName": f"Tenant {mark}",
         "companyName": f"Company {mark}",
@@ -103,7 +103,7 @@ async def test_temporal_holds_nothing_readable_of_anybody(
         "SELECT hashed_password FROM users WHERE tenant = $1", completed["tenantId"]
     )
     shown = await _all_that_temporal_shows(
-        [CONTROL, completed["workflowId"], failed["workflowId"], stopped["workflowId"]], temporal
+        [in_clear, completed["workflowId"], failed["workflowId"], stopped["workflowId"]], temporal
     )
     files = [path.read_bytes() for path in temporal.data_dir.glob("temporal.db*")]
     assert len(shown) > 60
@@ -113,13 +113,12 @@ async def test_temporal_holds_nothing_readable_of_anybody(
             assert _found(secret, seen) == set(), secret
 
 
-CONTROL = "in-clear"
-
-
-async def _show(temporal: EmbeddedTemporal, text: str) -> None:
-    """Let Temporal hold a text in clear, as somebody without encryption would."""
+async def _show(temporal: EmbeddedTemporal, text: str) -> str:
+    """Let Temporal hold a text in clear, as somebody without encryption would; the id of the workflow with it."""
     client = await Client.connect(temporal.address)
-    await client.start_workflow("anybody's", text, id=CONTROL, task_queue="nobody-polls", memo={"text": text})
+    workflow_id = f"in-clear-{uuid4()}"
+    await client.start_workflow("anybody's", text, id=workflow_id, task_queue="nobody-polls", memo={"text": text})
+    return workflow_id
 
 
 def _sounds() -> str:

@@ -5,6 +5,7 @@ import importlib
 import pkgutil
 import re
 import types
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
@@ -84,7 +85,8 @@ class _Filling:
 
     def _collection(self, name: str, origin: type, arguments: tuple[Any, ...], depth: int) -> Any:
         if issubclass(origin, Mapping):
-            return {"name": self.value(name, arguments[1], depth)}
+            values = int if issubclass(origin, Counter) else arguments[1]
+            return {"name": self.value(name, values, depth)}
         if issubclass(origin, Sequence | AbstractSet) and arguments:
             return [self.value(name, arguments[0], depth)]
         return None
