@@ -1,6 +1,7 @@
 """The audit trail: adds events to a chain of keyed hashes, in the transaction of what they tell about."""
 
 import hmac
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -14,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.audit_events import FIELDS, Action, AuditEvent, Outcome, canonical
 from activities.own_tables import audit_events, audit_head
+from activities.transactions import Transaction, script_literal
 
 NO_HASH = bytes(32)
 ITSELF = "audit"
@@ -31,18 +33,21 @@ _TYPES = {
     "hash": "bytea",
 }
 
-# One round trip for all rows and the head. The rows come as one document, because arrays are slow on Citus.
-_APPEND = text(
-    f"""
+
+def _append(events: str, sequence: str, last_hash: str, seal: str) -> str:
+    """One statement for all rows and the head. The rows come as one document, because arrays are slow on Citus."""
+    return f"""
     WITH written AS (
         INSERT INTO alga_tenants.audit_events ({", ".join(_COLUMNS)})
-        SELECT {", ".join(_COLUMNS)} FROM jsonb_to_recordset(:events) AS event(
+        SELECT {", ".join(_COLUMNS)} FROM jsonb_to_recordset({events}) AS event(
             {", ".join(f"{name} {_TYPES.get(name, 'text')}" for name in _COLUMNS)}
         )
     )
-    UPDATE alga_tenants.audit_head SET sequence = :sequence, hash = :hash, seal = :seal WHERE is_only
-    """  # noqa: S608 - made of names in this module
-).bindparams(
+    UPDATE alga_tenants.audit_head SET sequence = {sequence}, hash = {last_hash}, seal = {seal} WHERE is_only
+    """  # noqa: S608 - made of names in this module and of what stands for values
+
+
+_APPEND = text(_append(":events", ":sequence", ":hash", ":seal")).bindparams(
     bindparam("events", type_=JSONB), bindparam("hash", type_=LargeBinary), bindparam("seal", type_=LargeBinary)
 )
 
@@ -69,6 +74,16 @@ UNUSED = Head(0, NO_HASH, None)
 """How the migration leaves it."""
 
 
+@dataclass(frozen=True)
+class _Chained:
+    """Events as rows, and what the head is once they are written."""
+
+    rows: list[dict[str, Any]]
+    sequence: int
+    last_hash: bytes
+    seal: bytes
+
+
 class AuditTrail:
     """Writes events; only who has the key can make hashes and seals that hold."""
 
@@ -87,6 +102,21 @@ class AuditTrail:
         """
         if not events:
             return
+        chained = await self._chain(connection, events)
+        await connection.execute(
+            _APPEND,
+            {"events": chained.rows, "sequence": chained.sequence, "hash": chained.last_hash, "seal": chained.seal},
+        )
+
+    async def append_with_commit(self, opened: Transaction, event: AuditEvent) -> None:
+        """Add an event as `append` does, but in the round trip of the commit, so that it takes one itself."""
+        chained = await self._chain(opened.connection, [event])
+        rows = f"{script_literal(json.dumps(chained.rows))}::jsonb"
+        last_hash, seal = script_literal(chained.last_hash), script_literal(chained.seal)
+        opened.end_with(_append(rows, str(int(chained.sequence)), last_hash, seal))
+
+    async def _chain(self, connection: AsyncConnection, events: Sequence[AuditEvent]) -> _Chained:
+        """Lock the head, and give the events their places behind it."""
         head, is_last = await self._lock_head(connection)
         if head is None or not is_last or not self.is_sealed(head):
             newest = await self._newest(connection)
@@ -97,7 +127,7 @@ class AuditTrail:
                 )
                 events = [_break(head), *events]
             head = newest
-        await self._write(connection, head, events)
+        return self._chained_to(head, events)
 
     async def unknown(self, connection: AsyncConnection, events: Sequence[AuditEvent]) -> list[AuditEvent]:
         """Those of the events that were not added, for those who never heard how their commit ended."""
@@ -143,7 +173,7 @@ class AuditTrail:
         ).one_or_none()
         return Head(row.sequence, row.hash, None) if row is not None else UNUSED
 
-    async def _write(self, connection: AsyncConnection, head: Head, events: Sequence[AuditEvent]) -> None:
+    def _chained_to(self, head: Head, events: Sequence[AuditEvent]) -> _Chained:
         sequence, last_hash = head.sequence, head.hash
         rows = []
         for event in events:
@@ -161,10 +191,7 @@ class AuditTrail:
                 }
             )
             last_hash = new_hash
-        await connection.execute(
-            _APPEND,
-            {"events": rows, "sequence": sequence, "hash": last_hash, "seal": self.seal_of(sequence, last_hash)},
-        )
+        return _Chained(rows, sequence, last_hash, self.seal_of(sequence, last_hash))
 
 
 def _break(found: Head | None) -> AuditEvent:

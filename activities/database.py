@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from activities.database_errors import classify
 from activities.database_tls import engine_of
-from activities.transactions import take_scripts
+from activities.transactions import probe_connection, take_scripts
 
 CONNECT_TIMEOUT = 5.0
 UNUSABLE = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
@@ -72,7 +72,7 @@ def _ping(connection: DBAPIConnection, _record: object, _proxy: object) -> None:
     if not isinstance(connection, AdaptedConnection):
         raise TypeError("connections are tested with asyncpg")
     try:
-        connection.run_async(lambda driver: driver.execute("SELECT 1"))
+        connection.run_async(probe_connection)
     except UNUSABLE as error:
         # The others of the pool were lost together with this one, as likely as not.
         raise InvalidatePoolError(str(error)) from error

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import asyncpg
+from sqlalchemy import Table
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -37,6 +38,8 @@ DATABASE_ERRORS: tuple[type[Exception], ...] = (
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
 )
+
+UNIQUE_VIOLATION = "23505"
 
 # In the first line of an error's context: the function that raised it, with the types of its arguments.
 _RAISED_IN = re.compile(r'[^"(\n]*PL/pgSQL[^"(\n]*?\s((?:[^\s"().]+\.)?[^\s"().]+\([^()"\n]*\))')
@@ -262,6 +265,15 @@ def classify(error: BaseException) -> Diagnosis | None:
         return None
     causes = list(_causes(error))
     return next(Diagnosis(known, cause) for known in KNOWN_ERRORS for cause in causes if known.is_about(cause))
+
+
+def is_taken(error: BaseException, table: Table) -> bool:
+    """Whether a row could not be inserted into the table because another one has its key."""
+    diagnosis = classify(error)
+    if diagnosis is None or sqlstate(diagnosis.error) != UNIQUE_VIOLATION:
+        return False
+    # On Citus it is a shard's name, which has a number behind the table's.
+    return re.fullmatch(rf"{table.name}(_\d+)?", getattr(diagnosis.error, "table_name", None) or "") is not None
 
 
 def sqlstate(error: BaseException) -> str | None:

@@ -62,6 +62,14 @@ class Entry:
     owns_tenant: bool
 
 
+async def enter_known_operation(connection: AsyncConnection, context: OperationContext) -> Entry | None:
+    """Enter a step, in one round trip and without a transaction around it; none where it may not go on.
+
+    Mostly that is because the row is not there, which the gateway writes: see `begin_operation`.
+    """
+    return await _enter(connection, context)
+
+
 async def begin_operation(
     connection: AsyncConnection, context: OperationContext, request: TenantCreationInput
 ) -> tuple[Entry, list[AuditEvent]]:
@@ -69,10 +77,6 @@ async def begin_operation(
 
     The transaction must end with the audit events that are returned.
     """
-    # Mostly it is there: the gateway writes it.
-    entry = await _enter(connection, context)
-    if entry is not None:
-        return entry, []
     is_new = await insert_operation(connection, context, request)
     return await enter_step(connection, context), [creation_event(context, request)] if is_new else []
 

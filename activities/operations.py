@@ -19,6 +19,7 @@ from activities.audit_events import Action, AuditEvent
 from activities.errors import CancelRequestedError, FinalError
 from activities.operation_events import operation_event
 from activities.own_tables import cancellations, operations
+from activities.transactions import Transaction
 from workflows.failures import PARAMETER_USED, PARAMETERS_CHANGED
 from workflows.messages import (
     CancelRequest,
@@ -38,14 +39,14 @@ OPEN = ("queued", "running", "retrying", "needs_attention", "cancelling")
 
 
 async def record_operation(
-    connection: AsyncConnection, context: OperationContext, request: TenantCreationInput, audit: AuditTrail
+    opened: Transaction, context: OperationContext, request: TenantCreationInput, audit: AuditTrail
 ) -> None:
     """Write the operation's row, and with it the audit event of its request, unless it is there already.
 
     To be called last in a transaction, because of the event: see `AuditTrail.append_all`.
     """
-    if await insert_operation(connection, context, request):
-        await audit.append(connection, creation_event(context, request))
+    if await insert_operation(opened.connection, context, request):
+        await audit.append_with_commit(opened, creation_event(context, request))
 
 
 async def insert_operation(

@@ -2,24 +2,28 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from pydantic import ValidationError
 from sqlalchemy import bindparam, select
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from temporalio import activity
 
-from activities.alga import rows
-from activities.alga.across_tenants import is_email_taken
+from activities.alga import rows, tables
+from activities.alga.across_tenants import is_email_taken, what_is_taken
 from activities.alga.blueprints import Blueprint
-from activities.alga.bulk_insert import TableRows, documents, insert_rows, insert_script
+from activities.alga.bulk_insert import TableRows, documents, insert_script
 from activities.alga.notifications import find_notification_defaults, notification_settings
 from activities.alga.passwords import PasswordHasher, generate_password
-from activities.alga.tables import tenants
 from activities.audit import AuditTrail
+from activities.database_errors import is_taken
 from activities.errors import FinalError, temporal_errors
 from activities.fence import (
+    Entry,
     begin_operation,
     claim_script,
+    enter_known_operation,
     enter_last_step,
     enter_step,
     operation_settings,
@@ -36,9 +40,8 @@ from workflows.messages import (
 )
 from workflows.steps import HASH_PASSWORD_ACTIVITY, STEP_ACTIVITIES, Step
 
-# Made once: making them takes as long as running them.
-_TENANT = select(tenants.c.tenant).where(tenants.c.tenant == bindparam("tenant_id"))
-_CREATED_AT = select(tenants.c.created_at).where(tenants.c.tenant == bindparam("tenant_id"))
+# Made once: making it takes as long as running it.
+_CREATED_AT = select(tables.tenants.c.created_at).where(tables.tenants.c.tenant == bindparam("tenant_id"))
 
 
 class TenantCreationActivities:
@@ -78,11 +81,13 @@ class TenantCreationActivities:
             field = ".".join(str(part) for part in fault["loc"])
             raise FinalError("invalid-request", f"{field}: {fault['msg']}", field=field) from None
         self._check_billing_plan(step)
+        async with self._transactions.connect() as connection:
+            if (known := await enter_known_operation(connection, step.operation)) is not None:
+                await self._refuse_what_is_taken(connection, step, known)
+                return StepDone()
         async with self._transactions.begin() as opened:
-            entry, events = await begin_operation(opened.connection, step.operation, request)
-            if not entry.owns_tenant:
-                await self._refuse_existing_tenant(opened.connection, step)
-            await self._refuse_taken_email(opened.connection, step)
+            begun, events = await begin_operation(opened.connection, step.operation, request)
+            await self._refuse_what_is_taken(opened.connection, step, begun)
             await self._audit.append_all(opened.connection, events)
         return StepDone()
 
@@ -95,17 +100,19 @@ class TenantCreationActivities:
         `tenant-exists` where the tenant is somebody else's.
         """
         tenant_id = step.operation.tenant_id
-        async with self._transactions.begin() as opened:
-            country = await rows.find_country(opened.connection, step.request.billing_address)
-            records = rows.own_client(step, country)
-            settings = documents(records) | operation_settings(step.operation)
-            entry = await enter_step(opened.connection, step.operation, settings=settings)
-            if not entry.is_first:
-                return StepDone()
+        try:
+            async with self._transactions.begin() as opened:
+                country = await rows.find_country(opened.connection, step.request.billing_address)
+                records = [rows.tenant(step), *rows.own_client(step, country)]
+                settings = documents(records) | operation_settings(step.operation)
+                entry = await enter_step(opened.connection, step.operation, settings=settings)
+                if entry.is_first:
+                    opened.end_with(*insert_script(tenant_id, records), claim_script())
+        except DBAPIError as error:
             # Inserting decides: between a look and an insert another operation could make the tenant.
-            if await insert_rows(opened.connection, tenant_id, *rows.tenant(step)) == 0:
-                raise _tenant_exists(step)
-            opened.end_with(claim_script(), *insert_script(tenant_id, records))
+            if is_taken(error, tables.tenants):
+                raise _tenant_exists(step) from None
+            raise
         return StepDone()
 
     @activity.defn(name=STEP_ACTIVITIES[Step.RUNNING_ONBOARDING_SEEDS])
@@ -128,10 +135,10 @@ class TenantCreationActivities:
         tenant_id = step.operation.tenant_id
         role_id = self._blueprint(step).admin_role_id(tenant_id)
         records = rows.admin_user(step, role_id)
-        email = step.request.admin_user.email.lower()
         async with self._transactions.begin() as opened:
-            await _enter_and_write(opened, step, records, lock=email)
-            await self._refuse_taken_email(opened.connection, step)
+            await _enter_and_write(opened, step, records, lock=step.request.admin_user.email.lower())
+            if await is_email_taken(opened.connection, **_identity(step)):
+                raise _email_taken()
         return StepDone()
 
     @activity.defn(name=STEP_ACTIVITIES[Step.SETTING_UP_DATA])
@@ -178,20 +185,12 @@ class TenantCreationActivities:
             known = ", ".join(blueprint.contract_line_names) or "none"
             raise FinalError("unknown-billing-plan", f"billingPlan is not one of: {known}", field="billingPlan")
 
-    async def _refuse_existing_tenant(self, connection: AsyncConnection, step: StepInput) -> None:
-        tenant_id = step.operation.tenant_id
-        if await connection.scalar(_TENANT, {"tenant_id": tenant_id}) is not None:
+    async def _refuse_what_is_taken(self, connection: AsyncConnection, step: StepInput, entry: Entry) -> None:
+        taken = await what_is_taken(connection, **_identity(step))
+        if taken.tenant and not entry.owns_tenant:
             raise _tenant_exists(step)
-
-    async def _refuse_taken_email(self, connection: AsyncConnection, step: StepInput) -> None:
-        tenant_id = step.operation.tenant_id
-        email = step.request.admin_user.email.lower()
-        if await is_email_taken(connection, email, tenant_id=tenant_id, user_id=rows.admin_user_id(tenant_id)):
-            raise FinalError(
-                "duplicate-email",
-                "another internal user has the administrator's e-mail already; use another address",
-                field="adminUser.email",
-            )
+        if taken.email:
+            raise _email_taken()
 
 
 async def _enter_and_write(
@@ -207,6 +206,24 @@ def _tenant_exists(step: StepInput) -> FinalError:
     return FinalError(
         "tenant-exists", f"tenant {step.operation.tenant_id} exists already; use another tenantId", field="tenantId"
     )
+
+
+def _email_taken() -> FinalError:
+    return FinalError(
+        "duplicate-email",
+        "another internal user has the administrator's e-mail already; use another address",
+        field="adminUser.email",
+    )
+
+
+def _identity(step: StepInput) -> dict[str, Any]:
+    """What may be given once only: the tenant's id, and its administrator's id and e-mail."""
+    tenant_id = step.operation.tenant_id
+    return {
+        "email": step.request.admin_user.email.lower(),
+        "tenant_id": tenant_id,
+        "user_id": rows.admin_user_id(tenant_id),
+    }
 
 
 async def _created_at(connection: AsyncConnection, step: StepInput) -> datetime:

@@ -1,11 +1,13 @@
 """Transactions in few round trips: what needs no parameters travels as one script, and the commit with it.
 
 PostgreSQL takes several statements at once only without parameters. So what they need is put into settings of the
-transaction by a statement that has parameters, and no value is ever part of their text.
+transaction by a statement that has parameters, or where none comes before, spelled in digits; no value is ever part
+of their text as it is.
 """
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from contextvars import ContextVar
 
 import asyncpg
 from sqlalchemy import (
@@ -29,7 +31,13 @@ SCRIPT = "alga_tenants_script"
 
 SEPARATOR = ";\n"
 PREFIX = "alga_tenants."
+TEST = "SELECT 1"
+BEGIN = "BEGIN"
 DIALECT = make_url("postgresql+asyncpg://").get_dialect()()
+
+
+# What a pooled connection is tested with, so that the test of one that is to begin a transaction does so.
+_first_statement = ContextVar("first_statement", default=TEST)
 
 
 class Transaction:
@@ -58,15 +66,32 @@ class Transactions:
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[Transaction]:
         """A transaction that is committed at the end of the block, and undone where anything raises."""
-        async with self._engine.connect() as connection:
+        async with AsyncExitStack() as stack:
+            before = _first_statement.set(BEGIN)
             try:
-                await _send(connection, "BEGIN")
+                connection = await stack.enter_async_context(self._engine.connect())
+            finally:
+                _first_statement.reset(before)
+            try:
+                if not await _has_begun(connection):
+                    await _send(connection, BEGIN)
                 opened = Transaction(connection)
                 yield opened
                 await opened.commit()
             except BaseException:
                 await _undo(connection)
                 raise
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[AsyncConnection]:
+        """A connection on which each statement is a transaction of its own."""
+        async with self._engine.connect() as connection:
+            yield connection
+
+
+async def probe_connection(driver: asyncpg.Connection) -> None:
+    """See in one round trip whether a pooled connection is of use, and begin the transaction where one follows."""
+    await driver.execute(_first_statement.get())
 
 
 def set_setting(name: str, value: ColumnElement[str]) -> ColumnElement[bool]:
@@ -78,6 +103,13 @@ def set_setting(name: str, value: ColumnElement[str]) -> ColumnElement[bool]:
 def setting(name: str) -> ColumnElement[str]:
     """The value, for a script, whose statement fails where there is none."""
     return literal_column(f"current_setting('{PREFIX}{name}')", Text)
+
+
+def script_literal(value: bytes | str) -> str:
+    """A value as an expression of a script; whatever it holds, it is spelled in the digits of hexadecimal numbers."""
+    if isinstance(value, str):
+        return f"convert_from({script_literal(value.encode())}, 'UTF8')"
+    return f"decode('{value.hex()}', 'hex')"
 
 
 def script_text(statement: ClauseElement) -> str:
@@ -111,6 +143,13 @@ def _run_script(_cursor: object, statement: str, _parameters: object, context: E
 def _dbapi_error(context: ExecutionContext, error: Exception) -> Exception:
     made: Exception = context.dialect.loaded_dbapi.Error(str(error), error)
     return made
+
+
+async def _has_begun(connection: AsyncConnection) -> bool:
+    driver = (await connection.get_raw_connection()).driver_connection
+    if not isinstance(driver, asyncpg.Connection):
+        raise TypeError("transactions need a connection of asyncpg")
+    return bool(driver.is_in_transaction())
 
 
 async def _send(connection: AsyncConnection, *statements: str) -> None:

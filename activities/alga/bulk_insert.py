@@ -13,9 +13,8 @@ from functools import cache
 from typing import Any, Self
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Table, Text, bindparam, cast, column, func, literal_column, select
+from sqlalchemy import ColumnElement, Table, cast, column, func, literal_column, select
 from sqlalchemy.dialects.postgresql import JSONB, Insert, insert
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.alga.tables import TENANT
 from activities.transactions import script_text, setting
@@ -26,6 +25,8 @@ SOME_TENANT = UUID(int=0)
 # Of their keys none can be taken in the first run of a step: they are nothing but derived ids. Looking all the same
 # costs a seventh of the time that their 600 rows take.
 SURE = frozenset({"permissions", "role_permissions"})
+# Whose key is taken must not go unnoticed.
+DECIDING = frozenset({"tenants"})
 
 
 @dataclass(frozen=True)
@@ -53,27 +54,6 @@ def to_json(value: Any) -> str:
     return json.dumps(value, default=_json)
 
 
-async def insert_rows(
-    connection: AsyncConnection, tenant_id: UUID, table: Table, rows: Sequence[dict[str, Any]]
-) -> int:
-    """Insert rows of one tenant, leaving out those whose key is taken; returns how many were inserted."""
-    if not rows:
-        return 0
-    given = TableRows.of(table, rows)
-    result = await connection.execute(
-        insert_recordset(table, given.columns), {TENANT: tenant_id, "rows": given.document}
-    )
-    return int(result.rowcount)
-
-
-@cache
-def insert_recordset(table: Table, columns: tuple[str, ...]) -> Insert:
-    """The statement that inserts a jsonb array of objects as rows of the tenant; parameters `tenant` and `rows`."""
-    return _insert(
-        table, columns, bindparam(TENANT, type_=table.c[TENANT].type), bindparam("rows", type_=Text)
-    ).on_conflict_do_nothing()
-
-
 def documents(records: Iterable[TableRows]) -> dict[str, str]:
     """The settings that the statements of `insert_script` read."""
     return {rows.table.name: rows.document for rows in records}
@@ -89,7 +69,7 @@ def _insert_text(table: Table, columns: tuple[str, ...]) -> str:
     # A constant and no setting, so that Citus sees which shard it is about.
     tenant: ColumnElement[UUID] = literal_column(f"'{SOME_TENANT}'::uuid")
     statement = _insert(table, columns, tenant, setting(table.name))
-    return script_text(statement if table.name in SURE else statement.on_conflict_do_nothing())
+    return script_text(statement if table.name in {*SURE, *DECIDING} else statement.on_conflict_do_nothing())
 
 
 def _insert(

@@ -34,7 +34,7 @@ def admin_user_id(tenant_id: UUID) -> UUID:
     return derived_id(tenant_id, "user", "admin")
 
 
-def tenant(step: StepInput) -> Records:
+def tenant(step: StepInput) -> TableRows:
     """The row of `tenants`; its `client_name` holds the company's name."""
     request = step.request
     now = datetime.now(UTC).isoformat()
@@ -53,7 +53,7 @@ def tenant(step: StepInput) -> Records:
             "last_license_update": now,
             "stripe_event_id": f"alga-tenants:{step.operation.workflow_id}"[:255],
         }
-    return tables.tenants, [row]
+    return TableRows.of(tables.tenants, [row])
 
 
 def own_client(step: StepInput, country: tuple[str, str]) -> list[TableRows]:

@@ -17,6 +17,7 @@ from activities.audit import AuditTrail
 from activities.database_errors import DATABASE_ERRORS
 from activities.operations import record_operation, take_back
 from activities.tenant_request import TenantRequest
+from activities.transactions import Transactions
 from app.auth.callers import Requester
 from app.gateway.attempts import Attempt, Attempts
 from app.gateway.database import DatabaseUnavailableError, database_errors
@@ -59,6 +60,7 @@ class TenantCreation:
         audit: AuditTrail,
     ) -> None:
         self._engine = engine
+        self._transactions = Transactions(engine)
         self._operations = operations
         self._statuses = statuses
         self._blueprints = blueprints
@@ -176,8 +178,8 @@ class TenantCreation:
             started_at=operation.snapshot.started_at or datetime.now(UTC),
         )
         try:
-            async with self._engine.begin() as connection:
-                await record_operation(connection, context, message, self._audit)
+            async with self._transactions.begin() as opened:
+                await record_operation(opened, context, message, self._audit)
         except DATABASE_ERRORS as error:
             log.warning(
                 "the operation's row was not written", workflow_id=attempt.workflow_id, error=type(error).__name__

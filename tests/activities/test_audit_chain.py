@@ -2,6 +2,7 @@
 
 import asyncio
 import multiprocessing
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta, timezone
 from uuid import uuid4
 
@@ -14,7 +15,7 @@ from activities.audit_events import LONGEST_TEXT, AuditEvent
 from activities.audit_records import EventFilter, list_events
 from activities.parameter_changes import ParameterChangeActivities
 from activities.tenant_creation import TenantCreationActivities
-from tests.activities.audited import append, append_at_once, append_in_process, event, verified
+from tests.activities.audited import append, append_at_once, append_in_process, append_with_commit, event, verified
 from tests.activities.conftest import context, request, step_input
 from tests.support.audit import AUDIT
 from workflows.messages import Origin, ParameterChangeInput, TenantCreationInput
@@ -94,15 +95,19 @@ async def test_one_event_is_never_two_rows(audit_engine: AsyncEngine) -> None:
     assert (await verified(audit_engine)).checked == 1
 
 
-async def test_what_was_written_is_read_as_it_was(audit_engine: AsyncEngine) -> None:
+@pytest.mark.parametrize("way", [append, append_with_commit])
+async def test_what_was_written_is_read_as_it_was(
+    audit_engine: AsyncEngine, way: Callable[..., Awaitable[None]]
+) -> None:
     abroad = datetime(2026, 3, 29, 3, 30, 0, 120, timezone(timedelta(hours=5, minutes=45)))
     odd = [
         event(1, caller="NUL \0 here", path="half a pair \ud800"),
+        event(5, caller="it's $1 :x %s \\ '); COMMIT; --"),
         event(2, reason="x" * 5000, occurred_at=abroad),
         event(3, details={"big": 2**70, "text": 'a\\u0000b "quoted"', "empty": [], "none": None}),
         AuditEvent(action=event().action, outcome=event().outcome, caller="only what is needed"),
     ]
-    await append(audit_engine, *odd)
+    await way(audit_engine, *odd)
     assert (await verified(audit_engine)).breaks == ()
     async with audit_engine.connect() as connection:
         found = await list_events(connection, EventFilter(), limit=10)

@@ -17,6 +17,7 @@ from activities.database import create_engine
 from activities.errors import CancelRequestedError, FinalError
 from activities.operation_records import OperationRecord, find_operation
 from activities.reconciliation import close_ended_outside, mirror
+from activities.transactions import Transactions
 from tests.activities.conftest import request, rollback_input, sqlalchemy_url, step_input
 from tests.support.audit import AUDIT
 from workflows.messages import CancelRequest, OperationResult, OperationStatus
@@ -93,8 +94,9 @@ class Row:
         self._context = step_input(Step.INITIALIZING, self._request).operation
 
     async def record(self) -> OperationRecord:
-        async with self._engine.begin() as connection:
-            await operations.record_operation(connection, self._context, self._request, AUDIT)
+        async with Transactions(self._engine).begin() as opened:
+            await operations.record_operation(opened, self._context, self._request, AUDIT)
+        async with self._engine.connect() as connection:
             found = await find_operation(connection, self._context.workflow_id)
         assert found is not None
         return found

@@ -10,6 +10,7 @@ from temporalio.testing import ActivityEnvironment
 from activities.operations import ANY_RUN, record_operation, request_cancel, take_back
 from activities.rollback import RollbackActivities
 from activities.tenant_creation import TenantCreationActivities
+from activities.transactions import Transactions
 from tests.activities.conftest import request, rollback_input, step_input
 from tests.support.audit import AUDIT
 from tests.support.rows import fingerprints, row_counts
@@ -174,8 +175,8 @@ async def test_a_row_without_a_tenant_id_gets_it_with_the_first_step(
 ) -> None:
     given = step_input(Step.INITIALIZING, tenant_request)
     workflow_id = given.operation.workflow_id
-    async with engine.begin() as connection:
-        await record_operation(connection, given.operation, tenant_request, AUDIT)
+    async with Transactions(engine).begin() as opened:
+        await record_operation(opened, given.operation, tenant_request, AUDIT)
     await database.execute("UPDATE alga_tenants.operations SET tenant_id = NULL WHERE workflow_id = $1", workflow_id)
     await creation.validate_tenant_request(given)
     query = "SELECT tenant_id FROM alga_tenants.operations WHERE workflow_id = $1"

@@ -5,14 +5,15 @@ from collections.abc import Awaitable, Callable
 
 import asyncpg
 import pytest
-from sqlalchemy import bindparam, literal, select, text
+from sqlalchemy import bindparam, literal, make_url, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from activities.database import create_engine
 from activities.database_errors import UNAVAILABLE, classify
-from activities.transactions import Transactions, script_text, set_setting, setting
+from activities.transactions import Transactions, script_literal, script_text, set_setting, setting
 from tests.activities.conftest import sqlalchemy_url
+from tests.support.round_trips import counting_proxy
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
@@ -129,6 +130,42 @@ async def test_a_setting_is_known_to_the_rest_of_its_transaction_alone(engine: A
     async with Transactions(engine).begin() as opened:
         assert not (await opened.connection.execute(read)).scalar_one()
     await engine.dispose()
+
+
+@pytest.mark.parametrize("value", ["it's \\ 100 % $1 :x; COMMIT --", "", "\u00e9\U0001f642", "\x01\n"])
+async def test_a_literal_of_a_script_is_read_as_it_was(engine: AsyncEngine, value: str) -> None:
+    async with Transactions(engine).connect() as connection:
+        for given in (value, value.encode()):
+            assert (await connection.exec_driver_sql(f"SELECT {script_literal(given)}")).scalar_one() == given
+    await engine.dispose()
+
+
+async def test_where_connections_are_tested_the_test_begins_the_transaction(database_url: str) -> None:
+    direct = make_url(database_url)
+    assert direct.port is not None
+    async with counting_proxy(direct.port) as (port, trips):
+        url = sqlalchemy_url(database_url).set(port=port)
+        tested = create_engine(url, application_name="tests", pool_size=1, statement_timeout=8, pre_ping=True)
+        taken = []
+        for _ in range(3):
+            before = trips.count
+            await write(tested)
+            taken.append(trips.count - before)
+        await tested.dispose()
+    assert taken[-1] == 3
+
+
+async def test_a_lost_connection_is_replaced_where_connections_are_tested(
+    database_url: str, database: asyncpg.Connection
+) -> None:
+    url = sqlalchemy_url(database_url)
+    tested = create_engine(url, application_name="tests", pool_size=1, statement_timeout=8, pre_ping=True)
+    _, process = await state(tested)
+    await database.execute("SELECT pg_terminate_backend($1, 5000)", process)
+    await write(tested)
+    count, other_process = await state(tested)
+    assert (count, other_process != process) == (1, True)
+    await tested.dispose()
 
 
 async def test_a_statement_with_parameters_is_no_part_of_a_script() -> None:

@@ -16,18 +16,16 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
-    literal,
-    select,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import DBAPIError
 
-from activities.alga.bulk_insert import TableRows, documents, insert_recordset, insert_rows, insert_script
-from activities.database_errors import classify
-from activities.transactions import set_setting
+from activities.alga.bulk_insert import DECIDING, TableRows, insert_script
+from activities.database_errors import classify, is_taken
 from tests.support.connections import connected
 from tests.support.databases import NewDatabase
+from tests.support.inserting import insert
 
 pytestmark = pytest.mark.anyio
 
@@ -46,6 +44,10 @@ things = Table(
     Column("old_document", JSON),
     Column("given", Text, server_default="by default"),
 )
+
+
+def of_things(*rows: dict[str, Any]) -> TableRows:
+    return TableRows.of(things, rows)
 
 
 def row(name: str) -> dict[str, Any]:
@@ -67,8 +69,8 @@ async def test_rows_of_every_type_are_inserted_once(new_database: NewDatabase) -
     rows = [row("one"), row("two"), {**row("three"), "words": None, "document": None}]
     async with connected(new_database()) as connection:
         await connection.run_sync(things.create)
-        assert await insert_rows(connection, tenant_id, things, rows) == 3
-        assert await insert_rows(connection, tenant_id, things, [*rows, row("four")]) == 1
+        assert await insert(connection, tenant_id, of_things(*rows)) == 3
+        assert await insert(connection, tenant_id, of_things(*rows, row("four"))) == 1
         stored = (await connection.execute(things.select().where(things.c.name == "one"))).one()
         assert (stored.tenant, stored.id, stored.given) == (tenant_id, rows[0]["id"], "by default")
         assert stored.words == rows[0]["words"]
@@ -82,7 +84,7 @@ async def test_values_of_python_and_of_json_are_stored_alike(new_database: NewDa
     native = {**row("native"), "rate": Decimal("0.0001"), "day": date(2026, 1, 2), "document": ["a", 1.5, None]}
     async with connected(new_database()) as connection:
         await connection.run_sync(things.create)
-        await insert_rows(connection, uuid4(), things, [native])
+        await insert(connection, uuid4(), of_things(native))
         stored = (await connection.execute(things.select())).one()
     assert (stored.rate, stored.day) == (native["rate"], native["day"])
     assert stored.document == native["document"]
@@ -92,7 +94,7 @@ async def test_the_same_id_may_be_taken_by_another_tenant(new_database: NewDatab
     shared = row("shared")
     async with connected(new_database()) as connection:
         await connection.run_sync(things.create)
-        assert [await insert_rows(connection, uuid4(), things, [shared]) for _ in range(2)] == [1, 1]
+        assert [await insert(connection, uuid4(), of_things(shared)) for _ in range(2)] == [1, 1]
 
 
 async def test_a_value_that_is_too_long_is_refused_and_not_cut(new_database: NewDatabase) -> None:
@@ -100,50 +102,35 @@ async def test_a_value_that_is_too_long_is_refused_and_not_cut(new_database: New
         await connection.run_sync(things.create)
         with pytest.raises(DBAPIError) as caught:
             async with connection.begin_nested():
-                await insert_rows(connection, uuid4(), things, [row("n" * 41)])
+                await insert(connection, uuid4(), of_things(row("n" * 41)))
         diagnosis = classify(caught.value)
         assert diagnosis is not None
         assert "SQLSTATE 22001" in diagnosis.detail
 
 
-async def test_a_value_that_json_does_not_know_is_refused(new_database: NewDatabase) -> None:
+def test_a_value_that_json_does_not_know_is_refused() -> None:
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        of_things({**row("odd"), "document": {"set": {1, 2}}})
+
+
+async def test_a_tenant_that_is_there_is_not_left_out(new_database: NewDatabase) -> None:
+    tenants = Table("tenants", MetaData(), Column("tenant", Uuid, primary_key=True), Column("name", Text))
+    assert tenants.name in DECIDING
+    tenant_id, rows = uuid4(), TableRows.of(tenants, [{"name": "Acme"}])
     async with connected(new_database()) as connection:
-        with pytest.raises(TypeError, match="not JSON serializable"):
-            await insert_rows(connection, uuid4(), things, [{**row("odd"), "document": {"set": {1, 2}}}])
+        await connection.run_sync(tenants.create)
+        await insert(connection, tenant_id, rows)
+        with pytest.raises(DBAPIError) as caught:
+            await insert(connection, tenant_id, rows)
+    assert is_taken(caught.value, tenants)
+    assert not is_taken(caught.value, things)
 
 
-async def test_a_script_inserts_what_the_settings_say(new_database: NewDatabase) -> None:
-    tenant_id = uuid4()
-    rows = [TableRows.of(things, [row("one"), row("two")])]
-    async with connected(new_database()) as connection:
-        await connection.run_sync(things.create)
-        for name, document in documents(rows).items():
-            await connection.execute(select(set_setting(name, literal(document))))
-        for _ in range(2):
-            for statement in insert_script(tenant_id, rows):
-                await connection.exec_driver_sql(statement)
-        stored = (await connection.execute(things.select().order_by(things.c.name))).all()
-    assert [(one.tenant, one.name, one.words) for one in stored] == [
-        (tenant_id, name, row(name)["words"]) for name in ("one", "two")
-    ]
+def test_rows_of_different_columns_are_refused() -> None:
+    with pytest.raises(ValueError, match="differ in their columns"):
+        of_things(row("one"), {"id": uuid4()})
 
 
-def test_the_statement_is_made_once() -> None:
-    assert insert_recordset(things, ("id", "name")) is insert_recordset(things, ("id", "name"))
-
-
-async def test_no_rows_are_no_statement(new_database: NewDatabase) -> None:
-    async with connected(new_database()) as connection:
-        assert await insert_rows(connection, uuid4(), things, []) == 0
-
-
-async def test_rows_of_different_columns_are_refused(new_database: NewDatabase) -> None:
-    async with connected(new_database()) as connection:
-        with pytest.raises(ValueError, match="differ in their columns"):
-            await insert_rows(connection, UUID(int=1), things, [row("one"), {"id": uuid4()}])
-
-
-def test_the_statement_has_two_parameters_and_names_no_conflict_target() -> None:
-    statement = insert_recordset(things, ("id", "name"))
-    assert set(statement.compile().params) == {"tenant", "rows"}
-    assert str(statement.compile()).rstrip().endswith("ON CONFLICT DO NOTHING")
+def test_a_statement_names_no_conflict_target() -> None:
+    (statement,) = insert_script(UUID(int=1), [of_things(row("one"))])
+    assert statement.rstrip().endswith("ON CONFLICT DO NOTHING")
