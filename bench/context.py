@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowHistoryEventFilterType
 
 from bench.figures import Figures
 from bench.floors import TASK_QUEUE, EmptyWorkflow, LocalStepsWorkflow
@@ -100,9 +100,18 @@ class Context:
         """Run a workflow of no-op local steps to its end."""
         await self.temporal.execute_workflow(LocalStepsWorkflow.run, id=self._floor_id(), task_queue=TASK_QUEUE)
 
-    async def start_empty(self) -> None:
-        """Start an empty workflow and don't wait for it."""
-        await self.temporal.start_workflow(EmptyWorkflow.run, id=self._floor_id(), task_queue=TASK_QUEUE)
+    async def start_empty(self) -> str:
+        """Start an empty workflow and don't wait for it; its id."""
+        started = await self.temporal.start_workflow(EmptyWorkflow.run, id=self._floor_id(), task_queue=TASK_QUEUE)
+        return started.id
+
+    async def ended(self, workflow_id: str) -> None:
+        """Wait until a workflow has ended."""
+        handle = self.temporal.get_workflow_handle(workflow_id)
+        closing = WorkflowHistoryEventFilterType.CLOSE_EVENT
+        # Its result is not asked for, which may be encrypted.
+        async for _ in handle.fetch_history_events(wait_new_event=True, event_filter_type=closing):
+            return
 
     async def tenant(self, http: HttpClient) -> Answer:
         """Create a tenant and wait until it is complete; raises `MeasuringError` when it isn't.

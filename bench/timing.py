@@ -5,8 +5,10 @@ import os
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 Once = Callable[[], Awaitable[object]]
+ResultT = TypeVar("ResultT")
 
 
 @dataclass
@@ -28,13 +30,17 @@ class Spell:
         return 100 * self.cpu_seconds / self.seconds if self.seconds else 0.0
 
 
-async def one_by_one(once: Once, count: int) -> list[float]:
-    """Milliseconds of each, done one after the other."""
+async def one_by_one(
+    once: Callable[[], Awaitable[ResultT]], count: int, then: Callable[[ResultT], Awaitable[object]] | None = None
+) -> list[float]:
+    """Milliseconds of each, done one after the other; what is done `then` with its result is not timed."""
     taken = []
     for _ in range(count):
         begun = time.perf_counter()
-        await once()
+        result = await once()
         taken.append((time.perf_counter() - begun) * 1000)
+        if then is not None:
+            await then(result)
     return taken
 
 

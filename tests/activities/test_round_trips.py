@@ -1,6 +1,7 @@
 """How often the creation of a tenant waits for the database: what counts where it is not on the same machine."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 from uuid import uuid4
 
@@ -16,7 +17,7 @@ from activities.tenant_creation import TenantCreationActivities
 from activities.transactions import Transactions
 from tests.activities.conftest import request, sqlalchemy_url, step_input
 from tests.support.audit import AUDIT
-from tests.support.round_trips import counting_proxy
+from tests.support.round_trips import RoundTrips, counting_proxy
 from workflows.messages import TenantCreationInput
 from workflows.steps import STEP_ACTIVITIES, Step
 
@@ -61,15 +62,40 @@ async def test_a_whole_creation_takes_21_round_trips(
     for given in (warming, counted):
         async with Transactions(engine).begin() as opened:
             await record_operation(opened, step_input(Step.INITIALIZING, given).operation, given, AUDIT)
-    direct = make_url(database_url)
-    assert direct.port is not None
-    async with counting_proxy(direct.port) as (port, trips):
-        url = sqlalchemy_url(database_url).set(port=port)
-        proxied = create_engine(url, application_name="tests", pool_size=1, statement_timeout=8)
+    async with counted_engine(database_url) as (proxied, trips):
         creation = activities_on(proxied)
         # Connecting, and preparing what is then kept with the connection.
         await run_steps(creation, warming, lambda: trips.count)
         taken = await run_steps(creation, counted, lambda: trips.count)
-        await proxied.dispose()
     assert taken == ALLOWED
     assert sum(taken.values()) == 21
+
+
+async def test_the_gateway_records_an_operation_in_4_round_trips(database_url: str) -> None:
+    async with counted_engine(database_url, pre_ping=True) as (proxied, trips):
+        taken = []
+        for _ in range(3):
+            given = request(uuid4())
+            before = trips.count
+            async with Transactions(proxied).begin() as opened:
+                await record_operation(opened, step_input(Step.INITIALIZING, given).operation, given, AUDIT)
+            taken.append(trips.count - before)
+    assert taken[-1] == 4
+
+
+@asynccontextmanager
+async def counted_engine(
+    database_url: str, *, pre_ping: bool = False
+) -> AsyncIterator[tuple[AsyncEngine, RoundTrips]]:
+    direct = make_url(database_url)
+    assert direct.port is not None
+    async with counting_proxy(direct.port) as (port, trips):
+        engine = create_engine(
+            sqlalchemy_url(database_url).set(port=port),
+            application_name="tests",
+            pool_size=1,
+            statement_timeout=8,
+            pre_ping=pre_ping,
+        )
+        yield engine, trips
+        await engine.dispose()

@@ -65,8 +65,9 @@ ALLOWED = (
     Allowed(
         "activities.alga.across_tenants.is_email_taken",
         "an internal user's e-mail must be unique in the whole installation, and no index enforces it",
-        r"SELECT users\.user_id(?: AS user_id)? FROM (?P<alias>users) WHERE users\.email = <value> "
-        r"AND users\.user_type = <value> AND NOT \(users\.tenant = <value> AND users\.user_id = <value>\) LIMIT <value>",
+        r"SELECT users\.user_id(?: AS user_id)? FROM (?P<alias>users) "
+        r"WHERE users\.email = <value> AND users\.user_type = <value> "
+        r"AND NOT \(users\.tenant = <value> AND users\.user_id = <value>\) LIMIT <value>",
     ),
     Allowed(
         "activities.tenant_rows.TenantRows.foreign",
