@@ -20,8 +20,8 @@ from app.temporal.errors import ForeignWorkflowError, TemporalUnavailableError, 
 from app.temporal.operations import OperationsPort
 from workflows.messages import OperationError, OperationStatus
 
-# Some 5 KiB each, with the document that a poll is answered with.
-MOST_FINISHED = 5000
+# Some 14 KiB each. Who polls asks once or twice more after the end, so that the newest are all that matters.
+MOST_FINISHED = 500
 
 log = structlog.get_logger(__name__)
 
