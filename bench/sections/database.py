@@ -88,7 +88,7 @@ async def _copies(context: Context, copy: TenantCopy, proxy: CountingProxy) -> l
 def _report(context: Context, costs: list[Costs]) -> None:
     figures = context.figures
     for name in ["", GATEWAY, *Step]:
-        label = {"": "outside of steps", GATEWAY: "gateway"}.get(name, f"step {name}")
+        label = {"": "worker, one statement alone", GATEWAY: "gateway"}.get(name, f"step {name}")
         of_name = [taken[name] for taken in costs if name in taken]
         if not of_name:
             continue
