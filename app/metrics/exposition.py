@@ -1,5 +1,6 @@
 """The endpoint that Prometheus scrapes, the same for every process."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 from fastapi import APIRouter
@@ -12,8 +13,8 @@ from app.metrics.temporal_core import drain
 PATH = "/metrics"
 
 
-def metrics_route(refresh: Callable[[], Awaitable[None]] | None = None) -> APIRouter:
-    """The route; `refresh` brings up to date what is counted elsewhere."""
+def metrics_route(*refresh: Callable[[], Awaitable[None]]) -> APIRouter:
+    """The route; each `refresh` brings up to date what is known elsewhere."""
     router = APIRouter(tags=["metrics"])
 
     @router.get(
@@ -23,8 +24,7 @@ def metrics_route(refresh: Callable[[], Awaitable[None]] | None = None) -> APIRo
         responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "All metrics."}},
     )
     async def metrics() -> Response:
-        if refresh is not None:
-            await refresh()
+        await asyncio.gather(*(bring_up_to_date() for bring_up_to_date in refresh))
         drain()
         return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
 

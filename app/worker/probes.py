@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from activities.database_errors import DATABASE_ERRORS
 from app.metrics.exposition import metrics_route
 from app.metrics.operations import UnfinishedOperations
+from app.metrics.temporal import TemporalUp
 from app.probes import CheckFailedError, Probes, probe_routes
 from app.settings import Settings
 from app.temporal.errors import TemporalUnavailableError
@@ -68,6 +69,14 @@ class WorkerHealth:
         self._polls = False
         self._failure = f"polling failed with {type(error).__name__}"
 
+    async def reaches_temporal(self) -> bool:
+        """Whether Temporal answers now."""
+        try:
+            await self._check_temporal()
+        except CheckFailedError:
+            return False
+        return True
+
     async def _check_poller(self) -> None:
         if self._failure is not None:
             raise CheckFailedError(self._failure)
@@ -102,7 +111,8 @@ class ProbeServer:
     def __init__(self, settings: Settings, health: WorkerHealth, unfinished: UnfinishedOperations) -> None:
         app = FastAPI(title="alga-tenants worker probes", openapi_url=None, docs_url=None, redoc_url=None)
         app.include_router(probe_routes(health.probes))
-        app.include_router(metrics_route(unfinished.refresh))
+        temporal = TemporalUp(health.reaches_temporal)
+        app.include_router(metrics_route(unfinished.refresh, temporal.refresh))
         config = uvicorn.Config(
             app,
             host=settings.worker_probe_host,
