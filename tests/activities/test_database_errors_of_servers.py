@@ -73,7 +73,7 @@ async def test_a_pool_outlives_a_crash_of_its_server(spare: EmbeddedPostgres, da
 def _is_up(server: EmbeddedPostgres) -> bool:
     try:
         run_blocking(_connect(server))
-    except (OSError, asyncpg.CannotConnectNowError):
+    except DATABASE_ERRORS:
         return False
     return True
 

@@ -16,6 +16,7 @@ from tests.gateway.operations import record
 from tests.gateway.requests import assert_problem, create, tenant
 from tests.gateway.server import RunningGateway
 from tests.support.openid import AUDIENCE, OpenIdServer
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
 
@@ -130,6 +131,12 @@ async def test_the_log_names_the_caller_and_never_its_token(
     good, bad = provider.token(sub="logged"), provider.token(aud="other")
     for token in (good, bad):
         await anonymous.get("/tenants", headers=bearer(token))
+
+    async def are_both_logged() -> bool:
+        return sum(line["event"] == "request" for line in lines) == 2
+
+    # A request's line comes after its answer.
+    await wait_until(are_both_logged, timeout=5, every=0.01)
     requests = [line for line in lines if line["event"] == "request"]
     assert [line["status"] for line in requests] == [200, 401]
     assert requests[0]["caller"].endswith(":logged")
