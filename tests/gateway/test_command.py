@@ -90,6 +90,8 @@ async def test_each_request_is_one_line_of_json(start: Start) -> None:
         created = await create(http)
         await http.get(created["links"]["self"])
         await http.get("/tenants/unknown")
+    # A request's line comes after its answer.
+    command.process.stop()
     lines = [line for line in command.lines if line["message"] == "request" and line.get("caller")]
     assert [(line["method"], line["path"], line["status"]) for line in lines] == [
         ("POST", "/tenants", 202),
