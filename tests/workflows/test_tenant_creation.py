@@ -202,12 +202,13 @@ async def test_a_step_that_a_cancel_kept_from_starting_ends_the_operation_as_can
 async def test_a_signal_without_what_belongs_to_it_does_not_hang_the_workflow(
     client: Client, worker: NewWorker, arguments: list[Any]
 ) -> None:
-    script = Script(errors={Step.INITIALIZING: [passing(), passing()]})
+    script = Script(errors={Step.INITIALIZING: [passing(), passing()]}, blocked_at=Step.INITIALIZING)
     async with worker(script) as queue:
         handle = await start(client, queue)
         await script.reached.wait()
         await handle.signal("update", args=arguments)
         await handle.signal("cancel", args=arguments)
+        script.release.set()
         with pytest.raises(WorkflowFailureError) if arguments in ([], [None], [{}]) else nullcontext():
             await handle.result()
 
@@ -299,23 +300,26 @@ async def test_a_malformed_argument_fails_the_workflow_and_names_the_field(
 
 
 async def test_an_update_changes_what_no_step_has_used(client: Client, worker: NewWorker, replayer: Replayer) -> None:
-    script = Script(errors={Step.INITIALIZING: [passing()]})
+    script = Script(errors={Step.INITIALIZING: [passing()]}, blocked_at=Step.INITIALIZING)
     async with worker(script) as queue:
         handle = await start(client, queue)
         await script.reached.wait()
         await handle.signal("update", {"field": "licenseCount", "value": 12})
         await handle.signal("update", {"field": "licenseCount", "value": "not a number"})
         await handle.signal("update", {"field": "tenantId", "value": "9b2f3a52-6c1c-4a4f-9c3a-0d3c3c1f7a10"})
+        script.release.set()
         await handle.result()
         assert script.inputs[-1].request.license_count == 12
         await check_replay(handle, replayer)
 
 
 async def test_an_update_of_what_a_step_has_used_is_ignored(client: Client, worker: NewWorker) -> None:
-    script = Script(errors={Step.RUNNING_ONBOARDING_SEEDS: [passing()]})
+    step = Step.RUNNING_ONBOARDING_SEEDS
+    script = Script(errors={step: [passing()]}, blocked_at=step)
     async with worker(script) as queue:
         handle = await start(client, queue)
         await script.reached.wait()
         await handle.signal("update", {"field": "licenseCount", "value": 12})
+        script.release.set()
         await handle.result()
         assert script.inputs[-1].request.license_count == 5
