@@ -40,6 +40,7 @@ DATABASE_ERRORS: tuple[type[Exception], ...] = (
 )
 
 UNIQUE_VIOLATION = "23505"
+NOT_NULL_VIOLATION = "23502"
 
 # In the first line of an error's context: the function that raised it, with the types of its arguments.
 _RAISED_IN = re.compile(r'[^"(\n]*PL/pgSQL[^"(\n]*?\s((?:[^\s"().]+\.)?[^\s"().]+\([^()"\n]*\))')
@@ -269,8 +270,17 @@ def classify(error: BaseException) -> Diagnosis | None:
 
 def is_taken(error: BaseException, table: Table) -> bool:
     """Whether a row could not be inserted into the table because another one has its key."""
+    return _violates(error, UNIQUE_VIOLATION, table)
+
+
+def refuses_null(error: BaseException, table: Table) -> bool:
+    """Whether the table refused a null."""
+    return _violates(error, NOT_NULL_VIOLATION, table)
+
+
+def _violates(error: BaseException, state: str, table: Table) -> bool:
     diagnosis = classify(error)
-    if diagnosis is None or sqlstate(diagnosis.error) != UNIQUE_VIOLATION:
+    if diagnosis is None or sqlstate(diagnosis.error) != state:
         return False
     # On Citus it is a shard's name, which has a number behind the table's.
     return re.fullmatch(rf"{table.name}(_\d+)?", getattr(diagnosis.error, "table_name", None) or "") is not None

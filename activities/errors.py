@@ -1,7 +1,8 @@
 """Errors of activities, as Temporal and the outside are to see them: final or passing, and never with data."""
 
 import functools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import structlog
@@ -9,7 +10,7 @@ from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities.database_errors import classify
 from workflows.failures import CANCEL_REQUESTED
-from workflows.messages import CancelRequest
+from workflows.messages import CancelRequest, FailureDetails
 
 ResultT = TypeVar("ResultT")
 
@@ -32,9 +33,9 @@ class FinalError(Exception):
         self.field = field
 
     @property
-    def details(self) -> tuple[Any, ...]:
-        """What a workflow is told beside code and detail: the field first."""
-        return (self.field,)
+    def details(self) -> FailureDetails:
+        """What a workflow is told beside code and detail."""
+        return FailureDetails(field=self.field)
 
 
 class CancelRequestedError(FinalError):
@@ -45,44 +46,55 @@ class CancelRequestedError(FinalError):
         self.request = request
 
     @property
-    def details(self) -> tuple[Any, ...]:
-        """The field, which there is none of, and who asked and why."""
-        return (None, self.request)
+    def details(self) -> FailureDetails:
+        """Who asked, and why."""
+        return FailureDetails(cancel=self.request)
 
 
-def to_application_error(error: Exception) -> ApplicationError:
-    """The error as it goes into a workflow's history: without a cause, because causes carry values of rows."""
+def to_application_error(error: Exception, step: str | None = None) -> ApplicationError:
+    """Return the error as it goes into a workflow's history, without a cause, because causes carry values of rows.
+
+    `step` is the step that met it.
+    """
     if isinstance(error, ApplicationError):
         return error
     if isinstance(error, FinalError):
         # An expected outcome, not a malfunction: the SDK then neither warns nor counts it as one.
         return ApplicationError(
             error.detail,
-            *error.details,
+            error.details.model_copy(update={"step": step}),
             type=error.code,
             non_retryable=True,
             category=ApplicationErrorCategory.BENIGN,
         )
+    details = FailureDetails(step=step)
     diagnosis = classify(error)
     if diagnosis is not None:
         known = diagnosis.known
-        return ApplicationError(diagnosis.detail, type=known.code, non_retryable=known.is_final)
-    return ApplicationError(f"unexpected {type(error).__name__}", type=INTERNAL_ERROR)
+        return ApplicationError(diagnosis.detail, details, type=known.code, non_retryable=known.is_final)
+    return ApplicationError(f"unexpected {type(error).__name__}", details, type=INTERNAL_ERROR)
+
+
+@contextmanager
+def activity_errors(activity: str, step: Callable[[], str | None] = lambda: None) -> Iterator[None]:
+    """Let nothing but `ApplicationError` out of the block, and log unexpected errors; `step` names the step."""
+    try:
+        yield
+    except Exception as error:
+        shown = to_application_error(error, step())
+        if shown.type == INTERNAL_ERROR:
+            log.exception("activity crashed", activity=activity)
+        raise shown from None
 
 
 def temporal_errors(
     method: Callable[..., Awaitable[ResultT]],
 ) -> Callable[..., Awaitable[ResultT]]:
-    """Let an activity raise nothing but `ApplicationError`, and log what nobody expected."""
+    """Let an activity raise nothing but `ApplicationError`; see `activity_errors`."""
 
     @functools.wraps(method)
     async def wrapper(*args: Any, **kwargs: Any) -> ResultT:
-        try:
+        with activity_errors(method.__name__):
             return await method(*args, **kwargs)
-        except Exception as error:
-            shown = to_application_error(error)
-            if shown.type == INTERNAL_ERROR:
-                log.exception("activity crashed", activity=method.__name__)
-            raise shown from None
 
     return wrapper

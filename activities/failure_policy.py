@@ -2,8 +2,8 @@
 
 from temporalio import activity
 
+from workflows.kinds import FAILURE_POLICY_ACTIVITY
 from workflows.messages import FailurePolicy
-from workflows.steps import FAILURE_POLICY_ACTIVITY
 
 
 class FailurePolicyActivities:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Select, func, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.own_tables import operations
@@ -19,9 +19,12 @@ class OperationRecord:
 
     workflow_id: str
     run_id: str
-    tenant_name: str
-    product_code: str
     snapshot: OperationSnapshot
+
+    @property
+    def is_row(self) -> tuple[ColumnElement[bool], ...]:
+        """What a statement selects the row by."""
+        return (operations.c.workflow_id == self.workflow_id, operations.c.run_id == self.run_id)
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class OperationFilter:
     """Which operations a listing shows; times are of the start, `started_before` exclusive."""
 
     tenant_id: UUID | None = None
+    kind: str | None = None
     statuses: tuple[OperationStatus, ...] = ()
     name: str | None = None
     started_after: datetime | None = None
@@ -63,6 +67,29 @@ async def find_operation(connection: AsyncConnection, workflow_id: str) -> Opera
         await connection.execute(
             select(operations)
             .where(operations.c.workflow_id == workflow_id)
+            .order_by(operations.c.started_at.desc())
+            .limit(1)
+        )
+    ).one_or_none()
+    return _record(row) if row is not None else None
+
+
+async def find_run(connection: AsyncConnection, workflow_id: str, run_id: str) -> OperationRecord | None:
+    """Return one run of a workflow, or None if it has no row."""
+    row = (
+        await connection.execute(
+            select(operations).where(operations.c.workflow_id == workflow_id, operations.c.run_id == run_id)
+        )
+    ).one_or_none()
+    return _record(row) if row is not None else None
+
+
+async def find_newest_of_tenant(connection: AsyncConnection, tenant_id: UUID, kind: str) -> OperationRecord | None:
+    """Return the newest operation of that kind that worked on the tenant, or None."""
+    row = (
+        await connection.execute(
+            select(operations)
+            .where(operations.c.tenant_id == tenant_id, operations.c.kind == kind)
             .order_by(operations.c.started_at.desc())
             .limit(1)
         )
@@ -140,6 +167,8 @@ def _filtered(query: Select[Any], wanted: OperationFilter) -> Select[Any]:
     columns = operations.c
     if wanted.tenant_id is not None:
         query = query.where(columns.tenant_id == wanted.tenant_id)
+    if wanted.kind is not None:
+        query = query.where(columns.kind == wanted.kind)
     if wanted.statuses:
         query = query.where(columns.status.in_(wanted.statuses))
     if wanted.name is not None:
@@ -156,8 +185,6 @@ def _record(row: Any) -> OperationRecord:
     return OperationRecord(
         workflow_id=row.workflow_id,
         run_id=row.run_id,
-        tenant_name=row.tenant_name,
-        product_code=row.product_code,
         snapshot=OperationSnapshot.model_validate(
             {name: fields[name] for name in OperationSnapshot.model_fields if name in fields}
         ),

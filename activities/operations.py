@@ -1,129 +1,254 @@
-"""The `operations` table: one row a workflow run, written in the transaction of the step it tells about.
+"""The `operations` table: one row a workflow run; whoever holds its lock decides how the operation goes on.
 
-The row is also the fence between steps and rollback. A step begins by updating it and goes on only while the
-operation is open; a rollback closes it first, under the same row lock. So a step that was given up on, but whose
-process still runs, can't write behind a rollback's back.
+A transaction that commits for an operation locks the row first and goes on only while the operation is open. Whoever
+closes or changes the operation takes the same lock. So an attempt that was given up on, but whose process still runs,
+can't commit behind the back of what came after it.
 """
 
-import hashlib
-from typing import Any, NoReturn
-from uuid import UUID
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Table, and_, func, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Text,
+    and_,
+    bindparam,
+    func,
+    not_,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 from temporalio.exceptions import ApplicationError
 
-from activities.audit import AuditTrail
+from activities.alga.bulk_insert import to_json
 from activities.audit_events import Action, AuditEvent
 from activities.errors import CancelRequestedError, FinalError
 from activities.operation_events import operation_event
 from activities.own_tables import cancellations, operations
-from activities.transactions import Transaction
+from activities.transactions import script_literal
 from workflows.failures import PARAMETER_USED, PARAMETERS_CHANGED
 from workflows.messages import (
     CancelRequest,
+    Committed,
+    FailureDetails,
     OperationContext,
-    OperationResult,
+    OperationSnapshot,
     OperationStatus,
-    RollBackInput,
-    TenantCreationInput,
+    StepProgress,
+    StepStatus,
 )
-from workflows.steps import Step
 
-ANY_RUN = ""
-# Made once: making it takes as long as running it.
-_INSERT = postgres_insert(operations).on_conflict_do_nothing()
+# Made once: making a statement takes as long as running it.
+INSERT_OPERATION = postgres_insert(operations).on_conflict_do_nothing()
 
-OPEN = ("queued", "running", "retrying", "needs_attention", "cancelling")
+_WORKFLOW = bindparam("workflow", type_=Text)
+_RUN = bindparam("run", type_=Text)
+_START = bindparam("start", type_=Text)
+_ROW = and_(operations.c.workflow_id == _WORKFLOW, operations.c.run_id == _RUN)
+_OPEN = and_(operations.c.finished_at.is_(None), operations.c.committed_at.is_(None))
+_CANCELLATION: Select[Any] = (
+    select(cancellations)
+    .where(
+        cancellations.c.workflow_id == _WORKFLOW,
+        or_(cancellations.c.run_id == _RUN, cancellations.c.run_id == _START),
+    )
+    .limit(1)
+)
+_COMMIT = """
+    UPDATE alga_tenants.operations SET
+        status = CASE WHEN EXISTS (
+            SELECT FROM alga_tenants.cancellations WHERE workflow_id = {workflow} AND run_id IN ({run}, {start})
+        ) THEN NULL ELSE {status} END,
+        step = {step}, progress = {progress}, steps = {steps}::jsonb, result = {result}::jsonb,
+        error = NULL, next_try_at = NULL, attention_deadline = NULL, updated_at = now(),
+        committed_at = {committed_at}::timestamptz,
+        finished_at = CASE WHEN {is_complete} THEN {committed_at}::timestamptz END
+    WHERE workflow_id = {workflow} AND run_id = {run}
+"""
+_LOCKED = (
+    operations.c.status,
+    operations.c.steps,
+    operations.c.result,
+    operations.c.committed_at,
+    operations.c.finished_at,
+    operations.c.parameters_version,
+    _CANCELLATION.exists().label("is_cancelled"),
+)
 
 
-async def record_operation(
-    opened: Transaction, context: OperationContext, request: TenantCreationInput, audit: AuditTrail
-) -> None:
-    """Write the operation's row, and with it the audit event of its request, unless it is there already.
+@dataclass(frozen=True)
+class LockedOperation:
+    """The row of an operation, locked until the transaction ends."""
 
-    To be called last in a transaction, because of the event: see `AuditTrail.append_all`.
+    status: OperationStatus
+    committed: Committed | None
+    has_ended: bool
+    is_cancelled: bool
+    parameters_version: int
+    also: tuple[Any, ...] = ()
+
+
+async def lock_operation(
+    connection: AsyncConnection, context: OperationContext, *also: ColumnElement[Any], **values: Any
+) -> LockedOperation | None:
+    """Lock the operation's row, or return None if there is none.
+
+    The expressions of `also`, with their values, are evaluated in the same round trip, and returned as `also`.
     """
-    if await insert_operation(opened.connection, context, request):
-        await audit.append_with_commit(opened, creation_event(context, request))
-
-
-async def insert_operation(
-    connection: AsyncConnection, context: OperationContext, request: TenantCreationInput
-) -> bool:
-    """Write the operation's row; whether it is new, so that the transaction must end with `creation_event`."""
-    inserted = await connection.execute(
-        _INSERT,
-        {
-            "workflow_id": context.workflow_id,
-            "run_id": context.run_id,
-            "namespace": context.namespace,
-            "kind": context.kind,
-            "tenant_id": context.tenant_id,
-            "tenant_name": request.tenant_name,
-            "product_code": request.product_code,
-            "status": OperationStatus.QUEUED,
-            "steps": step_documents(context),
-            "requested_by": request.origin.requested_by,
-            "requested_via": request.origin.requested_via,
-            "request_fingerprint": request.origin.request_fingerprint,
-            "started_at": context.started_at,
-        },
-    )
-    return bool(inserted.rowcount)
-
-
-def creation_event(context: OperationContext, request: TenantCreationInput) -> AuditEvent:
-    """The audit event of an operation's request."""
-    return operation_event(
-        Action.TENANT_CREATE, request.origin, workflow_id=context.workflow_id, tenant_id=context.tenant_id
+    row = (await connection.execute(_lock_statement(also), {**_key(context), **values})).one_or_none()
+    if row is None:
+        return None
+    committed = None
+    if row.committed_at is not None:
+        steps = tuple(StepProgress.model_validate(step) for step in row.steps)
+        committed = Committed(committed_at=row.committed_at, steps=steps, result=row.result)
+    return LockedOperation(
+        status=OperationStatus(row.status),
+        committed=committed,
+        has_ended=row.finished_at is not None,
+        is_cancelled=row.is_cancelled,
+        parameters_version=row.parameters_version,
+        also=tuple(row)[len(_LOCKED) :],
     )
 
 
-async def accept_changes(
-    connection: AsyncConnection, context: OperationContext, changed: TenantCreationInput, first_used_in: Step
-) -> None:
-    """Let no step write any more that has not seen the changed request; the same change again changes nothing.
+@cache
+def _lock_statement(also: tuple[ColumnElement[Any], ...]) -> Select[Any]:
+    return select(*_LOCKED, *also).where(_ROW).with_for_update(of=operations)
 
-    Waits for a step that still runs. The operation's row must be there. A change that was accepted before without
-    its workflow hearing of it is accepted again, and gives way to another one.
+
+async def check_open(connection: AsyncConnection, locked: LockedOperation, context: OperationContext) -> None:
+    """Raise the error that says why an attempt may not write, unless it may.
 
     Raises:
         CancelRequestedError: the operation was asked to stop.
-        FinalError: a step that uses a change has been committed, or the operation is being rolled back or has ended.
+        FinalError: the operation has ended.
+        ApplicationError: the attempt has not seen a change of parameters; the next one will have.
+    """
+    if locked.is_cancelled and (cancel := await find_cancellation(connection, context)) is not None:
+        raise CancelRequestedError(cancel)
+    if locked.has_ended:
+        raise FinalError("operation-closed", "the operation has ended, so nothing was written")
+    if locked.parameters_version > context.parameters_version:
+        details = FailureDetails(parameters_version=locked.parameters_version)
+        raise ApplicationError("the parameters were changed meanwhile", details, type=PARAMETERS_CHANGED)
+
+
+async def insert_operation(connection: AsyncConnection, context: OperationContext) -> bool:
+    """Write the operation's row; True if it is new, so that the transaction must end with `request_event`.
+
+    Raises `FinalError` if another operation of the tenant is open.
+    """
+    inserted = await connection.execute(INSERT_OPERATION, row_values(context))
+    if inserted.rowcount:
+        return True
+    if await connection.scalar(select(operations.c.kind).where(_ROW), _key(context)) is None:
+        raise FinalError("operation-in-progress", "another operation of this tenant has not ended", field="tenantId")
+    return False
+
+
+async def insert_closed(connection: AsyncConnection, context: OperationContext) -> bool:
+    """Write the row of an operation that has ended as its snapshot says; True if it is new, as `insert_operation`."""
+    ended = {**row_values(context), **shown_values(context.snapshot), "finished_at": context.snapshot.finished_at}
+    return bool((await connection.execute(INSERT_OPERATION, ended)).rowcount)
+
+
+def row_values(context: OperationContext) -> dict[str, Any]:
+    """Return the values of a new row."""
+    snapshot = context.snapshot
+    return {
+        "workflow_id": context.workflow_id,
+        "run_id": context.run_id,
+        "namespace": context.namespace,
+        "kind": snapshot.kind,
+        "tenant_id": snapshot.tenant_id,
+        "tenant_name": snapshot.tenant_name,
+        "product_code": snapshot.product_code,
+        "parameters": snapshot.parameters,
+        "status": OperationStatus.QUEUED,
+        "steps": documents(snapshot.steps),
+        "requested_by": snapshot.requested_by,
+        "requested_via": snapshot.requested_via,
+        "request_fingerprint": snapshot.request_fingerprint,
+        "started_at": snapshot.started_at,
+    }
+
+
+def request_event(context: OperationContext) -> AuditEvent:
+    """Return the audit event of an operation's request."""
+    return operation_event(
+        Action.TENANT_CREATE,
+        context.origin,
+        workflow_id=context.workflow_id,
+        tenant_id=context.snapshot.tenant_id,
+    )
+
+
+def commit_script(context: OperationContext, committed: Committed) -> str:
+    """Return the statement that notes the commit in the locked row; it fails if the operation was asked to stop.
+
+    For the round trip of the commit, where nothing can be decided any more: a cancel that came first makes the status
+    null, which the table refuses, so that nothing is committed.
+    """
+    statuses = {step.status for step in committed.steps}
+    done = [step.name for step in committed.steps if step.status is StepStatus.COMPLETED]
+    is_complete = StepStatus.PENDING not in statuses
+    return _COMMIT.format(
+        workflow=script_literal(context.workflow_id),
+        run=script_literal(context.run_id),
+        start=script_literal(context.origin.start_id or context.run_id),
+        status=script_literal(OperationStatus.COMPLETED if is_complete else OperationStatus.RUNNING),
+        step=script_literal(done[-1]),
+        progress=100 if is_complete else 90,
+        steps=script_literal(to_json(documents(committed.steps))),
+        result=script_literal(to_json(committed.result)),
+        committed_at=script_literal(committed.committed_at.isoformat()),
+        is_complete=str(is_complete).lower(),
+    )
+
+
+async def accept_changes(connection: AsyncConnection, context: OperationContext) -> None:
+    """Let no attempt commit any more that has not seen the changed request; the same change again is accepted.
+
+    Waits for an attempt that still runs. The operation's row must be there. A change that was accepted without its
+    workflow hearing of it gives way to another one.
+
+    Raises:
+        CancelRequestedError: the operation was asked to stop.
+        FinalError: the operation has been committed or has ended.
     """
     version = context.parameters_version
-    digest = hashlib.sha256(changed.model_dump_json().encode()).hexdigest()
-    row = operations.c
+    snapshot = context.snapshot
     accepted = await connection.execute(
         update(operations)
-        .where(
-            *is_operation(context),
-            row.status.in_(OPEN),
-            or_(
-                and_(
-                    row.parameters_version.in_((version, version + 1)), row.furthest_step < number_of(first_used_in)
-                ),
-                and_(row.parameters_version == version + 1, row.parameters_digest == digest),
-            ),
-            ~cancellation_of(context).exists(),
-        )
-        .values(parameters_version=version + 1, parameters_digest=digest)
+        .where(_ROW, _OPEN, operations.c.parameters_version.in_((version, version + 1)), not_(_CANCELLATION.exists()))
+        .values(
+            parameters_version=version + 1,
+            tenant_name=snapshot.tenant_name,
+            product_code=snapshot.product_code,
+            parameters=snapshot.parameters,
+        ),
+        _key(context),
     )
     if accepted.rowcount:
         return
-    furthest = await connection.scalar(select(row.furthest_step).where(*is_operation(context), row.status.in_(OPEN)))
-    if furthest is not None and furthest >= number_of(first_used_in):
-        raise FinalError(PARAMETER_USED, f"a parameter was already used by step {first_used_in}")
-    await raise_closed(connection, context)
+    locked = await lock_operation(connection, context)
+    if locked is not None and locked.committed is not None:
+        raise FinalError(PARAMETER_USED, "the operation is committed; its parameters can't be changed any more")
+    if locked is not None:
+        await check_open(connection, locked, context)
+    raise FinalError("operation-closed", "the operation has ended, so nothing was changed")
 
 
 async def request_cancel(connection: AsyncConnection, workflow_id: str, run_id: str, request: CancelRequest) -> bool:
-    """Let no further step of the operation begin; whether this is the first request, which counts.
+    """Let the operation commit no more; True for the first request, which counts.
 
-    Waits for no running step. `ANY_RUN` is for a workflow that may have been started, and under a run id that nobody
-    was told.
+    Waits for no running transaction. Instead of a run id the id of a start can be given whose run id is not known.
     """
     inserted = await connection.execute(
         postgres_insert(cancellations)
@@ -139,141 +264,69 @@ async def request_cancel(connection: AsyncConnection, workflow_id: str, run_id: 
     return bool(inserted.rowcount)
 
 
-async def take_back(connection: AsyncConnection, workflow_id: str, request: CancelRequest) -> bool:
-    """Let no step of a workflow begin that may have been started; whether it had not completed before.
+async def revoke_start(
+    connection: AsyncConnection, workflow_id: str, start_id: str, request: CancelRequest
+) -> OperationStatus | None:
+    """Prevent a workflow that may have started from committing anything; returns what its row says, if it has one.
 
-    Waits for a step that is about to complete it.
+    Waits for a transaction that is about to commit.
     """
-    await request_cancel(connection, workflow_id, ANY_RUN, request)
+    await request_cancel(connection, workflow_id, start_id, request)
     status = await connection.scalar(
         select(operations.c.status).where(operations.c.workflow_id == workflow_id).with_for_update()
     )
-    return bool(status != OperationStatus.COMPLETED)
+    return OperationStatus(status) if status is not None else None
 
 
-async def close_for_rollback(
-    connection: AsyncConnection, rollback: RollBackInput, audit: AuditTrail
-) -> OperationResult | None:
-    """Wait for a step that still runs, and shut out every later one; returns what a completed operation made.
-
-    A completed operation stays as it is.
-    """
-    context = rollback.operation
-    row = (
-        await connection.execute(
-            select(operations.c.status, operations.c.result).where(*is_operation(context)).with_for_update()
-        )
-    ).one_or_none()
-    events = []
-    if row is None:
-        if rollback.request is None:
-            return None
-        if await insert_operation(connection, context, rollback.request):
-            events = [creation_event(context, rollback.request)]
-    elif row.status == OperationStatus.COMPLETED:
-        return OperationResult.model_validate(row.result)
+async def close_operation(connection: AsyncConnection, context: OperationContext) -> None:
+    """Write how the operation ended, as its snapshot says, into its locked row."""
+    snapshot = context.snapshot
     await connection.execute(
         update(operations)
-        .where(*is_operation(context), operations.c.finished_at.is_(None))
+        .where(_ROW, operations.c.finished_at.is_(None))
         .values(
-            tenant_id=context.tenant_id,
-            status=OperationStatus.ROLLING_BACK,
-            error=to_document(rollback.error) if rollback.error else None,
-            cancelled_by=rollback.cancelled_by,
-            cancelled_via=rollback.cancelled_via,
-            cancel_reason=rollback.cancel_reason,
-            steps=step_documents(context),
-            next_try_at=None,
-            attention_deadline=None,
-            updated_at=func.now(),
-        )
-    )
-    await audit.append_all(connection, events)
-    return None
-
-
-async def owns_tenant(connection: AsyncConnection, context: OperationContext) -> bool:
-    """Whether this operation made its tenant and has not deleted it yet; locks its row."""
-    owns = await connection.scalar(select(operations.c.owns_tenant).where(*is_operation(context)).with_for_update())
-    return bool(owns)
-
-
-async def has_completed(connection: AsyncConnection, tenant_id: UUID) -> bool:
-    """Whether any operation has completed the creation of this tenant."""
-    completed = select(operations.c.workflow_id).where(
-        operations.c.tenant_id == tenant_id, operations.c.status == OperationStatus.COMPLETED
-    )
-    return bool(await connection.scalar(select(completed.exists())))
-
-
-async def record_rollback(connection: AsyncConnection, rollback: RollBackInput) -> None:
-    """Close the operation as failed or cancelled; nothing of the tenant is left."""
-    await connection.execute(
-        update(operations)
-        .where(*is_operation(rollback.operation), operations.c.finished_at.is_(None))
-        .values(
-            status=rollback.outcome,
-            error=to_document(rollback.error) if rollback.error else None,
-            owns_tenant=False,
-            next_try_at=None,
+            **shown_values(snapshot),
+            tenant_id=func.coalesce(operations.c.tenant_id, snapshot.tenant_id),
             updated_at=func.now(),
             finished_at=func.now(),
-        )
+        ),
+        _key(context),
     )
 
 
-async def completed_result(connection: AsyncConnection, context: OperationContext) -> OperationResult | None:
-    """What a completed operation made; none while it has not completed."""
-    result = await connection.scalar(
-        select(operations.c.result).where(*is_operation(context), operations.c.status == OperationStatus.COMPLETED)
-    )
-    return OperationResult.model_validate(result) if result is not None else None
+def shown_values(snapshot: OperationSnapshot) -> dict[str, Any]:
+    """Return the columns that say how the operation stands."""
+    return {
+        "status": snapshot.status,
+        "step": snapshot.step,
+        "progress": snapshot.progress,
+        "steps": documents(snapshot.steps),
+        "error": snapshot.error.model_dump(mode="json") if snapshot.error else None,
+        "warnings": documents(snapshot.warnings),
+        "cancelled_by": snapshot.cancelled_by,
+        "cancelled_via": snapshot.cancelled_via,
+        "cancel_reason": snapshot.cancel_reason,
+        "next_try_at": snapshot.next_try_at,
+        "attention_deadline": snapshot.attention_deadline,
+    }
 
 
-def is_operation(context: OperationContext, table: Table = operations) -> tuple[ColumnElement[bool], ...]:
-    """What a statement selects the operation by."""
-    return (table.c.workflow_id == context.workflow_id, table.c.run_id == context.run_id)
+async def find_cancellation(connection: AsyncConnection, context: OperationContext) -> CancelRequest | None:
+    """Return the request to stop that the operation must heed, or None."""
+    asked = (await connection.execute(_CANCELLATION, _key(context))).one_or_none()
+    if asked is None:
+        return None
+    return CancelRequest(reason=asked.reason, cancelled_by=asked.cancelled_by, cancelled_via=asked.cancelled_via)
 
 
-def cancellation_of(context: OperationContext) -> Select[Any]:
-    """The request to stop that the operation must heed, of several the one for its very run."""
-    return (
-        select(cancellations)
-        .where(
-            cancellations.c.workflow_id == context.workflow_id,
-            cancellations.c.run_id.in_((context.run_id, ANY_RUN)),
-        )
-        .order_by(cancellations.c.run_id.desc())
-        .limit(1)
-    )
+def documents(messages: tuple[Any, ...]) -> list[dict[str, Any]]:
+    """Return messages as the row holds them."""
+    return [message.model_dump(mode="json") for message in messages]
 
 
-async def raise_closed(connection: AsyncConnection, context: OperationContext) -> NoReturn:
-    """Say why a step may not go on."""
-    asked = (await connection.execute(cancellation_of(context))).one_or_none()
-    if asked is not None:
-        raise CancelRequestedError(
-            CancelRequest(reason=asked.reason, cancelled_by=asked.cancelled_by, cancelled_via=asked.cancelled_via)
-        )
-    version = await connection.scalar(
-        select(operations.c.parameters_version).where(*is_operation(context), operations.c.status.in_(OPEN))
-    )
-    if version is not None and version > context.parameters_version:
-        raise ApplicationError("the parameters were changed meanwhile", None, version, type=PARAMETERS_CHANGED)
-    raise FinalError("operation-closed", "the operation is no longer open, so the step wrote nothing")
-
-
-def number_of(step: Step) -> int:
-    """A step's place in the order, from 1."""
-    return list(Step).index(step) + 1
-
-
-def step_documents(context: OperationContext) -> list[dict[str, Any]]:
-    """How far each step is, as the row holds it."""
-    return [to_document(step) for step in context.steps]
-
-
-def to_document(message: Any) -> dict[str, Any]:
-    """A message as the row holds it."""
-    document: dict[str, Any] = message.model_dump(mode="json")
-    return document
+def _key(context: OperationContext) -> dict[str, str]:
+    return {
+        "workflow": context.workflow_id,
+        "run": context.run_id,
+        "start": context.origin.start_id or context.run_id,
+    }

@@ -39,17 +39,17 @@ operations = Table(
     Column("namespace", Text),
     Column("kind", Text, nullable=False),
     Column("tenant_id", Uuid),
-    Column("tenant_name", Text, nullable=False),
-    Column("product_code", Text, nullable=False),
+    Column("tenant_name", Text),
+    Column("product_code", Text),
+    Column("parameters", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
+    # Not null, which also guards the commit: see `activities.operations.commit_script`.
     Column("status", Text, nullable=False),
     Column("step", Text),
     Column("progress", Integer, nullable=False, server_default=text("0")),
     Column("steps", JSONB, nullable=False, server_default=text("'[]'::jsonb")),
-    Column("owns_tenant", Boolean, nullable=False, server_default=text("false")),
-    Column("furthest_step", Integer, nullable=False, server_default=text("0")),
     Column("parameters_version", Integer, nullable=False, server_default=text("0")),
-    Column("parameters_digest", Text),
     Column("error", JSONB(none_as_null=True)),
+    Column("warnings", JSONB, nullable=False, server_default=text("'[]'::jsonb")),
     Column("result", JSONB(none_as_null=True)),
     Column("requested_by", Text),
     Column("requested_via", Text),
@@ -58,25 +58,29 @@ operations = Table(
     Column("cancelled_via", Text),
     Column("cancel_reason", Text),
     Column("started_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    # The point of no return.
+    Column("committed_at", DateTime(timezone=True)),
     Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("finished_at", DateTime(timezone=True)),
     Column("next_try_at", DateTime(timezone=True)),
     Column("attention_deadline", DateTime(timezone=True)),
-    CheckConstraint(
-        "status IN ('queued', 'running', 'retrying', 'needs_attention', 'cancelling', 'rolling_back',"
-        " 'completed', 'cancelled', 'failed')",
-        name="status",
-    ),
-    CheckConstraint("(finished_at IS NOT NULL) = (status IN ('completed', 'cancelled', 'failed'))", name="finished"),
     Index(None, "started_at", "workflow_id", "run_id"),
     Index(None, "status", "started_at"),
     Index(None, "tenant_id"),
     Index("operations_unfinished_idx", "updated_at", postgresql_where=text("finished_at IS NULL")),
+    Index("operations_finished_idx", "finished_at"),
+    # One open operation of a tenant, exports excepted.
+    Index(
+        "operations_open_tenant_idx",
+        "tenant_id",
+        unique=True,
+        postgresql_where=text("finished_at IS NULL AND kind <> 'tenant_export'"),
+    ),
 )
 
-# A request to stop an operation, seen by its next step at once: a signal reaches the workflow only when the steps
-# that it runs in one go are done. A table of its own, because a running step holds the lock of the operation's row.
-# An empty run id stands for any run: that of a start which may have reached Temporal though nobody heard so.
+# A request to stop an operation, which its transaction sees before it commits: a signal reaches the workflow only
+# between workflow tasks. A table of its own, because a running transaction holds the lock of the operation's row.
+# The run id may also be the id of one start (`Origin.start_id`) whose run id the gateway was never told.
 cancellations = Table(
     "cancellations",
     own_metadata,

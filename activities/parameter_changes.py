@@ -1,4 +1,4 @@
-"""Lets the parameters of an operation be changed that no step has used yet."""
+"""Lets the parameters of an operation be changed before its commit."""
 
 from uuid import UUID, uuid5
 
@@ -9,16 +9,16 @@ from activities.audit import AuditTrail
 from activities.audit_events import Action, AuditEvent
 from activities.errors import temporal_errors
 from activities.operation_events import operation_event
-from activities.operations import accept_changes, creation_event, insert_operation
+from activities.operations import accept_changes, insert_operation, request_event
+from workflows.kinds import PARAMETER_CHANGE_ACTIVITY
 from workflows.messages import ParameterChangeInput, StepDone
-from workflows.steps import PARAMETER_CHANGE_ACTIVITY
 
 CHANGES = UUID("0f3a8a55-2a0e-4a0e-9d0e-5f8a1b7c2d11")
 """Namespace of the ids of the audit events of changes."""
 
 
 class ParameterChangeActivities:
-    """An activity because only the database knows what has been used: a step's commit may have gone unheard."""
+    """An activity because only the database knows what is committed: a commit may have gone unheard."""
 
     def __init__(self, engine: AsyncEngine, audit: AuditTrail) -> None:
         self._engine = engine
@@ -27,16 +27,15 @@ class ParameterChangeActivities:
     @activity.defn(name=PARAMETER_CHANGE_ACTIVITY)
     @temporal_errors
     async def accept_parameter_changes(self, change: ParameterChangeInput) -> StepDone:
-        """Shut out every step that has not seen the change; a second run changes nothing.
+        """Shut out every attempt that has not seen the change; a second run changes nothing.
 
-        Writes the operation's row and an audit event only. Raises `ApplicationError`: `parameter-used` where a step
-        that uses a change has been committed, `cancel-requested` and `operation-closed` where the operation is
-        stopping.
+        Writes the operation's row and an audit event only. Raises `ApplicationError`: `parameter-used` if the
+        operation is committed, `cancel-requested` and `operation-closed` if it is stopping.
         """
         async with self._engine.begin() as connection:
-            is_new = await insert_operation(connection, change.operation, change.request)
-            await accept_changes(connection, change.operation, change.request, change.first_used_in)
-            created = [creation_event(change.operation, change.request)] if is_new else []
+            is_new = await insert_operation(connection, change.operation)
+            await accept_changes(connection, change.operation)
+            created = [request_event(change.operation)] if is_new else []
             changed = await self._audit.unknown(connection, [_change_event(change)])
             await self._audit.append_all(connection, [*created, *changed])
         return StepDone()
@@ -44,14 +43,13 @@ class ParameterChangeActivities:
 
 def _change_event(change: ParameterChangeInput) -> AuditEvent:
     operation = change.operation
-    # The same for the same request, which may be accepted twice where nobody heard of the first time; other values
-    # for the same parameters are another change.
-    whole = change.model_dump_json(include={"request", "changed", "origin"})
+    # The same for the same change, which may be accepted twice if nobody heard of the first time; other values for
+    # the same parameters are another change.
     return operation_event(
         Action.OPERATION_CHANGE,
         change.origin,
         workflow_id=operation.workflow_id,
-        tenant_id=operation.tenant_id,
+        tenant_id=operation.snapshot.tenant_id,
         details={"changed": sorted(change.changed)},
-        event_id=uuid5(CHANGES, f"{operation.run_id} {operation.parameters_version} {whole}"),
+        event_id=uuid5(CHANGES, f"{operation.run_id} {operation.parameters_version} {change.digest}"),
     )

@@ -1,232 +1,137 @@
-"""Brings the row of an operation in line with its workflow, and closes the row of one that ended outside."""
+"""Brings the row of an operation in line with its workflow, and closes the row of one that was ended in Temporal."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from uuid import UUID
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import ColumnElement, func, select, update
-from sqlalchemy.dialects.postgresql import insert as postgres_insert
+from sqlalchemy import exists, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.audit import AuditTrail
-from activities.audit_events import Action
-from activities.catalogue import read_catalogue
-from activities.operation_events import operation_event
-from activities.operation_records import OperationRecord
-from activities.own_tables import operations
-from activities.purge import count_tenant_rows
+from activities.operation_records import OperationRecord, find_run
+from activities.operations import INSERT_OPERATION, documents, request_event, row_values, shown_values
+from activities.own_tables import cancellations, operations
 from workflows.messages import (
-    CancelRequest,
+    OperationContext,
     OperationError,
     OperationSnapshot,
     OperationStatus,
-    TenantCreationInput,
+    OperationWarning,
+    StepStatus,
 )
 
 ENDED_OUTSIDE = "ended-outside"
-GONE = "Temporal no longer knows the workflow, which had not finished or cleaned up"
-MOST_TABLES_NAMED = 10
-UNDONE = {OperationStatus.FAILED, OperationStatus.CANCELLED}
+GONE = "Temporal no longer knows the workflow"
 
-# What a workflow can be in without any step writing its row.
-WAITING = {
+# What a workflow can be in without any transaction of its own writing its row.
+MIRRORED = {
     OperationStatus.RETRYING,
     OperationStatus.NEEDS_ATTENTION,
+    OperationStatus.AWAITING_CONFIRMATION,
+    OperationStatus.WAITING,
     OperationStatus.CANCELLING,
     OperationStatus.ROLLING_BACK,
 }
-SHOWN = (
-    "status",
-    "step",
-    "progress",
-    "steps",
-    "error",
-    "cancelled_by",
-    "cancelled_via",
-    "cancel_reason",
-    "next_try_at",
-    "attention_deadline",
-)
 
 
 @dataclass(frozen=True)
 class Closed:
-    """How an operation that ended outside was closed, and the tenant's rows that are left, by table."""
+    """How the row of an operation was closed whose workflow had ended without saying how."""
 
     status: OperationStatus
-    error: OperationError
-    remaining: Mapping[str, int] = field(default_factory=dict)
+    detail: str
 
 
-@dataclass(frozen=True)
-class ToCleanUp:
-    """The tenant of an operation that is to be cleaned up, as its row has it."""
-
-    tenant_id: UUID | None
-
-
-def is_closed(snapshot: OperationSnapshot) -> bool:
-    """Whether a row says how the operation ended, or that its workflow did and what that has left."""
-    return snapshot.status.is_final or (snapshot.error is not None and snapshot.error.code == ENDED_OUTSIDE)
-
-
-async def adopt(
-    connection: AsyncConnection,
-    snapshot: OperationSnapshot,
-    request: TenantCreationInput,
-    *,
-    workflow_id: str,
-    run_id: str,
-    namespace: str,
-    audit: AuditTrail,
-) -> bool:
-    """Write the row of an operation none of whose steps could, with its audit event; whether there was none."""
-    inserted = await connection.execute(
-        postgres_insert(operations)
-        .values(
-            workflow_id=workflow_id,
-            run_id=run_id,
-            namespace=namespace,
-            kind=snapshot.kind,
-            tenant_id=snapshot.tenant_id or request.tenant_id,
-            tenant_name=request.tenant_name,
-            product_code=request.product_code,
-            status=OperationStatus.QUEUED,
-            steps=[step.model_dump(mode="json") for step in snapshot.steps],
-            requested_by=request.origin.requested_by,
-            requested_via=request.origin.requested_via,
-            request_fingerprint=request.origin.request_fingerprint,
-            started_at=snapshot.started_at,
-            updated_at=snapshot.started_at,
-        )
-        .on_conflict_do_nothing()
-    )
-    if inserted.rowcount:
-        tenant_id = snapshot.tenant_id or request.tenant_id
-        await audit.append(
-            connection,
-            operation_event(Action.TENANT_CREATE, request.origin, workflow_id=workflow_id, tenant_id=tenant_id),
-        )
-    return inserted.rowcount == 1
+async def adopt(connection: AsyncConnection, context: OperationContext) -> bool:
+    """Write the row of an operation that could not do so itself; True if there was none."""
+    return bool((await connection.execute(INSERT_OPERATION, row_values(context))).rowcount)
 
 
 async def mirror(connection: AsyncConnection, record: OperationRecord, snapshot: OperationSnapshot) -> bool:
-    """Show in the row what its running workflow waits for; whether the row was changed.
+    """Show in the row what its running workflow waits for; True if the row was changed.
 
-    A row that has been written since `record` was read stays as it is: a step knows better.
+    A row that has been written since `record` was read stays as it is: a transaction knows better.
     """
-    shown = snapshot.model_dump(mode="json", by_alias=False, include=set(SHOWN))
-    known = record.snapshot.model_dump(mode="json", by_alias=False, include=set(SHOWN))
-    knows_tenant = snapshot.tenant_id in {None, record.snapshot.tenant_id}
-    if snapshot.status not in WAITING or (shown == known and knows_tenant):
+    shown = shown_values(snapshot)
+    is_known = shown == shown_values(record.snapshot) and snapshot.tenant_id in {None, record.snapshot.tenant_id}
+    if snapshot.status not in MIRRORED or is_known:
         return False
-    tenant_id = func.coalesce(operations.c.tenant_id, snapshot.tenant_id)
-    times = {"next_try_at": snapshot.next_try_at, "attention_deadline": snapshot.attention_deadline}
     changed = await connection.execute(
         update(operations)
         .where(
-            *_is(record),
+            *record.is_row,
             operations.c.finished_at.is_(None),
             operations.c.updated_at == record.snapshot.updated_at,
         )
-        .values({**shown, **times, "tenant_id": tenant_id, "updated_at": func.now()})
+        .values(**shown, tenant_id=func.coalesce(operations.c.tenant_id, snapshot.tenant_id), updated_at=func.now())
     )
     return changed.rowcount == 1
-
-
-async def cancel_ended_outside(
-    connection: AsyncConnection, workflow_id: str, run_id: str, request: CancelRequest
-) -> ToCleanUp | None:
-    """Note who has what an ended workflow left removed; none where the operation has no row, or one that is closed.
-
-    From here on the operation ends as `cancelled`, whether its clean-up says so first or `close_ended_outside`.
-    Waits for a step that still runs.
-    """
-    row = (
-        await connection.execute(
-            update(operations)
-            .where(
-                operations.c.workflow_id == workflow_id,
-                operations.c.run_id == run_id,
-                operations.c.finished_at.is_(None),
-            )
-            .values(
-                cancelled_by=request.cancelled_by, cancelled_via=request.cancelled_via, cancel_reason=request.reason
-            )
-            .returning(operations.c.tenant_id)
-        )
-    ).one_or_none()
-    return ToCleanUp(row.tenant_id) if row is not None else None
 
 
 async def close_ended_outside(
     connection: AsyncConnection, record: OperationRecord, reason: str, ended_as: OperationSnapshot | None = None
 ) -> Closed | None:
-    """Close the row of an operation whose workflow has ended without saying how, or is gone; none if it is closed.
+    """Close the row of an operation whose workflow has ended or is gone; None if it is closed already.
 
-    Waits for a step that still runs. Where nothing of the tenant is left the operation ends as `failed`, or as
-    `cancelled` where it was to be cancelled, and no later step can write; where rows are left it waits for an
-    operator, and a second call counts them again. Nothing is deleted. `ended_as` is what the workflow itself said at
-    its end: where nothing is left, that holds.
+    Waits for a transaction that still runs, and lets none commit later. A committed operation has completed, with a
+    warning about what was to follow. Otherwise nothing was written: it ends as `ended_as`, which the workflow itself
+    said, or as cancelled if that was asked for, or else as failed.
     """
     row = (
-        await connection.execute(
-            select(
-                operations.c.tenant_id,
-                operations.c.owns_tenant,
-                operations.c.status,
-                operations.c.cancelled_by,
-                operations.c.cancel_reason,
-                operations.c.finished_at,
-            )
-            .where(*_is(record))
-            .with_for_update()
-        )
+        await connection.execute(select(operations).where(*record.is_row).with_for_update(of=operations))
     ).one_or_none()
     if row is None or row.finished_at is not None:
         return None
-    remaining: Mapping[str, int] = {}
-    if row.owns_tenant:
-        remaining = await count_tenant_rows(connection, await read_catalogue(connection), row.tenant_id)
-    error = OperationError(
-        code=ENDED_OUTSIDE, detail=f"{reason}; {_what_is_left(remaining, ended_as)}", step=record.snapshot.step
-    )
-    if remaining:
-        status = OperationStatus.NEEDS_ATTENTION
-    elif ended_as is not None and ended_as.status in UNDONE:
-        status, error = ended_as.status, ended_as.error or error
-    elif row.cancelled_by is not None or row.cancel_reason is not None:
-        status = OperationStatus.CANCELLED
+    if row.committed_at is not None:
+        closed, changes = _completed(record, reason)
+    elif ended_as is not None and ended_as.status in {OperationStatus.FAILED, OperationStatus.CANCELLED}:
+        closed, changes = Closed(ended_as.status, reason), shown_values(ended_as)
     else:
-        status = OperationStatus.FAILED
-    await connection.execute(
-        update(operations)
-        .where(*_is(record))
-        .values(
-            status=status,
-            error=error.model_dump(mode="json") if status is not OperationStatus.CANCELLED else None,
-            tenant_id=func.coalesce(operations.c.tenant_id, ended_as.tenant_id if ended_as is not None else None),
-            owns_tenant=bool(remaining),
-            next_try_at=None,
-            attention_deadline=None,
-            updated_at=func.now(),
-            finished_at=func.now() if status.is_final else None,
+        asked = exists().where(
+            cancellations.c.workflow_id == record.workflow_id, cancellations.c.run_id == record.run_id
         )
-    )
-    return Closed(status, error, remaining)
+        is_cancelled = row.cancelled_by is not None or await connection.scalar(select(asked))
+        detail = f"{reason}; nothing was written"
+        error = OperationError(code=ENDED_OUTSIDE, detail=detail, step=row.step)
+        status = OperationStatus.CANCELLED if is_cancelled else OperationStatus.FAILED
+        closed = Closed(status, detail)
+        changes = {"status": status, "error": None if is_cancelled else error.model_dump(mode="json")}
+    times = {"next_try_at": None, "attention_deadline": None, "updated_at": func.now(), "finished_at": func.now()}
+    await connection.execute(update(operations).where(*record.is_row).values({**changes, **times}))
+    return closed
 
 
-def _is(record: OperationRecord) -> tuple[ColumnElement[bool], ...]:
-    return (operations.c.workflow_id == record.workflow_id, operations.c.run_id == record.run_id)
+async def settle_ended(
+    connection: AsyncConnection, context: OperationContext, reason: str, audit: AuditTrail
+) -> OperationRecord | None:
+    """Close the row of an operation whose workflow was ended in Temporal, write it if there is none, and return it.
+
+    None if there can be no row, because another operation of the tenant is open.
+    """
+    is_new = await adopt(connection, context)
+    record = await find_run(connection, context.workflow_id, context.run_id)
+    if record is None:
+        return None
+    await close_ended_outside(connection, record, reason)
+    await audit.append_all(connection, [request_event(context)] if is_new else [])
+    return await find_run(connection, context.workflow_id, context.run_id)
 
 
-def _what_is_left(remaining: Mapping[str, int], ended_as: OperationSnapshot | None) -> str:
-    if not remaining:
-        return "nothing of the tenant is left"
-    named = [f"{table} ({rows})" for table, rows in sorted(remaining.items())[:MOST_TABLES_NAMED]]
-    more = [f"and {len(remaining) - MOST_TABLES_NAMED} more tables"] if len(remaining) > MOST_TABLES_NAMED else []
-    # What a workflow says of its own end is believed, and one that has ended can't be cancelled.
-    cure = "cancel" if ended_as is None else "delete the workflow's history in Temporal, then cancel"
-    return (
-        f"{sum(remaining.values())} rows of the tenant are left: {', '.join([*named, *more])}; {cure} to remove them"
-    )
+def ended_before_completion(pending: Sequence[str], reason: str) -> OperationWarning:
+    """Return the warning about a committed operation whose workflow ended before the steps that were to follow."""
+    left = f"not done: {', '.join(pending)}" if pending else "nothing was left to do"
+    return OperationWarning(code=ENDED_OUTSIDE, detail=f"{reason} after the commit; {left}")
+
+
+def _completed(record: OperationRecord, reason: str) -> tuple[Closed, dict[str, Any]]:
+    snapshot = record.snapshot
+    *following, _ = snapshot.steps
+    pending = [step.name for step in following if step.status not in {StepStatus.COMPLETED, StepStatus.SKIPPED}]
+    warning = ended_before_completion(pending, reason)
+    changes: dict[str, Any] = {
+        "status": OperationStatus.COMPLETED,
+        "error": None,
+        "progress": 100,
+        "warnings": documents((*snapshot.warnings, warning)),
+    }
+    return Closed(OperationStatus.COMPLETED, warning.detail), changes

@@ -47,6 +47,10 @@ class Transaction:
         self.connection = connection
         self._last: list[str] = []
 
+    async def run(self, *statements: str) -> None:
+        """Run statements now, in one round trip; they have neither parameters nor results."""
+        await _send(self.connection, *statements)
+
     def end_with(self, *statements: str) -> None:
         """Run these in the round trip of the commit; they have neither parameters nor results."""
         self._last += statements

@@ -20,10 +20,10 @@ COLUMNS = """
 OPERATIONS = """
     INSERT INTO alga_tenants.operations
         (workflow_id, run_id, namespace, kind, tenant_id, tenant_name, product_code, status, step, progress, steps,
-         owns_tenant, furthest_step, result, requested_by, started_at, updated_at, finished_at)
+         result, requested_by, started_at, committed_at, updated_at, finished_at)
     SELECT 'tenant-creation-' || md5(tenant_id::text || n)::uuid, md5(run_id || n)::uuid::text, namespace, kind,
            md5(tenant_id::text || n)::uuid, tenant_name || ' ' || n, product_code, status, step, progress, steps,
-           owns_tenant, furthest_step, result, requested_by, started_at - n * interval '1 min',
+           result, requested_by, started_at - n * interval '1 min', committed_at - n * interval '1 min',
            updated_at - n * interval '1 min', finished_at - n * interval '1 min'
     FROM alga_tenants.operations, generate_series($2::int, $3::int) AS n
     WHERE tenant_id = $1::uuid

@@ -1,4 +1,4 @@
-"""The floors on Temporal: an empty workflow, and one with as many no-op local steps as a creation has.
+"""The floors on Temporal: an empty workflow, and one with a local activity that does nothing.
 
 `python -m bench.floors` is the worker that runs them: a process of its own with the product's slots and cache.
 """
@@ -13,7 +13,6 @@ from temporalio.worker import Worker
 
 with workflow.unsafe.imports_passed_through():
     from app.embedded.signals import stop_on_signals
-    from workflows.steps import Step
 
 TASK_QUEUE = "bench-floors"
 SLOTS = 10
@@ -37,13 +36,12 @@ class EmptyWorkflow:
 
 @workflow.defn
 class LocalStepsWorkflow:
-    """As many local activities as a creation has steps, one after the other."""
+    """One local activity, as a creation has."""
 
     @workflow.run
     async def run(self) -> None:
-        """Run the steps."""
-        for _ in Step:
-            await workflow.execute_local_activity(do_nothing, start_to_close_timeout=timedelta(seconds=20))
+        """Run the activity."""
+        await workflow.execute_local_activity(do_nothing, start_to_close_timeout=timedelta(seconds=20))
 
 
 async def main() -> None:

@@ -4,30 +4,25 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from workflows.steps import Step
-
 HEADER = 5
 # The client's first messages have no type: a request for TLS, which the server refuses with one byte, and the start.
 UNTYPED_HEADER = 8
 TLS_REQUEST = 80_877_103
-BIND, EXECUTE, QUERY = ord("B"), ord("E"), ord("Q")
+EXECUTE, QUERY = ord("E"), ord("Q")
 FLUSH = ord("H")
 READY, COPY_IN = ord("Z"), ord("G")
 # The answer to a statement that is being prepared, which the client waits for without ending its batch.
 DESCRIBED = {ord("T"), ord("n")}
 IDLE = ord("I")
-# A text parameter as Bind carries it: its length, then its bytes. In a document it has no such length before it.
-MARKS = {len(step.value).to_bytes(4, "big") + step.value.encode(): step.value for step in Step}
 
 
 @dataclass
 class Transaction:
-    """What one transaction, or one statement outside of any, has cost; `step` where it names one."""
+    """What one transaction, or one statement outside of any, has cost."""
 
     round_trips: int = 0
     statements: int = 0
     seconds: float = 0.0
-    step: str | None = None
 
 
 class Wire:
@@ -51,11 +46,9 @@ class Wire:
             self._transaction.round_trips += 1
         self._asking += data
         self._skip_start()
-        for kind, body in _messages(self._asking) if self._has_started else ():
+        for kind, _ in _messages(self._asking) if self._has_started else ():
             if kind in {EXECUTE, QUERY}:
                 self._transaction.statements += 1
-            elif kind == BIND:
-                self._note_step(body)
             self._is_flushed = kind == FLUSH
 
     def answered(self, data: bytes) -> None:
@@ -81,11 +74,6 @@ class Wire:
             else:
                 self._has_started = True
             del self._asking[:length]
-
-    def _note_step(self, body: bytes) -> None:
-        for mark, step in MARKS.items():
-            if mark in body:
-                self._transaction.step = step
 
     def _end_wait(self) -> None:
         if self._waiting_since is not None:

@@ -1,12 +1,11 @@
-"""How a failed activity is read: whether it failed for good, and what to tell the outside."""
+"""Reads failures of activities: whether one is final, and what to show of it."""
 
 from dataclasses import dataclass
 
 from temporalio.exceptions import ActivityError, ApplicationError, FailureError
 from temporalio.exceptions import TimeoutError as ActivityTimeoutError
 
-from workflows.messages import CancelRequest, OperationError
-from workflows.steps import Step
+from workflows.messages import CancelRequest, FailureDetails, OperationError
 
 CANCEL_REQUESTED = "cancel-requested"
 
@@ -15,13 +14,13 @@ PARAMETER_REFUSED = "parameter-refused"
 PARAMETER_USED = "parameter-used"
 OPERATION_ENDING = "operation-ending"
 
-# A step was kept from writing because it had not seen a change of parameters; its second detail is their version.
+# An attempt did not write because it had not seen a change of parameters.
 PARAMETERS_CHANGED = "parameters-changed"
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A failed try: final ones are rolled back, the others retried."""
+    """A failed attempt: final ones end the operation, the others are retried."""
 
     error: OperationError
     is_final: bool
@@ -37,20 +36,22 @@ class StepFailedError(Exception):
         self.error = error
 
 
-def describe_failure(failure: FailureError, step: Step | None) -> Failure:
-    """What an activity's failure means.
+def describe_failure(failure: FailureError, step: str | None) -> Failure:
+    """Return what an activity's failure means; `step` is shown if the failure names none.
 
-    Activities raise an `ApplicationError` whose type is the problem's code, non-retryable where the error is
-    final, and whose first detail, where there is one, names the field at fault. One that was kept from starting
-    by a cancel says in its second who asked for it. A regular activity's arrives wrapped, a local one's as it is.
+    Activities raise an `ApplicationError` whose type is the problem's code, non-retryable if the error is final, with
+    `FailureDetails` as its only detail. A regular activity's arrives wrapped, a local one's as it is.
     """
     cause = failure.cause if isinstance(failure, ActivityError) else failure
     if isinstance(cause, ApplicationError):
-        field, *more = cause.details or (None,)
-        error = OperationError(code=cause.type or "internal-error", detail=cause.message, field=field, step=step)
-        cancel = CancelRequest.model_validate(more[0]) if cause.type == CANCEL_REQUESTED else None
-        version = int(more[0]) if cause.type == PARAMETERS_CHANGED else None
-        return Failure(error, cause.non_retryable, cancel, version)
+        details = FailureDetails.model_validate(cause.details[0]) if cause.details else FailureDetails()
+        error = OperationError(
+            code=cause.type or "internal-error",
+            detail=cause.message,
+            field=details.field,
+            step=details.step or step,
+        )
+        return Failure(error, cause.non_retryable, details.cancel, details.parameters_version)
     if isinstance(cause, ActivityTimeoutError):
         error = OperationError(code="timeout", detail="the step did not finish in time", step=step)
         return Failure(error, is_final=False)

@@ -12,14 +12,11 @@ from uuid import UUID
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
-from workflows.steps import Step
-
 ProductCode = Literal["psa", "algadesk"]
 BillingSource = Literal["manual", "stripe", "apple_iap"]
 EmailProvider = Literal["resend", "smtp"]
 Plan = Literal["solo", "pro"]
 Outcome = Literal["failed", "cancelled"]
-OnAttentionTimeout = Literal["rollback", "keep"]
 
 
 class Message(BaseModel):
@@ -36,13 +33,27 @@ class Message(BaseModel):
     )
 
 
-class OperationStatus(StrEnum):
+class OpenEnum(StrEnum):
+    """Names that a newer release may add to: an unknown one is kept as it came, so that it can be shown."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> "OpenEnum | None":
+        if not isinstance(value, str):
+            return None
+        unknown = str.__new__(cls, value)
+        unknown._name_ = unknown._value_ = value
+        return unknown
+
+
+class OperationStatus(OpenEnum):
     """What the outside sees of an operation; the last three are final and never left."""
 
     QUEUED = "queued"
     RUNNING = "running"
     RETRYING = "retrying"
     NEEDS_ATTENTION = "needs_attention"
+    AWAITING_CONFIRMATION = "awaiting_confirmation"
+    WAITING = "waiting"
     CANCELLING = "cancelling"
     ROLLING_BACK = "rolling_back"
     COMPLETED = "completed"
@@ -54,8 +65,18 @@ class OperationStatus(StrEnum):
         """Whether the operation has ended and will never change again."""
         return self in {OperationStatus.COMPLETED, OperationStatus.CANCELLED, OperationStatus.FAILED}
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the operation is on its way to an end that nobody needs to ask for again."""
+        return self in {OperationStatus.CANCELLING, OperationStatus.ROLLING_BACK}
 
-class StepStatus(StrEnum):
+    @property
+    def is_resumable(self) -> bool:
+        """Whether the operation waits for its next attempt or for an operator."""
+        return self in {OperationStatus.RETRYING, OperationStatus.NEEDS_ATTENTION}
+
+
+class StepStatus(OpenEnum):
     """Where one step stands."""
 
     PENDING = "pending"
@@ -63,6 +84,7 @@ class StepStatus(StrEnum):
     RETRYING = "retrying"
     COMPLETED = "completed"
     FAILED = "failed"
+    SKIPPED = "skipped"
 
 
 class AdminUser(Message):
@@ -96,6 +118,7 @@ class Origin(Message):
 
     `requested_via` is the credential that the request came with; `requested_by` is the same, or the person whom a
     trusted caller named. `requested_at` is by the gateway's clock, and the time at which the operation began.
+    `start_id` names one attempt to start the workflow, so that just this one can be revoked.
     """
 
     requested_by: str | None = None
@@ -104,9 +127,22 @@ class Origin(Message):
     request_id: str | None = None
     address: str | None = None
     requested_at: datetime | None = None
+    start_id: str | None = None
 
 
-class TenantCreationInput(Message):
+class OperationRequest(Message):
+    """Base of what workflows of operations are asked for."""
+
+    tenant_id: UUID | None = None
+    origin: Origin = Origin()
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        """The fields of a snapshot that say what was asked for; they hold no secret."""
+        return {"parameters": self.model_dump(mode="json", exclude={"tenant_id", "origin"}, exclude_defaults=True)}
+
+
+class TenantCreationInput(OperationRequest):
     """What a tenant creation needs to know, as Alga's TypeScript client and our gateway send it."""
 
     tenant_name: str
@@ -124,10 +160,8 @@ class TenantCreationInput(Message):
     email_provider: EmailProvider = "resend"
     billing_address: BillingAddress | None = None
     addons: tuple[str, ...] = ()
-    tenant_id: UUID | None = None
     skip_welcome_email: bool = False
     skip_customer_tracking: bool = False
-    origin: Origin = Origin()
 
     @model_validator(mode="before")
     @classmethod
@@ -145,6 +179,16 @@ class TenantCreationInput(Message):
     def client(self) -> str:
         """The name of the tenant's own client record."""
         return self.client_name or self.company
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        """What was asked for, without the administrator and the address, which concern persons."""
+        left_out = {"tenant_name", "product_code", "tenant_id", "admin_user", "origin", "billing_address"}
+        return {
+            "tenant_name": self.tenant_name,
+            "product_code": self.product_code,
+            "parameters": self.model_dump(mode="json", exclude=left_out, exclude_defaults=True),
+        }
 
 
 class OperationResult(Message):
@@ -212,18 +256,38 @@ class HealthCheckResult(Message):
 
 
 class OperationError(Message):
-    """Why an operation failed, is retrying, or cannot finish cleaning up."""
+    """Why an operation failed, is retrying, or needs attention."""
 
     code: str
     detail: str
     field: str | None = None
-    step: Step | None = None
+    step: str | None = None
+
+
+class OperationWarning(Message):
+    """What an operation could not do though it completed, and what to do about it."""
+
+    code: str
+    detail: str
+    step: str | None = None
+
+
+class FailureDetails(Message):
+    """What the error of an activity says beside code and text.
+
+    `cancel` is there if the operation was asked to stop, `parameters_version` if an attempt had not seen a change.
+    """
+
+    field: str | None = None
+    step: str | None = None
+    cancel: CancelRequest | None = None
+    parameters_version: int | None = None
 
 
 class StepProgress(Message):
     """One line of `steps` in the status document."""
 
-    name: Step
+    name: str
     status: StepStatus = StepStatus.PENDING
     started_at: datetime | None = None
     finished_at: datetime | None = None
@@ -231,28 +295,31 @@ class StepProgress(Message):
 
 
 class FailurePolicy(Message):
-    """How long passing errors of a step are retried, and what happens when nobody looks after a parked operation."""
+    """How long passing errors are retried, and then how long a parked operation waits for an operator."""
 
     step_retry_window: timedelta
     attention_timeout: timedelta
-    on_attention_timeout: OnAttentionTimeout
 
 
 class OperationSnapshot(Message):
     """Everything the status document says; kept in the workflow's memo under `OPERATION_MEMO`.
 
-    `next_try_at` is there while a step or a rollback waits to be tried again, `attention_deadline` while a parked
-    operation waits for an operator, unless it waits for ever.
+    `committed_at` is the point of no return. `next_try_at` is there while a step waits to be tried again,
+    `attention_deadline` while a parked operation waits for an operator, unless it waits for ever.
     """
 
     kind: str
     status: OperationStatus = OperationStatus.QUEUED
     tenant_id: UUID | None = None
-    step: Step | None = None
+    tenant_name: str | None = None
+    product_code: str | None = None
+    parameters: dict[str, Any] = {}
+    step: str | None = None
     progress: int = 0
     steps: tuple[StepProgress, ...] = ()
     error: OperationError | None = None
-    result: OperationResult | None = None
+    warnings: tuple[OperationWarning, ...] = ()
+    result: dict[str, Any] | None = None
     requested_by: str | None = None
     requested_via: str | None = None
     request_fingerprint: str | None = None
@@ -260,10 +327,33 @@ class OperationSnapshot(Message):
     cancelled_via: str | None = None
     cancel_reason: str | None = None
     started_at: datetime | None = None
+    committed_at: datetime | None = None
     updated_at: datetime | None = None
     finished_at: datetime | None = None
     next_try_at: datetime | None = None
     attention_deadline: datetime | None = None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the operation will never change again, also if its status is one of a newer release."""
+        return self.status.is_final or self.finished_at is not None
+
+    def completed(self, now: datetime) -> "OperationSnapshot":
+        """Return the snapshot of the operation once it has completed."""
+        *before, last = self.steps
+        if last.status is not StepStatus.COMPLETED:
+            last = last.model_copy(update={"status": StepStatus.COMPLETED, "finished_at": now})
+        changes = {
+            "status": OperationStatus.COMPLETED,
+            "step": last.name,
+            "steps": (*before, last),
+            "progress": 100,
+            "error": None,
+            "next_try_at": None,
+            "attention_deadline": None,
+            "finished_at": now,
+        }
+        return self.model_copy(update=changes)
 
 
 class OperationContext(Message):
@@ -276,36 +366,59 @@ class OperationContext(Message):
     run_id: str
     namespace: str | None = None
     parameters_version: int = 0
-    tenant_id: UUID
-    kind: str
-    step: Step
-    progress: int
-    steps: tuple[StepProgress, ...]
-    started_at: datetime
+    origin: Origin = Origin()
+    snapshot: OperationSnapshot
+
+    @property
+    def tenant_id(self) -> UUID:
+        """The tenant that the operation works on; raises `ValueError` if it has none."""
+        if self.snapshot.tenant_id is None:
+            raise ValueError("the operation has no tenant")
+        return self.snapshot.tenant_id
 
 
-class StepInput(Message):
-    """Argument of every step's activity."""
+class OperationInput(Message):
+    """Base of the arguments of activities that work for an operation."""
 
     operation: OperationContext
+
+
+class ProvisionInput(OperationInput):
+    """Argument of `provision_tenant`."""
+
     request: TenantCreationInput
 
 
-class ParameterChangeInput(Message):
-    """Argument of the activity that lets parameters be changed: the changed request, and who first reads a change.
+class Committed(Message):
+    """What the transaction of an operation has committed.
 
-    `changed` are the names of the parameters.
+    Of the steps that follow, those that are configured are pending and the others skipped.
     """
 
-    operation: OperationContext
-    request: TenantCreationInput
-    first_used_in: Step
+    committed_at: datetime
+    steps: tuple[StepProgress, ...]
+    result: dict[str, Any]
+
+
+class FollowUpInput(OperationInput):
+    """Argument of the activity of a step that follows the commit; the snapshot has what was committed."""
+
+    request: dict[str, Any]
+
+
+class ParameterChangeInput(OperationInput):
+    """Argument of the activity that lets parameters be changed.
+
+    The snapshot shows the changed parameters, `changed` are their names, `digest` tells one change from another.
+    """
+
     changed: tuple[str, ...] = ()
+    digest: str
     origin: Origin = Origin()
 
 
 class StepDone(Message):
-    """Result of a step that has nothing to tell."""
+    """Result of an activity that has nothing to tell."""
 
 
 class PasswordInput(Message):
@@ -320,37 +433,10 @@ class PasswordHash(Message):
     password_hash: str = Field(repr=False)
 
 
-class RollBackInput(Message):
-    """Argument of the rollback activity: what to undo and how the operation then ends.
+class Closure(Message):
+    """Result of closing an operation: `committed` is there if it had been committed before, and stays open."""
 
-    A cleanup of an operation that ended outside knows its request no more.
-    """
-
-    operation: OperationContext
-    request: TenantCreationInput | None = None
-    outcome: Outcome
-    error: OperationError | None = None
-    cancelled_by: str | None = None
-    cancelled_via: str | None = None
-    cancel_reason: str | None = None
-
-
-class RollBackResult(Message):
-    """How many rows a rollback deleted; the tenant's remaining rows have been counted to zero.
-
-    `completed` is there instead where the operation had completed before, so that nothing was deleted.
-    """
-
-    deleted_rows: int = 0
-    completed: OperationResult | None = None
-
-
-class CleanupInput(Message):
-    """Argument of `tenantCleanupWorkflow`: the operation that ended outside, by its first run, and who cleans up."""
-
-    run_id: str
-    operation: OperationSnapshot
-    cancel: CancelRequest = CancelRequest()
+    committed: Committed | None = None
 
 
 OPERATION_MEMO = "operation"

@@ -1,48 +1,28 @@
-"""The request inside a workflow: reading it, and changing what no step has used yet."""
+"""The request inside a workflow: reading it, and changing it before the commit."""
 
-from collections.abc import Collection, Iterable, Mapping
-from typing import Any
+from collections.abc import Collection, Mapping
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from workflows.messages import TenantCreationInput
-from workflows.steps import Step
+from workflows.messages import OperationRequest, TenantCreationInput
 
-ORDER = tuple(Step)
-
-# The step that first reads each parameter which may still change after the start.
-FIRST_USED_IN = {
-    "tenantName": Step.CREATING_TENANT,
-    "companyName": Step.CREATING_TENANT,
-    "clientName": Step.CREATING_TENANT,
-    "licenseCount": Step.CREATING_TENANT,
-    "plan": Step.CREATING_TENANT,
-    "billingSource": Step.CREATING_TENANT,
-    "billingAddress": Step.CREATING_TENANT,
-    "addons": Step.SETTING_UP_DATA,
-    "billingPlan": Step.SETTING_UP_DATA,
-    "contractLine": Step.SETTING_UP_DATA,
-    "emailProvider": Step.SETTING_UP_DATA,
-}
+RequestT = TypeVar("RequestT", bound=OperationRequest)
 
 
 class ParameterRefusedError(Exception):
-    """A parameter can't be changed; the message says why and never holds the value.
+    """A parameter can't be changed; the message says why and never holds the value."""
 
-    `is_late` says that it could have been changed before.
-    """
-
-    def __init__(self, field: str, reason: str, *, is_late: bool = False) -> None:
+    def __init__(self, field: str, reason: str) -> None:
         super().__init__(f"{field} {reason}")
         self.field = field
-        self.is_late = is_late
 
 
 def parse_request(argument: Any, product_code: str | None) -> TenantCreationInput:
-    """The workflow's argument as a request, of the given product where the workflow type decides it.
+    """Return the workflow's argument as a request, of the given product if the workflow type decides it.
 
-    Only the structure is looked at here, because rules that change between releases would break replays; the
-    first step's activity checks the rest.
+    Only the structure is checked here, because rules that change between releases would break replays; the
+    activity checks the rest.
 
     Raises:
         ValidationError: something is missing or of the wrong type.
@@ -53,31 +33,21 @@ def parse_request(argument: Any, product_code: str | None) -> TenantCreationInpu
     return TenantCreationInput.model_validate(argument)
 
 
-def first_use(fields: Iterable[str]) -> Step:
-    """The first step that reads one of the parameters, all of which are known."""
-    return min((FIRST_USED_IN[field] for field in fields), key=ORDER.index)
-
-
-def apply_changes(
-    request: TenantCreationInput, changes: Mapping[str, Any], completed: Collection[Step]
-) -> TenantCreationInput:
-    """The request with all the parameters changed, where the given steps are known to be done.
+def apply_changes(request: RequestT, changes: Mapping[str, Any], changeable: Collection[str]) -> RequestT:
+    """Return the request with all the parameters changed.
 
     Raises:
-        ParameterRefusedError: one of them is unknown, of the wrong type, or already used; or there are none.
+        ParameterRefusedError: one of them is unknown or of the wrong type; or there are none.
     """
     if not changes:
         raise ParameterRefusedError("changes", "must name at least one parameter")
     document = request.model_dump(by_alias=True)
     for field, value in changes.items():
-        first_used_in = FIRST_USED_IN.get(field)
-        if first_used_in is None:
-            raise ParameterRefusedError(field, f"is not one of {', '.join(FIRST_USED_IN)}")
-        if first_used_in in completed:
-            raise ParameterRefusedError(field, f"was already used by step {first_used_in}", is_late=True)
+        if field not in changeable:
+            raise ParameterRefusedError(field, f"is not one of {', '.join(changeable)}")
         document["billingPlan" if field == "contractLine" else field] = value
     try:
-        return TenantCreationInput.model_validate(document)
+        return type(request).model_validate(document)
     except ValidationError as error:
         fault = error.errors(include_input=False)[0]
         raise ParameterRefusedError(".".join(str(part) for part in fault["loc"]), f": {fault['msg']}") from None

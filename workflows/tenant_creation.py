@@ -7,19 +7,19 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from workflows.failures import OPERATION_ENDING, PARAMETER_REFUSED, PARAMETER_USED, StepFailedError
-    from workflows.lifecycle import Lifecycle, OperationCancelledError
+    from workflows.failures import OPERATION_ENDING, PARAMETER_REFUSED
+    from workflows.kinds import STEP_TIMEOUT
+    from workflows.lifecycle import Lifecycle
     from workflows.messages import (
         CancelRequest,
+        OperationContext,
         OperationError,
-        OperationResult,
-        OperationStatus,
         ParameterChanges,
         ParameterUpdate,
         PasswordHash,
         PasswordInput,
+        ProvisionInput,
         ResumeRequest,
-        StepDone,
         TenantCreationInput,
         TenantCreationResult,
     )
@@ -27,15 +27,9 @@ with workflow.unsafe.imports_passed_through():
     from workflows.steps import (
         ALGADESK_TENANT_CREATION_WORKFLOW,
         HASH_PASSWORD_ACTIVITY,
-        STEP_TIMEOUT,
         TENANT_CREATION,
         TENANT_CREATION_WORKFLOW,
-        Step,
     )
-
-
-# Workflows that began before took signals without asking the database.
-FENCED_CHANGES_PATCH = "fenced-changes"
 
 
 class TenantCreation:
@@ -48,7 +42,7 @@ class TenantCreation:
     product_code: str | None = None
 
     def __init__(self, argument: Any) -> None:
-        self._operation = Lifecycle(TENANT_CREATION, tuple(Step))
+        self._operation: Lifecycle[TenantCreationInput] = Lifecycle(TENANT_CREATION)
         self._fault: OperationError | None = None
         # Here and not in run, because a change of a parameter may arrive together with the start.
         try:
@@ -57,33 +51,11 @@ class TenantCreation:
             self._fault = _invalid_request(error)
 
     async def create(self) -> TenantCreationResult:
-        """Run the steps; on a final error or a cancel undo them all."""
-        operation = self._operation
+        """Provision the tenant in one transaction, then do what follows it."""
         if self._fault is not None:
-            operation.progress.end(OperationStatus.FAILED, self._fault)
-            raise operation.ending()
-        try:
-            return await operation.finish_uninterrupted(self._run_steps())
-        except OperationCancelledError:
-            problem = None
-        except StepFailedError as failure:
-            problem = failure.error
-        completed = await operation.finish_uninterrupted(operation.roll_back(problem))
-        if completed is None:
-            raise operation.ending()
-        return TenantCreationResult(**dict(completed))
-
-    async def _run_steps(self) -> TenantCreationResult:
-        run = self._operation.run_step
-        await self._hash_password()
-        await run(Step.INITIALIZING, StepDone)
-        await run(Step.CREATING_TENANT, StepDone)
-        await run(Step.RUNNING_ONBOARDING_SEEDS, StepDone)
-        await run(Step.CREATING_ADMIN_USER, StepDone)
-        await run(Step.SETTING_UP_DATA, StepDone)
-        completed = await run(Step.COMPLETING, OperationResult)
-        self._operation.progress.complete(completed)
-        return TenantCreationResult(**dict(completed))
+            raise self._operation.fail(self._fault)
+        result = await self._operation.run(self._hash_password, _provision_input)
+        return TenantCreationResult.model_validate(result)
 
     def _understand(self, argument: Any) -> None:
         """Read the request in our terms.
@@ -98,7 +70,8 @@ class TenantCreation:
 
     async def _hash_password(self) -> None:
         """Replace a plaintext password, or a missing one, by a hash, before anything else is done."""
-        admin = self._understood.admin_user
+        request = self._operation.request
+        admin = request.admin_user
         if admin.password_hash is not None:
             return
         hashed = await workflow.execute_local_activity(
@@ -108,27 +81,21 @@ class TenantCreation:
             start_to_close_timeout=STEP_TIMEOUT,
         )
         admin = admin.model_copy(update={"password": None, "password_hash": hashed.password_hash})
-        self._operation.request = self._understood.model_copy(update={"admin_user": admin})
-
-    @property
-    def _understood(self) -> TenantCreationInput:
-        if self._operation.request is None:
-            raise RuntimeError("the request is used although it could not be read")
-        return self._operation.request
+        self._operation.accept(request.model_copy(update={"admin_user": admin}))
 
     @workflow.signal(name="cancel")
     def cancel(self, request: CancelRequest | None = None) -> None:
-        """Ask for the operation to stop and be undone; has no effect once it is ending."""
+        """Ask for the operation to stop before its commit; after that it becomes a warning."""
         self._operation.request_cancel(request or CancelRequest())
 
     @workflow.signal(name="resume")
     def resume(self, request: ResumeRequest | None = None) -> None:  # noqa: ARG002 - who asked stays in the history
-        """Try the step again that waits, for an operator or for its next try; has no effect on any other."""
+        """Make the next attempt at once if the operation waits for it, or for an operator; else do nothing."""
         self._operation.request_resume()
 
     @workflow.update(name="change_parameters", unfinished_policy=workflow.HandlerUnfinishedPolicy.ABANDON)
     async def change_parameters(self, request: ParameterChanges) -> None:
-        """Change parameters that no step has used yet, all or none; an operation that waits then goes on."""
+        """Change parameters before the commit, all or none; an operation that waits then goes on."""
         try:
             await self._operation.change(request.changes, request.origin)
         except ParameterRefusedError as refused:
@@ -136,8 +103,8 @@ class TenantCreation:
 
     @change_parameters.validator
     def _check_changes(self, request: ParameterChanges) -> None:
-        if self._fault is not None or self._operation.progress.is_stopping:
-            raise _refusal("the operation is ending", None, OPERATION_ENDING)
+        if self._fault is not None or self._operation.is_ending:
+            raise _refusal("the operation is committed or ending", None, OPERATION_ENDING)
         try:
             self._operation.changed(request.changes)
         except ParameterRefusedError as refused:
@@ -145,16 +112,12 @@ class TenantCreation:
 
     @workflow.signal(name="update", unfinished_policy=workflow.HandlerUnfinishedPolicy.ABANDON)
     async def update(self, update: ParameterUpdate | None = None) -> None:
-        """Change a parameter that no step has used yet; anything else is refused in the log."""
+        """Change a parameter before the commit; anything else is refused in the log."""
         if update is None or self._fault is not None:
             workflow.logger.warning("update signal refused: there is nothing to change")
             return
-        changes = {update.field: update.value}
         try:
-            if workflow.patched(FENCED_CHANGES_PATCH):
-                await self._operation.change(changes)
-            else:
-                self._operation.request = self._operation.changed(changes)
+            await self._operation.change({update.field: update.value})
         except (ParameterRefusedError, ApplicationError) as refusal:
             workflow.logger.warning("update signal refused: %s", refusal)
 
@@ -194,8 +157,12 @@ class AlgadeskTenantCreationWorkflow(TenantCreation):
         return await self.create()
 
 
+def _provision_input(operation: OperationContext, request: TenantCreationInput) -> ProvisionInput:
+    return ProvisionInput(operation=operation, request=request)
+
+
 def _refusal_of(refused: ParameterRefusedError) -> ApplicationError:
-    return _refusal(str(refused), refused.field, PARAMETER_USED if refused.is_late else PARAMETER_REFUSED)
+    return _refusal(str(refused), refused.field, PARAMETER_REFUSED)
 
 
 def _refusal(detail: str, field: str | None, code: str) -> ApplicationError:

@@ -13,17 +13,17 @@ from functools import cache
 from typing import Any, Self
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Table, cast, column, func, literal_column, select
+from sqlalchemy import ColumnElement, Table, Text, bindparam, cast, column, func, literal_column, select
 from sqlalchemy.dialects.postgresql import JSONB, Insert, insert
 
 from activities.alga.tables import TENANT
-from activities.transactions import script_text, setting
+from activities.transactions import script_literal, script_text, set_setting, setting
 
 # Stands for the tenant in statements that are made once; only an id, which can't hold anything else, takes its place.
 SOME_TENANT = UUID(int=0)
 
-# Of their keys none can be taken in the first run of a step: they are nothing but derived ids. Looking all the same
-# costs a seventh of the time that their 600 rows take.
+# None of their keys can be taken: they are nothing but ids derived from that of a tenant that did not exist. Looking
+# all the same costs a seventh of the time that their 600 rows take.
 SURE = frozenset({"permissions", "role_permissions"})
 # Whose key is taken must not go unnoticed.
 DECIDING = frozenset({"tenants"})
@@ -54,18 +54,42 @@ def to_json(value: Any) -> str:
     return json.dumps(value, default=_json)
 
 
-def documents(records: Iterable[TableRows]) -> dict[str, str]:
-    """The settings that the statements of `insert_script` read."""
-    return {rows.table.name: rows.document for rows in records}
+def document_settings(records: Sequence[TableRows]) -> tuple[tuple[ColumnElement[bool], ...], dict[str, str]]:
+    """Return expressions that make the rows known to the scripts of the transaction, and the values they take.
+
+    Raises `ValueError` if two of the records are of one table.
+    """
+    names = tuple(rows.table.name for rows in records)
+    if len(set(names)) < len(names):
+        raise ValueError(f"rows of one table are given twice: {names}")
+    return _settings(names), {_parameter(rows.table.name): rows.document for rows in records}
 
 
-def insert_script(tenant_id: UUID, records: Iterable[TableRows]) -> list[str]:
-    """Statements that insert rows of one tenant, one a table; for the first run of a step."""
-    return [_insert_text(rows.table, rows.columns).replace(str(SOME_TENANT), str(tenant_id)) for rows in records]
+def insert_script(tenant_id: UUID, records: Iterable[TableRows], *, from_settings: bool = False) -> list[str]:
+    """Return statements that insert rows of one tenant, one a table.
+
+    The rows are spelled in the statements, which a server may log. Those with secrets are taken `from_settings`: see
+    `document_settings`.
+    """
+    return [_insert_text(rows, tenant_id, from_settings=from_settings) for rows in records]
 
 
 @cache
-def _insert_text(table: Table, columns: tuple[str, ...]) -> str:
+def _settings(names: tuple[str, ...]) -> tuple[ColumnElement[bool], ...]:
+    return tuple(set_setting(name, bindparam(_parameter(name), type_=Text)) for name in names)
+
+
+def _parameter(table: str) -> str:
+    return f"rows_{table}"
+
+
+def _insert_text(rows: TableRows, tenant_id: UUID, *, from_settings: bool) -> str:
+    text = _template(rows.table, rows.columns).replace(str(SOME_TENANT), str(tenant_id))
+    return text if from_settings else text.replace(str(setting(rows.table.name)), script_literal(rows.document))
+
+
+@cache
+def _template(table: Table, columns: tuple[str, ...]) -> str:
     # A constant and no setting, so that Citus sees which shard it is about.
     tenant: ColumnElement[UUID] = literal_column(f"'{SOME_TENANT}'::uuid")
     statement = _insert(table, columns, tenant, setting(table.name))

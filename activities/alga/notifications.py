@@ -1,11 +1,11 @@
 """A tenant's own switches for notifications: one for every global category and subtype, copying what those say."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Column, Table, literal, select, union_all
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Column, Table, func, literal_column, select, union_all
 
 from activities.alga import tables
 from activities.alga.bulk_insert import TableRows
@@ -55,8 +55,8 @@ SOURCES = (
 _ALL_DEFAULTS = union_all(
     *(
         select(
-            literal(source.settings.name),
-            source.key,
+            literal_column(f"'{source.settings.name}'").label("name"),
+            source.key.label("id"),
             source.key.table.c.is_enabled,
             source.key.table.c.is_default_enabled,
         )
@@ -65,9 +65,15 @@ _ALL_DEFAULTS = union_all(
 )
 
 
-async def find_notification_defaults(connection: AsyncConnection) -> tuple[NotificationDefault, ...]:
-    """Every global notification category and subtype, in one statement; these tables belong to no tenant."""
-    return tuple(NotificationDefault._make(row) for row in await connection.execute(_ALL_DEFAULTS))
+_ALL = _ALL_DEFAULTS.subquery("defaults")
+
+NOTIFICATION_DEFAULTS = select(func.jsonb_agg(func.jsonb_build_array(*_ALL.c))).scalar_subquery()
+"""Every global notification category and subtype, as a JSON expression; these tables belong to no tenant."""
+
+
+def read_notification_defaults(found: Sequence[Sequence[Any]] | None) -> tuple[NotificationDefault, ...]:
+    """Return what `NOTIFICATION_DEFAULTS` has found."""
+    return tuple(sorted(NotificationDefault._make(row) for row in found or ()))
 
 
 def notification_settings(tenant_id: UUID, defaults: tuple[NotificationDefault, ...]) -> list[TableRows]:

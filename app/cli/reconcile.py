@@ -10,7 +10,6 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from activities.catalogue import CatalogueError
 from activities.database_errors import DATABASE_ERRORS
 from app.audit_trail import audit_trail
 from app.cli.exit_codes import ExitCode
@@ -37,11 +36,10 @@ def command(
 ) -> None:
     """Compare unfinished operations with their workflows in Temporal, and correct their rows.
 
-    The worker does the same by itself. An operation whose workflow was ended from outside, or is gone, is closed as
-    failed where nothing of its tenant is left; else it is listed with the rows that are left, which `cancel` removes.
-    No row of a tenant is touched here.
+    Workers do the same every minute. An operation whose workflow was ended in Temporal, or is gone, is closed: as
+    completed if it was committed, else as failed or cancelled. No row of a tenant is touched.
 
-    Exits 9 where an operation waits for a person.
+    Exits 9 if an operation waits for a person.
     """
     settings = Settings.load()
     configure_logging(settings, sys.stderr)
@@ -57,9 +55,6 @@ def command(
     except DATABASE_ERRORS as error:
         say(stderr, f"the database can't be reached: {type(error).__name__}", "red")
         raise typer.Exit(ExitCode.UNAVAILABLE) from None
-    except CatalogueError as error:
-        say(stderr, str(error), "red")
-        raise typer.Exit(ExitCode.UNAVAILABLE) from None
     if as_json:
         typer.echo(json.dumps({"findings": [asdict(finding) for finding in findings]}))
     else:
@@ -74,7 +69,7 @@ async def _reconcile(settings: Settings, workflow_id: str | None) -> list[Findin
         operations = OperationsPort(await connect(settings, lazy=True), settings)
         reconciler = Reconciler(engine, operations, audit_trail(settings))
         if workflow_id is None:
-            return [finding async for finding in reconciler.reconcile(again=True)]
+            return [finding async for finding in reconciler.reconcile()]
         record, finding = await reconciler.reconcile_one(workflow_id)
         if record is None:
             raise UnknownWorkflowError(workflow_id)
@@ -84,8 +79,7 @@ async def _reconcile(settings: Settings, workflow_id: str | None) -> list[Findin
 
 
 def _table(findings: list[Finding]) -> Table:
-    table = Table("operation", "status now", "what was found", "rows left")
+    table = Table("operation", "status now", "what was found")
     for finding in findings:
-        left = sum(finding.remaining.values())
-        table.add_row(finding.workflow_id, finding.status, finding.detail, str(left) if left else "")
+        table.add_row(finding.workflow_id, finding.status, finding.detail)
     return table

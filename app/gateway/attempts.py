@@ -14,8 +14,8 @@ from app.auth.callers import Requester
 from app.gateway.database import database_errors
 from app.gateway.documents import OperationView
 from app.gateway.problems import ProblemError, field_problem
-from app.temporal.described import workflow_id_of
-from workflows.messages import Origin
+from workflows.messages import OperationStatus, Origin
+from workflows.steps import TENANT_CREATION
 
 KEYED_TENANTS = UUID("6f2f7c3e-52a8-4d5b-9a53-1b0c7d6f4e21")
 """Namespace of the tenant ids that are made from a caller and its Idempotency-Key."""
@@ -25,23 +25,30 @@ KEYED_TENANTS = UUID("6f2f7c3e-52a8-4d5b-9a53-1b0c7d6f4e21")
 class Attempt:
     """A request with the ids that its operation is to have.
 
-    `is_keyed` says that it came with an Idempotency-Key, `may_exist` that an earlier request may have used the ids.
+    `is_repeatable` says that the same request finds the operation again: by its Idempotency-Key, or by its tenant id.
+    `is_replay` says that its key was used before, `may_exist` that an earlier request may have used the ids.
     """
 
     request: TenantRequest
     tenant_id: UUID
     origin: Origin
-    is_keyed: bool
+    is_repeatable: bool
+    is_replay: bool
     may_exist: bool
 
     @property
     def workflow_id(self) -> str:
         """The id of the workflow that creates the tenant."""
-        return workflow_id_of(self.tenant_id)
+        return TENANT_CREATION.workflow_id(self.tenant_id)
 
     def started(self, operation: OperationView) -> bool:
-        """Whether the operation was started by this very request, sent before with the same key."""
-        return self.is_keyed and operation.snapshot.request_fingerprint == self.origin.request_fingerprint
+        """Whether the operation was started by this very request, sent before."""
+        return self.is_repeatable and operation.snapshot.request_fingerprint == self.origin.request_fingerprint
+
+    def may_follow(self, operation: OperationView) -> bool:
+        """Whether the operation has freed its tenant id for this request: nothing came of it."""
+        nothing_made = {OperationStatus.FAILED, OperationStatus.CANCELLED}
+        return not self.is_replay and operation.snapshot.status in nothing_made
 
     @property
     def conflict(self) -> ProblemError:
@@ -52,11 +59,11 @@ class Attempt:
 
 
 class Attempts:
-    """Makes attempts of requests; `secret` keys the fingerprints that tell requests apart."""
+    """Makes attempts of requests; `key` keys the fingerprints that tell requests apart."""
 
-    def __init__(self, engine: AsyncEngine, secret: str) -> None:
+    def __init__(self, engine: AsyncEngine, key: bytes) -> None:
         self._engine = engine
-        self._secret = secret.encode()
+        self._key = key
 
     async def begin(self, request: TenantRequest, requester: Requester, key: str | None) -> Attempt:
         """Fix the request's ids, and bind the Idempotency-Key to it where there is one.
@@ -66,41 +73,48 @@ class Attempts:
             DatabaseUnavailableError: nothing was bound.
         """
         caller = requester.caller
-        fingerprint = self._fingerprint(request, requester, key)
-        origin = requester.origin(fingerprint)
+        fingerprint = self._fingerprint(request, requester)
+        origin = requester.origin(fingerprint).model_copy(update={"start_id": str(uuid4())})
         is_given = request.tenant_id is not None
         if key is None:
             tenant_id = request.tenant_id or uuid4()
-            return Attempt(request, tenant_id, origin, is_keyed=False, may_exist=is_given)
+            return Attempt(request, tenant_id, origin, is_repeatable=is_given, is_replay=False, may_exist=is_given)
         tenant_id = request.tenant_id or uuid5(KEYED_TENANTS, f"{caller.identity} {key}")
         claim, is_new = await self._claim(
             Claim(
                 caller=caller.identity,
                 key_digest=hashlib.sha256(key.encode()).hexdigest(),
                 request_fingerprint=fingerprint,
-                workflow_id=workflow_id_of(tenant_id),
+                workflow_id=TENANT_CREATION.workflow_id(tenant_id),
                 tenant_id=tenant_id,
             )
         )
         if claim.request_fingerprint != fingerprint:
             raise _key_reused()
-        return Attempt(request, claim.tenant_id, origin, is_keyed=True, may_exist=is_given or not is_new)
+        return Attempt(
+            request,
+            claim.tenant_id,
+            origin,
+            is_repeatable=True,
+            is_replay=not is_new,
+            may_exist=is_given or not is_new,
+        )
 
     async def _claim(self, wanted: Claim) -> tuple[Claim, bool]:
         with database_errors():
             async with self._engine.begin() as connection:
                 return await claim_key(connection, wanted)
 
-    def _fingerprint(self, request: TenantRequest, requester: Requester, key: str | None) -> str:
-        """Tells requests apart, by their passwords too, and tells nothing about them without the secret."""
+    def _fingerprint(self, request: TenantRequest, requester: Requester) -> str:
+        """Tells requests apart, by their passwords too, and tells nothing about them without the key."""
         document = request.model_dump(mode="json")
         password = request.admin_user.password
         document["admin_user"]["password"] = password.get_secret_value() if password is not None else None
-        parts = {"caller": requester.caller.identity, "key": key, "request": document}
+        parts = {"caller": requester.caller.identity, "request": document}
         if requester.on_behalf_of is not None:
             parts["on_behalf_of"] = requester.on_behalf_of
         canonical = json.dumps(parts, sort_keys=True, separators=(",", ":"))
-        return hmac.new(self._secret, canonical.encode(), hashlib.sha256).hexdigest()
+        return hmac.new(self._key, canonical.encode(), hashlib.sha256).hexdigest()
 
 
 def _key_reused() -> ProblemError:

@@ -20,6 +20,7 @@ from app.gateway.direct import direct_handler
 from app.gateway.problems import ProblemError, outage
 from app.gateway.rate_limits import credential_of
 from app.gateway.request_context import add_answer_headers, address_of, caller_of
+from app.gateway.required_scopes import scope_missing
 from app.gateway.services import services_of
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -47,6 +48,10 @@ class AuthenticatedRoute(APIRoute):
             Scope(scope) for dependency in self.dependant.dependencies for scope in dependency.own_oauth_scopes or ()
         )
 
+    def is_allowed(self, caller: Caller) -> bool:
+        """Whether the caller has the scopes."""
+        return self.scopes <= caller.scopes
+
     def get_route_handler(self) -> Handler:
         """The handler with the checks before it."""
         handle = direct_handler(self.dependant) or super().get_route_handler()
@@ -63,7 +68,8 @@ class AuthenticatedRoute(APIRoute):
 
         async def check(request: Request) -> Response:
             await _authenticate(request)
-            _authorize(request, scopes)
+            if not self.is_allowed(caller_of(request)):
+                _authorize(request, scopes)
             if not takes_body:
                 return await handle(request)
             _check_content_type(request)
@@ -73,6 +79,14 @@ class AuthenticatedRoute(APIRoute):
             return await handle(bounded)
 
         return check_and_handle
+
+
+class KindScopedRoute(AuthenticatedRoute):
+    """A route for operations of every kind: the caller needs any of the scopes, and later the one of the kind."""
+
+    def is_allowed(self, caller: Caller) -> bool:
+        """Whether the caller has one of the scopes."""
+        return not self.scopes.isdisjoint(caller.scopes)
 
 
 async def _authenticate(request: Request) -> None:
@@ -122,18 +136,6 @@ def _unauthorized(detail: str, challenge: str = "") -> ProblemError:
     """A 401 with the challenge of RFC 6750, section 3."""
     headers = {"WWW-Authenticate": f"Bearer {challenge}".rstrip()}
     return ProblemError(401, "unauthorized", detail, headers=headers, is_denial=True)
-
-
-def scope_missing(scope: Scope, purpose: str | None = None) -> ProblemError:
-    """The caller may not do this."""
-    what = f"{purpose} " if purpose is not None else ""
-    return ProblemError(
-        403,
-        "scope-missing",
-        f"{what}this needs the scope {scope}, which you were not given",
-        headers={"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{scope}"'},
-        is_denial=True,
-    )
 
 
 def _authorize(request: Request, scopes: frozenset[Scope]) -> None:

@@ -7,17 +7,16 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from activities.audit_events import Action, AuditEvent
 from activities.database_errors import DATABASE_ERRORS
+from activities.operation_records import find_run
 from activities.operations import request_cancel
-from activities.reconciliation import cancel_ended_outside
 from app.audit_trail import requested
 from app.auth.callers import Requester
 from app.gateway.auditing import Auditing
-from app.gateway.database import database_errors
-from app.gateway.documents import STOPPING, OperationView
+from app.gateway.documents import OperationView
 from app.gateway.problems import ProblemError
+from app.gateway.required_scopes import require_scope
 from app.gateway.statuses import Statuses
-from app.temporal.described import DescribedOperation
-from app.temporal.errors import OperationEndedError, OperationExistsError, TemporalUnavailableError
+from app.temporal.errors import OperationEndedError, TemporalUnavailableError
 from app.temporal.operations import OperationsPort
 from workflows.messages import CancelRequest, OperationStatus
 
@@ -25,7 +24,7 @@ log = structlog.get_logger(__name__)
 
 
 class Cancellation:
-    """Asks operations to stop and clean up."""
+    """Asks operations to stop."""
 
     def __init__(
         self, engine: AsyncEngine, operations: OperationsPort, statuses: Statuses, auditing: Auditing
@@ -36,67 +35,53 @@ class Cancellation:
         self._auditing = auditing
 
     async def cancel(self, workflow_id: str, requester: Requester, reason: str | None) -> OperationView:
-        """Ask the operation to stop; one that is stopping already is left alone.
-
-        One whose workflow was ended from outside is cleaned up by another workflow.
+        """Ask the operation to stop before its commit; one that is stopping already is left alone.
 
         Raises:
-            ProblemError: there is no such operation, or it has ended.
-            TemporalUnavailableError: Temporal is away.
-            DatabaseUnavailableError: the database is, and the workflow was ended from outside.
+            ProblemError: there is no such operation, the caller lacks its kind's scope, or it is committed or ended.
+            TemporalUnavailableError: Temporal is unavailable.
         """
         operation = await self._statuses.find_for(requester.caller, workflow_id)
+        require_scope(requester.caller, operation.kind.cancel_scope)
+        snapshot = operation.snapshot
+        if not operation.is_open or snapshot.committed_at is not None:
+            raise _too_late(operation)
+        if operation.described is None:
+            raise TemporalUnavailableError("an operation can't be cancelled by its row")
+        if snapshot.status.is_stopping:
+            return operation
         request = CancelRequest(reason=reason, cancelled_by=requester.name, cancelled_via=requester.caller.identity)
+        try:
+            await self._operations.cancel(operation.described, request)
+        except OperationEndedError:
+            raise _too_late(operation) from None
         event = requested(
             Action.OPERATION_CANCEL,
             requester,
             workflow_id=workflow_id,
-            tenant_id=operation.snapshot.tenant_id,
+            tenant_id=snapshot.tenant_id,
             details={"reason": reason} if reason is not None else None,
         )
-        if operation.has_ended_outside:
-            return await self._clean_up(operation, request, event)
-        if not operation.is_open:
-            raise _finished()
-        if operation.described is None:
-            raise TemporalUnavailableError("an operation can't be cancelled by its row")
-        if operation.snapshot.status in STOPPING:
-            return operation
-        try:
-            await self._operations.cancel(operation.described, request)
-        except OperationEndedError:
-            raise _finished() from None
-        await self._stop_steps(operation.described, request, event)
+        await self._prevent_commit(operation, request, event)
         return _cancelling(operation, request)
 
-    async def _clean_up(self, operation: OperationView, request: CancelRequest, event: AuditEvent) -> OperationView:
-        """Remove what an operation has left that can't do so itself any more."""
-        with database_errors():
-            async with self._engine.begin() as connection:
-                noted = await cancel_ended_outside(connection, operation.workflow_id, operation.run_id, request)
-                if noted is None:
-                    # It was closed meanwhile, because nothing was left.
-                    raise _finished()
-                await self._auditing.trail.append(connection, event)
-        snapshot = operation.snapshot
-        if snapshot.tenant_id is None:
-            snapshot = snapshot.model_copy(update={"tenant_id": noted.tenant_id})
-        try:
-            started = await self._operations.clean_up(operation.workflow_id, operation.run_id, snapshot, request)
-        except OperationExistsError:
-            # Another request was quicker.
-            return await self._statuses.find(operation.workflow_id)
-        return OperationView(started.workflow_id, operation.run_id, started.snapshot, is_open=True, described=started)
+    async def _prevent_commit(self, operation: OperationView, request: CancelRequest, event: AuditEvent) -> None:
+        """Let the transaction that may be running commit no more: it sees no signal.
 
-    async def _stop_steps(self, operation: DescribedOperation, request: CancelRequest, event: AuditEvent) -> None:
-        """Let no further step begin, even of those that the workflow runs in one go and sees no signal between."""
+        Raises `ProblemError` if it has committed.
+        """
+        workflow_id, run_id = operation.workflow_id, operation.run_id
         try:
             async with self._engine.begin() as connection:
-                if await request_cancel(connection, operation.workflow_id, operation.run_id, request):
+                is_first = await request_cancel(connection, workflow_id, run_id, request)
+                record = await find_run(connection, workflow_id, run_id)
+                if record is not None and record.snapshot.committed_at is not None:
+                    raise _too_late(replace(operation, snapshot=record.snapshot))
+                if is_first:
                     await self._auditing.trail.append(connection, event)
         except DATABASE_ERRORS as error:
-            # The signal is under way, and stops the operation all the same, if a step or two later.
-            log.warning("a cancel was not noted", workflow_id=operation.workflow_id, error=type(error).__name__)
+            # The signal is under way, and stops the operation all the same, unless it has committed by then.
+            log.warning("a cancel was not noted", workflow_id=workflow_id, error=type(error).__name__)
             self._auditing.later.note(event)
 
 
@@ -111,5 +96,11 @@ def _cancelling(operation: OperationView, request: CancelRequest) -> OperationVi
     return replace(operation, snapshot=operation.snapshot.model_copy(update=changes))
 
 
-def _finished() -> ProblemError:
+def _too_late(operation: OperationView) -> ProblemError:
+    tenant = operation.snapshot.tenant_id
+    if operation.snapshot.status is OperationStatus.COMPLETED or operation.snapshot.committed_at is not None:
+        detail = (
+            f"the tenant exists, so its creation can't be cancelled; to delete it: POST /tenants/{tenant}/deletion"
+        )
+        return ProblemError(409, "operation-committed", detail)
     return ProblemError(409, "operation-finished", "the operation has ended, so there is nothing to cancel")

@@ -10,16 +10,15 @@ from app.audit_trail import requested
 from app.auth.callers import Caller, Requester
 from app.gateway.auditing import Auditing
 from app.gateway.database import DatabaseUnavailableError
-from app.gateway.documents import STOPPING, OperationView
+from app.gateway.documents import OperationView
 from app.gateway.problems import Fault, ProblemError, field_problem
+from app.gateway.required_scopes import require_scope
 from app.gateway.statuses import Statuses
 from app.temporal.described import DescribedOperation
 from app.temporal.errors import ChangeRefusedError, OperationEndedError, TemporalUnavailableError
 from app.temporal.operations import OperationsPort
 from workflows.failures import CANCEL_REQUESTED, OPERATION_ENDING, PARAMETER_REFUSED, PARAMETER_USED
 from workflows.messages import OperationStatus, ParameterChanges, ResumeRequest
-
-WAITING = {OperationStatus.RETRYING, OperationStatus.NEEDS_ATTENTION}
 
 
 class Continuation:
@@ -45,7 +44,7 @@ class Continuation:
             TemporalUnavailableError: Temporal is away.
         """
         operation, described = await self._find(requester.caller, workflow_id)
-        if operation.snapshot.status not in WAITING:
+        if not operation.snapshot.status.is_resumable:
             return operation
         try:
             await self._operations.resume(described, ResumeRequest(resumed_by=requester.name))
@@ -62,7 +61,7 @@ class Continuation:
         return _running(operation)
 
     async def change(self, workflow_id: str, changes: TenantChanges, requester: Requester) -> OperationView:
-        """Change parameters that no step has used yet, all or none; an operation that waits then goes on.
+        """Change parameters before the commit, all or none; an operation that waits then goes on.
 
         Raises:
             ProblemError: there is no such operation, it has ended or is stopping, or a change was refused.
@@ -71,7 +70,11 @@ class Continuation:
             TemporalUnavailableError: Temporal is away.
         """
         operation, described = await self._find(requester.caller, workflow_id)
-        await self._refuse_unknown_billing_plan(operation, changes)
+        if not operation.kind.parameters:
+            raise ProblemError(409, PARAMETER_USED, f"an operation of kind {operation.kind.name} has no parameters")
+        if operation.snapshot.committed_at is not None:
+            raise ProblemError(409, PARAMETER_USED, "the operation is committed; its parameters can't be changed")
+        self._refuse_unknown_billing_plan(operation, changes)
         request = ParameterChanges(changes=changes.to_message(), origin=requester.origin())
         try:
             await self._operations.change(described, request)
@@ -84,26 +87,19 @@ class Continuation:
     async def _find(self, caller: Caller, workflow_id: str) -> tuple[OperationView, DescribedOperation]:
         """The operation, as one whose workflow runs and goes on."""
         operation = await self._statuses.find_for(caller, workflow_id)
-        if operation.has_ended_outside:
-            raise ProblemError(
-                409, "operation-finished", "its workflow was ended in Temporal and can't go on; cancel it to clean up"
-            )
+        require_scope(caller, operation.kind.manage_scope)
         if not operation.is_open:
             raise _finished()
         if operation.described is None:
             raise TemporalUnavailableError("an operation can't go on by its row")
-        if operation.snapshot.status in STOPPING:
+        if operation.snapshot.status.is_stopping:
             raise _stopping()
         return operation, operation.described
 
-    async def _refuse_unknown_billing_plan(self, operation: OperationView, changes: TenantChanges) -> None:
-        wanted = changes.billing_plan
-        if wanted is None:
-            return
-        product = await self._statuses.product_of(operation.workflow_id)
-        # Without its row the product is not known; the step that uses the plan looks again.
+    def _refuse_unknown_billing_plan(self, operation: OperationView, changes: TenantChanges) -> None:
+        wanted, product = changes.billing_plan, operation.snapshot.product_code
         blueprint = self._blueprints.get(product) if product is not None else None
-        if blueprint is not None and blueprint.contract_line(wanted) is None:
+        if wanted is not None and blueprint is not None and blueprint.contract_line(wanted) is None:
             known = ", ".join(blueprint.contract_line_names) or "none"
             raise field_problem(422, "unknown-billing-plan", "billingPlan", f"is not one of: {known}")
 
@@ -126,7 +122,7 @@ def _refusal(refused: ChangeRefusedError) -> ProblemError:
 
 
 def _stopping() -> ProblemError:
-    return ProblemError(409, "operation-stopping", "the operation is being stopped and cleaned up")
+    return ProblemError(409, "operation-stopping", "the operation is being stopped")
 
 
 def _finished() -> ProblemError:

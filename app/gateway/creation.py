@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from uuid import UUID
 
 import structlog
@@ -15,7 +14,8 @@ from activities.alga.passwords import PasswordHasher, generate_password
 from activities.alga.tables import tenants
 from activities.audit import AuditTrail
 from activities.database_errors import DATABASE_ERRORS
-from activities.operations import record_operation, take_back
+from activities.errors import FinalError
+from activities.operations import insert_operation, request_event, revoke_start
 from activities.tenant_request import TenantRequest
 from activities.transactions import Transactions
 from app.auth.callers import Requester
@@ -26,11 +26,11 @@ from app.gateway.problems import OperationNotFoundError, ProblemError, field_pro
 from app.gateway.statuses import Statuses
 from app.temporal.errors import OperationExistsError, TemporalUnavailableError
 from app.temporal.operations import OperationsPort
-from workflows.messages import CancelRequest, OperationContext, TenantCreationInput
-from workflows.steps import Step
+from workflows.messages import CancelRequest, OperationContext, OperationStatus, TenantCreationInput
+from workflows.steps import TENANT_CREATION, TENANT_CREATION_WORKFLOW
 
 # The caller has waited for Temporal already, and is to have its answer in less than four seconds.
-TAKE_BACK_SECONDS = 0.5
+REVOKE_SECONDS = 0.5
 
 log = structlog.get_logger(__name__)
 
@@ -58,6 +58,7 @@ class TenantCreation:
         *,
         password_hasher: PasswordHasher,
         audit: AuditTrail,
+        fingerprint_key: bytes,
     ) -> None:
         self._engine = engine
         self._transactions = Transactions(engine)
@@ -66,7 +67,7 @@ class TenantCreation:
         self._blueprints = blueprints
         self._password_hasher = password_hasher
         self._audit = audit
-        self._attempts = Attempts(engine, password_hasher.secret)
+        self._attempts = Attempts(engine, fingerprint_key)
 
     async def create(self, request: TenantRequest, requester: Requester, idempotency_key: str | None) -> Created:
         """Start the creation, or find the one that the caller started with this key before.
@@ -115,6 +116,8 @@ class TenantCreation:
             if is_taken:
                 raise attempt.conflict from None
             return None
+        if attempt.may_follow(operation) and not is_taken:
+            return None
         if not attempt.started(operation):
             raise attempt.conflict
         return operation
@@ -133,14 +136,16 @@ class TenantCreation:
             tenant_id=attempt.tenant_id, password_hash=password_hash, origin=attempt.origin
         )
         try:
-            started = await self._operations.start(message)
+            started = await self._operations.start(
+                TENANT_CREATION, TENANT_CREATION_WORKFLOW, attempt.workflow_id, message
+            )
         except OperationExistsError:
             # Another request with the same ids was quicker.
             if (known := await self._find_known(attempt)) is None:
                 raise attempt.conflict from None
             return Created(known)
         except TemporalUnavailableError:
-            if attempt.is_keyed or await self._take_back(attempt):
+            if attempt.is_repeatable or await self._revoke(attempt):
                 raise
             # It was started, and has been quicker than the news of it.
             operation = await self._statuses.recorded(attempt.workflow_id)
@@ -151,35 +156,36 @@ class TenantCreation:
         await self._record(attempt, operation, message)
         return Created(operation, temporary_password=password if given is None else None)
 
-    async def _take_back(self, attempt: Attempt) -> bool:
-        """Let a workflow do nothing that may have been started all the same, and that its caller can't find again.
+    async def _revoke(self, attempt: Attempt) -> bool:
+        """Prevent a workflow that may have started from committing, since its caller could not find it again.
 
-        Whether it will do nothing: it may have completed the tenant. Raises `ProblemError` where nobody can tell.
+        False if it has completed the tenant already. Raises `ProblemError` if that can't be told.
         """
         nobody = CancelRequest(reason="its caller was told that it was not started", cancelled_by="gateway")
         try:
-            async with asyncio.timeout(TAKE_BACK_SECONDS), self._engine.begin() as connection:
-                return await take_back(connection, attempt.workflow_id, nobody)
+            async with asyncio.timeout(REVOKE_SECONDS), self._engine.begin() as connection:
+                start_id = attempt.origin.start_id or attempt.workflow_id
+                status = await revoke_start(connection, attempt.workflow_id, start_id, nobody)
+                return status is not OperationStatus.COMPLETED
         except DATABASE_ERRORS as error:
-            log.warning("a start was not taken back", workflow_id=attempt.workflow_id, error=type(error).__name__)
+            log.warning("a start was not revoked", workflow_id=attempt.workflow_id, error=type(error).__name__)
             raise _uncertain(attempt) from None
 
     async def _record(self, attempt: Attempt, operation: OperationView, message: TenantCreationInput) -> None:
-        """Write the operation's row, so that it is listed while no worker runs; the first step writes it too."""
+        """Write the operation's row, so that it is listed while no worker runs; the transaction would, too."""
         context = OperationContext(
             workflow_id=attempt.workflow_id,
             run_id=operation.run_id,
             namespace=self._operations.namespace,
-            tenant_id=attempt.tenant_id,
-            kind=operation.snapshot.kind,
-            step=Step.INITIALIZING,
-            progress=0,
-            steps=operation.snapshot.steps,
-            started_at=operation.snapshot.started_at or datetime.now(UTC),
+            origin=message.origin,
+            snapshot=operation.snapshot,
         )
         try:
             async with self._transactions.begin() as opened:
-                await record_operation(opened, context, message, self._audit)
+                if await insert_operation(opened.connection, context):
+                    await self._audit.append_with_commit(opened, request_event(context))
+        except FinalError as error:
+            log.warning("the operation's row was refused", workflow_id=attempt.workflow_id, code=error.code)
         except DATABASE_ERRORS as error:
             log.warning(
                 "the operation's row was not written", workflow_id=attempt.workflow_id, error=type(error).__name__

@@ -3,12 +3,14 @@
 All are coroutines: FastAPI runs plain functions in threads, which costs more than what they do.
 """
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Any
+from uuid import UUID
 
 from fastapi import Body, Depends, Header, Path, Query, Security
 from fastapi.security import APIKeyHeader, HTTPBearer
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 from starlette.requests import Request
 
@@ -16,17 +18,19 @@ from activities.operation_records import OperationFilter
 from activities.tenant_request import TenantChanges, TenantRequest
 from app.auth.callers import Caller, Requester
 from app.auth.scopes import Scope
-from app.gateway.authenticated_route import scope_missing
 from app.gateway.direct import read_by
 from app.gateway.listing import LONGEST_PAGE_TOKEN, PAGE_TOKEN
 from app.gateway.preferences import wait_preference
 from app.gateway.problems import OperationNotFoundError, ProblemError
 from app.gateway.request_context import address_of, caller_of, request_id_of
+from app.gateway.required_scopes import scope_missing
 from app.gateway.schemas import CancelBody, Reason
 from app.gateway.services import Services, services_of
 from workflows.messages import OperationStatus
 
 LONGEST_WORKFLOW_ID = 255
+MAX_KIND = 100
+UUID_PATTERN = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 LONGEST_IDEMPOTENCY_KEY = 255
 LONGEST_SEARCH = 255
 LONGEST_PERSON = 200
@@ -99,7 +103,7 @@ def _check_person(on_behalf_of: str) -> None:
 
 
 def _workflow_id(request: Request) -> str:
-    return _checked_workflow_id(request.path_params["workflow_id"])
+    return _checked_workflow_id(request.path_params["id"])
 
 
 def _checked_workflow_id(workflow_id: str) -> str:
@@ -110,12 +114,17 @@ def _checked_workflow_id(workflow_id: str) -> str:
 
 @read_by(_workflow_id)
 async def workflow_id(
-    workflow_id: Annotated[
-        str, Path(description="As the answer to the creation has it.", examples=[EXAMPLE_WORKFLOW_ID])
+    id: Annotated[  # noqa: A002 - one path template has one name for its parameter
+        str, Path(description="The operation's `workflowId`.", examples=[EXAMPLE_WORKFLOW_ID])
     ],
 ) -> str:
-    """The path's workflow id; raises `OperationNotFoundError` for one that no operation can have."""
-    return _checked_workflow_id(workflow_id)
+    """Return the path's workflow id; raises `OperationNotFoundError` for one that no operation can have."""
+    return _checked_workflow_id(id)
+
+
+def tenant_id_of(id_in_path: str) -> UUID | None:
+    """Return the tenant id that the path holds, or None if it holds a workflow id."""
+    return UUID(id_in_path) if UUID_PATTERN.fullmatch(id_in_path) else None
 
 
 async def idempotency_key(
@@ -189,6 +198,13 @@ def _no_nul(value: str) -> str:
     return value
 
 
+def _known_status(value: str) -> OperationStatus:
+    # Unlike in documents, a status that this release does not know is a mistake of the caller's.
+    if value not in list(OperationStatus):
+        raise PydanticCustomError("status", "must be one of " + ", ".join(OperationStatus))
+    return OperationStatus(value)
+
+
 def _not_a_number(value: Any) -> Any:
     # Pydantic would take seconds since 1970, too.
     if isinstance(value, str) and not value[:5].endswith("-"):
@@ -205,11 +221,18 @@ def _in_utc(value: datetime) -> datetime:
         raise PydanticCustomError("moment", "is out of range") from None
 
 
+KnownStatus = Annotated[
+    str,
+    AfterValidator(_known_status),
+    WithJsonSchema({"type": "string", "enum": [str(status) for status in OperationStatus]}),
+]
 Moment = Annotated[datetime, BeforeValidator(_not_a_number), AfterValidator(_in_utc)]
 
 
-async def operation_filter(
-    status: Annotated[list[OperationStatus], Query(default_factory=list, description="Any of these.")],
+async def operation_filter(  # noqa: PLR0917 - FastAPI passes them by name
+    status: Annotated[list[KnownStatus], Query(default_factory=list, description="Any of these.")],
+    kind: Annotated[str | None, Query(max_length=MAX_KIND, pattern="^[a-z_]+$", description="Of this kind.")] = None,
+    tenant_id: Annotated[UUID | None, Query(alias="tenantId", description="That worked on this tenant.")] = None,
     name: Annotated[
         Annotated[str, AfterValidator(_no_nul), Field(json_schema_extra={"pattern": "^[^\\x00]*$"})] | None,
         Query(max_length=LONGEST_SEARCH, description="Part of the tenant's name, in any case."),
@@ -219,7 +242,12 @@ async def operation_filter(
 ) -> OperationFilter:
     """Which operations are to be listed."""
     return OperationFilter(
-        statuses=tuple(status), name=name, started_after=started_after, started_before=started_before
+        tenant_id=tenant_id,
+        kind=kind,
+        statuses=tuple(OperationStatus(known) for known in status),
+        name=name,
+        started_after=started_after,
+        started_before=started_before,
     )
 
 

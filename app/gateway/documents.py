@@ -6,27 +6,26 @@ from typing import Any
 from urllib.parse import quote
 
 from activities.operation_records import OperationRecord
-from activities.reconciliation import ENDED_OUTSIDE
-from app.gateway.problems import Fault, title_of, type_of
+from app.gateway.problems import Fault, ProblemError, title_of, type_of
 from app.gateway.responses import EncodedDocument
 from app.gateway.schemas import (
     CreatedDocument,
     Links,
     OperationProblem,
     OperationSummary,
-    ResultDocument,
     StatusDocument,
     StepDocument,
+    WarningDocument,
 )
 from app.temporal.described import DescribedOperation
-from workflows.messages import OperationError, OperationResult, OperationSnapshot, OperationStatus, StepProgress
-
-STOPPING = {OperationStatus.CANCELLING, OperationStatus.ROLLING_BACK}
+from workflows.kinds import KINDS, OperationKind
+from workflows.messages import OperationError, OperationSnapshot, OperationStatus, OperationWarning, StepProgress
 
 # The HTTP status that the gateway would have answered, had it known before the start.
 ERROR_STATUSES = {
     "duplicate-email": 409,
     "tenant-exists": 409,
+    "operation-in-progress": 409,
     "invalid-request": 422,
     "unknown-billing-plan": 422,
     # Passing ones: it may work later.
@@ -55,20 +54,24 @@ class OperationView:
     is_open: bool
     described: DescribedOperation | None = None
 
+    @property
+    def kind(self) -> OperationKind:
+        """The kind of the operation; raises `ProblemError` if this release does not know it."""
+        kind = KINDS.find(self.snapshot.kind)
+        if kind is None:
+            detail = f"this release can only show operations of kind {self.snapshot.kind}"
+            raise ProblemError(409, "operation-kind-unknown", detail)
+        return kind
+
     @cached_property
     def encoded(self) -> EncodedDocument:
         """The status document as it is sent."""
         return EncodedDocument.of(status_document(self))
 
     @property
-    def has_ended_outside(self) -> bool:
-        """Whether its workflow was ended by somebody else, so that what it left must be cleaned up."""
-        return not self.is_open and self.snapshot.status is OperationStatus.NEEDS_ATTENTION
-
-    @property
     def is_cancellable(self) -> bool:
         """Whether a cancel would change anything."""
-        return self.has_ended_outside or (self.is_open and _can_stop(self.snapshot.status))
+        return self.is_open and _can_stop(self.snapshot)
 
     @property
     def is_parked(self) -> bool:
@@ -87,80 +90,76 @@ def creation_document(view: OperationView, temporary_password: str | None) -> Cr
 
 
 def summary(record: OperationRecord) -> OperationSummary:
-    """The operation's line in the list."""
+    """Return the operation's line in the list."""
     snapshot = record.snapshot
-    return OperationSummary(
-        workflow_id=record.workflow_id,
-        tenant_id=snapshot.tenant_id,
-        tenant_name=record.tenant_name,
-        product_code=record.product_code,
-        kind=snapshot.kind,
-        status=snapshot.status,
-        step=snapshot.step,
-        progress=snapshot.progress,
-        error=_problem(snapshot.error),
-        requested_by=snapshot.requested_by,
-        requested_via=snapshot.requested_via,
-        started_at=snapshot.started_at,
-        updated_at=snapshot.updated_at,
-        finished_at=snapshot.finished_at,
-        links=_links(record.workflow_id, cancellable=_can_stop(snapshot.status), resumable=_is_parked(snapshot)),
-    )
+    is_parked = snapshot.status is OperationStatus.NEEDS_ATTENTION
+    links = _links(record.workflow_id, snapshot, cancellable=_can_stop(snapshot), resumable=is_parked)
+    return OperationSummary(**_common_fields(record.workflow_id, snapshot), links=links)
 
 
-def status_path(workflow_id: str) -> str:
-    """Where the status document is."""
-    return f"{_path(workflow_id)}/status"
+def operation_path(workflow_id: str) -> str:
+    """Return the path of an operation."""
+    return f"/operations/{quote(workflow_id, safe='')}"
 
 
 def _status_fields(view: OperationView) -> dict[str, Any]:
     snapshot = view.snapshot
+    is_cancellable = view.is_cancellable
     return {
-        "workflow_id": view.workflow_id,
-        "tenant_id": snapshot.tenant_id,
-        "kind": snapshot.kind,
-        "status": snapshot.status,
-        "step": snapshot.step,
-        "progress": snapshot.progress,
+        **_common_fields(view.workflow_id, snapshot),
+        "parameters": snapshot.parameters,
         "steps": tuple(_step(step) for step in snapshot.steps),
-        "error": _problem(snapshot.error),
-        "result": _result(snapshot.result),
-        "requested_by": snapshot.requested_by,
-        "requested_via": snapshot.requested_via,
+        "result": snapshot.result,
         "cancelled_by": snapshot.cancelled_by,
         "cancelled_via": snapshot.cancelled_via,
         "cancel_reason": snapshot.cancel_reason,
+        "cancellable": is_cancellable,
+        "source": "temporal" if view.described is not None else "database",
+        "links": _links(view.workflow_id, snapshot, cancellable=is_cancellable, resumable=view.is_parked),
+    }
+
+
+def _common_fields(workflow_id: str, snapshot: OperationSnapshot) -> dict[str, Any]:
+    return {
+        "workflow_id": workflow_id,
+        "kind": snapshot.kind,
+        "tenant_id": snapshot.tenant_id,
+        "tenant_name": snapshot.tenant_name,
+        "product_code": snapshot.product_code,
+        "status": snapshot.status,
+        "step": snapshot.step,
+        "progress": snapshot.progress,
+        "error": _problem(snapshot.error),
+        "warnings": tuple(_warning(warning) for warning in snapshot.warnings),
+        "requested_by": snapshot.requested_by,
+        "requested_via": snapshot.requested_via,
         "started_at": snapshot.started_at,
+        "committed_at": snapshot.committed_at,
         "updated_at": snapshot.updated_at,
         "finished_at": snapshot.finished_at,
         "next_try_at": snapshot.next_try_at,
         "attention_deadline": snapshot.attention_deadline,
-        "cancellable": view.is_cancellable,
-        "source": "temporal" if view.described is not None else "database",
-        "links": _links(view.workflow_id, cancellable=view.is_cancellable, resumable=view.is_parked),
     }
 
 
-def _can_stop(status: OperationStatus) -> bool:
-    return not status.is_final and status not in STOPPING
+def _can_stop(snapshot: OperationSnapshot) -> bool:
+    return not snapshot.has_ended and snapshot.committed_at is None and not snapshot.status.is_stopping
 
 
-def _path(workflow_id: str) -> str:
-    return f"/tenants/{quote(workflow_id, safe='')}"
-
-
-def _is_parked(snapshot: OperationSnapshot) -> bool:
-    has_ended = snapshot.error is not None and snapshot.error.code == ENDED_OUTSIDE
-    return snapshot.status is OperationStatus.NEEDS_ATTENTION and not has_ended
-
-
-def _links(workflow_id: str, *, cancellable: bool, resumable: bool) -> Links:
-    path = _path(workflow_id)
+def _links(workflow_id: str, snapshot: OperationSnapshot, *, cancellable: bool, resumable: bool) -> Links:
+    path = operation_path(workflow_id)
+    has_tenant = snapshot.committed_at is not None and snapshot.tenant_id is not None
     return Links(
-        self=status_path(workflow_id),
+        self=path,
+        events=f"{path}/events",
         cancel=path if cancellable else None,
         resume=f"{path}/resume" if resumable else None,
+        tenant=f"/tenants/{snapshot.tenant_id}" if has_tenant else None,
     )
+
+
+def _warning(warning: OperationWarning) -> WarningDocument:
+    return WarningDocument(code=warning.code, detail=warning.detail, step=warning.step)
 
 
 def _step(step: StepProgress) -> StepDocument:
@@ -170,17 +169,6 @@ def _step(step: StepProgress) -> StepDocument:
         started_at=step.started_at,
         finished_at=step.finished_at,
         attempts=step.attempts,
-    )
-
-
-def _result(result: OperationResult | None) -> ResultDocument | None:
-    if result is None:
-        return None
-    return ResultDocument(
-        tenant_id=result.tenant_id,
-        admin_user_id=result.admin_user_id,
-        client_id=result.client_id,
-        created_at=result.created_at,
     )
 
 

@@ -33,7 +33,10 @@ class Listing:
 
         A caller that is bound to a tenant sees that one's operations alone.
         """
-        wanted = replace(wanted, tenant_id=caller.tenant_id)
+        if caller.tenant_id is not None:
+            if wanted.tenant_id not in {None, caller.tenant_id}:
+                return OperationList(operations=(), next_page_token=None)
+            wanted = replace(wanted, tenant_id=caller.tenant_id)
         after = place_of(token) if token is not None else None
         with database_errors():
             async with self._engine.connect() as connection:

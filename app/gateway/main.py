@@ -13,7 +13,7 @@ from app.gateway.documentation_page import install_documentation_page
 from app.gateway.error_handlers import crash_response, install_error_handlers
 from app.gateway.openapi import DocumentedApp
 from app.gateway.request_context import CrashMiddleware, RequestContextMiddleware
-from app.gateway.routes import api_keys, audit, codec, tenants
+from app.gateway.routes import api_keys, audit, codec, operations, tenants
 from app.gateway.services import Services, open_services
 from app.gateway.traced_requests import TracedRequests
 from app.metrics.exposition import metrics_route
@@ -64,6 +64,8 @@ def create_app(settings: Settings) -> FastAPI:
     install_error_handlers(app)
     install_documentation_page(app)
     app.include_router(tenants.router)
+    app.include_router(operations.router)
+    app.include_router(operations.kind_router)
     app.include_router(api_keys.router)
     app.include_router(audit.router)
     app.include_router(codec.router)

@@ -94,7 +94,7 @@ class OperationEvents:
             if newest.id != sent:
                 yield newest.encoded()
                 sent, pause, silent = newest.id, SHORTEST_PAUSE, 0.0
-            if newest.document.status.is_final:
+            if newest.document.has_ended:
                 return
             if silent >= PING_INTERVAL:
                 yield PING

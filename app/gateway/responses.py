@@ -71,7 +71,7 @@ def entity_tag(body: bytes) -> str:
 
 def retry_after(document: StatusDocument) -> dict[str, str]:
     """The header that says when to look again; none once the operation has ended."""
-    if document.status.is_final:
+    if document.has_ended:
         return {}
     needs_people = document.status is OperationStatus.NEEDS_ATTENTION
     return {"Retry-After": str(ATTENTION_SECONDS if needs_people else POLL_SECONDS)}

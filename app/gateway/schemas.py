@@ -5,18 +5,25 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from activities.tenant_request import RequestModel
 from app.gateway.problems import Document, Fault
 from workflows.messages import OperationStatus, StepStatus
-from workflows.steps import Step
 
 LONGEST_REASON = 500
 TEXT = re.compile(r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$")
 
 Source = Literal["temporal", "database"]
+
+# Enums are open: a newer release may know more, so that what a document says is any text.
+Status = Annotated[
+    OperationStatus, WithJsonSchema({"type": "string", "examples": [str(status) for status in OperationStatus]})
+]
+StepState = Annotated[
+    StepStatus, WithJsonSchema({"type": "string", "examples": [str(status) for status in StepStatus]})
+]
 
 
 def _absent(value: Any) -> bool:
@@ -43,17 +50,25 @@ class CancelBody(RequestModel):
 
 
 class StepDocument(Document):
-    """Where one step stands."""
+    """Where one step stands; those of one transaction become visible together, when it commits."""
 
-    name: Step
-    status: StepStatus
+    name: str
+    status: StepState
     started_at: datetime | None
     finished_at: datetime | None
-    attempts: int = Field(description="Tries so far, the running one included.")
+    attempts: int = Field(description="Attempts so far, the running one included.")
+
+
+class WarningDocument(Document):
+    """What a completed operation could not do, and what to do about it."""
+
+    code: str
+    detail: str
+    step: str | None = Field(default=None, description="The step that failed.", exclude_if=_absent)
 
 
 class OperationProblem(Document):
-    """Why an operation failed, is retrying, or can't finish cleaning up."""
+    """Why an operation failed, is retrying, or needs attention."""
 
     type: str = Field(examples=["/problems/duplicate-email"])
     title: str
@@ -63,22 +78,14 @@ class OperationProblem(Document):
     errors: tuple[Fault, ...] | None = Field(
         default=None, description="The field of the request that is at fault.", exclude_if=_absent
     )
-    step: Step | None = Field(default=None, description="The step that met the problem.", exclude_if=_absent)
-
-
-class ResultDocument(Document):
-    """The ids of a completed tenant."""
-
-    tenant_id: UUID
-    admin_user_id: UUID
-    client_id: UUID
-    created_at: datetime
+    step: str | None = Field(default=None, description="The step that met the problem.", exclude_if=_absent)
 
 
 class Links(Document):
     """Where to go from here."""
 
-    self: str = Field(description="The status document.")
+    self: str = Field(description="The operation.")
+    events: str = Field(description="The same as server-sent events, whenever it changes.")
     cancel: str | None = Field(
         default=None, description="Takes a DELETE; present while that is of use.", exclude_if=_absent
     )
@@ -87,40 +94,60 @@ class Links(Document):
         description="Takes a POST; present while the operation waits for an operator.",
         exclude_if=_absent,
     )
+    tenant: str | None = Field(default=None, description="The tenant, once it exists.", exclude_if=_absent)
 
 
-class StatusDocument(Document):
-    """Everything about one operation."""
+class OperationSummary(Document):
+    """What lists show of an operation, as its last transaction or maintenance left it."""
 
     workflow_id: str
+    kind: str = Field(examples=["tenant_creation"])
     tenant_id: UUID | None = Field(description="Null until a workflow that came without one has made it.")
-    kind: str
-    status: OperationStatus
-    step: Step | None = Field(description="The step at work, or the last one.")
+    tenant_name: str | None
+    product_code: str | None
+    status: Status
+    step: str | None = Field(description="The step at work, or the last one.")
     progress: int = Field(ge=0, le=100, description="Percent done.")
-    steps: tuple[StepDocument, ...]
     error: OperationProblem | None
-    result: ResultDocument | None
+    warnings: tuple[WarningDocument, ...]
     requested_by: str | None = Field(
         description="Who asked for it: `key:<id>` for an API key, `oidc:<subject>` for a token, or the person whom a "
         "trusted caller named."
     )
     requested_via: str | None = Field(description="The key or token that the request came with.")
+    started_at: datetime | None
+    committed_at: datetime | None = Field(description="The point of no return: from then on it can't be cancelled.")
+    updated_at: datetime | None
+    finished_at: datetime | None
+    next_try_at: datetime | None = Field(description="When the step that has failed is tried again.")
+    attention_deadline: datetime | None = Field(
+        description="Until when the operation waits for an operator before it fails."
+    )
+    links: Links
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it will never change again."""
+        return self.status.is_final or self.finished_at is not None
+
+
+class StatusDocument(OperationSummary):
+    """Everything about one operation."""
+
+    parameters: dict[str, Any] = Field(
+        description="What was asked for, without what concerns persons.", examples=[{"licenseCount": 25}]
+    )
+    steps: tuple[StepDocument, ...]
+    result: dict[str, Any] | None = Field(
+        description="What was made; of a creation `tenantId`, `adminUserId`, `clientId` and `createdAt`."
+    )
     cancelled_by: str | None
     cancelled_via: str | None
     cancel_reason: str | None
-    started_at: datetime | None
-    updated_at: datetime | None
-    finished_at: datetime | None
-    next_try_at: datetime | None = Field(description="When the step or rollback that has failed is tried again.")
-    attention_deadline: datetime | None = Field(
-        description="Until when the operation waits for an operator; null where it waits for ever."
-    )
     cancellable: bool
     source: Source = Field(
-        description="`database`: as the last finished step left it, because Temporal is away or has forgotten it."
+        description="`database`: as the row has it, because Temporal is unavailable or has forgotten the workflow."
     )
-    links: Links
 
 
 class CreatedDocument(StatusDocument):
@@ -132,26 +159,6 @@ class CreatedDocument(StatusDocument):
         description="The administrator's password; only where none was given, and only in the first answer.",
         exclude_if=_absent,
     )
-
-
-class OperationSummary(Document):
-    """One line of the list, as the last finished step left it."""
-
-    workflow_id: str
-    tenant_id: UUID | None
-    tenant_name: str
-    product_code: str
-    kind: str
-    status: OperationStatus
-    step: Step | None
-    progress: int = Field(ge=0, le=100)
-    error: OperationProblem | None
-    requested_by: str | None
-    requested_via: str | None
-    started_at: datetime | None
-    updated_at: datetime | None
-    finished_at: datetime | None
-    links: Links
 
 
 class OperationList(Document):

@@ -18,6 +18,7 @@ from app.auth.key_management import KeyManagement
 from app.auth.provider import OpenIdProvider
 from app.auth.tokens import TokenVerifier
 from app.background import stopped
+from app.derived_keys import derive_key
 from app.gateway.audit_listing import AuditListing
 from app.gateway.auditing import Auditing
 from app.gateway.cancellation import Cancellation
@@ -38,6 +39,8 @@ from app.temporal.encryption import EncryptionCodec
 from app.temporal.operations import OperationsPort
 from app.tracing.statements import trace_statements
 
+# The purpose of the key of request fingerprints.
+FINGERPRINTS = "request fingerprints"
 # Callers wait: what takes longer than this is an outage to them. Seconds.
 STATEMENT_TIMEOUT = 5.0
 
@@ -78,7 +81,7 @@ async def open_services(settings: Settings, blueprints: Mapping[str, Blueprint])
         denials = await stack.enter_async_context(Denials(engine, audit))
         auditing = Auditing(engine, audit, denials)
         operations = OperationsPort(await connect(settings, lazy=True), settings)
-        statuses = Statuses(engine, operations)
+        statuses = Statuses(engine, operations, audit)
         yield Services(
             settings=settings,
             authenticator=Authenticator(keys, await _token_verifier(settings, stack)),
@@ -86,7 +89,13 @@ async def open_services(settings: Settings, blueprints: Mapping[str, Blueprint])
             denials=denials,
             keys=KeyManagement(engine, keys, audit),
             creation=TenantCreation(
-                engine, operations, statuses, blueprints, password_hasher=settings.password_hasher, audit=audit
+                engine,
+                operations,
+                statuses,
+                blueprints,
+                password_hasher=settings.password_hasher,
+                audit=audit,
+                fingerprint_key=derive_key(settings.nextauth_secret.get_secret_value(), FINGERPRINTS),
             ),
             statuses=statuses,
             cancellation=Cancellation(engine, operations, statuses, auditing),

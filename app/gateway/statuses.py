@@ -1,15 +1,17 @@
-"""Where operations stand: from Temporal first, from our own table where Temporal is away or has forgotten them."""
+"""Finds operations: in Temporal first, in our own table if Temporal is unavailable or has forgotten them."""
 
 import asyncio
 from collections import OrderedDict
 from contextlib import suppress
 from dataclasses import replace
+from uuid import UUID
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from activities.operation_records import OperationRecord, find_operation
-from activities.reconciliation import ENDED_OUTSIDE, GONE, is_closed
+from activities.audit import AuditTrail
+from activities.operation_records import OperationRecord, find_newest_of_tenant, find_operation
+from activities.reconciliation import GONE, settle_ended
 from app.auth.callers import Caller
 from app.gateway.coalescing import Coalesced
 from app.gateway.database import DatabaseUnavailableError, database_errors
@@ -18,21 +20,23 @@ from app.gateway.problems import OperationNotFoundError
 from app.temporal.described import DescribedOperation, ended_outside
 from app.temporal.errors import ForeignWorkflowError, TemporalUnavailableError, UnknownOperationError
 from app.temporal.operations import OperationsPort
-from workflows.messages import OperationError, OperationStatus
+from workflows.messages import OperationContext, OperationStatus
+from workflows.steps import TENANT_CREATION
 
 # Some 14 KiB each. Who polls asks once or twice more after the end, so that the newest are all that matters.
-MOST_FINISHED = 500
+MAX_COMPLETED = 500
 
 log = structlog.get_logger(__name__)
 
 
 class Statuses:
-    """Finds operations; finished ones are kept, because they never change."""
+    """Finds operations; completed ones are kept, because they never change."""
 
-    def __init__(self, engine: AsyncEngine, operations: OperationsPort) -> None:
+    def __init__(self, engine: AsyncEngine, operations: OperationsPort, audit: AuditTrail) -> None:
         self._engine = engine
+        self._audit = audit
         self._operations = operations
-        self._finished: OrderedDict[str, OperationView] = OrderedDict()
+        self._completed: OrderedDict[str, OperationView] = OrderedDict()
         self._looks = Coalesced(self._look)
         self._stopping = asyncio.Event()
 
@@ -57,6 +61,14 @@ class Statuses:
             raise OperationNotFoundError(is_denial=True)
         return operation
 
+    async def find_creation_for(self, caller: Caller, tenant_id: UUID) -> OperationView:
+        """Return the operation that created a tenant, whoever chose its workflow id; raises as `find_for` does."""
+        with database_errors():
+            async with self._engine.connect() as connection:
+                record = await find_newest_of_tenant(connection, tenant_id, TENANT_CREATION.name)
+        known = record.workflow_id if record is not None else TENANT_CREATION.workflow_id(tenant_id)
+        return await self.find_for(caller, known)
+
     async def find(self, workflow_id: str) -> OperationView:
         """The operation as it stands.
 
@@ -65,8 +77,8 @@ class Statuses:
             TemporalUnavailableError: Temporal is away, and the operation has no row.
             DatabaseUnavailableError: Temporal does not know the operation, and the database is away.
         """
-        if (kept := self._finished.get(workflow_id)) is not None:
-            self._finished.move_to_end(workflow_id)
+        if (kept := self._completed.get(workflow_id)) is not None:
+            self._completed.move_to_end(workflow_id)
             return kept
         return await self._looks.get(workflow_id)
 
@@ -84,9 +96,9 @@ class Statuses:
             record = await self._record_if_possible(workflow_id)
             if record is None:
                 raise
-            return _recorded(record, is_open=not record.snapshot.status.is_final)
-        if described.ended_how is not None:
-            return await self._ended_outside(described)
+            return _recorded(record, is_open=not record.snapshot.has_ended)
+        if described.closed_as is not None:
+            return await self._settled(described, described.closed_as)
         return self._described(described)
 
     async def recorded(self, workflow_id: str) -> OperationView:
@@ -94,12 +106,7 @@ class Statuses:
         record = await self._record(workflow_id)
         if record is None:
             raise OperationNotFoundError
-        return _recorded(record, is_open=not record.snapshot.status.is_final)
-
-    async def product_of(self, workflow_id: str) -> str | None:
-        """The product that the operation's tenant is of, as far as the row tells; none where it can't be read."""
-        record = await self._record_if_possible(workflow_id)
-        return record.product_code if record is not None else None
+        return _recorded(record, is_open=not record.snapshot.has_ended)
 
     async def wait(self, workflow_id: str, seconds: float) -> OperationView:
         """The operation once it has ended, or as it stands after the given time; raises as `find` does."""
@@ -117,34 +124,32 @@ class Statuses:
         return await self.find(workflow_id)
 
     def _described(self, operation: DescribedOperation) -> OperationView:
-        is_final = operation.snapshot.status.is_final
+        snapshot = operation.snapshot
         # A workflow says how it ended a moment before Temporal closes it.
-        is_open = operation.is_open and not is_final
-        view = OperationView(
-            operation.workflow_id, operation.run_id, operation.snapshot, is_open=is_open, described=operation
-        )
-        # Under an id that a client of Temporal chose, another operation may follow.
-        if operation.is_own and is_final:
-            self._finished[operation.workflow_id] = view
-            if len(self._finished) > MOST_FINISHED:
-                self._finished.popitem(last=False)
+        is_open = operation.is_open and not snapshot.has_ended
+        view = OperationView(operation.workflow_id, operation.run_id, snapshot, is_open=is_open, described=operation)
+        # Under an id that a client of Temporal chose, or that has become free, another operation may follow.
+        if operation.has_own_id and snapshot.status is OperationStatus.COMPLETED:
+            self._completed[operation.workflow_id] = view
+            if len(self._completed) > MAX_COMPLETED:
+                self._completed.popitem(last=False)
         return view
 
-    async def _ended_outside(self, operation: DescribedOperation) -> OperationView:
-        """What the row knows better of an operation whose workflow was ended by somebody else."""
-        try:
-            record = await self._record(operation.workflow_id)
-        except DatabaseUnavailableError:
-            return self._described(operation)
-        if record is None or (record.run_id != operation.run_id and not operation.is_cleanup):
-            return _without_trace(operation)
-        tenant_id = operation.snapshot.tenant_id or record.snapshot.tenant_id
-        if is_closed(record.snapshot):
-            return _recorded(record, is_open=False)
-        if tenant_id is None:
-            return _without_trace(operation)
-        snapshot = operation.snapshot.model_copy(update={"tenant_id": tenant_id})
-        return replace(self._described(operation), run_id=record.run_id, snapshot=snapshot)
+    async def _settled(self, operation: DescribedOperation, reason: str) -> OperationView:
+        """Return how an operation ended whose workflow was ended by somebody else: only the row knows of a commit.
+
+        Closing the row here and now makes sure that no attempt commits after it was said how the operation ended.
+        """
+        context = OperationContext(
+            workflow_id=operation.workflow_id,
+            run_id=operation.run_id,
+            namespace=self._operations.namespace,
+            snapshot=operation.snapshot,
+        )
+        with database_errors():
+            async with self._engine.begin() as connection:
+                record = await settle_ended(connection, context, reason, self._audit)
+        return _recorded(record, is_open=False) if record is not None else self._described(operation)
 
     async def _record(self, workflow_id: str) -> OperationRecord | None:
         with database_errors():
@@ -164,15 +169,7 @@ def _recorded(record: OperationRecord, *, is_open: bool) -> OperationView:
 
 
 def _forgotten(record: OperationRecord) -> OperationView:
-    """An operation that Temporal does not know any more: over for long, or its history was deleted under it."""
-    if not is_closed(record.snapshot):
+    """Return an operation that Temporal does not know any more, because it is long over or was deleted there."""
+    if not record.snapshot.has_ended:
         record = replace(record, snapshot=ended_outside(record.snapshot, GONE))
     return _recorded(record, is_open=False)
-
-
-def _without_trace(operation: DescribedOperation) -> OperationView:
-    """An operation that was ended before its first step: that step would have written its row, and its tenant id."""
-    error = OperationError(code=ENDED_OUTSIDE, detail="the workflow was ended in Temporal before its first step")
-    changes = {"status": OperationStatus.FAILED, "error": error, "finished_at": operation.snapshot.updated_at}
-    snapshot = operation.snapshot.model_copy(update=changes)
-    return OperationView(operation.workflow_id, operation.run_id, snapshot, is_open=False, described=operation)

@@ -8,15 +8,14 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
-from app.metrics.definitions import OPERATIONS_ENDED, ROLLBACK_DURATION, STEP_DURATION, STEP_FAILURES
-from workflows.messages import OperationContext, OperationStatus, RollBackInput, RollBackResult
-from workflows.steps import ROLL_BACK_ACTIVITY, STEP_ACTIVITIES, TENANT_CREATION, Step
+from app.metrics.definitions import OPERATIONS_ENDED, STEP_DURATION, STEP_FAILURES
+from workflows.kinds import COMPLETE_ACTIVITY
+from workflows.messages import Closure, Committed, OperationContext, OperationStatus, StepStatus
 
 SUCCEEDED = "succeeded"
 FAILED = "failed"
 CANCELLED = "cancelled"
 UNKNOWN_CODE = "internal-error"
-STEP_NAMES = {name: str(step) for step, name in STEP_ACTIVITIES.items()}
 
 log = structlog.get_logger(__name__)
 
@@ -31,11 +30,11 @@ class ActivityWatch(Interceptor):
 
 class _WatchedActivity(ActivityInboundInterceptor):
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002 - the SDK's name
-        name = activity.info().activity_type
-        step = STEP_NAMES.get(name, name)
+        step = activity.info().activity_type
         argument = input.args[0] if input.args else None
         context = getattr(argument, "operation", None)
-        bound = _ids(context) if isinstance(context, OperationContext) else {}
+        context = context if isinstance(context, OperationContext) else None
+        bound = _ids(context) if context is not None else {}
         started = time.perf_counter()
         with structlog.contextvars.bound_contextvars(**bound):
             try:
@@ -46,21 +45,37 @@ class _WatchedActivity(ActivityInboundInterceptor):
             except BaseException:
                 _observe(step, CANCELLED, time.perf_counter() - started)
                 raise
-            _succeeded(step, argument, result, time.perf_counter() - started)
+            _succeeded(step, context, result, time.perf_counter() - started)
         return result
 
 
 def _ids(context: OperationContext) -> dict[str, str]:
-    return {"workflow_id": context.workflow_id, "tenant_id": str(context.tenant_id)}
+    return {"workflow_id": context.workflow_id, "tenant_id": str(context.snapshot.tenant_id)}
 
 
-def _succeeded(step: str, argument: Any, result: Any, seconds: float) -> None:
+def _succeeded(step: str, context: OperationContext | None, result: Any, seconds: float) -> None:
     _observe(step, SUCCEEDED, seconds)
-    if step == Step.COMPLETING:
-        OPERATIONS_ENDED.labels(TENANT_CREATION, str(OperationStatus.COMPLETED)).inc()
-    elif isinstance(argument, RollBackInput) and isinstance(result, RollBackResult) and result.completed is None:
-        OPERATIONS_ENDED.labels(argument.operation.kind, str(argument.outcome)).inc()
+    if context is not None and (ended_as := _ended_as(step, context, result)) is not None:
+        OPERATIONS_ENDED.labels(context.snapshot.kind, str(ended_as)).inc()
     log.info("step", step=step, outcome=SUCCEEDED, duration_ms=_milliseconds(seconds))
+
+
+def _ended_as(step: str, context: OperationContext, result: Any) -> OperationStatus | None:
+    """How the activity has ended the operation, or None if it goes on."""
+    if isinstance(result, Committed):
+        _observe_parts(result)
+        is_complete = all(line.status is not StepStatus.PENDING for line in result.steps)
+        return OperationStatus.COMPLETED if is_complete else None
+    if isinstance(result, Closure):
+        return context.snapshot.status if result.committed is None else None
+    return OperationStatus.COMPLETED if step == COMPLETE_ACTIVITY else None
+
+
+def _observe_parts(committed: Committed) -> None:
+    """Count the parts of a transaction like the steps that they are."""
+    for line in committed.steps:
+        if line.started_at is not None and line.finished_at is not None:
+            _observe(line.name, SUCCEEDED, (line.finished_at - line.started_at).total_seconds())
 
 
 def _failed(step: str, error: Exception, seconds: float) -> None:
@@ -72,10 +87,7 @@ def _failed(step: str, error: Exception, seconds: float) -> None:
 
 
 def _observe(step: str, outcome: str, seconds: float) -> None:
-    if step == ROLL_BACK_ACTIVITY:
-        ROLLBACK_DURATION.labels(outcome).observe(seconds)
-    else:
-        STEP_DURATION.labels(step, outcome).observe(seconds)
+    STEP_DURATION.labels(step, outcome).observe(seconds)
 
 
 def _milliseconds(seconds: float) -> float:

@@ -24,10 +24,9 @@ REGISTRY = CollectorRegistry()
 
 ProcessCollector(registry=REGISTRY)
 
-# Seconds: a refused request takes one millisecond, a step some ten, a rollback of many rows minutes.
+# Seconds: a refused request takes one millisecond, a step some ten.
 REQUEST_BUCKETS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 STEP_BUCKETS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20)
-ROLLBACK_BUCKETS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200)
 
 BUILD_INFO = Info("alga_tenants_build", "Which release this is.", registry=REGISTRY)
 BUILD_INFO.info({"version": version("alga-tenants")})
@@ -62,16 +61,14 @@ STEP_FAILURES = Counter(
     ["step", "code", "final"],
     registry=REGISTRY,
 )
-ROLLBACK_DURATION = Histogram(
-    "alga_tenants_rollback_duration_seconds",
-    "Time that a rollback took, by whether it succeeded, which means that nothing was left.",
-    ["outcome"],
-    buckets=ROLLBACK_BUCKETS,
-    registry=REGISTRY,
-)
 OPERATIONS_ENDED = Counter(
     "alga_tenants_operations_ended_total",
     "Operations that this worker has ended.",
     ["kind", "outcome"],
+    registry=REGISTRY,
+)
+RECONCILE_FAILURES = Counter(
+    "alga_tenants_reconcile_failures_total",
+    "Operations that could not be compared with Temporal, each time that was tried.",
     registry=REGISTRY,
 )

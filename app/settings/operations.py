@@ -2,11 +2,11 @@
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal
 from uuid import UUID
 
 from pydantic import Field
 
+from activities.retention import Retention
 from app.settings.base import ProcessSettings
 from workflows.messages import FailurePolicy
 
@@ -14,7 +14,7 @@ LONGEST_ATTENTION = 366 * 86_400
 
 
 class OperationSettings(ProcessSettings):
-    """Slots, windows of retries and attention, reconciliation, blueprints."""
+    """Slots, windows of retries and attention, maintenance, blueprints."""
 
     max_concurrent_activities: int = Field(default=10, ge=1, description="Activities that a worker runs at once.")
     max_concurrent_workflows: int = Field(default=10, ge=1, description="Workflow tasks that a worker runs at once.")
@@ -31,15 +31,22 @@ class OperationSettings(ProcessSettings):
         default=604_800.0,
         gt=0,
         le=LONGEST_ATTENTION,
-        description="Seconds that an operation waits for an operator before `ON_ATTENTION_TIMEOUT` is done.",
+        description="Seconds that an operation waits for an operator before it fails.",
     )
-    on_attention_timeout: Literal["rollback", "keep"] = Field(
-        default="rollback", description="`rollback` removes what was written; `keep` goes on waiting."
+    maintenance_interval: float = Field(
+        default=60.0,
+        ge=1,
+        description="Seconds between two rounds of maintenance: comparing operations with Temporal, and pruning.",
     )
-    reconcile_interval: float = Field(
-        default=30.0,
-        gt=0,
-        description="Seconds between two comparisons of unfinished operations with Temporal, by each worker.",
+    operation_retention: float = Field(
+        default=31_536_000.0,
+        ge=86_400,
+        description="Seconds that finished operations are kept; the audit trail keeps its events for ever.",
+    )
+    idempotency_key_retention: float = Field(
+        default=2_592_000.0,
+        ge=86_400,
+        description="Seconds in which a repeated `Idempotency-Key` finds the operation that it started.",
     )
     master_billing_tenant_id: UUID | None = Field(
         default=None, description="Alga's own management tenant, which is never deleted."
@@ -56,5 +63,12 @@ class OperationSettings(ProcessSettings):
         return FailurePolicy(
             step_retry_window=timedelta(seconds=self.step_retry_window),
             attention_timeout=timedelta(seconds=self.attention_timeout),
-            on_attention_timeout=self.on_attention_timeout,
+        )
+
+    @property
+    def retention(self) -> Retention:
+        """How long rows of our own tables are kept."""
+        return Retention(
+            operations=timedelta(seconds=self.operation_retention),
+            idempotency_keys=timedelta(seconds=self.idempotency_key_retention),
         )

@@ -16,7 +16,7 @@ from temporalio.converter import (
 
 from app.payload_keys import KeyRing
 from app.temporal.conversion import is_private
-from app.temporal.described import is_own_id
+from workflows.kinds import KINDS
 
 ENCODING: Final = "encoding"
 ENCRYPTED: Final = b"binary/encrypted"
@@ -48,7 +48,7 @@ class EncryptionCodec(PayloadCodec, WithSerializationContext):
         is_answer = (
             self._answers_foreign_clients
             and isinstance(context, WorkflowSerializationContext)
-            and not is_own_id(context.workflow_id)
+            and not KINDS.is_own_id(context.workflow_id)
         )
         if is_answer == self._is_answer:
             return self

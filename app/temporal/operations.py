@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
 from pydantic import ValidationError
 from temporalio.client import (
     Client,
+    WorkflowExecutionStatus,
     WorkflowFailureError,
     WorkflowUpdateFailedError,
     WorkflowUpdateRPCTimeoutOrCancelledError,
@@ -19,7 +21,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from app.settings import Settings
 from app.temporal.client import rpc_timeout
-from app.temporal.described import DescribedOperation, read_description, workflow_id_of
+from app.temporal.described import DescribedOperation, initial_snapshot, read_description
 from app.temporal.encryption import PayloadError
 from app.temporal.errors import (
     ChangeRefusedError,
@@ -31,30 +33,31 @@ from app.temporal.errors import (
     WorkerUnavailableError,
     reason_of,
 )
+from workflows.kinds import KINDS, OperationKind
 from workflows.messages import (
     OPERATION_MEMO,
     CancelRequest,
-    CleanupInput,
-    OperationSnapshot,
-    OperationStatus,
+    OperationRequest,
     ParameterChanges,
     ResumeRequest,
-    StepProgress,
     TenantCreationInput,
 )
 from workflows.parameters import parse_request
-from workflows.steps import (
-    ALGADESK_TENANT_CREATION_WORKFLOW,
-    TENANT_CLEANUP_WORKFLOW,
-    TENANT_CREATION,
-    TENANT_CREATION_WORKFLOW,
-    Step,
-)
+from workflows.steps import ALGADESK_TENANT_CREATION_WORKFLOW
 
 CALL_TIMED_OUT = {RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED}
 
 
 log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class ListedOperation:
+    """A workflow as Temporal lists it."""
+
+    workflow_id: str
+    run_id: str
+    is_open: bool
 
 
 class OperationsPort:
@@ -67,31 +70,34 @@ class OperationsPort:
         self._task_timeout = timedelta(seconds=settings.temporal_workflow_task_timeout)
         self._rpc_timeout = rpc_timeout(settings)
 
-    async def start(self, request: TenantCreationInput) -> DescribedOperation:
-        """Start the creation of a tenant; the request must hold its tenant id.
+    async def start(
+        self, kind: OperationKind, workflow_type: str, workflow_id: str, request: OperationRequest
+    ) -> DescribedOperation:
+        """Start an operation.
 
         Raises:
-            OperationExistsError: the tenant id has been used before.
+            OperationExistsError: one of that workflow id is running, or has completed.
             TemporalUnavailableError: it is not certain that the workflow was started.
         """
-        snapshot = OperationSnapshot(
-            kind=TENANT_CREATION,
-            tenant_id=request.tenant_id,
-            steps=tuple(StepProgress(name=step) for step in Step),
-            requested_by=request.origin.requested_by,
-            requested_via=request.origin.requested_via,
-            request_fingerprint=request.origin.request_fingerprint,
-            started_at=request.origin.requested_at,
-            updated_at=request.origin.requested_at,
-        )
+        origin = request.origin
+        changes = {
+            "tenant_id": request.tenant_id,
+            "requested_by": origin.requested_by,
+            "requested_via": origin.requested_via,
+            "request_fingerprint": origin.request_fingerprint,
+            "started_at": origin.requested_at,
+            "updated_at": origin.requested_at,
+        }
+        snapshot = initial_snapshot(kind).model_copy(update={**changes, **request.shown})
         async with self._in_time():
             try:
                 handle = await self._client.start_workflow(
-                    TENANT_CREATION_WORKFLOW,
+                    workflow_type,
                     request,
-                    id=workflow_id_of(request.tenant_id),
+                    id=workflow_id,
                     task_queue=self._task_queue,
-                    id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                    # One that failed or was cancelled has written nothing, and frees its id.
+                    id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
                     task_timeout=self._task_timeout,
                     memo={OPERATION_MEMO: snapshot},
                     rpc_timeout=self._rpc_timeout,
@@ -119,26 +125,27 @@ class OperationsPort:
                 raise
         try:
             return await read_description(description)
-        except PayloadError as error:
+        except (PayloadError, ValidationError) as error:
             raise _unreadable(workflow_id, error) from None
 
-    async def unfinished(self, *, started_before: datetime) -> AsyncIterator[tuple[str, str]]:
-        """Workflow id and run id of the creations on our task queue that have not ended by themselves.
+    async def listed(self, *, started_before: datetime, closed_after: datetime) -> AsyncIterator[ListedOperation]:
+        """Yield the operations on our task queue that run, or that somebody else ended after that time.
 
-        They run, or were ended by somebody else. As Temporal lists them, which is a moment late.
+        As Temporal lists them, which is a moment late.
 
         Raises:
             TemporalUnavailableError: Temporal did not answer.
         """
-        types = ", ".join(f"'{name}'" for name in (TENANT_CREATION_WORKFLOW, ALGADESK_TENANT_CREATION_WORKFLOW))
+        types = ", ".join(f"'{name}'" for name in KINDS.workflow_types)
         query = (
             f"WorkflowType IN ({types}) AND TaskQueue = '{self._task_queue}'"
-            f" AND StartTime < '{started_before.isoformat()}'"
-            " AND ExecutionStatus IN ('Running', 'Terminated', 'TimedOut')"
+            f" AND StartTime < '{started_before.isoformat()}' AND (ExecutionStatus = 'Running'"
+            f" OR (ExecutionStatus IN ('Terminated', 'TimedOut') AND CloseTime > '{closed_after.isoformat()}'))"
         )
         try:
             async for workflow in self._client.list_workflows(query, rpc_timeout=self._rpc_timeout):
-                yield workflow.id, workflow.run_id
+                is_open = workflow.status is WorkflowExecutionStatus.RUNNING
+                yield ListedOperation(workflow.id, workflow.run_id, is_open=is_open)
         except (RPCError, RuntimeError) as error:
             raise TemporalUnavailableError(reason_of(error)) from None
 
@@ -233,40 +240,6 @@ class OperationsPort:
                     raise OperationEndedError(operation.workflow_id) from None
                 raise
 
-    async def clean_up(
-        self, workflow_id: str, run_id: str, operation: OperationSnapshot, request: CancelRequest
-    ) -> DescribedOperation:
-        """Start the removal of what an operation has left whose workflow was ended from outside.
-
-        Raises:
-            OperationExistsError: it is under way already.
-            TemporalUnavailableError: it is not certain that it was started.
-        """
-        snapshot = operation.model_copy(
-            update={
-                "status": OperationStatus.ROLLING_BACK,
-                "error": None,
-                "cancelled_by": request.cancelled_by,
-                "cancelled_via": request.cancelled_via,
-                "cancel_reason": request.reason,
-            }
-        )
-        async with self._in_time():
-            try:
-                handle = await self._client.start_workflow(
-                    TENANT_CLEANUP_WORKFLOW,
-                    CleanupInput(run_id=run_id, operation=snapshot, cancel=request),
-                    id=workflow_id,
-                    task_queue=self._task_queue,
-                    id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-                    task_timeout=self._task_timeout,
-                    memo={OPERATION_MEMO: snapshot},
-                    rpc_timeout=self._rpc_timeout,
-                )
-            except WorkflowAlreadyStartedError as error:
-                raise OperationExistsError(error.workflow_id) from None
-        return DescribedOperation(handle.id, handle.first_execution_run_id or "", snapshot, is_cleanup=True)
-
     async def wait(self, workflow_id: str, seconds: float) -> None:
         """Return when the operation has ended, however it did, or after the given time.
 
@@ -303,9 +276,11 @@ class OperationsPort:
             raise TemporalUnavailableError(reason_of(error)) from None
 
 
-def _unreadable(workflow_id: str, error: PayloadError) -> UnreadableOperationError:
-    log.error("an operation can't be read", workflow_id=workflow_id, reason=str(error))
-    return UnreadableOperationError(str(error))
+def _unreadable(workflow_id: str, error: PayloadError | ValidationError) -> UnreadableOperationError:
+    # What pydantic says of a memo may hold values of it.
+    reason = str(error) if isinstance(error, PayloadError) else "its memo has another form than that of an operation"
+    log.error("an operation can't be read", workflow_id=workflow_id, reason=reason)
+    return UnreadableOperationError(reason)
 
 
 def _refusal(refused: WorkflowUpdateFailedError) -> Exception:

@@ -12,8 +12,8 @@ from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import Replayer
 
 from app.temporal.conversion import DATA_CONVERTER
-from app.temporal.described import KINDS
 from app.temporal.errors import TemporalUnavailableError
+from workflows.kinds import KINDS
 
 LONGEST_REASON = 300
 # The SDK hands on its core's failures as their Rust representation, the outermost first.
@@ -70,7 +70,7 @@ class History:
             QueryRefusedError: Temporal refused the query that narrows, or the namespace.
             TemporalUnavailableError: Temporal did not answer.
         """
-        types = ", ".join(f"'{name}'" for name in KINDS)
+        types = ", ".join(f"'{name}'" for name in KINDS.workflow_types)
         ours = f"WorkflowType IN ({types}) AND TaskQueue = '{task_queue}'"
         if narrowed_by:
             ours = f"{ours} AND ({narrowed_by})"

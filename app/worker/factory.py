@@ -1,6 +1,7 @@
 """Makes workers: the one list of workflows and activities, for the process, for tests and for replays."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -12,28 +13,41 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkerDeploymen
 from activities.alga.blueprints import load_blueprints
 from activities.database import create_engine
 from activities.failure_policy import FailurePolicyActivities
+from activities.operation_closing import ClosingActivities
 from activities.parameter_changes import ParameterChangeActivities
-from activities.rollback import RollbackActivities
-from activities.tenant_creation import TenantCreationActivities
+from activities.tenants.provisioning import ProvisioningActivities
 from app.audit_trail import audit_trail
 from app.metrics.activities import ActivityWatch
 from app.settings import Settings
+from app.temporal.operations import OperationsPort
 from app.tracing.statements import trace_statements
+from app.worker.maintenance import MaintenanceActivities
+from app.worker.reconciler import Reconciler
 from workflows.health_check import HealthCheckWorkflow
-from workflows.tenant_cleanup import TenantCleanupWorkflow
+from workflows.maintenance import MaintenanceWorkflow
 from workflows.tenant_creation import AlgadeskTenantCreationWorkflow, TenantCreationWorkflow
 
 WORKFLOWS: Sequence[type] = (
     TenantCreationWorkflow,
     AlgadeskTenantCreationWorkflow,
-    TenantCleanupWorkflow,
     HealthCheckWorkflow,
+    MaintenanceWorkflow,
 )
 
 
-# Seconds. Many rollbacks at once would only wait for each other's locks; those without a connection wait their turn.
-ROLLBACK_STATEMENT_TIMEOUT = 3600.0
-MOST_ROLLBACKS = 4
+@dataclass(frozen=True)
+class Extensions:
+    """What a worker has beside the activities of creation: steps that follow the commit, and further kinds.
+
+    `following` are the names of configured steps whose activities are among `activities`.
+    """
+
+    following: tuple[str, ...] = ()
+    activities: tuple[Callable[..., Any], ...] = ()
+    workflows: tuple[type, ...] = ()
+
+
+NO_EXTENSIONS = Extensions()
 
 
 def admin_engine(settings: Settings) -> AsyncEngine:
@@ -48,43 +62,44 @@ def admin_engine(settings: Settings) -> AsyncEngine:
     return trace_statements(engine)
 
 
-def rollback_engine(settings: Settings) -> AsyncEngine:
-    """The engine of rollbacks: one statement may delete millions of rows, where a step's takes milliseconds."""
-    engine = create_engine(
-        settings.admin_database,
-        application_name="alga-tenants-rollback",
-        pool_size=min(MOST_ROLLBACKS, settings.max_concurrent_activities),
-        statement_timeout=ROLLBACK_STATEMENT_TIMEOUT,
-        pgbouncer=settings.database_pgbouncer,
-    )
-    return trace_statements(engine)
-
-
 def create_worker(
     settings: Settings,
     client: Client,
     engine: AsyncEngine,
-    engine_for_rollbacks: AsyncEngine,
     *,
     on_fatal_error: Callable[[BaseException], Awaitable[None]] | None = None,
+    extensions: Extensions = NO_EXTENSIONS,
 ) -> Worker:
-    """A worker with all workflows and activities; reads the blueprints, and raises `BlueprintError` for a bad one.
+    """Make a worker with all workflows and activities; raises `BlueprintError` for a bad blueprint.
 
     `on_fatal_error` hears of a poller that died, before the worker waits for running work and ends.
     """
     audit = audit_trail(settings)
-    blueprints = load_blueprints(settings.blueprints_dir)
-    creation = TenantCreationActivities(engine, blueprints, settings.password_hasher, audit)
-    rollback = RollbackActivities(
-        engine_for_rollbacks, audit=audit, management_tenant_id=settings.master_billing_tenant_id
+    provisioning = ProvisioningActivities(
+        engine,
+        load_blueprints(settings.blueprints_dir),
+        settings.password_hasher,
+        audit,
+        following=extensions.following,
     )
-    failure_policy = FailurePolicyActivities(settings.failure_policy)
-    changes = ParameterChangeActivities(engine, audit)
+    closing = ClosingActivities(engine, audit)
+    reconciler = Reconciler(engine, OperationsPort(client, settings), audit)
+    maintenance = MaintenanceActivities(engine, reconciler, settings.retention)
     return Worker(
         client,
         task_queue=settings.temporal_task_queue,
-        workflows=WORKFLOWS,
-        activities=_activities(creation, rollback, failure_policy, changes),
+        workflows=[*WORKFLOWS, *extensions.workflows],
+        activities=[
+            provisioning.hash_password,
+            provisioning.provision_tenant,
+            closing.close_operation,
+            closing.complete_operation,
+            FailurePolicyActivities(settings.failure_policy).read_failure_policy,
+            ParameterChangeActivities(engine, audit).accept_parameter_changes,
+            maintenance.reconcile_operations,
+            maintenance.prune_own_tables,
+            *extensions.activities,
+        ],
         interceptors=[ActivityWatch()],
         # The sandbox takes a quarter of a tenant's processor time. It guards the tests of workflows, which would fail
         # for what is not deterministic; here it has nothing left to find.
@@ -111,23 +126,3 @@ def _deployment(version: str | None) -> WorkerDeploymentConfig | None:
         use_worker_versioning=True,
         default_versioning_behavior=VersioningBehavior.AUTO_UPGRADE,
     )
-
-
-def _activities(
-    creation: TenantCreationActivities,
-    rollback: RollbackActivities,
-    failure_policy: FailurePolicyActivities,
-    changes: ParameterChangeActivities,
-) -> list[Any]:
-    return [
-        creation.hash_password,
-        creation.validate_tenant_request,
-        creation.create_tenant,
-        creation.apply_blueprint,
-        creation.create_admin_user,
-        creation.set_up_initial_data,
-        creation.complete_tenant,
-        rollback.roll_back_tenant,
-        failure_policy.read_failure_policy,
-        changes.accept_parameter_changes,
-    ]

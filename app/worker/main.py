@@ -9,22 +9,25 @@ from typing import Any, TypeVar
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client
+from temporalio.service import RPCError
 from temporalio.worker import Worker
 
 from activities.alga.blueprints import load_blueprints
-from app.audit_trail import audit_trail
 from app.background import stopped
 from app.metrics.operations import UnfinishedOperations
 from app.metrics.pools import watch_pool
 from app.metrics.temporal_core import drain_regularly
 from app.settings import Settings
+from app.temporal.errors import reason_of
 from app.temporal.operations import OperationsPort
-from app.worker.factory import admin_engine, create_worker, rollback_engine
+from app.worker.factory import admin_engine, create_worker
+from app.worker.maintenance import schedule_maintenance
 from app.worker.probes import ProbeServer, WorkerHealth
-from app.worker.reconciler import Reconciler
 from app.worker.startup import check_database, connect_to_namespace, until_there
 
 Result = TypeVar("Result")
+
+SCHEDULE_RETRY_SECONDS = 10.0
 
 log = structlog.get_logger(__name__)
 
@@ -72,17 +75,25 @@ async def _work(
     settings: Settings, client: Client, engine: AsyncEngine, stop: asyncio.Event, health: WorkerHealth
 ) -> None:
     async with AsyncExitStack() as stack:
-        engine_for_rollbacks = rollback_engine(settings)
-        watch_pool("rollback", engine_for_rollbacks)
-        stack.push_async_callback(engine_for_rollbacks.dispose)
-        worker = create_worker(settings, client, engine, engine_for_rollbacks, on_fatal_error=health.poller_failed)
+        worker = create_worker(settings, client, engine, on_fatal_error=health.poller_failed)
         operations = OperationsPort(client, settings)
         health.has_temporal(operations)
         log.info("worker started", task_queue=settings.temporal_task_queue, temporal=settings.temporal_address)
-        reconciler = Reconciler(engine, operations, audit_trail(settings))
-        reconciling = asyncio.create_task(reconciler.run(settings.reconcile_interval))
-        stack.push_async_callback(stopped, reconciling)
+        scheduling = asyncio.create_task(_schedule(client, settings))
+        stack.push_async_callback(stopped, scheduling)
         await _poll(worker, stop, health)
+
+
+async def _schedule(client: Client, settings: Settings) -> None:
+    """Make the schedule of maintenance, and try again until Temporal takes it."""
+    while True:
+        try:
+            await schedule_maintenance(client, settings)
+        except (RPCError, RuntimeError) as error:
+            log.warning("maintenance is not scheduled yet", reason=reason_of(error))
+            await asyncio.sleep(SCHEDULE_RETRY_SECONDS)
+        else:
+            return
 
 
 async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, Result]) -> Result | None:

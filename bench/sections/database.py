@@ -1,4 +1,4 @@
-"""What a tenant costs the database: time, statements and round trips, by step, beside COPY of the same rows."""
+"""What a tenant costs the database: time, statements and round trips, by process, beside COPY of the same rows."""
 
 import asyncio
 import statistics
@@ -17,12 +17,12 @@ from bench.counting import CountingProxy
 from bench.http import HttpClient
 from bench.timing import one_by_one
 from bench.wire import Transaction
-from workflows.steps import Step
 
 TASK_QUEUE = "bench-database"
 # So that nothing but tenants is counted.
-ENVIRONMENT = {"TEMPORAL_TASK_QUEUE": TASK_QUEUE, "RECONCILE_INTERVAL": "3600"}
+ENVIRONMENT = {"TEMPORAL_TASK_QUEUE": TASK_QUEUE, "MAINTENANCE_INTERVAL": "3600"}
 GATEWAY = "gateway"
+WORKER = "worker"
 WARM_UP = 10
 Costs = dict[str, Transaction]
 
@@ -57,7 +57,7 @@ async def measure(context: Context) -> None:
 
 
 async def _tenants(context: Context, http: HttpClient, gateway: CountingProxy, worker: CountingProxy) -> list[Costs]:
-    """What each of some tenants cost, by step; what belongs to no step of the worker's is under an empty name."""
+    """Return what each of some tenants cost, by process."""
     taken = []
     for _ in range(context.options.few(10, 5)):
         gateway.take()
@@ -67,7 +67,7 @@ async def _tenants(context: Context, http: HttpClient, gateway: CountingProxy, w
         for transaction in gateway.take():
             _add(costs[GATEWAY], transaction)
         for transaction in worker.take():
-            _add(costs[transaction.step or ""], transaction)
+            _add(costs[WORKER], transaction)
         taken.append(costs)
     return taken
 
@@ -87,17 +87,16 @@ async def _copies(context: Context, copy: TenantCopy, proxy: CountingProxy) -> l
 
 def _report(context: Context, costs: list[Costs]) -> None:
     figures = context.figures
-    for name in ["", GATEWAY, *Step]:
-        label = {"": "worker, one statement alone", GATEWAY: "gateway"}.get(name, f"step {name}")
+    for name in (GATEWAY, WORKER):
         of_name = [taken[name] for taken in costs if name in taken]
         if not of_name:
             continue
-        key = f"database.by.{name or 'other'}"
+        key = f"database.by.{name}"
         times = [1000 * taken.seconds for taken in of_name]
-        figures.add(f"{key}.time", f"{label}, waiting", statistics.median(times), "ms")
+        figures.add(f"{key}.time", f"{name}, waiting", statistics.median(times), "ms")
         trips = statistics.median(taken.round_trips for taken in of_name)
-        figures.add(f"{key}.round_trips", f"{label}, round trips", trips, "")
-        figures.add(f"{key}.statements", f"{label}, statements", statistics.median(c.statements for c in of_name), "")
+        figures.add(f"{key}.round_trips", f"{name}, round trips", trips, "")
+        figures.add(f"{key}.statements", f"{name}, statements", statistics.median(c.statements for c in of_name), "")
     every = [list(taken.values()) for taken in costs]
     times = [1000 * sum(part.seconds for part in parts) for parts in every]
     figures.add_rounds("database.time", "a tenant, waiting for the database", times, "ms")

@@ -1,38 +1,31 @@
-"""The routes of tenants and the operations that create them."""
+"""The routes of tenants that start operations, and those by which the admin UI follows and cancels a creation."""
 
-from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Security
-from fastapi.sse import EventSourceResponse
-from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from app.auth.callers import Caller, Requester
 from app.auth.scopes import Scope
-from app.gateway.authenticated_route import AuthenticatedRoute, authenticate_again
+from app.gateway.authenticated_route import AuthenticatedRoute
 from app.gateway.dependencies import (
-    DEFAULT_PAGE,
     CancelReason,
-    ChangedTenant,
-    Filter,
     IdempotencyKey,
     IfNoneMatch,
-    LastEventId,
     NewTenant,
-    PageSize,
-    PageToken,
     PreferWait,
     ServicesDep,
     WorkflowId,
     current_caller,
     current_requester,
+    tenant_id_of,
 )
 from app.gateway.documents import creation_document, status_document
 from app.gateway.openapi import BODY_PROBLEMS, COMMON_PROBLEMS, LOCATION, RETRY_AFTER, Responses, problems
-from app.gateway.operation_events import STATUS_EVENT_SCHEMA, OperationEvents
-from app.gateway.responses import accepted, changed, conditional, created, listed
-from app.gateway.schemas import CreatedDocument, OperationList, StatusDocument
+from app.gateway.problems import ProblemError
+from app.gateway.responses import accepted, conditional, created
+from app.gateway.routes.operations import CANCELLING, STATUS
+from app.gateway.schemas import CreatedDocument, StatusDocument
 
 router = APIRouter(
     prefix="/tenants",
@@ -41,7 +34,6 @@ router = APIRouter(
     responses=problems(*COMMON_PROBLEMS, "temporal-unavailable", "database-unavailable"),
 )
 
-ETAG = {"ETag": {"description": "For `If-None-Match`.", "schema": {"type": "string"}}}
 CREATED: Responses = {
     201: {
         "model": CreatedDocument,
@@ -50,28 +42,6 @@ CREATED: Responses = {
     },
     202: {"description": "The creation is under way.", "headers": {**LOCATION, **RETRY_AFTER}},
 }
-CANCELLING: Responses = {
-    202: {"description": "The operation stops and cleans up.", "headers": {**LOCATION, **RETRY_AFTER}},
-}
-RESUMED: Responses = {
-    202: {"description": "The operation goes on.", "headers": {**LOCATION, **RETRY_AFTER}},
-}
-CHANGED: Responses = {200: {"description": "The changes will be used.", "headers": RETRY_AFTER}}
-STATUS: Responses = {
-    200: {"description": "The status document.", "headers": {**ETAG, **RETRY_AFTER}},
-    304: {"description": "Nothing has changed.", "headers": {**ETAG, **RETRY_AFTER}},
-    **problems("operation-not-found"),
-}
-EVENTS: Responses = {
-    200: {
-        "description": "Events of type `status`; the data of each is a status document.",
-        "content": {"text/event-stream": {"itemSchema": STATUS_EVENT_SCHEMA}},
-    },
-    204: {"description": "The operation has ended, and `Last-Event-ID` is its last event."},
-    **problems("operation-not-found"),
-}
-# Proxies like nginx would keep events back until a buffer is full.
-UNBUFFERED = {"X-Accel-Buffering": "no"}
 
 
 @router.post(
@@ -112,26 +82,8 @@ async def create_tenant(
 
 
 @router.get(
-    "",
-    summary="List operations",
-    response_model=OperationList,
-    responses=problems("invalid-request"),
-)
-async def list_operations(
-    caller: Annotated[Caller, Security(current_caller, scopes=[Scope.TENANTS_READ])],
-    services: ServicesDep,
-    wanted: Filter,
-    page_size: PageSize = DEFAULT_PAGE,
-    page_token: PageToken = None,
-) -> Response:
-    """Show operations, newest first, as the last finished step left them."""
-    return listed(await services.listing.page(caller, wanted, size=page_size, token=page_token))
-
-
-@router.get("/{workflow_id}", summary="Read an operation", response_model=StatusDocument, responses=STATUS)
-@router.get(
-    "/{workflow_id}/status",
-    summary="Read an operation's status",
+    "/{id}/status",
+    summary="Read the status of a creation",
     response_model=StatusDocument,
     responses=STATUS,
 )
@@ -141,103 +93,42 @@ async def read_status(
     workflow_id: WorkflowId,
     if_none_match: IfNoneMatch,
 ) -> Response:
-    """Say where an operation stands; both paths answer the same."""
-    operation = await services.statuses.find_for(caller, workflow_id)
+    """Return how an operation stands, by its workflow id, or by the id of the tenant that it creates."""
+    tenant_id = tenant_id_of(workflow_id)
+    if tenant_id is not None:
+        operation = await services.statuses.find_creation_for(caller, tenant_id)
+    else:
+        operation = await services.statuses.find_for(caller, workflow_id)
     return conditional(operation.encoded, if_none_match)
 
 
-@router.get(
-    "/{workflow_id}/events",
-    summary="Follow an operation",
-    response_class=StreamingResponse,
-    responses=EVENTS,
-)
-async def follow_operation(
-    caller: Annotated[Caller, Security(current_caller, scopes=[Scope.TENANTS_READ])],
-    request: Request,
-    services: ServicesDep,
-    workflow_id: WorkflowId,
-    last_event_id: LastEventId = None,
-) -> Response:
-    """Send the status document as a server-sent event, now and whenever it changes, until the operation has ended.
-
-    A client that has been cut off sends `Last-Event-ID` and misses nothing; 204 tells it that it has seen the end.
-    """
-    events = OperationEvents(services.statuses, partial(authenticate_again, request, Scope.TENANTS_READ), workflow_id)
-    newest = await events.newest(caller)
-    if newest.id == last_event_id and newest.document.status.is_final:
-        return Response(status_code=204)
-    return EventSourceResponse(events.follow(caller, newest, last_event_id), headers=UNBUFFERED)
-
-
 @router.delete(
-    "/{workflow_id}",
-    summary="Cancel an operation",
+    "/{id}",
+    summary="Cancel a creation",
     status_code=202,
     response_model=StatusDocument,
     responses={
         **CANCELLING,
-        **problems(*BODY_PROBLEMS, "bad-on-behalf-of", "operation-not-found", "operation-finished"),
+        **problems(
+            *BODY_PROBLEMS,
+            "bad-on-behalf-of",
+            "operation-not-found",
+            "operation-finished",
+            "operation-committed",
+            "operation-kind-unknown",
+            "deletion-required",
+        ),
     },
 )
-async def cancel_operation(
+async def cancel_creation(
     requester: Annotated[Requester, Security(current_requester, scopes=[Scope.TENANTS_CANCEL])],
     services: ServicesDep,
     workflow_id: WorkflowId,
     reason: CancelReason,
 ) -> Response:
-    """Stop the creation of a tenant before its next step, and delete what was written; again is harmless."""
+    """Stop the creation of a tenant, by its workflow id, before its commit; nothing is written then."""
+    if (tenant_id := tenant_id_of(workflow_id)) is not None:
+        detail = f"this cancels by workflow id; to delete the tenant: POST /tenants/{tenant_id}/deletion"
+        raise ProblemError(409, "deletion-required", detail)
     operation = await services.cancellation.cancel(workflow_id, requester, reason)
     return accepted(status_document(operation))
-
-
-@router.post(
-    "/{workflow_id}/resume",
-    summary="Resume an operation",
-    status_code=202,
-    response_model=StatusDocument,
-    responses={
-        **RESUMED,
-        **problems("bad-on-behalf-of", "operation-not-found", "operation-finished", "operation-stopping"),
-    },
-)
-async def resume_operation(
-    requester: Annotated[Requester, Security(current_requester, scopes=[Scope.TENANTS_MANAGE])],
-    services: ServicesDep,
-    workflow_id: WorkflowId,
-) -> Response:
-    """Try a step again at once that waits for an operator, or for its next try; at work already is fine, too."""
-    operation = await services.continuation.resume(workflow_id, requester)
-    return accepted(status_document(operation))
-
-
-@router.patch(
-    "/{workflow_id}",
-    summary="Change a tenant's parameters",
-    response_model=StatusDocument,
-    responses={
-        **CHANGED,
-        **problems(
-            *BODY_PROBLEMS,
-            "bad-on-behalf-of",
-            "unknown-billing-plan",
-            "operation-not-found",
-            "operation-finished",
-            "operation-stopping",
-            "parameter-used",
-            "overloaded",
-            "temporal-unavailable",
-            "database-unavailable",
-            "worker-unavailable",
-        ),
-    },
-)
-async def change_tenant(
-    requester: Annotated[Requester, Security(current_requester, scopes=[Scope.TENANTS_MANAGE])],
-    changes: ChangedTenant,
-    services: ServicesDep,
-    workflow_id: WorkflowId,
-) -> Response:
-    """Change what no step has used yet, all of it or nothing; an operation that waits then goes on."""
-    operation = await services.continuation.change(workflow_id, changes, requester)
-    return changed(status_document(operation))

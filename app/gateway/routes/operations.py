@@ -1,0 +1,204 @@
+"""The routes of operations of every kind."""
+
+from functools import partial
+from typing import Annotated
+
+from fastapi import APIRouter, Security
+from fastapi.sse import EventSourceResponse
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from app.auth.callers import Caller, Requester
+from app.auth.scopes import Scope
+from app.gateway.authenticated_route import AuthenticatedRoute, KindScopedRoute, authenticate_again
+from app.gateway.dependencies import (
+    DEFAULT_PAGE,
+    CancelReason,
+    ChangedTenant,
+    Filter,
+    IfNoneMatch,
+    LastEventId,
+    PageSize,
+    PageToken,
+    ServicesDep,
+    WorkflowId,
+    current_caller,
+    current_requester,
+)
+from app.gateway.documents import status_document
+from app.gateway.openapi import BODY_PROBLEMS, COMMON_PROBLEMS, LOCATION, RETRY_AFTER, Responses, problems
+from app.gateway.operation_events import STATUS_EVENT_SCHEMA, OperationEvents
+from app.gateway.responses import accepted, changed, conditional, listed
+from app.gateway.schemas import OperationList, StatusDocument
+from workflows.kinds import KINDS
+
+COMMON = problems(*COMMON_PROBLEMS, "temporal-unavailable", "database-unavailable")
+router = APIRouter(prefix="/operations", tags=["operations"], route_class=AuthenticatedRoute, responses=COMMON)
+# Each kind names the scopes that cancel and resume it, so that the route can only ask for one of them.
+kind_router = APIRouter(prefix="/operations", tags=["operations"], route_class=KindScopedRoute, responses=COMMON)
+
+CANCEL_SCOPES = sorted({kind.cancel_scope for kind in KINDS} | {kind.manage_scope for kind in KINDS})
+
+ETAG = {"ETag": {"description": "For `If-None-Match`.", "schema": {"type": "string"}}}
+CANCELLING: Responses = {
+    202: {"description": "The operation stops.", "headers": {**LOCATION, **RETRY_AFTER}},
+}
+RESUMED: Responses = {
+    202: {"description": "The operation goes on.", "headers": {**LOCATION, **RETRY_AFTER}},
+}
+CHANGED: Responses = {200: {"description": "The changes will be used.", "headers": RETRY_AFTER}}
+STATUS: Responses = {
+    200: {"description": "The status document.", "headers": {**ETAG, **RETRY_AFTER}},
+    304: {"description": "Nothing has changed.", "headers": {**ETAG, **RETRY_AFTER}},
+    **problems("operation-not-found"),
+}
+EVENTS: Responses = {
+    200: {
+        "description": "Events of type `status`; the data of each is a status document.",
+        "content": {"text/event-stream": {"itemSchema": STATUS_EVENT_SCHEMA}},
+    },
+    204: {"description": "The operation has ended, and `Last-Event-ID` is its last event."},
+    **problems("operation-not-found"),
+}
+# Proxies like nginx would keep events back until a buffer is full.
+UNBUFFERED = {"X-Accel-Buffering": "no"}
+
+
+@router.get(
+    "",
+    summary="List operations",
+    response_model=OperationList,
+    responses=problems("invalid-request"),
+)
+async def list_operations(
+    caller: Annotated[Caller, Security(current_caller, scopes=[Scope.TENANTS_READ])],
+    services: ServicesDep,
+    wanted: Filter,
+    page_size: PageSize = DEFAULT_PAGE,
+    page_token: PageToken = None,
+) -> Response:
+    """Show operations, newest first, as their rows have them."""
+    return listed(await services.listing.page(caller, wanted, size=page_size, token=page_token))
+
+
+@router.get("/{id}", summary="Read an operation", response_model=StatusDocument, responses=STATUS)
+async def read_operation(
+    caller: Annotated[Caller, Security(current_caller, scopes=[Scope.TENANTS_READ])],
+    services: ServicesDep,
+    workflow_id: WorkflowId,
+    if_none_match: IfNoneMatch,
+) -> Response:
+    """Return how an operation stands."""
+    operation = await services.statuses.find_for(caller, workflow_id)
+    return conditional(operation.encoded, if_none_match)
+
+
+@router.get(
+    "/{id}/events",
+    summary="Follow an operation",
+    response_class=StreamingResponse,
+    responses=EVENTS,
+)
+async def follow_operation(
+    caller: Annotated[Caller, Security(current_caller, scopes=[Scope.TENANTS_READ])],
+    request: Request,
+    services: ServicesDep,
+    workflow_id: WorkflowId,
+    last_event_id: LastEventId = None,
+) -> Response:
+    """Send the status document as a server-sent event, now and whenever it changes, until the operation has ended.
+
+    A client that has been cut off sends `Last-Event-ID` and misses nothing; 204 tells it that it has seen the end.
+    """
+    events = OperationEvents(services.statuses, partial(authenticate_again, request, Scope.TENANTS_READ), workflow_id)
+    newest = await events.newest(caller)
+    if newest.id == last_event_id and newest.document.status.is_final:
+        return Response(status_code=204)
+    return EventSourceResponse(events.follow(caller, newest, last_event_id), headers=UNBUFFERED)
+
+
+@kind_router.delete(
+    "/{id}",
+    summary="Cancel an operation",
+    status_code=202,
+    response_model=StatusDocument,
+    responses={
+        **CANCELLING,
+        **problems(
+            *BODY_PROBLEMS,
+            "bad-on-behalf-of",
+            "operation-not-found",
+            "operation-finished",
+            "operation-committed",
+            "operation-kind-unknown",
+        ),
+    },
+)
+async def cancel_operation(
+    requester: Annotated[Requester, Security(current_requester, scopes=CANCEL_SCOPES)],
+    services: ServicesDep,
+    workflow_id: WorkflowId,
+    reason: CancelReason,
+) -> Response:
+    """Stop an operation before its commit; needs the scope of its kind. Again is harmless."""
+    operation = await services.cancellation.cancel(workflow_id, requester, reason)
+    return accepted(status_document(operation))
+
+
+@kind_router.post(
+    "/{id}/resume",
+    summary="Resume an operation",
+    status_code=202,
+    response_model=StatusDocument,
+    responses={
+        **RESUMED,
+        **problems(
+            "bad-on-behalf-of",
+            "operation-not-found",
+            "operation-finished",
+            "operation-stopping",
+            "operation-kind-unknown",
+        ),
+    },
+)
+async def resume_operation(
+    requester: Annotated[Requester, Security(current_requester, scopes=CANCEL_SCOPES)],
+    services: ServicesDep,
+    workflow_id: WorkflowId,
+) -> Response:
+    """Make the next attempt at once if the operation waits for it, or for an operator; else do nothing."""
+    operation = await services.continuation.resume(workflow_id, requester)
+    return accepted(status_document(operation))
+
+
+@kind_router.patch(
+    "/{id}",
+    summary="Change an operation's parameters",
+    response_model=StatusDocument,
+    responses={
+        **CHANGED,
+        **problems(
+            *BODY_PROBLEMS,
+            "bad-on-behalf-of",
+            "unknown-billing-plan",
+            "operation-not-found",
+            "operation-finished",
+            "operation-stopping",
+            "parameter-used",
+            "operation-kind-unknown",
+            "overloaded",
+            "temporal-unavailable",
+            "database-unavailable",
+            "worker-unavailable",
+        ),
+    },
+)
+async def change_operation(
+    requester: Annotated[Requester, Security(current_requester, scopes=CANCEL_SCOPES)],
+    changes: ChangedTenant,
+    services: ServicesDep,
+    workflow_id: WorkflowId,
+) -> Response:
+    """Change parameters before the commit, all of them or none; an operation that waits then goes on."""
+    operation = await services.continuation.change(workflow_id, changes, requester)
+    return changed(status_document(operation))

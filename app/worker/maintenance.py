@@ -1,0 +1,94 @@
+"""Maintenance of our own tables: its activities, and the Temporal Schedule that starts it."""
+
+from datetime import timedelta
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncEngine
+from temporalio import activity
+from temporalio.client import (
+    Client,
+    Schedule,
+    ScheduleActionStartWorkflow,
+    ScheduleAlreadyRunningError,
+    ScheduleIntervalSpec,
+    ScheduleOverlapPolicy,
+    SchedulePolicy,
+    ScheduleSpec,
+    ScheduleUpdate,
+    ScheduleUpdateInput,
+)
+from temporalio.exceptions import ApplicationError
+
+from activities.errors import temporal_errors
+from activities.heartbeats import with_heartbeats
+from activities.retention import Retention, prune
+from app.settings import Settings
+from app.temporal.client import rpc_timeout
+from app.temporal.errors import TemporalUnavailableError
+from app.worker.reconciler import UNTOUCHED, Reconciler
+from workflows.maintenance import MAINTENANCE_WORKFLOW, PRUNE_ACTIVITY, RECONCILE_ACTIVITY
+
+HEARTBEAT_INTERVAL = 5.0
+
+log = structlog.get_logger(__name__)
+
+
+class MaintenanceActivities:
+    """The activities of `MaintenanceWorkflow`."""
+
+    def __init__(self, engine: AsyncEngine, reconciler: Reconciler, retention: Retention) -> None:
+        self._engine = engine
+        self._reconciler = reconciler
+        self._retention = retention
+
+    @activity.defn(name=RECONCILE_ACTIVITY)
+    @temporal_errors
+    async def reconcile_operations(self) -> int:
+        """Bring rows in line with Temporal; returns how many were not. Raises `ApplicationError`."""
+        return await with_heartbeats(self._reconcile(), interval=HEARTBEAT_INTERVAL, details=lambda: None)
+
+    @activity.defn(name=PRUNE_ACTIVITY)
+    @temporal_errors
+    async def prune_own_tables(self) -> dict[str, int]:
+        """Delete what is older than it is kept; returns the rows by table. Raises `ApplicationError`."""
+        pruned = await with_heartbeats(
+            prune(self._engine, self._retention), interval=HEARTBEAT_INTERVAL, details=lambda: None
+        )
+        if any(pruned.values()):
+            log.info("pruned", **pruned)
+        return pruned
+
+    async def _reconcile(self) -> int:
+        found = 0
+        try:
+            async for _ in self._reconciler.reconcile(untouched_for=UNTOUCHED):
+                found += 1
+        except TemporalUnavailableError as error:
+            raise ApplicationError(str(error), type="temporal-unavailable") from None
+        return found
+
+
+async def schedule_maintenance(client: Client, settings: Settings) -> None:
+    """Make the schedule of this task queue, or bring it up to date; raises `RPCError` if Temporal refuses."""
+    schedule_id = f"alga-tenants-maintenance-{settings.temporal_task_queue}"
+    schedule = Schedule(
+        action=ScheduleActionStartWorkflow(
+            MAINTENANCE_WORKFLOW,
+            id=schedule_id,
+            task_queue=settings.temporal_task_queue,
+            execution_timeout=timedelta(hours=1),
+        ),
+        spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=timedelta(seconds=settings.maintenance_interval))]),
+        policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP),
+    )
+    try:
+        await client.create_schedule(schedule_id, schedule, rpc_timeout=rpc_timeout(settings))
+    except ScheduleAlreadyRunningError:
+
+        def changed(known: ScheduleUpdateInput) -> ScheduleUpdate:
+            # Whoever has paused it goes on pausing it.
+            schedule.state = known.description.schedule.state
+            return ScheduleUpdate(schedule)
+
+        handle = client.get_schedule_handle(schedule_id)
+        await handle.update(changed, rpc_timeout=rpc_timeout(settings))

@@ -1,0 +1,32 @@
+"""The workflow that a Temporal Schedule starts to keep our own tables in order."""
+
+from datetime import timedelta
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from workflows.kinds import SINGLE_ATTEMPT
+
+MAINTENANCE_WORKFLOW = "algaTenantsMaintenanceWorkflow"
+RECONCILE_ACTIVITY = "reconcile_operations"
+PRUNE_ACTIVITY = "prune_own_tables"
+
+# The next run of the schedule is the next attempt.
+ACTIVITY_TIMEOUT = timedelta(minutes=30)
+HEARTBEAT_TIMEOUT = timedelta(seconds=30)
+
+
+@workflow.defn(name=MAINTENANCE_WORKFLOW)
+class MaintenanceWorkflow:
+    """One round of maintenance."""
+
+    @workflow.run
+    async def run(self) -> None:
+        """Reconcile operations with Temporal, then prune; a round that fails is followed by the next one."""
+        for activity in (RECONCILE_ACTIVITY, PRUNE_ACTIVITY):
+            await workflow.execute_activity(
+                activity,
+                start_to_close_timeout=ACTIVITY_TIMEOUT,
+                heartbeat_timeout=HEARTBEAT_TIMEOUT,
+                retry_policy=SINGLE_ATTEMPT,
+            )
