@@ -33,6 +33,7 @@ OURS = {
     "alga_tenants_secret_verifications_waiting",
 }
 LABELS = {
+    "dependency",
     *(
         "method",
         "route",

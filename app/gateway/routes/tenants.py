@@ -12,16 +12,12 @@ from app.auth.callers import Caller, Requester
 from app.auth.scopes import Scope
 from app.gateway.authenticated_route import AuthenticatedRoute, authenticate_again
 from app.gateway.dependencies import (
-    DEFAULT_PAGE,
     CancelReason,
     ChangedTenant,
-    Filter,
     IdempotencyKey,
     IfNoneMatch,
     LastEventId,
     NewTenant,
-    PageSize,
-    PageToken,
     PreferWait,
     ServicesDep,
     WorkflowId,
@@ -31,8 +27,8 @@ from app.gateway.dependencies import (
 from app.gateway.documents import creation_document, status_document
 from app.gateway.openapi import BODY_PROBLEMS, COMMON_PROBLEMS, LOCATION, RETRY_AFTER, Responses, problems
 from app.gateway.operation_events import STATUS_EVENT_SCHEMA, OperationEvents
-from app.gateway.responses import accepted, changed, conditional, created, listed
-from app.gateway.schemas import CreatedDocument, OperationList, StatusDocument
+from app.gateway.responses import accepted, changed, conditional, created
+from app.gateway.schemas import CreatedDocument, StatusDocument
 
 router = APIRouter(
     prefix="/tenants",
@@ -112,24 +108,6 @@ async def create_tenant(
 
 
 @router.get(
-    "",
-    summary="List operations",
-    response_model=OperationList,
-    responses=problems("invalid-request"),
-)
-async def list_operations(
-    caller: Annotated[Caller, Security(current_caller, scopes=[Scope.TENANTS_READ])],
-    services: ServicesDep,
-    wanted: Filter,
-    page_size: PageSize = DEFAULT_PAGE,
-    page_token: PageToken = None,
-) -> Response:
-    """Show operations, newest first, as the last finished step left them."""
-    return listed(await services.listing.page(caller, wanted, size=page_size, token=page_token))
-
-
-@router.get("/{workflow_id}", summary="Read an operation", response_model=StatusDocument, responses=STATUS)
-@router.get(
     "/{workflow_id}/status",
     summary="Read an operation's status",
     response_model=StatusDocument,
@@ -141,7 +119,7 @@ async def read_status(
     workflow_id: WorkflowId,
     if_none_match: IfNoneMatch,
 ) -> Response:
-    """Say where an operation stands; both paths answer the same."""
+    """Say where an operation stands."""
     operation = await services.statuses.find_for(caller, workflow_id)
     return conditional(operation.encoded, if_none_match)
 
