@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from fastapi import APIRouter
@@ -17,25 +18,30 @@ CHECK_TIMEOUT = 2.0
 # A loop that comes this late, in seconds, serves nobody any more.
 LONGEST_LAG = 2.0
 LAG_SAMPLE = 0.02
+OK = "ok"
 
 Check = Callable[[], Awaitable[None]]
 
 
 class CheckFailedError(Exception):
-    """Something that the process needs is not there; the message says what and holds no secret."""
+    """Something that the process uses is missing. The message says what and holds no secret."""
+
+
+class NotStartedError(CheckFailedError):
+    """Something is missing without which the process can't serve any request."""
 
 
 class ProbeReport(BaseModel):
-    """What a probe answers when all is well."""
+    """Body of a probe that passes; `degraded` if a check failed that doesn't keep the process from serving."""
 
     model_config = ConfigDict(hide_input_in_errors=True)
 
-    status: Literal["ok"] = "ok"
+    status: Literal["ok", "degraded"]
     checks: dict[str, str]
 
 
 class NotReadyProblem(BaseModel):
-    """What a probe answers when something is missing."""
+    """Body of a probe that fails."""
 
     model_config = ConfigDict(hide_input_in_errors=True)
 
@@ -47,51 +53,58 @@ class NotReadyProblem(BaseModel):
     checks: dict[str, str]
 
 
+@dataclass(frozen=True)
+class Report:
+    """Results of a probe's checks by name, and whether the probe passes."""
+
+    checks: dict[str, str]
+    passes: bool
+
+    @property
+    def missing(self) -> dict[str, str]:
+        """The checks that failed."""
+        return {name: result for name, result in self.checks.items() if result != OK}
+
+
 class Probes:
     """Runs the checks of a process.
 
-    It is live as long as its own loop and `live` say so, whatever else is away. It has started once `checks` and
-    `start`, which count until then only, have all passed; it is ready while `checks` pass, from then until it drains.
+    It is live as long as its own loop and `live` are well. It has started unless a check raises `NotStartedError`,
+    and is ready if it has started and does not drain. Any other failed check is reported and changes nothing.
     """
 
-    def __init__(
-        self, checks: Mapping[str, Check], *, start: Mapping[str, Check] | None = None, live: Check | None = None
-    ) -> None:
+    def __init__(self, checks: Mapping[str, Check], *, live: Check | None = None) -> None:
         self._checks = checks
-        self._start = start or {}
         self._live = {"event-loop": check_event_loop, **({"process": live} if live else {})}
-        self._has_started = False
         self._is_draining = False
 
     def drain(self) -> None:
-        """From now on not ready: the process was told to end, and finishes what it has begun."""
+        """Stop being ready: the process ends once it has finished what it has begun."""
         self._is_draining = True
 
-    async def liveness(self) -> dict[str, str]:
-        """What of the process itself works; nothing that another server could be the reason of."""
-        return await _report(self._live)
+    async def liveness(self) -> Report:
+        """Check the process itself, and nothing that another server could be the cause of."""
+        report = await _report(self._live)
+        return replace(report, passes=not report.missing)
 
-    async def readiness(self) -> dict[str, str]:
-        """Each check's name with `ok` or what is wrong; all run at once and none longer than two seconds."""
-        report = await self._started_or_not()
-        return {**report, "shutdown": "the process is ending"} if self._is_draining else report
+    async def readiness(self) -> Report:
+        """Run all checks at once, none longer than two seconds, and report a shutdown."""
+        report = await self.startup()
+        if not self._is_draining:
+            return report
+        return Report({**report.checks, "shutdown": "the process is ending"}, passes=False)
 
-    async def startup(self) -> dict[str, str]:
-        """The same until all checks have passed for the first time; from then on always well."""
-        return {} if self._has_started else await self._started_or_not()
-
-    async def _started_or_not(self) -> dict[str, str]:
-        report = await _report(self._checks if self._has_started else {**self._start, **self._checks})
-        self._has_started = self._has_started or _all_ok(report)
-        return report
+    async def startup(self) -> Report:
+        """Run the same checks, no matter whether the process is ending."""
+        return await _report(self._checks)
 
 
 def probe_routes(probes: Probes) -> APIRouter:
-    """The probes' routes; a check raises `CheckFailedError` to say what is missing in words."""
+    """Return the routes of the probes."""
     router = APIRouter(tags=["probes"])
     not_ready: dict[int | str, dict[str, Any]] = {
         503: {
-            "description": "Something is missing; `checks` says what.",
+            "description": "The process can't serve; `checks` says why.",
             "content": {"application/problem+json": {"schema": NotReadyProblem.model_json_schema()}},
         }
     }
@@ -99,22 +112,27 @@ def probe_routes(probes: Probes) -> APIRouter:
     @router.get(LIVE_PATHS[0], summary="Is the process alive?", response_model=ProbeReport, responses=not_ready)
     @router.get(LIVE_PATHS[1], summary="The same as /livez.", response_model=ProbeReport, responses=not_ready)
     async def livez() -> Response:
-        return _answer(await probes.liveness())
+        return _response(await probes.liveness())
 
-    @router.get(READY_PATHS[0], summary="Can it serve now?", response_model=ProbeReport, responses=not_ready)
+    @router.get(
+        READY_PATHS[0],
+        summary="Can it serve now?",
+        response_model=ProbeReport,
+        responses=not_ready,
+    )
     @router.get(READY_PATHS[1], summary="The same as /readyz.", response_model=ProbeReport, responses=not_ready)
     async def readyz() -> Response:
-        return _answer(await probes.readiness())
+        return _response(await probes.readiness())
 
-    @router.get(STARTUP_PATH, summary="Has it ever been ready?", response_model=ProbeReport, responses=not_ready)
+    @router.get(STARTUP_PATH, summary="Has it started?", response_model=ProbeReport, responses=not_ready)
     async def startupz() -> Response:
-        return _answer(await probes.startup())
+        return _response(await probes.startup())
 
     return router
 
 
 async def check_event_loop() -> None:
-    """Raise where what is due on the event loop runs much too late."""
+    """Raise if what is due on the event loop runs much too late."""
     loop = asyncio.get_running_loop()
     due = loop.time() + LAG_SAMPLE
     await asyncio.sleep(LAG_SAMPLE)
@@ -122,31 +140,30 @@ async def check_event_loop() -> None:
         raise CheckFailedError(f"{late:.1f} s late")
 
 
-async def _report(checks: Mapping[str, Check]) -> dict[str, str]:
+async def _report(checks: Mapping[str, Check]) -> Report:
     results = await asyncio.gather(*(_run(check) for check in checks.values()))
-    return dict(zip(checks, results, strict=True))
+    found = dict(zip(checks, (text for text, _ in results), strict=True))
+    return Report(found, all(can_serve for _, can_serve in results))
 
 
-async def _run(check: Check) -> str:
+async def _run(check: Check) -> tuple[str, bool]:
+    """Return what the check found, and whether the process can serve."""
     try:
         async with asyncio.timeout(CHECK_TIMEOUT):
             await check()
     except CheckFailedError as error:
-        return str(error)
+        return str(error), not isinstance(error, NotStartedError)
     except TimeoutError:
-        return "did not answer in time"
-    except Exception as error:  # noqa: BLE001 - a probe's answer is what went wrong, whatever that is
-        return f"failed with {type(error).__name__}"
-    return "ok"
+        return "did not answer in time", True
+    except Exception as error:  # noqa: BLE001 - a probe reports whatever went wrong
+        return f"failed with {type(error).__name__}", True
+    return OK, True
 
 
-def _all_ok(report: Mapping[str, str]) -> bool:
-    return all(result == "ok" for result in report.values())
-
-
-def _answer(report: dict[str, str]) -> Response:
-    if _all_ok(report):
-        return JSONResponse(ProbeReport(checks=report).model_dump())
-    detail = "; ".join(f"{name}: {result}" for name, result in report.items() if result != "ok")
-    problem = NotReadyProblem(detail=detail, checks=report)
+def _response(report: Report) -> Response:
+    if report.passes:
+        status: Literal["ok", "degraded"] = "degraded" if report.missing else "ok"
+        return JSONResponse(ProbeReport(status=status, checks=report.checks).model_dump())
+    detail = "; ".join(f"{name}: {result}" for name, result in report.missing.items())
+    problem = NotReadyProblem(detail=detail, checks=report.checks)
     return JSONResponse(problem.model_dump(), status_code=503, media_type="application/problem+json")

@@ -2,12 +2,29 @@
 
 An internal user's e-mail must be unique across Alga's whole installation, and no index enforces it. So whoever takes
 one locks it before, in a statement of its own, because a statement sees what was there when it began.
+
+The directory lists all tenants. `list_tenants` finds which ones a page shows, in table `tenants` alone; what is shown
+of them is read by `activities.alga.directory`, which names them.
 """
 
+import re
+from dataclasses import dataclass
+from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import CompoundSelect, and_, bindparam, literal_column, not_, select, union_all
+from sqlalchemy import (
+    CompoundSelect,
+    and_,
+    bindparam,
+    func,
+    literal_column,
+    not_,
+    or_,
+    select,
+    tuple_,
+    union_all,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.alga.tables import tenants, users
@@ -28,6 +45,11 @@ _TAKEN: CompoundSelect[str] = union_all(
 )
 
 
+# Alga's column has no default and may be null; such tenants come last.
+_CREATED_AT = func.coalesce(tenants.c.created_at, literal_column("TIMESTAMPTZ 'epoch'")).label("created_at")
+_TENANT_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+
+
 class Taken(NamedTuple):
     """Whether the tenant exists, and whether another internal user has the e-mail."""
 
@@ -46,3 +68,53 @@ async def is_email_taken(connection: AsyncConnection, email: str, *, tenant_id: 
     """Whether an internal user other than the given one has this e-mail (in lower case, as Alga writes it)."""
     taken = await connection.scalar(_OTHER_USER, {"email": email, "tenant_id": tenant_id, "user_id": user_id})
     return taken is not None
+
+
+@dataclass(frozen=True)
+class TenantFilter:
+    """Which tenants a page shows. `search` is a tenant id, or part of a name or e-mail in any case."""
+
+    tenant_id: UUID | None = None
+    search: str | None = None
+    product_code: str | None = None
+    is_suspended: bool | None = None
+
+
+class TenantPlace(NamedTuple):
+    """A tenant's place in the directory."""
+
+    created_at: datetime
+    tenant_id: UUID
+
+
+def tenant_id_of(text: str) -> UUID | None:
+    """Return the tenant id that the text is, in canonical form and any case, or None."""
+    return UUID(text) if _TENANT_ID.fullmatch(text) else None
+
+
+async def list_tenants(
+    connection: AsyncConnection, wanted: TenantFilter, *, limit: int, after: TenantPlace | None = None
+) -> list[TenantPlace]:
+    """Return the places of tenants, newest first, that come after the given one."""
+    columns = tenants.c
+    query = select(_CREATED_AT, columns.tenant)
+    if wanted.tenant_id is not None:
+        query = query.where(columns.tenant == wanted.tenant_id)
+    if wanted.search is not None:
+        query = query.where(
+            columns.tenant == tenant_id
+            if (tenant_id := tenant_id_of(wanted.search))
+            else or_(
+                columns.client_name.icontains(wanted.search, autoescape=True),
+                columns.email.icontains(wanted.search, autoescape=True),
+            )
+        )
+    if wanted.product_code is not None:
+        query = query.where(columns.product_code == wanted.product_code)
+    if wanted.is_suspended is not None:
+        is_active = columns.suspended_at.is_(None)
+        query = query.where(not_(is_active) if wanted.is_suspended else is_active)
+    if after is not None:
+        query = query.where(tuple_(_CREATED_AT.element, columns.tenant) < tuple_(*after))
+    rows = await connection.execute(query.order_by(_CREATED_AT.desc(), columns.tenant.desc()).limit(limit))
+    return [TenantPlace(*row) for row in rows]

@@ -74,6 +74,7 @@ tenants = Table(
     Column("licensed_user_count", Integer),
     Column("last_license_update", DateTime(timezone=True)),
     Column("stripe_event_id", String(255)),
+    Column("suspended_at", DateTime(timezone=True)),
     *_times(),
     CheckConstraint("product_code IN ('psa', 'algadesk')"),
 )

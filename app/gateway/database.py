@@ -5,13 +5,17 @@ from contextlib import contextmanager
 
 import structlog
 
-from activities.database_errors import DATABASE_ERRORS, classify
+from activities.database_errors import DATABASE_ERRORS, UNAVAILABLE, classify
 
 log = structlog.get_logger(__name__)
 
 
 class DatabaseUnavailableError(Exception):
     """The database can't serve now; the message says why and holds no data."""
+
+    def __init__(self, detail: str, code: str = UNAVAILABLE) -> None:
+        super().__init__(detail)
+        self.code = code
 
 
 @contextmanager
@@ -24,4 +28,4 @@ def database_errors() -> Iterator[None]:
         if diagnosis is None or diagnosis.known.is_final:
             raise
         log.warning("the database is unavailable", code=diagnosis.known.code, reason=diagnosis.detail)
-        raise DatabaseUnavailableError(diagnosis.detail) from None
+        raise DatabaseUnavailableError(diagnosis.detail, diagnosis.known.code) from None

@@ -12,10 +12,12 @@ from app.gateway.cross_origin import CrossOrigin
 from app.gateway.documentation_page import install_documentation_page
 from app.gateway.error_handlers import crash_response, install_error_handlers
 from app.gateway.openapi import DocumentedApp
+from app.gateway.readiness import Readiness
 from app.gateway.request_context import CrashMiddleware, RequestContextMiddleware
-from app.gateway.routes import api_keys, audit, codec, operations, tenants
+from app.gateway.routes import api_keys, audit, codec, directory, operations, tenants
 from app.gateway.services import Services, open_services
 from app.gateway.traced_requests import TracedRequests
+from app.metrics.dependencies import DependencyGauges
 from app.metrics.exposition import metrics_route
 from app.probes import Probes, probe_routes
 from app.settings import Settings, split_list
@@ -66,29 +68,27 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(tenants.router)
     app.include_router(operations.router)
     app.include_router(operations.kind_router)
+    app.include_router(directory.router)
     app.include_router(api_keys.router)
     app.include_router(audit.router)
     app.include_router(codec.router)
     app.state.probes = _probes(app)
     app.include_router(probe_routes(app.state.probes))
-    app.include_router(metrics_route())
+    app.include_router(metrics_route(DependencyGauges(app.state.probes).refresh))
     return app
 
 
 def _probes(app: FastAPI) -> Probes:
-    """The probes, whose checks exist once the app has started."""
+    """Return the probes, whose checks exist once the app has started."""
 
-    def services() -> Services:
-        started: Services = app.state.services
-        return started
+    def readiness() -> Readiness:
+        services: Services = app.state.services
+        return services.readiness
 
-    async def database() -> None:
-        await services().readiness.check_database()
-
-    async def temporal() -> None:
-        await services().readiness.check_temporal()
-
-    async def migrations() -> None:
-        await services().readiness.check_migrations()
-
-    return Probes({"database": database, "temporal": temporal}, start={"migrations": migrations})
+    return Probes(
+        {
+            "migrations": lambda: readiness().check_migrations(),
+            "database": lambda: readiness().check_database(),
+            "temporal": lambda: readiness().check_temporal(),
+        }
+    )

@@ -1,17 +1,20 @@
-"""What the gateway needs to serve: the database with our schema in it, and Temporal."""
+"""Readiness checks of the gateway: its database with our schema in it, and Temporal."""
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from activities.database_errors import ACCESS_REFUSED, SCHEMA_INCOMPLETE
 from activities.own_tables import operations
 from app.gateway.database import DatabaseUnavailableError, database_errors
-from app.probes import CheckFailedError
+from app.probes import CheckFailedError, NotStartedError
 from app.temporal.errors import TemporalUnavailableError
 from app.temporal.operations import OperationsPort
 from migrations.upgrade import lacks_migration
 
-# Asks for rights, too, and fails where the table is not there.
+# Checks rights, too, and fails if the table is missing.
 OWN_SCHEMA = text(f"SELECT has_table_privilege('{operations.fullname}', 'SELECT, INSERT')")
+# A database that answers this is there, and not as this release needs it.
+NOT_MIGRATED = frozenset({ACCESS_REFUSED, SCHEMA_INCOMPLETE})
 
 
 class Readiness:
@@ -20,6 +23,26 @@ class Readiness:
     def __init__(self, engine: AsyncEngine, temporal: OperationsPort) -> None:
         self._engine = engine
         self._temporal = temporal
+        self._is_migrated = False
+
+    async def check_migrations(self) -> None:
+        """Raise `NotStartedError` if the database lacks one of this release's migrations.
+
+        Once they are there this is not asked again. Without the database nobody knows, and the gateway may serve.
+        """
+        if self._is_migrated:
+            return
+        try:
+            with database_errors():
+                async with self._engine.connect() as connection:
+                    lacks = await lacks_migration(connection)
+        except DatabaseUnavailableError as error:
+            if error.code in NOT_MIGRATED:
+                raise NotStartedError(str(error)) from None
+            raise CheckFailedError("unknown while the database is unavailable") from None
+        if lacks:
+            raise NotStartedError("schema alga_tenants is not up to date; run `alga-tenants migrate`")
+        self._is_migrated = True
 
     async def check_database(self) -> None:
         """Raise `CheckFailedError` unless our tables are there and open to us."""
@@ -29,17 +52,6 @@ class Readiness:
                     await connection.execute(OWN_SCHEMA)
         except DatabaseUnavailableError as error:
             raise CheckFailedError(str(error)) from None
-
-    async def check_migrations(self) -> None:
-        """Raise `CheckFailedError` unless this release's migrations have run."""
-        try:
-            with database_errors():
-                async with self._engine.connect() as connection:
-                    lacks = await lacks_migration(connection)
-        except DatabaseUnavailableError as error:
-            raise CheckFailedError(str(error)) from None
-        if lacks:
-            raise CheckFailedError("schema alga_tenants is not up to date; run `alga-tenants migrate`")
 
     async def check_temporal(self) -> None:
         """Raise `CheckFailedError` unless Temporal serves."""

@@ -26,6 +26,7 @@ from app.gateway.continuation import Continuation
 from app.gateway.creation import TenantCreation
 from app.gateway.decoding import Decoding
 from app.gateway.denials import Denials
+from app.gateway.directory import Directory
 from app.gateway.listing import Listing
 from app.gateway.rate_limits import RateLimits
 from app.gateway.readiness import Readiness
@@ -59,6 +60,7 @@ class Services:
     cancellation: Cancellation
     continuation: Continuation
     listing: Listing
+    directory: Directory
     audit_listing: AuditListing
     decoding: Decoding
     readiness: Readiness
@@ -101,6 +103,7 @@ async def open_services(settings: Settings, blueprints: Mapping[str, Blueprint])
             cancellation=Cancellation(engine, operations, statuses, auditing),
             continuation=Continuation(operations, statuses, blueprints, auditing),
             listing=Listing(engine),
+            directory=Directory(engine),
             audit_listing=AuditListing(engine),
             decoding=Decoding(EncryptionCodec(settings.key_ring), auditing),
             readiness=Readiness(engine, operations),

@@ -27,9 +27,6 @@ OLDEST = Gauge(
     ["kind", "status"],
     registry=REGISTRY,
 )
-DATABASE_UP = Gauge(
-    "alga_tenants_database_up", "Whether unfinished operations could be counted just now.", registry=REGISTRY
-)
 
 NOT_COUNTED: tuple[type[Exception], ...] = (TimeoutError, *DATABASE_ERRORS)
 
@@ -53,14 +50,10 @@ class UnfinishedOperations:
             async with asyncio.timeout(COUNT_TIMEOUT), self._engine.connect() as connection:
                 counts = await count_unfinished(connection)
         except NOT_COUNTED as error:
+            counts = []
             log.warning("unfinished operations were not counted", reason=type(error).__name__)
-            UNFINISHED.clear()
-            OLDEST.clear()
-            DATABASE_UP.set(0)
-            return
         UNFINISHED.clear()
         OLDEST.clear()
         for count in counts:
             UNFINISHED.labels(count.kind, count.status).set(count.number)
             OLDEST.labels(count.kind, count.status).set(count.oldest_seconds)
-        DATABASE_UP.set(1)

@@ -122,6 +122,6 @@ async def _poll(worker: Worker, stop: asyncio.Event, health: WorkerHealth) -> No
             raise PollingEndedError(f"polling failed: {error.__cause__ or error}") from error
         raise PollingEndedError("polling ended though nobody had asked for it")
     log.info("draining")
-    health.drain()
+    health.probes.drain()
     await worker.shutdown()
     await running

@@ -12,10 +12,10 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from activities.database_errors import DATABASE_ERRORS
+from app.metrics.dependencies import DependencyGauges
 from app.metrics.exposition import metrics_route
 from app.metrics.operations import UnfinishedOperations
-from app.metrics.temporal import TemporalUp
-from app.probes import CheckFailedError, Probes, probe_routes
+from app.probes import CheckFailedError, NotStartedError, Probes, probe_routes
 from app.settings import Settings
 from app.temporal.errors import TemporalUnavailableError
 from app.temporal.operations import OperationsPort
@@ -24,14 +24,18 @@ NOT_YET = "not looked at yet"
 
 
 class WorkerHealth:
-    """What the probes tell: nothing is ready until the worker polls, and they say what its start waits for."""
+    """State that the worker's probes report: it has started once the schema fits and it polls."""
 
     def __init__(self, database: AsyncEngine) -> None:
         self._database = database
         self._temporal: OperationsPort | None = None
         self.probes = Probes(
-            {"polling": self._check_polling, "temporal": self._check_temporal, "database": self._check_database},
-            start={"schema": self._check_schema},
+            {
+                "schema": self._check_schema,
+                "polling": self._check_polling,
+                "temporal": self._check_temporal,
+                "database": self._check_database,
+            },
             live=self._check_poller,
         )
         self._polls = False
@@ -40,54 +44,40 @@ class WorkerHealth:
         self._no_temporal = NOT_YET
 
     def waits_for_schema(self, reason: str) -> None:
-        """The database lacks something, or does not answer."""
+        """Note what the database lacks, or that it does not answer."""
         self._schema = reason
 
     def has_schema(self) -> None:
-        """The database is as the activities need it."""
+        """Note that the database is as the activities need it."""
         self._schema = None
 
     def waits_for_temporal(self, reason: str) -> None:
-        """Temporal does not answer, or lacks the namespace."""
+        """Note that Temporal does not answer, or lacks the namespace."""
         self._no_temporal = reason
 
     def has_temporal(self, operations: OperationsPort) -> None:
-        """From now on Temporal itself is asked."""
+        """Check Temporal itself from now on."""
         self._temporal = operations
 
     def polls(self) -> None:
-        """The worker has begun to poll."""
+        """Note that the worker has begun to poll."""
         self._polls = True
 
-    def drain(self) -> None:
-        """The worker was told to end, takes no more work, and is no longer ready."""
-        self._polls = False
-        self.probes.drain()
-
     async def poller_failed(self, error: BaseException) -> None:
-        """A poller died. The worker then waits for running work, which may take for ever."""
-        self._polls = False
+        """Note that a poller died. The worker then waits for running work, which may take for ever."""
         self._failure = f"polling failed with {type(error).__name__}"
-
-    async def reaches_temporal(self) -> bool:
-        """Whether Temporal answers now."""
-        try:
-            await self._check_temporal()
-        except CheckFailedError:
-            return False
-        return True
 
     async def _check_poller(self) -> None:
         if self._failure is not None:
             raise CheckFailedError(self._failure)
 
     async def _check_polling(self) -> None:
-        if not self._polls:
-            raise CheckFailedError(self._failure or "the worker does not poll")
+        if self._failure is not None or not self._polls:
+            raise NotStartedError(self._failure or "the worker does not poll")
 
     async def _check_schema(self) -> None:
         if self._schema is not None:
-            raise CheckFailedError(self._schema)
+            raise NotStartedError(self._schema)
 
     async def _check_temporal(self) -> None:
         if self._temporal is None:
@@ -111,8 +101,7 @@ class ProbeServer:
     def __init__(self, settings: Settings, health: WorkerHealth, unfinished: UnfinishedOperations) -> None:
         app = FastAPI(title="alga-tenants worker probes", openapi_url=None, docs_url=None, redoc_url=None)
         app.include_router(probe_routes(health.probes))
-        temporal = TemporalUp(health.reaches_temporal)
-        app.include_router(metrics_route(unfinished.refresh, temporal.refresh))
+        app.include_router(metrics_route(unfinished.refresh, DependencyGauges(health.probes).refresh))
         config = uvicorn.Config(
             app,
             host=settings.worker_probe_host,

@@ -70,8 +70,8 @@ failureThreshold: {{ .failures }}
 
 {{- /*
 A process's Deployment: (dict "root" $ "process" "gateway"). Liveness is about the process alone, so it may be asked
-often; readiness looks at the database and Temporal, each for two seconds at most. A pod that can't start for ten
-minutes is started anew: it then reads Secrets that somebody has put right.
+often. Readiness asks the database and Temporal, each for two seconds at most, and reports an outage without failing.
+A pod that can't start for ten minutes is started anew: it then reads Secrets that somebody has put right.
 */ -}}
 {{- define "alga-tenants.deployment" -}}
 {{- $own := get .root.Values .process -}}

@@ -137,26 +137,26 @@ async def test_processes_wait_for_what_is_missing_say_what_and_become_ready_by_t
     surroundings.database.refuse()
     surroundings.temporal.refuse()
     processes = [surroundings.start(kind) for kind in PORTS]
-    for process in processes:
-        await process.answers("/readyz", 503, "the server can't be reached")
-        await process.answers("/startupz", 503)
+    for process, ready in zip(processes, (200, 503), strict=True):
+        await process.answers("/readyz", ready, "the server can't be reached")
+        await process.answers("/startupz", ready)
         await process.answers("/livez", 200)
     await surroundings.database.accept()
     for process in processes:
         await process.answers("/startupz", 503, "run `alga-tenants migrate`")
     await surroundings.migrate()
-    for process in processes:
-        await process.answers("/readyz", 503, '"database":"ok"')
+    for process, ready in zip(processes, (200, 503), strict=True):
+        await process.answers("/readyz", ready, '"database":"ok"')
     await processes[-1].answers("/readyz", 503, f"127.0.0.1:{surroundings.temporal.port}: can't be reached")
     await surroundings.temporal.accept()
     for process in processes:
-        await process.answers("/readyz", 200)
+        await process.answers("/readyz", 200, '"status":"ok"')
         await process.answers("/startupz", 200)
-    # Outages later on make no process less alive.
+    # Outages later on are reported, and take no process out of rotation.
     surroundings.database.refuse()
     surroundings.temporal.refuse()
     for process in processes:
-        await process.answers("/readyz", 503)
+        await process.answers("/readyz", 200, '"status":"degraded"')
         await process.answers("/livez", 200)
         await process.answers("/startupz", 200)
     assert [await process.ends() for process in processes] == [0, 0]
@@ -222,12 +222,12 @@ async def test_a_worker_whose_poller_dies_is_not_live_and_ends_with_an_error(
     async def die() -> None:
         raise RuntimeError("the connection is not one any more")
 
-    assert (await health.probes.liveness())["process"] == "ok"
+    assert (await health.probes.liveness()).checks["process"] == "ok"
     monkeypatch.setattr(worker._bridge_worker, "poll_workflow_activation", die)
     with pytest.raises(PollingEndedError, match="not one any more"):
         await _poll(worker, asyncio.Event(), health)
-    assert (await health.probes.liveness())["process"] == "polling failed with RuntimeError"
-    assert (await health.probes.readiness())["polling"] == "polling failed with RuntimeError"
+    assert (await health.probes.liveness()).checks["process"] == "polling failed with RuntimeError"
+    assert (await health.probes.readiness()).checks["polling"] == "polling failed with RuntimeError"
 
 
 async def test_a_worker_that_is_told_to_end_is_not_ready_first(temporal: EmbeddedTemporal) -> None:
@@ -239,9 +239,9 @@ async def test_a_worker_that_is_told_to_end_is_not_ready_first(temporal: Embedde
     stop = asyncio.Event()
     polling = asyncio.create_task(_poll(worker, stop, health))
     with anyio.fail_after(PATIENCE):
-        while (await health.probes.readiness())["polling"] != "ok":
+        while (await health.probes.readiness()).checks["polling"] != "ok":
             pass
     stop.set()
     await polling
-    assert (await health.probes.readiness())["shutdown"] == "the process is ending"
-    assert (await health.probes.liveness())["process"] == "ok"
+    assert (await health.probes.readiness()).checks["shutdown"] == "the process is ending"
+    assert (await health.probes.liveness()).checks["process"] == "ok"

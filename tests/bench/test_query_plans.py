@@ -30,6 +30,7 @@ READ_WHOLE = {
     "internal_notification_categories": "the same",
     "internal_notification_subtypes": "the same",
     "api_keys": "has as many rows as the service has callers; only its listing reads them all",
+    "tenants": "one row a tenant; the directory orders and searches them, for which Alga has no index",
     "users": "an e-mail is asked for across tenants, and Alga's index begins with the tenant",
 }
 # Holds unfinished operations only, which are few.

@@ -183,14 +183,15 @@ class Installation:
         return first, second
 
     async def ready(self) -> None:
-        """Return once every process says that it is ready; `TimeoutError` when one never does."""
+        """Return once every process is ready and lacks nothing; `TimeoutError` when one never does."""
         async with httpx.AsyncClient(timeout=PROBE_TIMEOUT) as http:
             for name in REPLICAS:
                 await wait_until(partial(self._is_ready, http, name), timeout=READY_TIMEOUT)
 
     async def _is_ready(self, http: httpx.AsyncClient, name: str) -> bool:
         try:
-            return (await http.get(f"http://{LOOPBACK}:{self._ports[name]}/readyz")).is_success
+            response = await http.get(f"http://{LOOPBACK}:{self._ports[name]}/readyz")
+            return bool(response.json()["status"] == "ok")
         except httpx.TransportError:
             return False
 

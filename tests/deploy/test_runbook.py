@@ -39,7 +39,7 @@ def test_every_code_of_a_passing_error_has_a_line() -> None:
 
 async def test_every_check_of_a_probe_has_a_line(settings: Settings) -> None:
     for probes in (create_app(settings).state.probes, WorkerHealth(admin_engine(settings)).probes):
-        checks = {*probes._checks, *probes._start, *probes._live}
+        checks = {*probes._checks, *probes._live}
         assert checks <= ROWS
     assert "shutdown" in ROWS
 

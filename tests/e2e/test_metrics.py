@@ -27,13 +27,13 @@ OURS = {
     "alga_tenants_operations_ended_total",
     "alga_tenants_operations",
     "alga_tenants_oldest_operation_seconds",
-    "alga_tenants_database_up",
-    "alga_tenants_temporal_up",
+    "alga_tenants_dependency_up",
     "alga_tenants_db_pool_connections",
     "alga_tenants_db_pool_limit_connections",
     "alga_tenants_secret_verifications_waiting",
 }
 LABELS = {
+    "dependency",
     *(
         "method",
         "route",
@@ -126,5 +126,5 @@ async def test_a_worker_counts_what_it_has_ended_and_why_it_failed(service: Serv
     assert value(series, "alga_tenants_operations_ended_total", outcome="failed") >= 1
     assert value(series, "alga_tenants_step_failures_total", code="duplicate-email", final="true") >= 1
     assert value(series, "alga_tenants_rollback_duration_seconds_count", outcome="succeeded") >= 1
-    assert value(series, "alga_tenants_database_up") == 1
-    assert value(series, "alga_tenants_temporal_up") == 1
+    for dependency in ("schema", "polling", "database", "temporal"):
+        assert value(series, "alga_tenants_dependency_up", dependency=dependency) == 1

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.anyio
 # A bound caller's requests for each route; a new route needs one. The tenant id becomes the other tenant's.
 REQUESTS: dict[tuple[str, str], list[Any]] = {
     ("POST", "/tenants"): [tenant(tenantId="theirs"), tenant()],
-    ("GET", "/tenants/{workflow_id}"): [None],
+    ("GET", "/tenants/{id}"): [None],
     ("GET", "/tenants/{workflow_id}/status"): [None],
     ("GET", "/tenants/{workflow_id}/events"): [None],
     ("DELETE", "/tenants/{workflow_id}"): [{"reason": "not yours"}],
@@ -102,7 +102,9 @@ async def test_every_route_hides_another_tenant_and_leaves_it_alone(
     before = await everything(database)
     workflows = await known_to_temporal(temporal_client)
     for (method, template), bodies in REQUESTS.items():
-        path = template.format(workflow_id=theirs["workflowId"], key_id=their_key.record.key_id)
+        path = template.format(
+            workflow_id=theirs["workflowId"], id=theirs["tenantId"], key_id=their_key.record.key_id
+        )
         for body in bodies:
             sent = {**body, "tenantId": theirs["tenantId"]} if body and "tenantId" in body else body
             answer = await bound.request(method, path, json=sent)

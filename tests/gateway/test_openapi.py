@@ -12,7 +12,7 @@ BODY = {"400", "413", "415", "422"}
 KEYED = {
     ("post", "/tenants"): {"201", "202", "404", "409", "504", *BODY},
     ("get", "/tenants"): {"200", "422"},
-    ("get", "/tenants/{workflow_id}"): {"200", "304", "404"},
+    ("get", "/tenants/{id}"): {"200", "404"},
     ("get", "/tenants/{workflow_id}/status"): {"200", "304", "404"},
     ("get", "/tenants/{workflow_id}/events"): {"200", "204", "404"},
     ("patch", "/tenants/{workflow_id}"): {"200", "404", "409", *BODY},

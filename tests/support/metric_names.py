@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 from prometheus_client import Metric
 
+import app.metrics.dependencies
 import app.metrics.operations
 import app.metrics.pools
-import app.metrics.requests
-import app.metrics.temporal  # noqa: F401 - registers its gauge, as those before
+import app.metrics.requests  # noqa: F401 - registers its gauge, as those before
 from app.metrics.definitions import REGISTRY
 
 # Made when the SDK first counts, so that the registry doesn't know them; a run of both processes shows them.

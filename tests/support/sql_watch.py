@@ -70,6 +70,13 @@ ALLOWED = (
         r"AND NOT \(users\.tenant = <value> AND users\.user_id = <value>\) LIMIT <value>",
     ),
     Allowed(
+        "activities.alga.across_tenants.list_tenants",
+        "the directory shows all tenants, and this finds those of one page",
+        r"SELECT COALESCE\(tenants\.created_at, CAST\('epoch' AS TIMESTAMPTZ\)\) AS created_at, tenants\.tenant "
+        r"FROM (?P<alias>tenants)(?: WHERE (?:(?!SELECT).)*)? "
+        r"ORDER BY created_at DESC, tenants\.tenant DESC LIMIT <value>",
+    ),
+    Allowed(
         "activities.tenant_rows.TenantRows.foreign",
         "a purge may begin only when no row of anybody else would change with the tenant's, so it looks for one",
         r"SELECT \d+ AS mark FROM \S+ AS (?P<alias>referencing) JOIN \S+ AS referenced ON [\w.= ]+ "

@@ -1,0 +1,79 @@
+"""Reads tenants as Alga's tables have them, no matter who created them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Select, and_, false, func, not_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from activities.alga.tables import clients, tenant_companies, tenants, users
+
+
+@dataclass(frozen=True)
+class TenantRecord:
+    """A tenant. `company_name` is the name of its own client; `user_count` counts active internal users."""
+
+    tenant_id: UUID
+    name: str
+    company_name: str | None
+    email: str
+    product_code: str
+    plan: str | None
+    license_count: int | None
+    user_count: int
+    suspended_at: datetime | None
+    created_at: datetime | None
+
+
+async def read_tenants(connection: AsyncConnection, tenant_ids: Sequence[UUID]) -> list[TenantRecord]:
+    """Return those of the tenants that exist, in the given order."""
+    if not tenant_ids:
+        return []
+    rows = await connection.execute(_query(tenant_ids))
+    found = {record.tenant_id: record for record in (TenantRecord(**row._asdict()) for row in rows)}
+    return [found[tenant_id] for tenant_id in tenant_ids if tenant_id in found]
+
+
+def _query(tenant_ids: Sequence[UUID]) -> Select[*tuple[object, ...]]:
+    """Build one statement for all of them.
+
+    On Citus `tenant_companies` is a local table. As a subquery it is read once, and the other tables are joined by
+    tenant on their shards.
+    """
+    own = (
+        select(tenant_companies.c.tenant, tenant_companies.c.client_id)
+        .where(tenant_companies.c.tenant.in_(tenant_ids), tenant_companies.c.is_default)
+        .subquery("own")
+    )
+    active = (
+        select(users.c.tenant, func.count().label("number"))
+        .where(
+            users.c.tenant.in_(tenant_ids),
+            users.c.user_type == "internal",
+            not_(func.coalesce(users.c.is_inactive, false())),
+        )
+        .group_by(users.c.tenant)
+        .subquery("active")
+    )
+    is_own_client = and_(clients.c.tenant == tenants.c.tenant, clients.c.client_id == own.c.client_id)
+    return (
+        select(
+            tenants.c.tenant.label("tenant_id"),
+            tenants.c.client_name.label("name"),
+            clients.c.client_name.label("company_name"),
+            tenants.c.email,
+            tenants.c.product_code,
+            tenants.c.plan,
+            tenants.c.licensed_user_count.label("license_count"),
+            func.coalesce(active.c.number, 0).label("user_count"),
+            tenants.c.suspended_at,
+            tenants.c.created_at,
+        )
+        .select_from(tenants)
+        .outerjoin(own, own.c.tenant == tenants.c.tenant)
+        .outerjoin(clients, is_own_client)
+        .outerjoin(active, active.c.tenant == tenants.c.tenant)
+        .where(tenants.c.tenant.in_(tenant_ids))
+    )
