@@ -216,9 +216,7 @@ def _place(step: str | None) -> str:
 
 
 def _users(tenant: Tenant) -> str:
-    if tenant.user_count is None or tenant.license_count is None:
-        return str(tenant.user_count or "")
-    return f"{tenant.user_count} of {tenant.license_count}"
+    return " of ".join(str(count) for count in (tenant.user_count, tenant.license_count) if count is not None)
 
 
 def _cancellation(operation: Operation) -> str | None:

@@ -23,7 +23,7 @@ from app.client import (
     TenantsClient,
     TenantsError,
     UnavailableError,
-    UnexpectedAnswerError,
+    UnexpectedResponseError,
     UnreachableError,
     WaitTimeoutError,
 )
@@ -37,7 +37,7 @@ ERROR_CODES: Mapping[type[TenantsError], ExitCode] = {
     NotFoundError: ExitCode.NOT_FOUND,
     ProblemError: ExitCode.UNAVAILABLE,
     UnavailableError: ExitCode.UNAVAILABLE,
-    UnexpectedAnswerError: ExitCode.UNAVAILABLE,
+    UnexpectedResponseError: ExitCode.UNAVAILABLE,
     UnreachableError: ExitCode.UNAVAILABLE,
     WaitTimeoutError: ExitCode.TIMED_OUT,
 }
@@ -67,7 +67,7 @@ class Report:
 
     @contextmanager
     def client(self, api_key: str) -> Iterator[TenantsClient]:
-        """A client whose errors, and Ctrl-C, end the command with a message and an exit status of its own."""
+        """Open a client whose errors, and Ctrl-C, end the command with a message and an exit status of its own."""
         try:
             with TenantsClient(self._url, api_key, retries=Retries(notify=self._retrying)) as client:
                 yield client
@@ -110,8 +110,9 @@ class Report:
         if self._as_json:
             print_json({name: [document.as_json() for document in shown]})
             return
+        are_more = next(documents, None) is not None
         show(self.stdout, shown)
-        if next(documents, None) is not None:
+        if are_more:
             self.note(f"Only the first {limit} are shown; --limit shows more.")
 
     def _print_document(self) -> None:
@@ -138,8 +139,8 @@ class Report:
             self._print_document()
 
     def _prefix(self, error: TenantsError) -> str:
-        if isinstance(error, UnreachableError | UnexpectedAnswerError):
-            return f"no usable answer from {self._url}"
+        if isinstance(error, UnreachableError | UnexpectedResponseError):
+            return f"no usable response from {self._url}"
         return f"error {error.status} ({error.code})" if isinstance(error, ProblemError) else "error"
 
     def _interrupted(self) -> None:

@@ -11,7 +11,7 @@ from app.client.errors import (
     ProblemError,
     TenantsError,
     UnavailableError,
-    UnexpectedAnswerError,
+    UnexpectedResponseError,
     UnreachableError,
     WaitTimeoutError,
 )
@@ -48,7 +48,7 @@ __all__ = [
     "TenantsClient",
     "TenantsError",
     "UnavailableError",
-    "UnexpectedAnswerError",
+    "UnexpectedResponseError",
     "UnreachableError",
     "WaitTimeoutError",
 ]

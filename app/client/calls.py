@@ -11,23 +11,23 @@ from uuid import UUID, uuid4
 
 import httpx
 
-from app.client.answers import document_of, error_of, is_passing, read, retry_after
 from app.client.effects import Emit, Exchange, Pause, Program, Retries, Send
 from app.client.errors import ArgumentError, TenantsError, UnreachableError, WaitTimeoutError
 from app.client.models import D, Health, Operation, OperationSummary, Page, Tenant
+from app.client.responses import document_of, error_of, is_passing, read, retry_after
 
 DEFAULT_POLL_SECONDS = 1.0
 # A gateway that asks for no pause at all must not be flooded.
-SHORTEST_POLL_SECONDS = 0.05
+MIN_POLL_SECONDS = 0.05
 # For the last look of a wait whose time is up.
-SHORTEST_TIMEOUT = 1.0
-LONGEST_IDEMPOTENCY_KEY = 255
+MIN_TIMEOUT = 1.0
+MAX_IDEMPOTENCY_KEY_LENGTH = 255
 SERVICE_UNAVAILABLE = 503
 NOT_MODIFIED = 304
 
 
 class Calls:
-    """Programs for both clients; `timeout` is how many seconds the gateway may take to answer one request."""
+    """Programs for both clients; `timeout` is how many seconds one request may take."""
 
     def __init__(self, timeout: float, retries: Retries) -> None:
         self._timeout = timeout
@@ -37,7 +37,7 @@ class Calls:
     def create_tenant(
         self, request: Mapping[str, object], idempotency_key: str | None, wait: int | None
     ) -> Program[Operation]:
-        """Start a creation. The key is sent always, so that an unanswered request may be repeated."""
+        """Start a creation. The key is sent always, so that a request without a response may be repeated."""
         key = str(uuid4()) if idempotency_key is None else idempotency_key
         headers = {"Idempotency-Key": _checked_key(key), "Content-Type": "application/json"}
         if wait is not None:
@@ -58,7 +58,7 @@ class Calls:
         document: Operation | None = None
         headers: dict[str, str] = {}
         while True:
-            longest = max(SHORTEST_TIMEOUT, min(self._timeout, deadline - time.monotonic()))
+            longest = max(MIN_TIMEOUT, min(self._timeout, deadline - time.monotonic()))
             send = Send("GET", _path("operations", workflow_id), longest, headers=headers)
             response = yield from _exchange(send, self._patient, deadline)
             if document is None or response.status_code != NOT_MODIFIED:
@@ -131,7 +131,7 @@ class Calls:
         yield Emit(read((yield from _exchange(send, self._retries)), Tenant))
 
     def health(self) -> Program[Health]:
-        """Ask once whether the gateway is ready; that it isn't is an answer, not an error."""
+        """Ask once whether the gateway is ready; if it isn't, that is no error."""
         send = Send("GET", "/readyz", self._timeout)
         try:
             response = yield send
@@ -154,11 +154,11 @@ class Calls:
 
 
 def _exchange(send: Send, retries: Retries, deadline: float = inf) -> Exchange:
-    """Send until there is an answer that no later try would better, within the patience and the deadline.
+    """Send until the response is not a passing failure, within the attempts and the deadline.
 
     Raises:
-        UnreachableError: nobody answered the last try.
-        UnavailableError: the last try was refused for the time being.
+        UnreachableError: the last attempt got no response.
+        UnavailableError: the last attempt was refused for the time being.
     """
     attempt = 0
     while True:
@@ -182,7 +182,7 @@ def _exchange(send: Send, retries: Retries, deadline: float = inf) -> Exchange:
 
 def _unreachable(send: Send, error: httpx.RequestError) -> UnreachableError:
     if isinstance(error, httpx.ReadTimeout):
-        reason = f"no answer within {send.timeout:g} s"
+        reason = f"no response within {send.timeout:g} s"
     else:
         reason = str(error) or type(error).__name__
     return UnreachableError(f"{send.method} {send.path}: {reason}")
@@ -202,8 +202,8 @@ def _path(collection: str, identifier: str) -> str:
 
 
 def _checked_key(key: str) -> str:
-    if not 1 <= len(key) <= LONGEST_IDEMPOTENCY_KEY or not all("!" <= character <= "~" for character in key):
-        raise ArgumentError(f"an idempotency key is 1 to {LONGEST_IDEMPOTENCY_KEY} visible ASCII characters")
+    if not 1 <= len(key) <= MAX_IDEMPOTENCY_KEY_LENGTH or not all("!" <= character <= "~" for character in key):
+        raise ArgumentError(f"an idempotency key is 1 to {MAX_IDEMPOTENCY_KEY_LENGTH} visible ASCII characters")
     return key
 
 
@@ -221,4 +221,4 @@ def _timestamp(name: str, moment: datetime | None) -> str | None:
 
 def _poll_seconds(response: httpx.Response) -> float:
     asked = retry_after(response)
-    return DEFAULT_POLL_SECONDS if asked is None else max(asked, SHORTEST_POLL_SECONDS)
+    return DEFAULT_POLL_SECONDS if asked is None else max(asked, MIN_POLL_SECONDS)

@@ -19,14 +19,14 @@ T = TypeVar("T")
 
 DEFAULT_TIMEOUT = 10.0
 DEFAULT_WAIT = 300.0
-LONGEST_CONNECT = 5.0
+MAX_CONNECT_SECONDS = 5.0
 
 
 class TenantsClient:
     """Talks to the gateway at `base_url` with an API key or an access token; use it in a `with` block, or `close` it.
 
     Every request has `timeout` seconds; passing failures are retried as `retries` says. All methods raise
-    `TenantsError`s: `UnreachableError`, `UnexpectedAnswerError`, or a `ProblemError` (see `app.client.errors`).
+    `TenantsError`s: `UnreachableError`, `UnexpectedResponseError`, or a `ProblemError` (see `app.client.errors`).
     """
 
     def __init__(
@@ -327,5 +327,5 @@ def _request(send: Send) -> dict[str, Any]:
         "params": list(send.params) or None,
         "headers": dict(send.headers),
         "content": send.body,
-        "timeout": httpx.Timeout(send.timeout, connect=min(send.timeout, LONGEST_CONNECT)),
+        "timeout": httpx.Timeout(send.timeout, connect=min(send.timeout, MAX_CONNECT_SECONDS)),
     }

@@ -23,15 +23,15 @@ class ArgumentError(TenantsError, ValueError):
 
 
 class UnreachableError(TenantsError):
-    """Nobody answered in time, or the connection broke. A call that changes something may have taken effect."""
+    """No response in time, or a broken connection. A call that changes something may have taken effect."""
 
     code = "unreachable"
 
 
-class UnexpectedAnswerError(TenantsError):
-    """The answer is not one of the gateway's; probably something else answers at that address."""
+class UnexpectedResponseError(TenantsError):
+    """The response is not one of a gateway; probably something else listens at that address."""
 
-    code = "unexpected-answer"
+    code = "unexpected-response"
 
 
 class WaitTimeoutError(TenantsError):

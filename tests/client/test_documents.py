@@ -13,10 +13,10 @@ from app.client import (
     StepDocument,
     Tenant,
     UnavailableError,
-    UnexpectedAnswerError,
+    UnexpectedResponseError,
 )
-from app.client.answers import retry_after
 from app.client.models import FINAL_STATUSES, OPEN_STATUSES
+from app.client.responses import retry_after
 from app.gateway import schemas
 from tests.client.conftest import Call
 from tests.client.scripted_server import (
@@ -177,7 +177,7 @@ def test_listing_tenants_goes_through_all_pages(server: ScriptedServer, call: Ca
 
 def test_operations_are_not_taken_for_tenants(server: ScriptedServer, call: Call) -> None:
     server.script("GET", "/tenants", Answer(200, {"operations": [summary()], "nextPageToken": None}))
-    with pytest.raises(UnexpectedAnswerError):
+    with pytest.raises(UnexpectedResponseError):
         call("tenants")
 
 

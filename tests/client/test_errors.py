@@ -12,7 +12,7 @@ from app.client import (
     NotFoundError,
     ProblemError,
     TenantsClient,
-    UnexpectedAnswerError,
+    UnexpectedResponseError,
 )
 from tests.client.conftest import API_KEY, Call
 from tests.client.scripted_server import OPERATION_PATH, WORKFLOW_ID, Answer, ScriptedServer, problem
@@ -57,7 +57,7 @@ def test_a_refusal_without_a_problem_document_is_understood_by_its_status(
     server: ScriptedServer, call: Call, body: bytes
 ) -> None:
     server.script("GET", OPERATION_PATH, Answer(404, body, {"X-Request-ID": "from-header"}))
-    with pytest.raises(NotFoundError, match="answered 404 Not Found") as caught:
+    with pytest.raises(NotFoundError, match="got 404 Not Found") as caught:
         call("operation", WORKFLOW_ID)
     assert (caught.value.code, caught.value.errors, caught.value.request_id) == ("http-404", (), "from-header")
 
@@ -73,7 +73,7 @@ def test_a_refusal_without_a_problem_document_is_understood_by_its_status(
 )
 def test_what_no_gateway_answers_is_not_taken_for_one(server: ScriptedServer, call: Call, answer: Answer) -> None:
     server.script("GET", OPERATION_PATH, answer)
-    with pytest.raises(UnexpectedAnswerError):
+    with pytest.raises(UnexpectedResponseError):
         call("operation", WORKFLOW_ID)
     assert len(server.received) == 1
 

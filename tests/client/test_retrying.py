@@ -73,7 +73,7 @@ def test_nobody_listening_is_an_error_of_its_own() -> None:
 
 
 def test_pauses_double_up_to_a_limit() -> None:
-    retries = Retries(attempts=20, first_delay=1.0, longest_delay=5.0)
+    retries = Retries(attempts=20, first_delay=1.0, max_delay=5.0)
     failure = UnreachableError("refused")
     for attempt, expected in enumerate((1, 2, 4, 5, 5), start=1):
         delay = retries.delay(attempt, failure)

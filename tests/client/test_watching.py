@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from app.client import NotFoundError, Retries, UnavailableError, UnexpectedAnswerError, WaitTimeoutError
+from app.client import NotFoundError, Retries, UnavailableError, UnexpectedResponseError, WaitTimeoutError
 from tests.client.conftest import Call
 from tests.client.scripted_server import (
     OPERATION_PATH,
@@ -100,5 +100,5 @@ def test_an_unknown_operation_is_not_waited_for(server: ScriptedServer, call: Ca
 
 def test_an_unasked_for_304_is_no_answer(server: ScriptedServer, call: Call) -> None:
     server.script("GET", OPERATION_PATH, Answer(304))
-    with pytest.raises(UnexpectedAnswerError):
+    with pytest.raises(UnexpectedResponseError):
         call("wait", WORKFLOW_ID)
