@@ -11,17 +11,24 @@ from app.cli.exit_codes import EXIT_CODES_HELP
 from app.cli.lazy import LazyCommand, LazyGroup
 
 PEOPLE = "Tenants"
+SHORT = "Short forms"
 SERVICE = "Service"
+
+
+def _short(target: str, help_text: str) -> LazyCommand:
+    return LazyCommand(target, help_text, SHORT, is_client=True)
 
 
 class _Root(LazyGroup):
     lazy_commands: ClassVar = {
-        "create": LazyCommand("app.cli.create:create", "Create a tenant and watch it.", PEOPLE, is_client=True),
-        "status": LazyCommand("app.cli.operations:status", "Show an operation.", PEOPLE, is_client=True),
-        "list": LazyCommand("app.cli.operations:list_operations", "List operations.", PEOPLE, is_client=True),
-        "watch": LazyCommand("app.cli.operations:watch", "Watch an operation.", PEOPLE, is_client=True),
-        "resume": LazyCommand("app.cli.operations:resume", "Let an operation go on.", PEOPLE, is_client=True),
-        "cancel": LazyCommand("app.cli.operations:cancel", "Cancel an operation.", PEOPLE, is_client=True),
+        "tenants": LazyCommand("app.cli.tenants:app", "Create, list and show tenants.", PEOPLE),
+        "operations": LazyCommand("app.cli.operations:app", "List, show, watch and change operations.", PEOPLE),
+        "create": _short("app.cli.create:create", "Create a tenant and watch it: tenants create."),
+        "list": _short("app.cli.operations:list_operations", "List operations: operations list."),
+        "status": _short("app.cli.operations:show", "Show an operation: operations show."),
+        "watch": _short("app.cli.operations:watch", "Watch an operation: operations watch."),
+        "resume": _short("app.cli.operations:resume", "Resume an operation: operations resume."),
+        "cancel": _short("app.cli.operations:cancel", "Cancel an operation: operations cancel."),
         "dev": LazyCommand("app.cli.dev:command", "Start everything on this machine, for trying out.", SERVICE),
         "gateway": LazyCommand("app.cli.gateway:command", "Run the gateway process.", SERVICE),
         "worker": LazyCommand("app.cli.worker:command", "Run the worker process.", SERVICE),
@@ -46,7 +53,7 @@ app = typer.Typer(
 
 @app.callback()
 def alga_tenants() -> None:
-    """Create, track, cancel and clean up Alga PSA tenants."""
+    """Create and look after Alga PSA tenants."""
 
 
 def main() -> None:

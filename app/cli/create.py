@@ -1,23 +1,19 @@
-"""`alga-tenants create`: reads a tenant request from options or a file, sends it, and watches what becomes of it."""
+"""`alga-tenants create`: sends a tenant request made of options or of a file, and watches the creation."""
 
-import json
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any
 from uuid import uuid4
 
 import typer
 
+from app.cli import tenant_fields as fields
 from app.cli.exit_codes import ExitCode
 from app.cli.options import DEFAULT_TIMEOUT, DEFAULT_URL, ApiKey, AsJson, Timeout, Url
 from app.cli.output import follow
 from app.cli.report import Report, settled_code
 
-TENANT = "Tenant"
 ADMIN = "Administrator"
-ADDRESS = "Billing address"
-STDIN = "-"
 REQUIRED = {
     "tenantName": "--tenant-name",
     "firstName": "--admin-first-name",
@@ -26,29 +22,25 @@ REQUIRED = {
 }
 
 
-def _option(help_text: str, panel: str) -> Any:
-    return typer.Option(help=help_text, rich_help_panel=panel)
-
-
 def create(
     *,
     api_key: ApiKey,
-    tenant_name: Annotated[str | None, _option("Name of the tenant.", TENANT)] = None,
-    company_name: Annotated[str | None, _option("The company's name; the tenant's by default.", TENANT)] = None,
-    client_name: Annotated[
-        str | None, _option("Name of the tenant's own client record; the company's by default.", TENANT)
+    tenant_name: fields.TenantName = None,
+    company_name: fields.CompanyName = None,
+    client_name: fields.ClientName = None,
+    product: Annotated[str | None, fields.option("psa (default) or algadesk.", fields.TENANT)] = None,
+    plan: fields.Plan = None,
+    billing_plan: fields.BillingPlan = None,
+    billing_source: fields.BillingSource = None,
+    license_count: fields.LicenseCount = None,
+    email_provider: fields.EmailProvider = None,
+    addons: fields.Addons = None,
+    tenant_id: Annotated[
+        str | None, fields.option("A UUID minted beforehand; else one is made.", fields.TENANT)
     ] = None,
-    product: Annotated[str | None, _option("psa (default) or algadesk.", TENANT)] = None,
-    plan: Annotated[str | None, _option("solo or pro.", TENANT)] = None,
-    billing_plan: Annotated[str | None, _option("A contract line of the product's blueprint.", TENANT)] = None,
-    billing_source: Annotated[str | None, _option("manual (default), stripe or apple_iap.", TENANT)] = None,
-    license_count: Annotated[int | None, _option("Licensed users.", TENANT)] = None,
-    email_provider: Annotated[str | None, _option("resend (default) or smtp.", TENANT)] = None,
-    addon: Annotated[list[str] | None, _option("An add-on's key; may be repeated.", TENANT)] = None,
-    tenant_id: Annotated[str | None, _option("A UUID minted beforehand; else one is made.", TENANT)] = None,
-    admin_first_name: Annotated[str | None, _option("Given name.", ADMIN)] = None,
-    admin_last_name: Annotated[str | None, _option("Family name.", ADMIN)] = None,
-    admin_email: Annotated[str | None, _option("E-mail address, and the name to log in with.", ADMIN)] = None,
+    admin_first_name: Annotated[str | None, fields.option("Given name.", ADMIN)] = None,
+    admin_last_name: Annotated[str | None, fields.option("Family name.", ADMIN)] = None,
+    admin_email: Annotated[str | None, fields.option("E-mail address, and the name to log in with.", ADMIN)] = None,
     admin_password_stdin: Annotated[
         bool,
         typer.Option(
@@ -58,13 +50,13 @@ def create(
     admin_password_prompt: Annotated[
         bool, typer.Option("--admin-password-prompt", help="Ask for the password.", rich_help_panel=ADMIN)
     ] = False,
-    address_line1: Annotated[str | None, _option("Street.", ADDRESS)] = None,
-    address_line2: Annotated[str | None, _option("More of the street.", ADDRESS)] = None,
-    address_city: Annotated[str | None, _option("City.", ADDRESS)] = None,
-    address_state: Annotated[str | None, _option("State.", ADDRESS)] = None,
-    address_postal_code: Annotated[str | None, _option("Postal code.", ADDRESS)] = None,
-    address_country_code: Annotated[str | None, _option("Two letters of ISO 3166-1.", ADDRESS)] = None,
-    address_phone: Annotated[str | None, _option("Phone number.", ADDRESS)] = None,
+    address_line1: fields.AddressLine1 = None,
+    address_line2: fields.AddressLine2 = None,
+    address_city: fields.AddressCity = None,
+    address_state: fields.AddressState = None,
+    address_postal_code: fields.AddressPostalCode = None,
+    address_country_code: fields.AddressCountryCode = None,
+    address_phone: fields.AddressPhone = None,
     file: Annotated[
         str | None,
         typer.Option(metavar="PATH", help="Read the whole request as JSON from this file, or from stdin with -."),
@@ -79,12 +71,12 @@ def create(
     url: Url = DEFAULT_URL,
     as_json: AsJson = False,
 ) -> None:
-    """Create a tenant and watch it being made.
+    """Create a tenant and watch the creation.
 
     The administrator's password is never taken from the command line.
-    Where none is given, one is made and shown once.
+    If none is given, one is made and shown once.
     """
-    given = _without_blanks(
+    given = fields.without_blanks(
         {
             "tenantName": tenant_name,
             "companyName": company_name,
@@ -95,7 +87,7 @@ def create(
             "billingSource": billing_source,
             "licenseCount": license_count,
             "emailProvider": email_provider,
-            "addons": addon or None,
+            "addons": addons,
             "tenantId": tenant_id,
             "adminUser": {"firstName": admin_first_name, "lastName": admin_last_name, "email": admin_email},
             "billingAddress": {
@@ -109,9 +101,9 @@ def create(
             },
         }
     )
-    if file == STDIN and admin_password_stdin:
+    if file == fields.STDIN and admin_password_stdin:
         raise typer.BadParameter("stdin can't be both the request and the password")
-    request = _from_options(given) if file is None else _from_file(file, given)
+    request = _from_options(given) if file is None else fields.read_file(file, given)
     if admin_password_stdin or admin_password_prompt:
         _set_password(request, _password_from_stdin() if admin_password_stdin else _password_from_prompt())
     report = Report(url, as_json=as_json)
@@ -129,7 +121,7 @@ def _run(report: Report, api_key: str, request: Mapping[str, Any], timeout: floa
         if created.temporary_password is not None:
             report.show_password(created.temporary_password)
         elif not _has_password(request):
-            report.note("This request was answered before; the password that was made then is not shown again.")
+            report.note("This request was made before; the password that was made then is not shown again.")
         if timeout is None:
             return ExitCode.DONE
         document = follow(client, created.workflow_id, report.stderr, timeout=timeout, on_change=report.changed)
@@ -142,19 +134,6 @@ def _from_options(given: dict[str, Any]) -> dict[str, Any]:
     if missing:
         raise typer.BadParameter(f"needed: {', '.join(missing)}; or --file with the whole request")
     return given
-
-
-def _from_file(file: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    if given:
-        raise typer.BadParameter("--file holds the whole request; leave out the options of its fields")
-    try:
-        text = sys.stdin.read() if file == STDIN else Path(file).read_text(encoding="utf-8")
-        request = json.loads(text)
-    except (OSError, ValueError) as error:
-        raise typer.BadParameter(f"{file}: {error}", param_hint="--file") from None
-    if not isinstance(request, dict):
-        raise typer.BadParameter(f"{file}: not a JSON object", param_hint="--file")
-    return request
 
 
 def _password_from_stdin() -> str:
@@ -187,9 +166,3 @@ def _set_password(request: dict[str, Any], password: str) -> None:
     if not isinstance(request.get(key), dict):
         raise typer.BadParameter(f"the request's {key} is not an object", param_hint="--file")
     request[key] = {**request[key], "password": password}
-
-
-def _without_blanks(document: Mapping[str, Any]) -> dict[str, Any]:
-    """The document without what was not given, and without objects that are then empty."""
-    parts = {name: _without_blanks(value) if isinstance(value, dict) else value for name, value in document.items()}
-    return {name: value for name, value in parts.items() if value is not None and value != {}}

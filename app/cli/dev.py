@@ -14,7 +14,7 @@ from activities.alga.development import AlgaOwnsDatabaseError
 from activities.catalogue import read_catalogue
 from activities.purge import count_tenant_rows
 from app.cli.output import follow
-from app.client import StatusDocument, TenantsClient
+from app.client import Operation, TenantIds, TenantsClient
 from app.embedded.blocking import run_blocking
 from app.embedded.development import Installation, install
 from app.embedded.errors import StackError
@@ -107,11 +107,12 @@ def _provision_example(installation: Installation, console: Console) -> bool:
     with TenantsClient(installation.url, installation.api_key) as client:
         started = client.create_tenant(request)
         document = follow(client, started.workflow_id, console)
-    if document.result is None:
+    ids = document.tenant_ids
+    if ids is None:
         console.print(f"the example ended as {document.status}: {document.error}", style="red", markup=False)
         return False
-    rows = run_blocking(_rows(installation, document.result.tenant_id))
-    _show(_made(request, started, document, rows), console)
+    rows = run_blocking(_rows(installation, ids.tenant_id))
+    _show(_made(request, started.temporary_password, document, ids, rows), console)
     return True
 
 
@@ -129,17 +130,16 @@ async def _rows(installation: Installation, tenant_id: UUID) -> dict[str, int]:
 
 
 def _made(
-    request: dict[str, Any], started: StatusDocument, document: StatusDocument, rows: dict[str, int]
+    request: dict[str, Any], password: str | None, document: Operation, ids: TenantIds, rows: dict[str, int]
 ) -> dict[str, str]:
     facts = {"administrator": request["adminUser"]["email"]}
-    if started.temporary_password:
-        facts["temporary password"] = started.temporary_password
-    if document.result is not None:
-        facts |= {
-            "tenant id": str(document.result.tenant_id),
-            "administrator's id": str(document.result.admin_user_id),
-            "client id": str(document.result.client_id),
-        }
+    if password:
+        facts["temporary password"] = password
+    facts |= {
+        "tenant id": str(ids.tenant_id),
+        "administrator's id": str(ids.admin_user_id),
+        "client id": str(ids.client_id),
+    }
     if document.started_at and document.finished_at:
         milliseconds = (document.finished_at - document.started_at).total_seconds() * 1000
         facts["took"] = f"{milliseconds:.0f} ms in the workflow"

@@ -1,18 +1,29 @@
-"""Commands about operations that have been started: show, list, watch, resume, cancel."""
+"""`alga-tenants operations`: lists, shows, watches, cancels, resumes and changes operations."""
 
 from datetime import datetime
-from itertools import islice
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from app.cli.exit_codes import ExitCode
-from app.cli.options import DEFAULT_TIMEOUT, DEFAULT_URL, ApiKey, AsJson, Timeout, Url, WorkflowId
-from app.cli.output import PIPE_WIDTH, follow, operations_table
-from app.cli.report import Report, print_json, settled_code
+from app.cli.change import change
+from app.cli.exit_codes import EXIT_CODES_HELP, ExitCode
+from app.cli.options import (
+    DEFAULT_LIMIT,
+    DEFAULT_TIMEOUT,
+    DEFAULT_URL,
+    MAX_PAGE_SIZE,
+    ApiKey,
+    AsJson,
+    Limit,
+    Timeout,
+    Url,
+    WorkflowId,
+)
+from app.cli.output import follow, print_operations
+from app.cli.report import Report, settled_code
 
-LARGEST_PAGE = 200
+app = typer.Typer(help="List, show, watch, cancel, resume and change operations.", no_args_is_help=True)
+app.command("change", epilog=EXIT_CODES_HELP)(change)
 
 
 def _moment(text: str) -> datetime:
@@ -23,17 +34,19 @@ def _moment(text: str) -> datetime:
     return moment.astimezone() if moment.tzinfo is None else moment
 
 
-def status(workflow_id: WorkflowId, *, api_key: ApiKey, url: Url = DEFAULT_URL, as_json: AsJson = False) -> None:
-    """Show how an operation stands.
+@app.command(epilog=EXIT_CODES_HELP)
+def show(workflow_id: WorkflowId, *, api_key: ApiKey, url: Url = DEFAULT_URL, as_json: AsJson = False) -> None:
+    """Show an operation.
 
-    Exits 0 whatever that is; `watch` tells by its exit status.
+    Exits 0 whatever its status; the exit status of `watch` depends on it.
     """
     report = Report(url, as_json=as_json)
     with report.client(api_key) as client:
-        report.changed(client.status(workflow_id))
+        report.changed(client.operation(workflow_id))
     report.finish()
 
 
+@app.command(epilog=EXIT_CODES_HELP)
 def watch(
     workflow_id: WorkflowId,
     *,
@@ -46,7 +59,7 @@ def watch(
         bool, typer.Option("--json", help="Print a line of JSON on stdout for each change; all else goes to stderr.")
     ] = False,
 ) -> None:
-    """Watch an operation until it has ended or needs attention."""
+    """Watch an operation until it has ended or waits for a person."""
     report = Report(url, as_json=as_json, each_change=True)
     with report.client(api_key) as client:
         document = follow(client, workflow_id, report.stderr, timeout=timeout, on_change=report.changed)
@@ -54,6 +67,7 @@ def watch(
     raise typer.Exit(settled_code(document))
 
 
+@app.command(epilog=EXIT_CODES_HELP)
 def resume(
     workflow_id: WorkflowId,
     *,
@@ -65,9 +79,9 @@ def resume(
     url: Url = DEFAULT_URL,
     as_json: AsJson = False,
 ) -> None:
-    """Let an operation go on that waits for a person, or for its next try.
+    """Resume an operation that waits for a person or for its next try.
 
-    Exits 0 once the gateway has taken the request; with --wait as `watch` does.
+    Exits 0 once the gateway has accepted the request; with --wait as `watch` does.
     """
     report = Report(url, as_json=as_json)
     code = ExitCode.DONE
@@ -83,22 +97,24 @@ def resume(
     raise typer.Exit(code)
 
 
+@app.command(epilog=EXIT_CODES_HELP)
 def cancel(
     workflow_id: WorkflowId,
     *,
     api_key: ApiKey,
     reason: Annotated[str | None, typer.Option(help="Why; kept with the operation.")] = None,
     wait: Annotated[
-        bool, typer.Option("--wait/--no-wait", show_default=True, help="Wait until all is cleaned up.")
+        bool,
+        typer.Option("--wait/--no-wait", show_default=True, help="Wait until it has ended, or waits for a person."),
     ] = False,
     timeout: Timeout = DEFAULT_TIMEOUT,
     url: Url = DEFAULT_URL,
     as_json: AsJson = False,
 ) -> None:
-    """Cancel an operation and remove what it has written.
+    """Cancel an operation.
 
-    Exits 0 once the gateway has taken the request.
-    With --wait: 0 once the operation is cancelled, 7 where it was completed first.
+    Exits 0 once the gateway has accepted the request.
+    With --wait: 0 once the operation is cancelled, 7 if it was completed first.
     """
     report = Report(url, as_json=as_json)
     code = ExitCode.DONE
@@ -111,12 +127,15 @@ def cancel(
     raise typer.Exit(code)
 
 
+@app.command("list", epilog=EXIT_CODES_HELP)
 def list_operations(
     *,
     api_key: ApiKey,
     status: Annotated[
-        list[str] | None, typer.Option(help="Only of this status, such as running or failed; may be repeated.")
+        list[str] | None, typer.Option(help="Only with this status, such as running or failed; may be repeated.")
     ] = None,
+    kind: Annotated[str | None, typer.Option(help="Only of this kind, such as tenant_creation.")] = None,
+    tenant_id: Annotated[str | None, typer.Option(help="Only of the tenant with this id.")] = None,
     name: Annotated[str | None, typer.Option(help="Only of tenants with this in their name.")] = None,
     started_after: Annotated[
         datetime | None, typer.Option(parser=_moment, metavar="TIME", help="ISO 8601; local time without an offset.")
@@ -124,7 +143,7 @@ def list_operations(
     started_before: Annotated[
         datetime | None, typer.Option(parser=_moment, metavar="TIME", help="ISO 8601; local time without an offset.")
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, show_default=True, help="How many at most.")] = 50,
+    limit: Limit = DEFAULT_LIMIT,
     url: Url = DEFAULT_URL,
     as_json: AsJson = False,
 ) -> None:
@@ -133,20 +152,14 @@ def list_operations(
     with report.client(api_key) as client:
         matching = client.operations(
             status=status or (),
+            kind=kind,
+            tenant_id=tenant_id,
             name=name,
             started_after=started_after,
             started_before=started_before,
-            page_size=min(limit, LARGEST_PAGE),
+            page_size=min(limit, MAX_PAGE_SIZE),
         )
-        operations = list(islice(matching, limit))
-        are_more = next(matching, None) is not None
-    if as_json:
-        print_json({"operations": [operation.as_json() for operation in operations]})
-        return
-    console = report.stdout if report.stdout.is_terminal else Console(width=PIPE_WIDTH, highlight=False)
-    console.print(operations_table(operations))
-    if are_more:
-        report.note(f"These are the newest {limit}; --limit shows more.")
+        report.show_list("operations", matching, limit, print_operations)
 
 
 def _cancelled_code(code: ExitCode) -> ExitCode:

@@ -6,6 +6,9 @@ import typer
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 DEFAULT_TIMEOUT = 600.0
+DEFAULT_LIMIT = 50
+# The gateway refuses larger pages.
+MAX_PAGE_SIZE = 200
 CONNECTION = "Connection"
 
 Url = Annotated[
@@ -30,10 +33,9 @@ ApiKey = Annotated[
         rich_help_panel=CONNECTION,
     ),
 ]
-AsJson = Annotated[
-    bool, typer.Option("--json", help="Answer with one JSON document on stdout; all else goes to stderr.")
-]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout; all else goes to stderr.")]
 WorkflowId = Annotated[str, typer.Argument(metavar="ID", help="The operation's workflow id.")]
 Timeout = Annotated[
     float, typer.Option("--timeout", min=0, metavar="SECONDS", show_default=True, help="Longest to wait.")
 ]
+Limit = Annotated[int, typer.Option("--limit", min=1, show_default=True, help="How many at most.")]

@@ -1,25 +1,37 @@
-"""How operations look to people: the progress bar, the details of one, the table of many."""
+"""Shows operations and tenants to people: a progress bar, the details of one, a table of many."""
 
-from collections.abc import Callable, Iterable, Iterator
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-from app.client import OperationProblem, StatusDocument, TenantsClient
-from app.client.models import CANCELLED, COMPLETED, FAILED, NEEDS_ATTENTION, Operation, OperationSummary
+from app.client import Operation, OperationProblem, OperationSummary, Tenant, TenantsClient
+from app.client.models import CANCELLED, COMPLETED, FAILED, WAITING_FOR_PERSON
 
-STYLES = {COMPLETED: "green", FAILED: "bold red", CANCELLED: "yellow", NEEDS_ATTENTION: "bold yellow"}
-# Enough for a line of the list where nobody's window limits it.
-PIPE_WIDTH = 200
-STALE = "as the last finished step left it; Temporal is away or has forgotten the operation"
-LINK_NAMES = {"self": "status at", "cancel": "cancel with", "resume": "resume with"}
-LINK_METHODS = {"cancel": "DELETE ", "resume": "POST "}
+WARNING_STYLE = "yellow"
+STYLES = {
+    COMPLETED: "green",
+    FAILED: "bold red",
+    CANCELLED: "yellow",
+    **dict.fromkeys(WAITING_FOR_PERSON, "bold yellow"),
+    "active": "green",
+    "suspended": "yellow",
+}
+# Columns that a table needs beside its ids; with fewer, each row gets two lines.
+ONE_LINE_ROOM = 68
+TWO_LINES_ROOM = 20
+# Without a terminal, no line is wrapped.
+PIPE_WIDTH = 1000
+STALE = "last state in the database; Temporal is unavailable or no longer has the operation"
 
-OnChange = Callable[[StatusDocument], None]
+OnChange = Callable[[Operation], None]
 
 
 def follow(
@@ -29,12 +41,12 @@ def follow(
     *,
     timeout: float | None = None,
     on_change: OnChange | None = None,
-    since: StatusDocument | None = None,
-) -> StatusDocument:
-    """Show an operation's progress until it is settled, and return how it then stands.
+    since: Operation | None = None,
+) -> Operation:
+    """Show an operation's progress until it is settled, and return it.
 
-    A terminal gets a bar, anything else a line for each change. `on_change` hears of every change, too. `since` and
-    what is raised are those of `TenantsClient.wait`.
+    A terminal gets a bar, anything else a line for each change. `on_change` is called with every change, too.
+    `since` and the errors are those of `TenantsClient.wait`.
     """
     with _progress(console) as show:
         for document in client.watch(workflow_id, timeout=timeout, since=since):
@@ -49,82 +61,167 @@ def say(console: Console, text: str, style: str = "") -> None:
     console.print(Text(visible(text), style), soft_wrap=True)
 
 
-def show_document(console: Console, document: StatusDocument, base_url: str) -> None:
+def show_operation(console: Console, operation: Operation) -> None:
     """Print the details of one operation."""
-    say(console, f"{document.workflow_id}  {words(document.status)}", STYLES.get(document.status, "bold"))
-    for name, value in _details(document, base_url):
-        say(console, f"  {name:<13}{value}")
-    for step in document.steps:
+    say(console, f"{operation.workflow_id}  {words(operation.status)}", STYLES.get(operation.status, "bold"))
+    _show_details(console, _operation_details(operation))
+    for step in operation.steps:
         took = _duration(step.finished_at - step.started_at) if step.finished_at and step.started_at else ""
-        tries = f"{step.attempts} attempts" if step.attempts > 1 else ""
-        say(console, f"  {words(step.name):<26}{words(step.status):<12}{took:<10}{tries}".rstrip())
-    if document.error is not None:
-        show_problem(console, document.error)
+        attempts = f"{step.attempts} attempts" if step.attempts > 1 else ""
+        say(console, f"  {words(step.name):<26}{words(step.status):<12}{took:<10}{attempts}".rstrip())
+    for warning in operation.warnings:
+        say(console, f"  warning: {warning.code}{_place(warning.step)}: {warning.detail}", WARNING_STYLE)
+    if operation.error is not None:
+        show_problem(console, operation.error)
 
 
 def show_problem(console: Console, problem: OperationProblem) -> None:
     """Print why an operation failed or is stuck."""
-    place = f" in step {words(problem.step)}" if problem.step else ""
-    say(console, f"  {problem.code}{place}: {problem.detail}", "red")
+    say(console, f"  {problem.code}{_place(problem.step)}: {problem.detail}", "red")
     for fault in problem.errors or ():
         say(console, f"    {fault.field}: {fault.detail}", "red")
 
 
-def operations_table(operations: Iterable[OperationSummary]) -> Table:
-    """One line for each operation."""
-    table = Table("tenant", "product", "status", "step", "progress", "started", "took", box=None, pad_edge=False)
-    table.add_column("workflow id", no_wrap=True, overflow="fold")
-    for column in table.columns:
-        column.overflow = "fold"
-    for operation in operations:
-        table.add_row(
+def show_tenant(console: Console, tenant: Tenant) -> None:
+    """Print the details of one tenant."""
+    say(console, f"{tenant.name}  {words(tenant.state or '')}".rstrip(), STYLES.get(tenant.state or "", "bold"))
+    details = {
+        "tenant id": tenant.tenant_id,
+        "company": tenant.company_name,
+        "e-mail": tenant.email,
+        "product": tenant.product_code,
+        "plan": tenant.plan,
+        "users": _users(tenant),
+        "created": _time(tenant.created_at),
+    }
+    _show_details(console, details)
+
+
+def print_operations(console: Console, operations: Iterable[OperationSummary]) -> None:
+    """Print a table of operations."""
+    rows = [
+        (
             _cell(operation.tenant_name),
-            _cell(operation.product_code),
-            Text(words(operation.status), STYLES.get(operation.status, "")),
-            _cell(words(operation.step or "")),
-            f"{operation.progress} %",
-            _time(operation.started_at),
-            _duration(operation.duration),
+            Text(_state(operation), STYLES.get(operation.status, "")),
+            _cell(_time(operation.started_at)),
+            _cell(_duration(operation.duration)),
             _cell(operation.workflow_id),
         )
-    return table
+        for operation in operations
+    ]
+    _print_table(console, ("tenant", "status", "started", "took", "workflow id"), rows)
+
+
+def print_tenants(console: Console, tenants: Iterable[Tenant]) -> None:
+    """Print a table of tenants."""
+    rows = [
+        (
+            _cell(tenant.name),
+            Text(words(tenant.state or ""), STYLES.get(tenant.state or "", "")),
+            _cell(tenant.product_code),
+            _cell(tenant.plan),
+            _cell(_users(tenant)),
+            _cell(_time(tenant.created_at)),
+            _cell(str(tenant.tenant_id)),
+        )
+        for tenant in tenants
+    ]
+    _print_table(console, ("tenant", "state", "product", "plan", "users", "created", "tenant id"), rows)
+
+
+def _print_table(console: Console, columns: Sequence[str], rows: Sequence[Sequence[Text]]) -> None:
+    # The first column has a name, the second a state, and the last an id, which must stay whole.
+    table = Table(box=None, pad_edge=False)
+    id_width = max((len(row[-1]) for row in rows), default=0)
+    if not console.is_terminal or console.width - id_width >= ONE_LINE_ROOM:
+        for position, column in enumerate(columns):
+            table.add_column(column, overflow="fold", no_wrap=position > 1)
+        for row in rows:
+            table.add_row(*row)
+    else:
+        first_width = max(1, min(id_width, console.width - TWO_LINES_ROOM))
+        table.add_column(f"{columns[0]}, {columns[-1]}", overflow="fold", width=first_width)
+        table.add_column(", ".join(columns[1:-1]), overflow="fold")
+        for name, state, *facts, id_ in rows:
+            table.add_row(_two_lines(name, id_), _two_lines(state, Text("  ").join(filter(None, facts))))
+    if not console.is_terminal:
+        console = Console(width=PIPE_WIDTH, highlight=False)
+    console.print(table)
+
+
+def _two_lines(first: Text, second: Text) -> Text:
+    return Text("\n").join((first, second))
 
 
 def words(name: str) -> str:
-    """A status or step as people write it."""
-    return visible(name.replace("_", " "))
+    """Return a name of the API as people write it."""
+    spaced = re.sub(r"(?<=[a-z0-9])[A-Z]", lambda capital: f" {capital[0].lower()}", name)
+    return visible(spaced.replace("_", " "))
 
 
 def visible(text: str) -> str:
-    """The text with a question mark for each character that could steer a terminal or hide what follows."""
+    """Return the text with a question mark for each character that could steer a terminal or hide what follows."""
     return "".join(character if character.isprintable() else "?" for character in text)
 
 
-def _details(document: StatusDocument, base_url: str) -> Iterator[tuple[str, str]]:
-    ids = document.result
+def _operation_details(operation: Operation) -> dict[str, object]:
+    actions = [name for name, link in operation.links.items() if link and name not in {"self", "tenant"}]
     details = {
-        "tenant": ids.tenant_id if ids else document.tenant_id,
-        "admin user": ids.admin_user_id if ids else None,
-        "client": ids.client_id if ids else None,
-        "started": _time(document.started_at),
-        "took": _duration(document.duration) if document.is_final else None,
-        "progress": None if document.is_final else f"{document.progress} %",
-        "next try": _time(document.next_try_at),
-        "waits until": _time(document.attention_deadline),
-        "asked by": document.requested_by,
-        "cancelled": _cancellation(document),
-        "note": None if document.is_final or document.source != "database" else STALE,
+        "kind": words(operation.kind or ""),
+        "tenant name": operation.tenant_name,
+        "tenant id": operation.tenant_id,
+        "product code": operation.product_code,
+        "started": _time(operation.started_at),
+        "committed": _time(operation.committed_at),
+        "took": _duration(operation.duration) if operation.is_final else None,
+        "progress": None if operation.is_final else f"{operation.progress} %",
+        "next try": _time(operation.next_try_at),
+        "waits until": _time(operation.attention_deadline),
+        "requested by": operation.requested_by,
+        "cancelled": _cancellation(operation),
+        "possible": words(", ".join(actions)),
+        "note": None if operation.is_final or operation.source != "database" else STALE,
     }
-    yield from ((name, str(value)) for name, value in details.items() if value)
-    for name, link in document.links.items():
-        if link:
-            method = LINK_METHODS.get(name, "")
-            yield LINK_NAMES.get(name, name), f"{method}{base_url.rstrip('/')}{link}"
+    more = {
+        words(name): _plain(value) for name, value in {**operation.parameters, **(operation.result or {})}.items()
+    }
+    return {**details, **{name: value for name, value in more.items() if name not in details}}
 
 
-def _cancellation(document: StatusDocument) -> str | None:
-    reason = f": {document.cancel_reason}" if document.cancel_reason else ""
-    return f"by {document.cancelled_by}{reason}" if document.cancelled_by else None
+def _show_details(console: Console, details: Mapping[str, object]) -> None:
+    shown = {name: value for name, value in details.items() if value not in (None, "")}
+    width = max(map(len, shown), default=0)
+    for name, value in shown.items():
+        say(console, f"  {name:<{width}}  {value}")
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, dict | list):
+        parts = value.values() if isinstance(value, dict) else value
+        return ", ".join(filter(None, map(_plain, parts)))
+    return value if isinstance(value, str) else "" if value is None else json.dumps(value)
+
+
+def _state(operation: OperationSummary) -> str:
+    parts = [operation.status]
+    if operation.step and operation.status not in {COMPLETED, CANCELLED}:
+        parts.append(operation.step)
+    if operation.warnings:
+        parts.append(f"{len(operation.warnings)} warning{'s' if len(operation.warnings) > 1 else ''}")
+    return words(", ".join(parts))
+
+
+def _place(step: str | None) -> str:
+    return f" in step {words(step)}" if step else ""
+
+
+def _users(tenant: Tenant) -> str:
+    return " of ".join(str(count) for count in (tenant.user_count, tenant.license_count) if count is not None)
+
+
+def _cancellation(operation: Operation) -> str | None:
+    reason = f": {operation.cancel_reason}" if operation.cancel_reason else ""
+    return f"by {operation.cancelled_by}{reason}" if operation.cancelled_by else None
 
 
 @contextmanager

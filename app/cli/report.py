@@ -1,32 +1,33 @@
-"""What a command tells and how it ends: answers on stdout as text or JSON, everything else on stderr."""
+"""Output and exit status of a command: results on stdout as text or JSON, everything else on stderr."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 
 import typer
 from rich.console import Console
 
 from app.cli.exit_codes import ExitCode
-from app.cli.output import say, show_document
+from app.cli.output import say, show_operation
 from app.client import (
     ArgumentError,
     AuthenticationError,
     ConflictError,
     InvalidRequestError,
     NotFoundError,
+    Operation,
     ProblemError,
     Retries,
-    StatusDocument,
     TenantsClient,
     TenantsError,
     UnavailableError,
-    UnexpectedAnswerError,
+    UnexpectedResponseError,
     UnreachableError,
     WaitTimeoutError,
 )
-from app.client.models import CANCELLED, COMPLETED, FAILED, NEEDS_ATTENTION
+from app.client.models import CANCELLED, COMPLETED, FAILED, WAITING_FOR_PERSON, D
 
 ERROR_CODES: Mapping[type[TenantsError], ExitCode] = {
     ArgumentError: ExitCode.INVALID,
@@ -36,7 +37,7 @@ ERROR_CODES: Mapping[type[TenantsError], ExitCode] = {
     NotFoundError: ExitCode.NOT_FOUND,
     ProblemError: ExitCode.UNAVAILABLE,
     UnavailableError: ExitCode.UNAVAILABLE,
-    UnexpectedAnswerError: ExitCode.UNAVAILABLE,
+    UnexpectedResponseError: ExitCode.UNAVAILABLE,
     UnreachableError: ExitCode.UNAVAILABLE,
     WaitTimeoutError: ExitCode.TIMED_OUT,
 }
@@ -44,21 +45,21 @@ STATUS_CODES = {
     COMPLETED: ExitCode.DONE,
     FAILED: ExitCode.FAILED,
     CANCELLED: ExitCode.CANCELLED,
-    NEEDS_ATTENTION: ExitCode.NEEDS_ATTENTION,
+    **dict.fromkeys(WAITING_FOR_PERSON, ExitCode.NEEDS_ATTENTION),
 }
 
 
 class Report:
-    """Tells about the one operation that a command deals with.
+    """Prints what a command found, and why it failed.
 
-    With `as_json`, stdout gets the document as it was last known, or `{"error": …}` where there is none; with
+    With `as_json`, stdout gets the operation's last known document, or `{"error": …}` if there is none; with
     `each_change` it gets a line for every change instead.
     """
 
     def __init__(self, url: str, *, as_json: bool, each_change: bool = False) -> None:
         self.stdout = Console(highlight=False)
         self.stderr = Console(stderr=True, highlight=False)
-        self.document: StatusDocument | None = None
+        self.document: Operation | None = None
         self.idempotency_key: str | None = None
         self._url = url
         self._as_json = as_json
@@ -66,7 +67,7 @@ class Report:
 
     @contextmanager
     def client(self, api_key: str) -> Iterator[TenantsClient]:
-        """A client whose errors, and Ctrl-C, end the command with a message and an exit status of its own."""
+        """Open a client whose errors, and Ctrl-C, end the command with a message and an exit status of its own."""
         try:
             with TenantsClient(self._url, api_key, retries=Retries(notify=self._retrying)) as client:
                 yield client
@@ -77,8 +78,8 @@ class Report:
             self._interrupted()
             raise typer.Exit(ExitCode.INTERRUPTED) from None
 
-    def changed(self, document: StatusDocument) -> None:
-        """Take note of how the operation stands now; a password that was answered before is kept with it."""
+    def changed(self, document: Operation) -> None:
+        """Keep the operation as it is now, together with a password of an earlier response."""
         if self.document is not None and self.document.temporary_password is not None:
             document = document.model_copy(update={"temporary_password": self.document.temporary_password})
         self.document = document
@@ -86,7 +87,7 @@ class Report:
             print_json(document.as_json())
 
     def note(self, text: str) -> None:
-        """Tell people something that is no answer."""
+        """Print a message for people."""
         say(self.stderr, text)
 
     def show_password(self, password: str) -> None:
@@ -95,11 +96,24 @@ class Report:
             say(self.stdout, f"temporary password of the administrator, shown only now: {password}", "bold")
 
     def finish(self) -> None:
-        """Answer with the document."""
+        """Print the operation."""
         if self._as_json:
             self._print_document()
         elif self.document is not None:
-            show_document(self.stdout, self.document, self._url)
+            show_operation(self.stdout, self.document)
+
+    def show_list(
+        self, name: str, documents: Iterator[D], limit: int, show: Callable[[Console, Iterable[D]], None]
+    ) -> None:
+        """Print the first documents of a list, and say whether there are more."""
+        shown = list(islice(documents, limit))
+        if self._as_json:
+            print_json({name: [document.as_json() for document in shown]})
+            return
+        are_more = next(documents, None) is not None
+        show(self.stdout, shown)
+        if are_more:
+            self.note(f"Only the first {limit} are shown; --limit shows more.")
 
     def _print_document(self) -> None:
         if self.document is not None and not self._each_change:
@@ -125,8 +139,8 @@ class Report:
             self._print_document()
 
     def _prefix(self, error: TenantsError) -> str:
-        if isinstance(error, UnreachableError | UnexpectedAnswerError):
-            return f"no usable answer from {self._url}"
+        if isinstance(error, UnreachableError | UnexpectedResponseError):
+            return f"no usable response from {self._url}"
         return f"error {error.status} ({error.code})" if isinstance(error, ProblemError) else "error"
 
     def _interrupted(self) -> None:
@@ -149,9 +163,9 @@ class Report:
             self.note(f"--idempotency-key {self.idempotency_key} finds out, and never makes a second one.")
 
 
-def settled_code(document: StatusDocument) -> ExitCode:
-    """The exit status for an operation that is settled."""
-    return STATUS_CODES[document.status]
+def settled_code(document: Operation) -> ExitCode:
+    """Return the exit status for an operation that is settled."""
+    return STATUS_CODES.get(document.status, ExitCode.UNKNOWN_STATUS)
 
 
 def print_json(document: Mapping[str, Any]) -> None:

@@ -7,27 +7,27 @@ from dataclasses import replace
 from datetime import datetime
 from math import inf
 from urllib.parse import quote
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 
-from app.client.answers import document_of, error_of, is_passing, read, retry_after
 from app.client.effects import Emit, Exchange, Pause, Program, Retries, Send
 from app.client.errors import ArgumentError, TenantsError, UnreachableError, WaitTimeoutError
-from app.client.models import Health, OperationPage, OperationSummary, StatusDocument
+from app.client.models import D, Health, Operation, OperationSummary, Page, Tenant
+from app.client.responses import document_of, error_of, is_passing, read, retry_after
 
 DEFAULT_POLL_SECONDS = 1.0
 # A gateway that asks for no pause at all must not be flooded.
-SHORTEST_POLL_SECONDS = 0.05
+MIN_POLL_SECONDS = 0.05
 # For the last look of a wait whose time is up.
-SHORTEST_TIMEOUT = 1.0
-LONGEST_IDEMPOTENCY_KEY = 255
+MIN_TIMEOUT = 1.0
+MAX_IDEMPOTENCY_KEY_LENGTH = 255
 SERVICE_UNAVAILABLE = 503
 NOT_MODIFIED = 304
 
 
 class Calls:
-    """Programs for both clients; `timeout` is how many seconds the gateway may take to answer one request."""
+    """Programs for both clients; `timeout` is how many seconds one request may take."""
 
     def __init__(self, timeout: float, retries: Retries) -> None:
         self._timeout = timeout
@@ -36,8 +36,8 @@ class Calls:
 
     def create_tenant(
         self, request: Mapping[str, object], idempotency_key: str | None, wait: int | None
-    ) -> Program[StatusDocument]:
-        """Start a creation. The key is sent always, so that an unanswered request may be repeated."""
+    ) -> Program[Operation]:
+        """Start a creation. The key is sent always, so that a request without a response may be repeated."""
         key = str(uuid4()) if idempotency_key is None else idempotency_key
         headers = {"Idempotency-Key": _checked_key(key), "Content-Type": "application/json"}
         if wait is not None:
@@ -45,24 +45,24 @@ class Calls:
         timeout = self._timeout + (wait or 0)
         send = Send("POST", "/tenants", timeout, headers=headers, body=_encoded(request))
         response = yield from _exchange(send, self._retries)
-        yield Emit(read(response, StatusDocument))
+        yield Emit(read(response, Operation))
 
-    def status(self, workflow_id: str) -> Program[StatusDocument]:
-        """Look at an operation once."""
-        response = yield from _exchange(Send("GET", _status_path(workflow_id), self._timeout), self._retries)
-        yield Emit(read(response, StatusDocument))
+    def operation(self, workflow_id: str) -> Program[Operation]:
+        """Read an operation once."""
+        send = Send("GET", _path("operations", workflow_id), self._timeout)
+        yield Emit(read((yield from _exchange(send, self._retries)), Operation))
 
-    def watch(self, workflow_id: str, timeout: float | None, since: StatusDocument | None) -> Program[StatusDocument]:
-        """Emit how an operation stands now, then every change, until it is settled other than as it was then."""
+    def watch(self, workflow_id: str, timeout: float | None, since: Operation | None) -> Program[Operation]:
+        """Emit the operation as it is now, then every change, until it is settled and differs from `since`."""
         deadline = inf if timeout is None else time.monotonic() + timeout
-        document: StatusDocument | None = None
+        document: Operation | None = None
         headers: dict[str, str] = {}
         while True:
-            longest = max(SHORTEST_TIMEOUT, min(self._timeout, deadline - time.monotonic()))
-            send = Send("GET", _status_path(workflow_id), longest, headers=headers)
+            longest = max(MIN_TIMEOUT, min(self._timeout, deadline - time.monotonic()))
+            send = Send("GET", _path("operations", workflow_id), longest, headers=headers)
             response = yield from _exchange(send, self._patient, deadline)
             if document is None or response.status_code != NOT_MODIFIED:
-                before, document = document, read(response, StatusDocument)
+                before, document = document, read(response, Operation)
                 headers = {"If-None-Match": response.headers["ETag"]} if "ETag" in response.headers else {}
                 if document != before:
                     yield Emit(document)
@@ -75,52 +75,63 @@ class Calls:
             pause = DEFAULT_POLL_SECONDS if is_as_before else _poll_seconds(response)
             yield Pause(min(pause, remaining))
 
-    def cancel(self, workflow_id: str, reason: str | None) -> Program[StatusDocument]:
-        """Ask an operation to stop and clean up."""
+    def cancel(self, workflow_id: str, reason: str | None) -> Program[Operation]:
+        """Cancel an operation."""
         # In the query, because intermediaries may drop the body of a DELETE.
         params = (("reason", reason),) if reason is not None else ()
-        send = Send("DELETE", _path(workflow_id), self._timeout, params=params)
+        send = Send("DELETE", _path("operations", workflow_id), self._timeout, params=params)
         response = yield from _exchange(send, self._retries)
-        yield Emit(read(response, StatusDocument))
+        yield Emit(read(response, Operation))
 
-    def resume(self, workflow_id: str) -> Program[StatusDocument]:
-        """Let an operation go on that waits."""
-        response = yield from _exchange(Send("POST", f"{_path(workflow_id)}/resume", self._timeout), self._retries)
-        yield Emit(read(response, StatusDocument))
+    def resume(self, workflow_id: str) -> Program[Operation]:
+        """Resume an operation that waits."""
+        send = Send("POST", f"{_path('operations', workflow_id)}/resume", self._timeout)
+        yield Emit(read((yield from _exchange(send, self._retries)), Operation))
 
-    def change(self, workflow_id: str, changes: Mapping[str, object]) -> Program[StatusDocument]:
+    def change(self, workflow_id: str, changes: Mapping[str, object]) -> Program[Operation]:
         """Change parameters that no step has used yet."""
         headers = {"Content-Type": "application/json"}
-        send = Send("PATCH", _path(workflow_id), self._timeout, headers=headers, body=_encoded(changes))
+        send = Send("PATCH", _path("operations", workflow_id), self._timeout, headers=headers, body=_encoded(changes))
         response = yield from _exchange(send, self._retries)
-        yield Emit(read(response, StatusDocument))
+        yield Emit(read(response, Operation))
 
     def operations(
         self,
-        statuses: Iterable[str],
+        *,
+        status: Iterable[str],
+        kind: str | None,
+        tenant_id: UUID | str | None,
         name: str | None,
         started_after: datetime | None,
         started_before: datetime | None,
         page_size: int | None,
     ) -> Program[OperationSummary]:
-        """Emit operations, newest first, page by page."""
-        filters = [("status", status) for status in statuses]
-        filters += [("name", name)] if name is not None else []
-        filters += [("startedAfter", _timestamp("started_after", started_after))] if started_after else []
-        filters += [("startedBefore", _timestamp("started_before", started_before))] if started_before else []
-        filters += [("pageSize", str(page_size))] if page_size is not None else []
-        position: tuple[tuple[str, str], ...] = ()
-        while True:
-            send = Send("GET", "/tenants", self._timeout, params=(*filters, *position))
-            page = read((yield from _exchange(send, self._retries)), OperationPage)
-            for operation in page.operations:
-                yield Emit(operation)
-            if page.next_page_token is None:
-                return
-            position = (("pageToken", page.next_page_token),)
+        """Emit the operations that match."""
+        filters = _filters(
+            kind=kind,
+            tenantId=tenant_id,
+            name=name,
+            startedAfter=_timestamp("started_after", started_after),
+            startedBefore=_timestamp("started_before", started_before),
+            pageSize=page_size,
+        )
+        statuses = [("status", each) for each in status]
+        yield from self._items("/operations", [*statuses, *filters], Page[OperationSummary])
+
+    def tenants(
+        self, *, search: str | None, product_code: str | None, state: str | None, page_size: int | None
+    ) -> Program[Tenant]:
+        """Emit the tenants that match."""
+        filters = _filters(search=search, productCode=product_code, state=state, pageSize=page_size)
+        yield from self._items("/tenants", filters, Page[Tenant])
+
+    def tenant(self, tenant_id: UUID | str) -> Program[Tenant]:
+        """Read a tenant."""
+        send = Send("GET", _path("tenants", str(tenant_id)), self._timeout)
+        yield Emit(read((yield from _exchange(send, self._retries)), Tenant))
 
     def health(self) -> Program[Health]:
-        """Ask once whether the gateway is ready; that it isn't is an answer, not an error."""
+        """Ask once whether the gateway is ready; if it isn't, that is no error."""
         send = Send("GET", "/readyz", self._timeout)
         try:
             response = yield send
@@ -130,13 +141,24 @@ class Calls:
             raise error_of(response)
         yield Emit(Health.model_validate({**document_of(response), "ready": response.is_success}))
 
+    def _items(self, path: str, filters: Iterable[tuple[str, str]], model: type[Page[D]]) -> Program[D]:
+        position: tuple[tuple[str, str], ...] = ()
+        while True:
+            send = Send("GET", path, self._timeout, params=(*filters, *position))
+            page = read((yield from _exchange(send, self._retries)), model)
+            for item in page.items:
+                yield Emit(item)
+            if page.next_page_token is None:
+                return
+            position = (("pageToken", page.next_page_token),)
+
 
 def _exchange(send: Send, retries: Retries, deadline: float = inf) -> Exchange:
-    """Send until there is an answer that no later try would better, within the patience and the deadline.
+    """Send until the response is not a passing failure, within the attempts and the deadline.
 
     Raises:
-        UnreachableError: nobody answered the last try.
-        UnavailableError: the last try was refused for the time being.
+        UnreachableError: the last attempt got no response.
+        UnavailableError: the last attempt was refused for the time being.
     """
     attempt = 0
     while True:
@@ -160,7 +182,7 @@ def _exchange(send: Send, retries: Retries, deadline: float = inf) -> Exchange:
 
 def _unreachable(send: Send, error: httpx.RequestError) -> UnreachableError:
     if isinstance(error, httpx.ReadTimeout):
-        reason = f"no answer within {send.timeout:g} s"
+        reason = f"no response within {send.timeout:g} s"
     else:
         reason = str(error) or type(error).__name__
     return UnreachableError(f"{send.method} {send.path}: {reason}")
@@ -173,23 +195,25 @@ def _encoded(request: Mapping[str, object]) -> bytes:
         raise ArgumentError(f"the request can't be written as JSON: {error}") from None
 
 
-def _path(workflow_id: str) -> str:
-    if workflow_id in {"", ".", ".."}:
-        raise ArgumentError(f"{workflow_id!r} is not a workflow id")
-    return f"/tenants/{quote(workflow_id, safe='')}"
-
-
-def _status_path(workflow_id: str) -> str:
-    return f"{_path(workflow_id)}/status"
+def _path(collection: str, identifier: str) -> str:
+    if identifier in {"", ".", ".."}:
+        raise ArgumentError(f"{identifier!r} is not an id")
+    return f"/{collection}/{quote(identifier, safe='')}"
 
 
 def _checked_key(key: str) -> str:
-    if not 1 <= len(key) <= LONGEST_IDEMPOTENCY_KEY or not all("!" <= character <= "~" for character in key):
-        raise ArgumentError(f"an idempotency key is 1 to {LONGEST_IDEMPOTENCY_KEY} visible ASCII characters")
+    if not 1 <= len(key) <= MAX_IDEMPOTENCY_KEY_LENGTH or not all("!" <= character <= "~" for character in key):
+        raise ArgumentError(f"an idempotency key is 1 to {MAX_IDEMPOTENCY_KEY_LENGTH} visible ASCII characters")
     return key
 
 
-def _timestamp(name: str, moment: datetime) -> str:
+def _filters(**values: object) -> list[tuple[str, str]]:
+    return [(name, str(value)) for name, value in values.items() if value is not None]
+
+
+def _timestamp(name: str, moment: datetime | None) -> str | None:
+    if moment is None:
+        return None
     if moment.tzinfo is None:
         raise ArgumentError(f"{name} must have a time zone")
     return moment.isoformat()
@@ -197,4 +221,4 @@ def _timestamp(name: str, moment: datetime) -> str:
 
 def _poll_seconds(response: httpx.Response) -> float:
     asked = retry_after(response)
-    return DEFAULT_POLL_SECONDS if asked is None else max(asked, SHORTEST_POLL_SECONDS)
+    return DEFAULT_POLL_SECONDS if asked is None else max(asked, MIN_POLL_SECONDS)

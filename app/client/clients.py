@@ -6,26 +6,27 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar
+from uuid import UUID
 
 import httpx
 
 from app.client.calls import Calls
 from app.client.effects import Emit, Pause, Program, Retries, Send, advance
 from app.client.errors import ArgumentError
-from app.client.models import Health, OperationSummary, StatusDocument
+from app.client.models import Health, Operation, OperationSummary, Tenant
 
 T = TypeVar("T")
 
 DEFAULT_TIMEOUT = 10.0
 DEFAULT_WAIT = 300.0
-LONGEST_CONNECT = 5.0
+MAX_CONNECT_SECONDS = 5.0
 
 
 class TenantsClient:
     """Talks to the gateway at `base_url` with an API key or an access token; use it in a `with` block, or `close` it.
 
     Every request has `timeout` seconds; passing failures are retried as `retries` says. All methods raise
-    `TenantsError`s: `UnreachableError`, `UnexpectedAnswerError`, or a `ProblemError` (see `app.client.errors`).
+    `TenantsError`s: `UnreachableError`, `UnexpectedResponseError`, or a `ProblemError` (see `app.client.errors`).
     """
 
     def __init__(
@@ -51,52 +52,52 @@ class TenantsClient:
 
     def create_tenant(
         self, request: Mapping[str, object], *, idempotency_key: str | None = None, wait: int | None = None
-    ) -> StatusDocument:
+    ) -> Operation:
         """Start the creation of a tenant; `request` is the API's JSON document, camelCase or snake_case.
 
         A request with the same `idempotency_key` and content finds the same operation again; without a key, a new
-        one keeps this call's own retries safe. With `wait`, the gateway answers when the operation has ended, or
-        after that many seconds. The answer holds `temporary_password` where the request had no password, but not
-        where this key was answered before.
+        one keeps this call's own retries safe. With `wait`, the gateway responds when the operation has ended, or
+        after that many seconds. The response holds `temporary_password` if the request had no password and this
+        key was not used before.
         """
         return self._last(self._calls.create_tenant(request, idempotency_key, wait))
 
-    def status(self, workflow_id: str) -> StatusDocument:
-        """How an operation stands; `NotFoundError` where there is none."""
-        return self._last(self._calls.status(workflow_id))
+    def operation(self, workflow_id: str) -> Operation:
+        """Return an operation; raise `NotFoundError` if there is none."""
+        return self._last(self._calls.operation(workflow_id))
 
     def wait(
-        self, workflow_id: str, *, timeout: float | None = DEFAULT_WAIT, since: StatusDocument | None = None
-    ) -> StatusDocument:
-        """The operation once it is settled: ended, or `needs_attention`.
+        self, workflow_id: str, *, timeout: float | None = DEFAULT_WAIT, since: Operation | None = None
+    ) -> Operation:
+        """Return the operation once it is settled: it has ended, or waits for a person.
 
-        Polls as often as the gateway asks for. `WaitTimeoutError` after `timeout` seconds (None: never). `since` is
-        the answer to a `resume`, which the operation's workflow hears of a moment later: as it stood then, an
-        operation doesn't count as settled.
+        Polls as often as the gateway asks for. Raises `WaitTimeoutError` after `timeout` seconds (None: never).
+        `since` is the response to a `resume`, which reaches the workflow a moment later. An operation that hasn't
+        changed since then doesn't count as settled.
         """
         return self._last(self._calls.watch(workflow_id, timeout, since))
 
     def watch(
-        self, workflow_id: str, *, timeout: float | None = DEFAULT_WAIT, since: StatusDocument | None = None
-    ) -> Iterator[StatusDocument]:
-        """Like `wait`, but hands out how the operation stands now, then each change, the settled document last."""
+        self, workflow_id: str, *, timeout: float | None = DEFAULT_WAIT, since: Operation | None = None
+    ) -> Iterator[Operation]:
+        """Yield the operation as it is now, then after each change, until it is settled; see `wait`."""
         return self._results(self._calls.watch(workflow_id, timeout, since))
 
-    def cancel(self, workflow_id: str, *, reason: str | None = None) -> StatusDocument:
-        """Ask an operation to stop and remove what it wrote; `ConflictError` where it has ended."""
+    def cancel(self, workflow_id: str, *, reason: str | None = None) -> Operation:
+        """Cancel an operation; raise `ConflictError` if it has ended or can no longer be cancelled."""
         return self._last(self._calls.cancel(workflow_id, reason))
 
-    def resume(self, workflow_id: str) -> StatusDocument:
-        """Let an operation go on at once that waits for an operator, or for its next try.
+    def resume(self, workflow_id: str) -> Operation:
+        """Resume an operation that waits for a person or for its next try.
 
-        `ConflictError` where it has ended or is being stopped.
+        Raises `ConflictError` if it has ended or is being stopped.
         """
         return self._last(self._calls.resume(workflow_id))
 
-    def change(self, workflow_id: str, changes: Mapping[str, object]) -> StatusDocument:
-        """Change parameters that no step has used yet, all or none; an operation that waits then goes on.
+    def change(self, workflow_id: str, changes: Mapping[str, object]) -> Operation:
+        """Change parameters that no step has used yet, all or none, and resume the operation if it waits.
 
-        `ConflictError` where a step has used one, or the operation has ended or is being stopped.
+        Raises `ConflictError` if a step has used one, or the operation has ended or is being stopped.
         """
         return self._last(self._calls.change(workflow_id, changes))
 
@@ -104,16 +105,45 @@ class TenantsClient:
         self,
         *,
         status: Iterable[str] = (),
+        kind: str | None = None,
+        tenant_id: UUID | str | None = None,
         name: str | None = None,
         started_after: datetime | None = None,
         started_before: datetime | None = None,
         page_size: int | None = None,
     ) -> Iterator[OperationSummary]:
-        """All operations that match, newest first; pages are fetched as they are needed."""
-        return self._results(self._calls.operations(status, name, started_after, started_before, page_size))
+        """Yield all operations that match, newest first; pages are fetched as they are needed."""
+        return self._results(
+            self._calls.operations(
+                status=status,
+                kind=kind,
+                tenant_id=tenant_id,
+                name=name,
+                started_after=started_after,
+                started_before=started_before,
+                page_size=page_size,
+            )
+        )
+
+    def tenants(
+        self,
+        *,
+        search: str | None = None,
+        product_code: str | None = None,
+        state: str | None = None,
+        page_size: int | None = None,
+    ) -> Iterator[Tenant]:
+        """Yield all tenants that match; `search` is part of a name or an e-mail address, or a tenant id."""
+        return self._results(
+            self._calls.tenants(search=search, product_code=product_code, state=state, page_size=page_size)
+        )
+
+    def tenant(self, tenant_id: UUID | str) -> Tenant:
+        """Return a tenant; raise `NotFoundError` if there is none."""
+        return self._last(self._calls.tenant(tenant_id))
 
     def health(self) -> Health:
-        """Whether the gateway is ready for work; asks once and is not retried."""
+        """Return whether the gateway is ready for work; asks once and is not retried."""
         return self._last(self._calls.health())
 
     def _last(self, program: Program[T]) -> T:
@@ -166,39 +196,39 @@ class AsyncTenantsClient:
 
     async def create_tenant(
         self, request: Mapping[str, object], *, idempotency_key: str | None = None, wait: int | None = None
-    ) -> StatusDocument:
+    ) -> Operation:
         """See `TenantsClient.create_tenant`."""
         return await self._last(self._calls.create_tenant(request, idempotency_key, wait))
 
-    async def status(self, workflow_id: str) -> StatusDocument:
-        """See `TenantsClient.status`."""
-        return await self._last(self._calls.status(workflow_id))
+    async def operation(self, workflow_id: str) -> Operation:
+        """See `TenantsClient.operation`."""
+        return await self._last(self._calls.operation(workflow_id))
 
     async def wait(
         self,
         workflow_id: str,
         *,
         timeout: float | None = DEFAULT_WAIT,  # noqa: ASYNC109 - a deadline of the program, as in the other client
-        since: StatusDocument | None = None,
-    ) -> StatusDocument:
+        since: Operation | None = None,
+    ) -> Operation:
         """See `TenantsClient.wait`."""
         return await self._last(self._calls.watch(workflow_id, timeout, since))
 
     def watch(
-        self, workflow_id: str, *, timeout: float | None = DEFAULT_WAIT, since: StatusDocument | None = None
-    ) -> AsyncIterator[StatusDocument]:
+        self, workflow_id: str, *, timeout: float | None = DEFAULT_WAIT, since: Operation | None = None
+    ) -> AsyncIterator[Operation]:
         """See `TenantsClient.watch`."""
         return self._results(self._calls.watch(workflow_id, timeout, since))
 
-    async def cancel(self, workflow_id: str, *, reason: str | None = None) -> StatusDocument:
+    async def cancel(self, workflow_id: str, *, reason: str | None = None) -> Operation:
         """See `TenantsClient.cancel`."""
         return await self._last(self._calls.cancel(workflow_id, reason))
 
-    async def resume(self, workflow_id: str) -> StatusDocument:
+    async def resume(self, workflow_id: str) -> Operation:
         """See `TenantsClient.resume`."""
         return await self._last(self._calls.resume(workflow_id))
 
-    async def change(self, workflow_id: str, changes: Mapping[str, object]) -> StatusDocument:
+    async def change(self, workflow_id: str, changes: Mapping[str, object]) -> Operation:
         """See `TenantsClient.change`."""
         return await self._last(self._calls.change(workflow_id, changes))
 
@@ -206,13 +236,42 @@ class AsyncTenantsClient:
         self,
         *,
         status: Iterable[str] = (),
+        kind: str | None = None,
+        tenant_id: UUID | str | None = None,
         name: str | None = None,
         started_after: datetime | None = None,
         started_before: datetime | None = None,
         page_size: int | None = None,
     ) -> AsyncIterator[OperationSummary]:
         """See `TenantsClient.operations`."""
-        return self._results(self._calls.operations(status, name, started_after, started_before, page_size))
+        return self._results(
+            self._calls.operations(
+                status=status,
+                kind=kind,
+                tenant_id=tenant_id,
+                name=name,
+                started_after=started_after,
+                started_before=started_before,
+                page_size=page_size,
+            )
+        )
+
+    def tenants(
+        self,
+        *,
+        search: str | None = None,
+        product_code: str | None = None,
+        state: str | None = None,
+        page_size: int | None = None,
+    ) -> AsyncIterator[Tenant]:
+        """See `TenantsClient.tenants`."""
+        return self._results(
+            self._calls.tenants(search=search, product_code=product_code, state=state, page_size=page_size)
+        )
+
+    async def tenant(self, tenant_id: UUID | str) -> Tenant:
+        """See `TenantsClient.tenant`."""
+        return await self._last(self._calls.tenant(tenant_id))
 
     async def health(self) -> Health:
         """See `TenantsClient.health`."""
@@ -268,5 +327,5 @@ def _request(send: Send) -> dict[str, Any]:
         "params": list(send.params) or None,
         "headers": dict(send.headers),
         "content": send.body,
-        "timeout": httpx.Timeout(send.timeout, connect=min(send.timeout, LONGEST_CONNECT)),
+        "timeout": httpx.Timeout(send.timeout, connect=min(send.timeout, MAX_CONNECT_SECONDS)),
     }

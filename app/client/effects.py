@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Send:
-    """Send this request and resume with the response; throw the `httpx.RequestError` where there is none."""
+    """Send this request and resume with the response; throw the `httpx.RequestError` if there is none."""
 
     method: str
     path: str
@@ -60,26 +60,26 @@ def advance(
 
 @dataclass(frozen=True)
 class Retries:
-    """How patient a call is that meets nobody or a passing refusal; every call of the client is safe to repeat.
+    """How often a call is repeated after a passing failure; every call of the client is safe to repeat.
 
-    Between attempts it pauses as long as the gateway asks for, else for doubling times. Where the gateway asks
-    for more than `longest_retry_after` seconds, the refusal is raised at once. Looking after an operation is more
-    patient than a single call, so that it outlasts a restart of the gateway.
+    Between attempts it pauses as long as the gateway asks for, else for doubling times. If the gateway asks for
+    more than `max_retry_after` seconds, the refusal is raised at once. Waiting for an operation has more attempts
+    than a single call, so that it outlasts a restart of the gateway.
     """
 
     attempts: int = 3
     attempts_while_waiting: int = 10
     first_delay: float = 0.25
-    longest_delay: float = 5.0
-    longest_retry_after: float = 30.0
+    max_delay: float = 5.0
+    max_retry_after: float = 30.0
     notify: Callable[[TenantsError, float], None] | None = None
 
     def delay(self, attempt: int, failure: TenantsError) -> float | None:
         """Seconds to pause after the given attempt (counted from 1); None to give up."""
         asked = failure.retry_after if isinstance(failure, ProblemError) else None
-        if attempt >= self.attempts or (asked is not None and asked > self.longest_retry_after):
+        if attempt >= self.attempts or (asked is not None and asked > self.max_retry_after):
             return None
         if asked is not None:
             return asked
-        delay = min(self.first_delay * (1 << (attempt - 1)), self.longest_delay)
+        delay = min(self.first_delay * (1 << (attempt - 1)), self.max_delay)
         return delay * random.uniform(0.75, 1.25)  # noqa: S311 - keeps clients apart, guards nothing

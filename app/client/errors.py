@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from app.client.models import Fault, StatusDocument
+from app.client.models import Fault, Operation
 
 
 class TenantsError(Exception):
@@ -23,23 +23,23 @@ class ArgumentError(TenantsError, ValueError):
 
 
 class UnreachableError(TenantsError):
-    """Nobody answered in time, or the connection broke. A call that changes something may have taken effect."""
+    """No response in time, or a broken connection. A call that changes something may have taken effect."""
 
     code = "unreachable"
 
 
-class UnexpectedAnswerError(TenantsError):
-    """The answer is not one of the gateway's; probably something else answers at that address."""
+class UnexpectedResponseError(TenantsError):
+    """The response is not one of a gateway; probably something else listens at that address."""
 
-    code = "unexpected-answer"
+    code = "unexpected-response"
 
 
 class WaitTimeoutError(TenantsError):
-    """The operation had not ended in the given time; it goes on, and `document` is how it stood last."""
+    """The operation was not settled in the given time. It goes on; `document` is its last known state."""
 
     code = "wait-timeout"
 
-    def __init__(self, document: StatusDocument) -> None:
+    def __init__(self, document: Operation) -> None:
         super().__init__(f"{document.workflow_id} is {document.status} and goes on")
         self.document = document
 
@@ -92,11 +92,11 @@ class AuthenticationError(ProblemError):
 
 
 class NotFoundError(ProblemError):
-    """404: there is no such operation."""
+    """404: there is no such operation or tenant."""
 
 
 class ConflictError(ProblemError):
-    """409: as things stand that can't be done, such as cancelling what has ended."""
+    """409: the current state doesn't allow it, such as cancelling an operation that has ended."""
 
 
 class UnavailableError(ProblemError):

@@ -1,28 +1,33 @@
-"""What the gateway answers. Fields and words that a newer gateway adds are kept and do no harm."""
+"""Documents of the gateway. Fields, statuses, steps and kinds that a newer gateway adds are kept as they came."""
 
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 COMPLETED = "completed"
 CANCELLED = "cancelled"
 FAILED = "failed"
 NEEDS_ATTENTION = "needs_attention"
+AWAITING_CONFIRMATION = "awaiting_confirmation"
 FINAL_STATUSES = frozenset({COMPLETED, CANCELLED, FAILED})
+WAITING_FOR_PERSON = frozenset({NEEDS_ATTENTION, AWAITING_CONFIRMATION})
+OPEN_STATUSES = WAITING_FOR_PERSON | {"queued", "running", "retrying", "waiting", "cancelling", "rolling_back"}
+
+D = TypeVar("D", bound="Document")
 
 
 class Document(BaseModel):
-    """Base of everything that is read from an answer."""
+    """Base of everything that is read from a response."""
 
     model_config = ConfigDict(
         alias_generator=to_camel, populate_by_name=True, extra="allow", frozen=True, hide_input_in_errors=True
     )
 
     def as_json(self) -> dict[str, Any]:
-        """The document as the gateway gave it, unknown fields included."""
+        """Return the document as the gateway sent it, unknown fields included."""
         return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
 
 
@@ -34,13 +39,21 @@ class Fault(Document):
 
 
 class OperationProblem(Document):
-    """Why an operation failed, is retrying, or can't finish cleaning up."""
+    """Why an operation failed, is retrying, or waits for a person."""
 
     code: str
     detail: str
     title: str | None = None
     status: int | None = None
     errors: tuple[Fault, ...] | None = None
+    step: str | None = None
+
+
+class OperationWarning(Document):
+    """What an operation that went on could not do, and what to do about it."""
+
+    code: str
+    detail: str
     step: str | None = None
 
 
@@ -55,7 +68,7 @@ class StepDocument(Document):
 
 
 class TenantIds(Document):
-    """The ids of a completed tenant."""
+    """The result of a creation."""
 
     tenant_id: UUID
     admin_user_id: UUID
@@ -63,82 +76,94 @@ class TenantIds(Document):
     created_at: datetime | None = None
 
 
-class Operation(Document):
-    """What a line of the list and a status document have in common.
-
-    `status` and `step` are plain strings: the gateway may be newer than this client.
-    """
+class OperationSummary(Document):
+    """One operation as lists show it."""
 
     workflow_id: str
     status: str
-    tenant_id: UUID | None = None
     kind: str | None = None
+    tenant_id: UUID | None = None
+    tenant_name: str | None = None
+    product_code: str | None = None
     step: str | None = None
     progress: int = 0
     error: OperationProblem | None = None
+    warnings: tuple[OperationWarning, ...] = ()
     requested_by: str | None = None
     requested_via: str | None = None
-    started_at: datetime | None = None
-    updated_at: datetime | None = None
-    finished_at: datetime | None = None
-    links: dict[str, str | None] = Field(default_factory=dict)
-
-    @property
-    def is_final(self) -> bool:
-        """Whether the operation has ended and will never change again."""
-        return self.status in FINAL_STATUSES
-
-    @property
-    def needs_attention(self) -> bool:
-        """Whether the operation waits for a person."""
-        return self.status == NEEDS_ATTENTION
-
-    @property
-    def is_settled(self) -> bool:
-        """Whether nothing more will happen of its own accord: it has ended, or waits for a person."""
-        return self.is_final or self.needs_attention
-
-    @property
-    def duration(self) -> timedelta | None:
-        """How long it took, or has been known to take so far; None before it began."""
-        end = self.finished_at or self.updated_at
-        return end - self.started_at if end is not None and self.started_at is not None else None
-
-
-class StatusDocument(Operation):
-    """Everything about one operation.
-
-    `temporary_password` is only in the answer to the request that made it; whoever loses it has to reset it.
-    """
-
-    steps: tuple[StepDocument, ...] = ()
-    result: TenantIds | None = None
     cancelled_by: str | None = None
     cancelled_via: str | None = None
     cancel_reason: str | None = None
+    started_at: datetime | None = None
+    committed_at: datetime | None = None
+    updated_at: datetime | None = None
+    finished_at: datetime | None = None
     next_try_at: datetime | None = None
     attention_deadline: datetime | None = None
     cancellable: bool = False
     source: str | None = None
+    links: dict[str, str | None] = Field(default_factory=dict)
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the operation has ended. An unknown status is final if the operation has an end."""
+        return self.status in FINAL_STATUSES or (self.status not in OPEN_STATUSES and self.finished_at is not None)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the operation has ended or waits for a person, so that waiting longer changes nothing."""
+        return self.is_final or self.status in WAITING_FOR_PERSON
+
+    @property
+    def duration(self) -> timedelta | None:
+        """Time from the start to the end, or to the last known change; None before the start."""
+        end = self.finished_at or self.updated_at
+        return end - self.started_at if end is not None and self.started_at is not None else None
+
+
+class Operation(OperationSummary):
+    """Everything about one operation.
+
+    `temporary_password` is only in the response to the request that made it. It can't be read again, only reset.
+    """
+
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    steps: tuple[StepDocument, ...] = ()
+    result: dict[str, Any] | None = None
     temporary_password: str | None = Field(default=None, repr=False)
 
+    @property
+    def tenant_ids(self) -> TenantIds | None:
+        """The result of a completed creation; None for other kinds and before the end."""
+        is_created = self.kind == "tenant_creation" and self.result is not None
+        return TenantIds.model_validate(self.result) if is_created else None
 
-class OperationSummary(Operation):
-    """One line of the list."""
 
-    tenant_name: str | None = None
+class Tenant(Document):
+    """One tenant as Alga's database has it. `name` is the tenant's own, `company_name` that of its client record."""
+
+    tenant_id: UUID
+    name: str
+    company_name: str | None = None
+    email: str | None = None
     product_code: str | None = None
+    plan: str | None = None
+    state: str | None = None
+    license_count: int | None = None
+    user_count: int | None = None
+    created_at: datetime | None = None
+    links: dict[str, str | None] = Field(default_factory=dict)
 
 
-class OperationPage(Document):
-    """A page of the list, newest first."""
+class Page(Document, Generic[D]):
+    """One page of a list of operations or tenants."""
 
-    operations: tuple[OperationSummary, ...]
+    items: tuple[D, ...] = Field(validation_alias=AliasChoices("operations", "tenants"))
     next_page_token: str | None = None
 
 
 class Health(Document):
-    """Whether the gateway is ready for work, and what each of its checks found."""
+    """Whether the gateway is ready for work, and the result of each of its checks."""
 
     ready: bool
     checks: dict[str, str] = Field(default_factory=dict)

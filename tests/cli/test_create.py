@@ -6,7 +6,7 @@ import pytest
 
 from tests.cli.conftest import API_KEY, Run
 from tests.client.scripted_server import (
-    STATUS_PATH,
+    OPERATION_PATH,
     WORKFLOW_ID,
     Answer,
     ScriptedServer,
@@ -29,7 +29,7 @@ SOON = {"Retry-After": "0"}
 def accepted(server: ScriptedServer) -> None:
     """A gateway that takes the request and completes it at the second look."""
     server.script("POST", "/tenants", Answer(202, document("queued", progress=0, temporaryPassword="made-up-horse")))
-    server.script("GET", STATUS_PATH, Answer(200, document(), SOON), Answer(200, document("completed")))
+    server.script("GET", OPERATION_PATH, Answer(200, document(), SOON), Answer(200, document("completed")))
 
 
 def test_the_required_options_make_the_smallest_request(server: ScriptedServer, run: Run) -> None:
@@ -81,10 +81,10 @@ def test_people_see_the_password_once_the_ids_and_how_long_it_took(run: Run) -> 
         "0b6c0f0e-6c43-5d0a-8a54-2f7a3f1f9c01",
         "4f1d8a1c-9d35-5f3b-b1fb-7c1f2b9c7d02",
         "1.5 s",
-        STATUS_PATH,
+        WORKFLOW_ID,
     ):
         assert shown in ran.stdout
-    assert "15 %  creating tenant" in ran.stderr
+    assert "15 %  create tenant" in ran.stderr
     assert "100 %  completed" in ran.stderr
 
 
@@ -115,7 +115,7 @@ def test_without_waiting_the_first_answer_is_all(server: ScriptedServer, run: Ru
 def test_the_exit_status_tells_how_it_ended(
     server: ScriptedServer, run: Run, ended: dict[str, Any], code: int, form: tuple[str, ...]
 ) -> None:
-    server.script("GET", STATUS_PATH, Answer(200, ended))
+    server.script("GET", OPERATION_PATH, Answer(200, ended))
     ran = run("create", *OPTIONS, *form)
     assert ran.code == code
     if form:
@@ -124,15 +124,15 @@ def test_the_exit_status_tells_how_it_ended(
 
 def test_a_failure_is_explained(server: ScriptedServer, run: Run) -> None:
     errors = [{"field": "adminUser.email", "detail": "is taken"}]
-    error = operation_error("duplicate-email", "somebody has it", errors=errors, step="creating_admin_user")
-    server.script("GET", STATUS_PATH, Answer(200, document("failed", error=error)))
+    error = operation_error("duplicate-email", "somebody has it", errors=errors, step="create_admin_user")
+    server.script("GET", OPERATION_PATH, Answer(200, document("failed", error=error)))
     ran = run("create", *OPTIONS)
-    assert "duplicate-email in step creating admin user: somebody has it" in ran.stdout
+    assert "duplicate-email in step create admin user: somebody has it" in ran.stdout
     assert "adminUser.email: is taken" in ran.stdout
 
 
 def test_time_that_runs_out_keeps_the_document_and_the_password(server: ScriptedServer, run: Run) -> None:
-    server.script("GET", STATUS_PATH, Answer(200, document(), {"Retry-After": "30"}))
+    server.script("GET", OPERATION_PATH, Answer(200, document(), {"Retry-After": "30"}))
     ran = run("create", *OPTIONS, "--json", "--timeout=0.1")
     assert ran.code == 8
     assert ran.document == document(temporaryPassword="made-up-horse")
@@ -140,7 +140,7 @@ def test_time_that_runs_out_keeps_the_document_and_the_password(server: Scripted
 
 
 def test_a_gateway_lost_while_waiting_keeps_the_document(server: ScriptedServer, run: Run) -> None:
-    server.script("GET", STATUS_PATH, problem(503, "starting", headers={"Retry-After": "60"}))
+    server.script("GET", OPERATION_PATH, problem(503, "starting", headers={"Retry-After": "60"}))
     ran = run("create", *OPTIONS, "--json")
     assert (ran.code, ran.document["temporaryPassword"]) == (5, "made-up-horse")
     assert f"alga-tenants watch {WORKFLOW_ID}" in ran.stderr

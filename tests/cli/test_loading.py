@@ -39,12 +39,47 @@ def test_a_command_that_can_not_be_imported_says_why_and_breaks_no_other() -> No
 
 
 @pytest.mark.parametrize(
-    "name", ["create", "status", "list", "watch", "cancel", "dev", "gateway", "worker", "migrate", "doctor", "keys"]
+    "command",
+    [
+        *(
+            "create",
+            "status",
+            "list",
+            "watch",
+            "resume",
+            "cancel",
+            "dev",
+            "gateway",
+            "worker",
+            "migrate",
+            "doctor",
+            "keys",
+        ),
+        *(f"tenants {name}" for name in ("create", "list", "show")),
+        *(f"operations {name}" for name in ("list", "show", "watch", "cancel", "resume", "change")),
+    ],
 )
-def test_every_command_has_its_help(name: str) -> None:
-    result = CliRunner().invoke(app, [name, "--help"], prog_name="alga-tenants")
+def test_every_command_has_its_help(command: str) -> None:
+    result = CliRunner().invoke(app, [*command.split(), "--help"], prog_name="alga-tenants")
     assert result.exit_code == 0, result.output
-    assert f"Usage: alga-tenants {name}" in result.stdout
+    assert f"Usage: alga-tenants {command}" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("short", "full"),
+    [
+        ("create", "tenants create"),
+        ("list", "operations list"),
+        ("status", "operations show"),
+        *((name, f"operations {name}") for name in ("watch", "cancel", "resume")),
+    ],
+)
+def test_a_short_form_is_the_same_command(short: str, full: str) -> None:
+    def usage(command: str) -> list[str]:
+        said = CliRunner().invoke(app, [*command.split(), "--help"], prog_name="alga-tenants").stdout
+        return said.partition(f"Usage: alga-tenants {command}")[2].split()
+
+    assert usage(short) == usage(full)
 
 
 def test_an_unknown_command_exits_2_and_guesses_what_was_meant() -> None:

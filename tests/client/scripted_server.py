@@ -11,8 +11,20 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 WORKFLOW_ID = "tenant-creation-8d3f0a52-5c1e-4c52-9b0e-3f6f3e6d2a11"
-STATUS_PATH = f"/tenants/{WORKFLOW_ID}/status"
-STEPS = ("initializing", "creating_tenant", "running_onboarding_seeds", "creating_admin_user", "setting_up_data")
+TENANT_ID = "8d3f0a52-5c1e-4c52-9b0e-3f6f3e6d2a11"
+OPERATION_PATH = f"/operations/{WORKFLOW_ID}"
+RESUME_PATH = f"{OPERATION_PATH}/resume"
+TENANT_PATH = f"/tenants/{TENANT_ID}"
+STEPS = (
+    "validate",
+    "create_tenant",
+    "apply_blueprint",
+    "create_admin_user",
+    "set_up_data",
+    "track_customer",
+    "send_welcome_email",
+    "complete",
+)
 
 
 @dataclass(frozen=True)
@@ -120,37 +132,78 @@ def scripted_server() -> Iterator[ScriptedServer]:
             thread.join()
 
 
-def document(status: str = "running", **changes: Any) -> dict[str, Any]:
-    """A status document."""
+def summary(status: str = "running", **changes: Any) -> dict[str, Any]:
+    """An operation as lists show it."""
     is_final = status in {"completed", "cancelled", "failed"}
+    is_committed = status == "completed"
+    links = {"self": OPERATION_PATH}
+    if is_committed:
+        links["tenant"] = TENANT_PATH
+    elif not is_final:
+        links["cancel"] = OPERATION_PATH
     return {
         "workflowId": WORKFLOW_ID,
-        "tenantId": "8d3f0a52-5c1e-4c52-9b0e-3f6f3e6d2a11",
         "kind": "tenant_creation",
+        "tenantId": TENANT_ID,
+        "tenantName": "Acme",
+        "productCode": "psa",
         "status": status,
-        "step": "creating_tenant",
-        "progress": 100 if status == "completed" else 15,
+        "step": "create_tenant",
+        "progress": 100 if is_committed else 15,
+        "error": None,
+        "warnings": [],
+        "requestedBy": "key:ops",
+        "requestedVia": "key:ops",
+        "cancelledBy": None,
+        "cancelledVia": None,
+        "cancelReason": None,
+        "startedAt": "2026-01-31T12:00:00Z",
+        "committedAt": "2026-01-31T12:00:01.300000Z" if is_committed else None,
+        "updatedAt": "2026-01-31T12:00:01.500000Z",
+        "finishedAt": "2026-01-31T12:00:01.500000Z" if is_final else None,
+        "nextTryAt": None,
+        "attentionDeadline": None,
+        "cancellable": not is_final,
+        "source": "temporal",
+        "links": links,
+        **changes,
+    }
+
+
+def document(status: str = "running", **changes: Any) -> dict[str, Any]:
+    """An operation document."""
+    return {
+        **summary(status),
+        "parameters": {"tenantName": "Acme", "licenseCount": 10},
         "steps": [
             {"name": name, "status": "pending", "startedAt": None, "finishedAt": None, "attempts": 0}
             for name in STEPS
         ],
-        "error": None,
         "result": RESULT if status == "completed" else None,
-        "requestedBy": "key:ops",
-        "cancelledBy": None,
-        "cancelReason": None,
-        "startedAt": "2026-01-31T12:00:00Z",
-        "updatedAt": "2026-01-31T12:00:01.500000Z",
-        "finishedAt": "2026-01-31T12:00:01.500000Z" if is_final else None,
-        "cancellable": not is_final,
-        "source": "temporal",
-        "links": {"self": STATUS_PATH} | ({} if is_final else {"cancel": f"/tenants/{WORKFLOW_ID}"}),
+        **changes,
+    }
+
+
+def tenant(**changes: Any) -> dict[str, Any]:
+    """A tenant as the database has it."""
+    return {
+        "tenantId": TENANT_ID,
+        "name": "Acme",
+        "companyName": "Acme Corporation",
+        "email": "ada@acme.example",
+        "productCode": "psa",
+        "plan": "pro",
+        "state": "active",
+        "licenseCount": 10,
+        "userCount": 3,
+        "createdAt": "2026-01-31T12:00:01.300000Z",
+        "links": {"self": TENANT_PATH, "operations": f"/operations?tenantId={TENANT_ID}"},
         **changes,
     }
 
 
 RESULT = {
-    "tenantId": "8d3f0a52-5c1e-4c52-9b0e-3f6f3e6d2a11",
+    "tenantId": TENANT_ID,
     "adminUserId": "0b6c0f0e-6c43-5d0a-8a54-2f7a3f1f9c01",
     "clientId": "4f1d8a1c-9d35-5f3b-b1fb-7c1f2b9c7d02",
     "createdAt": "2026-01-31T12:00:00.300000Z",
@@ -173,5 +226,5 @@ def problem(status: int, code: str, detail: str = "no", headers: dict[str, str] 
 
 
 def operation_error(code: str, detail: str, **more: Any) -> dict[str, Any]:
-    """The `error` of a status document."""
+    """The `error` of an operation."""
     return {"type": f"/problems/{code}", "title": code, "status": 409, "detail": detail, "code": code, **more}

@@ -59,7 +59,7 @@ def test_waiting_at_the_gateway_adds_to_the_time_that_it_may_take(server: Script
 
 def test_without_waiting_a_slow_gateway_is_given_up_on(server: ScriptedServer, call: Call) -> None:
     server.script("POST", "/tenants", Answer(202, document(), delay=0.5))
-    with pytest.raises(UnreachableError, match=r"POST /tenants: no answer within 0\.1 s"):
+    with pytest.raises(UnreachableError, match=r"POST /tenants: no response within 0\.1 s"):
         call("create_tenant", REQUEST, timeout_each=0.1)
 
 

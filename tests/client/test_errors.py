@@ -12,10 +12,10 @@ from app.client import (
     NotFoundError,
     ProblemError,
     TenantsClient,
-    UnexpectedAnswerError,
+    UnexpectedResponseError,
 )
 from tests.client.conftest import API_KEY, Call
-from tests.client.scripted_server import STATUS_PATH, WORKFLOW_ID, Answer, ScriptedServer, problem
+from tests.client.scripted_server import OPERATION_PATH, WORKFLOW_ID, Answer, ScriptedServer, problem
 
 
 @pytest.mark.parametrize(
@@ -35,9 +35,9 @@ from tests.client.scripted_server import STATUS_PATH, WORKFLOW_ID, Answer, Scrip
 def test_each_refusal_has_its_error(
     server: ScriptedServer, call: Call, status: int, kind: type[ProblemError]
 ) -> None:
-    server.script("GET", STATUS_PATH, problem(status, "some-code", "what happened"))
+    server.script("GET", OPERATION_PATH, problem(status, "some-code", "what happened"))
     with pytest.raises(ProblemError) as caught:
-        call("status", WORKFLOW_ID)
+        call("operation", WORKFLOW_ID)
     assert type(caught.value) is kind
     assert (caught.value.status, caught.value.code, str(caught.value)) == (status, "some-code", "what happened")
     assert caught.value.request_id == "r-1"
@@ -56,9 +56,9 @@ def test_the_fields_at_fault_are_named(server: ScriptedServer, call: Call) -> No
 def test_a_refusal_without_a_problem_document_is_understood_by_its_status(
     server: ScriptedServer, call: Call, body: bytes
 ) -> None:
-    server.script("GET", STATUS_PATH, Answer(404, body, {"X-Request-ID": "from-header"}))
-    with pytest.raises(NotFoundError, match="answered 404 Not Found") as caught:
-        call("status", WORKFLOW_ID)
+    server.script("GET", OPERATION_PATH, Answer(404, body, {"X-Request-ID": "from-header"}))
+    with pytest.raises(NotFoundError, match="got 404 Not Found") as caught:
+        call("operation", WORKFLOW_ID)
     assert (caught.value.code, caught.value.errors, caught.value.request_id) == ("http-404", (), "from-header")
 
 
@@ -72,23 +72,25 @@ def test_a_refusal_without_a_problem_document_is_understood_by_its_status(
     ids=["html", "json", "redirect"],
 )
 def test_what_no_gateway_answers_is_not_taken_for_one(server: ScriptedServer, call: Call, answer: Answer) -> None:
-    server.script("GET", STATUS_PATH, answer)
-    with pytest.raises(UnexpectedAnswerError):
-        call("status", WORKFLOW_ID)
+    server.script("GET", OPERATION_PATH, answer)
+    with pytest.raises(UnexpectedResponseError):
+        call("operation", WORKFLOW_ID)
     assert len(server.received) == 1
 
 
 @pytest.mark.parametrize("workflow_id", ["", ".", ".."])
 def test_an_id_that_would_change_the_path_is_refused(server: ScriptedServer, call: Call, workflow_id: str) -> None:
     with pytest.raises(ArgumentError):
-        call("status", workflow_id)
+        call("operation", workflow_id)
+    with pytest.raises(ArgumentError):
+        call("tenant", workflow_id)
     assert server.received == []
 
 
 def test_an_id_is_encoded_in_the_path(server: ScriptedServer, call: Call) -> None:
-    server.script("GET", "/tenants/..%2Fkeys%3Fa%20%C3%BC/status", problem(404, "operation-not-found"))
+    server.script("GET", "/operations/..%2Fkeys%3Fa%20%C3%BC", problem(404, "operation-not-found"))
     with pytest.raises(NotFoundError):
-        call("status", "../keys?a ü")
+        call("operation", "../keys?a ü")
 
 
 def test_a_gateway_below_a_path_is_reached(server: ScriptedServer) -> None:
@@ -114,11 +116,11 @@ def test_a_key_that_no_header_can_hold_is_refused_and_not_shown(
 
 
 def test_the_api_key_is_in_no_repr_and_no_error(server: ScriptedServer) -> None:
-    server.script("GET", STATUS_PATH, problem(401, "unauthenticated"))
+    server.script("GET", OPERATION_PATH, problem(401, "unauthenticated"))
     with TenantsClient(server.url, API_KEY) as client:
         assert server.url in repr(client)
         with pytest.raises(AuthenticationError) as caught:
-            client.status(WORKFLOW_ID)
+            client.operation(WORKFLOW_ID)
     shown = repr(client) + repr(vars(client)) + repr(caught.value) + json.dumps(caught.value.as_json())
     assert API_KEY not in shown
     assert API_KEY not in repr(AsyncTenantsClient(server.url, API_KEY))

@@ -67,4 +67,4 @@ async def test_bad_tokens_are_counted_and_good_ones_pass_even_if_they_are_new(
 async def test_our_own_client_takes_a_token(gateway: RunningGateway, provider: OpenIdServer) -> None:
     async with AsyncTenantsClient(gateway.url, provider.token()) as client:
         started = await client.create_tenant(tenant())
-        assert (await client.status(started.workflow_id)).tenant_id == started.tenant_id
+        assert (await client.operation(started.workflow_id)).tenant_id == started.tenant_id

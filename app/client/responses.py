@@ -3,41 +3,39 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
 from pydantic import ValidationError
 
-from app.client.errors import ERRORS_BY_STATUS, ProblemError, TenantsError, UnavailableError, UnexpectedAnswerError
-from app.client.models import Document, Fault
-
-D = TypeVar("D", bound=Document)
+from app.client.errors import ERRORS_BY_STATUS, ProblemError, TenantsError, UnavailableError, UnexpectedResponseError
+from app.client.models import D, Fault
 
 
 def read(response: httpx.Response, model: type[D]) -> D:
-    """The response's document; raises a `ProblemError`, or `UnexpectedAnswerError` where it is not a gateway's."""
+    """Return the response's document; raise a `ProblemError`, or `UnexpectedResponseError` if no gateway sent it."""
     if not response.is_success:
         raise error_of(response)
     try:
         return model.model_validate_json(response.content)
     except ValidationError as error:
-        raise UnexpectedAnswerError(
-            f"{_request_line(response)} was answered {response.status_code} with something that is no "
+        raise UnexpectedResponseError(
+            f"{_request_line(response)} got {response.status_code} with something that is no "
             f"{model.__name__} ({error.error_count()} faults)"
         ) from None
 
 
 def error_of(response: httpx.Response) -> TenantsError:
-    """The error that an unsuccessful response stands for, whoever between here and the gateway made it."""
+    """Return the error of an unsuccessful response, which a proxy may have made."""
     if not response.is_error:
-        return UnexpectedAnswerError(f"{_request_line(response)} was answered {response.status_code}")
+        return UnexpectedResponseError(f"{_request_line(response)} got {response.status_code}")
     problem = document_of(response)
     code, detail = problem.get("code"), problem.get("detail")
     kind = ERRORS_BY_STATUS.get(response.status_code, ProblemError)
     return kind(
         status=response.status_code,
         code=code if isinstance(code, str) else f"http-{response.status_code}",
-        detail=detail if isinstance(detail, str) else f"{_request_line(response)} was answered {_status(response)}",
+        detail=detail if isinstance(detail, str) else f"{_request_line(response)} got {_status(response)}",
         title=problem["title"] if isinstance(problem.get("title"), str) else None,
         errors=_faults(problem.get("errors")),
         request_id=problem.get("requestId") or response.headers.get("X-Request-ID"),
@@ -51,7 +49,7 @@ def is_passing(response: httpx.Response) -> bool:
 
 
 def retry_after(response: httpx.Response) -> float | None:
-    """Seconds that the gateway asks to wait; None where it doesn't say, or not in a way of RFC 9110."""
+    """Return the seconds that the gateway asks to wait; None if the header is missing or not as in RFC 9110."""
     value = response.headers.get("Retry-After", "").strip()
     if value.isascii() and value.isdigit():
         return float(value)
@@ -65,7 +63,7 @@ def retry_after(response: httpx.Response) -> float | None:
 
 
 def document_of(response: httpx.Response) -> Mapping[str, Any]:
-    """The response's JSON object; empty where there is none."""
+    """Return the response's JSON object, or an empty one if there is none."""
     try:
         document = response.json()
     except ValueError:
