@@ -14,7 +14,7 @@ from app.embedded.signals import shielded
 REPOSITORY = Path(__file__).parents[2]
 PACKAGES = ("app", "activities", "workflows", "migrations")
 LOCK_FILE = "requirements-dev.lock"
-PIN = re.compile(r"^([A-Za-z0-9._-]+==[^\s;\\]+)", re.MULTILINE)
+PIN = re.compile(r"^([\w.\[\],-]+==[^\s;\\]+)", re.MULTILINE)
 # Run as the service is: in the checkout's folder, which goes before the editable install on the path.
 IMPORTS = (
     "import importlib, json, sys;"

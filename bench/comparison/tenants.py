@@ -12,10 +12,14 @@ STUCK = {"failed", "cancelled", "needs_attention"}
 
 
 class Tenants:
-    """Creates tenants, each under a name of its own; `refusals` counts the 503 and 504 responses."""
+    """Creates tenants, each under a name of its own; `refusals` counts the 503 and 504 responses.
 
-    def __init__(self, http: HttpClient) -> None:
+    The gateway is asked to wait for `wait` seconds; whatever is not complete by then is polled.
+    """
+
+    def __init__(self, http: HttpClient, *, wait: int = PATIENCE) -> None:
         self._http = http
+        self._wait = wait
         self._run = secrets.token_hex(4)
         self._numbers = itertools.count(1)
         self.refusals = 0
@@ -24,7 +28,7 @@ class Tenants:
         """Create a tenant and return when it is complete; raise `MeasuringError` if it doesn't get there."""
         while True:
             body = tenant_request(self._run, next(self._numbers))
-            response = await self._http.post("/tenants", body, {"Prefer": f"wait={PATIENCE}"})
+            response = await self._http.post("/tenants", body, {"Prefer": f"wait={self._wait}"})
             if response.status not in UNAVAILABLE:
                 break
             self.refusals += 1
@@ -33,7 +37,6 @@ class Tenants:
             return
         if response.status != ACCEPTED:
             raise _error(response)
-        # This commit doesn't wait, or not that long.
         await self._poll(f"/tenants/{response.json()['workflowId']}/status")
 
     async def _poll(self, path: str) -> None:
