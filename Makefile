@@ -37,7 +37,7 @@ chaos: setup ## Break everything while tenants are provisioned, then check each 
 test-api: setup ## Send thousands of generated requests to a running gateway, and check each answer (SEED=)
 	$(BIN)/python -m tests.api $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-bench: setup ## Measure the service beside its floors, in under 5 minutes (ARGS=--quick, --only SECTION, --strict)
+bench: setup ## Measure the service beside its floors, in under 5 minutes (ARGS=--quick, --only SECTION, --strict, --against REVISION)
 	$(BIN)/python -m bench $(ARGS)
 
 load: setup ## Put load on a running gateway, with the key in ALGA_TENANTS_API_KEY (ARGS=--help)

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import uvloop
 from temporalio.client import Client
@@ -13,7 +14,10 @@ from temporalio.client import Client
 from app.embedded.signals import stop_on_signals
 from app.embedded.stack import DevStack
 from bench import report
+from bench.comparison.checkout import CheckoutError, resolve_commit
+from bench.comparison.run import Facts, compare
 from bench.context import Context, Options
+from bench.figures import Figures
 from bench.sections import EXTRA, SECTIONS
 from bench.stack import Bench
 from bench.verdicts import is_missed, judge
@@ -25,27 +29,28 @@ BUDGET = 290.0
 def main() -> int:
     """Run as the command line says; returns the exit status."""
     arguments = _parse()
-    names = arguments.only or list(SECTIONS)
+    names = arguments.only or ([] if arguments.against else list(SECTIONS))
     begun = time.monotonic()
+    figures = Figures()
+    failures: list[str] = []
     with stop_on_signals(), reachable_folder() as folder:
         options = Options(quick=arguments.quick, seed=arguments.seed, folder=folder)
-        with DevStack(folder / "stack", ui=False) as stack:
-            say("starting the servers")
-            bench = Bench(stack)
-            run = report.describe_run(
-                seed=arguments.seed,
-                is_quick=arguments.quick,
-                sections=names,
-                is_whole=set(SECTIONS) <= set(names),
-                tables=bench.tables,
-            )
-            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                context, failures = runner.run(_measure(bench, options, names, begun))
+        run = report.describe_run(
+            seed=arguments.seed,
+            is_quick=arguments.quick,
+            sections=names,
+            is_whole=set(SECTIONS) <= set(names),
+            against=arguments.against,
+        )
+        if names:
+            run["tables"] = _run_sections(options, names, begun, figures, failures)
+        if arguments.against:
+            run |= _run_comparison(arguments.against, options, figures, failures)
     run["seconds"] = round(time.monotonic() - begun, 1)
-    verdicts = judge(context.figures)
-    for line in report.lines(context.figures, verdicts):
+    verdicts = judge(figures)
+    for line in report.lines(figures, verdicts):
         say(line)
-    written = report.write(context.figures, verdicts, run, arguments.results)
+    written = report.write(figures, verdicts, run, arguments.results)
     say("")
     say(f"{run['seconds']} s; written to {written}")
     for failure in failures:
@@ -58,9 +63,30 @@ def say(line: str) -> None:
     print(line, flush=True)  # noqa: T201 - a command
 
 
-async def _measure(bench: Bench, options: Options, names: Sequence[str], begun: float) -> tuple[Context, list[str]]:
-    """The figures, and why they are not complete."""
-    context = Context(bench, await Client.connect(bench.endpoints.temporal_address), options, say)
+def _run_sections(options: Options, names: Sequence[str], begun: float, figures: Figures, failures: list[str]) -> int:
+    """Measure the sections on a stack of their own; returns how many of Alga's tables it has."""
+    with DevStack(options.folder / "stack", ui=False) as stack:
+        say("starting the servers")
+        bench = Bench(stack)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            failures += runner.run(_measure(bench, options, names, begun, figures))
+        return bench.tables
+
+
+def _run_comparison(commit: str, options: Options, figures: Figures, failures: list[str]) -> dict[str, Any]:
+    """Measure beside the commit; returns what the report says of the run."""
+    say(f"measuring beside commit {commit[: report.COMMIT_LENGTH]}")
+    facts = Facts()
+    try:
+        compare(commit, options, figures, facts, say)
+    except Exception as error:  # noqa: BLE001 - reported at the end, with the figures of the sections
+        failures.append(f"against: {_reason(error)}")
+    return facts.as_json()
+
+
+async def _measure(bench: Bench, options: Options, names: Sequence[str], begun: float, figures: Figures) -> list[str]:
+    """Add the figures of the sections; returns why they are not complete."""
+    context = Context(bench, await Client.connect(bench.endpoints.temporal_address), options, figures, say)
     is_bounded = not set(names) & set(EXTRA)
     failures = []
     for name in names:
@@ -76,7 +102,7 @@ async def _measure(bench: Bench, options: Options, names: Sequence[str], begun: 
             failures.append(f"{name} was not finished within {BUDGET:.0f} s in all")
         except Exception as error:  # noqa: BLE001 - told at the end; the other sections are worth having
             failures.append(f"{name}: {_reason(error)}")
-    return context, failures
+    return failures
 
 
 def _reason(error: BaseException) -> str:
@@ -85,9 +111,22 @@ def _reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 
+def _commit(revision: str) -> str:
+    try:
+        return resolve_commit(revision)
+    except CheckoutError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--only", action="append", choices=[*SECTIONS, *EXTRA], help="measure this; may be repeated")
+    parser.add_argument(
+        "--against",
+        type=_commit,
+        metavar="REVISION",
+        help="measure this earlier commit and the present checkout in turns, and nothing else unless --only names it",
+    )
     parser.add_argument("--quick", action="store_true", help="few of everything: shows that it works, not how fast")
     parser.add_argument("--seed", type=int, default=1, help="part of every name and e-mail that is made up (1)")
     parser.add_argument("--strict", action="store_true", help="end with status 1 where a bar is missed")

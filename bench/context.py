@@ -48,11 +48,13 @@ class Options:
 class Context:
     """One run of the benchmark."""
 
-    def __init__(self, bench: Bench, temporal: Client, options: Options, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, bench: Bench, temporal: Client, options: Options, figures: Figures, say: Callable[[str], None]
+    ) -> None:
         self.bench = bench
         self.temporal = temporal
         self.options = options
-        self.figures = Figures()
+        self.figures = figures
         self.refusals = 0
         self.say = say
         self._gateway: Started | None = None
@@ -136,15 +138,22 @@ class Context:
 
     def request(self, email: str | None = None) -> dict[str, Any]:
         """The body of a request that nobody has made before."""
-        number = next(self._numbers)
-        address = email or f"bench-{self._run}-{number}@example.com"
-        return {
-            "tenantName": f"Bench {self._run} {number}",
-            "adminUser": {"firstName": "Bench", "lastName": str(number), "email": address},
-        }
+        return tenant_request(self._run, next(self._numbers), email)
 
     def _floor_id(self) -> str:
         return f"floor-{self._run}-{next(self._numbers)}"
+
+
+def tenant_request(run: str, number: int, email: str | None = None) -> dict[str, Any]:
+    """Return the body of the request with that number of a run."""
+    return {
+        "tenantName": f"Bench {run} {number}",
+        "adminUser": {
+            "firstName": "Bench",
+            "lastName": str(number),
+            "email": email or f"bench-{run}-{number}@example.com",
+        },
+    }
 
 
 def in_turns(kinds: Sequence[str], number: int) -> list[str]:

@@ -19,6 +19,7 @@ REPOSITORY = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
 GIBIBYTE = 1024**3
 LARGE = 100
+COMMIT_LENGTH = 7
 
 
 def lines(figures: Figures, verdicts: Sequence[Verdict]) -> Iterator[str]:
@@ -70,13 +71,17 @@ def write(figures: Figures, verdicts: Sequence[Verdict], run: Mapping[str, Any],
 
 
 def describe_run(
-    *, seed: int, is_quick: bool, sections: Sequence[str], is_whole: bool, tables: int
+    *, seed: int, is_quick: bool, sections: Sequence[str], is_whole: bool, against: str | None = None
 ) -> dict[str, Any]:
-    """What the figures are of: date, commit and machine; what is not the whole bench has its sections in its name."""
+    """What the figures are of: date, commit and machine.
+
+    What is not the whole bench has its sections in its name, and a comparison the commit `against` which it is.
+    """
     now = datetime.now(UTC)
     commit = _git("rev-parse", "--short", "HEAD") or "unknown"
+    parts = [*([] if is_whole else sections), *(["against", against[:COMMIT_LENGTH]] if against else [])]
     return {
-        "name": "-".join([f"{now:%Y-%m-%d}", commit, *([] if is_whole else sections)]),
+        "name": "-".join([f"{now:%Y-%m-%d}", commit, *parts]),
         "startedAt": now.isoformat(timespec="seconds"),
         "commit": commit,
         "isClean": not _git("status", "--porcelain", "--untracked-files=no"),
@@ -84,7 +89,8 @@ def describe_run(
         "isWhole": is_whole,
         "isQuick": is_quick,
         "seed": seed,
-        "tables": tables,
+        "against": against,
+        "tables": 0,
         "machine": {
             "cores": os.cpu_count(),
             "memoryGiB": round(psutil.virtual_memory().total / GIBIBYTE, 1),

@@ -9,13 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import asyncpg
 import httpx
 import psutil
 from pydantic import SecretStr
 from sqlalchemy import make_url
 
-from activities.alga.development import create_development_tables
 from app.audit_trail import audit_trail
 from app.auth.api_keys import ApiKeys, KeyOrder
 from app.auth.key_management import KeyManagement
@@ -26,9 +24,9 @@ from app.embedded.ports import LOOPBACK, free_port
 from app.embedded.processes import ChildProcess
 from app.embedded.stack import DevStack
 from app.settings import Settings
+from bench.alga_database import make_alga_tables
 from bench.floors import ADDRESS
 from migrations.upgrade import admin_engine, upgrade
-from tests.support.alga import ALGA, build_template
 
 PROBE_TIMEOUT = 2.0
 # Limits of callers are on, and so high that none is reached.
@@ -51,18 +49,12 @@ class Bench:
         self._stack = stack
         self.endpoints = stack.endpoints
         self._secret = secrets.token_urlsafe(32)
-        self.environment = {
-            **os.environ,
-            # As in production, the log included, which goes to a file.
-            "ENVIRONMENT": "production",
-            "DATABASE_URL": self.endpoints.database_url,
-            "ADMIN_DATABASE_URL": self.endpoints.admin_database_url,
-            "TEMPORAL_ADDRESS": self.endpoints.temporal_address,
-            "NEXTAUTH_SECRET": self._secret,
-            "GATEWAY_HOST": LOOPBACK,
-            "WORKER_PROBE_HOST": LOOPBACK,
-            **UNLIMITED,
-        }
+        self.environment = service_environment(
+            database_url=self.endpoints.database_url,
+            admin_database_url=self.endpoints.admin_database_url,
+            temporal_address=self.endpoints.temporal_address,
+            secret=self._secret,
+        )
         self.tables = 0
         self.api_key = run_blocking(self._prepare())
 
@@ -97,17 +89,16 @@ class Bench:
         environment = {**self.environment, **own, **(more or {})}
         begun = time.perf_counter()
         process = self._stack.start_process(
-            f"{name}-{secrets.token_hex(4)}", [sys.executable, *arguments], environment, _is_ready(port)
+            f"{name}-{secrets.token_hex(4)}", [sys.executable, *arguments], environment, is_ready(port)
         )
         return Started(process, f"http://{LOOPBACK}:{port}", time.perf_counter() - begun)
 
     async def _prepare(self) -> str:
         """Make the tables, all of Alga's where they are known; returns an API key."""
         admin_url = self.endpoints.admin_database_url
-        if ALGA.is_dir():
-            build_template("plain", lambda template=None: admin_url)  # noqa: ARG005 - no database but this one
         admin = make_url(admin_url).set(drivername="postgresql+asyncpg")
         role = str(urlsplit(self.endpoints.database_url).username)
+        self.tables = await make_alga_tables(admin_url, role)
         await upgrade(admin, gateway_role=role)
         settings = Settings.load(
             environment="production",
@@ -118,20 +109,11 @@ class Bench:
         engine = admin_engine(admin)
         keys = ApiKeys(engine)
         try:
-            async with engine.begin() as connection:
-                await create_development_tables(connection)
             order = KeyOrder(name="bench", scopes=frozenset(Scope))
-            key = (await KeyManagement(engine, keys, audit_trail(settings)).create(order, operator())).key
+            return (await KeyManagement(engine, keys, audit_trail(settings)).create(order, operator())).key
         finally:
             keys.close()
             await engine.dispose()
-        connection = await asyncpg.connect(admin_url)
-        try:
-            await connection.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}")
-            self.tables = await connection.fetchval("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'")
-        finally:
-            await connection.close()
-        return key
 
 
 def processor_seconds(started: Started) -> float:
@@ -140,11 +122,30 @@ def processor_seconds(started: Started) -> float:
     return float(times.user + times.system)
 
 
-def _is_ready(port: int) -> Callable[[], bool]:
-    def is_ready() -> bool:
+def service_environment(
+    *, database_url: str, admin_database_url: str, temporal_address: str, secret: str
+) -> dict[str, str]:
+    """Return the environment of a gateway or a worker, as in production, the log included, which goes to a file."""
+    return {
+        **os.environ,
+        "ENVIRONMENT": "production",
+        "DATABASE_URL": database_url,
+        "ADMIN_DATABASE_URL": admin_database_url,
+        "TEMPORAL_ADDRESS": temporal_address,
+        "NEXTAUTH_SECRET": secret,
+        "GATEWAY_HOST": LOOPBACK,
+        "WORKER_PROBE_HOST": LOOPBACK,
+        **UNLIMITED,
+    }
+
+
+def is_ready(port: int) -> Callable[[], bool]:
+    """Return a check whether the process with probes on that port is ready."""
+
+    def check() -> bool:
         try:
             return httpx.get(f"http://{LOOPBACK}:{port}/readyz", timeout=PROBE_TIMEOUT).is_success
         except httpx.TransportError:
             return False
 
-    return is_ready
+    return check

@@ -1,0 +1,27 @@
+"""Alga's side of the database: all of its tables if their description is there, else the development tables."""
+
+import asyncpg
+from sqlalchemy import make_url
+
+from activities.alga.development import create_development_tables
+from migrations.upgrade import admin_engine
+from tests.support.alga import ALGA, build_template
+
+
+async def make_alga_tables(admin_url: str, role: str) -> int:
+    """Make the tables with the rows that a new tenant reads, give the role its rights; return how many there are."""
+    if ALGA.is_dir():
+        build_template("plain", lambda template=None: admin_url)  # noqa: ARG005 - no database but this one
+    engine = admin_engine(make_url(admin_url).set(drivername="postgresql+asyncpg"))
+    try:
+        async with engine.begin() as connection:
+            await create_development_tables(connection)
+    finally:
+        await engine.dispose()
+    connection = await asyncpg.connect(admin_url)
+    try:
+        await connection.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}")
+        tables: int = await connection.fetchval("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'")
+    finally:
+        await connection.close()
+    return tables
