@@ -13,11 +13,12 @@ from tests.support.rows import tenant_tables
 from tests.support.waiting import wait_until
 
 RECONNECT_SECONDS = 0.05
-MAX_TABLES_NAMED = 5
+MAX_TABLES_NAMED = 3
 # What a connection raises when its server is killed, shuts down, or starts up.
 LOST = (
     OSError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
     asyncpg.PostgresConnectionError,
     asyncpg.exceptions.OperatorInterventionError,
 )
