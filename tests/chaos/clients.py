@@ -69,7 +69,7 @@ class Callers:
         found: list[dict[str, Any]] = []
         token: str | None = None
         while True:
-            page = {"pageSize": PAGE_SIZE, **({"pageToken": token} if token else {})}
+            page: dict[str, str | int] = {"pageSize": PAGE_SIZE, **({"pageToken": token} if token else {})}
             response = await self._http.get(url, params=page)
             response.raise_for_status()
             found += response.json()[collection]

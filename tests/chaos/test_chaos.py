@@ -161,13 +161,13 @@ async def test_the_audit_sees_a_neighbour_that_was_changed(played: Played) -> No
 
 async def test_the_audit_sees_a_list_that_lacks_a_tenant_or_an_operation(played: Played) -> None:
     evidence, known = played.outcome.evidence, set(map(str, played.outcome.violations))
-    for name in ("listed_tenants", "listed_operations"):
-        [_, *rest] = getattr(evidence, name).items()
-        wrong = [
-            violation.kind
-            for violation in played.run.audit(replace(evidence, **{name: dict(rest)}))
-            if str(violation) not in known
-        ]
+    [_, *tenants] = evidence.listed_tenants.items()
+    [_, *operations] = evidence.listed_operations.items()
+    for lacking in (
+        replace(evidence, listed_tenants=dict(tenants)),
+        replace(evidence, listed_operations=dict(operations)),
+    ):
+        wrong = [violation.kind for violation in played.run.audit(lacking) if str(violation) not in known]
         assert wrong == [Wrong.UNTRUE]
 
 
