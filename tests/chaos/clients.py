@@ -73,7 +73,7 @@ class Callers:
             response = await self._http.get(url, params=page)
             response.raise_for_status()
             found += response.json()[collection]
-            token = response.json()["nextPageToken"]
+            token = response.json().get("nextPageToken")
             if token is None:
                 return found
 
