@@ -34,6 +34,7 @@ class Audit:
         yield from self._users_with_one_email()
         yield from self._emails_that_nobody_got()
         yield from self._changed_neighbours()
+        yield from self._untrue_lists()
 
     def _nobody_asked_for(self) -> Iterator[Violation]:
         """Operations without a caller, and rows of tenants without an operation, in whatever table."""
@@ -78,3 +79,15 @@ class Audit:
         for table, fingerprint in self._baseline.books.others.items():
             if self._books.others.get(table) != fingerprint:
                 yield Violation(Wrong.NEIGHBOURS, f"rows of others changed in {table}")
+
+    def _untrue_lists(self) -> Iterator[Violation]:
+        """Operations and tenants that a list lacks, invents, or shows as the database does not."""
+        statuses = {operation.workflow_id: operation.status for operation in self._books.operations}
+        for name, listed, written in (
+            ("operation", self._evidence.listed_operations, statuses),
+            ("tenant", self._evidence.listed_tenants, self._books.companies),
+        ):
+            for key in sorted(listed.keys() | written.keys()):
+                if listed.get(key) != written.get(key):
+                    shown = f"{listed.get(key)!r} in the list, {written.get(key)!r} in the database"
+                    yield Violation(Wrong.UNTRUE, f"{name} {key} is {shown}")

@@ -13,6 +13,10 @@ from tests.chaos.stack import TASK_QUEUE, Installation
 
 CALL_TIMEOUT = 12.0
 READ_TIMEOUT = 4.0
+# Each gateway is asked in one of the two ways that lead to an operation.
+CANCEL_PATHS = ("/operations/{}", "/tenants/{}")
+STATUS_PATHS = ("/operations/{}", "/tenants/{}/status")
+PAGE_SIZE = 50
 ALGADESK = "algadesk"
 # That a server does not answer is what it is all about here.
 QUIET = Runtime(telemetry=TelemetryConfig(logging=LoggingConfig(filter="ERROR")))
@@ -42,24 +46,36 @@ class Callers:
 
     async def cancel(self, entry: Entry, gateway: int, reason: str) -> Answer:
         """Ask a gateway to cancel the operation."""
-        return await self._ask(
-            entry, Call.CANCEL, gateway, f"/tenants/{entry.workflow_id}", params={"reason": reason}
-        )
+        path = CANCEL_PATHS[gateway].format(entry.workflow_id)
+        return await self._ask(entry, Call.CANCEL, gateway, path, params={"reason": reason})
 
     async def change(self, entry: Entry, gateway: int) -> Answer:
         """Ask a gateway to give the tenant's company another name."""
-        return await self._ask(
-            entry, Call.CHANGE, gateway, f"/tenants/{entry.workflow_id}", json={"companyName": changed_company(entry)}
-        )
+        path = f"/operations/{entry.workflow_id}"
+        return await self._ask(entry, Call.CHANGE, gateway, path, json={"companyName": changed_company(entry)})
 
     async def resume(self, entry: Entry, gateway: int) -> Answer:
         """Ask a gateway to let the operation go on."""
-        return await self._ask(entry, Call.RESUME, gateway, f"/tenants/{entry.workflow_id}/resume")
+        return await self._ask(entry, Call.RESUME, gateway, f"/operations/{entry.workflow_id}/resume")
 
     async def read(self, workflow_id: str, gateway: int) -> httpx.Response:
         """The operation's status; not booked. Raises httpx's `TransportError`."""
-        url = f"{self._installation.gateways[gateway]}/tenants/{workflow_id}/status"
+        url = f"{self._installation.gateways[gateway]}{STATUS_PATHS[gateway].format(workflow_id)}"
         return await self._http.get(url, timeout=READ_TIMEOUT)
+
+    async def list_all(self, collection: str, gateway: int) -> list[dict[str, Any]]:
+        """Every page of `GET /operations` or `GET /tenants`; not booked."""
+        url = f"{self._installation.gateways[gateway]}/{collection}"
+        found: list[dict[str, Any]] = []
+        token: str | None = None
+        while True:
+            page: dict[str, str | int] = {"pageSize": PAGE_SIZE, **({"pageToken": token} if token else {})}
+            response = await self._http.get(url, params=page)
+            response.raise_for_status()
+            found += response.json()[collection]
+            token = response.json().get("nextPageToken")
+            if token is None:
+                return found
 
     async def start(self, entry: Entry) -> Answer:
         """Start the creation in Temporal, with plain JSON, a workflow id of its own and the password in clear."""

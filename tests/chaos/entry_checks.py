@@ -7,12 +7,13 @@ from activities.alga.passwords import PasswordHasher
 from tests.chaos.clients import changed_company, company
 from tests.chaos.evidence import Baseline, Evidence, Operation
 from tests.chaos.ledger import Answer, Call, Entry, Ledger
-from tests.chaos.on_call import ENDED_OUTSIDE, FINAL
+from tests.chaos.on_call import FINAL
 from tests.chaos.stack import SECRET, TASK_TIMEOUT
 from tests.chaos.violations import Violation, Wrong
 
-# A cancel is seen when the next step begins, or between two workflow tasks; and machines are slow at times.
-LATE_CANCEL = 5 * TASK_TIMEOUT
+# A cancel or the end of a workflow is seen before the commit or between two workflow tasks; some machines are slow.
+LATE = 5 * TASK_TIMEOUT
+ENDED_OUTSIDE = "ended-outside"
 # A row says that an operation has ended before anybody else can.
 CLOCK_SLACK = 0.5
 GATEWAY = "gateway"
@@ -109,6 +110,8 @@ def the_ending_has_a_reason(case: Case, operation: Operation) -> Iterator[Violat
     entry, status, code = case.entry, operation.status, operation.error_code
     if status not in FINAL and status != "needs_attention":
         yield case.wrong(Wrong.UNSETTLED, f"is still {status} ({code})")
+    if code == ENDED_OUTSIDE and status not in FINAL:
+        yield case.wrong(Wrong.UNSETTLED, f"its workflow ended outside, and it is {status}: nothing is to be done")
     if code == ENDED_OUTSIDE and not entry.is_terminated:
         yield case.wrong(Wrong.LOST, "its workflow ended outside, and nobody ended it")
     if status == "failed" and code not in {ENDED_OUTSIDE, "duplicate-email" if entry.plan.shares_email else None}:
@@ -118,13 +121,26 @@ def the_ending_has_a_reason(case: Case, operation: Operation) -> Iterator[Violat
         yield case.wrong(Wrong.LOST, f"was cancelled by {operation.cancelled_by}, and no caller asked for it")
 
 
+def the_end_of_a_terminated_workflow_is_told(case: Case, operation: Operation) -> Iterator[Violation]:
+    """What reconciling finds committed is completed with a warning that the workflow was terminated."""
+    documents = case.evidence.documents.get(operation.workflow_id, ())
+    is_told = all(document["warnings"] for document in documents if document is not None)
+    if operation.status != "completed" or operation.finished_at is None or is_told:
+        return
+    ended_at = case.ledger.seconds_at(operation.finished_at)
+    terminated = [answer.at for answer in case.entry.of(Call.TERMINATE) if answer.is_accepted]
+    # A commit that the termination just missed completes the operation by itself.
+    if terminated and ended_at - min(terminated) > LATE:
+        yield case.wrong(Wrong.UNTRUE, "completed long after its workflow had been terminated, and has no warning")
+
+
 def what_was_told_came_true(case: Case, operation: Operation) -> Iterator[Violation]:
-    """A cancel that was accepted in time stops the operation; what was said to have ended had ended."""
+    """A cancel that was accepted in time stops the operation, unless the commit comes first; what ended had ended."""
     if operation.finished_at is None:
         return
     ended_at = case.ledger.seconds_at(operation.finished_at)
     cancels = [answer.at for answer in case.entry.of(Call.CANCEL) if answer.is_accepted]
-    if operation.status == "completed" and cancels and ended_at - min(cancels) > LATE_CANCEL:
+    if operation.status == "completed" and cancels and ended_at - min(cancels) > LATE:
         yield case.wrong(Wrong.LOST, f"completed {ended_at - min(cancels):.0f} s after its cancel had been accepted")
     for answer in case.entry.answers:
         is_said_to_have_ended = answer.status == CREATED or (
@@ -138,17 +154,20 @@ def what_was_told_came_true(case: Case, operation: Operation) -> Iterator[Violat
             yield case.wrong(Wrong.UNTRUE, f"was answered 201, and is {operation.status}")
 
 
-def rows_are_complete_or_gone(case: Case, operation: Operation) -> Iterator[Violation]:
-    """A completed tenant has the rows of one that nothing disturbed; what failed or was cancelled has none."""
+def all_rows_or_none(case: Case, operation: Operation) -> Iterator[Violation]:
+    """A completed tenant has the rows of one that nothing disturbed; any other has none, also while it waits."""
     rows = case.rows_of(operation)
-    if operation.status == "completed":
-        expected = case.baseline.rows_of(case.entry.plan.profile)
-        if missing := _difference(expected, rows):
-            yield case.wrong(Wrong.LOST, f"completed, and lacks rows: {missing}")
-        if more := _difference(rows, expected):
-            yield case.wrong(Wrong.DOUBLED, f"completed, and has more rows than an undisturbed one: {more}")
-    elif operation.status in FINAL and rows:
-        yield case.wrong(Wrong.LEFT, f"{operation.status}, and has rows: {_in_words(rows)}")
+    expected = case.baseline.rows_of(case.entry.plan.profile)
+    missing, more = _difference(expected, rows), _difference(rows, expected)
+    if rows and missing:
+        yield case.wrong(Wrong.PARTIAL, f"{operation.status}, and has some of its rows; it lacks {missing}")
+    if operation.status != "completed":
+        if rows:
+            yield case.wrong(Wrong.LEFT, f"{operation.status}, and has rows: {_in_words(rows)}")
+    elif not rows:
+        yield case.wrong(Wrong.LOST, "completed, and has no rows")
+    elif more:
+        yield case.wrong(Wrong.DOUBLED, f"completed, and has more rows than an undisturbed one: {more}")
 
 
 def the_tenant_is_as_asked_for(case: Case, operation: Operation) -> Iterator[Violation]:
@@ -171,8 +190,9 @@ def the_tenant_is_as_asked_for(case: Case, operation: Operation) -> Iterator[Vio
 OPERATION_CHECKS: tuple[Callable[[Case, Operation], Iterator[Violation]], ...] = (
     documents_agree,
     the_ending_has_a_reason,
+    the_end_of_a_terminated_workflow_is_told,
     what_was_told_came_true,
-    rows_are_complete_or_gone,
+    all_rows_or_none,
     the_tenant_is_as_asked_for,
 )
 

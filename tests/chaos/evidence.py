@@ -16,7 +16,7 @@ from tests.chaos.plan import Profile
 from tests.support.rows import fingerprints, tenant_tables
 
 BATCH = 100
-WORKFLOW_TYPES = {"tenantCreationWorkflow", "algadeskTenantCreationWorkflow", "tenantCleanupWorkflow"}
+WORKFLOW_TYPES = {"tenantCreationWorkflow", "algadeskTenantCreationWorkflow"}
 
 Census = Mapping[str, Mapping[str, int]]
 """How many rows each tenant has in each table, for the tables where it has any."""
@@ -106,6 +106,10 @@ class Evidence:
     """The status documents of both gateways by workflow id; none where a gateway did not know the operation."""
     watched: Mapping[str, Document]
     """The last status document that was seen of each operation while the run went on."""
+    listed_operations: Mapping[str, str]
+    """The statuses in `GET /operations` by workflow id."""
+    listed_tenants: Mapping[str, str]
+    """The names in `GET /tenants` by tenant id."""
 
 
 @asynccontextmanager

@@ -11,7 +11,6 @@ from tests.chaos.ledger import Entry, Ledger
 
 LOOK_SECONDS = 0.5
 FINAL = {"completed", "cancelled", "failed"}
-ENDED_OUTSIDE = "ended-outside"
 
 Document = dict[str, Any]
 
@@ -58,7 +57,7 @@ class OnCall:
         document = self.documents.get(str(entry.workflow_id))
         if document is None:
             return False
-        return document["status"] in FINAL or (needs_attention(document) and not self._is_cared_for(entry, document))
+        return document["status"] in FINAL or (needs_attention(document) and not _is_cared_for(entry))
 
     def _has_ended(self, workflow_id: str) -> bool:
         return workflow_id in self.documents and self.documents[workflow_id]["status"] in FINAL
@@ -74,16 +73,12 @@ class OnCall:
         document: Document = answer.json()
         self.documents[workflow_id] = document
         self._statuses.add((workflow_id, document["status"]))
-        if not needs_attention(document) or not self._is_cared_for(entry, document):
+        if not needs_attention(document) or not _is_cared_for(entry):
             return
-        if entry.plan.when_parked == "resume" and not has_ended_outside(document):
+        if entry.plan.when_parked == "resume":
             await self._callers.resume(entry, gateway)
         else:
             await self._callers.cancel(entry, gateway, "on call")
-
-    @staticmethod
-    def _is_cared_for(entry: Entry, document: Document) -> bool:
-        return entry.plan.when_parked != "leave" or has_ended_outside(document)
 
 
 def needs_attention(document: Document) -> bool:
@@ -91,6 +86,5 @@ def needs_attention(document: Document) -> bool:
     return bool(document["status"] == "needs_attention")
 
 
-def has_ended_outside(document: Document) -> bool:
-    """Whether the operation's workflow is gone without having said how it ended."""
-    return document["error"] is not None and document["error"]["code"] == ENDED_OUTSIDE
+def _is_cared_for(entry: Entry) -> bool:
+    return entry.plan.when_parked != "leave"

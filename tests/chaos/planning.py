@@ -58,7 +58,7 @@ PROFILES = (
 
 @dataclass(frozen=True)
 class Waiting:
-    """One that a lasting outage makes wait: it begins so many seconds after it, or just before and is half done."""
+    """One that a lasting outage makes wait: it begins so many seconds after it, or just before and is at work."""
 
     after: tuple[float, float]
     fate: Fate

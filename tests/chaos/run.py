@@ -140,6 +140,10 @@ class Run:
                 if entry.workflow_id is not None
             },
             watched=dict(self._on_call.documents),
+            listed_operations={
+                item["workflowId"]: item["status"] for item in await self._callers.list_all("operations", 0)
+            },
+            listed_tenants={item["tenantId"]: item["name"] for item in await self._callers.list_all("tenants", 1)},
         )
 
     async def _read_books(self, references: Iterable[str]) -> Books:

@@ -9,7 +9,7 @@ from tests.chaos.on_call import OnCall
 from tests.chaos.violations import Violation, Wrong
 from tests.support.waiting import wait_until
 
-# A dead worker's rollback is missed after half a minute, and then tried again; more than once at worst.
+# A dead worker's creation is taken over when its workflow task times out; more than once at worst.
 OPERATIONS_TIMEOUT = 240.0
 # Rows that nobody has written for 20 s are compared with Temporal every few seconds.
 ROWS_TIMEOUT = 60.0

@@ -11,6 +11,7 @@ class Wrong(StrEnum):
 
     LOST = "lost"
     DOUBLED = "doubled"
+    PARTIAL = "partial"
     LEFT = "rows left behind"
     UNTRUE = "told untruly"
     NEIGHBOURS = "neighbours changed"

@@ -1,0 +1,143 @@
+"""Counts every tenant's rows over a connection of its own, in one snapshot after another, and keeps what it saw."""
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+
+import anyio
+import asyncpg
+
+from tests.e2e.conftest import PATIENCE
+from tests.support.rows import tenant_tables
+from tests.support.waiting import wait_until
+
+RECONNECT_SECONDS = 0.05
+MAX_TABLES_NAMED = 3
+# What a connection raises when its server is killed, shuts down, or starts up.
+LOST = (
+    OSError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.exceptions.OperatorInterventionError,
+)
+
+Counts = frozenset[tuple[str, int]]
+"""A tenant's rows by table, without the tables in which it has none."""
+NOTHING: Counts = frozenset()
+
+
+@dataclass
+class View:
+    """The snapshots that showed a tenant with the same rows: the number of the first one, and how many."""
+
+    first: int
+    snapshots: int = 0
+
+
+class Observer:
+    """Takes snapshots until it is cancelled; a lost connection is replaced.
+
+    `tables` is the number of tenant-scoped tables that each snapshot counts, `taken` the number of snapshots so far.
+    `before` and `now` are the rows of all tenants in the first and the latest snapshot.
+    """
+
+    def __init__(self, connect: Callable[[], AbstractAsyncContextManager[asyncpg.Connection]]) -> None:
+        self.tables = 0
+        self.taken = 0
+        self.before: dict[str, Counts] = {}
+        self.now: dict[str, Counts] = {}
+        self._connect = connect
+        self._views: dict[str, dict[Counts, View]] = defaultdict(dict)
+
+    async def run(self) -> None:
+        """Take one snapshot after another."""
+        while True:
+            try:
+                async with self._connect() as connection:
+                    await self._observe(connection)
+            except LOST:
+                await anyio.sleep(RECONNECT_SECONDS)
+
+    async def look(self) -> None:
+        """Return after a snapshot that began after this call."""
+        # The one that is being taken may have begun before.
+        enough = self.taken + 2
+
+        async def has_looked() -> bool:
+            return self.taken >= enough
+
+        await wait_until(has_looked, timeout=PATIENCE, every=0.01)
+
+    def incomplete_views(self, completed: Collection[str]) -> Iterator[str]:
+        """Describe the views of tenants that had neither no rows nor all of them.
+
+        `completed` are the tenants that are to have the rows of the latest snapshot; so are those that were there
+        before the first one. All others are to have none, ever.
+        """
+        for tenant, views in self._views.items():
+            rows = self.now.get(tenant, NOTHING) if tenant in completed or tenant in self.before else NOTHING
+            for counts, view in views.items():
+                if counts != rows:
+                    yield f"tenant {tenant} had {_difference(counts, rows)} {self._when(view)}"
+            first = min(view.first for view in views.values())
+            absences = self.taken + 1 - first - sum(view.snapshots for view in views.values())
+            if absences and rows:
+                yield f"tenant {tenant} had no rows in {absences} snapshots after no. {first}, which showed it"
+
+    async def _observe(self, connection: asyncpg.Connection) -> None:
+        tables = await tenant_tables(connection)
+        self.tables = len(tables)
+        counts = "\nUNION ALL\n".join(
+            f'SELECT \'{table}\', "{column}"::text, count(*) FROM "{table}" WHERE "{column}" IS NOT NULL '  # noqa: S608 - names from the catalogue
+            f'GROUP BY "{column}"'
+            for table, column in tables.items()
+        )
+        # Outside of a transaction asyncpg leaves one open in which the statement was parsed.
+        async with connection.transaction():
+            census = await connection.prepare(counts)
+        while True:
+            async with connection.transaction(isolation="repeatable_read", readonly=True):
+                rows = await census.fetch()
+            self._keep(rows)
+
+    def _keep(self, rows: Collection[tuple[str, str, int]]) -> None:
+        found: dict[str, list[tuple[str, int]]] = defaultdict(list)
+        for table, tenant, count in rows:
+            found[tenant].append((table, count))
+        self.now = {tenant: frozenset(counts) for tenant, counts in found.items()}
+        if not self.taken:
+            self.before = self.now
+        self.taken += 1
+        for tenant, counts in self.now.items():
+            self._views[tenant].setdefault(counts, View(self.taken)).snapshots += 1
+
+    def _when(self, view: View) -> str:
+        return f"in {view.snapshots} of {self.taken} snapshots, first in no. {view.first}"
+
+
+@asynccontextmanager
+async def observing(
+    connect: Callable[[], AbstractAsyncContextManager[asyncpg.Connection]],
+) -> AsyncIterator[Observer]:
+    """An observer that has taken its first snapshot, and takes more until the end of the block."""
+    observer = Observer(connect)
+    async with anyio.create_task_group() as group:
+        group.start_soon(observer.run)
+        await observer.look()
+        yield observer
+        group.cancel_scope.cancel()
+
+
+def rows_in(counts: Counts) -> int:
+    """The number of rows in all tables."""
+    return sum(count for _, count in counts)
+
+
+def _difference(counts: Counts, rows: Counts) -> str:
+    if not rows:
+        return f"{rows_in(counts)} rows instead of none"
+    differing = sorted({table for table, _ in counts ^ rows})
+    named = ", ".join(differing[:MAX_TABLES_NAMED]) + (", …" if len(differing) > MAX_TABLES_NAMED else "")
+    return f"{rows_in(counts)} of {rows_in(rows)} rows, with {len(differing)} tables incomplete ({named}),"
