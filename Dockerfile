@@ -35,7 +35,7 @@ FROM ${BASE_IMAGE} AS final
 ARG VERSION=unknown
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="alga-tenants" \
-      org.opencontainers.image.description="Creates, tracks, cancels and cleans up Alga PSA tenants" \
+      org.opencontainers.image.description="Creates, tracks, changes and cancels Alga PSA tenants" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 # Python's own image brings pip and setuptools; nothing that runs here wants them.

@@ -7,6 +7,7 @@ from typing import Literal
 from sqlalchemy import and_, func, select, text
 
 from activities.alga.blueprints import BlueprintError, load_blueprints
+from activities.alga.directory import DIRECTORY_TABLES
 from activities.alga.schema_check import check_schema
 from activities.database_errors import DATABASE_ERRORS
 from activities.own_tables import SCHEMA, api_keys, own_metadata
@@ -95,6 +96,10 @@ async def _check_gateway_database(settings: Settings) -> list[Finding]:
                 allowed = await connection.scalar(select(and_(*rights)))
                 if not allowed:
                     return [Finding("error", subject, f"no rights on {table.fullname}", "run `alga-tenants migrate`")]
+            for table in DIRECTORY_TABLES:
+                if not await connection.scalar(select(func.has_table_privilege(table.name, "SELECT"))):
+                    remedy = "grant SELECT on it; without it `GET /tenants` answers 503"
+                    return [Finding("error", subject, f"no rights on {table.name}", remedy)]
             keys = await connection.scalar(
                 select(func.count()).select_from(api_keys).where(api_keys.c.revoked_at.is_(None))
             )

@@ -42,12 +42,21 @@ def findings(answer: subprocess.CompletedProcess[str]) -> Mapping[str, Any]:
     return {finding["subject"]: finding for finding in json.loads(answer.stdout)["findings"]}
 
 
+async def let_read(database: str, role: str) -> None:
+    """Give Alga's role the rights that Alga's own migrations give it."""
+    async with connected(database) as connection:
+        await connection.execute(text(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}"))
+
+
 def test_a_sound_installation_has_no_errors(
     database: str, postgres: EmbeddedPostgres, temporal: EmbeddedTemporal
 ) -> None:
     # The gateway's own role, which may do less than the tables' owner.
     gateway = {"DATABASE_URL": urlsplit(postgres.url)._replace(path=urlsplit(database).path).geturl()}
     assert run("migrate", database=database, temporal=temporal.address, **gateway).returncode == 0
+    refused = findings(run("doctor", "--json", database=database, temporal=temporal.address, **gateway))
+    assert refused["database (DATABASE_URL)"]["problem"] == "no rights on tenants"
+    run_blocking(let_read(database, str(urlsplit(postgres.url).username)))
     assert run("keys", "create", "somebody", database=database, temporal=temporal.address).returncode == 0
     with OpenIdServer() as provider:
         oidc = {"OIDC_ISSUER": provider.issuer, "OIDC_AUDIENCE": AUDIENCE}

@@ -65,6 +65,7 @@ async def sent(
     connection = await asyncpg.connect(settings.admin_database_url.get_secret_value())
     async with gateway.client() as http:
         await _create_and_list(http)
+        await _read_directory(http)
         await _change_and_cancel(http, connection)
     await connection.close()
     return list(statements.texts)
@@ -138,6 +139,21 @@ async def _create_and_list(http: httpx.AsyncClient) -> None:
         assert (await http.get("/tenants", params=search)).status_code == 200
     for path in ("/audit-events", "/api-keys"):
         assert (await http.get(path)).status_code == 200
+
+
+async def _read_directory(http: httpx.AsyncClient) -> None:
+    page = await http.get("/tenants", params={"search": "plans"})
+    (tenant,) = page.json()["tenants"]
+    searches: list[dict[str, str]] = [
+        {},
+        {"search": tenant["tenantId"]},
+        {"productCode": "psa", "state": "active"},
+        {"state": "suspended"},
+        {"pageToken": f"{'2' * 18}-{'0' * 32}"},
+    ]
+    for search in searches:
+        assert (await http.get("/tenants", params=search)).status_code == 200
+    assert (await http.get(tenant["links"]["self"])).json() == tenant
 
 
 async def _change_and_cancel(http: httpx.AsyncClient, connection: asyncpg.Connection) -> None:
