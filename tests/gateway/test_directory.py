@@ -1,7 +1,7 @@
 """Tenants as the database has them: a page, one of them, and whom they are shown to."""
 
 from collections.abc import AsyncIterator, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID, uuid4
@@ -19,13 +19,12 @@ from migrations.upgrade import upgrade
 from tests.gateway.conftest import as_gateway, create_key
 from tests.gateway.requests import assert_problem, faults
 from tests.gateway.server import RunningGateway
+from tests.gateway.tenant_rows import NOON, add_client, add_tenant, add_user
 from tests.support.api_keys import open_keys
 from tests.support.databases import NewDatabase
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
-
-NOON = datetime(2025, 3, 1, 12, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module", params=["development", "plain", "citus"])
@@ -69,33 +68,6 @@ async def database(own_settings: Settings) -> AsyncIterator[asyncpg.Connection]:
         yield connection
     finally:
         await connection.close()
-
-
-async def insert(database: asyncpg.Connection, table: str, **row: Any) -> None:
-    columns = ", ".join(row)
-    places = ", ".join(f"${number}" for number in range(1, len(row) + 1))
-    await database.execute(f"INSERT INTO {table} ({columns}) VALUES ({places})", *row.values())  # noqa: S608 - ours
-
-
-async def add_tenant(database: asyncpg.Connection, name: str = "Acme", **row: Any) -> UUID:
-    """A tenant that Alga itself might have made."""
-    tenant_id = uuid4()
-    tenant = {"client_name": name, "email": f"{tenant_id}@acme.example", "billing_source": "stripe", **row}
-    await insert(database, "tenants", **{"tenant": tenant_id, "created_at": NOON, **tenant})
-    return tenant_id
-
-
-async def add_client(database: asyncpg.Connection, tenant: UUID, name: str, *, is_own: bool = True) -> None:
-    client_id = uuid4()
-    await insert(database, "clients", tenant=tenant, client_id=client_id, client_name=name)
-    await insert(database, "tenant_companies", tenant=tenant, client_id=client_id, is_default=is_own)
-
-
-async def add_user(database: asyncpg.Connection, tenant: UUID, **row: Any) -> None:
-    email = f"{uuid4()}@acme.example"
-    await insert(
-        database, "users", **{"tenant": tenant, "username": email, "email": email, "hashed_password": "x", **row}
-    )
 
 
 async def listed(http: httpx.AsyncClient, **params: Any) -> list[str]:
