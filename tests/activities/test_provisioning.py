@@ -290,7 +290,8 @@ async def test_a_tenant_that_another_service_makes_meanwhile_is_refused_by_the_i
     transaction = other.transaction()
     await transaction.start()
     await other.execute(
-        "INSERT INTO tenants (tenant, client_name, email, billing_source) VALUES ($1, 'Other', 'o@example.com', 'manual')",
+        "INSERT INTO tenants (tenant, client_name, email, billing_source)"
+        " VALUES ($1, 'Other', 'o@example.com', 'manual')",
         given.tenant_id,
     )
     attempt = asyncio.create_task(error_of(provisioning.provision_tenant(provision_input(given))))
