@@ -127,7 +127,7 @@ class Row:
             return True
         return False
 
-    async def _do(self, connection: AsyncConnection, record: OperationRecord, name: str) -> None:
+    async def _do(self, connection: AsyncConnection, record: OperationRecord, name: str) -> None:  # noqa: C901 - one case a call
         locked = await operations.lock_operation(connection, self._context)
         assert locked is not None
         match name:

@@ -29,7 +29,8 @@ async def add_operation(database: asyncpg.Connection, name: str, finished: timed
 
 async def add_cancellation(database: asyncpg.Connection, name: str, asked: timedelta) -> None:
     await database.execute(
-        "INSERT INTO alga_tenants.cancellations (workflow_id, run_id, requested_at) VALUES ($1, 'run', now() - $2::interval)",
+        "INSERT INTO alga_tenants.cancellations (workflow_id, run_id, requested_at)"
+        " VALUES ($1, 'run', now() - $2::interval)",
         name,
         asked,
     )

@@ -14,6 +14,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.alga.development import create_development_tables
 from activities.database import create_engine
+from activities.database_errors import DATABASE_ERRORS
 from activities.errors import to_application_error
 from activities.operation_closing import ClosingActivities
 from activities.operations import request_cancel
@@ -82,7 +83,7 @@ class Work:
         try:
             async with self._engine.begin() as connection:
                 await request_cancel(connection, operation.workflow_id, operation.run_id, CancelRequest())
-        except Exception as error:
+        except DATABASE_ERRORS as error:
             raise to_application_error(error) from None
 
     async def _until_done(self, activity: Callable[..., Awaitable[Any]], *arguments: Any) -> None:
