@@ -41,7 +41,9 @@ async def upgrade(url: URL, *, gateway_role: str | None = None) -> tuple[str | N
 
     `gateway_role` is the role of `DATABASE_URL`; where it is another than that of the given URL, it is granted
     the rows of our own tables. Nothing outside the schema is touched. Running it again changes nothing, and
-    neither does running it where a newer release has been. Raises `UnreleasedSchemaError` if the schema must be reset.
+    neither does running it where a newer release has been.
+
+    Raises `UnreleasedSchemaError` if the schema must be reset.
     """
     engine = admin_engine(url)
     try:

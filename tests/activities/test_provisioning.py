@@ -22,6 +22,7 @@ from tests.support.rows import fingerprints, row_counts
 from tests.support.waiting import wait_until
 from workflows.messages import (
     CancelRequest,
+    Closure,
     FailureDetails,
     OperationStatus,
     Origin,
@@ -136,6 +137,10 @@ async def record(engine: AsyncEngine, given: TenantCreationInput, **changes: Any
     """Write the operation's row as the gateway does."""
     async with engine.begin() as connection:
         assert await insert_operation(connection, provision_input(given, **changes).operation)
+
+
+async def close(closing: ClosingActivities, given: TenantCreationInput) -> Closure:
+    return await closing.close_operation(closing_input(given))
 
 
 async def cancel(engine: AsyncEngine, given: TenantCreationInput) -> None:
@@ -474,7 +479,7 @@ async def test_an_attempt_that_outlives_the_closing_of_its_operation_cannot_comm
     operation = provision_input(tenant_request).operation
     async with engine.connect() as holder:
         await lock_operation(holder, operation)
-        closes = asyncio.create_task(closing.close_operation(closing_input(tenant_request)))
+        closes = asyncio.create_task(close(closing, tenant_request))
         await wait_until(lambda: _waiting(database, 1), timeout=20, every=0.005)
         attempt = asyncio.create_task(error_of(provisioning.provision_tenant(provision_input(tenant_request))))
         await wait_until(lambda: _waiting(database, 2), timeout=20, every=0.005)
@@ -495,7 +500,7 @@ async def test_a_closing_waits_for_an_attempt_at_work_and_learns_what_that_commi
     async with paused_in(database, SET_UP_DATA) as pause:
         attempt = asyncio.create_task(provisioning.provision_tenant(provision_input(tenant_request)))
         await pause.until_reached()
-        closes = asyncio.create_task(closing.close_operation(closing_input(tenant_request)))
+        closes = asyncio.create_task(close(closing, tenant_request))
         await wait_until(lambda: _waiting(database, 2), timeout=20, every=0.005)
         await pause.release()
         committed = await attempt

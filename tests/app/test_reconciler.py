@@ -274,7 +274,7 @@ async def test_whoever_reads_an_ended_operation_first_settles_it(
     workflow_id = await operation(client, database, OperationStatus.RUNNING)
     await client.get_workflow_handle(workflow_id).terminate()
     row = await row_of(database, workflow_id)
-    shown = snapshot(OperationStatus.RUNNING, row["tenant_id"])
+    shown = snapshot(OperationStatus.RUNNING, row["tenant_id"], started_at=row["started_at"])
     context = OperationContext(workflow_id=workflow_id, run_id=row["run_id"], snapshot=shown)
     async with engine.begin() as connection:
         settled = await settle_ended(connection, context, "the workflow was terminated", AUDIT)
@@ -454,7 +454,7 @@ async def test_a_workflow_that_was_terminated_before_its_first_step_gets_a_row_t
     assert (row["status"], row["tenant_id"]) == ("failed", None)
 
 
-async def test_what_is_not_ours_or_not_understood_gets_no_row(
+async def test_what_is_not_ours_gets_no_row_and_what_is_not_understood_one_without_a_name(
     reconciler: Reconciler, client: Client, settings: Settings, database: asyncpg.Connection
 ) -> None:
     elsewhere = settings.model_copy(update={"temporal_task_queue": "elsewhere"})
@@ -465,7 +465,11 @@ async def test_what_is_not_ours_or_not_understood_gets_no_row(
     ]
     ours = await unrecorded(client, settings, request())
     assert await adopted(reconciler, ours) == [OperationStatus.QUEUED]
-    assert [await row_of(database, workflow_id) for workflow_id in others] == [None, None, None]
+    stranger, *not_understood = others
+    assert await row_of(database, stranger) is None
+    for workflow_id in not_understood:
+        row = await row_of(database, workflow_id)
+        assert row is None or row["tenant_name"] is None
     for workflow_id in (ours, *others):
         await client.get_workflow_handle(workflow_id).terminate()
 

@@ -1,16 +1,18 @@
 """What a tenant costs the database, by process, and how that is reported."""
 
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from temporalio.client import Client
 from temporalio.worker import Worker
 
-from bench.context import Context
 from bench.floors import EmptyWorkflow, LocalStepsWorkflow, do_nothing
 from bench.sections import database
 from bench.wire import Transaction
+
+if TYPE_CHECKING:
+    from bench.context import Context
 
 
 class Figures:

@@ -83,7 +83,7 @@ def test_a_second_start_finds_the_data_and_the_key_of_the_first(folder: Path) ->
     stop(process, signal.SIGTERM)
     process, again = start(folder)
     assert again["apiKey"] == said["apiKey"]
-    found = httpx.get(f"{again['url']}/tenants/{created.json()['workflowId']}", headers=headers)
+    found = httpx.get(f"{again['url']}/operations/{created.json()['workflowId']}", headers=headers)
     assert found.json()["status"] == "completed"
     assert stop(process, signal.SIGTERM) == 0
 
