@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from pydantic import ValidationError
 from sqlalchemy import ColumnElement, Select, func, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -25,6 +26,14 @@ class OperationRecord:
     def is_row(self) -> tuple[ColumnElement[bool], ...]:
         """What a statement selects the row by."""
         return (operations.c.workflow_id == self.workflow_id, operations.c.run_id == self.run_id)
+
+
+@dataclass(frozen=True)
+class UnreadableRecord:
+    """A row of `operations` that this release does not understand."""
+
+    workflow_id: str
+    run_id: str
 
 
 @dataclass(frozen=True)
@@ -145,7 +154,7 @@ async def unfinished_operations(
     untouched_for: timedelta,
     limit: int,
     after: tuple[str, str] | None = None,
-) -> list[OperationRecord]:
+) -> list[OperationRecord | UnreadableRecord]:
     """Operations of a Temporal namespace that have not ended, by workflow id and run id, following the given ones.
 
     Those that a step has written within `untouched_for` are left out: they are at work.
@@ -160,7 +169,7 @@ async def unfinished_operations(
     if after is not None:
         query = query.where(key > tuple_(*after))
     rows = await connection.execute(query.order_by(columns.workflow_id, columns.run_id).limit(limit))
-    return [_record(row) for row in rows]
+    return [_record_if_readable(row) for row in rows]
 
 
 def _filtered(query: Select[Any], wanted: OperationFilter) -> Select[Any]:
@@ -178,6 +187,13 @@ def _filtered(query: Select[Any], wanted: OperationFilter) -> Select[Any]:
     if wanted.started_before is not None:
         query = query.where(columns.started_at < wanted.started_before)
     return query
+
+
+def _record_if_readable(row: Any) -> OperationRecord | UnreadableRecord:
+    try:
+        return _record(row)
+    except ValidationError:
+        return UnreadableRecord(row.workflow_id, row.run_id)
 
 
 def _record(row: Any) -> OperationRecord:

@@ -112,7 +112,8 @@ def setting(name: str) -> ColumnElement[str]:
 def script_literal(value: bytes | str) -> str:
     """A value as an expression of a script; whatever it holds, it is spelled in the digits of hexadecimal numbers."""
     if isinstance(value, str):
-        return f"convert_from({script_literal(value.encode())}, 'UTF8')"
+        # The name of the encoding would bring collation C along, under which no index of a text column can be used.
+        return f"(convert_from({script_literal(value.encode())}, 'UTF8') COLLATE \"default\")"
     return f"decode('{value.hex()}', 'hex')"
 
 

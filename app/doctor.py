@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from sqlalchemy import and_, func, select, text
+from sqlalchemy import URL, and_, func, select, text
 
 from activities.alga.blueprints import BlueprintError, load_blueprints
 from activities.alga.directory import DIRECTORY_TABLES
@@ -16,7 +16,7 @@ from app.settings import Settings
 from app.temporal.client import connect
 from app.temporal.errors import TemporalUnavailableError
 from app.temporal.operations import OperationsPort
-from migrations.upgrade import ALL_RIGHTS, admin_engine, pending
+from migrations.upgrade import ALL_RIGHTS, UnreleasedSchemaError, admin_engine, pending
 
 Level = Literal["ok", "warning", "error"]
 
@@ -78,11 +78,19 @@ async def _check_admin_database(settings: Settings) -> list[Finding]:
         await engine.dispose()
     if all(finding.level == "ok" for finding in findings):
         findings.append(Finding("ok", "Alga's tables", "as the activities need them"))
-    if await pending(url):
-        findings.append(Finding("error", f"schema {SCHEMA}", "is not up to date", "run `alga-tenants migrate`"))
-    else:
-        findings.append(Finding("ok", f"schema {SCHEMA}", "up to date"))
-    return findings
+    return [*findings, await _check_own_schema(url)]
+
+
+async def _check_own_schema(url: URL) -> Finding:
+    subject = f"schema {SCHEMA}"
+    try:
+        lacks_migration = await pending(url)
+    except UnreleasedSchemaError as error:
+        problem = f"is of an unreleased version (revision {error.revision})"
+        return Finding("error", subject, problem, f"run `DROP SCHEMA {SCHEMA} CASCADE`, then `alga-tenants migrate`")
+    if lacks_migration:
+        return Finding("error", subject, "is not up to date", "run `alga-tenants migrate`")
+    return Finding("ok", subject, "up to date")
 
 
 async def _check_gateway_database(settings: Settings) -> list[Finding]:

@@ -16,6 +16,19 @@ from activities.own_tables import SCHEMA, own_metadata
 ADVISORY_LOCK = 7_301_559_218
 LOCK_TIMEOUT = "10s"
 ALL_RIGHTS = "SELECT, INSERT, UPDATE, DELETE"
+# No migration leads on from these.
+UNRELEASED_REVISIONS = frozenset({"0001", "0002", "0003", "0004"})
+
+
+class UnreleasedSchemaError(Exception):
+    """Schema `alga_tenants` is of an unreleased version, whose data no release can read."""
+
+    def __init__(self, revision: str) -> None:
+        super().__init__(
+            f"schema {SCHEMA} is of an unreleased version (revision {revision}), which can't be upgraded; "
+            f"to reset it, losing its data, run `DROP SCHEMA {SCHEMA} CASCADE` and then `alga-tenants migrate`"
+        )
+        self.revision = revision
 
 
 def admin_engine(url: URL) -> AsyncEngine:
@@ -29,6 +42,8 @@ async def upgrade(url: URL, *, gateway_role: str | None = None) -> tuple[str | N
     `gateway_role` is the role of `DATABASE_URL`; where it is another than that of the given URL, it is granted
     the rows of our own tables. Nothing outside the schema is touched. Running it again changes nothing, and
     neither does running it where a newer release has been.
+
+    Raises `UnreleasedSchemaError` if the schema must be reset.
     """
     engine = admin_engine(url)
     try:
@@ -48,7 +63,7 @@ async def upgrade(url: URL, *, gateway_role: str | None = None) -> tuple[str | N
 
 
 async def pending(url: URL) -> bool:
-    """Whether the database lacks a migration that this release brings."""
+    """Return whether the database lacks a migration of this release; raises `UnreleasedSchemaError`."""
     engine = admin_engine(url)
     try:
         async with engine.connect() as connection:
@@ -75,6 +90,8 @@ def _revision(connection: Connection) -> str | None:
 
 
 def _is_behind(revision: str | None) -> bool:
+    if revision in UNRELEASED_REVISIONS:
+        raise UnreleasedSchemaError(revision)
     scripts = ScriptDirectory.from_config(_config())
     # One that is not known here is a newer release's. That only adds, so that this one runs on after a rollback.
     return revision is None or revision in {

@@ -3,7 +3,7 @@
 import os
 import secrets
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 from uuid import UUID
 
 import typer
@@ -18,10 +18,11 @@ from app.client import Operation, TenantIds, TenantsClient
 from app.embedded.blocking import run_blocking
 from app.embedded.development import Installation, install
 from app.embedded.errors import StackError
+from app.embedded.paths import remove_data_dir
 from app.embedded.signals import StopRequested, stop_on_signals
 from app.embedded.stack import DevStack
 from app.settings import DatabaseSettings
-from migrations.upgrade import admin_engine
+from migrations.upgrade import UnreleasedSchemaError, admin_engine
 
 
 def command(
@@ -39,6 +40,9 @@ def command(
     once: Annotated[
         bool, typer.Option("--once", help="End after the example, with exit status 1 where it failed.")
     ] = False,
+    reset: Annotated[
+        bool, typer.Option("--reset", help="Remove the data of an earlier start first; nothing may be using it.")
+    ] = False,
 ) -> None:
     """Start PostgreSQL, Temporal, a worker and the gateway, and stay up until Ctrl-C.
 
@@ -48,6 +52,8 @@ def command(
     console = Console(stderr=as_json)
     is_up = False
     try:
+        if reset:
+            console.print(f"removed {remove_data_dir(data_dir)}", markup=False, soft_wrap=True)
         with stop_on_signals(), _stack(data_dir) as stack:
             installation = install(stack, port=port, say=lambda what: console.print(f"… {what}"))
             is_up = True
@@ -62,9 +68,23 @@ def command(
         if not is_up:
             raise
         console.print("stopped")
+    except UnreleasedSchemaError as error:
+        _fail(str(error) if "ADMIN_DATABASE_URL" in os.environ else _offer_reset(data_dir))
     except (StackError, AlgaOwnsDatabaseError) as error:
-        Console(stderr=True).print(f"alga-tenants dev: {error}", style="red", markup=False, highlight=False)
-        raise typer.Exit(1) from None
+        _fail(str(error))
+
+
+def _fail(reason: str) -> NoReturn:
+    Console(stderr=True).print(f"alga-tenants dev: {reason}", style="red", markup=False, highlight=False)
+    raise typer.Exit(1) from None
+
+
+def _offer_reset(data_dir: Path | None) -> str:
+    options = f" --data-dir {data_dir}" if data_dir is not None else ""
+    return (
+        "the data is of an unreleased version and can't be upgraded; "
+        f"to remove it and start afresh, run `alga-tenants dev --reset{options}`"
+    )
 
 
 def _stack(data_dir: Path | None) -> DevStack:

@@ -5,6 +5,7 @@ import hashlib
 import itertools
 import os
 import re
+import shutil
 import stat
 import sys
 import time
@@ -106,6 +107,27 @@ def claim_data_dir(explicit: Path | None = None, *, root: Path | None = None) ->
         except FolderLockedError:
             continue
     raise AssertionError
+
+
+def remove_data_dir(explicit: Path | None = None, *, root: Path | None = None) -> Path:
+    """Remove the given data folder, or this environment's first default one, and return its path.
+
+    Raises `FolderLockedError` if a running instance has it, and `StackError` if it holds what no instance has made.
+    """
+    folder = (explicit or _default_data_dir(root or data_root(), 1)).absolute()
+    if not folder.exists():
+        return folder
+    if not (folder / LOCK_FILE).is_file() and any(folder.iterdir()):
+        raise StackError(f"{folder} is not removed: it is not the data folder of a development stack")
+    lock = FolderLock(folder)
+    try:
+        # The lock's file goes with the folder while it is held, so that no other instance starts in between.
+        shutil.rmtree(folder)
+    except OSError as error:
+        raise StackError(f"{folder} can't be removed: {error}") from error
+    finally:
+        os.close(lock.fd)
+    return folder
 
 
 def _default_data_dir(root: Path, number: int) -> Path:

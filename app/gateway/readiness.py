@@ -9,7 +9,7 @@ from app.gateway.database import DatabaseUnavailableError, database_errors
 from app.probes import CheckFailedError, NotStartedError
 from app.temporal.errors import TemporalUnavailableError
 from app.temporal.operations import OperationsPort
-from migrations.upgrade import lacks_migration
+from migrations.upgrade import UnreleasedSchemaError, lacks_migration
 
 # Checks rights, too, and fails if the table is missing.
 OWN_SCHEMA = text(f"SELECT has_table_privilege('{operations.fullname}', 'SELECT, INSERT')")
@@ -36,6 +36,8 @@ class Readiness:
             with database_errors():
                 async with self._engine.connect() as connection:
                     lacks = await lacks_migration(connection)
+        except UnreleasedSchemaError as error:
+            raise NotStartedError(str(error)) from None
         except DatabaseUnavailableError as error:
             if error.code in NOT_MIGRATED:
                 raise NotStartedError(str(error)) from None

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from activities.audit import AuditTrail
 from activities.operation_records import (
     OperationRecord,
+    UnreadableRecord,
     find_operation,
     finished_among,
     unfinished_operations,
@@ -78,6 +79,9 @@ class Reconciler:
                     connection, self._operations.namespace, untouched_for=untouched_for, limit=PAGE, after=after
                 )
             for record in page:
+                if isinstance(record, UnreadableRecord):
+                    _note_failure(record.workflow_id, "its row is not understood")
+                    continue
                 finding = await self._isolated(record.workflow_id, partial(self._reconcile, record))
                 if finding is not None:
                     yield finding
@@ -116,8 +120,7 @@ class Reconciler:
             reason = type(error.orig).__name__
         except Exception as error:  # noqa: BLE001 - whatever is wrong with one workflow is that one's
             reason = type(error).__name__
-        RECONCILE_FAILURES.inc()
-        log.error("an operation can't be reconciled", workflow_id=workflow_id, reason=reason)
+        _note_failure(workflow_id, reason)
         return None
 
     async def _find(self, workflow_id: str) -> OperationRecord | None:
@@ -236,6 +239,11 @@ class Reconciler:
             detail=closed.detail,
         )
         return _finding(record.workflow_id, record.run_id, tenant_id, closed.status, closed.detail)
+
+
+def _note_failure(workflow_id: str, reason: str) -> None:
+    RECONCILE_FAILURES.inc()
+    log.error("an operation can't be reconciled", workflow_id=workflow_id, reason=reason)
 
 
 def _finding(workflow_id: str, run_id: str, tenant_id: UUID | None, status: OperationStatus, detail: str) -> Finding:

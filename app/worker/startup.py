@@ -16,7 +16,7 @@ from activities.database_errors import DATABASE_ERRORS, classify
 from app.settings import Settings
 from app.temporal.client import connect, rpc_timeout
 from app.temporal.errors import TemporalUnavailableError, reason_of
-from migrations.upgrade import pending
+from migrations.upgrade import UnreleasedSchemaError, pending
 
 FIRST_PAUSE = 0.25
 LONGEST_PAUSE = 10.0
@@ -53,7 +53,12 @@ async def until_there(attempt: Callable[[], Awaitable[Result]], say: Callable[[s
 
 async def check_database(settings: Settings, engine: AsyncEngine) -> None:
     """Raise `UnfitDatabaseError` unless both schemas are as the activities need them."""
-    if await pending(settings.admin_database):
+    try:
+        lacks_migration = await pending(settings.admin_database)
+    except UnreleasedSchemaError as error:
+        # Waited out like a missing migration, and said each time: the reset needs no restart of the worker.
+        raise UnfitDatabaseError(str(error)) from None
+    if lacks_migration:
         raise UnfitDatabaseError("schema alga_tenants is not up to date; run `alga-tenants migrate`")
     async with engine.connect() as connection:
         findings = await check_schema(connection)

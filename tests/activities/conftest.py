@@ -13,8 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from activities.alga.blueprints import load_blueprints
 from activities.alga.passwords import PasswordHasher
 from activities.database import create_engine
-from activities.rollback import RollbackActivities
-from activities.tenant_creation import TenantCreationActivities
+from activities.operation_closing import ClosingActivities
+from activities.tenants.provisioning import ProvisioningActivities
 from app.embedded.blocking import run_blocking
 from migrations.upgrade import upgrade
 from tests.support.audit import AUDIT
@@ -23,12 +23,16 @@ from tests.support.scripts import statements_of
 from workflows.messages import (
     OperationContext,
     OperationError,
-    RollBackInput,
-    StepInput,
+    OperationInput,
+    OperationSnapshot,
+    OperationStatus,
+    ProvisionInput,
     StepProgress,
     TenantCreationInput,
 )
-from workflows.steps import TENANT_CREATION, Step
+from workflows.steps import TENANT_CREATION
+
+RUN = "a-run"
 
 
 def sqlalchemy_url(url: str) -> Any:
@@ -71,27 +75,34 @@ async def database(database_url: str) -> AsyncIterator[asyncpg.Connection]:
         await connection.close()
 
 
-@pytest.fixture
-def creation(engine: AsyncEngine) -> TenantCreationActivities:
-    return TenantCreationActivities(engine, load_blueprints(), PasswordHasher("test-nextauth-secret"), AUDIT)
+def provisioning_on(engine: AsyncEngine, *following: str) -> ProvisioningActivities:
+    hasher = PasswordHasher("test-nextauth-secret")
+    return ProvisioningActivities(engine, load_blueprints(), hasher, AUDIT, following=following)
 
 
 @pytest.fixture
-def rollback(engine: AsyncEngine) -> RollbackActivities:
-    return RollbackActivities(engine, audit=AUDIT)
+def provisioning(engine: AsyncEngine) -> ProvisioningActivities:
+    return provisioning_on(engine)
 
 
-def context(step: Step, tenant_id: UUID, workflow_id: str | None = None) -> OperationContext:
-    return OperationContext(
-        workflow_id=workflow_id or f"tenant-creation-{tenant_id}",
-        run_id="a-run",
+@pytest.fixture
+def closing(engine: AsyncEngine) -> ClosingActivities:
+    return ClosingActivities(engine, AUDIT)
+
+
+def context(tenant_id: UUID, workflow_id: str | None = None, **changes: Any) -> OperationContext:
+    """The operation that makes the tenant; changes are of the context."""
+    snapshot = OperationSnapshot(
+        kind=TENANT_CREATION.name,
+        status=OperationStatus.RUNNING,
         tenant_id=tenant_id,
-        kind=TENANT_CREATION,
-        step=step,
-        progress=0,
-        steps=tuple(StepProgress(name=name) for name in Step),
+        steps=tuple(StepProgress(name=step.name) for step in TENANT_CREATION.steps),
         started_at=datetime(2026, 1, 2, tzinfo=UTC),
     )
+    made = OperationContext(
+        workflow_id=workflow_id or TENANT_CREATION.workflow_id(tenant_id), run_id=RUN, snapshot=snapshot
+    )
+    return made.model_copy(update=changes)
 
 
 def request(tenant_id: UUID, **changes: Any) -> TenantCreationInput:
@@ -106,19 +117,24 @@ def request(tenant_id: UUID, **changes: Any) -> TenantCreationInput:
     )
 
 
-def step_input(step: Step, given: TenantCreationInput, workflow_id: str | None = None) -> StepInput:
+def provision_input(given: TenantCreationInput, workflow_id: str | None = None, **changes: Any) -> ProvisionInput:
+    """What the activity is given; changes are of the operation's context."""
     assert given.tenant_id is not None
-    return StepInput(operation=context(step, given.tenant_id, workflow_id), request=given)
+    return ProvisionInput(operation=context(given.tenant_id, workflow_id, **changes), request=given)
 
 
-def rollback_input(given: TenantCreationInput, workflow_id: str | None = None) -> RollBackInput:
+def closing_input(
+    given: TenantCreationInput, workflow_id: str | None = None, status: OperationStatus = OperationStatus.FAILED
+) -> OperationInput:
+    """What ends the operation with nothing written."""
     assert given.tenant_id is not None
-    return RollBackInput(
-        operation=context(Step.SETTING_UP_DATA, given.tenant_id, workflow_id),
-        request=given,
-        outcome="failed",
-        error=OperationError(code="constraint-violation", detail="made up"),
-    )
+    made = context(given.tenant_id, workflow_id)
+    ended = {
+        "status": status,
+        "error": OperationError(code="constraint-violation", detail="made up"),
+        "finished_at": datetime(2026, 1, 3, tzinfo=UTC),
+    }
+    return OperationInput(operation=made.model_copy(update={"snapshot": made.snapshot.model_copy(update=ended)}))
 
 
 @pytest.fixture

@@ -13,13 +13,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from activities.audit_events import LONGEST_TEXT, AuditEvent
 from activities.audit_records import EventFilter, list_events
+from activities.operation_closing import ClosingActivities
 from activities.parameter_changes import ParameterChangeActivities
-from activities.tenant_creation import TenantCreationActivities
+from activities.tenants.provisioning import ProvisioningActivities
 from tests.activities.audited import append, append_at_once, append_in_process, append_with_commit, event, verified
-from tests.activities.conftest import context, request, step_input
+from tests.activities.conftest import closing_input, context, provision_input
 from tests.support.audit import AUDIT
 from workflows.messages import Origin, ParameterChangeInput, TenantCreationInput
-from workflows.steps import Step
 
 pytestmark = pytest.mark.anyio
 
@@ -122,36 +122,43 @@ def test_details_that_could_be_read_otherwise_than_written_are_refused() -> None
         event(details={"seconds": 0.1})
 
 
-async def test_a_step_that_is_run_again_after_its_commit_tells_its_event_once(
-    creation: TenantCreationActivities, database: asyncpg.Connection, tenant_request: TenantCreationInput
+async def test_a_provisioning_that_is_run_again_after_its_commit_is_told_once(
+    provisioning: ProvisioningActivities, database: asyncpg.Connection, tenant_request: TenantCreationInput
 ) -> None:
-    given = step_input(Step.INITIALIZING, tenant_request)
+    given = provision_input(tenant_request)
     for _ in range(2):
-        await creation.validate_tenant_request(given)
+        await provisioning.provision_tenant(given)
+    found = await database.fetch(OF_OPERATION, given.operation.workflow_id)
+    assert [row["action"] for row in found] == ["tenant.create"]
+
+
+async def test_an_operation_that_ends_without_a_commit_is_told_once(
+    closing: ClosingActivities, database: asyncpg.Connection, tenant_request: TenantCreationInput
+) -> None:
+    given = closing_input(tenant_request)
+    for _ in range(2):
+        await closing.close_operation(given)
     found = await database.fetch(OF_OPERATION, given.operation.workflow_id)
     assert [row["action"] for row in found] == ["tenant.create"]
 
 
 async def test_a_change_that_is_accepted_again_is_told_once_and_other_values_are_told_too(
-    creation: TenantCreationActivities, engine: AsyncEngine, database: asyncpg.Connection
+    engine: AsyncEngine, database: asyncpg.Connection
 ) -> None:
-    given = request(uuid4())
-    assert given.tenant_id is not None
-    await creation.validate_tenant_request(step_input(Step.INITIALIZING, given))
+    tenant_id = uuid4()
     changes = ParameterChangeActivities(engine, AUDIT)
-    for licenses, request_id in ((5, "first"), (5, "first"), (6, "second"), (6, "second")):
+    for digest, request_id in (("five", "first"), ("five", "first"), ("six", "second"), ("six", "second")):
         await changes.accept_parameter_changes(
             ParameterChangeInput(
-                operation=context(Step.INITIALIZING, given.tenant_id),
-                request=given.model_copy(update={"license_count": licenses}),
-                first_used_in=Step.CREATING_TENANT,
+                operation=context(tenant_id),
                 changed=("licenseCount",),
+                digest=digest,
                 origin=Origin(request_id=request_id),
             )
         )
     found = await database.fetch(
         "SELECT action, request_id, details FROM alga_tenants.audit_events WHERE workflow_id = $1 ORDER BY sequence",
-        f"tenant-creation-{given.tenant_id}",
+        f"tenant-creation-{tenant_id}",
     )
     assert [(row["action"], row["request_id"]) for row in found] == [
         ("tenant.create", None),
@@ -160,9 +167,12 @@ async def test_a_change_that_is_accepted_again_is_told_once_and_other_values_are
     ]
 
 
-async def test_a_step_adds_its_event_with_its_last_statements(
-    creation: TenantCreationActivities, statements: list[tuple[str, object]], tenant_request: TenantCreationInput
+async def test_a_provisioning_adds_its_event_with_its_last_statements(
+    provisioning: ProvisioningActivities,
+    statements: list[tuple[str, object]],
+    tenant_request: TenantCreationInput,
 ) -> None:
-    await creation.validate_tenant_request(step_input(Step.INITIALIZING, tenant_request))
+    await provisioning.provision_tenant(provision_input(tenant_request))
     locks = [number for number, (statement, _) in enumerate(statements) if "audit_head" in statement]
-    assert locks == [len(statements) - 2, len(statements) - 1]
+    # Between the lock of the trail and the event stands the operation's row.
+    assert locks == [len(statements) - 3, len(statements) - 1]

@@ -111,7 +111,7 @@ def _to(connection: Connection, revision: str) -> None:
 
 async def test_an_unused_trail_goes_with_its_migration_and_comes_back(audit_url: str) -> None:
     async with connected(audit_url) as connection:
-        await connection.run_sync(_to, "0003")
+        await connection.run_sync(_to, "base")
     async with connected(audit_url) as connection:
         for gone in ("to_regclass('alga_tenants.audit_events')", "to_regproc('alga_tenants.refuse_audit_change')"):
             assert (await connection.exec_driver_sql(f"SELECT {gone}")).scalar() is None
@@ -126,5 +126,5 @@ async def test_a_trail_that_holds_events_is_not_taken_back(audit_url: str, audit
     await append(audit_engine, event(1))
     with pytest.raises(RuntimeError, match="archive them"):
         async with connected(audit_url) as connection:
-            await connection.run_sync(_to, "0003")
+            await connection.run_sync(_to, "base")
     assert (await verified(audit_engine)).checked == 1

@@ -5,8 +5,8 @@ import pytest
 
 from activities.alga.across_tenants import is_email_taken
 from activities.alga.tables import TENANT, alga_metadata
-from activities.tenant_creation import TenantCreationActivities
-from tests.activities.test_steps import run
+from activities.tenants.provisioning import ProvisioningActivities
+from tests.activities.conftest import provision_input
 from workflows.messages import TenantCreationInput
 
 pytestmark = pytest.mark.anyio
@@ -16,10 +16,10 @@ Statements = list[tuple[str, Any]]
 
 @pytest.fixture
 async def sent(
-    creation: TenantCreationActivities, tenant_request: TenantCreationInput, statements: Statements
+    provisioning: ProvisioningActivities, tenant_request: TenantCreationInput, statements: Statements
 ) -> Statements:
     """The statements of a whole creation."""
-    await run(creation, tenant_request)
+    await provisioning.provision_tenant(provision_input(tenant_request))
     assert len(statements) > 20
     return statements
 

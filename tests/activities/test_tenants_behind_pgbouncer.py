@@ -1,7 +1,7 @@
-"""Whole tenants made and undone behind a real PgBouncer in transaction mode, which comes and goes."""
+"""Whole tenants made and stopped behind a real PgBouncer in transaction mode, which comes and goes."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -11,57 +11,64 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.exceptions import ApplicationError
-from temporalio.testing import ActivityEnvironment
 
-from activities.alga.blueprints import load_blueprints
 from activities.alga.development import create_development_tables
-from activities.alga.passwords import PasswordHasher
 from activities.database import create_engine
-from activities.rollback import RollbackActivities
-from activities.tenant_creation import TenantCreationActivities
+from activities.database_errors import DATABASE_ERRORS
+from activities.errors import to_application_error
+from activities.operation_closing import ClosingActivities
+from activities.operations import request_cancel
 from app.embedded.blocking import run_blocking
 from app.embedded.postgres import EmbeddedPostgres
 from migrations.upgrade import upgrade
-from tests.activities.conftest import request, rollback_input, sqlalchemy_url, step_input
+from tests.activities.conftest import closing_input, provision_input, provisioning_on, request, sqlalchemy_url
 from tests.support.audit import AUDIT
 from tests.support.connections import connected
 from tests.support.databases import NewDatabase
 from tests.support.pgbouncer import PgBouncer
 from tests.support.rows import row_counts
 from tests.support.waiting import wait_until
-from workflows.messages import TenantCreationInput
-from workflows.steps import STEP_ACTIVITIES, Step
+from workflows.messages import CancelRequest, TenantCreationInput
 
 pytestmark = pytest.mark.anyio
 
 ResultT = TypeVar("ResultT")
 
-TENANTS = 4
+WORKERS = 4
+TENANTS = 3
 BETWEEN_TRIES = 0.02
 
 
 class Work:
-    """Runs the activities as the workflow does: one step after the other, each again while its errors pass."""
+    """Runs the activities as the workflow does: each again while its errors pass."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self.done = 0
         self.errors: list[ApplicationError] = []
-        self._creation = TenantCreationActivities(
-            engine, load_blueprints(), PasswordHasher("test-nextauth-secret"), AUDIT
-        )
-        self._rollback = RollbackActivities(engine, audit=AUDIT)
+        self._engine = engine
+        self._provisioning = provisioning_on(engine)
+        self._closing = ClosingActivities(engine, AUDIT)
 
-    async def create(self, given: TenantCreationInput, until: Step = Step.COMPLETING) -> None:
-        """All steps to and with the given one."""
-        for step, activity in STEP_ACTIVITIES.items():
-            await self._until_done(getattr(self._creation, activity), step_input(step, given))
-            if step is until:
-                return
+    async def create(self, given: TenantCreationInput) -> None:
+        """Provision the tenant."""
+        await self._until_done(self._provisioning.provision_tenant, provision_input(given))
 
-    async def create_and_undo(self, given: TenantCreationInput) -> None:
-        """A creation that is rolled back before it is complete."""
-        await self.create(given, until=Step.SETTING_UP_DATA)
-        await self._until_done(ActivityEnvironment().run, self._rollback.roll_back_tenant, rollback_input(given))
+    async def create_and_stop(self, given: TenantCreationInput) -> None:
+        """A creation that is asked to stop, whose attempt fails, and that is closed."""
+        await self._until_done(self._cancel, given)
+        with pytest.raises(ApplicationError, match="asked to stop"):
+            await self.create(given)
+        await self._until_done(self._closing.close_operation, closing_input(given))
+
+    async def create_all(self, requests: Sequence[TenantCreationInput]) -> None:
+        """One after the other."""
+        for given in requests:
+            await self.create(given)
+
+    async def stop_all(self, requests: Sequence[TenantCreationInput]) -> None:
+        """One after the other."""
+        for given in requests:
+            await self.create_and_stop(given)
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Return once the condition holds."""
@@ -70,6 +77,14 @@ class Work:
             return condition()
 
         await wait_until(holds, timeout=30, every=0.005)
+
+    async def _cancel(self, given: TenantCreationInput) -> None:
+        operation = provision_input(given).operation
+        try:
+            async with self._engine.begin() as connection:
+                await request_cancel(connection, operation.workflow_id, operation.run_id, CancelRequest())
+        except DATABASE_ERRORS as error:
+            raise to_application_error(error) from None
 
     async def _until_done(self, activity: Callable[..., Awaitable[Any]], *arguments: Any) -> None:
         while True:
@@ -118,30 +133,29 @@ async def engine(database_url: str, bouncer: PgBouncer) -> AsyncIterator[AsyncEn
     await engine.dispose()
 
 
-async def test_tenants_are_made_and_undone_while_pgbouncer_and_its_connections_come_and_go(
+async def test_tenants_are_made_and_stopped_while_pgbouncer_and_its_connections_come_and_go(
     engine: AsyncEngine, bouncer: PgBouncer, database: asyncpg.Connection
 ) -> None:
     work = Work(engine)
-    reference, *kept = [request(uuid4(), addons=["ai"]) for _ in range(1 + TENANTS)]
-    undone = [request(uuid4(), addons=["ai"]) for _ in range(TENANTS)]
+    reference, *kept = [request(uuid4(), addons=["ai"]) for _ in range(1 + WORKERS * TENANTS)]
+    stopped = [request(uuid4(), addons=["ai"]) for _ in range(WORKERS * TENANTS)]
     await work.create(reference)
     async with asyncio.TaskGroup() as tasks:
-        for given in kept:
-            tasks.create_task(work.create(given))
-        for given in undone:
-            tasks.create_task(work.create_and_undo(given))
-        await work.until(lambda: work.done >= 3 * TENANTS)
+        for first in range(WORKERS):
+            tasks.create_task(work.create_all(kept[first::WORKERS]))
+            tasks.create_task(work.stop_all(stopped[first::WORKERS]))
+        await work.until(lambda: work.done >= 2 * WORKERS)
         await _end_server_connections(database)
-        await work.until(lambda: work.done >= 5 * TENANTS and bool(work.errors))
+        await work.until(lambda: work.done >= 4 * WORKERS and bool(work.errors))
         tried = len(work.errors)
         bouncer.stop()
-        await work.until(lambda: len(work.errors) > tried + TENANTS)
+        await work.until(lambda: len(work.errors) > tried + WORKERS)
         bouncer.start()
     assert {error.type for error in work.errors} == {"database-unavailable"}
     complete = await row_counts(database, str(reference.tenant_id))
     for given in kept:
         assert await row_counts(database, str(given.tenant_id)) == complete
-    for given in undone:
+    for given in stopped:
         assert await row_counts(database, str(given.tenant_id)) == {}
 
 
@@ -150,7 +164,7 @@ async def test_nothing_of_a_tenants_making_is_left_on_the_server_connection(engi
     before = await _session(engine)
     work = Work(engine)
     await work.create(request(uuid4()))
-    await work.create_and_undo(request(uuid4()))
+    await work.create_and_stop(request(uuid4()))
     after = await _session(engine)
     assert after == before
     assert after["prepared statements"] == "0"

@@ -12,6 +12,7 @@ from app.embedded.blocking import run_blocking
 from app.embedded.postgres import EmbeddedPostgres
 from app.embedded.temporal import EmbeddedTemporal
 from migrations.upgrade import upgrade
+from tests.app.test_migrations import make_unreleased
 from tests.support.connections import connected
 from tests.support.databases import NewDatabase
 from tests.support.openid import AUDIENCE, OpenIdServer
@@ -70,6 +71,26 @@ def test_what_is_missing_is_named_with_its_remedy(database: str, temporal: Embed
     answer = run("doctor", "--json", database=database, temporal=temporal.address)
     assert answer.returncode == 1
     assert "alga-tenants migrate" in findings(answer)["schema alga_tenants"]["remedy"]
+
+
+def test_a_schema_of_an_unreleased_version_is_named_with_its_remedy(
+    database: str, temporal: EmbeddedTemporal
+) -> None:
+    async def make_old() -> None:
+        async with connected(database) as connection:
+            await make_unreleased(connection)
+
+    run_blocking(make_old())
+    answer = run("doctor", "--json", database=database, temporal=temporal.address)
+    assert answer.returncode == 1
+    finding = findings(answer)["schema alga_tenants"]
+    assert (finding["level"], "unreleased version" in finding["problem"]) == ("error", True)
+    assert "DROP SCHEMA alga_tenants CASCADE" in finding["remedy"]
+    migrated = run("migrate", database=database, temporal=temporal.address)
+    assert migrated.returncode == 1
+    assert migrated.stdout == ""
+    assert migrated.stderr.startswith("alga-tenants migrate: schema alga_tenants is of an unreleased version")
+    assert "Traceback" not in migrated.stderr
 
 
 def test_a_difference_in_algas_tables_is_named(database: str, temporal: EmbeddedTemporal) -> None:

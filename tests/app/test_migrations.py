@@ -1,12 +1,17 @@
+from pathlib import Path
+
 import anyio
 import asyncpg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Connection, make_url, text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
+import migrations
 from activities.own_tables import SCHEMA, own_metadata
-from migrations.upgrade import pending, upgrade
+from migrations.upgrade import UNRELEASED_REVISIONS, UnreleasedSchemaError, lacks_migration, pending, upgrade
 from tests.support.connections import connected
 from tests.support.databases import NewDatabase
 from tests.support.rows import fingerprints
@@ -41,6 +46,42 @@ async def test_what_a_newer_release_has_migrated_will_do(new_database: NewDataba
         await connection.execute(text("UPDATE alga_tenants.alembic_version SET version_num = 'of-the-next-release'"))
     assert not await pending(url_of(database))
     assert await upgrade(url_of(database)) == ("of-the-next-release", "of-the-next-release")
+
+
+@pytest.mark.parametrize("revision", sorted(UNRELEASED_REVISIONS))
+async def test_a_schema_of_an_unreleased_version_is_left_alone_and_must_be_reset(
+    new_database: NewDatabase, revision: str
+) -> None:
+    database = new_database()
+    async with connected(database) as connection:
+        await make_unreleased(connection, revision)
+    remedy = f"unreleased version.*{revision}.*DROP SCHEMA alga_tenants CASCADE"
+    with pytest.raises(UnreleasedSchemaError, match=remedy):
+        await upgrade(url_of(database))
+    with pytest.raises(UnreleasedSchemaError, match=remedy):
+        await pending(url_of(database))
+    async with connected(database) as connection:
+        with pytest.raises(UnreleasedSchemaError):
+            await lacks_migration(connection)
+        assert await connection.scalar(text("SELECT version_num FROM alga_tenants.alembic_version")) == revision
+        assert await connection.scalar(text("SELECT to_regclass('alga_tenants.cancellations')")) is None
+        await connection.execute(text("DROP SCHEMA alga_tenants CASCADE"))
+    assert await upgrade(url_of(database)) == (None, "0.2.0")
+
+
+async def make_unreleased(connection: AsyncConnection, revision: str = "0004") -> None:
+    """The beginnings of the schema that an earlier commit left."""
+    await connection.execute(text("CREATE SCHEMA alga_tenants"))
+    await connection.execute(text("CREATE TABLE alga_tenants.alembic_version (version_num varchar(32) PRIMARY KEY)"))
+    await connection.execute(text("CREATE TABLE alga_tenants.operations (workflow_id text PRIMARY KEY)"))
+    await connection.execute(
+        text("INSERT INTO alga_tenants.alembic_version VALUES (:revision)"), {"revision": revision}
+    )
+
+
+def test_there_is_one_initial_migration() -> None:
+    [script] = ScriptDirectory(str(Path(migrations.__file__).parent)).walk_revisions()
+    assert (script.revision, script.down_revision) == ("0.2.0", None)
 
 
 async def test_deployments_that_migrate_at_once_wait_for_each_other(new_database: NewDatabase) -> None:

@@ -2,10 +2,11 @@
 
 import asyncio
 import base64
+import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import anyio
 import asyncpg
@@ -17,9 +18,12 @@ from temporalio.client import Client
 
 from activities.alga.development import create_development_tables
 from activities.database import create_engine
-from activities.reconciliation import ToCleanUp, cancel_ended_outside
+from activities.operation_records import find_operation
+from activities.operations import request_cancel
+from activities.reconciliation import settle_ended
 from app.embedded.blocking import run_blocking
 from app.embedded.temporal import EmbeddedTemporal
+from app.metrics.definitions import RECONCILE_FAILURES
 from app.settings import Settings, TemporalSettings
 from app.temporal.client import connect
 from app.temporal.errors import UnreadableOperationError
@@ -29,14 +33,20 @@ from migrations.upgrade import admin_engine, upgrade
 from tests.gateway.operations import record, snapshot, start
 from tests.support.audit import AUDIT
 from tests.support.databases import NewDatabase
-from tests.workflows.scripted import request
-from workflows.messages import OPERATION_MEMO, CancelRequest, OperationError, OperationStatus
+from workflows.messages import OPERATION_MEMO, CancelRequest, OperationContext, OperationError, OperationStatus
+from workflows.steps import SEND_WELCOME_EMAIL, TENANT_CREATION
 
 pytestmark = pytest.mark.anyio
 
 ERROR = OperationError(code="database-unavailable", detail="the connection was lost")
 ANOTHER_KEY = f"stranger:{base64.b64encode(bytes(32)).decode()}"
 LATER = datetime(2099, 1, 2, tzinfo=UTC)
+
+
+def request(**changes: Any) -> dict[str, Any]:
+    """A request as Alga's TypeScript client sends it."""
+    admin = {"firstName": "Ada", "lastName": "Byron", "email": "Ada@acme.example", "password": "correct horse"}
+    return {"tenantName": "Acme", "adminUser": admin, "companyName": "Acme Corp", "licenseCount": 5, **changes}
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +68,7 @@ async def _prepare(url: str) -> None:
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[asyncpg.Connection]:
     connection = await asyncpg.connect(database_url)
-    await connection.execute("DELETE FROM alga_tenants.operations; DELETE FROM tenants")
+    await connection.execute("DELETE FROM alga_tenants.operations; DELETE FROM alga_tenants.cancellations")
     try:
         yield connection
     finally:
@@ -111,16 +121,19 @@ async def operation(client: Client, database: asyncpg.Connection, status: Operat
     return workflow_id
 
 
-async def make_tenant(database: asyncpg.Connection, workflow_id: str) -> UUID:
-    """The tenant of an operation, as its step makes it."""
-    query = "UPDATE alga_tenants.operations SET owns_tenant = true WHERE workflow_id = $1 RETURNING tenant_id"
-    tenant_id: UUID = await database.fetchval(query, workflow_id)
+async def commit(database: asyncpg.Connection, workflow_id: str, *, pending: str | None = None) -> None:
+    """What the transaction of the operation writes into its row; a step may follow."""
+    steps = [
+        {"name": step.name, "status": "pending" if pending in {step.name, step.activity} else "completed"}
+        for step in TENANT_CREATION.steps
+    ]
     await database.execute(
-        "INSERT INTO tenants (tenant, client_name, email, billing_source) VALUES ($1, 'Acme', $2, 'manual')",
-        tenant_id,
-        "ada@acme.example",
+        "UPDATE alga_tenants.operations SET committed_at = now(), steps = $2::jsonb, result = $3::jsonb"
+        " WHERE workflow_id = $1",
+        workflow_id,
+        json.dumps(steps),
+        json.dumps({"tenantId": str(uuid4())}),
     )
-    return tenant_id
 
 
 async def test_a_row_shows_what_its_running_workflow_waits_for(
@@ -164,27 +177,8 @@ async def test_rows_that_were_written_a_moment_ago_are_left_out(
     assert await findings_of(reconciler, untouched_for=timedelta(minutes=1)) == []
 
 
-async def test_a_workflow_that_left_rows_waits_for_an_operator_and_is_not_counted_each_time(
-    reconciler: Reconciler, client: Client, database: asyncpg.Connection
-) -> None:
-    workflow_id = await operation(client, database, OperationStatus.RUNNING)
-    tenant_id = await make_tenant(database, workflow_id)
-    await client.get_workflow_handle(workflow_id).terminate()
-    [finding] = await findings_of(reconciler)
-    assert (finding.status, finding.remaining) == (OperationStatus.NEEDS_ATTENTION, {"tenants": 1})
-    assert "terminated" in finding.detail
-    assert "tenants (1)" in (await row_of(database, workflow_id))["error"]
-    assert await findings_of(reconciler) == []
-    # By hand it is looked at again, in case somebody has cleaned up.
-    assert [item.remaining for item in await findings_of(reconciler, again=True)] == [{"tenants": 1}]
-    await database.execute("DELETE FROM tenants WHERE tenant = $1", tenant_id)
-    assert [item.status for item in await findings_of(reconciler, again=True)] == [OperationStatus.FAILED]
-    row = await row_of(database, workflow_id)
-    assert (row["status"], row["owns_tenant"], row["finished_at"] is not None) == ("failed", False, True)
-
-
 @pytest.mark.parametrize("how", ["terminated", "forgotten"])
-async def test_a_workflow_that_left_nothing_has_failed(
+async def test_a_workflow_that_ended_before_its_commit_has_failed(
     reconciler: Reconciler, client: Client, database: asyncpg.Connection, how: str
 ) -> None:
     if how == "terminated":
@@ -193,46 +187,133 @@ async def test_a_workflow_that_left_nothing_has_failed(
     else:
         workflow_id = await record(database, status="running")
     [finding] = await findings_of(reconciler)
-    assert (finding.workflow_id, finding.status, finding.remaining) == (workflow_id, OperationStatus.FAILED, {})
-    assert await findings_of(reconciler, again=True) == []
+    assert (finding.workflow_id, finding.status) == (workflow_id, OperationStatus.FAILED)
+    assert finding.detail.endswith("nothing was written")
+    row = await row_of(database, workflow_id)
+    assert (row["status"], json.loads(row["error"])["code"]) == ("failed", "ended-outside")
+    assert row["finished_at"] is not None
 
 
-async def test_somebody_elses_tenant_of_the_same_id_is_not_counted(
-    reconciler: Reconciler, client: Client, database: asyncpg.Connection
+@pytest.mark.parametrize("how", ["terminated", "forgotten"])
+async def test_a_workflow_that_ended_after_its_commit_has_completed_with_a_warning(
+    reconciler: Reconciler, client: Client, database: asyncpg.Connection, how: str
+) -> None:
+    if how == "terminated":
+        workflow_id = await operation(client, database, OperationStatus.RUNNING)
+        await client.get_workflow_handle(workflow_id).terminate()
+    else:
+        workflow_id = await record(database, status="running")
+    await commit(database, workflow_id, pending=SEND_WELCOME_EMAIL)
+    [finding] = await findings_of(reconciler)
+    assert (finding.workflow_id, finding.status) == (workflow_id, OperationStatus.COMPLETED)
+    row = await row_of(database, workflow_id)
+    assert (row["status"], row["progress"], row["error"]) == ("completed", 100, None)
+    [warning] = json.loads(row["warnings"])
+    assert warning["code"] == "ended-outside"
+    assert warning["detail"].endswith(f"after the commit; not done: {SEND_WELCOME_EMAIL}")
+    assert json.loads(row["result"])["tenantId"]
+
+
+async def test_an_ended_workflow_is_looked_at_once_over_several_rounds(
+    reconciler: Reconciler, client: Client, database: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workflow_id = await operation(client, database, OperationStatus.RUNNING)
-    await make_tenant(database, workflow_id)
-    await database.execute("UPDATE alga_tenants.operations SET owns_tenant = false")
     await client.get_workflow_handle(workflow_id).terminate()
-    assert [finding.status for finding in await findings_of(reconciler)] == [OperationStatus.FAILED]
-    assert await database.fetchval("SELECT count(*) FROM tenants") == 1
+    described = watch_descriptions(monkeypatch)
+    assert len(await findings_of(reconciler)) == 1
+    for _ in range(3):
+        assert await findings_of(reconciler) == []
+    assert described.count(workflow_id) == 1
 
 
-async def test_an_operation_that_was_being_cancelled_is_cancelled_where_nothing_is_left(
-    reconciler: Reconciler, client: Client, database: asyncpg.Connection
+def watch_descriptions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The workflow ids that Temporal is asked about from now on."""
+    described: list[str] = []
+    describe = OperationsPort.describe
+
+    async def noted(port: OperationsPort, workflow_id: str, run_id: str | None = None) -> Any:
+        described.append(workflow_id)
+        return await describe(port, workflow_id, run_id)
+
+    monkeypatch.setattr(OperationsPort, "describe", noted)
+    return described
+
+
+@pytest.mark.parametrize("noted_in", ["row", "cancellations"])
+async def test_an_operation_that_was_asked_to_stop_before_its_commit_is_cancelled(
+    reconciler: Reconciler, client: Client, engine: AsyncEngine, database: asyncpg.Connection, noted_in: str
 ) -> None:
-    workflow_id = await operation(client, database, OperationStatus.ROLLING_BACK)
-    await database.execute("UPDATE alga_tenants.operations SET status = 'rolling_back', cancelled_by = 'key:x'")
+    workflow_id = await operation(client, database, OperationStatus.RUNNING)
+    row = await row_of(database, workflow_id)
+    if noted_in == "row":
+        await database.execute("UPDATE alga_tenants.operations SET status = 'cancelling', cancelled_by = 'key:x'")
+    else:
+        async with engine.begin() as connection:
+            await request_cancel(connection, workflow_id, row["run_id"], CancelRequest(cancelled_by="key:x"))
     await client.get_workflow_handle(workflow_id).terminate()
     assert [finding.status for finding in await findings_of(reconciler)] == [OperationStatus.CANCELLED]
-    assert (await row_of(database, workflow_id))["error"] is None
+    row = await row_of(database, workflow_id)
+    assert (row["status"], row["error"]) == ("cancelled", None)
 
 
-async def test_an_operation_whose_cleanup_was_asked_for_is_closed_as_cancelled_by_whoever_comes_first(
+async def test_an_operation_that_was_asked_to_stop_after_its_commit_has_completed(
+    reconciler: Reconciler, client: Client, engine: AsyncEngine, database: asyncpg.Connection
+) -> None:
+    workflow_id = await operation(client, database, OperationStatus.RUNNING)
+    await commit(database, workflow_id)
+    row = await row_of(database, workflow_id)
+    async with engine.begin() as connection:
+        await request_cancel(connection, workflow_id, row["run_id"], CancelRequest(cancelled_by="key:x"))
+    await client.get_workflow_handle(workflow_id).terminate()
+    assert [finding.status for finding in await findings_of(reconciler)] == [OperationStatus.COMPLETED]
+
+
+async def test_whoever_reads_an_ended_operation_first_settles_it(
     reconciler: Reconciler, client: Client, engine: AsyncEngine, database: asyncpg.Connection
 ) -> None:
     workflow_id = await operation(client, database, OperationStatus.RUNNING)
     await client.get_workflow_handle(workflow_id).terminate()
     row = await row_of(database, workflow_id)
-    cancel = CancelRequest(reason="no longer wanted", cancelled_by="key:x")
+    shown = snapshot(OperationStatus.RUNNING, row["tenant_id"], started_at=row["started_at"])
+    context = OperationContext(workflow_id=workflow_id, run_id=row["run_id"], snapshot=shown)
     async with engine.begin() as connection:
-        noted = await cancel_ended_outside(connection, workflow_id, row["run_id"], cancel)
-    assert noted == ToCleanUp(row["tenant_id"])
-    assert [finding.status for finding in await findings_of(reconciler)] == [OperationStatus.CANCELLED]
-    async with engine.begin() as connection:
-        assert await cancel_ended_outside(connection, workflow_id, row["run_id"], CancelRequest()) is None
-    row = await row_of(database, workflow_id)
-    assert (row["cancelled_by"], row["cancel_reason"]) == ("key:x", "no longer wanted")
+        settled = await settle_ended(connection, context, "the workflow was terminated", AUDIT)
+    assert settled is not None
+    assert settled.snapshot.status is OperationStatus.FAILED
+    assert await findings_of(reconciler) == []
+    async with engine.connect() as connection:
+        assert await find_operation(connection, workflow_id) == settled
+
+
+async def test_a_row_that_the_database_refuses_to_close_keeps_nobody_from_looking_at_the_others(
+    reconciler: Reconciler, client: Client, database: asyncpg.Connection
+) -> None:
+    refused, closed = sorted([await operation(client, database, OperationStatus.RUNNING) for _ in range(2)])
+    for workflow_id in (refused, closed):
+        await client.get_workflow_handle(workflow_id).terminate()
+    before = RECONCILE_FAILURES._value.get()
+    await database.execute(
+        f"ALTER TABLE alga_tenants.operations ADD CONSTRAINT never"
+        f" CHECK (workflow_id <> '{refused}' OR finished_at IS NULL)"
+    )
+    try:
+        assert [finding.workflow_id for finding in await findings_of(reconciler)] == [closed]
+    finally:
+        await database.execute("ALTER TABLE alga_tenants.operations DROP CONSTRAINT never")
+    assert RECONCILE_FAILURES._value.get() == before + 1
+    assert [finding.workflow_id for finding in await findings_of(reconciler)] == [refused]
+
+
+async def test_a_row_that_this_release_cannot_read_keeps_nobody_from_looking_at_the_others(
+    reconciler: Reconciler, client: Client, database: asyncpg.Connection
+) -> None:
+    broken, closed = sorted([await operation(client, database, OperationStatus.RUNNING) for _ in range(2)])
+    for workflow_id in (broken, closed):
+        await client.get_workflow_handle(workflow_id).terminate()
+    await database.execute(
+        """UPDATE alga_tenants.operations SET steps = '["nonsense"]' WHERE workflow_id = $1""", broken
+    )
+    assert [finding.workflow_id for finding in await findings_of(reconciler)] == [closed]
 
 
 async def test_an_operation_whose_key_is_not_here_keeps_nobody_from_looking_at_the_others(
@@ -258,7 +339,7 @@ async def listed(client: Client, settings: Settings) -> list[str]:
     return [workflow.id async for workflow in client.list_workflows(query)]
 
 
-async def test_a_workflow_that_said_itself_how_it_ended_is_believed_where_nothing_is_left(
+async def test_a_workflow_that_said_itself_how_it_ended_is_believed(
     reconciler: Reconciler, client: Client, database: asyncpg.Connection
 ) -> None:
     workflow_id = await operation(client, database, OperationStatus.CANCELLED)
@@ -267,23 +348,20 @@ async def test_a_workflow_that_said_itself_how_it_ended_is_believed_where_nothin
     assert (await row_of(database, workflow_id))["status"] == "cancelled"
 
 
-async def test_a_row_that_came_back_from_a_backup_is_judged_by_what_is_there(
+async def test_a_row_that_came_back_from_a_backup_of_before_the_commit_has_failed(
     reconciler: Reconciler, client: Client, database: asyncpg.Connection
 ) -> None:
     workflow_id = await operation(client, database, OperationStatus.COMPLETED)
-    await make_tenant(database, workflow_id)
     await client.get_workflow_handle(workflow_id).terminate()
     [finding] = await findings_of(reconciler)
-    assert finding.status is OperationStatus.NEEDS_ATTENTION
-    assert "ended as completed in Temporal" in finding.detail
-    assert finding.detail.endswith("delete the workflow's history in Temporal, then cancel to remove them")
+    assert finding.status is OperationStatus.FAILED
 
 
 async def test_another_namespaces_operations_are_not_looked_at(
     reconciler: Reconciler, database: asyncpg.Connection
 ) -> None:
     workflow_id = await record(database, status="running", namespace="elsewhere")
-    assert await findings_of(reconciler, again=True) == []
+    assert await findings_of(reconciler) == []
     assert (await row_of(database, workflow_id))["status"] == "running"
 
 
@@ -362,7 +440,6 @@ async def test_a_parked_operation_that_could_never_write_its_row_gets_one(
     assert await adopted(reconciler, workflow_id) == [OperationStatus.QUEUED, OperationStatus.NEEDS_ATTENTION]
     row = await row_of(database, workflow_id)
     assert (row["status"], row["tenant_name"], row["product_code"]) == ("needs_attention", "Umbrella", "algadesk")
-    assert row["owns_tenant"] is False
     assert await findings_of(reconciler) == []
     await client.get_workflow_handle(workflow_id).terminate()
 
@@ -377,7 +454,7 @@ async def test_a_workflow_that_was_terminated_before_its_first_step_gets_a_row_t
     assert (row["status"], row["tenant_id"]) == ("failed", None)
 
 
-async def test_what_is_not_ours_or_not_understood_gets_no_row(
+async def test_what_is_not_ours_gets_no_row_and_what_is_not_understood_one_without_a_name(
     reconciler: Reconciler, client: Client, settings: Settings, database: asyncpg.Connection
 ) -> None:
     elsewhere = settings.model_copy(update={"temporal_task_queue": "elsewhere"})
@@ -388,7 +465,11 @@ async def test_what_is_not_ours_or_not_understood_gets_no_row(
     ]
     ours = await unrecorded(client, settings, request())
     assert await adopted(reconciler, ours) == [OperationStatus.QUEUED]
-    assert [await row_of(database, workflow_id) for workflow_id in others] == [None, None, None]
+    stranger, *not_understood = others
+    assert await row_of(database, stranger) is None
+    for workflow_id in not_understood:
+        row = await row_of(database, workflow_id)
+        assert row is None or row["tenant_name"] is None
     for workflow_id in (ours, *others):
         await client.get_workflow_handle(workflow_id).terminate()
 
@@ -398,7 +479,9 @@ async def test_a_parked_workflow_whose_row_says_that_it_is_complete_goes_on(
 ) -> None:
     workflow_id = await unrecorded(client, settings, request(), OperationStatus.NEEDS_ATTENTION)
     assert await adopted(reconciler, workflow_id) == [OperationStatus.QUEUED, OperationStatus.NEEDS_ATTENTION]
-    await database.execute("UPDATE alga_tenants.operations SET status = 'completed', finished_at = now()")
+    await database.execute(
+        "UPDATE alga_tenants.operations SET status = 'completed', committed_at = now(), finished_at = now()"
+    )
     assert await adopted(reconciler, workflow_id) == [OperationStatus.RUNNING]
     handle = client.get_workflow_handle(workflow_id)
     events = (await handle.fetch_history()).events

@@ -25,6 +25,7 @@ from app.worker.factory import admin_engine
 from app.worker.main import PollingEndedError, _poll
 from app.worker.probes import WorkerHealth
 from migrations.upgrade import upgrade
+from tests.app.test_migrations import make_unreleased
 from tests.app.test_worker import settings_for
 from tests.support.connections import connected
 from tests.support.databases import NewDatabase
@@ -144,6 +145,12 @@ async def test_processes_wait_for_what_is_missing_say_what_and_become_ready_by_t
     await surroundings.database.accept()
     for process in processes:
         await process.answers("/startupz", 503, "run `alga-tenants migrate`")
+    async with connected(surroundings.admin_url) as connection:
+        await make_unreleased(connection)
+    for process in processes:
+        await process.answers("/startupz", 503, "unreleased version")
+    async with connected(surroundings.admin_url) as connection:
+        await connection.execute(text("DROP SCHEMA alga_tenants CASCADE"))
     await surroundings.migrate()
     for process, ready in zip(processes, (200, 503), strict=True):
         await process.answers("/readyz", ready, '"database":"ok"')

@@ -17,7 +17,7 @@ from app.embedded.postgres import EmbeddedPostgres
 from app.embedded.processes import unprivileged_account
 from app.gateway.services import gateway_engine
 from app.settings import DatabaseSettings, Settings
-from app.worker.factory import admin_engine, rollback_engine
+from app.worker.factory import admin_engine
 from migrations.upgrade import admin_engine as migrating_engine
 from tests.support.certificates import Authority, Pair
 from tests.support.pgbouncer import PgBouncer
@@ -112,7 +112,6 @@ async def test_all_engines_use_the_certificates_that_are_set(
     for engine in (
         gateway_engine(settings),
         admin_engine(settings),
-        rollback_engine(settings),
         migrating_engine(settings.admin_database),
         migrating_engine(settings.gateway_database),
     ):

@@ -11,9 +11,10 @@ from app.embedded.temporal import EmbeddedTemporal
 from app.settings import Settings, SettingsError
 from app.temporal.client import connect
 from app.temporal.conversion import DATA_CONVERTER
-from app.worker.factory import admin_engine, create_worker, rollback_engine
+from app.worker.factory import admin_engine, create_worker
 from app.worker.startup import UnfitDatabaseError, check_database
 from migrations.upgrade import upgrade
+from tests.app.test_migrations import make_unreleased
 from tests.support.connections import connected
 from tests.support.databases import NewDatabase
 
@@ -50,7 +51,7 @@ async def test_the_limits_of_the_settings_are_the_workers(
         max_concurrent_activities=activities,
         max_concurrent_workflows=workflows,
     )
-    config = create_worker(settings, client, admin_engine(settings), rollback_engine(settings)).config()
+    config = create_worker(settings, client, admin_engine(settings)).config()
     assert config["max_concurrent_activities"] == activities
     assert config["max_concurrent_local_activities"] == activities
     assert config["max_concurrent_workflow_tasks"] == workflows
@@ -60,6 +61,15 @@ async def test_the_limits_of_the_settings_are_the_workers(
 async def test_a_database_without_our_schema_is_refused(new_database: NewDatabase, alga_plain_template: str) -> None:
     said = await refusal(settings_for(new_database(alga_plain_template)))
     assert "alga-tenants migrate" in said
+
+
+async def test_a_database_with_a_schema_of_an_unreleased_version_is_refused(new_database: NewDatabase) -> None:
+    database = new_database()
+    async with connected(database) as connection:
+        await make_unreleased(connection)
+    said = await refusal(settings_for(database))
+    assert "unreleased version" in said
+    assert "DROP SCHEMA alga_tenants CASCADE" in said
 
 
 async def test_a_database_that_lacks_a_table_of_algas_is_refused(
@@ -96,7 +106,7 @@ async def test_a_worker_with_a_version_works_once_that_is_the_current_one(tempor
         temporal_worker_version=f"{name}:1.2.3",
     )
     client = await connect(settings)
-    worker = create_worker(settings, client, admin_engine(settings), rollback_engine(settings))
+    worker = create_worker(settings, client, admin_engine(settings))
     async with worker:
         await make_current(client, name, "1.2.3")
         found = await client.execute_workflow("healthCheckWorkflow", id=f"health-{uuid4()}", task_queue=queue)

@@ -18,7 +18,7 @@ from app.embedded.postgres import EmbeddedPostgres
 from app.embedded.temporal import EmbeddedTemporal
 from app.settings import Settings
 from app.temporal.client import connect
-from app.worker.factory import admin_engine, create_worker, rollback_engine
+from app.worker.factory import admin_engine, create_worker
 from migrations.upgrade import admin_engine as migrating_engine
 from migrations.upgrade import upgrade
 from tests.gateway.server import RunningGateway
@@ -72,11 +72,10 @@ def gateway(settings: Settings, api_key: str) -> Iterator[RunningGateway]:
 @pytest.fixture(scope="module")
 async def worker(settings: Settings) -> AsyncIterator[None]:
     """A worker that polls while the module's tests run."""
-    engine, engine_for_rollbacks = admin_engine(settings), rollback_engine(settings)
-    async with create_worker(settings, await connect(settings), engine, engine_for_rollbacks):
+    engine = admin_engine(settings)
+    async with create_worker(settings, await connect(settings), engine):
         yield
     await engine.dispose()
-    await engine_for_rollbacks.dispose()
 
 
 @pytest.fixture(scope="module")

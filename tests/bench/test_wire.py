@@ -7,8 +7,7 @@ import pytest
 
 from app.settings import Settings
 from bench.counting import CountingProxy
-from bench.wire import Transaction, Wire
-from workflows.steps import Step
+from bench.wire import TLS_REQUEST, Transaction, Wire
 
 pytestmark = pytest.mark.anyio
 START = (8).to_bytes(4, "big") + (196_608).to_bytes(4, "big")
@@ -56,12 +55,35 @@ def test_what_arrives_in_pieces_is_one_round_trip(wire: Wire, seen: list[Transac
     assert [(taken.round_trips, taken.statements) for taken in seen] == [(1, 1)]
 
 
-def test_a_step_is_known_by_a_parameter_and_not_by_a_document(wire: Wire, seen: list[Transaction]) -> None:
-    name = Step.CREATING_TENANT.encode()
-    for value in (b'{"name": "' + name + b'"}', name):
-        wire.asked(message("B", len(value).to_bytes(4, "big") + value) + message("S"))
-        wire.answered(message("Z", IDLE))
-    assert [transaction.step for transaction in seen] == [None, Step.CREATING_TENANT]
+def test_a_refused_request_for_tls_and_the_start_after_it_are_not_counted(seen: list[Transaction]) -> None:
+    wire = Wire(seen.append)
+    wire.asked((8).to_bytes(4, "big") + TLS_REQUEST.to_bytes(4, "big"))
+    wire.answered(b"N")
+    wire.asked(START)
+    wire.answered(message("R", b"\0\0\0\0") + message("Z", IDLE))
+    assert seen == []
+    wire.asked(message("Q", b"SELECT 1\0"))
+    wire.answered(message("Z", IDLE))
+    assert [(taken.round_trips, taken.statements) for taken in seen] == [(1, 1)]
+
+
+def test_a_script_is_one_round_trip_and_counts_as_one_statement(wire: Wire, seen: list[Transaction]) -> None:
+    wire.asked(message("Q", b"BEGIN\0"))
+    wire.answered(message("Z", IN_TRANSACTION))
+    wire.asked(message("Q", b"INSERT INTO one VALUES (1);\nINSERT INTO two VALUES (2);\nCOMMIT\0"))
+    wire.answered(message("C", b"INSERT 0 1\0") + message("Z", IDLE))
+    assert [(taken.round_trips, taken.statements) for taken in seen] == [(2, 2)]
+
+
+def test_the_time_that_the_client_thinks_is_not_counted(
+    wire: Wire, seen: list[Transaction], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter([0.0, 1.0, 50.0, 52.0])
+    monkeypatch.setattr("bench.wire.time.perf_counter", lambda: next(clock))
+    for text, status in ((b"BEGIN\0", IN_TRANSACTION), (b"COMMIT\0", IDLE)):
+        wire.asked(message("Q", text))
+        wire.answered(message("Z", status))
+    assert [taken.seconds for taken in seen] == [3.0]
 
 
 async def test_statements_of_a_real_connection_are_counted(settings: Settings) -> None:

@@ -12,9 +12,12 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from sqlalchemy import text
 
+from app.embedded.blocking import run_blocking
 from app.embedded.processes import Account, launcher
 from tests.embedded.owner import ENVIRONMENT, REPOSITORY
+from tests.support.connections import connected
 from tests.support.folders import reachable_folder
 from tests.support.processes import processes_in, wait_for
 
@@ -80,7 +83,7 @@ def test_a_second_start_finds_the_data_and_the_key_of_the_first(folder: Path) ->
     stop(process, signal.SIGTERM)
     process, again = start(folder)
     assert again["apiKey"] == said["apiKey"]
-    found = httpx.get(f"{again['url']}/tenants/{created.json()['workflowId']}", headers=headers)
+    found = httpx.get(f"{again['url']}/operations/{created.json()['workflowId']}", headers=headers)
     assert found.json()["status"] == "completed"
     assert stop(process, signal.SIGTERM) == 0
 
@@ -118,6 +121,25 @@ def test_a_folder_in_use_is_an_error_that_says_so(folder: Path) -> None:
         assert "Traceback" not in second.stderr
     finally:
         stop(process, signal.SIGTERM)
+
+
+def test_data_of_an_unreleased_version_is_an_error_that_offers_a_reset(folder: Path) -> None:
+    process, said = start(folder)
+    run_blocking(_make_unreleased(said["adminDatabaseUrl"]))
+    assert stop(process, signal.SIGTERM) == 0
+    refused = run([*COMMAND, "dev", "--data-dir", str(folder / "data")])
+    assert refused.returncode == 1
+    said_at_once = " ".join(refused.stderr.split())
+    assert "unreleased version" in said_at_once
+    assert "alga-tenants dev --reset --data-dir" in said_at_once
+    assert "Traceback" not in refused.stderr
+    again = run([*COMMAND, "dev", "--once", "--reset", "--data-dir", str(folder / "data")])
+    assert again.returncode == 0, again.stderr
+
+
+async def _make_unreleased(url: str) -> None:
+    async with connected(url) as connection:
+        await connection.execute(text("UPDATE alga_tenants.alembic_version SET version_num = '0004'"))
 
 
 def test_it_runs_as_an_ordinary_user(folder: Path, ordinary_account: Account, ordinary_python: str) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from app.embedded.errors import FolderLockedError, StackError
-from app.embedded.paths import FolderLock, claim_data_dir, data_root
+from app.embedded.paths import FolderLock, claim_data_dir, data_root, remove_data_dir
 from app.embedded.processes import ChildProcess
 
 
@@ -68,3 +68,24 @@ def test_the_default_root_is_refused_when_it_is_a_link(folder: Path) -> None:
 
     with pytest.raises(StackError, match="must be a folder"):
         data_root(folder)
+
+
+def test_a_data_folder_is_removed_with_all_that_is_in_it(folder: Path) -> None:
+    lock = claim_data_dir(root=folder)
+    (lock.folder / "postgres").mkdir()
+    (lock.folder / "postgres" / "PG_VERSION").write_text("17")
+    with pytest.raises(FolderLockedError):
+        remove_data_dir(root=folder)
+    assert (lock.folder / "postgres" / "PG_VERSION").exists()
+    lock.release()
+    assert remove_data_dir(root=folder) == lock.folder
+    assert not lock.folder.exists()
+    assert remove_data_dir(root=folder) == lock.folder
+
+
+def test_a_folder_that_is_no_data_folder_is_not_removed(folder: Path) -> None:
+    (folder / "mine").mkdir()
+    (folder / "mine" / "thesis.txt").write_text("years of work")
+    with pytest.raises(StackError, match="not the data folder"):
+        remove_data_dir(folder / "mine")
+    assert (folder / "mine" / "thesis.txt").exists()

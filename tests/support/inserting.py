@@ -1,17 +1,16 @@
-"""Inserts rows of a tenant as the steps do, for tests that are about the rows."""
+"""Inserts rows of a tenant as a provisioning does, for tests that are about the rows."""
 
 from uuid import UUID
 
-from sqlalchemy import literal, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from activities.alga.bulk_insert import TableRows, documents, insert_script
-from activities.transactions import set_setting
+from activities.alga.bulk_insert import TableRows, document_settings, insert_script
 
 
 async def insert(connection: AsyncConnection, tenant_id: UUID, rows: TableRows) -> int:
     """How many rows were inserted."""
-    for name, document in documents([rows]).items():
-        await connection.execute(select(set_setting(name, literal(document))))
-    (statement,) = insert_script(tenant_id, [rows])
+    expressions, values = document_settings([rows])
+    await connection.execute(select(*expressions), values)
+    (statement,) = insert_script(tenant_id, [rows], from_settings=True)
     return (await connection.exec_driver_sql(statement)).rowcount
