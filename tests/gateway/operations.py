@@ -6,27 +6,25 @@ from uuid import UUID, uuid4
 import asyncpg
 from temporalio.client import Client
 
-from app.temporal.described import workflow_id_of
 from workflows.messages import OPERATION_MEMO, OperationSnapshot, OperationStatus, StepProgress
-from workflows.steps import TENANT_CREATION, TENANT_CREATION_WORKFLOW, Step
+from workflows.steps import TENANT_CREATION, TENANT_CREATION_WORKFLOW
 
 NOBODY = "nobody-polls"
 
 
 def snapshot(status: OperationStatus, tenant_id: UUID | None = None, **fields: Any) -> OperationSnapshot:
     """What the memo of an operation with that status says."""
-    return OperationSnapshot(
-        kind=TENANT_CREATION,
-        status=status,
-        tenant_id=tenant_id,
-        steps=tuple(StepProgress(name=step) for step in Step),
+    shown = {
+        "kind": TENANT_CREATION.name,
+        "steps": tuple(StepProgress(name=step.name) for step in TENANT_CREATION.steps),
         **fields,
-    )
+    }
+    return OperationSnapshot(status=status, tenant_id=tenant_id, **shown)
 
 
 async def start(client: Client, shown: OperationSnapshot, workflow_id: str | None = None) -> str:
     """Start a workflow of ours whose memo holds the snapshot; returns its id, the gateway's own one by default."""
-    workflow_id = workflow_id or workflow_id_of(shown.tenant_id or uuid4())
+    workflow_id = workflow_id or TENANT_CREATION.workflow_id(shown.tenant_id or uuid4())
     await client.start_workflow(
         TENANT_CREATION_WORKFLOW, {}, id=workflow_id, task_queue=NOBODY, memo={OPERATION_MEMO: shown}
     )
@@ -37,9 +35,9 @@ async def record(database: asyncpg.Connection, name: str = "Acme", **fields: Any
     """Write the row of an operation that Temporal does not know; returns its workflow id."""
     tenant_id = uuid4()
     row = {
-        "workflow_id": workflow_id_of(tenant_id),
+        "workflow_id": TENANT_CREATION.workflow_id(tenant_id),
         "run_id": str(uuid4()),
-        "kind": TENANT_CREATION,
+        "kind": TENANT_CREATION.name,
         "tenant_id": tenant_id,
         "tenant_name": name,
         "product_code": "psa",

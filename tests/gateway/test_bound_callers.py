@@ -22,11 +22,11 @@ pytestmark = pytest.mark.anyio
 REQUESTS: dict[tuple[str, str], list[Any]] = {
     ("POST", "/tenants"): [tenant(tenantId="theirs"), tenant()],
     ("GET", "/tenants/{id}"): [None],
-    ("GET", "/tenants/{workflow_id}/status"): [None],
-    ("GET", "/tenants/{workflow_id}/events"): [None],
-    ("DELETE", "/tenants/{workflow_id}"): [{"reason": "not yours"}],
-    ("PATCH", "/tenants/{workflow_id}"): [{"tenantName": "Taken over"}],
-    ("POST", "/tenants/{workflow_id}/resume"): [None],
+    ("GET", "/operations/{workflow_id}"): [None],
+    ("GET", "/operations/{workflow_id}/events"): [None],
+    ("DELETE", "/operations/{workflow_id}"): [{"reason": "not yours"}],
+    ("PATCH", "/operations/{workflow_id}"): [{"tenantName": "Taken over"}],
+    ("POST", "/operations/{workflow_id}/resume"): [None],
     ("POST", "/codec/decode"): [{"payloads": []}],
     ("POST", "/api-keys"): [{"name": "theirs", "tenantId": "theirs"}, {"name": "everybody's"}],
     ("GET", "/api-keys/{key_id}"): [None],
@@ -118,8 +118,8 @@ async def test_every_route_hides_another_tenant_and_leaves_it_alone(
 async def test_what_is_hidden_can_not_be_told_from_what_is_not_there(
     bound: httpx.AsyncClient, theirs: dict[str, Any]
 ) -> None:
-    hidden = (await bound.get(f"/tenants/{theirs['workflowId']}")).json()
-    unknown = (await bound.get(f"/tenants/tenant-creation-{uuid4()}")).json()
+    hidden = (await bound.get(f"/operations/{theirs['workflowId']}")).json()
+    unknown = (await bound.get(f"/operations/tenant-creation-{uuid4()}")).json()
     assert hidden.keys() == unknown.keys()
     differing = {name for name in hidden if hidden[name] != unknown[name]}
     assert differing == {"instance", "requestId"}
@@ -133,7 +133,7 @@ async def test_lists_show_the_own_tenant_alone(
     database: asyncpg.Connection,
 ) -> None:
     own = await record(database, tenant_id=own_tenant, workflow_id=f"tenant-creation-{own_tenant}")
-    listed = (await bound.get("/tenants", params={"pageSize": 200})).json()["operations"]
+    listed = (await bound.get("/operations", params={"pageSize": 200})).json()["operations"]
     assert [operation["workflowId"] for operation in listed] == [own]
     assert theirs["workflowId"] != own
     shown = (await bound.get("/api-keys")).json()["keys"]
@@ -151,7 +151,7 @@ async def test_an_operation_whose_tenant_is_not_known_belongs_to_nobody(
     bound: httpx.AsyncClient, database: asyncpg.Connection
 ) -> None:
     workflow_id = await record(database, tenant_id=None)
-    assert_problem(await bound.get(f"/tenants/{workflow_id}"), 404, "operation-not-found")
+    assert_problem(await bound.get(f"/operations/{workflow_id}"), 404, "operation-not-found")
 
 
 async def test_a_bound_caller_gives_keys_of_its_own_tenant_alone(bound: httpx.AsyncClient, own_tenant: UUID) -> None:

@@ -94,7 +94,7 @@ async def test_a_second_cancel_is_harmless(http: httpx.AsyncClient, temporal_cli
 
 async def test_a_rollback_under_way_is_left_alone(http: httpx.AsyncClient, temporal_client: Client) -> None:
     workflow_id = await start(temporal_client, snapshot(OperationStatus.ROLLING_BACK, uuid4()))
-    answer = await http.delete(f"/tenants/{workflow_id}")
+    answer = await http.delete(f"/operations/{workflow_id}")
     assert (answer.status_code, answer.json()["status"]) == (202, "rolling_back")
     assert await signals(temporal_client, workflow_id) == []
 
@@ -106,7 +106,7 @@ async def test_a_finished_operation_cannot_be_cancelled(
     workflow_id = await start(temporal_client, snapshot(OperationStatus.COMPLETED, uuid4()))
     if is_closed:
         await temporal_client.get_workflow_handle(workflow_id).terminate()
-    assert_problem(await http.delete(f"/tenants/{workflow_id}"), 409, "operation-finished")
+    assert_problem(await http.delete(f"/operations/{workflow_id}"), 409, "operation-finished")
 
 
 async def test_cancelling_an_operation_that_was_ended_by_hand_starts_its_cleanup(
@@ -131,9 +131,9 @@ async def test_a_run_that_was_ended_before_its_first_step_has_nothing_to_clean_u
     workflow_id = await record(database, status="running")
     await start(temporal_client, snapshot(OperationStatus.QUEUED), workflow_id)
     await temporal_client.get_workflow_handle(workflow_id).terminate()
-    document = (await http.get(f"/tenants/{workflow_id}/status")).json()
+    document = (await http.get(f"/operations/{workflow_id}")).json()
     assert (document["status"], document["error"]["code"]) == ("failed", "ended-outside")
-    assert_problem(await http.delete(f"/tenants/{workflow_id}"), 409, "operation-finished")
+    assert_problem(await http.delete(f"/operations/{workflow_id}"), 409, "operation-finished")
 
 
 async def test_an_operation_that_is_closed_while_its_cancel_looks_at_it_is_not_cleaned_up(
@@ -154,7 +154,7 @@ async def test_an_operation_that_is_closed_while_its_cancel_looks_at_it_is_not_c
 
 
 async def delete_into(answers: list[httpx.Response], http: httpx.AsyncClient, workflow_id: str) -> None:
-    answers.append(await http.delete(f"/tenants/{workflow_id}"))
+    answers.append(await http.delete(f"/operations/{workflow_id}"))
 
 
 async def blocked(database: asyncpg.Connection) -> None:
@@ -169,7 +169,7 @@ async def test_cancelling_an_operation_that_temporal_has_forgotten_starts_its_cl
     http: httpx.AsyncClient, temporal_client: Client, database: asyncpg.Connection
 ) -> None:
     workflow_id = await record(database, status="running")
-    answer = await http.delete(f"/tenants/{workflow_id}")
+    answer = await http.delete(f"/operations/{workflow_id}")
     assert (answer.status_code, answer.json()["status"]) == (202, "rolling_back")
     description = await temporal_client.get_workflow_handle(workflow_id).describe()
     assert description.workflow_type == "tenantCleanupWorkflow"
@@ -179,4 +179,4 @@ async def test_a_finished_operation_that_temporal_has_forgotten_cannot_be_cancel
     http: httpx.AsyncClient, database: asyncpg.Connection
 ) -> None:
     workflow_id = await record(database, status="failed", finished_at=datetime(2026, 1, 2, tzinfo=UTC))
-    assert_problem(await http.delete(f"/tenants/{workflow_id}"), 409, "operation-finished")
+    assert_problem(await http.delete(f"/operations/{workflow_id}"), 409, "operation-finished")

@@ -104,7 +104,7 @@ async def test_fifty_requests_at_once_with_one_key_make_one_tenant(
     assert len({document["workflowId"] for document in documents}) == 1
     assert len({document["tenantId"] for document in documents}) == 1
     assert sum("temporaryPassword" in document for document in documents) == 1
-    listed = await http.get("/tenants", params={"name": body["tenantName"]})
+    listed = await http.get("/operations", params={"name": body["tenantName"]})
     assert [operation["workflowId"] for operation in listed.json()["operations"]] == [documents[0]["workflowId"]]
 
 

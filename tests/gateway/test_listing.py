@@ -21,7 +21,7 @@ FAILED = {
 
 async def listed(http: httpx.AsyncClient, **params: Any) -> list[str]:
     """The workflow ids of the only page."""
-    answer = await http.get("/tenants", params=params)
+    answer = await http.get("/operations", params=params)
     assert answer.status_code == 200, answer.text
     assert answer.json()["nextPageToken"] is None
     return [operation["workflowId"] for operation in answer.json()["operations"]]
@@ -30,7 +30,7 @@ async def listed(http: httpx.AsyncClient, **params: Any) -> list[str]:
 async def test_a_creation_is_listed(http: httpx.AsyncClient) -> None:
     name = f"Listed {uuid4()}"
     created = await create(http, tenant(tenantName=name))
-    (operation,) = (await http.get("/tenants", params={"name": name})).json()["operations"]
+    (operation,) = (await http.get("/operations", params={"name": name})).json()["operations"]
     assert operation == {
         "workflowId": created["workflowId"],
         "tenantId": created["tenantId"],
@@ -72,7 +72,7 @@ async def test_a_status_is_asked_for_once_or_several_times(
 async def test_an_error_is_shown_as_a_problem(http: httpx.AsyncClient, database: asyncpg.Connection) -> None:
     name = f"Failed {uuid4()}"
     await record(database, name, **FAILED)
-    (operation,) = (await http.get("/tenants", params={"name": name})).json()["operations"]
+    (operation,) = (await http.get("/operations", params={"name": name})).json()["operations"]
     assert operation["error"]["type"] == "/problems/tenant-exists"
     assert operation["error"]["errors"] == [{"field": "tenantId", "detail": "is taken"}]
     assert "cancel" not in operation["links"]
@@ -111,7 +111,7 @@ async def test_pages_hold_everything_once_even_where_times_are_equal(
     params = {"name": name, "pageSize": "3"}
     sizes = []
     while True:
-        page = (await http.get("/tenants", params=params)).json()
+        page = (await http.get("/operations", params=params)).json()
         sizes.append(len(page["operations"]))
         seen += [operation["workflowId"] for operation in page["operations"]]
         if page["nextPageToken"] is None:
@@ -149,7 +149,7 @@ async def test_a_page_that_is_just_full_is_the_last(http: httpx.AsyncClient, dat
     ],
 )
 async def test_a_bad_parameter_is_named(http: httpx.AsyncClient, params: dict[str, str], field: str) -> None:
-    answer = await http.get("/tenants", params=params)
+    answer = await http.get("/operations", params=params)
     assert_problem(answer, 422, "invalid-request")
     assert list(faults(answer)) == [field]
 
@@ -158,4 +158,4 @@ async def test_a_bad_parameter_is_named(http: httpx.AsyncClient, params: dict[st
     "token", ["0000000000000000-00-", "9999999999999999-ff00fe-00", "1740000000000000-61-6161"], ids=range(3)
 )
 async def test_a_made_up_token_is_a_place_in_the_list(http: httpx.AsyncClient, token: str) -> None:
-    assert (await http.get("/tenants", params={"pageToken": token})).status_code == 200
+    assert (await http.get("/operations", params={"pageToken": token})).status_code == 200

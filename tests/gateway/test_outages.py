@@ -45,8 +45,8 @@ async def test_a_temporal_that_never_was_is_a_503(settings: Settings, api_key: s
     with RunningGateway(settings, api_key) as gateway:
         async with gateway.client() as http:
             assert_outage(await http.post("/tenants", json=tenant()), "temporal-unavailable")
-            assert_outage(await http.get("/tenants/unknown"), "temporal-unavailable")
-            assert_outage(await http.delete("/tenants/unknown"), "temporal-unavailable")
+            assert_outage(await http.get("/operations/unknown"), "temporal-unavailable")
+            assert_outage(await http.delete("/operations/unknown"), "temporal-unavailable")
             assert (await http.get("/tenants")).status_code == 200
 
 
@@ -143,7 +143,7 @@ async def test_a_database_that_goes_away_is_a_503_and_no_crash(own_settings: Set
             answer = await http.post("/tenants", json=tenant(), headers={"Idempotency-Key": "away"})
             assert_outage(answer, "database-unavailable")
             assert_outage(await http.get("/tenants"), "database-unavailable")
-            assert_outage(await http.get("/tenants/unknown"), "database-unavailable")
+            assert_outage(await http.get("/operations/unknown"), "database-unavailable")
             # The caller is remembered for some seconds, and Temporal knows the operation.
             assert (await http.get(known["links"]["self"])).status_code == 200
             readiness = await http.get("/readyz")

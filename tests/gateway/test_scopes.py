@@ -99,7 +99,7 @@ async def test_a_key_without_the_scope_changes_nothing(
     created = await create(http)
     reader = (await keys.create(scopes=frozenset({Scope.TENANTS_READ}))).key
     for method, path in (("DELETE", ""), ("POST", "/resume"), ("PATCH", "")):
-        answer = await ask(gateway, reader, method, f"/tenants/{created['workflowId']}{path}")
+        answer = await ask(gateway, reader, method, f"/operations/{created['workflowId']}{path}")
         assert_problem(answer, 403, "scope-missing")
     status = (await http.get(created["links"]["self"])).json()
     assert (status["status"], status["cancelledBy"]) == ("queued", None)

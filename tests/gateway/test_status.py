@@ -21,7 +21,7 @@ pytestmark = pytest.mark.anyio
 @pytest.mark.parametrize("suffix", ["", "/status"])
 async def test_an_operation_is_shown_at_either_path(http: httpx.AsyncClient, suffix: str) -> None:
     created = await create(http)
-    answer = await http.get(f"/tenants/{created['workflowId']}{suffix}")
+    answer = await http.get(f"/operations/{created['workflowId']}{suffix}")
     assert answer.status_code == 200
     assert answer.json() == created
     assert answer.json()["source"] == "temporal"
@@ -52,9 +52,9 @@ async def test_a_change_changes_the_etag(http: httpx.AsyncClient) -> None:
     "workflow_id", ["unknown", "%00", "a%00b", "x" * 256, "x" * 5000, "%ff", "%F0%9F%90%98", "..%2f..", "%0a"]
 )
 async def test_what_is_no_operation_is_a_404(http: httpx.AsyncClient, workflow_id: str) -> None:
-    for path in (f"/tenants/{workflow_id}", f"/tenants/{workflow_id}/status"):
+    for path in (f"/operations/{workflow_id}", f"/operations/{workflow_id}"):
         assert (await http.get(path)).status_code == 404
-    assert (await http.delete(f"/tenants/{workflow_id}")).status_code == 404
+    assert (await http.delete(f"/operations/{workflow_id}")).status_code == 404
 
 
 async def test_what_was_encrypted_with_an_unknown_key_is_answered_from_the_row(
@@ -65,7 +65,7 @@ async def test_what_was_encrypted_with_an_unknown_key_is_answered_from_the_row(
     assert_problem(await http.get(f"/tenants/{unrecorded}/status"), 503, "temporal-unavailable")
     workflow_id = await record(database, status="running")
     await start(strange, snapshot(OperationStatus.RUNNING), workflow_id)
-    answer = await http.get(f"/tenants/{workflow_id}/status")
+    answer = await http.get(f"/operations/{workflow_id}")
     assert (answer.status_code, answer.json()["source"]) == (200, "database")
 
 
@@ -75,9 +75,9 @@ async def test_a_workflow_of_another_type_is_a_404_and_is_not_touched(
     workflow_id = f"tenant-creation-{uuid4()}"
     handle = await temporal_client.start_workflow("theirs", id=workflow_id, task_queue="theirs")
     await record(database, workflow_id=workflow_id)
-    assert_problem(await http.get(f"/tenants/{workflow_id}"), 404, "operation-not-found")
-    assert_problem(await http.get(f"/tenants/{workflow_id}/status"), 404, "operation-not-found")
-    assert_problem(await http.delete(f"/tenants/{workflow_id}"), 404, "operation-not-found")
+    assert_problem(await http.get(f"/operations/{workflow_id}"), 404, "operation-not-found")
+    assert_problem(await http.get(f"/operations/{workflow_id}"), 404, "operation-not-found")
+    assert_problem(await http.delete(f"/operations/{workflow_id}"), 404, "operation-not-found")
     assert (await handle.describe()).history_length == 2
 
 
@@ -86,7 +86,7 @@ async def test_a_failure_is_shown_as_a_problem(http: httpx.AsyncClient, temporal
         code="duplicate-email", detail="is taken", field="adminUser.email", step=Step.CREATING_ADMIN_USER
     )
     workflow_id = await start(temporal_client, snapshot(OperationStatus.FAILED, uuid4(), error=error))
-    answer = await http.get(f"/tenants/{workflow_id}")
+    answer = await http.get(f"/operations/{workflow_id}")
     assert answer.json()["error"] == {
         "type": "/problems/duplicate-email",
         "title": "Duplicate email",
@@ -107,7 +107,7 @@ async def test_a_result_is_shown(http: httpx.AsyncClient, temporal_client: Clien
         tenant_id=tenant_id, admin_user_id=uuid4(), client_id=uuid4(), created_at=datetime(2026, 1, 1, tzinfo=UTC)
     )
     workflow_id = await start(temporal_client, snapshot(OperationStatus.COMPLETED, tenant_id, result=result))
-    assert (await http.get(f"/tenants/{workflow_id}")).json()["result"] == {
+    assert (await http.get(f"/operations/{workflow_id}")).json()["result"] == {
         "tenantId": str(tenant_id),
         "adminUserId": str(result.admin_user_id),
         "clientId": str(result.client_id),
@@ -120,7 +120,7 @@ async def test_an_operation_that_a_client_of_temporal_started_has_its_own_id(
 ) -> None:
     workflow_id = f"tenant-creation-1760000000000-{uuid4().hex[:6]}"
     await temporal_client.start_workflow("algadeskTenantCreationWorkflow", {}, id=workflow_id, task_queue=NOBODY)
-    document = (await http.get(f"/tenants/{workflow_id}/status")).json()
+    document = (await http.get(f"/operations/{workflow_id}")).json()
     assert (document["status"], document["tenantId"]) == ("queued", None)
     assert len(document["steps"]) == len(Step)
 
@@ -129,9 +129,9 @@ async def test_a_finished_operation_is_remembered(
     http: httpx.AsyncClient, temporal_client: Client, temporal: EmbeddedTemporal
 ) -> None:
     workflow_id = await start(temporal_client, snapshot(OperationStatus.COMPLETED, uuid4()))
-    before = await http.get(f"/tenants/{workflow_id}")
+    before = await http.get(f"/operations/{workflow_id}")
     with frozen(temporal.pid):
-        assert (await http.get(f"/tenants/{workflow_id}")).json() == before.json()
+        assert (await http.get(f"/operations/{workflow_id}")).json() == before.json()
 
 
 async def test_one_whose_id_may_be_used_again_is_not_remembered(
@@ -139,9 +139,9 @@ async def test_one_whose_id_may_be_used_again_is_not_remembered(
 ) -> None:
     shown = snapshot(OperationStatus.COMPLETED, uuid4())
     workflow_id = await start(temporal_client, shown, f"appliance-{uuid4()}")
-    assert (await http.get(f"/tenants/{workflow_id}")).status_code == 200
+    assert (await http.get(f"/operations/{workflow_id}")).status_code == 200
     with frozen(temporal.pid):
-        assert_problem(await http.get(f"/tenants/{workflow_id}"), 503, "temporal-unavailable")
+        assert_problem(await http.get(f"/operations/{workflow_id}"), 503, "temporal-unavailable")
 
 
 async def test_what_temporal_has_forgotten_is_answered_from_the_table(
@@ -151,7 +151,7 @@ async def test_what_temporal_has_forgotten_is_answered_from_the_table(
     workflow_id = await record(
         database, progress=100, step="completing", requested_by="key:x", status="completed", finished_at=finished
     )
-    document = (await http.get(f"/tenants/{workflow_id}")).json()
+    document = (await http.get(f"/operations/{workflow_id}")).json()
     assert (document["source"], document["status"], document["progress"]) == ("database", "completed", 100)
     assert (document["step"], document["requestedBy"]) == ("completing", "key:x")
     assert document["cancellable"] is False
@@ -161,7 +161,7 @@ async def test_what_temporal_has_forgotten_before_its_end_needs_attention(
     http: httpx.AsyncClient, database: asyncpg.Connection
 ) -> None:
     workflow_id = await record(database, progress=65, step="running_onboarding_seeds", status="running")
-    document = (await http.get(f"/tenants/{workflow_id}")).json()
+    document = (await http.get(f"/operations/{workflow_id}")).json()
     assert (document["source"], document["status"], document["progress"]) == ("database", "needs_attention", 65)
     assert (document["error"]["code"], document["error"]["step"]) == ("ended-outside", "running_onboarding_seeds")
     assert document["cancellable"] is True
@@ -190,4 +190,4 @@ async def test_a_workflow_that_was_ended_before_anything_was_written_has_failed(
     document = (await http.get(created["links"]["self"])).json()
     assert (document["status"], document["error"]["code"]) == ("failed", "ended-outside")
     assert document["finishedAt"] is not None
-    assert_problem(await http.delete(f"/tenants/{created['workflowId']}"), 409, "operation-finished")
+    assert_problem(await http.delete(f"/operations/{created['workflowId']}"), 409, "operation-finished")
