@@ -22,19 +22,25 @@ pytestmark = pytest.mark.anyio
 REQUESTS: dict[tuple[str, str], list[Any]] = {
     ("POST", "/tenants"): [tenant(tenantId="theirs"), tenant()],
     ("GET", "/tenants/{id}"): [None],
-    ("GET", "/operations/{workflow_id}"): [None],
-    ("GET", "/operations/{workflow_id}/events"): [None],
-    ("DELETE", "/operations/{workflow_id}"): [{"reason": "not yours"}],
-    ("PATCH", "/operations/{workflow_id}"): [{"tenantName": "Taken over"}],
-    ("POST", "/operations/{workflow_id}/resume"): [None],
+    ("GET", "/tenants/{id}/status"): [None],
+    ("GET", "/operations/{id}"): [None],
+    ("GET", "/operations/{id}/events"): [None],
+    ("DELETE", "/operations/{id}"): [{"reason": "not yours"}],
+    ("PATCH", "/operations/{id}"): [{"tenantName": "Taken over"}],
+    ("POST", "/operations/{id}/resume"): [None],
     ("POST", "/codec/decode"): [{"payloads": []}],
     ("POST", "/api-keys"): [{"name": "theirs", "tenantId": "theirs"}, {"name": "everybody's"}],
     ("GET", "/api-keys/{key_id}"): [None],
     ("DELETE", "/api-keys/{key_id}"): [None],
     ("POST", "/api-keys/{key_id}/rotate"): [{"overlapHours": 0}],
 }
-# What these show is in tests of their own below, and in those of the audit events.
-LISTS = {("GET", "/tenants"), ("GET", "/api-keys"), ("GET", "/audit-events")}
+# The same by workflow id, which is refused for a tenant id, whoever's it is.
+BY_WORKFLOW: dict[tuple[str, str], list[Any]] = {
+    ("DELETE", "/tenants/{id}"): [{"reason": "not yours"}],
+    ("GET", "/tenants/{id}/status"): [None],
+}
+# What these show is in tests of their own below, and in those of the audit events and of the directory.
+LISTS = {("GET", "/tenants"), ("GET", "/operations"), ("GET", "/api-keys"), ("GET", "/audit-events")}
 
 
 @pytest.fixture
@@ -89,7 +95,7 @@ async def known_to_temporal(client: Client) -> set[tuple[str, int]]:
 
 
 def test_every_route_is_tried_by_a_bound_caller(gateway: RunningGateway) -> None:
-    assert routes(gateway) == {*REQUESTS, *LISTS}
+    assert routes(gateway) == {*REQUESTS, *BY_WORKFLOW, *LISTS}
 
 
 async def test_every_route_hides_another_tenant_and_leaves_it_alone(
@@ -101,10 +107,10 @@ async def test_every_route_hides_another_tenant_and_leaves_it_alone(
 ) -> None:
     before = await everything(database)
     workflows = await known_to_temporal(temporal_client)
-    for (method, template), bodies in REQUESTS.items():
-        path = template.format(
-            workflow_id=theirs["workflowId"], id=theirs["tenantId"], key_id=their_key.record.key_id
-        )
+    for (method, template), bodies in [*REQUESTS.items(), *BY_WORKFLOW.items()]:
+        is_tenant = template.startswith("/tenants") and (method, template) not in BY_WORKFLOW
+        theirs_id = theirs["tenantId"] if is_tenant else theirs["workflowId"]
+        path = template.format(id=theirs_id, key_id=their_key.record.key_id)
         for body in bodies:
             sent = {**body, "tenantId": theirs["tenantId"]} if body and "tenantId" in body else body
             answer = await bound.request(method, path, json=sent)
