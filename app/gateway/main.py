@@ -24,7 +24,7 @@ from app.settings import Settings, split_list
 from app.tracing.current import current_tracer
 
 DISTRIBUTION = "alga-tenants"
-DESCRIPTION = """Creates, tracks, cancels and cleans up Alga PSA tenants.
+DESCRIPTION = """Creates, tracks, changes and cancels Alga PSA tenants.
 
 A creation is an operation: start it, follow its status document, cancel it. Every error is a problem document
 (RFC 9457)."""
