@@ -88,14 +88,12 @@ class TestWhatCanNotGoOn:
         workflow_id = await record(database, status="failed", finished_at=datetime(2026, 1, 2, tzinfo=UTC))
         assert_problem(await self.send(http, method, workflow_id), 409, "operation-finished")
 
-    async def test_an_operation_that_was_ended_by_hand_is_a_409_that_says_what_to_do(
+    async def test_an_operation_that_was_ended_by_hand_is_a_409(
         self, http: httpx.AsyncClient, temporal_client: Client, method: str
     ) -> None:
         created = await create(http)
         await temporal_client.get_workflow_handle(created["workflowId"]).terminate()
-        answer = await self.send(http, method, created["workflowId"])
-        assert_problem(answer, 409, "operation-finished")
-        assert "cancel it" in answer.json()["detail"]
+        assert_problem(await self.send(http, method, created["workflowId"]), 409, "operation-finished")
 
     async def test_an_operation_that_is_stopping_is_a_409(self, http: httpx.AsyncClient, method: str) -> None:
         created = await create(http)

@@ -41,11 +41,15 @@ async def test_a_creation_is_listed(http: httpx.AsyncClient) -> None:
         "step": None,
         "progress": 0,
         "error": None,
+        "warnings": [],
         "requestedBy": created["requestedBy"],
         "requestedVia": created["requestedVia"],
         "startedAt": created["startedAt"],
+        "committedAt": None,
         "updatedAt": operation["updatedAt"],
         "finishedAt": None,
+        "nextTryAt": None,
+        "attentionDeadline": None,
         "links": created["links"],
     }
 
