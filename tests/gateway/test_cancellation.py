@@ -108,9 +108,7 @@ async def test_the_admin_ui_cancels_a_creation_at_the_path_of_tenants(
     http: httpx.AsyncClient, temporal_client: Client
 ) -> None:
     created = await create(http)
-    answer = await http.request(
-        "DELETE", f"/tenants/{created['workflowId']}", json={"reason": "ordered by mistake"}
-    )
+    answer = await http.request("DELETE", f"/tenants/{created['workflowId']}", json={"reason": "ordered by mistake"})
     assert (answer.status_code, answer.json()["status"]) == (202, "cancelling")
     assert answer.headers["location"] == created["links"]["self"]
     [asked] = await signals(temporal_client, created["workflowId"])

@@ -66,7 +66,7 @@ def route(seen: list[Seen]) -> APIRoute:
     """A route whose handler takes all that has a reader, and notes what it gets."""
     router = APIRouter()
 
-    @router.get("/{id}")
+    @router.get("/{id}")  # noqa: FAST003 - the dependency takes it
     async def note(
         caller: Annotated[Caller, Security(current_caller, scopes=[Scope.TENANTS_READ])],
         services: ServicesDep,

@@ -8,6 +8,8 @@ import pytest
 
 from tests.gateway.operations import record
 from tests.gateway.requests import assert_problem, create, faults, tenant
+from tests.gateway.server import RunningGateway
+from tests.support.api_keys import Keys
 
 pytestmark = pytest.mark.anyio
 
@@ -133,10 +135,49 @@ async def test_a_page_that_is_just_full_is_the_last(http: httpx.AsyncClient, dat
     assert len(await listed(http, name=name, pageSize=2)) == 2
 
 
+async def test_filters_are_met_all_together(http: httpx.AsyncClient, database: asyncpg.Connection) -> None:
+    name, tenant_id = f"Filtered {uuid4()}", uuid4()
+    finished = {"tenant_id": tenant_id, "finished_at": NOON}
+    creation = await record(database, name, **finished, started_at=NOON)
+    export = await record(
+        database,
+        name,
+        **finished,
+        started_at=NOON + timedelta(hours=1),
+        kind="tenant_export",
+        workflow_id=str(uuid4()),
+    )
+    other = await record(database, name, started_at=NOON + timedelta(hours=2))
+    assert await listed(http, name=name) == [other, export, creation]
+    assert await listed(http, tenantId=str(tenant_id)) == [export, creation]
+    assert await listed(http, tenantId=str(tenant_id).upper(), kind="tenant_creation") == [creation]
+    assert await listed(http, name=name, kind="tenant_creation") == [other, creation]
+    assert await listed(http, tenantId=str(tenant_id), startedAfter="2025-03-01T12:30:00Z") == [export]
+    assert await listed(http, tenantId=str(tenant_id), status="failed") == []
+    assert await listed(http, name=name, kind="tenant_merge") == []
+
+
+async def test_a_bound_caller_finds_no_operation_of_another_tenant(
+    gateway: RunningGateway, keys: Keys, database: asyncpg.Connection
+) -> None:
+    name, tenant_id, other = f"Bound {uuid4()}", uuid4(), uuid4()
+    own = await record(database, name, tenant_id=tenant_id)
+    await record(database, name, tenant_id=other)
+    await record(database, name, tenant_id=None)
+    async with gateway.client(**{"X-API-Key": (await keys.create(tenant_id=tenant_id)).key}) as bound:
+        assert await listed(bound) == [own]
+        assert await listed(bound, name=name, kind="tenant_creation", status="queued") == [own]
+        assert await listed(bound, tenantId=str(tenant_id)) == [own]
+        assert await listed(bound, tenantId=str(other)) == []
+
+
 @pytest.mark.parametrize(
     ("params", "field"),
     [
         ({"status": "done"}, "status.0"),
+        ({"kind": "Tenant Creation"}, "kind"),
+        ({"kind": "x" * 101}, "kind"),
+        ({"tenantId": "tenant-creation-1"}, "tenantId"),
         ({"name": "nul\0"}, "name"),
         ({"name": "x" * 256}, "name"),
         ({"startedAfter": "yesterday"}, "startedAfter"),

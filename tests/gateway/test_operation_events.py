@@ -81,7 +81,10 @@ async def test_the_stream_of_a_finished_operation_ends_and_is_not_begun_again(
 ) -> None:
     workflow_id = await record(database, status="completed", finished_at=datetime.now(UTC))
     with anyio.fail_after(PATIENCE):
-        async with http.stream("GET", f"/operations/{workflow_id}/events") as answer, aclosing(read(answer)) as events:
+        async with (
+            http.stream("GET", f"/operations/{workflow_id}/events") as answer,
+            aclosing(read(answer)) as events,
+        ):
             only = [event async for event in events]
     assert [shown(event)["status"] for event in only] == ["completed"]
     again = await http.get(f"/operations/{workflow_id}/events", headers={"Last-Event-ID": only[0]["id"]})

@@ -85,9 +85,7 @@ async def test_a_workflow_of_another_type_is_a_404_and_is_not_touched(
 
 
 async def test_a_failure_is_shown_as_a_problem(http: httpx.AsyncClient, temporal_client: Client) -> None:
-    error = OperationError(
-        code="duplicate-email", detail="is taken", field="adminUser.email", step=CREATE_ADMIN_USER
-    )
+    error = OperationError(code="duplicate-email", detail="is taken", field="adminUser.email", step=CREATE_ADMIN_USER)
     workflow_id = await start(temporal_client, snapshot(OperationStatus.FAILED, uuid4(), error=error))
     answer = await http.get(f"/operations/{workflow_id}")
     assert answer.json()["error"] == {
@@ -176,7 +174,9 @@ async def test_what_temporal_has_forgotten_before_its_commit_has_failed(
 async def test_what_temporal_has_forgotten_after_its_commit_has_completed_with_a_warning(
     http: httpx.AsyncClient, database: asyncpg.Connection
 ) -> None:
-    steps = '[{"name": "set_up_data", "status": "completed"}, {"name": "track", "status": "pending"}, {"name": "end"}]'
+    steps = (
+        '[{"name": "set_up_data", "status": "completed"}, {"name": "track", "status": "pending"}, {"name": "end"}]'
+    )
     committed = datetime(2026, 1, 2, tzinfo=UTC)
     workflow_id = await record(database, status="running", committed_at=committed, steps=steps)
     document = (await http.get(f"/operations/{workflow_id}")).json()
