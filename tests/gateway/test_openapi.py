@@ -52,6 +52,17 @@ def test_every_route_tells_every_status_it_answers(document: dict[str, Any]) -> 
     assert told == {route: statuses | EVERYWHERE for route, statuses in KEYED.items()}
 
 
+def test_one_path_template_has_one_name_for_its_parameter(document: dict[str, Any]) -> None:
+    names: dict[str, set[str]] = {}
+    for path in document["paths"]:
+        for before, name in re.findall(r"(.*?)\{(\w+)\}", path):
+            names.setdefault(before, set()).add(name)
+    assert names == {"/tenants/": {"id"}, "/operations/": {"id"}, "/api-keys/": {"key_id"}}
+    for (_, path), operation in operations(document).items():
+        declared = [parameter["name"] for parameter in operation.get("parameters", []) if parameter["in"] == "path"]
+        assert declared == re.findall(r"\{(\w+)\}", path), path
+
+
 def test_every_error_is_a_problem_document(document: dict[str, Any]) -> None:
     for route, operation in operations(document).items():
         for status, response in operation["responses"].items():
