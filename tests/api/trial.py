@@ -28,8 +28,8 @@ REQUEST_TIMEOUT = 30
 class Trial:
     """What is tried: `examples` generated cases a route in each of the random phases.
 
-    Before, as many operations are started that wait to be changed, and as many to be cancelled at each path, as `targets`
-    says,
+    Before, as many operations are started that wait to be changed, and as many to be cancelled at each path, as
+    `targets` says,
     as many that complete, and as many API keys are made to be rotated.
     After `seconds` without an end the trial has failed.
     """
