@@ -94,12 +94,16 @@ async def find_run(connection: AsyncConnection, workflow_id: str, run_id: str) -
 
 
 async def find_newest_of_tenant(connection: AsyncConnection, tenant_id: UUID, kind: str) -> OperationRecord | None:
-    """Return the newest operation of that kind that worked on the tenant, or None."""
+    """Return the operation of that kind that was committed for the tenant, else the open one, else the newest."""
     row = (
         await connection.execute(
             select(operations)
             .where(operations.c.tenant_id == tenant_id, operations.c.kind == kind)
-            .order_by(operations.c.started_at.desc())
+            .order_by(
+                operations.c.committed_at.is_(None),
+                operations.c.finished_at.is_not(None),
+                operations.c.started_at.desc(),
+            )
             .limit(1)
         )
     ).one_or_none()

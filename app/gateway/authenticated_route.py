@@ -22,6 +22,7 @@ from app.gateway.rate_limits import credential_of
 from app.gateway.request_context import add_answer_headers, address_of, caller_of
 from app.gateway.required_scopes import scope_missing
 from app.gateway.services import services_of
+from workflows.kinds import KINDS
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -82,11 +83,12 @@ class AuthenticatedRoute(APIRoute):
 
 
 class KindScopedRoute(AuthenticatedRoute):
-    """A route for operations of every kind: the caller needs any of the scopes, and later the one of the kind."""
+    """A route for operations of every kind: the caller needs a scope of any kind, and later the one of the kind."""
 
     def is_allowed(self, caller: Caller) -> bool:
-        """Whether the caller has one of the scopes."""
-        return not self.scopes.isdisjoint(caller.scopes)
+        """Whether the caller has one of the scopes, or of those of a kind that was registered later."""
+        of_kinds = {scope for kind in KINDS for scope in (kind.cancel_scope, kind.manage_scope)}
+        return not caller.scopes.isdisjoint(self.scopes | of_kinds)
 
 
 async def _authenticate(request: Request) -> None:

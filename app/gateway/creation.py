@@ -15,6 +15,7 @@ from activities.alga.tables import tenants
 from activities.audit import AuditTrail
 from activities.database_errors import DATABASE_ERRORS
 from activities.errors import FinalError
+from activities.operation_records import find_operation
 from activities.operations import insert_operation, request_event, revoke_start
 from activities.tenant_request import TenantRequest
 from activities.transactions import Transactions
@@ -26,7 +27,7 @@ from app.gateway.problems import OperationNotFoundError, ProblemError, field_pro
 from app.gateway.statuses import Statuses
 from app.temporal.errors import OperationExistsError, TemporalUnavailableError
 from app.temporal.operations import OperationsPort
-from workflows.messages import CancelRequest, OperationContext, OperationStatus, TenantCreationInput
+from workflows.messages import CancelRequest, OperationContext, TenantCreationInput
 from workflows.steps import TENANT_CREATION, TENANT_CREATION_WORKFLOW
 
 # The caller has waited for Temporal already, and is to have its answer in less than four seconds.
@@ -159,14 +160,15 @@ class TenantCreation:
     async def _revoke(self, attempt: Attempt) -> bool:
         """Prevent a workflow that may have started from committing, since its caller could not find it again.
 
-        False if it has completed the tenant already. Raises `ProblemError` if that can't be told.
+        False if it has committed already. Raises `ProblemError` if that can't be told.
         """
         nobody = CancelRequest(reason="its caller was told that it was not started", cancelled_by="gateway")
         try:
             async with asyncio.timeout(REVOKE_SECONDS), self._engine.begin() as connection:
                 start_id = attempt.origin.start_id or attempt.workflow_id
-                status = await revoke_start(connection, attempt.workflow_id, start_id, nobody)
-                return status is not OperationStatus.COMPLETED
+                await revoke_start(connection, attempt.workflow_id, start_id, nobody)
+                record = await find_operation(connection, attempt.workflow_id)
+                return record is None or record.snapshot.committed_at is None
         except DATABASE_ERRORS as error:
             log.warning("a start was not revoked", workflow_id=attempt.workflow_id, error=type(error).__name__)
             raise _uncertain(attempt) from None

@@ -76,7 +76,7 @@ class OperationView:
     @property
     def is_parked(self) -> bool:
         """Whether it waits for an operator, and would go on."""
-        return self.is_open and self.snapshot.status is OperationStatus.NEEDS_ATTENTION
+        return self.is_open and _is_parked(self.snapshot)
 
 
 def status_document(view: OperationView) -> StatusDocument:
@@ -92,8 +92,8 @@ def creation_document(view: OperationView, temporary_password: str | None) -> Cr
 def summary(record: OperationRecord) -> OperationSummary:
     """Return the operation's line in the list."""
     snapshot = record.snapshot
-    is_parked = snapshot.status is OperationStatus.NEEDS_ATTENTION
-    links = _links(record.workflow_id, snapshot, cancellable=_can_stop(snapshot), resumable=is_parked)
+    is_cancellable, is_parked = _can_stop(snapshot), _is_parked(snapshot)
+    links = _links(record.workflow_id, snapshot, cancellable=is_cancellable, resumable=is_parked)
     return OperationSummary(**_common_fields(record.workflow_id, snapshot), links=links)
 
 
@@ -143,7 +143,13 @@ def _common_fields(workflow_id: str, snapshot: OperationSnapshot) -> dict[str, A
 
 
 def _can_stop(snapshot: OperationSnapshot) -> bool:
+    if KINDS.find(snapshot.kind) is None:
+        return False
     return not snapshot.has_ended and snapshot.committed_at is None and not snapshot.status.is_stopping
+
+
+def _is_parked(snapshot: OperationSnapshot) -> bool:
+    return snapshot.status is OperationStatus.NEEDS_ATTENTION and KINDS.find(snapshot.kind) is not None
 
 
 def _links(workflow_id: str, snapshot: OperationSnapshot, *, cancellable: bool, resumable: bool) -> Links:

@@ -14,7 +14,7 @@ from app.embedded.development import Installation, install
 from app.embedded.ports import free_port
 from app.embedded.stack import DevStack
 from tests.support.processes import wait_for
-from workflows.steps import WORKFLOW_ID_PREFIX
+from workflows.steps import TENANT_CREATION
 
 # As after a failover that never ends; so that there is always something to resume, to change and to cancel.
 STUCK_TENANTS = """
@@ -26,7 +26,6 @@ CREATE TRIGGER get_stuck BEFORE INSERT ON tenants
 SETTINGS = {
     "NEXTAUTH_SECRET": "test-nextauth-secret",
     "STEP_RETRY_WINDOW": "1",
-    "ON_ATTENTION_TIMEOUT": "keep",
     # Thousands of requests in a minute, many of them without a key, are what we are here for.
     "RATE_LIMIT_PER_MINUTE": "0",
     "RATE_LIMIT_FAILED_PER_MINUTE": "0",
@@ -46,7 +45,7 @@ def running_service(folder: Path) -> Iterator[Installation]:
 def is_stuck(workflow_id: str) -> bool:
     """Whether that is an operation of ours that waits for an operator, forever."""
     try:
-        return UUID(workflow_id.removeprefix(WORKFLOW_ID_PREFIX)).bytes[0] % 4 == 0
+        return UUID(workflow_id.removeprefix(TENANT_CREATION.id_prefix)).bytes[0] % 4 == 0
     except ValueError:
         return False
 
@@ -94,7 +93,7 @@ def _create(http: httpx.Client, tenant_id: UUID) -> str:
 
 
 def _status(http: httpx.Client, operation: str) -> str:
-    return str(http.get(f"/tenants/{operation}").raise_for_status().json()["status"])
+    return str(http.get(f"/operations/{operation}").raise_for_status().json()["status"])
 
 
 async def _execute(url: str, statements: str) -> None:

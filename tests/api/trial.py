@@ -28,7 +28,8 @@ REQUEST_TIMEOUT = 30
 class Trial:
     """What is tried: `examples` generated cases a route in each of the random phases.
 
-    Before, as many operations are started that wait to be changed, and as many to be cancelled, as `targets` says,
+    Before, as many operations are started that wait to be changed, and as many to be cancelled at each path, as
+    `targets` says,
     as many that complete, and as many API keys are made to be rotated.
     After `seconds` without an end the trial has failed.
     """
@@ -97,10 +98,11 @@ def try_api(trial: Trial, installation: Installation, folder: Path) -> Verdict:
 
 def _write_dictionaries(trial: Trial, installation: Installation, folder: Path) -> None:
     """Name what there is, so that requests find it, in files beside the configuration that names them."""
-    stuck = stuck_operations(installation, 2 * trial.targets, trial.seed)
+    stuck = stuck_operations(installation, 3 * trial.targets, trial.seed)
     dictionaries = {
-        "to_change": stuck[::2],
-        "to_cancel": stuck[1::2],
+        "to_change": stuck[::3],
+        "to_cancel": stuck[1::3],
+        "to_cancel_creation": stuck[2::3],
         "to_follow": finished_operations(installation, trial.targets, trial.seed),
         "to_rotate": new_api_keys(installation, trial.targets),
     }

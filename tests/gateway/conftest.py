@@ -1,6 +1,7 @@
 """A gateway on a migrated database and a Temporal without worker, so that operations stay where they are put."""
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -18,7 +19,9 @@ from app.embedded.postgres import EmbeddedPostgres
 from app.embedded.temporal import EmbeddedTemporal
 from app.settings import Settings
 from app.temporal.client import connect
-from migrations.upgrade import admin_engine, upgrade
+from app.worker.factory import NO_EXTENSIONS, Extensions, admin_engine, create_worker
+from migrations.upgrade import admin_engine as migrating_engine
+from migrations.upgrade import upgrade
 from tests.gateway.server import RunningGateway
 from tests.support.api_keys import Keys, open_keys
 from tests.support.databases import NewDatabase
@@ -65,6 +68,25 @@ def gateway(settings: Settings, api_key: str) -> Iterator[RunningGateway]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def worked_settings(settings: Settings) -> Settings:
+    """Settings of a task queue that a test may have a worker for."""
+    return settings.model_copy(update={"temporal_task_queue": f"worked-{uuid4()}"})
+
+
+@pytest.fixture(scope="session")
+def worked_gateway(worked_settings: Settings, api_key: str) -> Iterator[RunningGateway]:
+    """A gateway whose operations stand still until a test runs `working`."""
+    with RunningGateway(worked_settings, api_key) as server:
+        yield server
+
+
+@pytest.fixture
+async def worked(worked_gateway: RunningGateway) -> AsyncIterator[httpx.AsyncClient]:
+    async with worked_gateway.client() as client:
+        yield client
+
+
 @pytest.fixture
 def own_temporal() -> Iterator[EmbeddedTemporal]:
     """A Temporal server that a test may stop and start."""
@@ -102,6 +124,17 @@ async def keys(settings: Settings) -> AsyncIterator[Keys]:
         yield keys
 
 
+@asynccontextmanager
+async def working(settings: Settings, extensions: Extensions = NO_EXTENSIONS) -> AsyncIterator[None]:
+    """Run a worker for the settings' task queue."""
+    engine = admin_engine(settings)
+    try:
+        async with create_worker(settings, await connect(settings), engine, extensions=extensions):
+            yield
+    finally:
+        await engine.dispose()
+
+
 def as_gateway(postgres: EmbeddedPostgres, admin_url: str) -> str:
     """The URL by which the gateway's role reaches the database of an admin URL."""
     return urlsplit(postgres.url)._replace(path=urlsplit(admin_url).path).geturl()
@@ -110,7 +143,7 @@ def as_gateway(postgres: EmbeddedPostgres, admin_url: str) -> str:
 async def _prepare(url: str, role: str) -> None:
     target = make_url(url).set(drivername="postgresql+asyncpg")
     await upgrade(target, gateway_role=role)
-    engine = admin_engine(target)
+    engine = migrating_engine(target)
     async with engine.begin() as connection:
         await create_development_tables(connection)
         await connection.exec_driver_sql(

@@ -94,7 +94,7 @@ async def test_a_creation_that_finds_its_tenant_taken_is_none(http: httpx.AsyncC
 
 async def test_a_cancel_and_nothing_for_its_repetition(http: httpx.AsyncClient, asked: Asked) -> None:
     created = await create(http)
-    path = f"/tenants/{created['workflowId']}"
+    path = f"/operations/{created['workflowId']}"
     for headers in (asked.headers, {}):
         answer = await http.request("DELETE", path, json={"reason": "a mistake"}, headers=headers)
         assert answer.status_code == 202
@@ -116,7 +116,7 @@ async def test_a_cancel_and_nothing_for_its_repetition(http: httpx.AsyncClient, 
 async def test_resuming(http: httpx.AsyncClient, temporal_client: Client, asked: Asked) -> None:
     tenant_id = uuid4()
     workflow_id = await start(temporal_client, snapshot(OperationStatus.NEEDS_ATTENTION, tenant_id))
-    assert (await http.post(f"/tenants/{workflow_id}/resume", headers=asked.headers)).status_code == 202
+    assert (await http.post(f"/operations/{workflow_id}/resume", headers=asked.headers)).status_code == 202
     event = await the_event(http, asked, action="operation.resume")
     assert (event["workflowId"], event["tenantId"], event["onBehalfOf"]) == (workflow_id, str(tenant_id), PERSON)
 
@@ -172,11 +172,11 @@ async def test_another_tenants_operation(
     theirs, own = await create(http), uuid4()
     key = await keys.create(tenant_id=own)
     async with gateway.client(**{"X-API-Key": key.key}) as bound:
-        answer = await bound.delete(f"/tenants/{theirs['workflowId']}", headers=asked.headers)
+        answer = await bound.delete(f"/operations/{theirs['workflowId']}", headers=asked.headers)
         assert answer.status_code == 404
     event = await the_event(http, asked, outcome="denied")
     assert (event["caller"], event["tenantId"]) == (f"key:{key.record.key_id}", str(own))
-    assert (event["reason"], event["path"]) == ("operation-not-found", "/tenants/{workflow_id}")
+    assert (event["reason"], event["path"]) == ("operation-not-found", "/operations/{id}")
 
 
 async def test_a_scope_that_its_giver_lacks(
@@ -203,7 +203,7 @@ async def test_asking_too_often(settings: Settings, api_key: str, http: httpx.As
 async def test_what_is_wrong_but_not_denied_is_no_event(http: httpx.AsyncClient) -> None:
     before = (await events(http, pageSize=1))[0]["sequence"]
     assert (await http.post("/tenants", json={})).status_code == 422
-    assert (await http.get("/tenants/unknown")).status_code == 404
+    assert (await http.get("/operations/unknown")).status_code == 404
     created = await create(http)
     assert [event["workflowId"] for event in await events(http) if event["sequence"] > before] == [
         created["workflowId"]

@@ -18,6 +18,9 @@ ROUTES = [
     ("GET", "/tenants"),
     ("POST", "/tenants"),
     ("GET", "/tenants/x"),
+    ("GET", "/operations"),
+    ("GET", "/operations/x"),
+    ("PATCH", "/operations/x"),
     ("GET", "/tenants/x/status"),
     ("DELETE", "/tenants/x"),
 ]

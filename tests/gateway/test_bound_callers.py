@@ -22,19 +22,25 @@ pytestmark = pytest.mark.anyio
 REQUESTS: dict[tuple[str, str], list[Any]] = {
     ("POST", "/tenants"): [tenant(tenantId="theirs"), tenant()],
     ("GET", "/tenants/{id}"): [None],
-    ("GET", "/tenants/{workflow_id}/status"): [None],
-    ("GET", "/tenants/{workflow_id}/events"): [None],
-    ("DELETE", "/tenants/{workflow_id}"): [{"reason": "not yours"}],
-    ("PATCH", "/tenants/{workflow_id}"): [{"tenantName": "Taken over"}],
-    ("POST", "/tenants/{workflow_id}/resume"): [None],
+    ("GET", "/tenants/{id}/status"): [None],
+    ("GET", "/operations/{id}"): [None],
+    ("GET", "/operations/{id}/events"): [None],
+    ("DELETE", "/operations/{id}"): [{"reason": "not yours"}],
+    ("PATCH", "/operations/{id}"): [{"tenantName": "Taken over"}],
+    ("POST", "/operations/{id}/resume"): [None],
     ("POST", "/codec/decode"): [{"payloads": []}],
     ("POST", "/api-keys"): [{"name": "theirs", "tenantId": "theirs"}, {"name": "everybody's"}],
     ("GET", "/api-keys/{key_id}"): [None],
     ("DELETE", "/api-keys/{key_id}"): [None],
     ("POST", "/api-keys/{key_id}/rotate"): [{"overlapHours": 0}],
 }
-# What these show is in tests of their own below, and in those of the audit events.
-LISTS = {("GET", "/tenants"), ("GET", "/api-keys"), ("GET", "/audit-events")}
+# The same by workflow id, which is refused for a tenant id, whoever's it is.
+BY_WORKFLOW: dict[tuple[str, str], list[Any]] = {
+    ("DELETE", "/tenants/{id}"): [{"reason": "not yours"}],
+    ("GET", "/tenants/{id}/status"): [None],
+}
+# What these show is in tests of their own below, and in those of the audit events and of the directory.
+LISTS = {("GET", "/tenants"), ("GET", "/operations"), ("GET", "/api-keys"), ("GET", "/audit-events")}
 
 
 @pytest.fixture
@@ -89,7 +95,7 @@ async def known_to_temporal(client: Client) -> set[tuple[str, int]]:
 
 
 def test_every_route_is_tried_by_a_bound_caller(gateway: RunningGateway) -> None:
-    assert routes(gateway) == {*REQUESTS, *LISTS}
+    assert routes(gateway) == {*REQUESTS, *BY_WORKFLOW, *LISTS}
 
 
 async def test_every_route_hides_another_tenant_and_leaves_it_alone(
@@ -101,10 +107,10 @@ async def test_every_route_hides_another_tenant_and_leaves_it_alone(
 ) -> None:
     before = await everything(database)
     workflows = await known_to_temporal(temporal_client)
-    for (method, template), bodies in REQUESTS.items():
-        path = template.format(
-            workflow_id=theirs["workflowId"], id=theirs["tenantId"], key_id=their_key.record.key_id
-        )
+    for (method, template), bodies in [*REQUESTS.items(), *BY_WORKFLOW.items()]:
+        is_tenant = template.startswith("/tenants") and (method, template) not in BY_WORKFLOW
+        theirs_id = theirs["tenantId"] if is_tenant else theirs["workflowId"]
+        path = template.format(id=theirs_id, key_id=their_key.record.key_id)
         for body in bodies:
             sent = {**body, "tenantId": theirs["tenantId"]} if body and "tenantId" in body else body
             answer = await bound.request(method, path, json=sent)
@@ -118,8 +124,8 @@ async def test_every_route_hides_another_tenant_and_leaves_it_alone(
 async def test_what_is_hidden_can_not_be_told_from_what_is_not_there(
     bound: httpx.AsyncClient, theirs: dict[str, Any]
 ) -> None:
-    hidden = (await bound.get(f"/tenants/{theirs['workflowId']}")).json()
-    unknown = (await bound.get(f"/tenants/tenant-creation-{uuid4()}")).json()
+    hidden = (await bound.get(f"/operations/{theirs['workflowId']}")).json()
+    unknown = (await bound.get(f"/operations/tenant-creation-{uuid4()}")).json()
     assert hidden.keys() == unknown.keys()
     differing = {name for name in hidden if hidden[name] != unknown[name]}
     assert differing == {"instance", "requestId"}
@@ -133,7 +139,7 @@ async def test_lists_show_the_own_tenant_alone(
     database: asyncpg.Connection,
 ) -> None:
     own = await record(database, tenant_id=own_tenant, workflow_id=f"tenant-creation-{own_tenant}")
-    listed = (await bound.get("/tenants", params={"pageSize": 200})).json()["operations"]
+    listed = (await bound.get("/operations", params={"pageSize": 200})).json()["operations"]
     assert [operation["workflowId"] for operation in listed] == [own]
     assert theirs["workflowId"] != own
     shown = (await bound.get("/api-keys")).json()["keys"]
@@ -151,7 +157,7 @@ async def test_an_operation_whose_tenant_is_not_known_belongs_to_nobody(
     bound: httpx.AsyncClient, database: asyncpg.Connection
 ) -> None:
     workflow_id = await record(database, tenant_id=None)
-    assert_problem(await bound.get(f"/tenants/{workflow_id}"), 404, "operation-not-found")
+    assert_problem(await bound.get(f"/operations/{workflow_id}"), 404, "operation-not-found")
 
 
 async def test_a_bound_caller_gives_keys_of_its_own_tenant_alone(bound: httpx.AsyncClient, own_tenant: UUID) -> None:

@@ -2,19 +2,21 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-import anyio
-import anyio.lowlevel
 import asyncpg
 import httpx
 import pytest
 from temporalio.api.enums.v1 import EventType
-from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.client import Client
 
 from tests.gateway.operations import record, snapshot, start
 from tests.gateway.requests import assert_problem, create, faults
 from workflows.messages import CancelRequest, OperationStatus
 
 pytestmark = pytest.mark.anyio
+
+NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
+CANCELLATION = "SELECT * FROM alga_tenants.cancellations WHERE workflow_id = $1"
+COMMIT = "UPDATE alga_tenants.operations SET committed_at = now(), status = 'running' WHERE workflow_id = $1"
 
 
 async def signals(client: Client, workflow_id: str) -> list[CancelRequest]:
@@ -92,91 +94,100 @@ async def test_a_second_cancel_is_harmless(http: httpx.AsyncClient, temporal_cli
     assert len(await signals(temporal_client, created["workflowId"])) == 1
 
 
-async def test_a_rollback_under_way_is_left_alone(http: httpx.AsyncClient, temporal_client: Client) -> None:
-    workflow_id = await start(temporal_client, snapshot(OperationStatus.ROLLING_BACK, uuid4()))
-    answer = await http.delete(f"/tenants/{workflow_id}")
-    assert (answer.status_code, answer.json()["status"]) == (202, "rolling_back")
+@pytest.mark.parametrize("status", [OperationStatus.CANCELLING, OperationStatus.ROLLING_BACK])
+async def test_an_operation_that_is_stopping_is_left_alone(
+    http: httpx.AsyncClient, temporal_client: Client, status: OperationStatus
+) -> None:
+    workflow_id = await start(temporal_client, snapshot(status, uuid4()))
+    answer = await http.delete(f"/operations/{workflow_id}")
+    assert (answer.status_code, answer.json()["status"]) == (202, status)
     assert await signals(temporal_client, workflow_id) == []
 
 
-@pytest.mark.parametrize("is_closed", [True, False], ids=["closed", "about to close"])
-async def test_a_finished_operation_cannot_be_cancelled(
-    http: httpx.AsyncClient, temporal_client: Client, *, is_closed: bool
+async def test_the_admin_ui_cancels_a_creation_at_the_path_of_tenants(
+    http: httpx.AsyncClient, temporal_client: Client
 ) -> None:
-    workflow_id = await start(temporal_client, snapshot(OperationStatus.COMPLETED, uuid4()))
+    created = await create(http)
+    answer = await http.request("DELETE", f"/tenants/{created['workflowId']}", json={"reason": "ordered by mistake"})
+    assert (answer.status_code, answer.json()["status"]) == (202, "cancelling")
+    assert answer.headers["location"] == created["links"]["self"]
+    [asked] = await signals(temporal_client, created["workflowId"])
+    assert asked.reason == "ordered by mistake"
+
+
+async def test_a_cancel_keeps_a_transaction_that_is_under_way_from_committing(
+    http: httpx.AsyncClient, database: asyncpg.Connection
+) -> None:
+    created = await create(http)
+    await http.delete(created["links"]["cancel"], params={"reason": "a change of mind"})
+    row = await database.fetchrow(CANCELLATION, created["workflowId"])
+    assert row is not None
+    assert (row["cancelled_by"], row["reason"]) == (created["requestedBy"], "a change of mind")
+    run_id = "SELECT run_id FROM alga_tenants.operations WHERE workflow_id = $1"
+    assert row["run_id"] == await database.fetchval(run_id, created["workflowId"])
+
+
+@pytest.mark.parametrize("path", ["/operations", "/tenants"])
+@pytest.mark.parametrize("is_closed", [True, False], ids=["closed", "about to close"])
+async def test_a_completed_creation_can_not_be_cancelled_and_names_the_deletion_of_its_tenant(
+    http: httpx.AsyncClient, temporal_client: Client, path: str, *, is_closed: bool
+) -> None:
+    tenant_id = uuid4()
+    workflow_id = await start(temporal_client, snapshot(OperationStatus.COMPLETED, tenant_id, committed_at=NOON))
     if is_closed:
         await temporal_client.get_workflow_handle(workflow_id).terminate()
-    assert_problem(await http.delete(f"/tenants/{workflow_id}"), 409, "operation-finished")
+    answer = await http.delete(f"{path}/{workflow_id}")
+    assert_problem(answer, 409, "operation-committed")
+    assert f"POST /tenants/{tenant_id}/deletion" in answer.json()["detail"]
 
 
-async def test_cancelling_an_operation_that_was_ended_by_hand_starts_its_cleanup(
+@pytest.mark.parametrize("path", ["/operations", "/tenants"])
+async def test_a_committed_creation_that_still_has_steps_to_do_can_not_be_cancelled(
+    http: httpx.AsyncClient, temporal_client: Client, path: str
+) -> None:
+    tenant_id = uuid4()
+    workflow_id = await start(temporal_client, snapshot(OperationStatus.RUNNING, tenant_id, committed_at=NOON))
+    document = (await http.get(f"/operations/{workflow_id}")).json()
+    assert (document["cancellable"], document["links"].get("cancel")) == (False, None)
+    assert document["links"]["tenant"] == f"/tenants/{tenant_id}"
+    answer = await http.delete(f"{path}/{workflow_id}")
+    assert_problem(answer, 409, "operation-committed")
+    assert f"POST /tenants/{tenant_id}/deletion" in answer.json()["detail"]
+    assert await signals(temporal_client, workflow_id) == []
+
+
+async def test_a_cancel_that_comes_after_a_commit_which_only_the_row_shows_is_refused(
+    http: httpx.AsyncClient, database: asyncpg.Connection
+) -> None:
+    created = await create(http)
+    await database.execute(COMMIT, created["workflowId"])
+    answer = await http.delete(created["links"]["cancel"])
+    assert_problem(answer, 409, "operation-committed")
+    assert f"POST /tenants/{created['tenantId']}/deletion" in answer.json()["detail"]
+    assert await database.fetchrow(CANCELLATION, created["workflowId"]) is None
+
+
+async def test_an_operation_that_was_ended_by_hand_can_not_be_cancelled(
     http: httpx.AsyncClient, temporal_client: Client
 ) -> None:
     created = await create(http)
     await temporal_client.get_workflow_handle(created["workflowId"]).terminate()
-    for _ in range(2):
-        answer = await http.delete(created["links"]["cancel"], params={"reason": "a change of mind"})
-        assert answer.status_code == 202
-        document = answer.json()
-        assert (document["status"], document["cancelReason"]) == ("rolling_back", "a change of mind")
-        assert document["startedAt"] == (await http.get(created["links"]["self"])).json()["startedAt"]
+    assert_problem(await http.delete(created["links"]["cancel"]), 409, "operation-finished")
     description = await temporal_client.get_workflow_handle(created["workflowId"]).describe()
-    assert description.workflow_type == "tenantCleanupWorkflow"
-    assert description.status is WorkflowExecutionStatus.RUNNING
-
-
-async def test_a_run_that_was_ended_before_its_first_step_has_nothing_to_clean_up_whatever_ran_under_its_id_before(
-    http: httpx.AsyncClient, temporal_client: Client, database: asyncpg.Connection
-) -> None:
-    workflow_id = await record(database, status="running")
-    await start(temporal_client, snapshot(OperationStatus.QUEUED), workflow_id)
-    await temporal_client.get_workflow_handle(workflow_id).terminate()
-    document = (await http.get(f"/tenants/{workflow_id}/status")).json()
-    assert (document["status"], document["error"]["code"]) == ("failed", "ended-outside")
-    assert_problem(await http.delete(f"/tenants/{workflow_id}"), 409, "operation-finished")
-
-
-async def test_an_operation_that_is_closed_while_its_cancel_looks_at_it_is_not_cleaned_up(
-    http: httpx.AsyncClient, temporal_client: Client, database: asyncpg.Connection
-) -> None:
-    created = await create(http)
-    workflow_id = created["workflowId"]
-    await temporal_client.get_workflow_handle(workflow_id).terminate()
-    answers: list[httpx.Response] = []
-    async with anyio.create_task_group() as tasks, database.transaction():
-        row = "UPDATE alga_tenants.operations SET status = 'failed', finished_at = now() WHERE workflow_id = $1"
-        await database.execute(row, workflow_id)
-        tasks.start_soon(delete_into, answers, http, workflow_id)
-        await blocked(database)
-    assert_problem(answers[0], 409, "operation-finished")
-    description = await temporal_client.get_workflow_handle(workflow_id).describe()
     assert description.workflow_type == "tenantCreationWorkflow"
 
 
-async def delete_into(answers: list[httpx.Response], http: httpx.AsyncClient, workflow_id: str) -> None:
-    answers.append(await http.delete(f"/tenants/{workflow_id}"))
-
-
-async def blocked(database: asyncpg.Connection) -> None:
-    """Return once another connection waits for what this one has locked."""
-    query = "SELECT count(*) FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))"
-    with anyio.fail_after(20):
-        while not await database.fetchval(query):
-            await anyio.lowlevel.checkpoint()
-
-
-async def test_cancelling_an_operation_that_temporal_has_forgotten_starts_its_cleanup(
-    http: httpx.AsyncClient, temporal_client: Client, database: asyncpg.Connection
+@pytest.mark.parametrize(
+    ("row", "code"),
+    [
+        ({"status": "failed", "finished_at": NOON}, "operation-finished"),
+        ({"status": "running"}, "operation-finished"),
+        ({"status": "running", "committed_at": NOON}, "operation-committed"),
+    ],
+    ids=["failed", "lost", "committed"],
+)
+async def test_an_operation_that_temporal_has_forgotten_can_not_be_cancelled(
+    http: httpx.AsyncClient, database: asyncpg.Connection, row: dict[str, Any], code: str
 ) -> None:
-    workflow_id = await record(database, status="running")
-    answer = await http.delete(f"/tenants/{workflow_id}")
-    assert (answer.status_code, answer.json()["status"]) == (202, "rolling_back")
-    description = await temporal_client.get_workflow_handle(workflow_id).describe()
-    assert description.workflow_type == "tenantCleanupWorkflow"
-
-
-async def test_a_finished_operation_that_temporal_has_forgotten_cannot_be_cancelled(
-    http: httpx.AsyncClient, database: asyncpg.Connection
-) -> None:
-    workflow_id = await record(database, status="failed", finished_at=datetime(2026, 1, 2, tzinfo=UTC))
-    assert_problem(await http.delete(f"/tenants/{workflow_id}"), 409, "operation-finished")
+    workflow_id = await record(database, **row)
+    assert_problem(await http.delete(f"/operations/{workflow_id}"), 409, code)

@@ -89,14 +89,14 @@ async def test_each_request_is_one_line_of_json(start: Start) -> None:
         http.headers["X-Request-ID"] = "find-me"
         created = await create(http)
         await http.get(created["links"]["self"])
-        await http.get("/tenants/unknown")
+        await http.get("/operations/unknown")
     # A request's line comes after its answer.
     command.process.stop()
     lines = [line for line in command.lines if line["message"] == "request" and line.get("caller")]
     assert [(line["method"], line["path"], line["status"]) for line in lines] == [
         ("POST", "/tenants", 202),
-        ("GET", "/tenants/{workflow_id}/status", 200),
-        ("GET", "/tenants/{workflow_id}", 404),
+        ("GET", "/operations/{id}", 200),
+        ("GET", "/operations/{id}", 404),
     ]
     assert lines[0]["request_id"] == "find-me"
     assert lines[0]["caller"] == created["requestedBy"]
@@ -176,7 +176,7 @@ async def test_a_request_under_way_is_answered_after_the_signal_to_end_and_the_s
     async with command.client() as client, anyio.create_task_group() as group:
         group.start_soon(wait_for_a_tenant, client)
         with anyio.fail_after(20):
-            while not (await client.get("/tenants", params={"name": name})).json()["operations"]:
+            while not (await client.get("/operations", params={"name": name})).json()["operations"]:
                 await anyio.lowlevel.checkpoint()
         command.process.send_signal(number)
     assert [answer.status_code for answer in answers] == [202]

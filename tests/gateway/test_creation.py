@@ -24,8 +24,9 @@ async def test_a_request_is_answered_with_where_to_follow_it(http: httpx.AsyncCl
     assert document["status"] == "queued"
     assert document["cancellable"] is True
     assert document["links"] == {
-        "self": f"/tenants/{document['workflowId']}/status",
-        "cancel": f"/tenants/{document['workflowId']}",
+        "self": f"/operations/{document['workflowId']}",
+        "events": f"/operations/{document['workflowId']}/events",
+        "cancel": f"/operations/{document['workflowId']}",
     }
     assert answer.headers["location"] == document["links"]["self"]
     assert answer.headers["retry-after"] == "1"
@@ -34,7 +35,7 @@ async def test_a_request_is_answered_with_where_to_follow_it(http: httpx.AsyncCl
 
 async def test_the_steps_are_listed_before_any_has_begun(http: httpx.AsyncClient) -> None:
     document = await create(http)
-    assert document["steps"][0]["name"] == "initializing"
+    assert document["steps"][0]["name"] == "validate"
     assert {step["status"] for step in document["steps"]} == {"pending"}
 
 
@@ -115,7 +116,7 @@ async def test_a_tenant_id_that_alga_knows_is_refused_and_nothing_is_started(
     )
     answer = await http.post("/tenants", json=tenant(tenantId=str(tenant_id)))
     assert_problem(answer, 409, "tenant-exists")
-    assert (await http.get(f"/tenants/tenant-creation-{tenant_id}")).status_code == 404
+    assert (await http.get(f"/operations/tenant-creation-{tenant_id}")).status_code == 404
 
 
 async def test_a_tenant_id_whose_workflow_id_is_somebody_elses_is_refused(

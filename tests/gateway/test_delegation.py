@@ -20,7 +20,7 @@ async def test_the_person_is_recorded_beside_the_key_that_asked(http: httpx.Asyn
     assert (created["requestedBy"], created["requestedVia"]) == (PERSON, own["requestedVia"])
     cancelled = (await http.delete(created["links"]["cancel"], headers=FOR_PERSON)).json()
     assert (cancelled["cancelledBy"], cancelled["cancelledVia"]) == (PERSON, own["requestedVia"])
-    (listed,) = (await http.get("/tenants", params={"pageSize": 1})).json()["operations"]
+    (listed,) = (await http.get("/operations", params={"pageSize": 1})).json()["operations"]
     assert (listed["requestedBy"], listed["requestedVia"]) == (PERSON, own["requestedVia"])
 
 

@@ -21,7 +21,7 @@ from app.gateway.dependencies import (
 )
 from app.gateway.direct import Handler, direct_handler
 from app.gateway.problems import OperationNotFoundError
-from app.gateway.routes import tenants
+from app.gateway.routes import operations, tenants
 
 pytestmark = pytest.mark.anyio
 
@@ -46,7 +46,7 @@ async def call(handle: Handler, workflow_id: str, headers: list[tuple[bytes, byt
             "type": "http",
             "method": "GET",
             "path": "/x",
-            "path_params": {"workflow_id": workflow_id},
+            "path_params": {"id": workflow_id},
             "query_string": b"",
             "headers": headers,
             "app": SimpleNamespace(state=SimpleNamespace(services="the services")),
@@ -66,7 +66,7 @@ def route(seen: list[Seen]) -> APIRoute:
     """A route whose handler takes all that has a reader, and notes what it gets."""
     router = APIRouter()
 
-    @router.get("/{workflow_id}")
+    @router.get("/{id}")  # noqa: FAST003 - the dependency takes it
     async def note(
         caller: Annotated[Caller, Security(current_caller, scopes=[Scope.TENANTS_READ])],
         services: ServicesDep,
@@ -99,8 +99,10 @@ async def test_an_impossible_id_is_refused_either_way(route: APIRoute, seen: lis
 
 
 def test_a_status_is_read_directly_and_what_takes_more_is_not() -> None:
-    routes = {route.name: route for route in tenants.router.routes if isinstance(route, APIRoute)}
+    known = [*tenants.router.routes, *operations.router.routes]
+    routes = {route.name: route for route in known if isinstance(route, APIRoute)}
     assert direct_handler(routes["read_status"].dependant) is not None
+    assert direct_handler(routes["read_operation"].dependant) is not None
     assert direct_handler(routes["create_tenant"].dependant) is None
     assert direct_handler(routes["follow_operation"].dependant) is None
 

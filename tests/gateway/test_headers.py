@@ -125,5 +125,5 @@ def test_the_documentation_page_works_in_a_browser(gateway: RunningGateway, tmp_
         timeout=120,
         check=True,
     )
-    assert "/tenants/{workflow_id}" in page.stdout.replace("\u200b", "").replace("<wbr>", "")
+    assert "/operations/{id}" in page.stdout.replace("\u200b", "").replace("<wbr>", "")
     assert "Content Security Policy" not in page.stderr

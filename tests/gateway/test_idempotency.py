@@ -79,16 +79,6 @@ async def test_the_same_request_again_is_no_conflict_with_its_own_tenant_id(
     assert first["workflowId"] == again["workflowId"]
 
 
-async def test_another_key_for_a_tenant_id_in_use_is_refused_each_time(
-    http: httpx.AsyncClient, key: dict[str, str]
-) -> None:
-    body = tenant(tenantId=str(uuid4()))
-    await create(http, body, **key)
-    for _ in range(2):
-        answer = await http.post("/tenants", json=body, headers={"Idempotency-Key": f"{key['Idempotency-Key']}-2"})
-        assert_problem(answer, 409, "tenant-exists")
-
-
 async def test_fifty_requests_at_once_with_one_key_make_one_tenant(
     http: httpx.AsyncClient, key: dict[str, str]
 ) -> None:
@@ -104,7 +94,7 @@ async def test_fifty_requests_at_once_with_one_key_make_one_tenant(
     assert len({document["workflowId"] for document in documents}) == 1
     assert len({document["tenantId"] for document in documents}) == 1
     assert sum("temporaryPassword" in document for document in documents) == 1
-    listed = await http.get("/tenants", params={"name": body["tenantName"]})
+    listed = await http.get("/operations", params={"name": body["tenantName"]})
     assert [operation["workflowId"] for operation in listed.json()["operations"]] == [documents[0]["workflowId"]]
 
 

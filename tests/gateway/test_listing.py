@@ -8,6 +8,8 @@ import pytest
 
 from tests.gateway.operations import record
 from tests.gateway.requests import assert_problem, create, faults, tenant
+from tests.gateway.server import RunningGateway
+from tests.support.api_keys import Keys
 
 pytestmark = pytest.mark.anyio
 
@@ -21,7 +23,7 @@ FAILED = {
 
 async def listed(http: httpx.AsyncClient, **params: Any) -> list[str]:
     """The workflow ids of the only page."""
-    answer = await http.get("/tenants", params=params)
+    answer = await http.get("/operations", params=params)
     assert answer.status_code == 200, answer.text
     assert answer.json()["nextPageToken"] is None
     return [operation["workflowId"] for operation in answer.json()["operations"]]
@@ -30,7 +32,7 @@ async def listed(http: httpx.AsyncClient, **params: Any) -> list[str]:
 async def test_a_creation_is_listed(http: httpx.AsyncClient) -> None:
     name = f"Listed {uuid4()}"
     created = await create(http, tenant(tenantName=name))
-    (operation,) = (await http.get("/tenants", params={"name": name})).json()["operations"]
+    (operation,) = (await http.get("/operations", params={"name": name})).json()["operations"]
     assert operation == {
         "workflowId": created["workflowId"],
         "tenantId": created["tenantId"],
@@ -41,11 +43,15 @@ async def test_a_creation_is_listed(http: httpx.AsyncClient) -> None:
         "step": None,
         "progress": 0,
         "error": None,
+        "warnings": [],
         "requestedBy": created["requestedBy"],
         "requestedVia": created["requestedVia"],
         "startedAt": created["startedAt"],
+        "committedAt": None,
         "updatedAt": operation["updatedAt"],
         "finishedAt": None,
+        "nextTryAt": None,
+        "attentionDeadline": None,
         "links": created["links"],
     }
 
@@ -72,7 +78,7 @@ async def test_a_status_is_asked_for_once_or_several_times(
 async def test_an_error_is_shown_as_a_problem(http: httpx.AsyncClient, database: asyncpg.Connection) -> None:
     name = f"Failed {uuid4()}"
     await record(database, name, **FAILED)
-    (operation,) = (await http.get("/tenants", params={"name": name})).json()["operations"]
+    (operation,) = (await http.get("/operations", params={"name": name})).json()["operations"]
     assert operation["error"]["type"] == "/problems/tenant-exists"
     assert operation["error"]["errors"] == [{"field": "tenantId", "detail": "is taken"}]
     assert "cancel" not in operation["links"]
@@ -111,7 +117,7 @@ async def test_pages_hold_everything_once_even_where_times_are_equal(
     params = {"name": name, "pageSize": "3"}
     sizes = []
     while True:
-        page = (await http.get("/tenants", params=params)).json()
+        page = (await http.get("/operations", params=params)).json()
         sizes.append(len(page["operations"]))
         seen += [operation["workflowId"] for operation in page["operations"]]
         if page["nextPageToken"] is None:
@@ -129,10 +135,49 @@ async def test_a_page_that_is_just_full_is_the_last(http: httpx.AsyncClient, dat
     assert len(await listed(http, name=name, pageSize=2)) == 2
 
 
+async def test_filters_are_met_all_together(http: httpx.AsyncClient, database: asyncpg.Connection) -> None:
+    name, tenant_id = f"Filtered {uuid4()}", uuid4()
+    finished = {"tenant_id": tenant_id, "finished_at": NOON}
+    creation = await record(database, name, **finished, started_at=NOON)
+    export = await record(
+        database,
+        name,
+        **finished,
+        started_at=NOON + timedelta(hours=1),
+        kind="tenant_export",
+        workflow_id=str(uuid4()),
+    )
+    other = await record(database, name, started_at=NOON + timedelta(hours=2))
+    assert await listed(http, name=name) == [other, export, creation]
+    assert await listed(http, tenantId=str(tenant_id)) == [export, creation]
+    assert await listed(http, tenantId=str(tenant_id).upper(), kind="tenant_creation") == [creation]
+    assert await listed(http, name=name, kind="tenant_creation") == [other, creation]
+    assert await listed(http, tenantId=str(tenant_id), startedAfter="2025-03-01T12:30:00Z") == [export]
+    assert await listed(http, tenantId=str(tenant_id), status="failed") == []
+    assert await listed(http, name=name, kind="tenant_merge") == []
+
+
+async def test_a_bound_caller_finds_no_operation_of_another_tenant(
+    gateway: RunningGateway, keys: Keys, database: asyncpg.Connection
+) -> None:
+    name, tenant_id, other = f"Bound {uuid4()}", uuid4(), uuid4()
+    own = await record(database, name, tenant_id=tenant_id)
+    await record(database, name, tenant_id=other)
+    await record(database, name, tenant_id=None)
+    async with gateway.client(**{"X-API-Key": (await keys.create(tenant_id=tenant_id)).key}) as bound:
+        assert await listed(bound) == [own]
+        assert await listed(bound, name=name, kind="tenant_creation", status="queued") == [own]
+        assert await listed(bound, tenantId=str(tenant_id)) == [own]
+        assert await listed(bound, tenantId=str(other)) == []
+
+
 @pytest.mark.parametrize(
     ("params", "field"),
     [
         ({"status": "done"}, "status.0"),
+        ({"kind": "Tenant Creation"}, "kind"),
+        ({"kind": "x" * 101}, "kind"),
+        ({"tenantId": "tenant-creation-1"}, "tenantId"),
         ({"name": "nul\0"}, "name"),
         ({"name": "x" * 256}, "name"),
         ({"startedAfter": "yesterday"}, "startedAfter"),
@@ -149,7 +194,7 @@ async def test_a_page_that_is_just_full_is_the_last(http: httpx.AsyncClient, dat
     ],
 )
 async def test_a_bad_parameter_is_named(http: httpx.AsyncClient, params: dict[str, str], field: str) -> None:
-    answer = await http.get("/tenants", params=params)
+    answer = await http.get("/operations", params=params)
     assert_problem(answer, 422, "invalid-request")
     assert list(faults(answer)) == [field]
 
@@ -158,4 +203,4 @@ async def test_a_bad_parameter_is_named(http: httpx.AsyncClient, params: dict[st
     "token", ["0000000000000000-00-", "9999999999999999-ff00fe-00", "1740000000000000-61-6161"], ids=range(3)
 )
 async def test_a_made_up_token_is_a_place_in_the_list(http: httpx.AsyncClient, token: str) -> None:
-    assert (await http.get("/tenants", params={"pageToken": token})).status_code == 200
+    assert (await http.get("/operations", params={"pageToken": token})).status_code == 200

@@ -13,11 +13,14 @@ KEYED = {
     ("post", "/tenants"): {"201", "202", "404", "409", "504", *BODY},
     ("get", "/tenants"): {"200", "422"},
     ("get", "/tenants/{id}"): {"200", "404"},
-    ("get", "/tenants/{workflow_id}/status"): {"200", "304", "404"},
-    ("get", "/tenants/{workflow_id}/events"): {"200", "204", "404"},
-    ("patch", "/tenants/{workflow_id}"): {"200", "404", "409", *BODY},
-    ("post", "/tenants/{workflow_id}/resume"): {"202", "400", "404", "409"},
-    ("delete", "/tenants/{workflow_id}"): {"202", "404", "409", *BODY},
+    ("get", "/tenants/{id}/status"): {"200", "304", "404"},
+    ("delete", "/tenants/{id}"): {"202", "404", "409", *BODY},
+    ("get", "/operations"): {"200", "422"},
+    ("get", "/operations/{id}"): {"200", "304", "404"},
+    ("get", "/operations/{id}/events"): {"200", "204", "404"},
+    ("patch", "/operations/{id}"): {"200", "404", "409", *BODY},
+    ("post", "/operations/{id}/resume"): {"202", "400", "404", "409"},
+    ("delete", "/operations/{id}"): {"202", "404", "409", *BODY},
     ("post", "/api-keys"): {"201", "404", *BODY},
     ("get", "/api-keys"): {"200", "400"},
     ("get", "/api-keys/{key_id}"): {"200", "400", "404"},
@@ -47,6 +50,17 @@ def test_every_route_tells_every_status_it_answers(document: dict[str, Any]) -> 
     assert found.keys() == KEYED.keys() | OPEN
     told = {route: set(found[route]["responses"]) for route in KEYED}
     assert told == {route: statuses | EVERYWHERE for route, statuses in KEYED.items()}
+
+
+def test_one_path_template_has_one_name_for_its_parameter(document: dict[str, Any]) -> None:
+    names: dict[str, set[str]] = {}
+    for path in document["paths"]:
+        for before, name in re.findall(r"(.*?)\{(\w+)\}", path):
+            names.setdefault(before, set()).add(name)
+    assert names == {"/tenants/": {"id"}, "/operations/": {"id"}, "/api-keys/": {"key_id"}}
+    for (_, path), operation in operations(document).items():
+        declared = [parameter["name"] for parameter in operation.get("parameters", []) if parameter["in"] == "path"]
+        assert declared == re.findall(r"\{(\w+)\}", path), path
 
 
 def test_every_error_is_a_problem_document(document: dict[str, Any]) -> None:

@@ -43,7 +43,7 @@ async def test_the_document_comes_at_once_and_again_when_it_has_changed(http: ht
     created = await create(http)
     with anyio.fail_after(PATIENCE):
         async with (
-            http.stream("GET", f"/tenants/{created['workflowId']}/events") as answer,
+            http.stream("GET", f"/operations/{created['workflowId']}/events") as answer,
             aclosing(read(answer)) as events,
         ):
             assert answer.status_code == 200
@@ -59,7 +59,7 @@ async def test_the_document_comes_at_once_and_again_when_it_has_changed(http: ht
 
 async def test_who_was_cut_off_gets_only_what_has_changed_since(http: httpx.AsyncClient) -> None:
     created = await create(http)
-    path = f"/tenants/{created['workflowId']}/events"
+    path = f"/operations/{created['workflowId']}/events"
     with anyio.fail_after(PATIENCE):
         async with http.stream("GET", path) as answer, aclosing(read(answer)) as events:
             seen = (await anext(events))["id"]
@@ -81,20 +81,23 @@ async def test_the_stream_of_a_finished_operation_ends_and_is_not_begun_again(
 ) -> None:
     workflow_id = await record(database, status="completed", finished_at=datetime.now(UTC))
     with anyio.fail_after(PATIENCE):
-        async with http.stream("GET", f"/tenants/{workflow_id}/events") as answer, aclosing(read(answer)) as events:
+        async with (
+            http.stream("GET", f"/operations/{workflow_id}/events") as answer,
+            aclosing(read(answer)) as events,
+        ):
             only = [event async for event in events]
     assert [shown(event)["status"] for event in only] == ["completed"]
-    again = await http.get(f"/tenants/{workflow_id}/events", headers={"Last-Event-ID": only[0]["id"]})
+    again = await http.get(f"/operations/{workflow_id}/events", headers={"Last-Event-ID": only[0]["id"]})
     assert (again.status_code, again.content) == (204, b"")
 
 
 async def test_what_is_no_operation_is_a_404(http: httpx.AsyncClient) -> None:
-    assert_problem(await http.get("/tenants/unknown/events"), 404, "operation-not-found")
+    assert_problem(await http.get("/operations/unknown/events"), 404, "operation-not-found")
 
 
 async def test_a_revoked_key_sees_no_more(gateway: RunningGateway, keys: Keys, http: httpx.AsyncClient) -> None:
     created = await create(http)
-    path = f"/tenants/{created['workflowId']}/events"
+    path = f"/operations/{created['workflowId']}/events"
     key = await keys.create()
     async with gateway.client(Authorization=f"Bearer {key.key}") as other:
         with anyio.fail_after(PATIENCE):
@@ -114,7 +117,7 @@ async def test_an_outage_of_temporal_is_sat_out(
             created = await create(http)
             with anyio.fail_after(2 * PATIENCE):
                 async with (
-                    http.stream("GET", f"/tenants/{created['workflowId']}/events") as answer,
+                    http.stream("GET", f"/operations/{created['workflowId']}/events") as answer,
                     aclosing(read(answer)) as events,
                 ):
                     await anext(events)
@@ -132,7 +135,7 @@ async def test_the_end_of_the_process_ends_the_stream(settings: Settings, api_ke
             created = await create(http)
             with anyio.fail_after(PATIENCE):
                 async with (
-                    http.stream("GET", f"/tenants/{created['workflowId']}/events") as answer,
+                    http.stream("GET", f"/operations/{created['workflowId']}/events") as answer,
                     aclosing(read(answer)) as events,
                     anyio.create_task_group() as tasks,
                 ):

@@ -1,5 +1,6 @@
 from pathlib import Path
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import asyncpg
 import httpx
@@ -45,8 +46,8 @@ async def test_a_temporal_that_never_was_is_a_503(settings: Settings, api_key: s
     with RunningGateway(settings, api_key) as gateway:
         async with gateway.client() as http:
             assert_outage(await http.post("/tenants", json=tenant()), "temporal-unavailable")
-            assert_outage(await http.get("/tenants/unknown"), "temporal-unavailable")
-            assert_outage(await http.delete("/tenants/unknown"), "temporal-unavailable")
+            assert_outage(await http.get("/operations/unknown"), "temporal-unavailable")
+            assert_outage(await http.delete("/operations/unknown"), "temporal-unavailable")
             assert (await http.get("/tenants")).status_code == 200
 
 
@@ -75,28 +76,28 @@ async def test_while_temporal_is_gone_status_comes_from_the_table_and_nothing_is
             assert set(await workflow_ids(own_temporal)) == {known["workflowId"], started["workflowId"]}
 
 
-@pytest.mark.parametrize("is_keyed", [False, True])
-async def test_a_start_that_nobody_knows_the_outcome_of_is_taken_back_unless_its_caller_can_find_it(
-    own_settings: Settings, own_temporal: EmbeddedTemporal, *, is_keyed: bool
+@pytest.mark.parametrize("found_by", ["nothing", "its key", "its tenant id"])
+async def test_a_start_that_nobody_knows_the_outcome_of_is_revoked_unless_its_caller_can_find_it(
+    own_settings: Settings, own_temporal: EmbeddedTemporal, found_by: str
 ) -> None:
     api_key = await create_key(own_settings)
     settings = own_settings.model_copy(update={"temporal_address": own_temporal.address})
-    headers = {"Idempotency-Key": "frozen"} if is_keyed else {}
-    body = tenant()
+    headers = {"Idempotency-Key": "frozen"} if found_by == "its key" else {}
+    body = tenant(tenantId=str(uuid4())) if found_by == "its tenant id" else tenant()
     with RunningGateway(settings, api_key) as gateway:
         async with gateway.client() as http:
             await create(http)
             with frozen(own_temporal.pid):
                 assert_outage(await http.post("/tenants", json=body, headers=headers), "temporal-unavailable")
-            if is_keyed:
+            if found_by != "nothing":
                 again = await http.post("/tenants", json=body, headers=headers)
                 assert again.status_code == 202
     connection = await asyncpg.connect(settings.admin_database_url.get_secret_value())
     try:
-        taken_back = await connection.fetch("SELECT workflow_id, run_id FROM alga_tenants.cancellations")
+        revoked = await connection.fetch("SELECT run_id, cancelled_by FROM alga_tenants.cancellations")
     finally:
         await connection.close()
-    assert [row["run_id"] for row in taken_back] == ([] if is_keyed else [""])
+    assert [row["cancelled_by"] for row in revoked] == (["gateway"] if found_by == "nothing" else [])
 
 
 async def test_a_start_that_nobody_can_tell_the_outcome_of_is_a_504_that_says_so(
@@ -143,7 +144,9 @@ async def test_a_database_that_goes_away_is_a_503_and_no_crash(own_settings: Set
             answer = await http.post("/tenants", json=tenant(), headers={"Idempotency-Key": "away"})
             assert_outage(answer, "database-unavailable")
             assert_outage(await http.get("/tenants"), "database-unavailable")
-            assert_outage(await http.get("/tenants/unknown"), "database-unavailable")
+            assert_outage(await http.get("/operations"), "database-unavailable")
+            assert_outage(await http.get("/operations/unknown"), "database-unavailable")
+            assert_outage(await http.get(f"/tenants/{known['tenantId']}/status"), "database-unavailable")
             # The caller is remembered for some seconds, and Temporal knows the operation.
             assert (await http.get(known["links"]["self"])).status_code == 200
             readiness = await http.get("/readyz")

@@ -259,7 +259,7 @@ async def _until_allowed(limits: RateLimits) -> None:
 
 
 async def test_a_caller_is_told_where_it_stands(http: httpx.AsyncClient) -> None:
-    for path, status in (("/tenants", 200), ("/tenants/unknown", 404)):
+    for path, status in (("/tenants", 200), ("/operations/unknown", 404)):
         answer = await http.get(path)
         assert answer.status_code == status
         assert answer.headers["ratelimit-policy"] == '"caller";q=30000;w=60'

@@ -114,7 +114,7 @@ async def test_a_token_that_is_bound_to_a_tenant_sees_nothing_of_another(
     for method, path, body in requests:
         answer = await anonymous.request(method, path, json=body, headers=bound)
         assert answer.status_code == 404, (method, path, answer.text)
-    listed = (await anonymous.get("/tenants", headers=bound)).json()["operations"]
+    listed = (await anonymous.get("/operations", headers=bound)).json()["operations"]
     assert [operation["workflowId"] for operation in listed] == [own]
 
 

@@ -112,7 +112,7 @@ async def follow_operation(
     """
     events = OperationEvents(services.statuses, partial(authenticate_again, request, Scope.TENANTS_READ), workflow_id)
     newest = await events.newest(caller)
-    if newest.id == last_event_id and newest.document.status.is_final:
+    if newest.id == last_event_id and newest.document.has_ended:
         return Response(status_code=204)
     return EventSourceResponse(events.follow(caller, newest, last_event_id), headers=UNBUFFERED)
 
