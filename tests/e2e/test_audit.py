@@ -10,7 +10,7 @@ import pytest
 
 from tests.e2e.conftest import Service
 from tests.e2e.obstacles import obstacle
-from workflows.steps import Step
+from workflows.steps import CREATE_TENANT
 
 pytestmark = pytest.mark.anyio
 
@@ -68,7 +68,7 @@ async def test_every_route_that_changes_something_leaves_its_event(
         answers[template] = answer.json()
         events[method, template] = await told(service, request_id)
 
-    async with obstacle(database, Step.CREATING_TENANT, tenant_id, PASSING):
+    async with obstacle(database, CREATE_TENANT, tenant_id, PASSING):
         admin = {"firstName": "Ada", "lastName": "Byron", "email": f"ada-{tenant_id}@acme.example"}
         await ask(
             "POST",

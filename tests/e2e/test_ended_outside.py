@@ -25,7 +25,7 @@ from tests.support.processes import wait_for
 from tests.support.rows import row_counts
 from tests.support.temporal import converter_of
 from workflows.messages import CleanupInput
-from workflows.steps import Step
+from workflows.steps import APPLY_BLUEPRINT, COMPLETE, VALIDATE
 
 pytestmark = pytest.mark.anyio
 
@@ -38,7 +38,7 @@ async def client(temporal: EmbeddedTemporal) -> Client:
 
 
 async def ended_in(
-    service: Service, database: asyncpg.Connection, step: Step, end: Callable[[str], Awaitable[None]]
+    service: Service, database: asyncpg.Connection, step: str, end: Callable[[str], Awaitable[None]]
 ) -> dict[str, Any]:
     """The status of an operation that was ended in the step, which its worker didn't live to finish."""
     tenant_id = uuid4()
@@ -94,7 +94,7 @@ async def reconcile(service: Service, *arguments: str) -> tuple[int, dict[str, A
 async def test_what_a_terminated_workflow_left_is_reported_and_a_cancel_removes_it(
     service: Service, database: asyncpg.Connection, client: Client
 ) -> None:
-    document = await ended_in(service, database, Step.RUNNING_ONBOARDING_SEEDS, terminate(client))
+    document = await ended_in(service, database, APPLY_BLUEPRINT, terminate(client))
     workflow_id, tenant_id = document["workflowId"], document["tenantId"]
     assert (document["status"], document["error"]["code"]) == ("needs_attention", "ended-outside")
     left = await row_counts(database, tenant_id)
@@ -123,7 +123,7 @@ async def test_what_a_terminated_workflow_left_is_reported_and_a_cancel_removes_
 async def test_a_workflow_that_was_terminated_before_it_made_a_tenant_has_failed(
     service: Service, database: asyncpg.Connection, client: Client
 ) -> None:
-    document = await ended_in(service, database, Step.INITIALIZING, terminate(client))
+    document = await ended_in(service, database, VALIDATE, terminate(client))
     code, answer = await reconcile(service, document["workflowId"])
     assert (code, [finding["status"] for finding in answer["findings"]]) == (0, ["failed"])
     document = await service.status(document["workflowId"])
@@ -136,7 +136,7 @@ async def test_a_tenant_that_is_completed_after_its_workflow_was_terminated_is_c
     service: Service, database: asyncpg.Connection, client: Client
 ) -> None:
     tenant_id = uuid4()
-    async with waiting(database, Step.COMPLETING, tenant_id) as gate:
+    async with waiting(database, COMPLETE, tenant_id) as gate:
         started = await service.create(tenantId=str(tenant_id))
         await gate.reached()
         await client.get_workflow_handle(started["workflowId"]).terminate("by hand")
@@ -168,7 +168,7 @@ async def test_a_cleanup_of_a_complete_tenant_leaves_it_alone(
 async def test_an_operation_whose_history_was_deleted_is_closed_by_what_is_left(
     service: Service, database: asyncpg.Connection, client: Client
 ) -> None:
-    document = await ended_in(service, database, Step.RUNNING_ONBOARDING_SEEDS, delete(client))
+    document = await ended_in(service, database, APPLY_BLUEPRINT, delete(client))
     workflow_id = document["workflowId"]
     assert (document["status"], document["source"]) == ("needs_attention", "database")
     assert (await service.http.delete(f"/tenants/{workflow_id}")).status_code == 202

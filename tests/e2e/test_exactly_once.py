@@ -23,7 +23,7 @@ from tests.e2e.replicas import Replica, kill, replica
 from tests.gateway.outages import frozen
 from tests.support.restartable import RestartableTemporal
 from tests.support.waiting import wait_until
-from workflows.steps import Step
+from workflows.steps import SET_UP_DATA
 
 # The shape of Alga's tables has no part in it.
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("running", ["plain"], indirect=True)]
@@ -161,7 +161,7 @@ async def test_a_tenant_id_is_never_used_again_also_when_its_operation_has_left_
     tenant_id = uuid4()
     async with AsyncExitStack() as stack:
         if outcome == "failed":
-            await stack.enter_async_context(failing(database, Step.SETTING_UP_DATA, tenant_id))
+            await stack.enter_async_context(failing(database, SET_UP_DATA, tenant_id))
         document = await service.finished((await service.create(tenantId=str(tenant_id)))["workflowId"])
     assert document["status"] == outcome
     await forget(client, document["workflowId"])

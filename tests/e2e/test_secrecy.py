@@ -11,7 +11,7 @@ from app.embedded.temporal import EmbeddedTemporal
 from tests.e2e.conftest import Service, request
 from tests.e2e.obstacles import waiting
 from tests.support.rows import tenant_tables
-from workflows.steps import Step
+from workflows.steps import CREATE_ADMIN_USER
 
 pytestmark = pytest.mark.anyio
 
@@ -86,7 +86,7 @@ async def test_temporal_holds_nothing_readable_of_anybody(
     completed = await service.finished((await service.create(headers=on_behalf, **body))["workflowId"])
     failed = await service.finished((await service.create(headers=on_behalf, **body))["workflowId"])
     tenant_id = uuid4()
-    async with waiting(database, Step.CREATING_ADMIN_USER, tenant_id):
+    async with waiting(database, CREATE_ADMIN_USER, tenant_id):
         held = {**body, "adminUser": {**body["adminUser"], "email": f"other-{mark}@acme.example"}}
         stopped = await service.create(headers=on_behalf, **held, tenantId=str(tenant_id))
         await service.http.request(

@@ -231,7 +231,7 @@ async def test_a_line_of_a_workflow_names_its_trace(
     tenant_id, trace_id = uuid4(), token_hex(16)
     client = await Client.connect(temporal.address)
     service.http.headers["traceparent"] = f"00-{trace_id}-{token_hex(8)}-01"
-    async with waiting(database, Step.CREATING_TENANT, tenant_id) as gate:
+    async with waiting(database, CREATE_TENANT, tenant_id) as gate:
         started = await service.create(tenantId=str(tenant_id))
         await gate.reached()
         await client.get_workflow_handle(started["workflowId"]).signal("update")

@@ -9,7 +9,7 @@ import pytest
 from tests.e2e.conftest import Service
 from tests.e2e.obstacles import failing, waiting
 from tests.support.rows import fingerprints, row_counts
-from workflows.steps import Step
+from workflows.steps import CREATE_TENANT, SET_UP_DATA
 
 pytestmark = pytest.mark.anyio
 
@@ -28,7 +28,7 @@ async def test_the_neighbours_rows_stay_byte_for_byte_the_same(
     assert await fingerprints(database, without=[created["tenantId"]]) == before
     for undo in (_fail, _cancel):
         with_created = await fingerprints(database)
-        await undo(service, database, Step.SETTING_UP_DATA)
+        await undo(service, database, SET_UP_DATA)
         assert await fingerprints(database) == with_created
     assert all([await row_counts(database, neighbour) for neighbour in neighbours])
 
@@ -44,19 +44,19 @@ async def test_a_finished_operation_can_not_be_cancelled(service: Service, datab
 async def test_the_tenant_id_of_a_failed_creation_is_not_used_again(
     service: Service, database: asyncpg.Connection
 ) -> None:
-    document = await _fail(service, database, Step.CREATING_TENANT)
+    document = await _fail(service, database, CREATE_TENANT)
     problem = await service.create(expected=409, tenantId=document["tenantId"])
     assert problem["errors"][0]["field"] == "tenantId"
 
 
-async def _fail(service: Service, database: asyncpg.Connection, step: Step) -> dict[str, Any]:
+async def _fail(service: Service, database: asyncpg.Connection, step: str) -> dict[str, Any]:
     tenant_id = uuid4()
     async with failing(database, step, tenant_id):
         started = await service.create(tenantId=str(tenant_id))
         return await service.finished(started["workflowId"])
 
 
-async def _cancel(service: Service, database: asyncpg.Connection, step: Step) -> dict[str, Any]:
+async def _cancel(service: Service, database: asyncpg.Connection, step: str) -> dict[str, Any]:
     tenant_id = uuid4()
     async with waiting(database, step, tenant_id) as gate:
         started = await service.create(tenantId=str(tenant_id))
