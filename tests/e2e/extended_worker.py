@@ -29,7 +29,7 @@ async def main() -> None:
     settings = Settings.load()
     engine = admin_engine(settings)
     extensions = Extensions(following=(TRACK_CUSTOMER,), activities=(track_customer,))
-    await create_worker(settings, await connect(settings), engine, extensions=extensions).run()
+    await create_worker(settings, await connect(settings, is_worker=True), engine, extensions=extensions).run()
 
 
 if __name__ == "__main__":

@@ -10,7 +10,18 @@ import pytest
 from tests.e2e import waves
 from tests.e2e.conftest import STEP_RETRY_WINDOW, Service
 from tests.e2e.obstacles import LAST_TABLE, PARTS, waiting
-from tests.e2e.trials import REQUEST, Fault, Rows, Trial, counts_of, tenants_rows
+from tests.e2e.trials import (
+    REQUEST,
+    Fault,
+    Rows,
+    Trial,
+    cancelling,
+    counts_of,
+    see_the_end,
+    starting,
+    tenants_rows,
+    trials,
+)
 from tests.e2e.waves import REASON
 from workflows.steps import COMPLETE
 
@@ -123,12 +134,12 @@ async def test_a_killed_worker_leaves_nothing_unless_its_commit_was_sent(
 async def test_a_cancel_that_comes_while_the_commit_is_made_becomes_a_warning(
     service: Service, observer: asyncpg.Connection, undisturbed: dict[str, int]
 ) -> None:
-    async with waves.trials(service, [Fault.CANCEL], [COMPLETE]) as [trial]:
+    async with trials(service, [Fault.CANCEL], [COMPLETE]) as [trial]:
         async with waiting(trial.connection, COMPLETE, trial.tenant_id) as gate:
-            await waves.starting(service)(trial)
+            await starting(service)(trial)
             await gate.reached()
-            await waves.cancelling(service, REASON)(trial)
-        await waves.see_the_end([trial], service, observer)
+            await cancelling(service, REASON)(trial)
+        await see_the_end([trial], service, observer)
     assert trial.document["status"] == "completed"
     assert [warning["code"] for warning in trial.document["warnings"]] == ["cancel-too-late"]
     assert trial.counts == undisturbed
