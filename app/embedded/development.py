@@ -117,7 +117,7 @@ class _Processes:
 
     def _gateway_at(self, port: int) -> tuple[ChildProcess, str]:
         def is_ready() -> bool:
-            return _answers(port, "/readyz") and _answers(port, "/tenants?pageSize=1", {"X-API-Key": self._api_key})
+            return _answers(port, "/readyz") and _answers(port, "/operations?pageSize=1", {"X-API-Key": self._api_key})
 
         return self._start("gateway", {"GATEWAY_PORT": str(port)}, is_ready), f"http://{LOOPBACK}:{port}"
 
