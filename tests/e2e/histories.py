@@ -7,10 +7,10 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client, WorkflowExecutionStatus
 
-from app.temporal.described import workflow_id_of
 from tests.e2e.conftest import PATIENCE
 from tests.support.waiting import wait_until
 from workflows.messages import OPERATION_MEMO
+from workflows.steps import TENANT_CREATION
 
 
 async def shows(client: Client, tenant_id: UUID, status: str, code: str) -> None:
@@ -18,7 +18,7 @@ async def shows(client: Client, tenant_id: UUID, status: str, code: str) -> None
 
     The gateway would say the same, but without the database it soon knows no caller any more.
     """
-    handle = client.get_workflow_handle(workflow_id_of(tenant_id))
+    handle = client.get_workflow_handle(TENANT_CREATION.workflow_id(tenant_id))
     shown: dict[str, Any] = {}
 
     async def has_come() -> bool:
@@ -33,7 +33,7 @@ async def shows(client: Client, tenant_id: UUID, status: str, code: str) -> None
 
 async def is_completed(client: Client, tenant_id: UUID) -> bool:
     """Whether the workflow itself has ended well."""
-    description = await client.get_workflow_handle(workflow_id_of(tenant_id)).describe()
+    description = await client.get_workflow_handle(TENANT_CREATION.workflow_id(tenant_id)).describe()
     return description.status is WorkflowExecutionStatus.COMPLETED
 
 
@@ -51,5 +51,5 @@ async def releases_of(client: Client, tenant_id: UUID) -> set[str]:
 
 
 async def events(client: Client, tenant_id: UUID, kind: EventType.ValueType) -> list[HistoryEvent]:
-    history = await client.get_workflow_handle(workflow_id_of(tenant_id)).fetch_history()
+    history = await client.get_workflow_handle(TENANT_CREATION.workflow_id(tenant_id)).fetch_history()
     return [event for event in history.events if event.event_type == kind]

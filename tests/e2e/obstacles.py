@@ -1,6 +1,6 @@
 """Obstacles that a test puts in the database's way of one tenant: triggers that fail, or that wait to be let go.
 
-They are rows of a table, so that placing and lifting them takes no lock that a running step could hold.
+They are rows of a table, so that placing and lifting them takes no lock that a running transaction could hold.
 """
 
 from collections.abc import AsyncIterator
@@ -10,15 +10,17 @@ from uuid import UUID
 import asyncpg
 
 from tests.support.waiting import wait_until
-from workflows.steps import Step
+from workflows.steps import APPLY_BLUEPRINT, COMPLETE, CREATE_ADMIN_USER, CREATE_TENANT, SET_UP_DATA
 
-# A table that each step writes late, so that the step has work to lose; the outer steps write our own row only.
+# A table that each part of the transaction writes late, so that the part has work to lose.
 LAST_TABLE = {
-    Step.CREATING_TENANT: "tenant_companies",
-    Step.RUNNING_ONBOARDING_SEEDS: "role_permissions",
-    Step.CREATING_ADMIN_USER: "user_roles",
-    Step.SETTING_UP_DATA: "tenant_settings",
+    CREATE_TENANT: "tenant_companies",
+    APPLY_BLUEPRINT: "role_permissions",
+    CREATE_ADMIN_USER: "user_roles",
+    SET_UP_DATA: "tenant_settings",
 }
+# The last one writes our own row, in the round trip that commits.
+PARTS = (*LAST_TABLE, COMPLETE)
 LOCK = 4_711
 PATIENCE = 60.0
 
@@ -39,16 +41,10 @@ CREATE FUNCTION obstacles.met_by_step() RETURNS trigger LANGUAGE plpgsql AS $$
         RETURN NULL;
     END $$;
 CREATE FUNCTION obstacles.met_by_operation() RETURNS trigger LANGUAGE plpgsql AS $$
-    BEGIN
-        PERFORM obstacles.meet(NEW.tenant_id::text, 'entering ' || NEW.step);
-        IF NEW.step IN ('initializing', 'completing') THEN
-            PERFORM obstacles.meet(NEW.tenant_id::text, NEW.step);
-        END IF;
-        RETURN NULL;
-    END $$;
+    BEGIN PERFORM obstacles.meet(NEW.tenant_id::text, 'complete'); RETURN NULL; END $$;
 GRANT USAGE ON SCHEMA obstacles TO PUBLIC;
-CREATE TRIGGER obstacle AFTER INSERT OR UPDATE ON alga_tenants.operations FOR EACH ROW
-    WHEN (NEW.step IS NOT NULL AND NEW.status IN ('running', 'completed'))
+CREATE TRIGGER obstacle AFTER UPDATE ON alga_tenants.operations FOR EACH ROW
+    WHEN (OLD.committed_at IS NULL AND NEW.committed_at IS NOT NULL)
     EXECUTE FUNCTION obstacles.met_by_operation();
 """
 ON_TABLE = """
@@ -69,17 +65,9 @@ async def make_obstacles_possible(connection: asyncpg.Connection) -> None:
         await connection.execute(ON_TABLE.format(table=table, step=step))
 
 
-def entering(step: Step) -> str:
-    """The place where a step has locked its operation's row and sent nothing else yet.
-
-    Further on the server has all of a step, its commit too, and does not need the worker any more.
-    """
-    return f"entering {step}"
-
-
-async def place(connection: asyncpg.Connection, where: str, tenant_id: UUID, body: str) -> None:
-    """Run PL/pgSQL whenever the given step writes the given tenant's rows, or comes to the given place."""
-    await connection.execute("INSERT INTO obstacles.placed VALUES ($1, $2, $3)", str(tenant_id), where, body)
+async def place(connection: asyncpg.Connection, step: str, tenant_id: UUID, body: str) -> None:
+    """Run PL/pgSQL whenever the given step writes the given tenant's rows."""
+    await connection.execute("INSERT INTO obstacles.placed VALUES ($1, $2, $3)", str(tenant_id), step, body)
 
 
 async def lift(connection: asyncpg.Connection, tenant_id: UUID) -> None:
@@ -88,7 +76,7 @@ async def lift(connection: asyncpg.Connection, tenant_id: UUID) -> None:
 
 
 @asynccontextmanager
-async def obstacle(connection: asyncpg.Connection, step: Step, tenant_id: UUID, body: str) -> AsyncIterator[None]:
+async def obstacle(connection: asyncpg.Connection, step: str, tenant_id: UUID, body: str) -> AsyncIterator[None]:
     """Run PL/pgSQL when the given step writes the given tenant's rows."""
     await place(connection, step, tenant_id, body)
     try:
@@ -98,7 +86,7 @@ async def obstacle(connection: asyncpg.Connection, step: Step, tenant_id: UUID, 
 
 
 @asynccontextmanager
-async def failing(connection: asyncpg.Connection, step: Step, tenant_id: UUID) -> AsyncIterator[None]:
+async def failing(connection: asyncpg.Connection, step: str, tenant_id: UUID) -> AsyncIterator[None]:
     """Make the step fail for good, as a violated constraint does."""
     async with obstacle(connection, step, tenant_id, FINAL_ERROR):
         yield
@@ -106,10 +94,10 @@ async def failing(connection: asyncpg.Connection, step: Step, tenant_id: UUID) -
 
 @asynccontextmanager
 async def waiting(
-    connection: asyncpg.Connection, where: str, tenant_id: UUID, then: str = "NULL"
+    connection: asyncpg.Connection, step: str, tenant_id: UUID, then: str = "NULL"
 ) -> AsyncIterator["Gate"]:
-    """Make a step wait, in the middle of its transaction or in a place, for the gate; `then` it runs PL/pgSQL."""
-    gate = await close_gate(connection, where, tenant_id, then)
+    """Make a step wait for the gate, in the middle of the transaction; `then` it runs PL/pgSQL."""
+    gate = await close_gate(connection, step, tenant_id, then)
     try:
         yield gate
     finally:
@@ -117,11 +105,11 @@ async def waiting(
         await gate.open()
 
 
-async def close_gate(connection: asyncpg.Connection, where: str, tenant_id: UUID, then: str = "NULL") -> "Gate":
+async def close_gate(connection: asyncpg.Connection, step: str, tenant_id: UUID, then: str = "NULL") -> "Gate":
     """A gate that stays closed until it is opened or its connection ends, and an obstacle that stays."""
     gate = Gate(connection, tenant_id)
     await gate.close()
-    await place(connection, where, tenant_id, f"{WAIT.format(tenant_id=tenant_id)}; {then}")
+    await place(connection, step, tenant_id, f"{WAIT.format(tenant_id=tenant_id)}; {then}")
     return gate
 
 

@@ -51,7 +51,7 @@ async def test_a_creation_started_in_temporal_is_completed_and_seen_by_the_gatew
     assert PasswordHasher(SECRET).verify("securePassword123!", user["hashed_password"])
     document = await service.status(handle.id)
     assert (document["status"], document["tenantId"]) == ("completed", result["tenantId"])
-    listed = (await service.http.get("/tenants", params={"name": "direct"})).json()["operations"]
+    listed = (await service.http.get("/operations", params={"name": "direct"})).json()["operations"]
     assert handle.id in {operation["workflowId"] for operation in listed}
 
 
@@ -87,18 +87,16 @@ async def test_it_can_read_why_a_creation_failed_and_what_it_asked_for_to_stop(
     with pytest.raises(WorkflowFailureError) as caught:
         await handle.result()
     assert "ordered by mistake" in str(caught.value.cause)
-    encodings: dict[str, set[bytes]] = {"signal": set(), "rollback": set(), "rolled back": set(), "failure": set()}
+    encodings: dict[str, set[bytes]] = {"signal": set(), "failure": set(), "marker": set()}
     for event in (await handle.fetch_history()).events:
         signalled = event.workflow_execution_signaled_event_attributes
-        scheduled = event.activity_task_scheduled_event_attributes
-        done = event.activity_task_completed_event_attributes
         ended = event.workflow_execution_failed_event_attributes
         encodings["signal"] |= {payload.metadata["encoding"] for payload in signalled.input.payloads}
-        encodings["rollback"] |= {payload.metadata["encoding"] for payload in scheduled.input.payloads}
-        encodings["rolled back"] |= {payload.metadata["encoding"] for payload in done.result.payloads}
+        results = event.marker_recorded_event_attributes.details["result"].payloads
+        encodings["marker"] |= {payload.metadata["encoding"] for payload in results}
         if ended.failure.HasField("encoded_attributes"):
             encodings["failure"].add(ended.failure.encoded_attributes.metadata["encoding"])
-    assert encodings == {"signal": PLAIN, "rollback": ENCRYPTED, "rolled back": ENCRYPTED, "failure": PLAIN}
+    assert encodings == {"signal": PLAIN, "failure": PLAIN, "marker": ENCRYPTED}
 
 
 async def test_it_can_read_that_its_input_was_refused(service: Service, temporal: EmbeddedTemporal) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.e2e.conftest import Service
 from tests.e2e.obstacles import obstacle
-from workflows.steps import Step
+from workflows.steps import CREATE_TENANT
 
 pytestmark = pytest.mark.anyio
 
@@ -56,7 +56,7 @@ async def test_every_route_that_changes_something_leaves_its_event(
     service: Service, database: asyncpg.Connection
 ) -> None:
     tenant_id = uuid4()
-    operation = f"/tenants/tenant-creation-{tenant_id}"
+    operation = f"/operations/tenant-creation-{tenant_id}"
     events: dict[tuple[str, str], dict[str, Any]] = {}
     answers: dict[str, Any] = {}
 
@@ -68,7 +68,7 @@ async def test_every_route_that_changes_something_leaves_its_event(
         answers[template] = answer.json()
         events[method, template] = await told(service, request_id)
 
-    async with obstacle(database, Step.CREATING_TENANT, tenant_id, PASSING):
+    async with obstacle(database, CREATE_TENANT, tenant_id, PASSING):
         admin = {"firstName": "Ada", "lastName": "Byron", "email": f"ada-{tenant_id}@acme.example"}
         await ask(
             "POST",
@@ -77,10 +77,14 @@ async def test_every_route_that_changes_something_leaves_its_event(
             {"tenantName": "Acme", "adminUser": admin, "tenantId": str(tenant_id)},
         )
         await retrying(service, f"tenant-creation-{tenant_id}")
-        await ask("PATCH", "/tenants/{workflow_id}", operation, {"licenseCount": 7})
+        await ask("PATCH", "/operations/{id}", operation, {"licenseCount": 7})
         await retrying(service, f"tenant-creation-{tenant_id}")
-        await ask("POST", "/tenants/{workflow_id}/resume", f"{operation}/resume")
-        await ask("DELETE", "/tenants/{workflow_id}", operation)
+        await ask("POST", "/operations/{id}/resume", f"{operation}/resume")
+        await ask("DELETE", "/operations/{id}", operation)
+    other_id = uuid4()
+    async with obstacle(database, CREATE_TENANT, other_id, PASSING):
+        other = await service.create(tenantId=str(other_id))
+        await ask("DELETE", "/tenants/{id}", f"/tenants/{other['workflowId']}")
     await ask("POST", "/api-keys", "/api-keys", {"name": "audited"})
     key = f"/api-keys/{answers['/api-keys']['id']}"
     await ask("POST", "/api-keys/{key_id}/rotate", f"{key}/rotate")
@@ -90,9 +94,10 @@ async def test_every_route_that_changes_something_leaves_its_event(
     assert set(events) == await changing_routes(service)
     assert {route: event["action"] for route, event in events.items()} == {
         ("POST", "/tenants"): "tenant.create",
-        ("PATCH", "/tenants/{workflow_id}"): "operation.change",
-        ("POST", "/tenants/{workflow_id}/resume"): "operation.resume",
-        ("DELETE", "/tenants/{workflow_id}"): "operation.cancel",
+        ("PATCH", "/operations/{id}"): "operation.change",
+        ("POST", "/operations/{id}/resume"): "operation.resume",
+        ("DELETE", "/operations/{id}"): "operation.cancel",
+        ("DELETE", "/tenants/{id}"): "operation.cancel",
         ("POST", "/codec/decode"): "payloads.decode",
         ("POST", "/api-keys"): "key.create",
         ("POST", "/api-keys/{key_id}/rotate"): "key.rotate",
@@ -101,6 +106,8 @@ async def test_every_route_that_changes_something_leaves_its_event(
     for event in events.values():
         assert (event["outcome"], event["onBehalfOf"], event["address"]) == ("accepted", PERSON, "127.0.0.1")
         assert event["caller"].startswith("key:")
-    of_operation = [event for (_, template), event in events.items() if template.startswith("/tenants")]
-    assert {event["tenantId"] for event in of_operation} == {str(tenant_id)}
-    assert events["PATCH", "/tenants/{workflow_id}"]["details"] == {"changed": ["licenseCount"]}
+    of_operation = [
+        event for (_, template), event in events.items() if template.startswith(("/tenants", "/operations"))
+    ]
+    assert {event["tenantId"] for event in of_operation} == {str(tenant_id), str(other_id)}
+    assert events["PATCH", "/operations/{id}"]["details"] == {"changed": ["licenseCount"]}

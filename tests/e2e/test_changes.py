@@ -11,8 +11,7 @@ import asyncpg
 import pytest
 
 from tests.e2e.conftest import Service
-from tests.e2e.obstacles import obstacle
-from workflows.steps import Step
+from tests.e2e.obstacles import PARTS, obstacle
 
 pytestmark = pytest.mark.anyio
 
@@ -20,7 +19,7 @@ PASSING = "RAISE EXCEPTION 'it will pass' USING ERRCODE = '40001'"
 
 
 @asynccontextmanager
-async def retrying(service: Service, database: asyncpg.Connection, step: Step) -> AsyncIterator[dict[str, Any]]:
+async def retrying(service: Service, database: asyncpg.Connection, step: str) -> AsyncIterator[dict[str, Any]]:
     """An operation whose step fails, in a way that may pass, until the end of the block."""
     tenant_id = uuid4()
     async with obstacle(database, step, tenant_id, PASSING):
@@ -32,12 +31,12 @@ async def retrying(service: Service, database: asyncpg.Connection, step: Step) -
         yield document
 
 
-@pytest.mark.parametrize("step", [Step.INITIALIZING, Step.CREATING_TENANT])
-async def test_what_no_step_has_used_is_changed_and_ends_up_in_the_tenant(
-    service: Service, database: asyncpg.Connection, step: Step
+@pytest.mark.parametrize("step", PARTS)
+async def test_what_is_changed_before_the_commit_ends_up_in_the_tenant(
+    service: Service, database: asyncpg.Connection, step: str
 ) -> None:
     async with retrying(service, database, step) as document:
-        path = f"/tenants/{document['workflowId']}"
+        path = f"/operations/{document['workflowId']}"
         changes = {"licenseCount": 12, "companyName": "Acme Corp", "contractLine": "Managed Services"}
         answer = await service.http.patch(path, json=changes)
         assert answer.status_code == 200, answer.text
@@ -51,23 +50,7 @@ async def test_what_no_step_has_used_is_changed_and_ends_up_in_the_tenant(
     assert await database.fetchval(billing, document["tenantId"]) == 1
 
 
-async def test_what_a_step_has_used_is_a_409_that_names_the_field_and_changes_nothing(
-    service: Service, database: asyncpg.Connection
-) -> None:
-    async with retrying(service, database, Step.RUNNING_ONBOARDING_SEEDS) as document:
-        path = f"/tenants/{document['workflowId']}"
-        answer = await service.http.patch(path, json={"licenseCount": 12, "addons": ["ai"]})
-        assert (answer.status_code, answer.json()["code"]) == (409, "parameter-used")
-        assert [fault["field"] for fault in answer.json()["errors"]] == ["licenseCount"]
-    await service.http.post(f"{path}/resume")
-    assert (await service.finished(document["workflowId"]))["status"] == "completed"
-    addons = "SELECT count(*) FROM tenant_addons WHERE tenant = $1"
-    assert await database.fetchval(addons, document["tenantId"]) == 0
-    count = "SELECT licensed_user_count FROM tenants WHERE tenant = $1"
-    assert await database.fetchval(count, document["tenantId"]) == 5
-
-
 async def test_a_completed_tenant_is_not_changed(service: Service) -> None:
     document = await service.provision()
-    answer = await service.http.patch(f"/tenants/{document['workflowId']}", json={"addons": ["ai"]})
+    answer = await service.http.patch(f"/operations/{document['workflowId']}", json={"addons": ["ai"]})
     assert (answer.status_code, answer.json()["code"]) == (409, "operation-finished")

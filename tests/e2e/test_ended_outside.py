@@ -20,12 +20,11 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from app.embedded.temporal import NAMESPACE, EmbeddedTemporal
 from tests.e2e.conftest import SECRET, Service
-from tests.e2e.obstacles import waiting
+from tests.e2e.obstacles import LAST_TABLE, waiting
 from tests.support.processes import wait_for
 from tests.support.rows import row_counts
 from tests.support.temporal import converter_of
-from workflows.messages import CleanupInput
-from workflows.steps import Step
+from workflows.steps import APPLY_BLUEPRINT, COMPLETE
 
 pytestmark = pytest.mark.anyio
 
@@ -38,7 +37,7 @@ async def client(temporal: EmbeddedTemporal) -> Client:
 
 
 async def ended_in(
-    service: Service, database: asyncpg.Connection, step: Step, end: Callable[[str], Awaitable[None]]
+    service: Service, database: asyncpg.Connection, step: str, end: Callable[[str], Awaitable[None]]
 ) -> dict[str, Any]:
     """The status of an operation that was ended in the step, which its worker didn't live to finish."""
     tenant_id = uuid4()
@@ -91,88 +90,43 @@ async def reconcile(service: Service, *arguments: str) -> tuple[int, dict[str, A
     return done.returncode, answer
 
 
-async def test_what_a_terminated_workflow_left_is_reported_and_a_cancel_removes_it(
-    service: Service, database: asyncpg.Connection, client: Client
+@pytest.mark.parametrize("step", LAST_TABLE)
+async def test_a_workflow_terminated_before_its_commit_has_failed_and_written_nothing(
+    service: Service, database: asyncpg.Connection, client: Client, step: str
 ) -> None:
-    document = await ended_in(service, database, Step.RUNNING_ONBOARDING_SEEDS, terminate(client))
-    workflow_id, tenant_id = document["workflowId"], document["tenantId"]
-    assert (document["status"], document["error"]["code"]) == ("needs_attention", "ended-outside")
-    left = await row_counts(database, tenant_id)
-    assert left
-
-    code, answer = await reconcile(service, workflow_id)
-    [finding] = answer["findings"]
-    assert (code, finding["status"], finding["remaining"]) == (NEEDS_ATTENTION, "needs_attention", left)
-    document = await service.status(workflow_id)
-    assert (document["status"], document["source"], document["cancellable"]) == ("needs_attention", "database", True)
-    assert f"{sum(left.values())} rows of the tenant are left" in document["error"]["detail"]
-    assert await row_counts(database, tenant_id) == left
-
-    resumed = await service.http.post(f"/tenants/{workflow_id}/resume")
-    assert (resumed.status_code, resumed.json()["code"]) == (409, "operation-finished")
-    cancelled = await service.http.delete(f"/tenants/{workflow_id}", params={"reason": "tidy up"})
-    assert (cancelled.status_code, cancelled.json()["status"]) == (202, "rolling_back")
-    document = await service.finished(workflow_id)
-    assert (document["status"], document["cancelReason"]) == ("cancelled", "tidy up")
-    assert await row_counts(database, tenant_id) == {}
-    row = await database.fetchrow("SELECT * FROM alga_tenants.operations WHERE workflow_id = $1", workflow_id)
-    assert (row["status"], row["owns_tenant"]) == ("cancelled", False)
-    assert (await reconcile(service, workflow_id)) == (0, {"findings": []})
-
-
-async def test_a_workflow_that_was_terminated_before_it_made_a_tenant_has_failed(
-    service: Service, database: asyncpg.Connection, client: Client
-) -> None:
-    document = await ended_in(service, database, Step.INITIALIZING, terminate(client))
-    code, answer = await reconcile(service, document["workflowId"])
-    assert (code, [finding["status"] for finding in answer["findings"]]) == (0, ["failed"])
-    document = await service.status(document["workflowId"])
+    document = await ended_in(service, database, step, terminate(client))
     assert (document["status"], document["error"]["code"]) == ("failed", "ended-outside")
-    assert "nothing of the tenant is left" in document["error"]["detail"]
-    assert (await service.http.delete(f"/tenants/{document['workflowId']}")).status_code == 409
-
-
-async def test_a_tenant_that_is_completed_after_its_workflow_was_terminated_is_completed(
-    service: Service, database: asyncpg.Connection, client: Client
-) -> None:
-    tenant_id = uuid4()
-    async with waiting(database, Step.COMPLETING, tenant_id) as gate:
-        started = await service.create(tenantId=str(tenant_id))
-        await gate.reached()
-        await client.get_workflow_handle(started["workflowId"]).terminate("by hand")
-        assert (await service.status(started["workflowId"]))["status"] == "needs_attention"
-    document = await service.finished(started["workflowId"])
-    assert (document["status"], document["source"]) == ("completed", "database")
-    assert document["result"]["tenantId"] == str(tenant_id)
-    assert (await reconcile(service, document["workflowId"])) == (0, {"findings": []})
-    assert await row_counts(database, tenant_id)
-
-
-async def test_a_cleanup_of_a_complete_tenant_leaves_it_alone(
-    service: Service, database: asyncpg.Connection, client: Client
-) -> None:
-    completed = await service.provision()
-    row = await database.fetchrow(
-        "SELECT run_id FROM alga_tenants.operations WHERE workflow_id = $1", completed["workflowId"]
-    )
-    before = await row_counts(database, completed["tenantId"])
-    description = await client.get_workflow_handle(completed["workflowId"]).describe()
-    snapshot = await description.memo_value("operation")
-    cleanup = CleanupInput.model_validate({"runId": row["run_id"], "operation": snapshot})
-    await client.execute_workflow(
-        "tenantCleanupWorkflow", cleanup, id=completed["workflowId"], task_queue=service.task_queue
-    )
-    assert await row_counts(database, completed["tenantId"]) == before
-
-
-async def test_an_operation_whose_history_was_deleted_is_closed_by_what_is_left(
-    service: Service, database: asyncpg.Connection, client: Client
-) -> None:
-    document = await ended_in(service, database, Step.RUNNING_ONBOARDING_SEEDS, delete(client))
+    assert "nothing was written" in document["error"]["detail"]
     workflow_id = document["workflowId"]
-    assert (document["status"], document["source"]) == ("needs_attention", "database")
-    assert (await service.http.delete(f"/tenants/{workflow_id}")).status_code == 202
-    assert (await service.finished(workflow_id))["status"] == "cancelled"
+    assert await row_counts(database, document["tenantId"]) == {}
+    row = await database.fetchrow("SELECT * FROM alga_tenants.operations WHERE workflow_id = $1", workflow_id)
+    assert (row["status"], row["committed_at"]) == ("failed", None)
+    assert (await service.http.delete(f"/operations/{workflow_id}")).status_code == 409
+    resumed = await service.http.post(f"/operations/{workflow_id}/resume")
+    assert (resumed.status_code, resumed.json()["code"]) == (409, "operation-finished")
+    assert await reconcile(service, workflow_id) == (0, {"findings": []})
+
+
+async def test_a_tenant_that_is_committed_after_its_workflow_was_terminated_is_completed(
+    service: Service, database: asyncpg.Connection, client: Client
+) -> None:
+    document = await ended_in(service, database, COMPLETE, terminate(client))
+    assert (document["status"], document["source"]) == ("completed", "database")
+    assert document["result"]["tenantId"] == document["tenantId"]
+    assert await reconcile(service, document["workflowId"]) == (0, {"findings": []})
+    assert (await row_counts(database, document["tenantId"]))["tenants"] == 1
+
+
+async def test_an_operation_whose_history_was_deleted_is_closed_as_failed(
+    service: Service, database: asyncpg.Connection, client: Client
+) -> None:
+    document = await ended_in(service, database, APPLY_BLUEPRINT, delete(client))
+    assert (document["status"], document["source"]) == ("failed", "database")
+    code, found = await reconcile(service, document["workflowId"])
+    assert code == 0
+    assert {finding["status"] for finding in found["findings"]} <= {"failed"}
+    query = "SELECT status FROM alga_tenants.operations WHERE workflow_id = $1"
+    assert await database.fetchval(query, document["workflowId"]) == "failed"
     assert await row_counts(database, document["tenantId"]) == {}
 
 

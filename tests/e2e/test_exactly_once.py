@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
@@ -23,7 +23,7 @@ from tests.e2e.replicas import Replica, kill, replica
 from tests.gateway.outages import frozen
 from tests.support.restartable import RestartableTemporal
 from tests.support.waiting import wait_until
-from workflows.steps import Step
+from workflows.steps import SET_UP_DATA
 
 # The shape of Alga's tables has no part in it.
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("running", ["plain"], indirect=True)]
@@ -154,22 +154,30 @@ async def test_the_same_key_finds_an_operation_that_has_left_temporal(
     await assert_only(database, attempt, created)
 
 
-@pytest.mark.parametrize("outcome", ["completed", "failed"])
-async def test_a_tenant_id_is_never_used_again_also_when_its_operation_has_left_temporal(
-    service: Service, other: OtherGateway, database: asyncpg.Connection, client: Client, outcome: str
+async def test_the_id_of_a_tenant_is_not_used_again_also_when_its_operation_has_left_temporal(
+    service: Service, other: OtherGateway, client: Client
 ) -> None:
-    tenant_id = uuid4()
-    async with AsyncExitStack() as stack:
-        if outcome == "failed":
-            await stack.enter_async_context(failing(database, Step.SETTING_UP_DATA, tenant_id))
-        document = await service.finished((await service.create(tenantId=str(tenant_id)))["workflowId"])
-    assert document["status"] == outcome
+    document = await service.provision(tenantId=str(uuid4()))
     await forget(client, document["workflowId"])
     for headers in ({}, Attempt().headers):
-        answer = await other.http.post("/tenants", json=request(tenantId=str(tenant_id)), headers=headers)
-        assert (answer.status_code, answer.json()["code"]) == (409, "tenant-exists")
-        assert answer.json()["errors"][0]["field"] == "tenantId"
+        body = request(tenantId=document["tenantId"])
+        response = await other.http.post("/tenants", json=body, headers=headers)
+        assert (response.status_code, response.json()["code"]) == (409, "tenant-exists")
+        assert response.json()["errors"][0]["field"] == "tenantId"
     assert not await is_known(client, document["workflowId"])
+
+
+async def test_a_failed_creation_frees_its_tenant_id_also_when_it_has_left_temporal(
+    service: Service, other: OtherGateway, database: asyncpg.Connection, client: Client
+) -> None:
+    tenant_id = uuid4()
+    async with failing(database, SET_UP_DATA, tenant_id):
+        document = await service.finished((await service.create(tenantId=str(tenant_id)))["workflowId"])
+    assert document["status"] == "failed"
+    await forget(client, document["workflowId"])
+    response = await other.http.post("/tenants", json=request(tenantId=str(tenant_id)))
+    assert response.status_code == 202, response.text
+    assert (await service.finished(response.json()["workflowId"]))["status"] == "completed"
 
 
 @asynccontextmanager

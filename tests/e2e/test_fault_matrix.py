@@ -1,4 +1,4 @@
-"""Every fault in every step, on real processes: each ends as it was promised."""
+"""Every fault in every part of the transaction, on real processes: each ends as it was promised."""
 
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
@@ -9,17 +9,26 @@ import pytest
 
 from tests.e2e import waves
 from tests.e2e.conftest import STEP_RETRY_WINDOW, Service
-from tests.e2e.obstacles import LAST_TABLE
-from tests.e2e.trials import REQUEST, Fault, Rows, Trial, counts_of, see_the_end, tenants_rows
+from tests.e2e.obstacles import LAST_TABLE, PARTS, waiting
+from tests.e2e.trials import (
+    REQUEST,
+    Fault,
+    Rows,
+    Trial,
+    cancelling,
+    counts_of,
+    see_the_end,
+    starting,
+    tenants_rows,
+    trials,
+)
 from tests.e2e.waves import REASON
-from tests.support.restartable import RestartableTemporal
-from workflows.steps import Step
+from workflows.steps import COMPLETE
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("running")]
 
 PROMISES = {
-    Fault.WORKER_KILLED_BEFORE_COMMIT: "completed",
-    Fault.WORKER_KILLED_AFTER_COMMIT: "completed",
+    Fault.WORKER_KILLED: "completed",
     Fault.FINAL_ERROR: "failed",
     Fault.CANCEL: "cancelled",
     Fault.PASSING_ERROR: "completed",
@@ -27,8 +36,7 @@ PROMISES = {
     Fault.LASTING_ERROR_THEN_CANCEL: "cancelled",
 }
 WAVES = {
-    Fault.WORKER_KILLED_BEFORE_COMMIT: "killed_workers",
-    Fault.WORKER_KILLED_AFTER_COMMIT: "killed_workers",
+    Fault.WORKER_KILLED: "killed_workers",
     Fault.FINAL_ERROR: "final_errors",
     Fault.CANCEL: "cancels",
     Fault.PASSING_ERROR: "passing_errors",
@@ -36,16 +44,16 @@ WAVES = {
     Fault.LASTING_ERROR_THEN_CANCEL: "lasting_errors",
 }
 
-in_every_step = pytest.mark.parametrize("step", Step)
-
 
 def meeting(*faults: Fault) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("fault", faults)
+    """Each of the faults in each part where it can happen."""
+    met = [(fault, step) for fault in faults for step in (LAST_TABLE if fault is Fault.CANCEL else PARTS)]
+    return pytest.mark.parametrize(("fault", "step"), met)
 
 
 @pytest.fixture
-def trial(request: pytest.FixtureRequest, fault: Fault, step: Step) -> Trial:
-    """The operation that met that fault in that step, at its end."""
+def trial(request: pytest.FixtureRequest, fault: Fault, step: str) -> Trial:
+    """The operation that met that fault in that part, at its end."""
     met: list[Trial] = request.getfixturevalue(WAVES[fault])
     [trial] = [trial for trial in met if (trial.fault, trial.step) == (fault, step)]
     if trial.problem is not None:
@@ -54,38 +62,46 @@ def trial(request: pytest.FixtureRequest, fault: Fault, step: Step) -> Trial:
 
 
 @meeting(*Fault)
-@in_every_step
-async def test_an_operation_ends_as_promised(trial: Trial, undisturbed: dict[str, int]) -> None:
+async def test_an_operation_ends_as_promised_with_all_its_rows_or_none(
+    trial: Trial, undisturbed: dict[str, int]
+) -> None:
     promised, document = PROMISES[trial.fault], trial.document
     assert document["status"] == promised
     assert trial.counts == (undisturbed if promised == "completed" else {})
-    assert [(record["status"], record["owns_tenant"]) for record in trial.records] == [
+    assert [(record["status"], record["committed_at"] is not None) for record in trial.records] == [
         (promised, promised == "completed")
     ]
     assert (document["error"] is not None) == (promised == "failed")
     assert (document["result"] is not None) == (promised == "completed")
     assert document["finishedAt"] is not None
     assert (document["nextTryAt"], document["attentionDeadline"], document["cancellable"]) == (None, None, False)
+    assert document["warnings"] == []
 
 
 @meeting(Fault.FINAL_ERROR)
-@in_every_step
 async def test_a_final_error_names_its_step_and_what_was_wrong(trial: Trial) -> None:
     error = trial.document["error"]
     assert (error["code"], error["step"]) == ("constraint-violation", trial.step)
-    assert trial.line(trial.document)["status"] == "failed"
+    statuses = {step["name"]: step["status"] for step in trial.document["steps"]}
+    assert statuses.pop(trial.step) == "failed"
+    # What the parts before it wrote was rolled back.
+    assert set(statuses.values()) == {"pending"}
     assert trial.line(trial.document)["attempts"] == 1
 
 
 @meeting(Fault.CANCEL, Fault.LASTING_ERROR_THEN_CANCEL)
-@in_every_step
 async def test_a_cancelled_operation_says_why_and_who_asked(trial: Trial) -> None:
     assert trial.document["cancelReason"] == REASON
     assert trial.document["cancelledBy"].startswith("key:")
 
 
+@meeting(Fault.CANCEL)
+async def test_a_long_transaction_is_shown_as_running_and_nothing_of_it_is_visible(trial: Trial) -> None:
+    assert (trial.midway["status"], trial.midway["cancellable"]) == ("running", True)
+    assert trial.rows_midway == {}
+
+
 @meeting(Fault.PASSING_ERROR)
-@in_every_step
 async def test_a_passing_error_is_shown_while_its_step_is_retried(trial: Trial) -> None:
     shown = trial.midway
     assert (shown["error"]["code"], shown["error"]["step"]) == ("database-busy", trial.step)
@@ -95,54 +111,42 @@ async def test_a_passing_error_is_shown_while_its_step_is_retried(trial: Trial) 
 
 
 @meeting(Fault.LASTING_ERROR_THEN_RESUME, Fault.LASTING_ERROR_THEN_CANCEL)
-@in_every_step
 async def test_an_error_that_lasts_parks_its_operation_when_the_window_is_over(trial: Trial) -> None:
     parked = trial.midway
     assert (parked["error"]["code"], parked["error"]["step"]) == ("database-failure", trial.step)
-    assert (parked["nextTryAt"], parked["links"]["resume"]) == (None, f"/tenants/{trial.workflow_id}/resume")
+    assert (parked["nextTryAt"], parked["links"]["resume"]) == (None, f"/operations/{trial.workflow_id}/resume")
     assert parked["attentionDeadline"] > parked["updatedAt"]
-    tried_for = _moment(parked["updatedAt"]) - _moment(trial.line(parked)["startedAt"])
+    tried_for = _moment(parked["updatedAt"]) - _moment(parked["steps"][0]["startedAt"])
     assert tried_for >= timedelta(seconds=STEP_RETRY_WINDOW)
     assert trial.line(parked)["attempts"] >= 3
+    assert trial.rows_midway == {}
 
 
-@meeting(Fault.LASTING_ERROR_THEN_RESUME, Fault.WORKER_KILLED_BEFORE_COMMIT, Fault.WORKER_KILLED_AFTER_COMMIT)
-@in_every_step
-async def test_what_was_committed_is_neither_lost_nor_written_again(trial: Trial) -> None:
-    assert trial.rows_midway <= trial.rows
-    earlier = [table for step, table in LAST_TABLE.items() if list(Step).index(step) < list(Step).index(trial.step)]
-    assert set(earlier) <= counts_of(trial.rows_midway).keys()
-
-
-@meeting(Fault.WORKER_KILLED_BEFORE_COMMIT, Fault.WORKER_KILLED_AFTER_COMMIT)
-@in_every_step
-async def test_the_worker_was_killed_where_it_was_meant_to_be(trial: Trial) -> None:
-    assert trial.heard == 0, "Temporal knew of a step"
-    is_committed = trial.fault is Fault.WORKER_KILLED_AFTER_COMMIT
-    if trial.step in LAST_TABLE:
-        assert (LAST_TABLE[trial.step] in counts_of(trial.rows_midway)) == is_committed
-    shown = trial.midway
-    assert (shown["status"], shown["step"]) == ("queued", None)
-
-
-@pytest.mark.parametrize("outcome", ["failed", "cancelled"])
-async def test_a_rollback_whose_worker_was_killed_is_done_again_from_the_start(
-    ended_rollbacks: list[Trial], outcome: str
+@meeting(Fault.WORKER_KILLED)
+async def test_a_killed_worker_leaves_nothing_unless_its_commit_was_sent(
+    trial: Trial, undisturbed: dict[str, int]
 ) -> None:
-    [trial] = [trial for trial in ended_rollbacks if PROMISES[trial.fault] == outcome]
-    if trial.problem is not None:
-        raise trial.problem
-    assert trial.midway["status"] == "rolling_back"
-    # What it had deleted came back with the end of its transaction.
-    assert set(LAST_TABLE.values()) - {"tenant_settings"} <= counts_of(trial.rows_midway).keys()
-    assert trial.document["status"] == trial.records[0]["status"] == outcome
-    assert trial.counts == {}
+    assert counts_of(trial.rows_midway) == (undisturbed if trial.step == COMPLETE else {})
+    # What was committed is neither lost nor written again.
+    assert trial.rows_midway <= trial.rows
+
+
+async def test_a_cancel_that_comes_while_the_commit_is_made_becomes_a_warning(
+    service: Service, observer: asyncpg.Connection, undisturbed: dict[str, int]
+) -> None:
+    async with trials(service, [Fault.CANCEL], [COMPLETE]) as [trial]:
+        async with waiting(trial.connection, COMPLETE, trial.tenant_id) as gate:
+            await starting(service)(trial)
+            await gate.reached()
+            await cancelling(service, REASON)(trial)
+        await see_the_end([trial], service, observer)
+    assert trial.document["status"] == "completed"
+    assert [warning["code"] for warning in trial.document["warnings"]] == ["cancel-too-late"]
+    assert trial.counts == undisturbed
 
 
 async def test_a_neighbour_of_all_these_is_left_alone(
-    observer: asyncpg.Connection,
-    neighbour: tuple[UUID, Rows],
-    ended_rollbacks: list[Trial],  # noqa: ARG001 - the last that could do harm
+    observer: asyncpg.Connection, neighbour: tuple[UUID, Rows]
 ) -> None:
     tenant_id, rows = neighbour
     assert (await tenants_rows(observer, [tenant_id]))[tenant_id] == rows
@@ -192,27 +196,8 @@ async def lasting_errors(service: Service, observer: asyncpg.Connection) -> list
 
 
 @pytest.fixture(scope="module")
-async def killed_workers(
-    service: Service,
-    observer: asyncpg.Connection,
-    temporal: RestartableTemporal,
-    killed_rollbacks: list[Trial],  # noqa: ARG001 - begins before all others, because it takes longest
-) -> list[Trial]:
-    return await waves.killed_workers(service, observer, temporal)
-
-
-@pytest.fixture(scope="module")
-async def killed_rollbacks(service: Service, observer: asyncpg.Connection) -> list[Trial]:
-    return await waves.killed_rollbacks(service, observer)
-
-
-@pytest.fixture(scope="module")
-async def ended_rollbacks(
-    service: Service, observer: asyncpg.Connection, killed_rollbacks: list[Trial]
-) -> list[Trial]:
-    """Temporal gives a worker half a minute to send a heartbeat, which the other tests fill."""
-    await see_the_end(killed_rollbacks, service, observer)
-    return killed_rollbacks
+async def killed_workers(service: Service, observer: asyncpg.Connection) -> list[Trial]:
+    return await waves.killed_workers(service, observer)
 
 
 def _moment(written: str) -> datetime:

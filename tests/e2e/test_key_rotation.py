@@ -19,7 +19,7 @@ from tests.e2e.obstacles import waiting
 from tests.e2e.replicas import Replica, kill, replica
 from tests.support.waiting import wait_until
 from workflows.messages import OPERATION_MEMO
-from workflows.steps import Step
+from workflows.steps import SET_UP_DATA
 
 pytestmark = pytest.mark.anyio
 
@@ -81,7 +81,7 @@ async def test_an_operation_at_work_goes_on_under_a_new_key(
 ) -> None:
     service, tenant_id = without_worker, uuid4()
     async with processes(service, OLD) as (gateway, old_worker), service.client(gateway.url) as http:
-        async with waiting(database, Step.SETTING_UP_DATA, tenant_id) as gate:
+        async with waiting(database, SET_UP_DATA, tenant_id) as gate:
             started = await http.post("/tenants", json=request(tenantId=str(tenant_id)))
             workflow_id = started.json()["workflowId"]
             await gate.reached()

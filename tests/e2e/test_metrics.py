@@ -23,7 +23,7 @@ OURS = {
     "alga_tenants_http_requests_in_progress",
     "alga_tenants_step_duration_seconds",
     "alga_tenants_step_failures_total",
-    "alga_tenants_rollback_duration_seconds",
+    "alga_tenants_reconcile_failures_total",
     "alga_tenants_operations_ended_total",
     "alga_tenants_operations",
     "alga_tenants_oldest_operation_seconds",
@@ -125,6 +125,7 @@ async def test_a_worker_counts_what_it_has_ended_and_why_it_failed(service: Serv
     assert value(series, "alga_tenants_operations_ended_total", outcome="completed") >= 1
     assert value(series, "alga_tenants_operations_ended_total", outcome="failed") >= 1
     assert value(series, "alga_tenants_step_failures_total", code="duplicate-email", final="true") >= 1
-    assert value(series, "alga_tenants_rollback_duration_seconds_count", outcome="succeeded") >= 1
+    for part in ("create_tenant", "apply_blueprint", "create_admin_user", "set_up_data"):
+        assert value(series, "alga_tenants_step_duration_seconds_count", step=part, outcome="succeeded") >= 1
     for dependency in ("schema", "polling", "database", "temporal"):
         assert value(series, "alga_tenants_dependency_up", dependency=dependency) == 1

@@ -8,22 +8,20 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import anyio
-import asyncpg
 import httpx
 import pytest
 from temporalio.client import Client
 
-from app.temporal.described import workflow_id_of
 from tests.e2e.conftest import PATIENCE, SECRET, Service, installed, request
 from tests.e2e.histories import is_completed, releases_of, shows, workers_of
-from tests.e2e.obstacles import FINAL_ERROR, LASTING_ERROR, PASSING_ERROR, blocked, close_gate, lift, place
+from tests.e2e.obstacles import LASTING_ERROR, PASSING_ERROR, blocked, close_gate, lift, place
 from tests.e2e.outages import OUTAGES, Servers, own_servers
 from tests.e2e.replicas import REPOSITORY, ended, kill, ready, replica
 from tests.e2e.trials import REQUEST, Rows, counts_of, tenants_rows
 from tests.support import restartable
 from tests.support.temporal import converter_of
 from tests.support.waiting import wait_until
-from workflows.steps import Step
+from workflows.steps import APPLY_BLUEPRINT, CREATE_ADMIN_USER, CREATE_TENANT, SET_UP_DATA, TENANT_CREATION
 
 pytestmark = pytest.mark.anyio
 
@@ -65,7 +63,7 @@ async def parking(service: Service, servers: Servers) -> list[UUID]:
     tenant_ids = [uuid4(), uuid4()]
     async with servers.superuser() as connection:
         for tenant_id in tenant_ids:
-            await place(connection, Step.SETTING_UP_DATA, tenant_id, LASTING_ERROR)
+            await place(connection, SET_UP_DATA, tenant_id, LASTING_ERROR)
             await create(service, tenant_id)
     return tenant_ids
 
@@ -77,26 +75,19 @@ async def client(servers: Servers) -> Client:
 
 @pytest.mark.usefixtures("parking")
 @pytest.mark.parametrize("outage", OUTAGES)
-async def test_an_outage_of_the_database_holds_creations_and_rollbacks_up_and_changes_nothing_else(
+async def test_an_outage_of_the_database_holds_creations_up_and_changes_nothing_else(
     service: Service, servers: Servers, neighbour: tuple[UUID, Rows], client: Client, outage: str
 ) -> None:
-    created, undone = uuid4(), uuid4()
+    created = uuid4()
     # The connections are lost with everything else, and what they hold with them.
-    async with servers.superuser() as gatekeeper, servers.superuser() as holder:
-        await hold_rollback(service, gatekeeper, holder, undone)
-        gate = await close_gate(gatekeeper, Step.CREATING_ADMIN_USER, created)
+    async with servers.superuser() as gatekeeper:
+        gate = await close_gate(gatekeeper, CREATE_ADMIN_USER, created)
         await create(service, created)
         await gate.reached()
-        committed = await rows_of(servers, created)
         async with OUTAGES[outage].happening(servers):
             await shows(client, created, "retrying", OUTAGES[outage].code)
-            await shows(client, undone, "rolling_back", OUTAGES[outage].code)
-    assert (await service.finished(workflow_id_of(created)))["status"] == "completed"
-    rows = await rows_of(servers, created)
-    assert committed <= rows
-    assert counts_of(rows) == counts_of(neighbour[1])
-    assert (await service.finished(workflow_id_of(undone)))["status"] == "failed"
-    assert not await rows_of(servers, undone)
+    assert (await service.finished(TENANT_CREATION.workflow_id(created)))["status"] == "completed"
+    assert counts_of(await rows_of(servers, created)) == counts_of(neighbour[1])
     assert await rows_of(servers, neighbour[0]) == neighbour[1]
 
 
@@ -108,10 +99,10 @@ async def test_a_step_that_waits_too_long_for_a_lock_is_tried_again(
         await connection.execute("LOCK TABLE role_permissions IN SHARE MODE")
         await create(service, tenant_id)
         await shows(client, tenant_id, "retrying", "database-timeout")
-    document = await service.finished(workflow_id_of(tenant_id))
+    document = await service.finished(TENANT_CREATION.workflow_id(tenant_id))
     assert document["status"] == "completed"
     attempts = {step["name"]: step["attempts"] for step in document["steps"]}
-    assert attempts[Step.RUNNING_ONBOARDING_SEEDS] >= 2
+    assert attempts[APPLY_BLUEPRINT] >= 2
 
 
 async def test_a_gateway_that_is_told_to_end_answers_the_request_in_flight(
@@ -156,19 +147,19 @@ async def test_a_killed_gateway_takes_no_operation_with_it(service: Service, ser
     waited_for, cancelled = uuid4(), uuid4()
     async with servers.superuser() as one, servers.superuser() as two:
         gates = [
-            await close_gate(one, Step.CREATING_TENANT, waited_for),
-            await close_gate(two, Step.CREATING_TENANT, cancelled),
+            await close_gate(one, CREATE_TENANT, waited_for),
+            await close_gate(two, CREATE_TENANT, cancelled),
         ]
         async with replica(service, "gateway") as gateway, service.client(gateway.url) as http:
             for tenant_id, gate in zip((waited_for, cancelled), gates, strict=True):
                 assert (await http.post("/tenants", json=request(tenantId=str(tenant_id)))).status_code == 202
                 await gate.reached()
-            assert (await http.delete(f"/tenants/{workflow_id_of(cancelled)}")).status_code == 202
+            assert (await http.delete(f"/tenants/{TENANT_CREATION.workflow_id(cancelled)}")).status_code == 202
             await kill(gateway.process)
         for gate in gates:
             await gate.open()
-    assert (await service.finished(workflow_id_of(waited_for)))["status"] == "completed"
-    assert (await service.finished(workflow_id_of(cancelled)))["status"] == "cancelled"
+    assert (await service.finished(TENANT_CREATION.workflow_id(waited_for)))["status"] == "completed"
+    assert (await service.finished(TENANT_CREATION.workflow_id(cancelled)))["status"] == "cancelled"
 
 
 async def test_a_second_worker_takes_over_from_a_killed_one(
@@ -177,13 +168,13 @@ async def test_a_second_worker_takes_over_from_a_killed_one(
     tenant_id = uuid4()
     async with replica(service, "worker") as second, servers.superuser() as gatekeeper:
         processes = {process.pid: process for process in (service.worker, second.process)}
-        gate = await close_gate(gatekeeper, Step.RUNNING_ONBOARDING_SEEDS, tenant_id)
+        gate = await close_gate(gatekeeper, APPLY_BLUEPRINT, tenant_id)
         await create(service, tenant_id)
         await gate.reached()
         [first] = await workers_of(client, tenant_id)
         await kill(processes.pop(first))
         await gate.open()
-        assert (await service.finished(workflow_id_of(tenant_id)))["status"] == "completed"
+        assert (await service.finished(TENANT_CREATION.workflow_id(tenant_id)))["status"] == "completed"
         assert await workers_of(client, tenant_id) == {first, *processes}
     if service.worker.exit_status is not None:
         service.worker.start()
@@ -196,8 +187,8 @@ async def test_a_killed_temporal_loses_no_operation(
     working, retried, parked = uuid4(), uuid4(), parking[0]
     body, key = request(), {"Idempotency-Key": str(uuid4())}
     async with servers.superuser() as gatekeeper, servers.superuser() as connection:
-        await place(connection, Step.CREATING_ADMIN_USER, retried, PASSING_ERROR)
-        gate = await close_gate(gatekeeper, Step.RUNNING_ONBOARDING_SEEDS, working)
+        await place(connection, CREATE_ADMIN_USER, retried, PASSING_ERROR)
+        gate = await close_gate(gatekeeper, APPLY_BLUEPRINT, working)
         await shows(client, parked, "needs_attention", "database-failure")
         await create(service, retried)
         await shows(client, retried, "retrying", "database-busy")
@@ -208,8 +199,8 @@ async def test_a_killed_temporal_loses_no_operation(
             # The worker goes on with what it has begun, and can tell nobody but the database.
             await gate.open()
             for tenant_id in (working, retried, parked):
-                assert (await service.status(workflow_id_of(tenant_id)))["source"] == "database"
-            await service.finished(workflow_id_of(working))
+                assert (await service.status(TENANT_CREATION.workflow_id(tenant_id)))["source"] == "database"
+            await service.finished(TENANT_CREATION.workflow_id(working))
             answer = await service.http.post("/tenants", json=body, headers=key)
             assert (answer.status_code, answer.json()["code"]) == (503, "temporal-unavailable")
             await lift(connection, retried)
@@ -222,7 +213,7 @@ async def test_a_killed_temporal_loses_no_operation(
     again = await service.http.post("/tenants", json=body, headers=key)
     assert (await service.finished(again.json()["workflowId"]))["status"] == "completed"
     for tenant_id in (working, retried, parked):
-        assert (await service.finished(workflow_id_of(tenant_id)))["status"] == "completed"
+        assert (await service.finished(TENANT_CREATION.workflow_id(tenant_id)))["status"] == "completed"
         assert counts_of(await rows_of(servers, tenant_id)) == counts_of(neighbour[1])
         await wait_until(partial(is_completed, client, tenant_id), timeout=PATIENCE)
 
@@ -238,7 +229,7 @@ async def test_a_worker_of_another_release_takes_over_what_waits(
 ) -> None:
     retried, parked = uuid4(), parking[1]
     async with servers.superuser() as connection:
-        await place(connection, Step.CREATING_ADMIN_USER, retried, PASSING_ERROR)
+        await place(connection, CREATE_ADMIN_USER, retried, PASSING_ERROR)
         await create(service, retried)
         await shows(client, retried, "retrying", "database-busy")
         await shows(client, parked, "needs_attention", "database-failure")
@@ -248,7 +239,7 @@ async def test_a_worker_of_another_release_takes_over_what_waits(
                 for tenant_id in (retried, parked):
                     await lift(connection, tenant_id)
                     await resume(service, tenant_id)
-                    assert (await service.finished(workflow_id_of(tenant_id)))["status"] == "completed"
+                    assert (await service.finished(TENANT_CREATION.workflow_id(tenant_id)))["status"] == "completed"
                     assert counts_of(await rows_of(servers, tenant_id)) == counts_of(neighbour[1])
                     assert len(await releases_of(client, tenant_id)) == 2
         finally:
@@ -260,22 +251,8 @@ async def create(service: Service, tenant_id: UUID) -> None:
 
 
 async def resume(service: Service, tenant_id: UUID) -> None:
-    answer = await service.http.post(f"/tenants/{workflow_id_of(tenant_id)}/resume")
+    answer = await service.http.post(f"/operations/{TENANT_CREATION.workflow_id(tenant_id)}/resume")
     assert answer.status_code == 202, answer.text
-
-
-async def hold_rollback(
-    service: Service, gatekeeper: asyncpg.Connection, holder: asyncpg.Connection, tenant_id: UUID
-) -> None:
-    """Let an operation fail for good and wait in its rollback, after most of its deletions."""
-    gate = await close_gate(gatekeeper, Step.SETTING_UP_DATA, tenant_id, then=FINAL_ERROR)
-    await create(service, tenant_id)
-    await gate.reached()
-    await holder.execute("BEGIN")
-    # Lets rows refer to it, but nobody delete it.
-    await holder.execute("SELECT FROM tenants WHERE tenant = $1 FOR KEY SHARE", tenant_id)
-    await gate.open()
-    await blocked(gatekeeper, holder.get_server_pid())
 
 
 async def rows_of(servers: Servers, tenant_id: UUID) -> Rows:

@@ -7,11 +7,12 @@ import asyncpg
 import pytest
 from temporalio.client import Client
 
+from app.embedded.postgres import EmbeddedPostgres
 from app.embedded.temporal import EmbeddedTemporal
 from tests.e2e.conftest import Service, request
 from tests.e2e.obstacles import waiting
 from tests.support.rows import tenant_tables
-from workflows.steps import Step
+from workflows.steps import CREATE_ADMIN_USER
 
 pytestmark = pytest.mark.anyio
 
@@ -33,6 +34,35 @@ async def test_the_password_is_nowhere_but_in_its_hash(
     await _assert_absent_from_database(database, password)
     for log in service.logs.iterdir():
         assert password not in log.read_text(), log
+
+
+async def test_a_log_of_all_statements_holds_no_password_and_no_hash(
+    service: Service, database: asyncpg.Connection, postgres: EmbeddedPostgres
+) -> None:
+    """Values are sent as parameters, which an operator who logs all statements can leave out of the log."""
+    settings = {"log_statement": "all", "log_parameter_max_length": "0"}
+    name = await database.fetchval("SELECT quote_ident(current_database())")
+    admin = await asyncpg.connect(postgres.admin_url)
+    try:
+        for setting, value in settings.items():
+            await admin.execute(f"ALTER DATABASE {name} SET {setting} = '{value}'")
+        # New connections only.
+        service.worker.stop()
+        service.worker.start()
+        body = request()
+        document = await service.finished((await service.create(**body))["workflowId"])
+    finally:
+        for setting in settings:
+            await admin.execute(f"ALTER DATABASE {name} RESET {setting}")
+        await admin.close()
+    query = "SELECT hashed_password FROM users WHERE tenant = $1"
+    password_hash = await database.fetchval(query, document["tenantId"])
+    log = (postgres.data_dir / "server.log").read_bytes()
+    assert b"INSERT INTO public.users" in log or b"INSERT INTO users" in log
+    for secret in (body["adminUser"]["password"], password_hash, password_hash.partition(":")[2]):
+        assert secret.encode() not in log
+        # As a script spells a literal.
+        assert secret.encode().hex().encode() not in log
 
 
 async def test_a_made_up_password_is_answered_once_and_kept_nowhere(
@@ -86,7 +116,7 @@ async def test_temporal_holds_nothing_readable_of_anybody(
     completed = await service.finished((await service.create(headers=on_behalf, **body))["workflowId"])
     failed = await service.finished((await service.create(headers=on_behalf, **body))["workflowId"])
     tenant_id = uuid4()
-    async with waiting(database, Step.CREATING_ADMIN_USER, tenant_id):
+    async with waiting(database, CREATE_ADMIN_USER, tenant_id):
         held = {**body, "adminUser": {**body["adminUser"], "email": f"other-{mark}@acme.example"}}
         stopped = await service.create(headers=on_behalf, **held, tenantId=str(tenant_id))
         await service.http.request(

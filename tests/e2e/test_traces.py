@@ -22,7 +22,8 @@ from tests.e2e.obstacles import waiting
 from tests.support.otlp import Collector, ReceivedSpan, collecting
 from tests.support.restartable import RestartableTemporal
 from tests.support.waiting import wait_until
-from workflows.steps import ROLL_BACK_ACTIVITY, STEP_ACTIVITIES, Step
+from workflows.kinds import CLOSE_ACTIVITY
+from workflows.steps import CREATE_TENANT, PROVISION_ACTIVITY
 
 pytestmark = pytest.mark.anyio
 
@@ -115,14 +116,14 @@ async def test_the_request_is_a_part_of_its_callers_trace(creation: Trace) -> No
     }
 
 
-async def test_the_workflow_and_its_steps_belong_to_the_request(creation: Trace) -> None:
+async def test_the_workflow_and_its_transaction_belong_to_the_request(creation: Trace) -> None:
     start = creation.named(f"StartWorkflow:{WORKFLOW}")
     run = creation.named(f"RunWorkflow:{WORKFLOW}")
     assert (start.service, start.parent_id) == (GATEWAY, creation.named("POST /tenants").span_id)
     assert (run.service, run.parent_id) == (WORKER, start.span_id)
-    for activity in STEP_ACTIVITIES.values():
-        asked, done = creation.named(f"StartActivity:{activity}"), creation.named(f"RunActivity:{activity}")
-        assert (asked.parent_id, done.parent_id) == (start.span_id, asked.span_id)
+    asked = creation.named(f"StartActivity:{PROVISION_ACTIVITY}")
+    done = creation.named(f"RunActivity:{PROVISION_ACTIVITY}")
+    assert (asked.parent_id, done.parent_id) == (start.span_id, asked.span_id)
 
 
 async def test_statements_belong_to_the_request_or_to_a_step(creation: Trace) -> None:
@@ -131,7 +132,7 @@ async def test_statements_belong_to_the_request_or_to_a_step(creation: Trace) ->
     asked = {parents[span.parent_id] for span in statements if span.service == GATEWAY}
     worked = {parents[span.parent_id] for span in statements if span.service == WORKER}
     assert asked == {"POST /tenants"}
-    assert worked >= {f"RunActivity:{activity}" for activity in STEP_ACTIVITIES.values()}
+    assert worked >= {f"RunActivity:{PROVISION_ACTIVITY}"}
     for span in statements:
         assert span.attributes["db.system.name"] == "postgresql"
         assert span.attributes["db.query.text"]
@@ -153,8 +154,8 @@ async def test_no_span_says_whom_a_tenant_is_for_nor_what_an_error_said(
     service: Service, collector: Collector, creation: Trace
 ) -> None:
     clash = await traced_creation(service, collector, **creation.body)
-    assert clash.named(f"RunActivity:{ROLL_BACK_ACTIVITY}").service == WORKER
-    failed = clash.named("RunActivity:validate_tenant_request")
+    assert clash.named(f"RunActivity:{CLOSE_ACTIVITY}").service == WORKER
+    failed = clash.named(f"RunActivity:{PROVISION_ACTIVITY}")
     assert "temporalio.exceptions.ApplicationError" in failed.everything
     admin = creation.body["adminUser"]
     told = "".join(span.everything for span in collector.spans)
@@ -231,7 +232,7 @@ async def test_a_line_of_a_workflow_names_its_trace(
     tenant_id, trace_id = uuid4(), token_hex(16)
     client = await Client.connect(temporal.address)
     service.http.headers["traceparent"] = f"00-{trace_id}-{token_hex(8)}-01"
-    async with waiting(database, Step.CREATING_TENANT, tenant_id) as gate:
+    async with waiting(database, CREATE_TENANT, tenant_id) as gate:
         started = await service.create(tenantId=str(tenant_id))
         await gate.reached()
         await client.get_workflow_handle(started["workflowId"]).signal("update")

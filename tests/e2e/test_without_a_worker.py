@@ -20,7 +20,7 @@ async def test_status_answers_while_no_worker_runs_and_work_goes_on_when_one_is_
         answer = await service.http.delete(f"/tenants/{unwanted['workflowId']}")
         assert answer.status_code == 202
         assert (await service.status(unwanted["workflowId"]))["status"] == "cancelling"
-        listed = (await service.http.get("/tenants", params={"status": "queued"})).json()["operations"]
+        listed = (await service.http.get("/operations", params={"status": "queued"})).json()["operations"]
         assert queued["workflowId"] in {operation["workflowId"] for operation in listed}
     finally:
         service.worker.start()
@@ -35,9 +35,10 @@ async def test_a_foreign_workflow_is_a_404_to_every_route_and_is_never_touched(
     workflow_id = f"tenant-creation-{uuid4()}"
     handle = await client.start_workflow("somebodyElsesWorkflow", id=workflow_id, task_queue="nobody-polls-this")
     try:
-        for path in (f"/tenants/{workflow_id}", f"/tenants/{workflow_id}/status"):
+        for path in (f"/operations/{workflow_id}", f"/tenants/{workflow_id}/status"):
             assert (await service.http.get(path)).status_code == 404
-        assert (await service.http.delete(f"/tenants/{workflow_id}")).status_code == 404
+        for path in (f"/operations/{workflow_id}", f"/tenants/{workflow_id}"):
+            assert (await service.http.delete(path)).status_code == 404
         description = await handle.describe()
         assert description.status is WorkflowExecutionStatus.RUNNING
         assert description.history_length == 2

@@ -9,7 +9,7 @@ import pytest
 from tests.e2e.conftest import Service
 from tests.e2e.obstacles import waiting
 from tests.support.processes import wait_for
-from workflows.steps import Step
+from workflows.steps import APPLY_BLUEPRINT, CREATE_TENANT
 
 pytestmark = pytest.mark.anyio
 
@@ -18,7 +18,7 @@ async def test_sigterm_lets_a_running_step_finish_and_ends_with_status_0(
     service: Service, database: asyncpg.Connection
 ) -> None:
     tenant_id = uuid4()
-    async with waiting(database, Step.CREATING_TENANT, tenant_id) as gate:
+    async with waiting(database, CREATE_TENANT, tenant_id) as gate:
         started = await service.create(tenantId=str(tenant_id))
         await gate.reached()
         service.worker.send_signal(signal.SIGTERM)
@@ -36,7 +36,7 @@ async def test_sigterm_lets_a_running_step_finish_and_ends_with_status_0(
 
 async def test_a_worker_that_is_killed_loses_nothing(service: Service, database: asyncpg.Connection) -> None:
     tenant_id = uuid4()
-    async with waiting(database, Step.RUNNING_ONBOARDING_SEEDS, tenant_id) as gate:
+    async with waiting(database, APPLY_BLUEPRINT, tenant_id) as gate:
         started = await service.create(tenantId=str(tenant_id))
         await gate.reached()
         service.worker.send_signal(signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Operations that each meet one fault in one step, many at once, and what became of them."""
+"""Operations that each meet one fault in one part of their transaction, many at once, and how they end."""
 
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Mapping
@@ -11,13 +11,12 @@ from uuid import UUID, uuid4
 import anyio
 import asyncpg
 
-from app.temporal.described import workflow_id_of
 from tests.e2e.conftest import Service
-from tests.e2e.obstacles import Gate, obstacle, waiting
+from tests.e2e.obstacles import PARTS, Gate, obstacle, waiting
 from tests.support.rows import tenant_tables
-from workflows.steps import Step
+from workflows.steps import TENANT_CREATION
 
-# Every step has something to write for it.
+# Every part has something to write for it.
 REQUEST: dict[str, Any] = {"contractLine": "Managed Services", "addons": ["ai"]}
 BATCH = 100
 # Many ask at once.
@@ -27,10 +26,9 @@ Rows = Counter[tuple[str, str]]
 
 
 class Fault(StrEnum):
-    """What happens to a step."""
+    """What happens to a part of the transaction."""
 
-    WORKER_KILLED_BEFORE_COMMIT = "worker-killed-before-commit"
-    WORKER_KILLED_AFTER_COMMIT = "worker-killed-after-commit"
+    WORKER_KILLED = "worker-killed"
     FINAL_ERROR = "final-error"
     CANCEL = "cancel"
     PASSING_ERROR = "passing-error-that-heals"
@@ -42,18 +40,17 @@ class Fault(StrEnum):
 class Trial:
     """One operation, whose rows are told apart by table and content.
 
-    `midway` is its status document while the fault lasted, `rows_midway` what was committed then, `heard` how many
-    steps Temporal had been told of when its worker was killed. `records` are its rows in `operations` at the end.
+    `midway` is its status document while the fault lasted, `rows_midway` what was committed then. `records` are its
+    rows in `operations` at the end.
     """
 
     fault: Fault
-    step: Step
+    step: str
     connection: asyncpg.Connection
     gate: Gate | None = None
     tenant_id: UUID = field(default_factory=uuid4)
     midway: dict[str, Any] = field(default_factory=dict)
     rows_midway: Rows = field(default_factory=Counter)
-    heard: int | None = None
     document: dict[str, Any] = field(default_factory=dict)
     rows: Rows = field(default_factory=Counter)
     records: list[dict[str, Any]] = field(default_factory=list)
@@ -61,7 +58,7 @@ class Trial:
 
     @property
     def workflow_id(self) -> str:
-        return workflow_id_of(self.tenant_id)
+        return TENANT_CREATION.workflow_id(self.tenant_id)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -80,9 +77,9 @@ Deed = Callable[[Trial], Coroutine[Any, Any, None]]
 
 @asynccontextmanager
 async def trials(
-    service: Service, faults: Iterable[Fault], steps: Iterable[Step] = Step
+    service: Service, faults: Iterable[Fault], steps: Iterable[str] = PARTS
 ) -> AsyncIterator[list[Trial]]:
-    """A trial for each fault in each step, with a connection for what is done to it."""
+    """A trial for each fault in each part, with a connection for what is done to it."""
     async with AsyncExitStack() as stack:
 
         async def connect() -> asyncpg.Connection:
@@ -118,18 +115,13 @@ async def obstacles(trials: Trials, body: str) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def gates(trials: Trials, where: Callable[[Trial], str], then: str = "NULL") -> AsyncIterator[None]:
-    """Make each trial wait in a step or place, and run PL/pgSQL then; the gates are opened at the end, or before."""
+async def gates(trials: Trials) -> AsyncIterator[None]:
+    """Make each trial wait in its part; the gates are opened at the end, or before."""
     async with AsyncExitStack() as stack:
         for trial in trials:
-            entered = waiting(trial.connection, where(trial), trial.tenant_id, then)
+            entered = waiting(trial.connection, trial.step, trial.tenant_id)
             trial.gate = await stack.enter_async_context(entered)
         yield
-
-
-async def is_waiting(trial: Trial) -> bool:
-    """Whether the trial waits at its gate."""
-    return await _gate(trial).is_reached()
 
 
 async def reach_gate(trial: Trial) -> None:

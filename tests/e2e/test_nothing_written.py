@@ -1,4 +1,4 @@
-"""What undoing an operation leaves alone; `test_fault_matrix` looks at what it removes."""
+"""A creation that fails or is cancelled has written nothing, in no table and of no tenant."""
 
 from typing import Any
 from uuid import UUID, uuid4
@@ -9,7 +9,7 @@ import pytest
 from tests.e2e.conftest import Service
 from tests.e2e.obstacles import failing, waiting
 from tests.support.rows import fingerprints, row_counts
-from workflows.steps import Step
+from workflows.steps import CREATE_TENANT, SET_UP_DATA
 
 pytestmark = pytest.mark.anyio
 
@@ -26,37 +26,47 @@ async def test_the_neighbours_rows_stay_byte_for_byte_the_same(
     before = await fingerprints(database)
     created = await service.provision()
     assert await fingerprints(database, without=[created["tenantId"]]) == before
-    for undo in (_fail, _cancel):
+    for end in (_fail, _cancel):
         with_created = await fingerprints(database)
-        await undo(service, database, Step.SETTING_UP_DATA)
+        await end(service, database, SET_UP_DATA)
         assert await fingerprints(database) == with_created
     assert all([await row_counts(database, neighbour) for neighbour in neighbours])
 
 
-async def test_a_finished_operation_can_not_be_cancelled(service: Service, database: asyncpg.Connection) -> None:
-    document = await service.provision()
-    answer = await service.http.delete(f"/tenants/{document['workflowId']}")
-    assert answer.status_code == 409
-    assert answer.json()["code"] == "operation-finished"
-    assert await row_counts(database, document["tenantId"])
-
-
-async def test_the_tenant_id_of_a_failed_creation_is_not_used_again(
+async def test_a_delete_after_the_commit_is_refused_and_changes_nothing(
     service: Service, database: asyncpg.Connection
 ) -> None:
-    document = await _fail(service, database, Step.CREATING_TENANT)
-    problem = await service.create(expected=409, tenantId=document["tenantId"])
-    assert problem["errors"][0]["field"] == "tenantId"
+    document = await service.provision()
+    before = await row_counts(database, document["tenantId"])
+    refusals = {
+        f"/tenants/{document['workflowId']}": "operation-committed",
+        f"/operations/{document['workflowId']}": "operation-committed",
+        f"/tenants/{document['tenantId']}": "deletion-required",
+    }
+    for path, code in refusals.items():
+        response = await service.http.delete(path)
+        assert (response.status_code, response.json()["code"]) == (409, code)
+        assert f"/tenants/{document['tenantId']}/deletion" in response.json()["detail"]
+    assert await row_counts(database, document["tenantId"]) == before
+    assert await service.status(document["workflowId"]) == document
 
 
-async def _fail(service: Service, database: asyncpg.Connection, step: Step) -> dict[str, Any]:
+async def test_the_tenant_id_of_a_failed_creation_is_free_again(
+    service: Service, database: asyncpg.Connection
+) -> None:
+    document = await _fail(service, database, CREATE_TENANT)
+    again = await service.provision(tenantId=document["tenantId"])
+    assert again["result"]["tenantId"] == document["tenantId"]
+
+
+async def _fail(service: Service, database: asyncpg.Connection, step: str) -> dict[str, Any]:
     tenant_id = uuid4()
     async with failing(database, step, tenant_id):
         started = await service.create(tenantId=str(tenant_id))
         return await service.finished(started["workflowId"])
 
 
-async def _cancel(service: Service, database: asyncpg.Connection, step: Step) -> dict[str, Any]:
+async def _cancel(service: Service, database: asyncpg.Connection, step: str) -> dict[str, Any]:
     tenant_id = uuid4()
     async with waiting(database, step, tenant_id) as gate:
         started = await service.create(tenantId=str(tenant_id))
