@@ -26,11 +26,14 @@ async def client(request: pytest.FixtureRequest, temporal: EmbeddedTemporal) -> 
     if request.param == "dev":
         yield await Client.connect(temporal.address, data_converter=DATA_CONVERTER)
         return
-    program = shutil.which("temporal-test-server", path=str(Path(sys.executable).parent))
     async with await WorkflowEnvironment.start_time_skipping(
-        test_server_existing_path=program, data_converter=DATA_CONVERTER
+        test_server_existing_path=time_skipping_program(), data_converter=DATA_CONVERTER
     ) as environment:
         yield environment.client
+
+
+def time_skipping_program() -> str | None:
+    return shutil.which("temporal-test-server", path=str(Path(sys.executable).parent))
 
 
 @pytest.fixture

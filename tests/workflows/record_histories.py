@@ -7,7 +7,7 @@ import asyncio
 import json
 import tempfile
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -27,17 +27,8 @@ from tests.workflows.scripted import (
     passing,
     request,
 )
-from workflows.messages import (
-    CancelRequest,
-    CleanupInput,
-    OperationSnapshot,
-    OperationStatus,
-    ParameterChanges,
-    ParameterUpdate,
-    ResumeRequest,
-    StepProgress,
-)
-from workflows.steps import Step
+from workflows.messages import CancelRequest, ParameterChanges, ParameterUpdate, ResumeRequest
+from workflows.steps import APPLY_BLUEPRINT, CREATE_ADMIN_USER, CREATE_TENANT, TRACK_CUSTOMER
 
 HISTORIES = Path(__file__).parent / "histories"
 Handle = WorkflowHandle[Any, Any]
@@ -72,21 +63,18 @@ async def _change_by_signal(handle: Handle, script: Script) -> None:
     await handle.signal("update", ParameterUpdate(field="licenseCount", value=12))
 
 
-def ended_outside() -> CleanupInput:
-    """An operation that was ended from outside, and is to be cleaned up."""
-    operation = OperationSnapshot(
-        kind="tenant_creation",
-        status=OperationStatus.ROLLING_BACK,
-        tenant_id=uuid4(),
-        step=Step.CREATING_TENANT,
-        steps=tuple(StepProgress(name=step) for step in Step),
-        started_at=datetime(2026, 1, 2, tzinfo=UTC),
+def _parking(**policy: Any) -> Callable[[], Script]:
+    return lambda: Script(errors=[passing(CREATE_TENANT)], policy=IMPATIENT.model_copy(update=policy))
+
+
+def _retrying() -> Script:
+    return Script(errors=[passing(APPLY_BLUEPRINT), passing(APPLY_BLUEPRINT)])
+
+
+def _following(errors: int) -> Script:
+    return Script(
+        following=(TRACK_CUSTOMER,), follow_up_errors={TRACK_CUSTOMER: [passing()] * errors}, policy=IMPATIENT
     )
-    return CleanupInput(run_id="a-run", operation=operation, cancel=CancelRequest(cancelled_by="ada"))
-
-
-def _parking(step: Step, **policy: Any) -> Callable[[], Script]:
-    return lambda: Script(errors={step: [passing()]}, policy=IMPATIENT.model_copy(update=policy))
 
 
 def _hashed_request() -> dict[str, Any]:
@@ -95,93 +83,47 @@ def _hashed_request() -> dict[str, Any]:
     return request(adminUser=admin, tenantId=str(uuid4()), origin={"requestedBy": "key:example"})
 
 
+CREATION = "tenantCreationWorkflow"
 PATHS: dict[str, tuple[str, Callable[[], Any], Callable[[], Script], Act]] = {
-    "success": ("tenantCreationWorkflow", _hashed_request, Script, _nothing),
-    "success_from_alga_client": ("tenantCreationWorkflow", request, Script, _nothing),
+    "success": (CREATION, request, Script, _nothing),
+    "success_from_gateway": (CREATION, _hashed_request, Script, _nothing),
     "success_algadesk": ("algadeskTenantCreationWorkflow", request, Script, _nothing),
-    "success_after_retry": (
-        "tenantCreationWorkflow",
+    "retried": (CREATION, _hashed_request, _retrying, _nothing),
+    "failed": (CREATION, _hashed_request, lambda: Script(errors=[final(CREATE_ADMIN_USER)]), _nothing),
+    "failed_and_closed_later": (
+        CREATION,
         _hashed_request,
-        lambda: Script(errors={Step.CREATING_TENANT: [passing()]}),
+        lambda: Script(errors=[final(CREATE_ADMIN_USER)], close_errors=[passing()]),
         _nothing,
     ),
-    "rollback": (
-        "tenantCreationWorkflow",
+    "cancel_by_signal": (CREATION, _hashed_request, _retrying, _cancel_by_signal),
+    "cancel_by_temporal": (CREATION, _hashed_request, _retrying, _cancel_by_temporal),
+    "cancel_seen_by_the_transaction": (
+        CREATION,
         _hashed_request,
-        lambda: Script(errors={Step.CREATING_ADMIN_USER: [final(Step.CREATING_ADMIN_USER)]}),
+        lambda: Script(errors=[cancel_requested()]),
         _nothing,
     ),
-    "rollback_retried": (
-        "tenantCreationWorkflow",
+    "committed_before_the_cancel": (
+        CREATION,
         _hashed_request,
-        lambda: Script(errors={Step.SETTING_UP_DATA: [final(Step.SETTING_UP_DATA)]}, rollback_errors=[passing()]),
+        lambda: Script(errors=[cancel_requested()], is_committed=True),
         _nothing,
     ),
-    "cancel_by_signal": (
-        "tenantCreationWorkflow",
-        _hashed_request,
-        lambda: Script(errors={Step.RUNNING_ONBOARDING_SEEDS: [passing(), passing()]}),
-        _cancel_by_signal,
-    ),
-    "cancel_by_temporal": (
-        "tenantCreationWorkflow",
-        _hashed_request,
-        lambda: Script(errors={Step.RUNNING_ONBOARDING_SEEDS: [passing(), passing()]}),
-        _cancel_by_temporal,
-    ),
-    "cancel_before_a_step": (
-        "tenantCreationWorkflow",
-        _hashed_request,
-        lambda: Script(errors={Step.CREATING_ADMIN_USER: [cancel_requested()]}),
-        _nothing,
-    ),
-    "cancel_after_completion": (
-        "tenantCreationWorkflow",
-        _hashed_request,
-        lambda: Script(errors={Step.INITIALIZING: [final(Step.INITIALIZING)]}, is_complete=True),
-        _nothing,
-    ),
-    "retried_within_the_window": (
-        "tenantCreationWorkflow",
-        _hashed_request,
-        lambda: Script(errors={Step.CREATING_TENANT: [passing(), passing()]}),
-        _nothing,
-    ),
-    "parked_and_resumed": ("tenantCreationWorkflow", _hashed_request, _parking(Step.CREATING_TENANT), _resume),
-    "parked_and_changed": ("tenantCreationWorkflow", _hashed_request, _parking(Step.INITIALIZING), _change),
-    "changed_by_signal": ("tenantCreationWorkflow", _hashed_request, _parking(Step.INITIALIZING), _change_by_signal),
-    "change_given_up": (
-        "tenantCreationWorkflow",
-        _hashed_request,
-        lambda: Script(errors={Step.CREATING_TENANT: [parameters_changed(1)]}),
-        _nothing,
-    ),
-    "parked_and_cancelled": (
-        "tenantCreationWorkflow",
-        _hashed_request,
-        _parking(Step.CREATING_TENANT),
-        _cancel_by_signal,
-    ),
+    "parked_and_resumed": (CREATION, _hashed_request, _parking(), _resume),
+    "parked_and_changed": (CREATION, _hashed_request, _parking(), _change),
+    "changed_by_signal": (CREATION, _hashed_request, _parking(), _change_by_signal),
+    "change_given_up": (CREATION, _hashed_request, lambda: Script(errors=[parameters_changed(1)]), _nothing),
+    "parked_and_cancelled": (CREATION, _hashed_request, _parking(), _cancel_by_signal),
     "parked_until_the_deadline": (
-        "tenantCreationWorkflow",
+        CREATION,
         _hashed_request,
-        _parking(Step.CREATING_TENANT, attention_timeout=timedelta(milliseconds=100)),
+        _parking(attention_timeout=timedelta(milliseconds=100)),
         _nothing,
     ),
-    "cleanup": ("tenantCleanupWorkflow", ended_outside, Script, _nothing),
-    "cleanup_retried": (
-        "tenantCleanupWorkflow",
-        ended_outside,
-        lambda: Script(rollback_errors=[passing()]),
-        _nothing,
-    ),
-    "cleanup_of_a_complete_tenant": (
-        "tenantCleanupWorkflow",
-        ended_outside,
-        lambda: Script(is_complete=True),
-        _nothing,
-    ),
-    "malformed_argument": ("tenantCreationWorkflow", lambda: {"tenantName": 5}, Script, _nothing),
+    "followed_up": (CREATION, _hashed_request, lambda: _following(0), _nothing),
+    "warned": (CREATION, _hashed_request, lambda: _following(5), _nothing),
+    "malformed_argument": (CREATION, lambda: {"tenantName": 5}, Script, _nothing),
 }
 
 
@@ -213,6 +155,7 @@ def _without_this_machine(document: Any) -> Any:
 
 async def _record_missing(address: str) -> None:
     client = await Client.connect(address, data_converter=DATA_CONVERTER)
+    HISTORIES.mkdir(exist_ok=True)
     for name in PATHS:
         file = HISTORIES / f"{name}.json"
         if not file.exists():

@@ -10,25 +10,35 @@ from uuid import UUID, uuid4
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
+from workflows.kinds import (
+    CLOSE_ACTIVITY,
+    COMPLETE_ACTIVITY,
+    FAILURE_POLICY_ACTIVITY,
+    PARAMETER_CHANGE_ACTIVITY,
+)
 from workflows.messages import (
     CancelRequest,
+    Closure,
+    Committed,
+    FailureDetails,
     FailurePolicy,
+    FollowUpInput,
+    OperationInput,
     OperationResult,
     ParameterChangeInput,
     PasswordHash,
     PasswordInput,
-    RollBackInput,
-    RollBackResult,
+    ProvisionInput,
     StepDone,
-    StepInput,
+    StepProgress,
+    StepStatus,
 )
 from workflows.steps import (
-    FAILURE_POLICY_ACTIVITY,
     HASH_PASSWORD_ACTIVITY,
-    PARAMETER_CHANGE_ACTIVITY,
-    ROLL_BACK_ACTIVITY,
-    STEP_ACTIVITIES,
-    Step,
+    PROVISION_ACTIVITY,
+    SEND_WELCOME_EMAIL,
+    TENANT_CREATION,
+    TRACK_CUSTOMER,
 )
 
 CLIENT_ID = UUID("11111111-1111-4111-8111-111111111111")
@@ -36,10 +46,9 @@ ADMIN_USER_ID = UUID("22222222-2222-4222-8222-222222222222")
 CREATED_AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
-PATIENT = FailurePolicy(
-    step_retry_window=timedelta(minutes=15), attention_timeout=timedelta(days=7), on_attention_timeout="rollback"
-)
+PATIENT = FailurePolicy(step_retry_window=timedelta(minutes=15), attention_timeout=timedelta(days=7))
 IMPATIENT = PATIENT.model_copy(update={"step_retry_window": timedelta(0)})
+FOLLOWING = (TRACK_CUSTOMER, SEND_WELCOME_EMAIL)
 
 
 def request(**changes: Any) -> dict[str, Any]:
@@ -59,51 +68,76 @@ def request(**changes: Any) -> dict[str, Any]:
     }
 
 
-def final(step: Step) -> ApplicationError:
-    return ApplicationError(f"{step} can't be done", "tenantName", type="constraint-violation", non_retryable=True)
+def final(step: str) -> ApplicationError:
+    details = FailureDetails(field="tenantName", step=step)
+    return ApplicationError(f"{step} can't be done", details, type="constraint-violation", non_retryable=True)
 
 
-def passing() -> ApplicationError:
-    return ApplicationError("the connection was lost", type="database-unavailable")
+def passing(step: str | None = None) -> ApplicationError:
+    return ApplicationError("the connection was lost", FailureDetails(step=step), type="database-unavailable")
 
 
 def cancel_requested() -> ApplicationError:
-    asked = CancelRequest(reason="a change of mind", cancelled_by="ada")
-    return ApplicationError("asked to stop", None, asked, type="cancel-requested", non_retryable=True)
+    asked = FailureDetails(cancel=CancelRequest(reason="a change of mind", cancelled_by="ada"))
+    return ApplicationError("asked to stop", asked, type="cancel-requested", non_retryable=True)
 
 
 def parameters_changed(version: int) -> ApplicationError:
-    return ApplicationError("the parameters were changed meanwhile", None, version, type="parameters-changed")
+    details = FailureDetails(parameters_version=version)
+    return ApplicationError("the parameters were changed meanwhile", details, type="parameters-changed")
 
 
 @dataclass
 class Script:
-    """What goes wrong, and what was called; `errors[step]` are raised by its first tries, one each."""
+    """What goes wrong, and what was called; the first attempts at an activity raise its `errors`, one each."""
 
-    errors: dict[Step, list[ApplicationError]] = field(default_factory=dict)
-    rollback_errors: list[ApplicationError] = field(default_factory=list)
-    is_complete: bool = False
+    errors: list[ApplicationError] = field(default_factory=list)
+    close_errors: list[ApplicationError] = field(default_factory=list)
+    complete_errors: list[ApplicationError] = field(default_factory=list)
     change_errors: list[ApplicationError] = field(default_factory=list)
-    accepted: list[ParameterChangeInput] = field(default_factory=list)
+    follow_up_errors: dict[str, list[ApplicationError]] = field(default_factory=dict)
+    following: tuple[str, ...] = ()
+    is_committed: bool = False
     policy: FailurePolicy = PATIENT
-    blocked_at: Step | None = None
+    is_blocked: bool = False
     reached: asyncio.Event = field(default_factory=asyncio.Event)
     release: asyncio.Event = field(default_factory=asyncio.Event)
-    inputs: list[StepInput] = field(default_factory=list)
-    rollbacks: list[RollBackInput] = field(default_factory=list)
-    rolling_back: asyncio.Event = field(default_factory=asyncio.Event)
+    accepted: list[ParameterChangeInput] = field(default_factory=list)
+    provisions: list[ProvisionInput] = field(default_factory=list)
+    follow_ups: list[FollowUpInput] = field(default_factory=list)
+    closings: list[OperationInput] = field(default_factory=list)
+    completions: list[OperationInput] = field(default_factory=list)
     hashed: list[str | None] = field(default_factory=list)
 
-    def called(self) -> None:
-        """An activity begins; for scripts that do something meanwhile."""
-
-    @property
-    def steps(self) -> list[Step]:
-        return [given.operation.step for given in self.inputs]
-
     def activities(self) -> Sequence[Callable[..., Any]]:
-        shared = [self._hash_password(), self._read_failure_policy(), self._accept_changes(), self._roll_back()]
-        return [*shared, *(self._step(step) for step in Step)]
+        return [
+            self._hash_password(),
+            self._read_failure_policy(),
+            self._accept_changes(),
+            self._provision(),
+            self._close(),
+            self._complete(),
+            *(self._follow_up(step) for step in FOLLOWING),
+        ]
+
+    def committed(self, tenant_id: UUID) -> Committed:
+        def line(name: str) -> StepProgress:
+            if name in FOLLOWING:
+                status = StepStatus.PENDING if name in self.following else StepStatus.SKIPPED
+                return StepProgress(name=name, status=status)
+            is_last = name == TENANT_CREATION.last_step
+            if is_last and self.following:
+                return StepProgress(name=name)
+            return StepProgress(name=name, status=StepStatus.COMPLETED, started_at=CREATED_AT, finished_at=CREATED_AT)
+
+        result = OperationResult(
+            tenant_id=tenant_id, admin_user_id=ADMIN_USER_ID, client_id=CLIENT_ID, created_at=CREATED_AT
+        )
+        return Committed(
+            committed_at=CREATED_AT,
+            steps=tuple(line(step.name) for step in TENANT_CREATION.steps),
+            result=result.model_dump(mode="json"),
+        )
 
     def _accept_changes(self) -> Callable[..., Any]:
         @activity.defn(name=PARAMETER_CHANGE_ACTIVITY)
@@ -130,42 +164,51 @@ class Script:
 
         return hash_password
 
-    def _step(self, step: Step) -> Callable[..., Any]:
-        @activity.defn(name=STEP_ACTIVITIES[step])
-        async def run(given: StepInput) -> Any:
-            self.called()
-            self.inputs.append(given)
-            if step is self.blocked_at:
+    def _provision(self) -> Callable[..., Any]:
+        @activity.defn(name=PROVISION_ACTIVITY)
+        async def provision_tenant(given: ProvisionInput) -> Committed:
+            self.provisions.append(given)
+            if self.is_blocked:
                 self.reached.set()
                 await self.release.wait()
-            if self.errors.get(step):
+            if self.errors:
                 self.reached.set()
-                raise self.errors[step].pop(0)
-            return _result(step, given.operation.tenant_id)
+                raise self.errors.pop(0)
+            return self.committed(given.operation.tenant_id)
 
-        return run
+        return provision_tenant
 
-    def _roll_back(self) -> Callable[..., Any]:
-        @activity.defn(name=ROLL_BACK_ACTIVITY)
-        async def roll_back(given: RollBackInput) -> RollBackResult:
-            self.called()
-            self.rollbacks.append(given)
-            self.rolling_back.set()
-            if self.rollback_errors:
-                raise self.rollback_errors.pop(0)
-            if self.is_complete:
-                return RollBackResult(completed=_result(Step.COMPLETING, given.operation.tenant_id))
-            return RollBackResult(deleted_rows=7)
+    def _follow_up(self, step: str) -> Callable[..., Any]:
+        @activity.defn(name=step)
+        async def follow_up(given: FollowUpInput) -> StepDone:
+            self.follow_ups.append(given)
+            if errors := self.follow_up_errors.get(step):
+                self.reached.set()
+                raise errors.pop(0)
+            return StepDone()
 
-        return roll_back
+        return follow_up
 
+    def _close(self) -> Callable[..., Any]:
+        @activity.defn(name=CLOSE_ACTIVITY)
+        async def close_operation(given: OperationInput) -> Closure:
+            self.closings.append(given)
+            if self.close_errors:
+                self.reached.set()
+                raise self.close_errors.pop(0)
+            return Closure(committed=self.committed(given.operation.tenant_id) if self.is_committed else None)
 
-def _result(step: Step, tenant_id: UUID) -> Any:
-    if step is Step.COMPLETING:
-        return OperationResult(
-            tenant_id=tenant_id, admin_user_id=ADMIN_USER_ID, client_id=CLIENT_ID, created_at=CREATED_AT
-        )
-    return StepDone()
+        return close_operation
+
+    def _complete(self) -> Callable[..., Any]:
+        @activity.defn(name=COMPLETE_ACTIVITY)
+        async def complete_operation(given: OperationInput) -> StepDone:
+            self.completions.append(given)
+            if self.complete_errors:
+                raise self.complete_errors.pop(0)
+            return StepDone()
+
+        return complete_operation
 
 
 def unique_id() -> str:

@@ -1,0 +1,54 @@
+"""Starting scripted operations, and looking at what they show."""
+
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import pytest
+from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
+from temporalio.service import RPCError
+from temporalio.worker import Replayer
+
+from tests.workflows.scripted import request, unique_id
+from workflows.messages import OPERATION_MEMO, OperationSnapshot, OperationStatus
+
+Handle = WorkflowHandle[Any, Any]
+
+
+async def start(
+    client: Client, task_queue: str, argument: Any = None, *, name: str = "tenantCreationWorkflow"
+) -> Handle:
+    return await client.start_workflow(name, argument or request(), id=unique_id(), task_queue=task_queue)
+
+
+async def snapshot_of(handle: Handle) -> OperationSnapshot:
+    description = await handle.describe()
+    snapshot: OperationSnapshot = await description.memo_value(OPERATION_MEMO, type_hint=OperationSnapshot)
+    return snapshot
+
+
+async def reaches(handle: Handle, *statuses: OperationStatus) -> OperationSnapshot:
+    """The snapshot once it says one of them."""
+    with anyio.fail_after(60):
+        while True:
+            try:
+                snapshot = await snapshot_of(handle)
+            except (KeyError, RPCError):  # the workflow has not published anything yet
+                await anyio.lowlevel.checkpoint()
+                continue
+            if snapshot.status in statuses:
+                return snapshot
+
+
+async def failure_of(handle: Handle) -> BaseException:
+    with pytest.raises(WorkflowFailureError) as caught:
+        await handle.result()
+    return caught.value.cause
+
+
+async def check_replay(handle: Handle, replayer: Replayer) -> None:
+    await replayer.replay_workflow(await handle.fetch_history())
+
+
+async def count_events(handle: Handle) -> int:
+    return len((await handle.fetch_history()).events)
