@@ -28,4 +28,4 @@ async def test_a_stored_history_replays(replayer: Replayer, name: str) -> None:
 async def test_the_replay_catches_two_steps_that_changed_places() -> None:
     replayer = Replayer(workflows=[Reordered], data_converter=DATA_CONVERTER)
     with pytest.raises(NondeterminismError):
-        await replayer.replay_workflow(stored("success"))
+        await replayer.replay_workflow(stored("success_from_gateway"))
