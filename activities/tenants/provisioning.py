@@ -222,7 +222,7 @@ class StepClock:
         last = StepProgress(name=COMPLETE)
         if not self._following:
             last = StepProgress(
-                name=COMPLETE, status=StepStatus.COMPLETED, started_at=now, finished_at=now, attempts=1
+                name=COMPLETE, status=StepStatus.COMPLETED, started_at=now, finished_at=now, attempts=self._attempts
             )
         return Committed(committed_at=now, steps=(*self._steps.values(), last), result=result.model_dump(mode="json"))
 

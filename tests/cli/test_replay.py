@@ -176,7 +176,7 @@ def test_a_history_that_is_deleted_meanwhile_is_skipped_and_counted(queue: dict[
 
 
 def stored() -> dict[str, Any]:
-    document: dict[str, Any] = json.loads((HISTORIES / "success.json").read_text())
+    document: dict[str, Any] = json.loads((HISTORIES / "retried.json").read_text())
     return document
 
 
