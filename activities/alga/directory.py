@@ -1,7 +1,7 @@
 """Reads tenants as Alga's tables have them, no matter who created them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
@@ -21,7 +21,7 @@ class TenantRecord:
     tenant_id: UUID
     name: str
     company_name: str | None
-    email: str
+    email: str = field(repr=False)
     product_code: str
     plan: str | None
     license_count: int | None

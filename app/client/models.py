@@ -145,7 +145,7 @@ class Tenant(Document):
     tenant_id: UUID
     name: str
     company_name: str | None = None
-    email: str | None = None
+    email: str | None = Field(default=None, repr=False)
     product_code: str | None = None
     plan: str | None = None
     state: str | None = None

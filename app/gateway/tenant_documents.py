@@ -30,7 +30,7 @@ class TenantDocument(Document):
     tenant_id: UUID
     name: str = Field(description="The tenant's name in Alga: `tenants.client_name`.", examples=["Acme"])
     company_name: str | None = Field(description="The name of the client that stands for the tenant itself.")
-    email: str = Field(description="The address that the tenant was created with.")
+    email: str = Field(repr=False, description="The address that the tenant was created with.")
     product_code: str = Field(examples=["psa"])
     plan: str | None
     state: str = Field(description="More states may be added.", examples=list(TenantState))

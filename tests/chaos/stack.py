@@ -53,8 +53,7 @@ SETTINGS = {
     # All of these so that what takes minutes in production takes seconds here.
     "TEMPORAL_WORKFLOW_TASK_TIMEOUT": str(TASK_TIMEOUT),
     "STEP_RETRY_WINDOW": str(STEP_RETRY_WINDOW),
-    "ON_ATTENTION_TIMEOUT": "keep",
-    "RECONCILE_INTERVAL": "2",
+    "MAINTENANCE_INTERVAL": "2",
     "SHUTDOWN_GRACE_PERIOD": "5",
 }
 
