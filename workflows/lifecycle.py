@@ -298,7 +298,7 @@ class Lifecycle(Generic[RequestT]):
                 return await attempt_once()
             except FailureError as error:
                 failure = describe_failure(error, step)
-            if failure.cancel is not None:
+            if failure.cancel is not None and is_cancellable:
                 self.request_cancel(failure.cancel)
                 continue
             failed_step = failure.error.step
