@@ -34,7 +34,7 @@ class FinalError(Exception):
 
     @property
     def details(self) -> FailureDetails:
-        """What a workflow is told beside code and detail."""
+        """The details that a workflow gets beside code and text."""
         return FailureDetails(field=self.field)
 
 

@@ -1,7 +1,7 @@
-"""The `operations` table: one row a workflow run; whoever holds its lock decides how the operation goes on.
+"""The `operations` table: one row for each workflow run, whose lock decides how the operation goes on.
 
-A transaction that commits for an operation locks the row first and goes on only while the operation is open. Whoever
-closes or changes the operation takes the same lock. So an attempt that was given up on, but whose process still runs,
+A transaction that commits for an operation locks the row first and goes on only while the operation is open. Closing
+or changing the operation takes the same lock. So an attempt that was given up on, but whose process still runs,
 can't commit behind the back of what came after it.
 """
 
@@ -32,6 +32,7 @@ from activities.operation_events import operation_event
 from activities.own_tables import cancellations, operations
 from activities.transactions import script_literal
 from workflows.failures import PARAMETER_USED, PARAMETERS_CHANGED
+from workflows.kinds import KINDS
 from workflows.messages import (
     CancelRequest,
     Committed,
@@ -182,7 +183,7 @@ def row_values(context: OperationContext) -> dict[str, Any]:
 def request_event(context: OperationContext) -> AuditEvent:
     """Return the audit event of an operation's request."""
     return operation_event(
-        Action.TENANT_CREATE,
+        Action(KINDS[context.snapshot.kind].request_action),
         context.origin,
         workflow_id=context.workflow_id,
         tenant_id=context.snapshot.tenant_id,
@@ -204,7 +205,7 @@ def commit_script(context: OperationContext, committed: Committed) -> str:
         start=script_literal(context.origin.start_id or context.run_id),
         status=script_literal(OperationStatus.COMPLETED if is_complete else OperationStatus.RUNNING),
         step=script_literal(done[-1]),
-        progress=100 if is_complete else 90,
+        progress=KINDS[context.snapshot.kind].progress_after(done[-1]),
         steps=script_literal(to_json(documents(committed.steps))),
         result=script_literal(to_json(committed.result)),
         committed_at=script_literal(committed.committed_at.isoformat()),
@@ -264,18 +265,12 @@ async def request_cancel(connection: AsyncConnection, workflow_id: str, run_id: 
     return bool(inserted.rowcount)
 
 
-async def revoke_start(
-    connection: AsyncConnection, workflow_id: str, start_id: str, request: CancelRequest
-) -> OperationStatus | None:
-    """Prevent a workflow that may have started from committing anything; returns what its row says, if it has one.
-
-    Waits for a transaction that is about to commit.
-    """
+async def revoke_start(connection: AsyncConnection, workflow_id: str, start_id: str, request: CancelRequest) -> None:
+    """Prevent a workflow that may have started from committing; waits for a transaction that is about to commit."""
     await request_cancel(connection, workflow_id, start_id, request)
-    status = await connection.scalar(
-        select(operations.c.status).where(operations.c.workflow_id == workflow_id).with_for_update()
+    await connection.execute(
+        select(operations.c.run_id).where(operations.c.workflow_id == workflow_id).with_for_update()
     )
-    return OperationStatus(status) if status is not None else None
 
 
 async def close_operation(connection: AsyncConnection, context: OperationContext) -> None:

@@ -80,7 +80,7 @@ operations = Table(
 
 # A request to stop an operation, which its transaction sees before it commits: a signal reaches the workflow only
 # between workflow tasks. A table of its own, because a running transaction holds the lock of the operation's row.
-# The run id may also be the id of one start (`Origin.start_id`) whose run id the gateway was never told.
+# The run id may also be the id of one start (`Origin.start_id`) whose response, and so whose run id, was lost.
 cancellations = Table(
     "cancellations",
     own_metadata,

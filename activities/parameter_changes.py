@@ -43,8 +43,8 @@ class ParameterChangeActivities:
 
 def _change_event(change: ParameterChangeInput) -> AuditEvent:
     operation = change.operation
-    # The same for the same change, which may be accepted twice if nobody heard of the first time; other values for
-    # the same parameters are another change.
+    # A change is accepted twice if its first response was lost; the id makes both one event. Other values for the
+    # same parameters are another change.
     return operation_event(
         Action.OPERATION_CHANGE,
         change.origin,

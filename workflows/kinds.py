@@ -41,9 +41,10 @@ class StepKind:
 class OperationKind:
     """One kind of operation.
 
-    `transaction` names the activity that writes everything and commits. Scopes are those that a caller needs to
-    cancel an operation, and to resume or change it. `parameters` are the names on the wire of what can be changed
-    until the commit.
+    `transaction` names the activity that writes everything and commits, `request_action` the action by which the
+    audit trail records a request. `undo` says what to do instead of a cancel that comes after the commit; in it,
+    `{tenant_id}` stands for the tenant. Scopes are those that a caller needs to cancel an operation, and to resume or
+    change it. `parameters` are the names on the wire of what can be changed until the commit.
     """
 
     name: str
@@ -51,8 +52,10 @@ class OperationKind:
     id_prefix: str
     steps: tuple[StepKind, ...]
     transaction: str
+    request_action: str
     cancel_scope: str
     manage_scope: str
+    undo: str = "it can't be undone"
     parameters: tuple[str, ...] = ()
 
     def workflow_id(self, key: object) -> str:
@@ -99,6 +102,10 @@ class KindRegistry:
         """Forget a kind."""
         del self._kinds[kind.name]
 
+    def __getitem__(self, name: str) -> OperationKind:
+        """Return the kind of that name; raises `KeyError` if this release does not know it."""
+        return self._kinds[name]
+
     def find(self, name: str) -> OperationKind | None:
         """Return the kind of that name, or None if this release does not know it."""
         return self._kinds.get(name)
@@ -113,7 +120,7 @@ class KindRegistry:
         return tuple(name for kind in self for name in kind.workflow_types)
 
     def is_own_id(self, workflow_id: str) -> bool:
-        """Tell whether a workflow id has the form of those that the gateway chooses."""
+        """Return whether a workflow id has the form of those that the gateway chooses."""
         return any(re.fullmatch(re.escape(kind.id_prefix) + _UUID, workflow_id) is not None for kind in self)
 
 

@@ -193,7 +193,7 @@ class Lifecycle(Generic[RequestT]):
         """Run the transaction until it commits, retrying passing errors and parking when they last.
 
         Raises:
-            StepFailedError: it failed for good, or nobody looked after the parked operation in time.
+            StepFailedError: it failed for good, or the parked operation was not resumed in time.
             OperationCancelledError: a cancel came before the commit.
         """
 
@@ -270,7 +270,7 @@ class Lifecycle(Generic[RequestT]):
             await self._retry(step, attempt, parks=False, is_cancellable=False)
         except StepFailedError as failure:
             self.progress.set_step(step, status=StepStatus.FAILED, finished_at=workflow.now())
-            detail = f"{failure.error.detail}; the tenant is complete, and this has to be done by hand"
+            detail = f"{failure.error.detail}; all before it is done, and this has to be done by hand"
             self.progress.warn(OperationWarning(code=failure.error.code, detail=detail, step=step))
         else:
             self.progress.finish_step(step)
@@ -336,7 +336,7 @@ class Lifecycle(Generic[RequestT]):
             self.progress.publish(status=status, error=error, **until)
 
     async def _woken(self, patience: timedelta | None) -> bool:
-        """Tell whether a resume or a cancel came within that time."""
+        """Return True if a resume or a cancel came within that time."""
         self._resumed = False
         is_closing_or_committed = self.is_ending
         try:
@@ -367,8 +367,8 @@ class Lifecycle(Generic[RequestT]):
     def _warn_of_late_cancel(self) -> None:
         if any(warning.code == CANCEL_TOO_LATE for warning in self.progress.snapshot.warnings):
             return
-        tenant = self.progress.snapshot.tenant_id
-        detail = f"the cancel came after the commit and stopped nothing; to delete: POST /tenants/{tenant}/deletion"
+        undo = self._kind.undo.format(tenant_id=self.progress.snapshot.tenant_id)
+        detail = f"the cancel came after the commit and stopped nothing; {undo}"
         self.progress.warn(OperationWarning(code=CANCEL_TOO_LATE, detail=detail))
 
     async def _uninterrupted(self, work: Coroutine[Any, Any, ResultT] | Awaitable[ResultT]) -> ResultT:

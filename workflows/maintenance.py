@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from temporalio import workflow
+from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from workflows.kinds import SINGLE_ATTEMPT
@@ -22,11 +23,17 @@ class MaintenanceWorkflow:
 
     @workflow.run
     async def run(self) -> None:
-        """Reconcile operations with Temporal, then prune; a round that fails is followed by the next one."""
+        """Reconcile operations with Temporal and prune, whichever of the two fails; the round then fails, too."""
+        failure: ActivityError | None = None
         for activity in (RECONCILE_ACTIVITY, PRUNE_ACTIVITY):
-            await workflow.execute_activity(
-                activity,
-                start_to_close_timeout=ACTIVITY_TIMEOUT,
-                heartbeat_timeout=HEARTBEAT_TIMEOUT,
-                retry_policy=SINGLE_ATTEMPT,
-            )
+            try:
+                await workflow.execute_activity(
+                    activity,
+                    start_to_close_timeout=ACTIVITY_TIMEOUT,
+                    heartbeat_timeout=HEARTBEAT_TIMEOUT,
+                    retry_policy=SINGLE_ATTEMPT,
+                )
+            except ActivityError as error:
+                failure = error
+        if failure is not None:
+            raise failure

@@ -67,7 +67,7 @@ class OperationStatus(OpenEnum):
 
     @property
     def is_stopping(self) -> bool:
-        """Whether the operation is on its way to an end that nobody needs to ask for again."""
+        """Whether the operation is already being stopped."""
         return self in {OperationStatus.CANCELLING, OperationStatus.ROLLING_BACK}
 
     @property
@@ -409,7 +409,7 @@ class FollowUpInput(OperationInput):
 class ParameterChangeInput(OperationInput):
     """Argument of the activity that lets parameters be changed.
 
-    The snapshot shows the changed parameters, `changed` are their names, `digest` tells one change from another.
+    The snapshot shows the changed parameters, `changed` are their names, `digest` identifies the change.
     """
 
     changed: tuple[str, ...] = ()

@@ -134,7 +134,7 @@ class Progress:
         workflow.upsert_memo({OPERATION_MEMO: self.snapshot})
 
     def context(self) -> OperationContext:
-        """Return what activities are told about this operation."""
+        """Return what activities need to know of this operation."""
         info = workflow.info()
         return OperationContext(
             workflow_id=info.workflow_id,

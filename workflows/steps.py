@@ -35,6 +35,8 @@ TENANT_CREATION = KINDS.register(
             StepKind(COMPLETE, 100, wire_name="setting_up_data"),
         ),
         transaction=PROVISION_ACTIVITY,
+        request_action="tenant.create",
+        undo="to delete the tenant: POST /tenants/{tenant_id}/deletion",
         cancel_scope="tenants:cancel",
         manage_scope="tenants:manage",
         parameters=(

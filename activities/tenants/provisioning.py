@@ -86,7 +86,7 @@ class ProvisioningActivities:
     @activity.defn(name=HASH_PASSWORD_ACTIVITY)
     @temporal_errors
     async def hash_password(self, given: PasswordInput) -> PasswordHash:
-        """Hash a password that came in clear, or one that nobody knows, so that its owner must reset it."""
+        """Hash a password that came in clear, or else a random one, so that its owner must reset it."""
         return PasswordHash(password_hash=self._password_hasher.hash(given.password or generate_password()))
 
     @activity.defn(name=PROVISION_ACTIVITY)
@@ -232,8 +232,8 @@ async def _lock(
 ) -> tuple[LockedOperation, bool]:
     """Lock the operation's row and the administrator's e-mail, and read what rows are made of in the same round trip.
 
-    The administrator's rows, which hold a secret, travel along as parameters. Also tells whether the operation's row
-    is new: the gateway has written it unless a client started the workflow itself.
+    The administrator's rows, which hold a secret, are sent as parameters. Also returns whether the operation's row is
+    new: the gateway has written it unless a client started the workflow itself.
     """
     expressions, values = document_settings(admin)
     address = request.billing_address

@@ -14,7 +14,7 @@ from activities.alga.bulk_insert import TableRows
 from activities.alga.ids import derived_id
 from workflows.messages import BillingAddress, TenantCreationInput
 
-# How Alga writes an address that nobody gave.
+# How Alga writes an unknown address.
 UNKNOWN = "N/A"
 UNKNOWN_COUNTRY = ("XX", "Unknown")
 

@@ -27,7 +27,7 @@ def list_tenants(
     url: Url = DEFAULT_URL,
     as_json: AsJson = False,
 ) -> None:
-    """List tenants, whoever created them."""
+    """List all tenants in Alga's database."""
     report = Report(url, as_json=as_json)
     with report.client(api_key) as client:
         matching = client.tenants(

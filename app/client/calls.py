@@ -89,7 +89,7 @@ class Calls:
         yield Emit(read((yield from _exchange(send, self._retries)), Operation))
 
     def change(self, workflow_id: str, changes: Mapping[str, object]) -> Program[Operation]:
-        """Change parameters that no step has used yet."""
+        """Change parameters before the commit."""
         headers = {"Content-Type": "application/json"}
         send = Send("PATCH", _path("operations", workflow_id), self._timeout, headers=headers, body=_encoded(changes))
         response = yield from _exchange(send, self._retries)

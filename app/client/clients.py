@@ -95,9 +95,9 @@ class TenantsClient:
         return self._last(self._calls.resume(workflow_id))
 
     def change(self, workflow_id: str, changes: Mapping[str, object]) -> Operation:
-        """Change parameters that no step has used yet, all or none, and resume the operation if it waits.
+        """Change parameters before the commit, all or none, and resume the operation if it waits.
 
-        Raises `ConflictError` if a step has used one, or the operation has ended or is being stopped.
+        Raises `ConflictError` if the operation is committed, has ended or is being stopped.
         """
         return self._last(self._calls.change(workflow_id, changes))
 

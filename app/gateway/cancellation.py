@@ -19,7 +19,6 @@ from app.gateway.statuses import Statuses
 from app.temporal.errors import OperationEndedError, TemporalUnavailableError
 from app.temporal.operations import OperationsPort
 from workflows.messages import CancelRequest, OperationStatus
-from workflows.steps import TENANT_CREATION
 
 log = structlog.get_logger(__name__)
 
@@ -100,9 +99,7 @@ def _cancelling(operation: OperationView, request: CancelRequest) -> OperationVi
 def _too_late(operation: OperationView) -> ProblemError:
     snapshot = operation.snapshot
     if snapshot.status is OperationStatus.COMPLETED or snapshot.committed_at is not None:
-        detail = "the operation is committed, so it can't be cancelled"
-        if snapshot.kind == TENANT_CREATION.name:
-            path = f"/tenants/{snapshot.tenant_id}/deletion"
-            detail = f"the tenant exists, so its creation can't be cancelled; to delete it: POST {path}"
+        undo = operation.kind.undo.format(tenant_id=snapshot.tenant_id)
+        detail = f"the operation is committed, so it can't be cancelled; {undo}"
         return ProblemError(409, "operation-committed", detail)
     return ProblemError(409, "operation-finished", "the operation has ended, so there is nothing to cancel")

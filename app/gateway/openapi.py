@@ -75,7 +75,7 @@ KINDS = (
     ProblemKind(404, "not-found", "there is nothing at this path"),
     ProblemKind(404, "operation-not-found", "there is no operation of that workflow id"),
     ProblemKind(409, "operation-finished", "the operation has ended, so there is nothing to cancel"),
-    ProblemKind(409, "operation-committed", "the tenant exists, so its creation can't be cancelled"),
+    ProblemKind(409, "operation-committed", "the operation is committed, so it can't be cancelled"),
     ProblemKind(409, "deletion-required", "to delete the tenant: POST /tenants/{id}/deletion"),
     ProblemKind(409, "operation-kind-unknown", "this release can only show operations of kind tenant_merge"),
     ProblemKind(409, "operation-stopping", "the operation is being stopped"),

@@ -41,7 +41,7 @@ class OperationSettings(ProcessSettings):
     operation_retention: float = Field(
         default=31_536_000.0,
         ge=86_400,
-        description="Seconds that finished operations are kept; the audit trail keeps its events for ever.",
+        description="Seconds that finished operations are kept; events of the audit trail are never deleted.",
     )
     idempotency_key_retention: float = Field(
         default=2_592_000.0,

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.exceptions import ApplicationError
 
 from activities.operation_closing import ClosingActivities
+from activities.operation_records import find_operation
 from activities.operations import insert_operation, lock_operation, request_cancel, revoke_start
 from activities.parameter_changes import ParameterChangeActivities
 from activities.tenants.provisioning import ProvisioningActivities
@@ -392,13 +393,16 @@ async def test_a_start_that_was_revoked_is_stopped_and_another_of_the_same_id_is
 ) -> None:
     given = provision_input(tenant_request, origin=Origin(start_id="the first"))
     async with engine.begin() as connection:
-        assert await revoke_start(connection, given.operation.workflow_id, "the first", ASKED) is None
+        await revoke_start(connection, given.operation.workflow_id, "the first", ASKED)
+        assert await find_operation(connection, given.operation.workflow_id) is None
     error = await error_of(provisioning.provision_tenant(given))
     assert error.type == "cancel-requested"
     await provisioning.provision_tenant(provision_input(tenant_request, origin=Origin(start_id="the second")))
     async with engine.begin() as connection:
-        status = await revoke_start(connection, given.operation.workflow_id, "the first", ASKED)
-    assert status is OperationStatus.COMPLETED
+        await revoke_start(connection, given.operation.workflow_id, "the first", ASKED)
+        record = await find_operation(connection, given.operation.workflow_id)
+    assert record is not None
+    assert record.snapshot.status is OperationStatus.COMPLETED
 
 
 async def test_of_many_operations_at_once_for_one_tenant_id_one_wins(

@@ -36,6 +36,7 @@ def kind() -> Iterator[OperationKind]:
             id_prefix="tenant-rename-",
             steps=(StepKind("rename", 90), StepKind("complete", 100)),
             transaction="rename_tenant",
+            request_action="tenant.create",
             cancel_scope=Scope.KEYS_MANAGE,
             manage_scope=Scope.AUDIT_READ,
         )

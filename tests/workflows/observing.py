@@ -1,5 +1,6 @@
 """Starting scripted operations, and looking at what they show."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import anyio
@@ -9,6 +10,7 @@ from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 from temporalio.service import RPCError
 from temporalio.worker import Replayer
 
+from app.temporal.conversion import DATA_CONVERTER
 from tests.workflows.scripted import request, unique_id
 from workflows.messages import OPERATION_MEMO, OperationSnapshot, OperationStatus
 
@@ -52,3 +54,12 @@ async def check_replay(handle: Handle, replayer: Replayer) -> None:
 
 async def count_events(handle: Handle) -> int:
     return len((await handle.fetch_history()).events)
+
+
+async def states_of(handle: Handle) -> AsyncIterator[OperationSnapshot]:
+    """Everything that the workflow has published, from its history."""
+    for event in (await handle.fetch_history()).events:
+        properties = event.workflow_properties_modified_event_attributes
+        for payload in properties.upserted_memo.fields.values():
+            [snapshot] = await DATA_CONVERTER.decode([payload], [OperationSnapshot])
+            yield snapshot

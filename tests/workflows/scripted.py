@@ -109,6 +109,9 @@ class Script:
     completions: list[OperationInput] = field(default_factory=list)
     hashed: list[str | None] = field(default_factory=list)
 
+    def called(self) -> None:
+        """An activity begins; for scripts that do something meanwhile."""
+
     def activities(self) -> Sequence[Callable[..., Any]]:
         return [
             self._hash_password(),
@@ -142,6 +145,7 @@ class Script:
     def _accept_changes(self) -> Callable[..., Any]:
         @activity.defn(name=PARAMETER_CHANGE_ACTIVITY)
         async def accept_parameter_changes(given: ParameterChangeInput) -> StepDone:
+            self.called()
             if self.change_errors:
                 raise self.change_errors.pop(0)
             self.accepted.append(given)
@@ -167,6 +171,7 @@ class Script:
     def _provision(self) -> Callable[..., Any]:
         @activity.defn(name=PROVISION_ACTIVITY)
         async def provision_tenant(given: ProvisionInput) -> Committed:
+            self.called()
             self.provisions.append(given)
             if self.is_blocked:
                 self.reached.set()
@@ -181,6 +186,7 @@ class Script:
     def _follow_up(self, step: str) -> Callable[..., Any]:
         @activity.defn(name=step)
         async def follow_up(given: FollowUpInput) -> StepDone:
+            self.called()
             self.follow_ups.append(given)
             if errors := self.follow_up_errors.get(step):
                 self.reached.set()
@@ -192,6 +198,7 @@ class Script:
     def _close(self) -> Callable[..., Any]:
         @activity.defn(name=CLOSE_ACTIVITY)
         async def close_operation(given: OperationInput) -> Closure:
+            self.called()
             self.closings.append(given)
             if self.close_errors:
                 self.reached.set()
@@ -203,6 +210,7 @@ class Script:
     def _complete(self) -> Callable[..., Any]:
         @activity.defn(name=COMPLETE_ACTIVITY)
         async def complete_operation(given: OperationInput) -> StepDone:
+            self.called()
             self.completions.append(given)
             if self.complete_errors:
                 raise self.complete_errors.pop(0)

@@ -1,9 +1,9 @@
 """Errors that last: the operation parks, writes no events, and goes on as an operator or the time says."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Replayer, Worker
@@ -14,6 +14,7 @@ from tests.workflows.conftest import NewWorker, time_skipping_program
 from tests.workflows.observing import check_replay, count_events, failure_of, reaches, snapshot_of, start
 from tests.workflows.scripted import IMPATIENT, PATIENT, Script, final, parameters_changed, passing
 from workflows.messages import CancelRequest, OperationStatus, ParameterChanges, ResumeRequest, StepStatus
+from workflows.retrying import RetryWindow
 from workflows.steps import CREATE_TENANT, SET_UP_DATA
 
 pytestmark = pytest.mark.anyio
@@ -89,6 +90,65 @@ async def test_an_attempt_that_has_not_seen_a_change_sees_it_at_the_next(client:
     async with worker(script) as queue:
         await (await start(client, queue)).result()
     assert [given.operation.parameters_version for given in script.provisions] == [0, 3]
+
+
+async def test_a_resume_cuts_the_wait_for_the_next_attempt_short(client: Client, worker: NewWorker) -> None:
+    script = Script(errors=[passing() for _ in range(6)], policy=PATIENT)
+    async with worker(script) as queue:
+        handle = await start(client, queue)
+        snapshot = await reaches(handle, OperationStatus.RETRYING)
+        assert snapshot.next_try_at is not None
+        script.errors.clear()
+        await handle.signal("resume", ResumeRequest(resumed_by="ada"))
+        await handle.result()
+    assert len(script.provisions) == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [({}, "changes"), ({"tenantId": "x"}, "tenantId"), ({"licenseCount": "many"}, "licenseCount")],
+    ids=["none", "unknown", "wrong type"],
+)
+async def test_a_change_that_can_not_be_made_is_refused_and_names_the_field(
+    client: Client, worker: NewWorker, changes: dict[str, object], field: str
+) -> None:
+    script = parking()
+    async with worker(script) as queue:
+        handle = await start(client, queue)
+        await reaches(handle, OperationStatus.NEEDS_ATTENTION)
+        with pytest.raises(WorkflowUpdateFailedError) as refused:
+            await handle.execute_update("change_parameters", ParameterChanges(changes=changes))
+        cause = refused.value.cause
+        assert isinstance(cause, ApplicationError)
+        assert (cause.type, cause.details[0]) == ("parameter-refused", field)
+        assert (await snapshot_of(handle)).status is OperationStatus.NEEDS_ATTENTION
+        await handle.signal("cancel", CancelRequest())
+        await failure_of(handle)
+    assert not script.accepted
+
+
+async def test_a_change_that_the_database_refuses_changes_nothing(client: Client, worker: NewWorker) -> None:
+    script = parking()
+    script.change_errors.append(final(CREATE_TENANT))
+    async with worker(script) as queue:
+        handle = await start(client, queue)
+        await reaches(handle, OperationStatus.NEEDS_ATTENTION)
+        with pytest.raises(WorkflowUpdateFailedError) as refused:
+            await handle.execute_update("change_parameters", ParameterChanges(changes={"licenseCount": 12}))
+        assert isinstance(refused.value.cause, ApplicationError)
+        await handle.signal("resume")
+        await handle.result()
+    assert script.provisions[-1].request.license_count == 5
+    assert script.provisions[-1].operation.parameters_version == 0
+
+
+def test_the_last_attempt_is_made_at_the_end_of_the_window() -> None:
+    begun = datetime(2026, 1, 2, tzinfo=UTC)
+    window = RetryWindow(PATIENT.model_copy(update={"step_retry_window": timedelta(seconds=4)}), begun)
+    assert window.next_delay(begun) == timedelta(seconds=1)
+    assert window.next_delay(begun + timedelta(seconds=1)) == timedelta(seconds=2)
+    assert window.next_delay(begun + timedelta(seconds=3)) == timedelta(seconds=1)
+    assert window.next_delay(begun + timedelta(seconds=4)) is None
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ TINY = OperationKind(
     id_prefix="tidying-",
     steps=(StepKind("sweep", 50), StepKind("dust", 100)),
     transaction="tidy_up",
+    request_action="tenant.create",
     cancel_scope="tenants:manage",
     manage_scope="tenants:manage",
     parameters=("room",),
