@@ -7,7 +7,16 @@ import asyncpg
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import make_url
-from temporalio.client import Client, ScheduleActionStartWorkflow, ScheduleHandle, ScheduleOverlapPolicy
+from temporalio import activity
+from temporalio.client import (
+    Client,
+    ScheduleActionStartWorkflow,
+    ScheduleHandle,
+    ScheduleOverlapPolicy,
+    WorkflowFailureError,
+)
+from temporalio.exceptions import ApplicationError
+from temporalio.worker import Worker
 
 from activities.alga.development import create_development_tables
 from app.embedded.temporal import EmbeddedTemporal
@@ -19,7 +28,12 @@ from migrations.upgrade import upgrade
 from tests.gateway.operations import record
 from tests.support.connections import connected
 from tests.support.databases import NewDatabase
-from workflows.maintenance import MAINTENANCE_WORKFLOW
+from workflows.maintenance import (
+    MAINTENANCE_WORKFLOW,
+    PRUNE_ACTIVITY,
+    RECONCILE_ACTIVITY,
+    MaintenanceWorkflow,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -122,3 +136,24 @@ async def test_a_round_closes_what_ended_outside_and_prunes_what_is_old(
     finally:
         await engine.dispose()
         await database.close()
+
+
+async def test_what_is_old_is_pruned_though_reconciling_fails(temporal: EmbeddedTemporal) -> None:
+    called = []
+
+    @activity.defn(name=RECONCILE_ACTIVITY)
+    async def reconcile() -> int:
+        called.append(RECONCILE_ACTIVITY)
+        raise ApplicationError("Temporal is unavailable", type="temporal-unavailable")
+
+    @activity.defn(name=PRUNE_ACTIVITY)
+    async def prune() -> dict[str, int]:
+        called.append(PRUNE_ACTIVITY)
+        return {}
+
+    client = await Client.connect(temporal.address)
+    queue = f"maintenance-{uuid4()}"
+    async with Worker(client, task_queue=queue, workflows=[MaintenanceWorkflow], activities=[reconcile, prune]):
+        with pytest.raises(WorkflowFailureError):
+            await client.execute_workflow(MAINTENANCE_WORKFLOW, id=queue, task_queue=queue)
+    assert called == [RECONCILE_ACTIVITY, PRUNE_ACTIVITY]

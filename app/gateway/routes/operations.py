@@ -40,6 +40,14 @@ kind_router = APIRouter(prefix="/operations", tags=["operations"], route_class=K
 CANCEL_SCOPES = sorted({kind.cancel_scope for kind in KINDS} | {kind.manage_scope for kind in KINDS})
 
 ETAG = {"ETag": {"description": "For `If-None-Match`.", "schema": {"type": "string"}}}
+CANCEL_PROBLEMS = (
+    *BODY_PROBLEMS,
+    "bad-on-behalf-of",
+    "operation-not-found",
+    "operation-finished",
+    "operation-committed",
+    "operation-kind-unknown",
+)
 CANCELLING: Responses = {
     202: {"description": "The operation stops.", "headers": {**LOCATION, **RETRY_AFTER}},
 }
@@ -122,17 +130,7 @@ async def follow_operation(
     summary="Cancel an operation",
     status_code=202,
     response_model=StatusDocument,
-    responses={
-        **CANCELLING,
-        **problems(
-            *BODY_PROBLEMS,
-            "bad-on-behalf-of",
-            "operation-not-found",
-            "operation-finished",
-            "operation-committed",
-            "operation-kind-unknown",
-        ),
-    },
+    responses={**CANCELLING, **problems(*CANCEL_PROBLEMS)},
 )
 async def cancel_operation(
     requester: Annotated[Requester, Security(current_requester, scopes=CANCEL_SCOPES)],

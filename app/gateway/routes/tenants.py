@@ -24,7 +24,7 @@ from app.gateway.documents import creation_document, status_document
 from app.gateway.openapi import BODY_PROBLEMS, COMMON_PROBLEMS, LOCATION, RETRY_AFTER, Responses, problems
 from app.gateway.problems import ProblemError
 from app.gateway.responses import accepted, conditional, created
-from app.gateway.routes.operations import CANCELLING, STATUS
+from app.gateway.routes.operations import CANCEL_PROBLEMS, CANCELLING, STATUS
 from app.gateway.schemas import CreatedDocument, StatusDocument
 
 router = APIRouter(
@@ -107,18 +107,7 @@ async def read_status(
     summary="Cancel a creation",
     status_code=202,
     response_model=StatusDocument,
-    responses={
-        **CANCELLING,
-        **problems(
-            *BODY_PROBLEMS,
-            "bad-on-behalf-of",
-            "operation-not-found",
-            "operation-finished",
-            "operation-committed",
-            "operation-kind-unknown",
-            "deletion-required",
-        ),
-    },
+    responses={**CANCELLING, **problems(*CANCEL_PROBLEMS, "deletion-required")},
 )
 async def cancel_creation(
     requester: Annotated[Requester, Security(current_requester, scopes=[Scope.TENANTS_CANCEL])],
