@@ -63,15 +63,12 @@ class Statuses:
 
     async def find_creation_for(self, caller: Caller, tenant_id: UUID) -> OperationView:
         """Return the operation that created a tenant, whoever chose its workflow id; raises as `find_for` does."""
-        workflow_id = TENANT_CREATION.workflow_id(tenant_id)
-        try:
-            with database_errors():
-                async with self._engine.connect() as connection:
-                    record = await find_newest_of_tenant(connection, tenant_id, TENANT_CREATION.name)
-        except DatabaseUnavailableError:
-            # Temporal knows at least the operations that our gateway has started.
-            return await self.find_for(caller, workflow_id)
-        return await self.find_for(caller, record.workflow_id if record is not None else workflow_id)
+        # Without the rows there is no telling which of several operations has made the tenant.
+        with database_errors():
+            async with self._engine.connect() as connection:
+                record = await find_newest_of_tenant(connection, tenant_id, TENANT_CREATION.name)
+        known = record.workflow_id if record is not None else TENANT_CREATION.workflow_id(tenant_id)
+        return await self.find_for(caller, known)
 
     async def find(self, workflow_id: str) -> OperationView:
         """The operation as it stands.

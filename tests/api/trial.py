@@ -12,6 +12,7 @@ from typing import Any
 from app.auth.key_format import ApiKey
 from app.embedded.development import Installation
 from tests.api.installation import finished_operations, new_api_keys, stuck_operations
+from workflows.steps import TENANT_CREATION
 
 # The variable by which the hooks learn which key not to revoke.
 OWN_KEY_ID = "API_TEST_KEY_ID"
@@ -99,11 +100,13 @@ def try_api(trial: Trial, installation: Installation, folder: Path) -> Verdict:
 def _write_dictionaries(trial: Trial, installation: Installation, folder: Path) -> None:
     """Name what there is, so that requests find it, in files beside the configuration that names them."""
     stuck = stuck_operations(installation, 3 * trial.targets, trial.seed)
+    finished = finished_operations(installation, trial.targets, trial.seed)
     dictionaries = {
         "to_change": stuck[::3],
         "to_cancel": stuck[1::3],
         "to_cancel_creation": stuck[2::3],
-        "to_follow": finished_operations(installation, trial.targets, trial.seed),
+        "to_follow": finished,
+        "to_show": [operation.removeprefix(TENANT_CREATION.id_prefix) for operation in finished],
         "to_rotate": new_api_keys(installation, trial.targets),
     }
     for name, entries in dictionaries.items():
