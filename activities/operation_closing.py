@@ -7,6 +7,7 @@ from temporalio import activity
 
 from activities.audit import AuditTrail
 from activities.errors import temporal_errors
+from activities.operation_records import find_run
 from activities.operations import close_operation, insert_closed, lock_operation, request_event
 from workflows.kinds import CLOSE_ACTIVITY, COMPLETE_ACTIVITY
 from workflows.messages import Closure, OperationInput, StepDone
@@ -24,14 +25,17 @@ class ClosingActivities:
     async def close_operation(self, closing: OperationInput) -> Closure:
         """Close the operation as failed or cancelled, as its snapshot says, so that no attempt commits any more.
 
-        Waits for an attempt that still runs. If that has committed, nothing is written, and what was committed is
-        returned. A second run changes nothing.
+        Waits for an attempt that still runs. If that has committed, or if the operation was closed before, nothing is
+        written, and what the row says is returned.
         """
         context = closing.operation
         async with self._engine.begin() as connection:
             locked = await lock_operation(connection, context)
             if locked is not None and locked.committed is not None:
                 return Closure(committed=locked.committed)
+            if locked is not None and locked.has_ended:
+                record = await find_run(connection, context.workflow_id, context.run_id)
+                return Closure(ended=record.snapshot if record is not None else None)
             is_new = locked is None and await insert_closed(connection, context)
             await close_operation(connection, context)
             await self._audit.append_all(connection, [request_event(context)] if is_new else [])

@@ -231,8 +231,9 @@ class Lifecycle(Generic[RequestT]):
             self._is_closing = False
         if closure.committed is not None:
             return closure.committed
-        self.progress.snapshot = ended
-        self.progress.end(status, error)
+        # A closing that nobody heard of counts, whatever the workflow was asked since then.
+        self.progress.snapshot = closure.ended or ended
+        self.progress.publish()
         return None
 
     async def _finish(self, committed: Committed) -> None:

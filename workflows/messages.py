@@ -434,9 +434,14 @@ class PasswordHash(Message):
 
 
 class Closure(Message):
-    """Result of closing an operation: `committed` is there if it had been committed before, and stays open."""
+    """Result of closing an operation.
+
+    `committed` is there if it had been committed before, and stays open; `ended` if it had been closed before, as the
+    row says.
+    """
 
     committed: Committed | None = None
+    ended: OperationSnapshot | None = None
 
 
 OPERATION_MEMO = "operation"

@@ -31,6 +31,7 @@ from tests.activities.conftest import (
 )
 from workflows.messages import (
     CancelRequest,
+    Closure,
     Committed,
     OperationInput,
     OperationStatus,
@@ -235,6 +236,20 @@ async def test_the_row_of_a_refused_second_operation_can_be_closed(
     assert [row["status"] for row in statuses] == ["failed", "queued"]
     # The first one is not in the way of itself.
     await provisioning.provision_tenant(first)
+
+
+@pytest.mark.anyio
+async def test_a_second_closing_returns_how_the_first_one_closed_the_operation(
+    closing: ClosingActivities, database: asyncpg.Connection, tenant_request: TenantCreationInput
+) -> None:
+    assert await closing.close_operation(closing_input(tenant_request)) == Closure()
+    again = await closing.close_operation(closing_input(tenant_request, status=OperationStatus.CANCELLED))
+    assert again.ended is not None
+    assert (again.ended.status, again.ended.error is not None) == (OperationStatus.FAILED, True)
+    row = await database.fetchrow(
+        "SELECT status, finished_at FROM alga_tenants.operations WHERE tenant_id = $1", tenant_request.tenant_id
+    )
+    assert tuple(row) == ("failed", again.ended.finished_at)
 
 
 @pytest.mark.anyio

@@ -25,6 +25,7 @@ from workflows.messages import (
     FollowUpInput,
     OperationInput,
     OperationResult,
+    OperationSnapshot,
     ParameterChangeInput,
     PasswordHash,
     PasswordInput,
@@ -98,6 +99,7 @@ class Script:
     follow_up_errors: dict[str, list[ApplicationError]] = field(default_factory=dict)
     following: tuple[str, ...] = ()
     is_committed: bool = False
+    ended: OperationSnapshot | None = None
     policy: FailurePolicy = PATIENT
     is_blocked: bool = False
     reached: asyncio.Event = field(default_factory=asyncio.Event)
@@ -203,7 +205,9 @@ class Script:
             if self.close_errors:
                 self.reached.set()
                 raise self.close_errors.pop(0)
-            return Closure(committed=self.committed(given.operation.tenant_id) if self.is_committed else None)
+            if self.is_committed:
+                return Closure(committed=self.committed(given.operation.tenant_id))
+            return Closure(ended=self.ended)
 
         return close_operation
 

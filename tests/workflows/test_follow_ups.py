@@ -5,14 +5,24 @@ from datetime import timedelta
 import pytest
 from pydantic import TypeAdapter
 from temporalio.client import Client
+from temporalio.exceptions import ApplicationError
 from temporalio.worker import Replayer, Worker
 
 from tests.workflows.conftest import NewWorker
 from tests.workflows.observing import check_replay, failure_of, reaches, snapshot_of, start
-from tests.workflows.scripted import FOLLOWING, IMPATIENT, PATIENT, Script, cancel_requested, final, passing
+from tests.workflows.scripted import (
+    CREATED_AT,
+    FOLLOWING,
+    IMPATIENT,
+    PATIENT,
+    Script,
+    cancel_requested,
+    final,
+    passing,
+)
 from tests.workflows.tiny import TINY, Tidying, TidyWorkflow, tidy_activities
 from workflows.kinds import KINDS
-from workflows.messages import CancelRequest, OperationSnapshot, OperationStatus, StepStatus
+from workflows.messages import CancelRequest, OperationError, OperationSnapshot, OperationStatus, StepStatus
 from workflows.steps import SEND_WELCOME_EMAIL, SET_UP_DATA, TRACK_CUSTOMER
 
 pytestmark = pytest.mark.anyio
@@ -128,6 +138,24 @@ async def test_an_error_of_the_closing_that_speaks_of_a_cancel_waits_for_the_nex
         snapshot = await snapshot_of(handle)
     assert snapshot.status is OperationStatus.FAILED
     assert len(script.closings) == 2
+
+
+async def test_a_closing_that_nobody_heard_of_wins_over_a_later_cancel(
+    client: Client, worker: NewWorker, replayer: Replayer
+) -> None:
+    error = OperationError(code="duplicate-email", detail="another user has it", field="adminUser.email")
+    ended = OperationSnapshot(
+        kind="tenant_creation", status=OperationStatus.FAILED, error=error, finished_at=CREATED_AT
+    )
+    script = Script(errors=[cancel_requested()], ended=ended)
+    async with worker(script) as queue:
+        handle = await start(client, queue)
+        cause = await failure_of(handle)
+        snapshot = await snapshot_of(handle)
+        await check_replay(handle, replayer)
+    assert isinstance(cause, ApplicationError)
+    assert cause.type == "duplicate-email"
+    assert (snapshot.status, snapshot.error, snapshot.finished_at) == (OperationStatus.FAILED, error, CREATED_AT)
 
 
 @pytest.mark.parametrize("following", [(), FOLLOWING], ids=["complete", "with steps to follow"])
