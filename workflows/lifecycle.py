@@ -52,6 +52,8 @@ MessageT = TypeVar("MessageT", bound=Message)
 
 CANCELLED = "cancelled"
 CANCEL_TOO_LATE = "cancel-too-late"
+# Asked by a client of Temporal, whom we don't know.
+UNKNOWN_CALLER = "temporal"
 
 
 class OperationCancelledError(Exception):
@@ -99,7 +101,7 @@ class Lifecycle(Generic[RequestT]):
             self._cancel = request
             self.progress.publish(
                 status=OperationStatus.CANCELLING,
-                cancelled_by=request.cancelled_by,
+                cancelled_by=request.cancelled_by or UNKNOWN_CALLER,
                 cancelled_via=request.cancelled_via,
                 cancel_reason=request.reason,
             )
@@ -383,7 +385,7 @@ class Lifecycle(Generic[RequestT]):
                 if task.cancelled():
                     raise
                 self._cancelled_by_temporal = True
-                self.request_cancel(CancelRequest(reason=workflow.cancellation_reason(), cancelled_by="temporal"))
+                self.request_cancel(CancelRequest(reason=workflow.cancellation_reason(), cancelled_by=UNKNOWN_CALLER))
 
 
 def _refusal(code: str, detail: str, field: str | None = None) -> ApplicationError:

@@ -20,7 +20,7 @@ from app.gateway.problems import OperationNotFoundError
 from app.temporal.described import DescribedOperation, ended_outside
 from app.temporal.errors import ForeignWorkflowError, TemporalUnavailableError, UnknownOperationError
 from app.temporal.operations import OperationsPort
-from workflows.messages import OperationContext, OperationStatus
+from workflows.messages import OperationStatus
 from workflows.steps import TENANT_CREATION
 
 # Some 14 KiB each. Who polls asks once or twice more after the end, so that the newest are all that matters.
@@ -141,12 +141,11 @@ class Statuses:
 
         Closing the row here and now makes sure that no attempt commits after it was said how the operation ended.
         """
-        context = OperationContext(
-            workflow_id=operation.workflow_id,
-            run_id=operation.run_id,
-            namespace=self._operations.namespace,
-            snapshot=operation.snapshot,
-        )
+        try:
+            context = await self._operations.context_of(operation)
+        except UnknownOperationError:
+            # It was deleted in Temporal a moment ago.
+            return await self.recorded(operation.workflow_id)
         with database_errors():
             async with self._engine.begin() as connection:
                 record = await settle_ended(connection, context, reason, self._audit)

@@ -62,7 +62,9 @@ async def _snapshot(description: WorkflowExecutionDescription, kind: OperationKi
         "started_at": snapshot.started_at or started_at,
         "updated_at": snapshot.updated_at or started_at,
     }
-    if not snapshot.has_ended and snapshot.committed_at is None and _cancel_requested(description):
+    is_cancellable = not snapshot.has_ended and snapshot.committed_at is None
+    if is_cancellable and snapshot.cancelled_by is None and _cancel_requested(description):
+        # The workflow has not seen the cancel yet. Once it has, its closing may wait for an operator.
         changes["status"] = OperationStatus.CANCELLING
     elif snapshot.status is OperationStatus.QUEUED and _is_at_work(description):
         # A first attempt is not published, because a memo is seen only when the workflow task completes.

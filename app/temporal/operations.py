@@ -37,7 +37,9 @@ from workflows.kinds import KINDS, OperationKind
 from workflows.messages import (
     OPERATION_MEMO,
     CancelRequest,
+    OperationContext,
     OperationRequest,
+    Origin,
     ParameterChanges,
     ResumeRequest,
     TenantCreationInput,
@@ -148,6 +150,29 @@ class OperationsPort:
                 yield ListedOperation(workflow.id, workflow.run_id, is_open=is_open)
         except (RPCError, RuntimeError) as error:
             raise TemporalUnavailableError(reason_of(error)) from None
+
+    async def context_of(self, operation: DescribedOperation) -> OperationContext:
+        """Return what the row of an operation is to say that has none: what it was asked for, if that can be read.
+
+        Raises `UnknownOperationError` and `TemporalUnavailableError`.
+        """
+        snapshot, origin = operation.snapshot, Origin()
+        if snapshot.tenant_name is None:
+            # A client of Temporal's gives no memo, and no attempt has published one.
+            try:
+                request = await self.request_of(operation.workflow_id, operation.run_id)
+            except UnreadableOperationError:
+                request = None
+            if request is not None:
+                asked = {"tenant_id": snapshot.tenant_id or request.tenant_id, **request.shown}
+                snapshot, origin = snapshot.model_copy(update=asked), request.origin
+        return OperationContext(
+            workflow_id=operation.workflow_id,
+            run_id=operation.run_id,
+            namespace=self.namespace,
+            origin=origin,
+            snapshot=snapshot,
+        )
 
     async def request_of(self, workflow_id: str, run_id: str) -> TenantCreationInput | None:
         """What a workflow was asked for; none where that can't be understood.

@@ -30,7 +30,7 @@ from app.temporal.errors import (
     UnreadableOperationError,
 )
 from app.temporal.operations import ListedOperation, OperationsPort
-from workflows.messages import OperationContext, OperationSnapshot, OperationStatus, Origin, ResumeRequest
+from workflows.messages import OperationSnapshot, OperationStatus, ResumeRequest
 
 PAGE = 100
 # Rows that were written a moment ago belong to transactions at work.
@@ -157,27 +157,15 @@ class Reconciler:
         """Write the row of an operation that could not do so itself, or never will."""
         try:
             workflow = await self._operations.describe(workflow_id, run_id)
-            origin = Origin()
-            snapshot = workflow.snapshot
-            if snapshot.tenant_name is None and (request := await self._operations.request_of(workflow_id, run_id)):
-                origin = request.origin
-                asked = {"tenant_id": snapshot.tenant_id or request.tenant_id, **request.shown}
-                snapshot = snapshot.model_copy(update=asked)
+            context = await self._operations.context_of(workflow)
         except UnknownOperationError:
             return None
-        context = OperationContext(
-            workflow_id=workflow_id,
-            run_id=workflow.run_id,
-            namespace=self._operations.namespace,
-            origin=origin,
-            snapshot=snapshot,
-        )
         async with self._engine.begin() as connection:
             if not await adopt(connection, context):
                 return None
             await self._audit.append(connection, request_event(context))
         detail = "there was no row, because no transaction has been able to write one"
-        return _finding(workflow_id, workflow.run_id, snapshot.tenant_id, OperationStatus.QUEUED, detail)
+        return _finding(workflow_id, workflow.run_id, context.snapshot.tenant_id, OperationStatus.QUEUED, detail)
 
     async def _wake(self, workflow_id: str, run_id: str) -> Finding | None:
         """Resume a parked workflow whose row says how the operation ended, so that it learns that.

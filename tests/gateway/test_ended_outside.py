@@ -202,3 +202,28 @@ async def test_while_the_database_is_away_nobody_guesses_how_it_ended(
                 assert_problem(answer, 503, "database-unavailable")
                 assert int(answer.headers["retry-after"]) > 0
             assert (await http.get(running["links"]["self"])).json()["status"] == "queued"
+
+
+async def test_one_that_a_client_of_temporal_started_is_recorded_with_what_it_was_asked_for(
+    http: httpx.AsyncClient, settings: Settings, temporal_client: Client, database: asyncpg.Connection
+) -> None:
+    workflow_id, tenant_id = f"asked-for-{uuid4()}", uuid4()
+    admin = {"firstName": "Ada", "lastName": "Byron", "email": "ada@acme.example", "password": "correct horse"}
+    await temporal_client.start_workflow(
+        TENANT_CREATION_WORKFLOW,
+        {"tenantName": "Asked for", "adminUser": admin, "tenantId": str(tenant_id), "licenseCount": 5},
+        id=workflow_id,
+        task_queue=settings.temporal_task_queue,
+    )
+    await terminate(temporal_client, workflow_id)
+    document = (await http.get(f"/operations/{workflow_id}")).json()
+    assert (document["status"], document["tenantName"], document["tenantId"]) == (
+        "failed",
+        "Asked for",
+        str(tenant_id),
+    )
+    assert document["parameters"] == {"licenseCount": 5}
+    row = await database.fetchrow(ROW, workflow_id)
+    assert row is not None
+    assert (row["tenant_name"], row["product_code"], row["tenant_id"]) == ("Asked for", "psa", tenant_id)
+    assert "correct horse" not in str(tuple(row))

@@ -104,6 +104,7 @@ class Script:
     is_blocked: bool = False
     reached: asyncio.Event = field(default_factory=asyncio.Event)
     release: asyncio.Event = field(default_factory=asyncio.Event)
+    closing_failed: asyncio.Event = field(default_factory=asyncio.Event)
     accepted: list[ParameterChangeInput] = field(default_factory=list)
     provisions: list[ProvisionInput] = field(default_factory=list)
     follow_ups: list[FollowUpInput] = field(default_factory=list)
@@ -204,6 +205,7 @@ class Script:
             self.closings.append(given)
             if self.close_errors:
                 self.reached.set()
+                self.closing_failed.set()
                 raise self.close_errors.pop(0)
             if self.is_committed:
                 return Closure(committed=self.committed(given.operation.tenant_id))

@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
+import anyio
+import anyio.lowlevel
 import pytest
 from temporalio.client import Client, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
@@ -9,11 +11,19 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Replayer, Worker
 
 from app.temporal.conversion import DATA_CONVERTER
+from app.temporal.described import read_description
 from app.worker.factory import WORKFLOWS
 from tests.workflows.conftest import NewWorker, time_skipping_program
-from tests.workflows.observing import check_replay, count_events, failure_of, reaches, snapshot_of, start
+from tests.workflows.observing import Handle, check_replay, count_events, failure_of, reaches, snapshot_of, start
 from tests.workflows.scripted import IMPATIENT, PATIENT, Script, final, parameters_changed, passing
-from workflows.messages import CancelRequest, OperationStatus, ParameterChanges, ResumeRequest, StepStatus
+from workflows.messages import (
+    CancelRequest,
+    OperationSnapshot,
+    OperationStatus,
+    ParameterChanges,
+    ResumeRequest,
+    StepStatus,
+)
 from workflows.retrying import RetryWindow
 from workflows.steps import CREATE_TENANT, SET_UP_DATA
 
@@ -71,6 +81,34 @@ async def test_a_parked_operation_is_cancelled(client: Client, worker: NewWorker
         snapshot = await snapshot_of(handle)
         await check_replay(handle, replayer)
     assert snapshot.status is OperationStatus.CANCELLED
+
+
+async def test_a_cancelled_operation_whose_closing_parks_is_shown_as_parked_and_resumes(
+    client: Client, worker: NewWorker
+) -> None:
+    script = parking()
+    script.close_errors.append(passing())
+    async with worker(script) as queue:
+        handle = await start(client, queue)
+        await reaches(handle, OperationStatus.NEEDS_ATTENTION)
+        await handle.signal("cancel")
+        await handle.cancel()
+        await script.closing_failed.wait()
+        with anyio.fail_after(60):
+            while (await described(handle)).status is not OperationStatus.NEEDS_ATTENTION:
+                await anyio.lowlevel.checkpoint()
+        shown = await described(handle)
+        assert shown.cancelled_by == "temporal"
+        assert shown.error is not None
+        await handle.signal("resume")
+        await failure_of(handle)
+        assert (await described(handle)).status is OperationStatus.CANCELLED
+    assert len(script.closings) == 2
+
+
+async def described(handle: Handle) -> OperationSnapshot:
+    """The operation as the gateway reads it."""
+    return (await read_description(await handle.describe())).snapshot
 
 
 async def test_a_parked_operation_fails_at_its_deadline(client: Client, worker: NewWorker) -> None:
