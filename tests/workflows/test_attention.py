@@ -91,13 +91,11 @@ async def test_a_cancelled_operation_whose_closing_parks_is_shown_as_parked_and_
     async with worker(script) as queue:
         handle = await start(client, queue)
         await reaches(handle, OperationStatus.NEEDS_ATTENTION)
-        await handle.signal("cancel")
         await handle.cancel()
         await script.closing_failed.wait()
         with anyio.fail_after(60):
-            while (await described(handle)).status is not OperationStatus.NEEDS_ATTENTION:
+            while (shown := await described(handle)).status is not OperationStatus.NEEDS_ATTENTION:
                 await anyio.lowlevel.checkpoint()
-        shown = await described(handle)
         assert shown.cancelled_by == "temporal"
         assert shown.error is not None
         await handle.signal("resume")
