@@ -94,9 +94,13 @@ async def test_a_cancelled_operation_whose_closing_parks_is_shown_as_parked_and_
         await handle.cancel()
         await script.closing_failed.wait()
         with anyio.fail_after(60):
-            while (shown := await described(handle)).status is not OperationStatus.NEEDS_ATTENTION:
+            # Until the workflow has published that it knows of the cancel, and then that its closing has parked.
+            while (shown := await described(handle)).cancelled_by is None or shown.status in {
+                OperationStatus.CANCELLING,
+                OperationStatus.RETRYING,
+            }:
                 await anyio.lowlevel.checkpoint()
-        assert shown.cancelled_by == "temporal"
+        assert (shown.status, shown.cancelled_by) == (OperationStatus.NEEDS_ATTENTION, "temporal")
         assert shown.error is not None
         await handle.signal("resume")
         await failure_of(handle)
