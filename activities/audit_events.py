@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any, TypeAlias
 from uuid import UUID, uuid4
 
-LONGEST_TEXT = 1000
+from workflows.texts import LONGEST_SENTENCE, storable
 
 # No fractions: PostgreSQL and Python don't write all of them alike.
 Json: TypeAlias = str | int | bool | Sequence["Json"] | Mapping[str, "Json"] | None
@@ -69,7 +69,7 @@ class AuditEvent:
     def __post_init__(self) -> None:
         for name in TEXTS:
             if (given := getattr(self, name)) is not None:
-                object.__setattr__(self, name, _storable(given))
+                object.__setattr__(self, name, storable(given, LONGEST_SENTENCE))
         object.__setattr__(self, "details", _storable_json(self.details))
         object.__setattr__(self, "occurred_at", self.occurred_at.astimezone(UTC))
 
@@ -97,20 +97,14 @@ def canonical(values: Mapping[str, Any], sequence: int, previous_hash: bytes) ->
     return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
 
 
-def _storable(text: str) -> str:
-    """PostgreSQL takes neither NUL nor halves of surrogate pairs."""
-    sound = text.replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return sound if len(sound) <= LONGEST_TEXT else f"{sound[: LONGEST_TEXT - 1]}…"
-
-
 def _storable_json(value: Json) -> Json:
     match value:
         case str():
-            return _storable(value)
+            return storable(value, LONGEST_SENTENCE)
         case int() | None:
             return value
         case Mapping():
-            return {_storable(key): _storable_json(item) for key, item in value.items()}
+            return {storable(key, LONGEST_SENTENCE): _storable_json(item) for key, item in value.items()}
         case list() | tuple():
             return [_storable_json(item) for item in value]
         case _:

@@ -7,6 +7,7 @@ from temporalio import activity
 
 from activities.audit import AuditTrail
 from activities.errors import temporal_errors
+from activities.local_only import local_only
 from activities.operation_records import find_run
 from activities.operations import close_operation, insert_closed, lock_operation, request_event
 from workflows.kinds import CLOSE_ACTIVITY, COMPLETE_ACTIVITY
@@ -21,6 +22,7 @@ class ClosingActivities:
         self._audit = audit
 
     @activity.defn(name=CLOSE_ACTIVITY)
+    @local_only
     @temporal_errors
     async def close_operation(self, closing: OperationInput) -> Closure:
         """Close the operation as failed or cancelled, as its snapshot says, so that no attempt commits any more.
@@ -42,6 +44,7 @@ class ClosingActivities:
         return Closure()
 
     @activity.defn(name=COMPLETE_ACTIVITY)
+    @local_only
     @temporal_errors
     async def complete_operation(self, completing: OperationInput) -> StepDone:
         """Close a committed operation as completed, with its steps and warnings; a second run changes nothing."""

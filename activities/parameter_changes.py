@@ -8,6 +8,7 @@ from temporalio import activity
 from activities.audit import AuditTrail
 from activities.audit_events import Action, AuditEvent
 from activities.errors import temporal_errors
+from activities.local_only import local_only
 from activities.operation_events import operation_event
 from activities.operations import accept_changes, insert_operation, request_event
 from workflows.kinds import PARAMETER_CHANGE_ACTIVITY
@@ -25,6 +26,7 @@ class ParameterChangeActivities:
         self._audit = audit
 
     @activity.defn(name=PARAMETER_CHANGE_ACTIVITY)
+    @local_only
     @temporal_errors
     async def accept_parameter_changes(self, change: ParameterChangeInput) -> StepDone:
         """Shut out every attempt that has not seen the change; a second run changes nothing.

@@ -4,7 +4,6 @@ import re
 from typing import Annotated, Any, Self
 from uuid import UUID
 
-import email_validator
 from pydantic import (
     AfterValidator,
     AliasChoices,
@@ -14,11 +13,13 @@ from pydantic import (
     Field,
     SecretStr,
     StringConstraints,
+    TypeAdapter,
     model_validator,
 )
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
+from activities.email_addresses import EmailAddressError, normalised_email
 from workflows.messages import (
     BillingSource,
     EmailProvider,
@@ -27,10 +28,6 @@ from workflows.messages import (
     ProductCode,
     TenantCreationInput,
 )
-
-# Operators name domains of their own networks too, such as corp.local, and testers use .test; whether mail can
-# be delivered is not for this service to judge. Emptying the list is the library's documented way to allow them.
-email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()
 
 # varchar(255) in client_locations, text elsewhere; one limit for all so that a name fits wherever it is copied.
 LONGEST_NAME = 255
@@ -59,8 +56,8 @@ def _no_control_characters(value: str) -> str:
 
 def _email(value: str) -> str:
     try:
-        return email_validator.validate_email(value, check_deliverability=False).normalized.lower()
-    except email_validator.EmailNotValidError as error:
+        return normalised_email(value)
+    except EmailAddressError as error:
         raise PydanticCustomError(
             "email", "must be an e-mail address like name@example.com: {reason}", {"reason": str(error)}
         ) from None
@@ -191,6 +188,14 @@ class TenantRequest(RequestModel):
         fields = self.model_dump(exclude={"tenant_id": True, "admin_user": {"password"}})
         fields["admin_user"]["password_hash"] = password_hash
         return TenantCreationInput.model_validate({**fields, "tenant_id": tenant_id, "origin": origin})
+
+
+_PASSWORD: TypeAdapter[SecretStr] = TypeAdapter(Password, config=ConfigDict(hide_input_in_errors=True))
+
+
+def check_password(text: str) -> None:
+    """Raise pydantic's `ValidationError` for a password that breaks the rules; it does not show the password."""
+    _PASSWORD.validate_python(text)
 
 
 class TenantChanges(RequestModel):

@@ -103,7 +103,7 @@ class Lifecycle(Generic[RequestT]):
                 status=OperationStatus.CANCELLING,
                 cancelled_by=request.cancelled_by or UNKNOWN_CALLER,
                 cancelled_via=request.cancelled_via,
-                cancel_reason=request.reason,
+                cancel_reason=request.shown_reason,
             )
 
     def request_resume(self) -> None:
@@ -160,10 +160,8 @@ class Lifecycle(Generic[RequestT]):
 
         Raises `ApplicationError`, or `asyncio.CancelledError` if Temporal's own cancel ended it.
         """
-        await self._uninterrupted(prepare())
-        self._is_prepared = True
         try:
-            committed = await self._uninterrupted(self._commit(transaction_input))
+            committed = await self._uninterrupted(self._commit(prepare, transaction_input))
         except OperationCancelledError:
             closed = await self._uninterrupted(self._close(None))
         except StepFailedError as failure:
@@ -191,8 +189,12 @@ class Lifecycle(Generic[RequestT]):
             return RuntimeError("an operation that neither failed nor was cancelled has no such ending")
         return ApplicationError(snapshot.error.detail, type=snapshot.error.code, non_retryable=True)
 
-    async def _commit(self, transaction_input: Callable[[OperationContext, RequestT], Message]) -> Committed:
-        """Run the transaction until it commits, retrying passing errors and parking when they last.
+    async def _commit(
+        self,
+        prepare: Callable[[], Awaitable[None]],
+        transaction_input: Callable[[OperationContext, RequestT], Message],
+    ) -> Committed:
+        """Prepare, and run the transaction until it commits, retrying passing errors and parking when they last.
 
         Raises:
             StepFailedError: it failed for good, or the parked operation was not resumed in time.
@@ -203,7 +205,10 @@ class Lifecycle(Generic[RequestT]):
             argument = transaction_input(self.progress.context(), self.request)
             return await self._run_locally(self._kind.transaction, argument, Committed)
 
-        return await self._retry(self._kind.steps[0].name, attempt, parks=True, is_cancellable=True)
+        first = self._kind.steps[0].name
+        await self._retry(first, prepare, parks=True, is_cancellable=True)
+        self._is_prepared = True
+        return await self._retry(first, attempt, parks=True, is_cancellable=True)
 
     async def _close(self, error: OperationError | None) -> Committed | None:
         """Close the operation's row as failed, or as cancelled if there is no error, so that nothing commits later.

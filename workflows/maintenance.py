@@ -1,6 +1,7 @@
 """The workflow that a Temporal Schedule starts to keep our own tables in order."""
 
 from datetime import timedelta
+from typing import Any
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
@@ -22,7 +23,7 @@ class MaintenanceWorkflow:
     """One round of maintenance."""
 
     @workflow.run
-    async def run(self) -> None:
+    async def run(self, argument: Any = None) -> None:  # noqa: ARG002 - one that is given must not end in an error for ever
         """Reconcile operations with Temporal and prune, whichever of the two fails; the round then fails, too."""
         failure: ActivityError | None = None
         for activity in (RECONCILE_ACTIVITY, PRUNE_ACTIVITY):

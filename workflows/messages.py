@@ -6,17 +6,22 @@ program wrote.
 
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
+
+from workflows.texts import LONGEST_NAME, LONGEST_SENTENCE, storable, storable_document
 
 ProductCode = Literal["psa", "algadesk"]
 BillingSource = Literal["manual", "stripe", "apple_iap"]
 EmailProvider = Literal["resend", "smtp"]
 Plan = Literal["solo", "pro"]
 Outcome = Literal["failed", "cancelled"]
+# What may come from anybody who talks to Temporal, and is stored as it is shown.
+ShownName = Annotated[str, AfterValidator(lambda text: storable(text, LONGEST_NAME))]
+ShownSentence = Annotated[str, AfterValidator(lambda text: storable(text, LONGEST_SENTENCE))]
 
 
 class Message(BaseModel):
@@ -139,7 +144,8 @@ class OperationRequest(Message):
     @property
     def shown(self) -> dict[str, Any]:
         """The fields of a snapshot that say what was asked for; they hold no secret."""
-        return {"parameters": self.model_dump(mode="json", exclude={"tenant_id", "origin"}, exclude_defaults=True)}
+        parameters = self.model_dump(mode="json", exclude={"tenant_id", "origin"}, exclude_defaults=True)
+        return {"parameters": storable_document(parameters)}
 
 
 class TenantCreationInput(OperationRequest):
@@ -185,9 +191,9 @@ class TenantCreationInput(OperationRequest):
         """What was asked for, without the administrator and the address, which concern persons."""
         left_out = {"tenant_name", "product_code", "tenant_id", "admin_user", "origin", "billing_address"}
         return {
-            "tenant_name": self.tenant_name,
+            "tenant_name": storable(self.tenant_name, LONGEST_NAME),
             "product_code": self.product_code,
-            "parameters": self.model_dump(mode="json", exclude=left_out, exclude_defaults=True),
+            "parameters": storable_document(self.model_dump(mode="json", exclude=left_out, exclude_defaults=True)),
         }
 
 
@@ -209,17 +215,28 @@ class TenantCreationResult(OperationResult):
 
 
 class CancelRequest(Message):
-    """Argument of the `cancel` signal; `cancelled_via` is the credential that the request came with."""
+    """Argument of the `cancel` signal; `cancelled_via` is the credential that the request came with.
 
-    reason: str | None = None
-    cancelled_by: str | None = None
-    cancelled_via: str | None = None
+    `claimed_by` is who a client of Temporal says it is, which nobody can check.
+    """
+
+    reason: ShownSentence | None = None
+    cancelled_by: ShownName | None = None
+    cancelled_via: ShownName | None = None
+    claimed_by: ShownName | None = None
+
+    @property
+    def shown_reason(self) -> str | None:
+        """The reason, with the name that a client of Temporal gave."""
+        if self.claimed_by is None:
+            return self.reason
+        return f"{self.reason or 'no reason given'} (said to be by {self.claimed_by})"
 
 
 class ResumeRequest(Message):
     """Argument of the `resume` signal."""
 
-    resumed_by: str | None = None
+    resumed_by: ShownName | None = None
 
 
 class ParameterChanges(Message):
@@ -232,7 +249,7 @@ class ParameterChanges(Message):
 class ParameterUpdate(Message):
     """Argument of the `update` signal."""
 
-    field: str
+    field: ShownName
     value: Any = None
 
 
@@ -258,9 +275,9 @@ class HealthCheckResult(Message):
 class OperationError(Message):
     """Why an operation failed, is retrying, or needs attention."""
 
-    code: str
-    detail: str
-    field: str | None = None
+    code: ShownName
+    detail: ShownSentence
+    field: ShownName | None = None
     step: str | None = None
 
 

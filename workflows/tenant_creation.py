@@ -8,7 +8,7 @@ from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from workflows.failures import OPERATION_ENDING, PARAMETER_REFUSED
-    from workflows.kinds import STEP_TIMEOUT
+    from workflows.kinds import SINGLE_ATTEMPT, STEP_TIMEOUT
     from workflows.lifecycle import Lifecycle
     from workflows.messages import (
         CancelRequest,
@@ -79,6 +79,7 @@ class TenantCreation:
             PasswordInput(password=admin.password),
             result_type=PasswordHash,
             start_to_close_timeout=STEP_TIMEOUT,
+            retry_policy=SINGLE_ATTEMPT,
         )
         admin = admin.model_copy(update={"password": None, "password_hash": hashed.password_hash})
         self._operation.accept(request.model_copy(update={"admin_user": admin}))

@@ -28,12 +28,18 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.alga.tables import tenants, users
+from activities.email_addresses import ascii_email
 
 _IS_GIVEN_USER = and_(users.c.tenant == bindparam("tenant_id"), users.c.user_id == bindparam("user_id"))
 # Made once: making it takes as long as running it.
+# Alga has stored some in mixed case, and domains in Unicode or in ASCII.
 _OTHER_USER = (
     select(users.c.user_id)
-    .where(users.c.email == bindparam("email"), users.c.user_type == "internal", not_(_IS_GIVEN_USER))
+    .where(
+        func.lower(users.c.email).in_([bindparam("email"), bindparam("ascii_email")]),
+        users.c.user_type == "internal",
+        not_(_IS_GIVEN_USER),
+    )
     .limit(1)
 )
 
@@ -58,16 +64,13 @@ class Taken(NamedTuple):
 
 
 async def what_is_taken(connection: AsyncConnection, email: str, *, tenant_id: UUID, user_id: UUID) -> Taken:
-    """What there is of both already, in one round trip; the e-mail as `is_email_taken` looks for it."""
-    given = {"email": email, "tenant_id": tenant_id, "user_id": user_id}
+    """Return what there is of both already, in one round trip; the normalised e-mail in whatever way it is spelt.
+
+    The given user's own e-mail is not taken.
+    """
+    given = {"email": email, "ascii_email": ascii_email(email), "tenant_id": tenant_id, "user_id": user_id}
     found = set(await connection.scalars(_TAKEN, given))
     return Taken(tenant="tenant" in found, email="email" in found)
-
-
-async def is_email_taken(connection: AsyncConnection, email: str, *, tenant_id: UUID, user_id: UUID) -> bool:
-    """Whether an internal user other than the given one has this e-mail (in lower case, as Alga writes it)."""
-    taken = await connection.scalar(_OTHER_USER, {"email": email, "tenant_id": tenant_id, "user_id": user_id})
-    return taken is not None
 
 
 @dataclass(frozen=True)

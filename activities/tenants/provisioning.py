@@ -20,6 +20,7 @@ from activities.alga.passwords import PasswordHasher, generate_password
 from activities.audit import AuditTrail
 from activities.database_errors import is_taken, refuses_null
 from activities.errors import CancelRequestedError, FinalError, activity_errors, temporal_errors
+from activities.local_only import local_only
 from activities.operations import (
     LockedOperation,
     check_open,
@@ -30,7 +31,7 @@ from activities.operations import (
     request_event,
 )
 from activities.own_tables import operations
-from activities.tenant_request import TenantRequest
+from activities.tenant_request import TenantRequest, check_password
 from activities.tenants.admin_user import admin_user_id, admin_user_rows
 from activities.tenants.blueprint import blueprint_rows
 from activities.tenants.initial_data import initial_data_rows
@@ -84,12 +85,22 @@ class ProvisioningActivities:
         self._following = frozenset(following)
 
     @activity.defn(name=HASH_PASSWORD_ACTIVITY)
+    @local_only
     @temporal_errors
     async def hash_password(self, given: PasswordInput) -> PasswordHash:
-        """Hash a password that came in clear, or else a random one, so that its owner must reset it."""
+        """Hash a password that came in clear, or else a random one, so that its owner must reset it.
+
+        Raises `ApplicationError`: `invalid-request` for a password that breaks the rules.
+        """
+        if given.password is not None:
+            try:
+                check_password(given.password)
+            except ValidationError as error:
+                raise _invalid(error, "adminUser", "password") from None
         return PasswordHash(password_hash=self._password_hasher.hash(given.password or generate_password()))
 
     @activity.defn(name=PROVISION_ACTIVITY)
+    @local_only
     async def provision_tenant(self, given: ProvisionInput) -> Committed:
         """Write all rows of the tenant, note it in the operation's row, and commit once.
 
@@ -165,9 +176,7 @@ class ProvisioningActivities:
         try:
             validated = TenantRequest.of(request)
         except ValidationError as error:
-            fault = error.errors(include_input=False)[0]
-            field = ".".join(str(part) for part in fault["loc"])
-            raise FinalError("invalid-request", f"{field}: {fault['msg']}", field=field) from None
+            raise _invalid(error) from None
         blueprint = self._blueprints[validated.product_code]
         if validated.billing_plan is not None and blueprint.contract_line(validated.billing_plan) is None:
             known = ", ".join(blueprint.contract_line_names) or "none"
@@ -272,6 +281,13 @@ async def _refuse_what_is_taken(connection: AsyncConnection, tenant_id: UUID, re
             "another internal user has the administrator's e-mail already; use another address",
             field="adminUser.email",
         )
+
+
+def _invalid(error: ValidationError, *place: str) -> FinalError:
+    """Return the error of a field at fault; `place` is where the validated document stands in the request."""
+    fault = error.errors(include_input=False)[0]
+    field = ".".join(str(part) for part in (*place, *fault["loc"]))
+    return FinalError("invalid-request", f"{field}: {fault['msg']}", field=field)
 
 
 def _tenant_exists(tenant_id: UUID) -> FinalError:

@@ -13,7 +13,7 @@ from starlette.routing import Match
 from app.gateway.database import DatabaseUnavailableError
 from app.gateway.problems import ProblemError, outage, problem_response
 from app.gateway.validation import validation_problem
-from app.temporal.errors import TemporalUnavailableError, WorkerUnavailableError
+from app.temporal.errors import TemporalUnavailableError, UnreadableOperationError, WorkerUnavailableError
 
 log = structlog.get_logger(__name__)
 
@@ -23,6 +23,7 @@ def install_error_handlers(app: FastAPI) -> None:
     app.exception_handler(ProblemError)(_problem)
     app.exception_handler(RequestValidationError)(_invalid)
     app.exception_handler(HTTPException)(_framework)
+    app.exception_handler(UnreadableOperationError)(_unreadable)
     app.exception_handler(TemporalUnavailableError)(_temporal_away)
     app.exception_handler(WorkerUnavailableError)(_worker_away)
     app.exception_handler(DatabaseUnavailableError)(_database_away)
@@ -46,6 +47,11 @@ async def _temporal_away(request: Request, error: TemporalUnavailableError) -> R
     log.warning("temporal is unavailable", reason=str(error))
     detail = "Temporal does not answer; try again, a creation with the same Idempotency-Key if it had one"
     return problem_response(request, outage("temporal-unavailable", detail))
+
+
+async def _unreadable(request: Request, error: UnreadableOperationError) -> Response:
+    detail = f"Temporal has the operation, but it can't be read: {error}"
+    return problem_response(request, ProblemError(502, "operation-unreadable", detail))
 
 
 async def _worker_away(request: Request, _error: WorkerUnavailableError) -> Response:

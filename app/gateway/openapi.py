@@ -107,6 +107,9 @@ KINDS = (
     ProblemKind(429, "rate-limited", "you ask too often; try again in 2 s"),
     ProblemKind(431, "headers-too-large", "request line and headers are larger than 32768 bytes"),
     ProblemKind(500, "internal-error", "the gateway failed; quote the request id when asking for help"),
+    ProblemKind(
+        502, "operation-unreadable", "Temporal has the operation, but it can't be read: its memo was changed"
+    ),
     ProblemKind(503, "overloaded", "the gateway is working on 1000 requests; try again"),
     ProblemKind(503, "worker-unavailable", "no worker took the change in time"),
     ProblemKind(503, "temporal-unavailable", "Temporal does not answer; try again"),

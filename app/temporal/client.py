@@ -15,7 +15,7 @@ from app.tracing.current import current_tracer
 
 def data_converter(settings: TemporalSettings, *, is_worker: bool = False) -> DataConverter:
     """The converter with the installation's keys; a worker's lets clients without a key read their answers."""
-    return encrypting(EncryptionCodec(settings.key_ring, answers_foreign_clients=is_worker))
+    return encrypting(EncryptionCodec(settings.key_ring, is_worker=is_worker))
 
 
 def replay_converter(settings: TemporalSettings) -> DataConverter:
@@ -23,7 +23,7 @@ def replay_converter(settings: TemporalSettings) -> DataConverter:
 
     Failures stay readable, because they are what a replay is made for.
     """
-    return replace(DATA_CONVERTER, payload_codec=EncryptionCodec(settings.key_ring.with_throwaway()))
+    return replace(DATA_CONVERTER, payload_codec=EncryptionCodec(settings.key_ring.with_throwaway(), is_worker=True))
 
 
 def encrypting(codec: EncryptionCodec) -> DataConverter:

@@ -7,6 +7,7 @@ from temporalio.api.enums.v1 import PendingWorkflowTaskState
 from temporalio.client import WorkflowExecutionDescription, WorkflowExecutionStatus
 
 from activities.reconciliation import ENDED_OUTSIDE, ended_before_completion
+from app.temporal.encryption import is_encrypted
 from app.temporal.errors import ForeignWorkflowError
 from workflows.kinds import KINDS, OperationKind
 from workflows.messages import (
@@ -54,7 +55,8 @@ async def read_description(description: WorkflowExecutionDescription) -> Describ
 
 async def _snapshot(description: WorkflowExecutionDescription, kind: OperationKind) -> OperationSnapshot:
     started_at = description.start_time
-    if OPERATION_MEMO in description.raw_info.memo.fields:
+    # Whoever starts a workflow can give it a memo: one in clear is not ours.
+    if is_encrypted(description.raw_info.memo.fields[OPERATION_MEMO]):
         snapshot = await description.memo_value(OPERATION_MEMO, type_hint=OperationSnapshot)
     else:
         snapshot = initial_snapshot(kind)

@@ -1,13 +1,15 @@
-"""Encryption of all that Temporal keeps of our workflows: AES-256-GCM, the key's id bound to what it encrypts."""
+"""Encryption of all that Temporal keeps of our workflows: AES-256-GCM, bound to the key's id and the workflow's."""
 
 import os
 from collections.abc import Sequence
 from typing import Final, Self
 
+import structlog
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from temporalio.api.common.v1 import Payload
 from temporalio.converter import (
+    ActivitySerializationContext,
     PayloadCodec,
     SerializationContext,
     WithSerializationContext,
@@ -16,62 +18,94 @@ from temporalio.converter import (
 
 from app.payload_keys import KeyRing
 from app.temporal.conversion import is_private
+from app.temporal.foreign_payloads import ENCODING, UNREADABLE, read_foreign
 from workflows.kinds import KINDS
 
-ENCODING: Final = "encoding"
 ENCRYPTED: Final = b"binary/encrypted"
 KEY_ID: Final = "encryption-key-id"
+# Among the metadata of what is encrypted.
+BOUND_TO: Final = "workflow-id"
 # Bound as associated data before the key's id: another layout will be another one.
 LAYOUT = b"alga-tenants payload 1\n"
 # NIST SP 800-38D: random nonces of 96 bits are good for 2^32 payloads of one key, some hundred million tenants.
 NONCE_BYTES = 12
 
 
+log = structlog.get_logger(__name__)
+
+
 class PayloadError(Exception):
     """A payload can't be decrypted, or none encrypted; the message says why and what to do, and shows no payload."""
 
 
-class EncryptionCodec(PayloadCodec, WithSerializationContext):
-    """Encrypts each payload whole, and decrypts those that are; others, which Alga's own client sends, pass.
+class ForgedPayloadError(PayloadError):
+    """A payload is not as we encrypted it, or not where we put it."""
 
-    With `answers_foreign_clients`, which is for workers, answers of workflows under other ids than our gateway's stay
-    readable: whoever chose the id, as Alga's client does, has no key. What only we read of them is encrypted as well.
+
+class EncryptionCodec(PayloadCodec, WithSerializationContext):
+    """Encrypts each payload whole, and binds it to its workflow, so that it means nothing in another one.
+
+    Decrypts what is encrypted. What is not was sent by a stranger, as by Alga's own client: it is read as such (see
+    `read_foreign`) where workflows are given something, and refused where activities are, or have returned something.
+
+    A worker's codec leaves answers of workflows readable under other ids than our gateway's: whoever chose the id, as
+    Alga's client does, has no key. It takes what was forged for nothing, because an error would be raised for ever.
     """
 
-    def __init__(self, ring: KeyRing, *, answers_foreign_clients: bool = False, is_answer: bool = False) -> None:
+    def __init__(
+        self, ring: KeyRing, *, is_worker: bool = False, context: SerializationContext | None = None
+    ) -> None:
         self._ring = ring
-        self._answers_foreign_clients = answers_foreign_clients
-        self._is_answer = is_answer
+        self._is_worker = is_worker
+        self._context = context
+        self._workflow_id: str | None = getattr(context, "workflow_id", None)
 
     def with_context(self, context: SerializationContext) -> Self:
         """The codec for the payloads of one workflow or activity."""
-        is_answer = (
-            self._answers_foreign_clients
-            and isinstance(context, WorkflowSerializationContext)
-            and not KINDS.is_own_id(context.workflow_id)
-        )
-        if is_answer == self._is_answer:
-            return self
-        return type(self)(self._ring, answers_foreign_clients=self._answers_foreign_clients, is_answer=is_answer)
+        return type(self)(self._ring, is_worker=self._is_worker, context=context)
+
+    @property
+    def _answers_in_clear(self) -> bool:
+        is_workflow = self._is_worker and isinstance(self._context, WorkflowSerializationContext)
+        return is_workflow and self._workflow_id is not None and not KINDS.is_own_id(self._workflow_id)
 
     async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
         """Encrypt; raises `PayloadError` without a key."""
-        return [
-            payload if self._is_answer and not is_private(payload) else self._encrypted(payload)
-            for payload in payloads
-        ]
+        in_clear = self._answers_in_clear
+        return [payload if in_clear and not is_private(payload) else self._encrypted(payload) for payload in payloads]
 
     async def decode(self, payloads: Sequence[Payload]) -> list[Payload]:
-        """Decrypt what is encrypted; raises `PayloadError` for what was changed, or needs a key that is not there."""
-        return [self._decrypted(payload) if is_encrypted(payload) else payload for payload in payloads]
+        """Decrypt what is encrypted; what is not is read as a stranger's, or shown as it is without a context.
+
+        Raises `PayloadError` for what was changed, is another workflow's, or needs a key that is not there; and for
+        an activity's that is not encrypted.
+        """
+        if all(is_encrypted(payload) for payload in payloads):
+            return [self._decrypted_or_nothing(payload) for payload in payloads]
+        if isinstance(self._context, ActivitySerializationContext):
+            raise PayloadError("what an activity is given or returns was not encrypted by us, and so is not believed")
+        if self._context is None:
+            return [self._decrypted(payload) if is_encrypted(payload) else payload for payload in payloads]
+        return read_foreign(payloads)
 
     def _encrypted(self, payload: Payload) -> Payload:
         key_id = self._ring.current
         if key_id is None:
             raise PayloadError("there is no key to encrypt payloads with; set PAYLOAD_KEYS or NEXTAUTH_SECRET")
+        if self._workflow_id is not None:
+            payload = Payload(metadata={**payload.metadata, BOUND_TO: self._workflow_id.encode()}, data=payload.data)
         nonce = os.urandom(NONCE_BYTES)
         sealed = AESGCM(self._ring.keys[key_id]).encrypt(nonce, payload.SerializeToString(), _bound(key_id.encode()))
         return Payload(metadata={ENCODING: ENCRYPTED, KEY_ID: key_id.encode()}, data=nonce + sealed)
+
+    def _decrypted_or_nothing(self, payload: Payload) -> Payload:
+        try:
+            return self._decrypted(payload)
+        except ForgedPayloadError as error:
+            if not (self._is_worker and isinstance(self._context, WorkflowSerializationContext)):
+                raise
+            log.warning("a payload is taken for nothing", workflow_id=self._workflow_id, reason=str(error))
+            return UNREADABLE
 
     def _decrypted(self, payload: Payload) -> Payload:
         key_id = payload.metadata[KEY_ID]
@@ -85,10 +119,13 @@ class EncryptionCodec(PayloadCodec, WithSerializationContext):
             )
         nonce, sealed = payload.data[:NONCE_BYTES], payload.data[NONCE_BYTES:]
         try:
-            opened = AESGCM(key).decrypt(nonce, sealed, _bound(key_id))
+            opened = Payload.FromString(AESGCM(key).decrypt(nonce, sealed, _bound(key_id)))
         except (InvalidTag, ValueError):
-            raise PayloadError(f"a payload of key {shown!r} was changed or cut short") from None
-        return Payload.FromString(opened)
+            raise ForgedPayloadError(f"a payload of key {shown!r} was changed or cut short") from None
+        bound_to = opened.metadata.pop(BOUND_TO, b"")
+        if self._workflow_id is not None and bound_to != self._workflow_id.encode():
+            raise ForgedPayloadError(f"a payload of key {shown!r} belongs to another workflow")
+        return opened
 
 
 def is_encrypted(payload: Payload) -> bool:

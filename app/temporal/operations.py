@@ -16,6 +16,7 @@ from temporalio.client import (
     WorkflowUpdateRPCTimeoutOrCancelledError,
 )
 from temporalio.common import WorkflowIDReusePolicy
+from temporalio.converter import WorkflowSerializationContext
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -192,8 +193,10 @@ class OperationsPort:
                 raise
         attributes = started.workflow_execution_started_event_attributes
         is_algadesk = attributes.workflow_type.name == ALGADESK_TENANT_CREATION_WORKFLOW
+        context = WorkflowSerializationContext(namespace=self.namespace, workflow_id=workflow_id)
+        converter = self._client.data_converter.with_context(context)
         try:
-            arguments = await self._client.data_converter.decode(attributes.input.payloads)
+            arguments = await converter.decode(attributes.input.payloads)
         except PayloadError as error:
             raise _unreadable(workflow_id, error) from None
         try:

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from activities.audit_events import LONGEST_TEXT, AuditEvent
+from activities.audit_events import AuditEvent
 from activities.audit_records import EventFilter, list_events
 from activities.operation_closing import ClosingActivities
 from activities.parameter_changes import ParameterChangeActivities
@@ -20,6 +20,7 @@ from tests.activities.audited import append, append_at_once, append_in_process, 
 from tests.activities.conftest import closing_input, context, provision_input
 from tests.support.audit import AUDIT
 from workflows.messages import Origin, ParameterChangeInput, TenantCreationInput
+from workflows.texts import LONGEST_SENTENCE
 
 pytestmark = pytest.mark.anyio
 
@@ -114,7 +115,7 @@ async def test_what_was_written_is_read_as_it_was(
     assert [record.id for record in found] == [one.id for one in reversed(odd)]
     assert [record.details for record in found] == [one.details for one in reversed(odd)]
     assert found[2].occurred_at == abroad
-    assert len(found[2].reason or "") == LONGEST_TEXT
+    assert len(found[2].reason or "") == LONGEST_SENTENCE
 
 
 def test_details_that_could_be_read_otherwise_than_written_are_refused() -> None:

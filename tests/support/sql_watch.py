@@ -63,10 +63,10 @@ class Allowed:
 
 ALLOWED = (
     Allowed(
-        "activities.alga.across_tenants.is_email_taken",
+        "activities.alga.across_tenants.what_is_taken",
         "an internal user's e-mail must be unique in the whole installation, and no index enforces it",
         r"SELECT users\.user_id(?: AS user_id)? FROM (?P<alias>users) "
-        r"WHERE users\.email = <value> AND users\.user_type = <value> "
+        r"WHERE LOWER\(users\.email\) IN \(<value>, <value>\) AND users\.user_type = <value> "
         r"AND NOT \(users\.tenant = <value> AND users\.user_id = <value>\) LIMIT <value>",
     ),
     Allowed(

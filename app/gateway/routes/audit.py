@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Security
 from starlette.responses import Response
 
-from activities.audit_events import LONGEST_TEXT, Action, Outcome
+from activities.audit_events import Action, Outcome
 from activities.audit_records import EventFilter
 from app.auth.callers import Caller
 from app.auth.scopes import Scope
@@ -16,6 +16,7 @@ from app.gateway.authenticated_route import AuthenticatedRoute
 from app.gateway.dependencies import DEFAULT_PAGE, Moment, PageSize, ServicesDep, current_caller
 from app.gateway.openapi import COMMON_PROBLEMS, problems
 from app.gateway.responses import document_response
+from workflows.texts import LONGEST_SENTENCE
 
 router = APIRouter(
     tags=["audit"],
@@ -31,11 +32,11 @@ async def event_filter(
     outcome: Annotated[list[Outcome], Query(default_factory=list, description="Any of these.")],
     *,
     caller: Annotated[
-        str | None, Query(pattern=ANY_TEXT, max_length=LONGEST_TEXT, description="Who was authenticated.")
+        str | None, Query(pattern=ANY_TEXT, max_length=LONGEST_SENTENCE, description="Who was authenticated.")
     ] = None,
     workflow_id: Annotated[
         str | None,
-        Query(alias="workflowId", pattern=ANY_TEXT, max_length=LONGEST_TEXT, description="About this operation."),
+        Query(alias="workflowId", pattern=ANY_TEXT, max_length=LONGEST_SENTENCE, description="About this operation."),
     ] = None,
     tenant_id: Annotated[UUID | None, Query(alias="tenantId", description="About this tenant.")] = None,
     occurred_after: Annotated[Moment | None, Query(alias="occurredAfter", description="Then or later.")] = None,

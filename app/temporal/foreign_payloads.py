@@ -1,0 +1,62 @@
+"""Reads what whoever may write to Temporal has sent in clear: they may ask, and say nothing that only we may say."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic_core import from_json, to_json
+from temporalio.api.common.v1 import Payload
+
+ENCODING = "encoding"
+JSON = b"json/plain"
+NULL = b"binary/null"
+UNREADABLE = Payload(metadata={ENCODING: NULL})
+"""Stands for what can't be read. An error in its place would be raised again for ever, in each workflow task."""
+
+# By either spelling that our models accept. Who asked is known of our gateway alone, and a hash that takes a
+# password's place is made by us alone.
+OURS_ALONE = frozenset({"origin", "cancelled_by", "cancelled_via", "resumed_by"})
+OURS_ALONE_OF_PEOPLE = frozenset({"password_hash"})
+CLAIMED = {"cancelled_by": "claimedBy"}
+
+
+def read_foreign(payloads: Sequence[Payload]) -> list[Payload]:
+    """Return what was sent as at most one sound argument, without the words that only we may say.
+
+    Our workflows, signals and updates take one argument at most; what is beyond that would end in an error that is
+    raised for ever.
+    """
+    return [_sound(payload) for payload in payloads[:1]]
+
+
+def _sound(payload: Payload) -> Payload:
+    encoding = payload.metadata.get(ENCODING)
+    if encoding == NULL:
+        return payload
+    if encoding != JSON:
+        return UNREADABLE
+    try:
+        document = from_json(payload.data)
+    except ValueError:
+        return UNREADABLE
+    if not isinstance(document, dict):
+        return payload
+    heard = _without(document, OURS_ALONE)
+    for name in ("adminUser", "admin_user"):
+        if isinstance(person := heard.get(name), dict):
+            heard[name] = _without(person, OURS_ALONE_OF_PEOPLE)
+    return payload if heard == document else Payload(metadata={ENCODING: JSON}, data=to_json(heard))
+
+
+def _without(document: dict[str, Any], words: frozenset[str]) -> dict[str, Any]:
+    kept = {}
+    for name, value in document.items():
+        word = _snake(name)
+        if word in CLAIMED and word in words:
+            kept[CLAIMED[word]] = value
+        elif word not in words:
+            kept[name] = value
+    return kept
+
+
+def _snake(name: str) -> str:
+    return "".join(f"_{sign.lower()}" if sign.isupper() else sign for sign in name)
