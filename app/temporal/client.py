@@ -9,13 +9,13 @@ from temporalio.service import TLSConfig
 
 from app.settings import Settings, TemporalSettings
 from app.temporal.conversion import DATA_CONVERTER
-from app.temporal.encryption import EncryptionCodec
+from app.temporal.encryption import EncryptionCodec, Role
 from app.tracing.current import current_tracer
 
 
 def data_converter(settings: TemporalSettings, *, is_worker: bool = False) -> DataConverter:
     """The converter with the installation's keys; a worker's lets clients without a key read their answers."""
-    return encrypting(EncryptionCodec(settings.key_ring, is_worker=is_worker))
+    return encrypting(EncryptionCodec(settings.key_ring, Role.WORKER if is_worker else Role.CLIENT))
 
 
 def replay_converter(settings: TemporalSettings) -> DataConverter:
@@ -23,7 +23,7 @@ def replay_converter(settings: TemporalSettings) -> DataConverter:
 
     Failures stay readable, because they are what a replay is made for.
     """
-    return replace(DATA_CONVERTER, payload_codec=EncryptionCodec(settings.key_ring.with_throwaway(), is_worker=True))
+    return replace(DATA_CONVERTER, payload_codec=EncryptionCodec(settings.key_ring.with_throwaway(), Role.REPLAY))
 
 
 def encrypting(codec: EncryptionCodec) -> DataConverter:

@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from temporalio.client import Client, WorkflowHistory
@@ -103,7 +103,7 @@ class History:
     async def in_files(self, path: Path) -> AsyncIterator[Recorded]:
         """Those in a file, or in all JSON files of a folder, as `temporal workflow show --output json` writes them.
 
-        They don't say the workflow's id, so that the file's name stands for it.
+        Where they don't say the workflow's id, as older servers don't, the file's name stands for it.
 
         Raises:
             HistoryError: there is no such file, or it holds something else.
@@ -158,6 +158,8 @@ def _recorded(name: str, content: str) -> Recorded:
     if not history.events or not history.events[0].HasField("workflow_execution_started_event_attributes"):
         raise ValueError("the start of the workflow is missing")
     started = history.events[0].workflow_execution_started_event_attributes
+    # What is encrypted is bound to the workflow's id.
+    history = replace(history, workflow_id=started.workflow_id or name)
     return Recorded(name, started.original_execution_run_id, started.workflow_type.name, history)
 
 

@@ -11,7 +11,7 @@ from app.payload_keys import KeyRing, parse_payload_keys
 from app.settings import HistorySettings, Settings, SettingsError
 from app.temporal.client import data_converter
 from app.temporal.conversion import DATA_CONVERTER
-from app.temporal.encryption import ENCODING, KEY_ID, EncryptionCodec, PayloadError
+from app.temporal.encryption import ENCODING, KEY_ID, EncryptionCodec, PayloadError, Role
 from workflows.messages import OperationSnapshot
 
 pytestmark = pytest.mark.anyio
@@ -30,7 +30,7 @@ def key() -> str:
 
 
 def codec(given: str | None = None, secret: str | None = SECRET, *, is_worker: bool = False) -> EncryptionCodec:
-    return EncryptionCodec(KeyRing.of(given, secret), answers_foreign_clients=is_worker)
+    return EncryptionCodec(KeyRing.of(given, secret), Role.WORKER if is_worker else Role.CLIENT)
 
 
 async def encrypted(by: EncryptionCodec, payload: Payload = PLAIN) -> Payload:

@@ -65,7 +65,7 @@ async def test_what_was_encrypted_with_an_unknown_key_is_answered_from_the_row(
 ) -> None:
     strange = await Client.connect(settings.temporal_address, data_converter=converter_of("another secret"))
     unrecorded = await start(strange, snapshot(OperationStatus.RUNNING, uuid4()))
-    assert_problem(await http.get(f"/tenants/{unrecorded}/status"), 503, "temporal-unavailable")
+    assert_problem(await http.get(f"/tenants/{unrecorded}/status"), 502, "operation-unreadable")
     workflow_id = await record(database, status="running")
     await start(strange, snapshot(OperationStatus.RUNNING), workflow_id)
     answer = await http.get(f"/operations/{workflow_id}")

@@ -13,9 +13,11 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Replayer, Worker
 
 from app.embedded.temporal import EmbeddedTemporal
-from app.temporal.conversion import DATA_CONVERTER
 from app.worker.factory import WORKFLOWS
+from tests.support.temporal import converter_of
 from tests.workflows.scripted import Script
+
+CONVERTER = converter_of("a secret of workflow tests")
 
 NewWorker = Callable[[Script], AbstractAsyncContextManager[str]]
 
@@ -24,10 +26,10 @@ NewWorker = Callable[[Script], AbstractAsyncContextManager[str]]
 async def client(request: pytest.FixtureRequest, temporal: EmbeddedTemporal) -> AsyncIterator[Client]:
     """A client of a real Temporal server: the dev server, and the one that skips time."""
     if request.param == "dev":
-        yield await Client.connect(temporal.address, data_converter=DATA_CONVERTER)
+        yield await Client.connect(temporal.address, data_converter=CONVERTER)
         return
     async with await WorkflowEnvironment.start_time_skipping(
-        test_server_existing_path=time_skipping_program(), data_converter=DATA_CONVERTER
+        test_server_existing_path=time_skipping_program(), data_converter=CONVERTER
     ) as environment:
         yield environment.client
 
@@ -52,4 +54,4 @@ def worker(client: Client) -> NewWorker:
 @pytest.fixture
 def replayer() -> Replayer:
     """Replays histories against the workflows as they are now."""
-    return Replayer(workflows=WORKFLOWS, data_converter=DATA_CONVERTER)
+    return Replayer(workflows=WORKFLOWS, data_converter=CONVERTER)

@@ -6,6 +6,7 @@ from temporalio.worker import Replayer
 from temporalio.workflow import NondeterminismError
 
 from app.temporal.conversion import DATA_CONVERTER
+from app.worker.factory import WORKFLOWS
 from tests.workflows.record_histories import HISTORIES, PATHS
 from tests.workflows.reordered import Reordered
 
@@ -21,7 +22,8 @@ def test_every_path_has_a_stored_history() -> None:
 
 
 @pytest.mark.parametrize("name", PATHS)
-async def test_a_stored_history_replays(replayer: Replayer, name: str) -> None:
+async def test_a_stored_history_replays(name: str) -> None:
+    replayer = Replayer(workflows=WORKFLOWS, data_converter=DATA_CONVERTER)
     await replayer.replay_workflow(stored(name))
 
 

@@ -44,6 +44,7 @@ CANCEL_PROBLEMS = (
     *BODY_PROBLEMS,
     "bad-on-behalf-of",
     "operation-not-found",
+    "operation-unreadable",
     "operation-finished",
     "operation-committed",
     "operation-kind-unknown",
@@ -58,7 +59,7 @@ CHANGED: Responses = {200: {"description": "The changes will be used.", "headers
 STATUS: Responses = {
     200: {"description": "The status document.", "headers": {**ETAG, **RETRY_AFTER}},
     304: {"description": "Nothing has changed.", "headers": {**ETAG, **RETRY_AFTER}},
-    **problems("operation-not-found"),
+    **problems("operation-not-found", "operation-unreadable"),
 }
 EVENTS: Responses = {
     200: {
@@ -66,7 +67,7 @@ EVENTS: Responses = {
         "content": {"text/event-stream": {"itemSchema": STATUS_EVENT_SCHEMA}},
     },
     204: {"description": "The operation has ended, and `Last-Event-ID` is its last event."},
-    **problems("operation-not-found"),
+    **problems("operation-not-found", "operation-unreadable"),
 }
 # Proxies like nginx would keep events back until a buffer is full.
 UNBUFFERED = {"X-Accel-Buffering": "no"}
@@ -153,6 +154,7 @@ async def cancel_operation(
         **problems(
             "bad-on-behalf-of",
             "operation-not-found",
+            "operation-unreadable",
             "operation-finished",
             "operation-stopping",
             "operation-kind-unknown",
@@ -180,6 +182,7 @@ async def resume_operation(
             "bad-on-behalf-of",
             "unknown-billing-plan",
             "operation-not-found",
+            "operation-unreadable",
             "operation-finished",
             "operation-stopping",
             "parameter-used",

@@ -59,6 +59,7 @@ CREATED: Responses = {
             "unknown-billing-plan",
             "idempotency-key-reused",
             "tenant-exists",
+            "operation-unreadable",
             "start-uncertain",
         ),
     },
