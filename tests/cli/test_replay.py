@@ -1,6 +1,5 @@
 """`alga-tenants replay`, on a real Temporal and on files."""
 
-import base64
 import json
 import subprocess
 from contextlib import suppress
@@ -9,9 +8,11 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from temporalio.api.common.v1 import WorkflowExecution
+from google.protobuf.json_format import MessageToDict
+from temporalio.api.common.v1 import Payload, WorkflowExecution
 from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
 from temporalio.client import Client, WorkflowHandle, WorkflowHistory
+from temporalio.converter import WorkflowSerializationContext
 from temporalio.service import RPCError
 from temporalio.worker import Worker
 from typer.testing import CliRunner
@@ -26,7 +27,8 @@ from app.temporal.replay import History, Recorded
 from app.temporal.replay import replay as replay_histories
 from app.worker.factory import WORKFLOWS
 from tests.cli.conftest import Ran
-from tests.workflows.record_histories import HISTORIES
+from tests.workflows.record_histories import CONVERTER, HISTORIES
+from tests.workflows.record_histories import SECRET as HISTORIES_SECRET
 from tests.workflows.reordered import Reordered, Telling
 from tests.workflows.scripted import Script, request
 
@@ -88,7 +90,7 @@ def test_a_query_narrows_and_closed_ones_can_be_left_out(queue: dict[str, str]) 
 
 
 def test_the_stored_histories_replay_from_their_files() -> None:
-    ran = replay(f"--file={HISTORIES}", "--json")
+    ran = replay(f"--file={HISTORIES}", "--json", NEXTAUTH_SECRET=HISTORIES_SECRET)
     assert (ran.code, ran.document["replayed"]) == (0, len(list(HISTORIES.glob("*.json"))))
 
 
@@ -188,10 +190,13 @@ def markers(document: dict[str, Any]) -> list[dict[str, Any]]:
 
 def test_a_payload_that_can_not_be_read_is_not_printed(tmp_path: Path) -> None:
     document = stored()
-    result = base64.b64encode(json.dumps({"tenantId": SECRET}).encode()).decode()
-    markers(document)[-1]["result"]["payloads"][0]["data"] = result
+    wrong = Payload(metadata={"encoding": b"json/plain"}, data=json.dumps({"tenantId": SECRET}).encode())
+    started = document["events"][0]["workflowExecutionStartedEventAttributes"]
+    context = WorkflowSerializationContext("default", started["workflowId"])
+    [sealed] = run_blocking(CONVERTER.with_context(context).payload_codec.encode([wrong]))
+    markers(document)[-1]["result"]["payloads"][0] = MessageToDict(sealed)
     (tmp_path / "changed.json").write_text(json.dumps(document))
-    ran = replay(f"--file={tmp_path}", LOG_LEVEL="debug")
+    ran = replay(f"--file={tmp_path}", LOG_LEVEL="debug", NEXTAUTH_SECRET=HISTORIES_SECRET)
     assert ran.code == 1
     assert "Failed decoding" in ran.stdout
     assert "temporalio" not in ran.stderr

@@ -14,10 +14,8 @@ from temporalio.worker import Replayer, Worker
 
 from app.embedded.temporal import EmbeddedTemporal
 from app.worker.factory import WORKFLOWS
-from tests.support.temporal import converter_of
+from tests.workflows.record_histories import CONVERTER
 from tests.workflows.scripted import Script
-
-CONVERTER = converter_of("a secret of workflow tests")
 
 NewWorker = Callable[[Script], AbstractAsyncContextManager[str]]
 

@@ -16,8 +16,8 @@ from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 from temporalio.worker import Worker
 
 from app.embedded.temporal import EmbeddedTemporal
-from app.temporal.conversion import DATA_CONVERTER
 from app.worker.factory import WORKFLOWS
+from tests.support.temporal import converter_of
 from tests.workflows.scripted import (
     IMPATIENT,
     Script,
@@ -30,6 +30,8 @@ from tests.workflows.scripted import (
 from workflows.messages import CancelRequest, ParameterChanges, ParameterUpdate, ResumeRequest
 from workflows.steps import APPLY_BLUEPRINT, CREATE_ADMIN_USER, CREATE_TENANT, TRACK_CUSTOMER
 
+SECRET = "a secret of recorded histories"
+CONVERTER = converter_of(SECRET)
 HISTORIES = Path(__file__).parent / "histories"
 Handle = WorkflowHandle[Any, Any]
 Act = Callable[[Handle, Script], Awaitable[None]]
@@ -154,7 +156,7 @@ def _without_this_machine(document: Any) -> Any:
 
 
 async def _record_missing(address: str) -> None:
-    client = await Client.connect(address, data_converter=DATA_CONVERTER)
+    client = await Client.connect(address, data_converter=CONVERTER)
     HISTORIES.mkdir(exist_ok=True)
     for name in PATHS:
         file = HISTORIES / f"{name}.json"

@@ -5,9 +5,7 @@ from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer
 from temporalio.workflow import NondeterminismError
 
-from app.temporal.conversion import DATA_CONVERTER
-from app.worker.factory import WORKFLOWS
-from tests.workflows.record_histories import HISTORIES, PATHS
+from tests.workflows.record_histories import CONVERTER, HISTORIES, PATHS
 from tests.workflows.reordered import Reordered
 
 pytestmark = pytest.mark.anyio
@@ -22,12 +20,11 @@ def test_every_path_has_a_stored_history() -> None:
 
 
 @pytest.mark.parametrize("name", PATHS)
-async def test_a_stored_history_replays(name: str) -> None:
-    replayer = Replayer(workflows=WORKFLOWS, data_converter=DATA_CONVERTER)
+async def test_a_stored_history_replays(replayer: Replayer, name: str) -> None:
     await replayer.replay_workflow(stored(name))
 
 
 async def test_the_replay_catches_two_steps_that_changed_places() -> None:
-    replayer = Replayer(workflows=[Reordered], data_converter=DATA_CONVERTER)
+    replayer = Replayer(workflows=[Reordered], data_converter=CONVERTER)
     with pytest.raises(NondeterminismError):
         await replayer.replay_workflow(stored("success_from_gateway"))
