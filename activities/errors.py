@@ -1,9 +1,9 @@
 """Errors of activities, as Temporal and the outside are to see them: final or passing, and never with data."""
 
 import functools
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import structlog
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
@@ -12,6 +12,7 @@ from activities.database_errors import classify
 from workflows.failures import CANCEL_REQUESTED
 from workflows.messages import CancelRequest, FailureDetails
 
+ArgumentsT = ParamSpec("ArgumentsT")
 ResultT = TypeVar("ResultT")
 
 INTERNAL_ERROR = "internal-error"
@@ -88,12 +89,12 @@ def activity_errors(activity: str, step: Callable[[], str | None] = lambda: None
 
 
 def temporal_errors(
-    method: Callable[..., Awaitable[ResultT]],
-) -> Callable[..., Awaitable[ResultT]]:
+    method: Callable[ArgumentsT, Coroutine[Any, Any, ResultT]],
+) -> Callable[ArgumentsT, Coroutine[Any, Any, ResultT]]:
     """Let an activity raise nothing but `ApplicationError`; see `activity_errors`."""
 
     @functools.wraps(method)
-    async def wrapper(*args: Any, **kwargs: Any) -> ResultT:
+    async def wrapper(*args: ArgumentsT.args, **kwargs: ArgumentsT.kwargs) -> ResultT:
         with activity_errors(method.__name__):
             return await method(*args, **kwargs)
 

@@ -11,7 +11,8 @@ from app.payload_keys import KeyRing, parse_payload_keys
 from app.settings import HistorySettings, Settings, SettingsError
 from app.temporal.client import data_converter
 from app.temporal.conversion import DATA_CONVERTER
-from app.temporal.encryption import ENCODING, KEY_ID, EncryptionCodec, PayloadError, Role
+from app.temporal.encryption import KEY_ID, EncryptionCodec, PayloadError, Role
+from app.temporal.foreign_payloads import ENCODING
 from workflows.messages import OperationSnapshot
 
 pytestmark = pytest.mark.anyio

@@ -27,7 +27,8 @@ from app.temporal.replay import History, Recorded
 from app.temporal.replay import replay as replay_histories
 from app.worker.factory import WORKFLOWS
 from tests.cli.conftest import Ran
-from tests.workflows.record_histories import CONVERTER, HISTORIES
+from tests.support.temporal import codec_of, converter_of
+from tests.workflows.record_histories import HISTORIES
 from tests.workflows.record_histories import SECRET as HISTORIES_SECRET
 from tests.workflows.reordered import Reordered, Telling
 from tests.workflows.scripted import Script, request
@@ -193,7 +194,7 @@ def test_a_payload_that_can_not_be_read_is_not_printed(tmp_path: Path) -> None:
     wrong = Payload(metadata={"encoding": b"json/plain"}, data=json.dumps({"tenantId": SECRET}).encode())
     started = document["events"][0]["workflowExecutionStartedEventAttributes"]
     context = WorkflowSerializationContext("default", started["workflowId"])
-    [sealed] = run_blocking(CONVERTER.with_context(context).payload_codec.encode([wrong]))
+    [sealed] = run_blocking(codec_of(HISTORIES_SECRET).with_context(context).encode([wrong]))
     markers(document)[-1]["result"]["payloads"][0] = MessageToDict(sealed)
     (tmp_path / "changed.json").write_text(json.dumps(document))
     ran = replay(f"--file={tmp_path}", LOG_LEVEL="debug", NEXTAUTH_SECRET=HISTORIES_SECRET)
@@ -205,10 +206,14 @@ def test_a_payload_that_can_not_be_read_is_not_printed(tmp_path: Path) -> None:
 def test_of_an_exception_only_type_and_place_are_told() -> None:
     async def problem() -> str | None:
         async def one() -> Any:
-            history = WorkflowHistory.from_json("one", json.dumps(stored()))
+            document = stored()
+            workflow_id = document["events"][0]["workflowExecutionStartedEventAttributes"]["workflowId"]
+            history = WorkflowHistory.from_json(workflow_id, document)
             yield Recorded("one", history.run_id, "tenantCreationWorkflow", history)
 
-        (replayed,) = [replayed async for replayed in replay_histories(one(), [Telling])]
+        (replayed,) = [
+            replayed async for replayed in replay_histories(one(), [Telling], converter_of(HISTORIES_SECRET))
+        ]
         return replayed.problem
 
     told = run_blocking(problem())
@@ -223,7 +228,7 @@ def test_the_reason_is_the_sdks_own_word(tmp_path: Path) -> None:
     first, second, *_ = markers(document)
     first["data"], second["data"] = second["data"], first["data"]
     (tmp_path / "swapped.json").write_text(json.dumps(document))
-    ran = replay(f"--file={tmp_path}", "--json")
+    ran = replay(f"--file={tmp_path}", "--json", NEXTAUTH_SECRET=HISTORIES_SECRET)
     assert ran.code == 1
     (found,) = ran.document["incompatible"]
     assert (found["workflow_id"], found["workflow_type"]) == ("swapped", "tenantCreationWorkflow")
@@ -234,4 +239,4 @@ def test_an_exported_history_is_told_from_an_incompatible_one(tmp_path: Path, qu
     document = stored()
     kept = [event for event in document["events"] if event["eventType"] != "EVENT_TYPE_MARKER_RECORDED"]
     (tmp_path / "cut.json").write_text(json.dumps({"events": kept}))
-    assert replay(f"--file={tmp_path}", **queue).code == 1
+    assert replay(f"--file={tmp_path}", NEXTAUTH_SECRET=HISTORIES_SECRET, **queue).code == 1

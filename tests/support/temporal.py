@@ -9,4 +9,9 @@ from app.temporal.encryption import EncryptionCodec
 
 def converter_of(secret: str) -> DataConverter:
     """The converter of an installation that has this `NEXTAUTH_SECRET` and no other key."""
-    return encrypting(EncryptionCodec(KeyRing.of(None, secret)))
+    return encrypting(codec_of(secret))
+
+
+def codec_of(secret: str) -> EncryptionCodec:
+    """The codec of that converter."""
+    return EncryptionCodec(KeyRing.of(None, secret))
