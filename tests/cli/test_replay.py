@@ -27,7 +27,7 @@ from app.temporal.replay import History, Recorded
 from app.temporal.replay import replay as replay_histories
 from app.worker.factory import WORKFLOWS
 from tests.cli.conftest import Ran
-from tests.support.temporal import codec_of, converter_of
+from tests.support.temporal import codec_of
 from tests.workflows.record_histories import HISTORIES
 from tests.workflows.record_histories import SECRET as HISTORIES_SECRET
 from tests.workflows.reordered import Reordered, Telling
