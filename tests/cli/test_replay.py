@@ -1,5 +1,6 @@
 """`alga-tenants replay`, on a real Temporal and on files."""
 
+import dataclasses
 import json
 import subprocess
 from contextlib import suppress
@@ -211,9 +212,8 @@ def test_of_an_exception_only_type_and_place_are_told() -> None:
             history = WorkflowHistory.from_json(workflow_id, document)
             yield Recorded("one", history.run_id, "tenantCreationWorkflow", history)
 
-        (replayed,) = [
-            replayed async for replayed in replay_histories(one(), [Telling], converter_of(HISTORIES_SECRET))
-        ]
+        converter = dataclasses.replace(DATA_CONVERTER, payload_codec=codec_of(HISTORIES_SECRET))
+        (replayed,) = [replayed async for replayed in replay_histories(one(), [Telling], converter)]
         return replayed.problem
 
     told = run_blocking(problem())
