@@ -8,6 +8,7 @@ from temporalio.exceptions import TimeoutError as ActivityTimeoutError
 from workflows.messages import CancelRequest, FailureDetails, OperationError
 
 CANCEL_REQUESTED = "cancel-requested"
+INVALID_REQUEST = "invalid-request"
 
 # Why a change of parameters is refused.
 PARAMETER_REFUSED = "parameter-refused"

@@ -82,6 +82,11 @@ class OperationKind:
         return step.progress if step is not None else 0
 
 
+def is_storable_id(workflow_id: str) -> bool:
+    """Return whether a row can have that workflow id: Temporal takes NUL characters, PostgreSQL doesn't."""
+    return "\0" not in workflow_id
+
+
 class KindRegistry:
     """The kinds that this release knows."""
 

@@ -7,8 +7,8 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from workflows.failures import OPERATION_ENDING, PARAMETER_REFUSED
-    from workflows.kinds import SINGLE_ATTEMPT, STEP_TIMEOUT
+    from workflows.failures import INVALID_REQUEST, OPERATION_ENDING, PARAMETER_REFUSED
+    from workflows.kinds import SINGLE_ATTEMPT, STEP_TIMEOUT, is_storable_id
     from workflows.lifecycle import Lifecycle
     from workflows.messages import (
         CancelRequest,
@@ -49,6 +49,10 @@ class TenantCreation:
             self._understand(argument)
         except ValidationError as error:
             self._fault = _invalid_request(error)
+        if not is_storable_id(workflow.info().workflow_id):
+            self._fault = OperationError(
+                code=INVALID_REQUEST, detail="the workflow's id must not hold NUL characters"
+            )
 
     async def create(self) -> TenantCreationResult:
         """Provision the tenant in one transaction, then do what follows it."""
@@ -175,7 +179,7 @@ def _invalid_request(error: ValidationError) -> OperationError:
     fault = error.errors(include_input=False, include_url=False)[0]
     field = ".".join(str(part) for part in fault["loc"])
     return OperationError(
-        code="invalid-request",
+        code=INVALID_REQUEST,
         detail=f"{field}: {fault['msg']}" if field else fault["msg"],
         field=field or None,
     )

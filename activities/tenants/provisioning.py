@@ -37,6 +37,7 @@ from activities.tenants.blueprint import blueprint_rows
 from activities.tenants.initial_data import initial_data_rows
 from activities.tenants.tenant import COUNTRY_NAME, client_id, read_country, tenant_rows
 from activities.transactions import Transaction, Transactions
+from workflows.failures import INVALID_REQUEST
 from workflows.messages import (
     Committed,
     OperationContext,
@@ -287,7 +288,7 @@ def _invalid(error: ValidationError, *place: str) -> FinalError:
     """Return the error of a field at fault; `place` is where the validated document stands in the request."""
     fault = error.errors(include_input=False)[0]
     field = ".".join(str(part) for part in (*place, *fault["loc"]))
-    return FinalError("invalid-request", f"{field}: {fault['msg']}", field=field)
+    return FinalError(INVALID_REQUEST, f"{field}: {fault['msg']}", field=field)
 
 
 def _tenant_exists(tenant_id: UUID) -> FinalError:

@@ -34,7 +34,7 @@ from app.temporal.errors import (
     WorkerUnavailableError,
     reason_of,
 )
-from workflows.kinds import KINDS, OperationKind
+from workflows.kinds import KINDS, OperationKind, is_storable_id
 from workflows.messages import (
     OPERATION_MEMO,
     CancelRequest,
@@ -147,6 +147,8 @@ class OperationsPort:
         )
         try:
             async for workflow in self._client.list_workflows(query, rpc_timeout=self._rpc_timeout):
+                if not is_storable_id(workflow.id):
+                    continue
                 is_open = workflow.status is WorkflowExecutionStatus.RUNNING
                 yield ListedOperation(workflow.id, workflow.run_id, is_open=is_open)
         except (RPCError, RuntimeError) as error:

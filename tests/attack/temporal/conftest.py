@@ -1,0 +1,38 @@
+"""A whole installation, as in the end-to-end tests, and a stranger who may write to Temporal and has no key."""
+
+from collections.abc import AsyncIterator, Callable
+
+import asyncpg
+import pytest
+
+from app.embedded.temporal import EmbeddedTemporal
+from tests.attack.temporal.stranger import Stranger
+from tests.e2e.conftest import Service, installations, temporal
+
+__all__ = ["installations", "temporal"]
+
+
+@pytest.fixture(scope="session")
+def running(installations: Callable[[str], Service]) -> Service:
+    return installations("plain")
+
+
+@pytest.fixture(scope="module")
+async def service(running: Service) -> AsyncIterator[Service]:
+    async with running.client() as http:
+        running.http = http
+        yield running
+
+
+@pytest.fixture
+async def database(running: Service) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(running.installation.admin_database_url)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+@pytest.fixture
+async def stranger(service: Service, temporal: EmbeddedTemporal) -> Stranger:
+    return await Stranger.at(temporal.address, service.task_queue)

@@ -1,0 +1,285 @@
+"""What a stranger may ask for, and what is not believed: who asked, whose rows may go, and that something is done."""
+
+import signal
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import anyio
+import asyncpg
+import httpx
+import pytest
+from temporalio import workflow
+from temporalio.api.common.v1 import Payload
+from temporalio.client import WorkflowExecutionStatus
+from temporalio.common import RetryPolicy
+from temporalio.exceptions import ActivityError
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+
+from tests.attack.temporal.stranger import PATIENCE, Stranger, asking, clear, ended
+from tests.e2e.conftest import Service
+from tests.e2e.obstacles import waiting
+from tests.e2e.test_ended_outside import reconcile
+from tests.support.processes import wait_for
+from tests.support.rows import fingerprints, row_counts
+from tests.support.waiting import wait_until
+from workflows.kinds import CLOSE_ACTIVITY, COMPLETE_ACTIVITY, PARAMETER_CHANGE_ACTIVITY
+from workflows.messages import OPERATION_MEMO, OperationContext, OperationSnapshot
+from workflows.steps import CREATE_TENANT, HASH_PASSWORD_ACTIVITY, PROVISION_ACTIVITY
+
+pytestmark = pytest.mark.anyio
+
+GARBAGE = Payload(metadata={"encoding": b"json/plain"}, data=b"{nope")
+TRUSTING = (
+    HASH_PASSWORD_ACTIVITY,
+    PROVISION_ACTIVITY,
+    CLOSE_ACTIVITY,
+    COMPLETE_ACTIVITY,
+    PARAMETER_CHANGE_ACTIVITY,
+)
+# What activities and workflows that purge are or were called, here or by Alga.
+PURGES = ("roll_back_tenant", "purge_tenant", "delete_tenant_data", "rollback_tenant")
+PURGING_WORKFLOWS = ("tenantCleanupWorkflow", "tenantCleanUpWorkflow", "tenantDeletionWorkflow")
+SOON = timedelta(seconds=5)
+
+
+@workflow.defn(name="strangersWorkflow")
+class StrangersWorkflow:
+    """Has an activity of somebody else's task queue run, remotely, with an argument of its own making."""
+
+    @workflow.run
+    async def run(self, activity: str, task_queue: str, argument: Any) -> str:
+        """Return what the activity ended with."""
+        try:
+            await workflow.execute_activity(
+                activity,
+                argument,
+                task_queue=task_queue,
+                schedule_to_close_timeout=SOON,
+                retry_policy=RetryPolicy(maximum_attempts=1),
+            )
+        except ActivityError as error:
+            return str(error.cause)
+        return "done"
+
+
+def naming(victim: UUID | str, workflow_id: str, run_id: str) -> dict[str, Any]:
+    """A message that says all that activities are told, and names a tenant to work on."""
+    snapshot = OperationSnapshot(kind="tenant_creation", tenant_id=UUID(str(victim)))
+    context = OperationContext(workflow_id=workflow_id, run_id=run_id, snapshot=snapshot)
+    told = {"operation": context.model_dump(mode="json", by_alias=True), "ownsTenant": True}
+    return {**told, **asking(tenantId=str(victim)), "request": asking(tenantId=str(victim)), "digest": "x"}
+
+
+async def test_nothing_that_a_stranger_starts_takes_a_tenants_rows_away(
+    service: Service, database: asyncpg.Connection, stranger: Stranger
+) -> None:
+    """A creation is terminated while it commits, and its id is used again with the id of another tenant."""
+    victim = (await service.provision())["tenantId"]
+    before = await row_counts(database, victim)
+    tenant_id = uuid4()
+    async with waiting(database, CREATE_TENANT, tenant_id) as gate:
+        workflow_id = (await service.create(tenantId=str(tenant_id)))["workflowId"]
+        await gate.reached()
+        service.worker.send_signal(signal.SIGKILL)
+        await anyio.to_thread.run_sync(wait_for, lambda: service.worker.exit_status is not None)
+        await stranger.client.get_workflow_handle(workflow_id).terminate("by a stranger")
+    service.worker.start()
+    run_id = await database.fetchval("SELECT run_id FROM alga_tenants.operations WHERE workflow_id = $1", workflow_id)
+    told = clear(naming(victim, workflow_id, run_id))
+    assert await ended(await stranger.start(told, workflow_id=workflow_id)) is WorkflowExecutionStatus.FAILED
+    for workflow_type in PURGING_WORKFLOWS:
+        handle = await stranger.start(told, workflow_type=workflow_type, workflow_id=workflow_id)
+        await stranger.signal(handle, "confirmDeletion", clear({"type": "immediate"}))
+        # The next one, which may have the id only once this one has ended, is another tenant's creation.
+        await handle.terminate()
+    assert await ended(await stranger.start(clear(asking()), workflow_id=workflow_id)) is (
+        WorkflowExecutionStatus.COMPLETED
+    )
+    await reconcile(service)
+    assert await row_counts(database, victim) == before
+    named = "SELECT tenant_id FROM alga_tenants.operations WHERE workflow_id = $1 AND run_id = $2"
+    assert await database.fetchval(named, workflow_id, run_id) == tenant_id
+    assert (await service.http.get(f"/tenants/{victim}")).json()["state"] == "active"
+
+
+@pytest.mark.parametrize("activity", [*TRUSTING, *PURGES])
+async def test_no_activity_that_trusts_its_workflow_runs_for_a_strangers(
+    service: Service, database: asyncpg.Connection, stranger: Stranger, activity: str
+) -> None:
+    """In clear, and with what we encrypted ourselves for another workflow."""
+    victim = await service.provision()
+    workflow_id, tenant_id = victim["workflowId"], victim["tenantId"]
+    run_id = await database.fetchval("SELECT run_id FROM alga_tenants.operations WHERE workflow_id = $1", workflow_id)
+    before = await fingerprints(database)
+    theirs = Worker(
+        stranger.client,
+        task_queue=f"theirs-{uuid4()}",
+        workflows=[StrangersWorkflow],
+        workflow_runner=UnsandboxedWorkflowRunner(),
+    )
+    async with theirs:
+        told = await stranger.client.execute_workflow(
+            "strangersWorkflow",
+            args=[activity, service.task_queue, naming(tenant_id, workflow_id, run_id)],
+            id=f"strangers-{uuid4()}",
+            task_queue=theirs.task_queue,
+        )
+    assert told != "done"
+    after = await fingerprints(database)
+    assert {name for name in before if before[name] != after[name]} == set()
+
+
+async def test_one_that_can_not_be_read_stops_no_other_from_being_reconciled(
+    service: Service, database: asyncpg.Connection, stranger: Stranger
+) -> None:
+    service.worker.stop()
+    try:
+        bad = [
+            await stranger.start(GARBAGE),
+            await stranger.start(clear(asking(tenantName="\0"))),
+            await stranger.start(clear(asking()), workflow_id=f"\0-{uuid4()}"),
+            await stranger.start(clear(asking()), memo={OPERATION_MEMO: GARBAGE}),
+            await stranger.start(clear(asking()), memo={OPERATION_MEMO: clear({"kind": "tenant_creation"})}),
+            await stranger.start(Payload(metadata={"encoding": b"binary/encrypted", "encryption-key-id": b"none"})),
+        ]
+        good = await stranger.start(clear(asking(tenantName="Good")))
+        for handle in [*bad, good]:
+            await handle.terminate("by hand")
+        listed = f"TaskQueue = '{service.task_queue}' AND ExecutionStatus = 'Terminated'"
+
+        async def are_listed() -> bool:
+            return (await stranger.client.count_workflows(listed)).count > len(bad)
+
+        await wait_until(are_listed, timeout=PATIENCE, every=0.1)
+    finally:
+        service.worker.start()
+    await reconcile(service)
+    row = "SELECT status, tenant_name FROM alga_tenants.operations WHERE workflow_id = $1"
+    assert tuple(await database.fetchrow(row, good.id)) == ("failed", "Good")
+    for handle in bad:
+        answer = await service.http.get(f"/operations/{httpx.URL(path=f'/{handle.id}').raw_path.decode()[1:]}")
+        assert answer.status_code in {200, 404}, answer.text
+
+
+@pytest.mark.parametrize("memo", ["broken", "another kind of document", "wrong types", "no document"])
+async def test_a_memo_that_a_stranger_wrote_is_not_read(service: Service, stranger: Stranger, memo: str) -> None:
+    payload = {
+        "broken": GARBAGE,
+        "another kind of document": clear(["x"]),
+        "wrong types": clear({"kind": "tenant_creation", "progress": "much", "steps": 5}),
+        "no document": Payload(),
+    }[memo]
+    service.worker.stop()
+    try:
+        handle = await stranger.start(clear(asking()), memo={OPERATION_MEMO: payload})
+        document = await service.status(handle.id)
+        assert (document["status"], document["tenantId"], document["requestedBy"]) == ("queued", None, None)
+        async with service.http.stream("GET", f"/operations/{handle.id}/events") as answer:
+            assert answer.status_code == 200
+    finally:
+        service.worker.start()
+    assert await ended(handle) is WorkflowExecutionStatus.COMPLETED
+
+
+async def test_what_was_encrypted_with_a_key_that_nobody_has_is_shown_as_unreadable(
+    service: Service, stranger: Stranger
+) -> None:
+    sealed = Payload(metadata={"encoding": b"binary/encrypted", "encryption-key-id": b"none"}, data=b"x" * 40)
+    handle = await stranger.start(sealed, memo={OPERATION_MEMO: sealed})
+    try:
+        for path in (f"/operations/{handle.id}", f"/operations/{handle.id}/events", f"/tenants/{handle.id}/status"):
+            answer = await service.http.get(path)
+            assert (answer.status_code, answer.json()["code"]) == (502, "operation-unreadable")
+            assert "'none', which is not known here" in answer.json()["detail"]
+    finally:
+        await handle.terminate()
+
+
+async def test_nobody_says_in_clear_who_asked(service: Service, stranger: Stranger) -> None:
+    forged = {"requestedBy": "key:root", "requestedVia": "key:root", "requestId": "forged", "address": "10.0.0.1"}
+    asked = asking(origin=forged)
+    asked["adminUser"]["passwordHash"] = "00:00"
+    handle = await stranger.start(clear(asked))
+    assert await ended(handle) is WorkflowExecutionStatus.COMPLETED
+    document = await service.status(handle.id)
+    assert (document["requestedBy"], document["requestedVia"]) == (None, None)
+    [event] = await told_of(service, handle.id)
+    assert (event["caller"], event["onBehalfOf"], event["address"]) == ("temporal", None, None)
+    assert event["requestId"] != "forged"
+
+
+async def test_a_hash_in_a_passwords_place_is_not_taken(
+    service: Service, database: asyncpg.Connection, stranger: Stranger
+) -> None:
+    asked = asking()
+    asked["adminUser"]["passwordHash"] = "00:00"
+    handle = await stranger.start(clear(asked))
+    await ended(handle)
+    tenant_id = (await service.status(handle.id))["tenantId"]
+    stored = await database.fetchval("SELECT hashed_password FROM users WHERE tenant = $1", UUID(tenant_id))
+    assert stored != "00:00"
+
+
+async def test_what_we_said_in_one_workflow_is_not_believed_in_another(service: Service, stranger: Stranger) -> None:
+    """A stranger who may read histories can send again what stands in them."""
+    ours = await service.provision()
+    argument, memo = await stranger.input_of(ours["workflowId"]), await stranger.memo_of(ours["workflowId"])
+    service.worker.stop()
+    try:
+        handle = await stranger.start(*argument, memo=memo)
+        shown = await service.http.get(f"/operations/{handle.id}")
+        assert (shown.status_code, shown.json()["code"]) == (502, "operation-unreadable")
+    finally:
+        service.worker.start()
+    assert await ended(handle) is WorkflowExecutionStatus.FAILED
+    document = await service.status(handle.id)
+    assert (document["error"]["code"], document["requestedBy"]) == ("invalid-request", None)
+    assert {event["caller"] for event in await told_of(service, handle.id)} <= {"temporal"}
+
+
+async def test_nobody_says_in_clear_who_cancels(service: Service, stranger: Stranger) -> None:
+    service.worker.stop()
+    try:
+        handle = await stranger.start(clear(asking()))
+        said = {
+            "reason": "enough",
+            "cancelledBy": "key:root",
+            "cancelledVia": "key:root",
+            "cancelled_via": "key:root",
+        }
+        await stranger.signal(handle, "cancel", clear(said))
+    finally:
+        service.worker.start()
+    await ended(handle)
+    document = await service.status(handle.id)
+    assert (document["status"], document["cancelledBy"], document["cancelledVia"]) == ("cancelled", "temporal", None)
+    assert document["cancelReason"] == "enough (said to be by key:root)"
+
+
+async def test_nobody_plants_an_operation_for_a_caller_that_is_bound_to_a_tenant(
+    service: Service, stranger: Stranger
+) -> None:
+    tenant_id = (await service.provision())["tenantId"]
+    order = {"name": "bound", "tenantId": tenant_id, "scopes": ["tenants:read"]}
+    key = (await service.http.post("/api-keys", json=order)).json()["key"]
+    planted = OperationSnapshot(kind="tenant_creation", tenant_id=UUID(tenant_id), tenant_name="Call us: 555")
+    service.worker.stop()
+    try:
+        handle = await stranger.start(GARBAGE, memo={OPERATION_MEMO: clear(planted.model_dump(mode="json"))})
+        headers = {"Authorization": f"Bearer {key}"}
+        async with httpx.AsyncClient(base_url=service.installation.url, headers=headers) as bound:
+            assert (await bound.get(f"/operations/{handle.id}")).status_code == 404
+            listed = (await bound.get("/operations")).json()["operations"]
+    finally:
+        service.worker.start()
+    assert handle.id not in {operation["workflowId"] for operation in listed}
+    assert await ended(handle) is WorkflowExecutionStatus.FAILED
+
+
+async def told_of(service: Service, workflow_id: str) -> list[dict[str, Any]]:
+    """The audit events of an operation."""
+    answer = await service.http.get("/audit-events", params={"workflowId": workflow_id})
+    assert answer.status_code == 200
+    events: list[dict[str, Any]] = answer.json()["events"]
+    return events
