@@ -1,7 +1,6 @@
 """Operations whose workflow somebody ended in Temporal, on real processes."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -75,16 +74,8 @@ def delete(client: Client) -> Callable[[str], Awaitable[None]]:
 
 async def reconcile(service: Service, *arguments: str) -> tuple[int, dict[str, Any]]:
     """The exit status and the answer of the command, run as an operator would."""
-    environment = {
-        **os.environ,
-        "ENVIRONMENT": "development",
-        "DATABASE_URL": service.installation.database_url,
-        "ADMIN_DATABASE_URL": service.installation.admin_database_url,
-        "TEMPORAL_ADDRESS": service.installation.temporal_address,
-        "NEXTAUTH_SECRET": SECRET,
-    }
     command = [sys.executable, "-m", "app.cli", "reconcile", "--json", *arguments]
-    done = await anyio.run_process(command, env=environment, check=False, stderr=subprocess.PIPE)
+    done = await anyio.run_process(command, env=service.environment, check=False, stderr=subprocess.PIPE)
     assert done.returncode in {0, NEEDS_ATTENTION}, done.stderr.decode()
     answer: dict[str, Any] = json.loads(done.stdout)
     return done.returncode, answer
