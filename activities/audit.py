@@ -129,6 +129,10 @@ class AuditTrail:
             head = newest
         return self._chained_to(head, events)
 
+    async def append_once(self, connection: AsyncConnection, events: Sequence[AuditEvent]) -> None:
+        """Add those of the events that were not added before; see `append_all`."""
+        await self.append_all(connection, await self.unknown(connection, events) if events else [])
+
     async def unknown(self, connection: AsyncConnection, events: Sequence[AuditEvent]) -> list[AuditEvent]:
         """Those of the events that were not added, for those who never heard how their commit ended."""
         ids = [event.id for event in events]

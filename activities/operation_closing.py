@@ -40,7 +40,7 @@ class ClosingActivities:
                 return Closure(ended=record.snapshot if record is not None else None)
             is_new = locked is None and await insert_closed(connection, context)
             await close_operation(connection, context)
-            await self._audit.append_all(connection, [request_event(context)] if is_new else [])
+            await self._audit.append_once(connection, [request_event(context)] if is_new else [])
         return Closure()
 
     @activity.defn(name=COMPLETE_ACTIVITY)

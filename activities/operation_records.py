@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Select, func, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.own_tables import operations
+from workflows.kinds import KINDS
 from workflows.messages import OperationSnapshot, OperationStatus
 
 
@@ -71,13 +72,16 @@ async def count_unfinished(connection: AsyncConnection) -> list[UnfinishedCount]
 
 
 async def find_operation(connection: AsyncConnection, workflow_id: str) -> OperationRecord | None:
-    """The newest run of a workflow, as the last committed step left it."""
+    """Return the newest run of a workflow, as the last committed step left it.
+
+    Of an id that our gateway chooses the run that was committed, if one was: nobody of ours has used it again.
+    """
+    order = [operations.c.started_at.desc()]
+    if KINDS.is_own_id(workflow_id):
+        order.insert(0, operations.c.committed_at.is_(None).asc())
     row = (
         await connection.execute(
-            select(operations)
-            .where(operations.c.workflow_id == workflow_id)
-            .order_by(operations.c.started_at.desc())
-            .limit(1)
+            select(operations).where(operations.c.workflow_id == workflow_id).order_by(*order).limit(1)
         )
     ).one_or_none()
     return _record(row) if row is not None else None

@@ -8,6 +8,7 @@ can't commit behind the back of what came after it.
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import (
     ColumnElement,
@@ -29,9 +30,9 @@ from activities.alga.bulk_insert import to_json
 from activities.audit_events import Action, AuditEvent
 from activities.errors import CancelRequestedError, FinalError
 from activities.operation_events import operation_event
-from activities.own_tables import cancellations, operations
+from activities.own_tables import audit_events, cancellations, operations
 from activities.transactions import script_literal
-from workflows.failures import PARAMETER_USED, PARAMETERS_CHANGED
+from workflows.failures import PARAMETER_USED, PARAMETERS_CHANGED, START_USED
 from workflows.kinds import KINDS
 from workflows.messages import (
     CancelRequest,
@@ -181,13 +182,27 @@ def row_values(context: OperationContext) -> dict[str, Any]:
 
 
 def request_event(context: OperationContext) -> AuditEvent:
-    """Return the audit event of an operation's request."""
+    """Return the audit event of an operation's request; one start has one event, whoever writes it."""
+    start_id = context.origin.start_id
     return operation_event(
         Action(KINDS[context.snapshot.kind].request_action),
         context.origin,
         workflow_id=context.workflow_id,
         tenant_id=context.snapshot.tenant_id,
+        event_id=UUID(start_id) if start_id is not None else None,
     )
+
+
+async def refuse_used_start(connection: AsyncConnection, context: OperationContext) -> None:
+    """Raise `FinalError` if another run has come of the same start: somebody has sent again what its history holds.
+
+    To be called by who has written the operation's row.
+    """
+    start_id = context.origin.start_id
+    if start_id is None:
+        return
+    if await connection.scalar(select(audit_events.c.id).where(audit_events.c.id == UUID(start_id))) is not None:
+        raise FinalError(START_USED, "another operation has come of this very start, so nothing was written")
 
 
 def commit_script(context: OperationContext, committed: Committed) -> str:

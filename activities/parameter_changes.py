@@ -10,7 +10,7 @@ from activities.audit_events import Action, AuditEvent
 from activities.errors import temporal_errors
 from activities.local_only import local_only
 from activities.operation_events import operation_event
-from activities.operations import accept_changes, insert_operation, request_event
+from activities.operations import accept_changes, insert_operation, refuse_used_start, request_event
 from workflows.kinds import PARAMETER_CHANGE_ACTIVITY
 from workflows.messages import ParameterChangeInput, StepDone
 
@@ -36,6 +36,8 @@ class ParameterChangeActivities:
         """
         async with self._engine.begin() as connection:
             is_new = await insert_operation(connection, change.operation)
+            if is_new:
+                await refuse_used_start(connection, change.operation)
             await accept_changes(connection, change.operation)
             created = [request_event(change.operation)] if is_new else []
             changed = await self._audit.unknown(connection, [_change_event(change)])

@@ -113,7 +113,7 @@ async def settle_ended(
     if record is None:
         return None
     await close_ended_outside(connection, record, reason)
-    await audit.append_all(connection, [request_event(context)] if is_new else [])
+    await audit.append_once(connection, [request_event(context)] if is_new else [])
     return await find_run(connection, context.workflow_id, context.run_id)
 
 

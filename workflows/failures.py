@@ -9,6 +9,8 @@ from workflows.messages import CancelRequest, FailureDetails, OperationError
 
 CANCEL_REQUESTED = "cancel-requested"
 INVALID_REQUEST = "invalid-request"
+# Somebody has sent again what the history of another run holds.
+START_USED = "start-used"
 
 # Why a change of parameters is refused.
 PARAMETER_REFUSED = "parameter-refused"

@@ -8,7 +8,7 @@ from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from workflows.failures import INVALID_REQUEST, OPERATION_ENDING, PARAMETER_REFUSED
-    from workflows.kinds import SINGLE_ATTEMPT, STEP_TIMEOUT, is_storable_id
+    from workflows.kinds import KINDS, SINGLE_ATTEMPT, STEP_TIMEOUT, is_storable_id
     from workflows.lifecycle import Lifecycle
     from workflows.messages import (
         CancelRequest,
@@ -49,17 +49,21 @@ class TenantCreation:
             self._understand(argument)
         except ValidationError as error:
             self._fault = _invalid_request(error)
-        if not is_storable_id(workflow.info().workflow_id):
-            self._fault = OperationError(
-                code=INVALID_REQUEST, detail="the workflow's id must not hold NUL characters"
-            )
+        self._refusal = self._refuse_id(workflow.info().workflow_id)
 
     async def create(self) -> TenantCreationResult:
         """Provision the tenant in one transaction, then do what follows it."""
+        if self._refusal is not None:
+            # Nothing is shown of it: the id is another operation's, or no row can have it.
+            raise _refusal(self._refusal, None, INVALID_REQUEST)
         if self._fault is not None:
             raise self._operation.fail(self._fault)
         result = await self._operation.run(self._hash_password, _provision_input)
         return TenantCreationResult.model_validate(result)
+
+    @property
+    def _is_refused(self) -> bool:
+        return self._fault is not None or self._refusal is not None
 
     def _understand(self, argument: Any) -> None:
         """Read the request in our terms.
@@ -71,6 +75,14 @@ class TenantCreation:
         if request.tenant_id is None:
             request = request.model_copy(update={"tenant_id": workflow.uuid4()})
         self._operation.accept(request)
+
+    def _refuse_id(self, workflow_id: str) -> str | None:
+        """Return why the workflow may not have its id, or None."""
+        if not is_storable_id(workflow_id):
+            return "the workflow's id must not hold NUL characters"
+        if KINDS.is_own_id(workflow_id) and self._operation.progress.snapshot.requested_by is None:
+            return "workflow ids of this form are chosen by the gateway; use one of another form"
+        return None
 
     async def _hash_password(self) -> None:
         """Replace a plaintext password, or a missing one, by a hash, before anything else is done."""
@@ -108,7 +120,7 @@ class TenantCreation:
 
     @change_parameters.validator
     def _check_changes(self, request: ParameterChanges) -> None:
-        if self._fault is not None or self._operation.is_ending:
+        if self._is_refused or self._operation.is_ending:
             raise _refusal("the operation is committed or ending", None, OPERATION_ENDING)
         try:
             self._operation.changed(request.changes)
@@ -118,7 +130,7 @@ class TenantCreation:
     @workflow.signal(name="update", unfinished_policy=workflow.HandlerUnfinishedPolicy.ABANDON)
     async def update(self, update: ParameterUpdate | None = None) -> None:
         """Change a parameter before the commit; anything else is refused in the log."""
-        if update is None or self._fault is not None:
+        if update is None or self._is_refused:
             workflow.logger.warning("update signal refused: there is nothing to change")
             return
         try:

@@ -28,6 +28,7 @@ from activities.operations import (
     find_cancellation,
     insert_operation,
     lock_operation,
+    refuse_used_start,
     request_event,
 )
 from activities.own_tables import operations
@@ -264,6 +265,8 @@ async def _lock(
 
     locked = await lock()
     is_new = locked is None and await insert_operation(connection, context)
+    if is_new:
+        await refuse_used_start(connection, context)
     if locked is None and (locked := await lock()) is None:
         raise FinalError("operation-closed", "the operation's row has vanished, so nothing was written")
     return locked, is_new

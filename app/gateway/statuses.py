@@ -20,6 +20,7 @@ from app.gateway.problems import OperationNotFoundError
 from app.temporal.described import DescribedOperation, ended_outside
 from app.temporal.errors import ForeignWorkflowError, TemporalUnavailableError, UnknownOperationError
 from app.temporal.operations import OperationsPort
+from workflows.failures import START_USED
 from workflows.messages import OperationStatus
 from workflows.steps import TENANT_CREATION
 
@@ -98,6 +99,8 @@ class Statuses:
             if record is None:
                 raise
             return _recorded(record, is_open=not record.snapshot.has_ended)
+        if described.snapshot.error is not None and described.snapshot.error.code == START_USED:
+            return await self.recorded(workflow_id)
         if described.closed_as is not None:
             return await self._settled(described, described.closed_as)
         return self._described(described)

@@ -8,7 +8,7 @@ from temporalio.client import WorkflowExecutionDescription, WorkflowExecutionSta
 
 from activities.reconciliation import ENDED_OUTSIDE, ended_before_completion
 from app.temporal.encryption import is_encrypted
-from app.temporal.errors import ForeignWorkflowError
+from app.temporal.errors import ForeignWorkflowError, UnknownOperationError
 from workflows.kinds import KINDS, OperationKind
 from workflows.messages import (
     OPERATION_MEMO,
@@ -39,11 +39,19 @@ class DescribedOperation:
 
 
 async def read_description(description: WorkflowExecutionDescription) -> DescribedOperation:
-    """Return what the description says; raises `ForeignWorkflowError` for a workflow that is not one of ours."""
+    """Return what the description says.
+
+    Raises `ForeignWorkflowError` for a workflow of another type, and `UnknownOperationError` for one that a stranger
+    started under an id that only our gateway chooses: the operation of that id is an earlier run.
+    """
     kind = KINDS.of_workflow_type(description.workflow_type)
     if kind is None:
         raise ForeignWorkflowError(description.id)
-    snapshot = await _snapshot(description, kind)
+    # Whoever starts a workflow can give it a memo: one in clear is not ours.
+    has_memo = is_encrypted(description.raw_info.memo.fields[OPERATION_MEMO])
+    if KINDS.is_own_id(description.id) and not has_memo:
+        raise UnknownOperationError(description.id)
+    snapshot = await _snapshot(description, kind, has_memo=has_memo)
     is_open = description.status is WorkflowExecutionStatus.RUNNING
     closed_as = None if is_open or snapshot.has_ended else _closed_as(description.status)
     if closed_as is not None:
@@ -53,10 +61,11 @@ async def read_description(description: WorkflowExecutionDescription) -> Describ
     )
 
 
-async def _snapshot(description: WorkflowExecutionDescription, kind: OperationKind) -> OperationSnapshot:
+async def _snapshot(
+    description: WorkflowExecutionDescription, kind: OperationKind, *, has_memo: bool
+) -> OperationSnapshot:
     started_at = description.start_time
-    # Whoever starts a workflow can give it a memo: one in clear is not ours.
-    if is_encrypted(description.raw_info.memo.fields[OPERATION_MEMO]):
+    if has_memo:
         snapshot = await description.memo_value(OPERATION_MEMO, type_hint=OperationSnapshot)
     else:
         snapshot = initial_snapshot(kind)

@@ -1,6 +1,7 @@
 """Compares unfinished operations with Temporal: shows what they wait for, and closes those that were ended there."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -163,7 +164,7 @@ class Reconciler:
         async with self._engine.begin() as connection:
             if not await adopt(connection, context):
                 return None
-            await self._audit.append(connection, request_event(context))
+            await self._audit.append_once(connection, [request_event(context)])
         detail = "there was no row, because no transaction has been able to write one"
         return _finding(workflow_id, workflow.run_id, context.snapshot.tenant_id, OperationStatus.QUEUED, detail)
 
@@ -196,13 +197,13 @@ class Reconciler:
 
     async def _workflow_of(self, record: OperationRecord) -> DescribedOperation | None:
         """Return the workflow that works on the operation, or did last, or None if Temporal has forgotten it."""
-        try:
+        with suppress(UnknownOperationError):
             newest = await self._operations.describe(record.workflow_id)
             if newest.run_id == record.run_id:
                 return newest
+        with suppress(UnknownOperationError):
             return await self._operations.describe(record.workflow_id, record.run_id)
-        except UnknownOperationError:
-            return None
+        return None
 
     async def _mirror(self, record: OperationRecord, workflow: DescribedOperation) -> Finding | None:
         async with self._engine.begin() as connection:

@@ -239,6 +239,45 @@ async def test_what_we_said_in_one_workflow_is_not_believed_in_another(service: 
     assert {event["caller"] for event in await told_of(service, handle.id)} <= {"temporal"}
 
 
+@pytest.mark.parametrize("is_sent_again", [True, False])
+async def test_an_operations_id_is_not_taken_over(
+    service: Service, database: asyncpg.Connection, stranger: Stranger, *, is_sent_again: bool
+) -> None:
+    """By a start in clear, or by sending again what stands in the operation's own history."""
+    ours = await service.provision()
+    workflow_id, tenant_id = ours["workflowId"], ours["tenantId"]
+    before = await row_counts(database, tenant_id)
+    argument, memo = [clear(asking())], {}
+    if is_sent_again:
+        argument, memo = list(await stranger.input_of(workflow_id)), dict(await stranger.memo_of(workflow_id))
+    handle = await stranger.start(*argument, workflow_id=workflow_id, memo=memo)
+    assert await ended(handle) is WorkflowExecutionStatus.FAILED
+    # A gateway that has seen nothing of it before.
+    service.gateway.stop()
+    service.gateway.start()
+    document = await service.status(workflow_id)
+    assert (document["status"], document["result"]) == ("completed", ours["result"])
+    assert [event["caller"] for event in await told_of(service, workflow_id)] == [ours["requestedVia"]]
+    assert await row_counts(database, tenant_id) == before
+
+
+async def test_a_cancelled_creation_is_not_brought_back(
+    service: Service, database: asyncpg.Connection, stranger: Stranger
+) -> None:
+    service.worker.stop()
+    try:
+        ours = await service.create()
+        await service.http.delete(f"/operations/{ours['workflowId']}")
+    finally:
+        service.worker.start()
+    assert (await service.finished(ours["workflowId"]))["status"] == "cancelled"
+    argument, memo = await stranger.input_of(ours["workflowId"]), await stranger.memo_of(ours["workflowId"])
+    handle = await stranger.start(*argument, workflow_id=ours["workflowId"], memo=memo)
+    assert await ended(handle) is WorkflowExecutionStatus.FAILED
+    assert await row_counts(database, ours["tenantId"]) == {}
+    assert len([event for event in await told_of(service, handle.id) if event["action"] == "tenant.create"]) == 1
+
+
 async def test_nobody_says_in_clear_who_cancels(service: Service, stranger: Stranger) -> None:
     service.worker.stop()
     try:
