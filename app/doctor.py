@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-from sqlalchemy import URL, and_, func, select, text
+from sqlalchemy import URL, and_, func, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.alga.blueprints import BlueprintError, load_blueprints
@@ -22,7 +22,8 @@ from app.temporal.errors import TemporalUnavailableError
 from app.temporal.operations import OperationsPort
 from migrations.upgrade import ALL_RIGHTS, UnreleasedSchemaError, admin_engine, pending
 
-WRITING_RIGHTS = "INSERT, UPDATE, DELETE, TRUNCATE"
+TABLE_WRITING_RIGHTS = "INSERT, UPDATE, DELETE, TRUNCATE"
+COLUMN_WRITING_RIGHTS = "INSERT, UPDATE"
 MAX_NAMED_KEYS = 10
 
 Level = Literal["ok", "warning", "error"]
@@ -124,11 +125,14 @@ async def _check_gateway_database(settings: Settings) -> list[Finding]:
 
 async def _check_gateway_role(connection: AsyncConnection, subject: str) -> Finding:
     """Look for rights that the gateway does not need, and that an attacker who has its password would use."""
-    writable = [
-        table.name
-        for table in DIRECTORY_TABLES
-        if await connection.scalar(select(func.has_table_privilege(table.name, WRITING_RIGHTS)))
-    ]
+    writable = []
+    for table in DIRECTORY_TABLES:
+        rights = (
+            func.has_table_privilege(table.name, TABLE_WRITING_RIGHTS),
+            func.has_any_column_privilege(table.name, COLUMN_WRITING_RIGHTS),
+        )
+        if await connection.scalar(select(or_(*rights))):
+            writable.append(table.name)
     if writable:
         return Finding(
             "warning",

@@ -65,6 +65,15 @@ async def test_doctor_warns_of_a_role_that_may_write_algas_tables(settings: Sett
     assert "docs/security.md" in found.remedy
 
 
+async def test_doctor_warns_of_a_right_on_one_column(own_role: Settings) -> None:
+    connection = await asyncpg.connect(own_role.admin_database_url.get_secret_value())
+    try:
+        await connection.execute(f"GRANT UPDATE (hashed_password) ON users TO {ROLE}")
+    finally:
+        await connection.close()
+    assert (await role_finding(own_role)).problem.endswith("Alga's, too: users")
+
+
 async def test_the_documented_role_serves_and_writes_none_of_algas_tables(own_role: Settings) -> None:
     assert (await role_finding(own_role)).level == "ok"
     async with open_keys(own_role) as keys:
