@@ -1,9 +1,12 @@
 # One image for gateway, worker and migrate; the command's first argument says which.
 #
-#   docker build --tag alga-tenants:0.1.0 .
+#   docker buildx imagetools inspect python:3.11-slim-bookworm   # its first lines name the digest
+#   docker build --tag alga-tenants:0.1.0 \
+#       --build-arg BASE_IMAGE=python:3.11-slim-bookworm@sha256:<digest> .
 #
-# Any image with Python 3.11 or newer as `python3` will do as base. BUILD_IMAGE needs venv and pip, too, and must have
-# its Python at the same place as BASE_IMAGE. For builds that can be repeated, give both with a digest.
+# The default is a tag, which may be another image tomorrow: for trying out only. Any image with Python 3.11 or newer as
+# `python3` will do as base. BUILD_IMAGE needs venv and pip, too, and must have its Python at the same place as
+# BASE_IMAGE; give it with a digest as well.
 ARG BASE_IMAGE=python:3.11-slim-bookworm
 ARG BUILD_IMAGE=${BASE_IMAGE}
 

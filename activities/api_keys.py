@@ -1,15 +1,25 @@
 """The `api_keys` table: who may call the gateway and what for, with a hash in each secret's place."""
 
+import hmac
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, insert, or_, select, true, update
+from sqlalchemy import ColumnElement, exists, func, insert, or_, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.own_tables import api_keys
+
+# Everything that gives rights, or says where they come from.
+SIGNED_COLUMNS = (
+    *("key_id", "name", "caller_id", "scopes", "tenant_id", "secret_hash"),
+    *("created_by", "created_at", "expires_at", "revoked_at"),
+)
 
 
 class KeyState(StrEnum):
@@ -18,6 +28,7 @@ class KeyState(StrEnum):
     ACTIVE = "active"
     EXPIRED = "expired"
     REVOKED = "revoked"
+    FORGED = "forged"
 
 
 @dataclass(frozen=True)
@@ -30,6 +41,7 @@ class NewApiKey:
     scopes: tuple[str, ...]
     tenant_id: UUID | None
     secret_hash: str
+    created_at: datetime
     expires_at: datetime | None
     created_by: str | None
 
@@ -39,98 +51,170 @@ class NewApiKey:
 
 @dataclass(frozen=True, repr=False)
 class ApiKeyRecord(NewApiKey):
-    """A row of `api_keys`."""
+    """A row of `api_keys`. `is_genuine` means that its MAC is good: we wrote it, and nobody has changed it since."""
 
-    created_at: datetime
     revoked_at: datetime | None
     last_used_at: datetime | None
+    is_genuine: bool
 
     def state(self, now: datetime) -> KeyState:
-        """Whether it can be used."""
+        """Return whether the key can be used."""
+        if not self.is_genuine:
+            return KeyState.FORGED
         if self.revoked_at is not None:
             return KeyState.REVOKED
         return KeyState.EXPIRED if self.expires_at is not None and self.expires_at <= now else KeyState.ACTIVE
 
 
-async def insert_api_key(connection: AsyncConnection, key: NewApiKey) -> ApiKeyRecord:
-    """Write a new key."""
-    row = await connection.execute(
-        insert(api_keys)
-        .values(
-            key_id=key.key_id,
-            name=key.name,
-            caller_id=key.caller_id,
-            scopes=" ".join(key.scopes),
-            tenant_id=key.tenant_id,
-            secret_hash=key.secret_hash,
-            expires_at=key.expires_at,
-            created_by=key.created_by,
-        )
-        .returning(*api_keys.c)
-    )
-    return _record(row.one())
+class ApiKeySigner:
+    """Computes the MAC of rows, under a key that is not in the database.
 
-
-async def find_api_key(
-    connection: AsyncConnection, key_id: str, *, tenant_id: UUID | None = None, lock: bool = False
-) -> ApiKeyRecord | None:
-    """The key of that id, usable or not; with a tenant, only where the key is bound to that one."""
-    query = select(api_keys).where(api_keys.c.key_id == key_id, _bound_to(tenant_id))
-    if lock:
-        query = query.with_for_update()
-    row = (await connection.execute(query)).one_or_none()
-    return _record(row) if row is not None else None
-
-
-async def list_api_keys(connection: AsyncConnection, tenant_id: UUID | None = None) -> list[ApiKeyRecord]:
-    """All keys, oldest first, revoked and expired ones too; with a tenant, those that are bound to it."""
-    rows = await connection.execute(
-        select(api_keys).where(_bound_to(tenant_id)).order_by(api_keys.c.created_at, api_keys.c.key_id)
-    )
-    return [_record(row) for row in rows]
-
-
-async def revoke_api_key(
-    connection: AsyncConnection, key_id: str, tenant_id: UUID | None = None
-) -> ApiKeyRecord | None:
-    """Revoke the key, keeping the time of an earlier revocation; none where there is no such key.
-
-    With a tenant, only a key that is bound to it.
+    Alga's role can write our tables, so a row alone proves nothing. See docs/security.md for what this leaves open.
     """
-    row = (
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    def sign(self, row: Mapping[str, Any]) -> bytes:
+        """Return the MAC (HMAC-SHA-256) of a row, given by its columns."""
+        content = json.dumps([_canonical(row[name]) for name in SIGNED_COLUMNS], separators=(",", ":"))
+        return hmac.digest(self._key, content.encode(), sha256)
+
+    def verifies(self, row: Mapping[str, Any]) -> bool:
+        """Return whether the row's MAC is good."""
+        return row["mac"] is not None and hmac.compare_digest(row["mac"], self.sign(row))
+
+
+@dataclass(frozen=True)
+class ResealedKeys:
+    """Ids of the keys that got a new MAC, of those that had it already, and of those that were left as forged."""
+
+    resealed: tuple[str, ...]
+    current: tuple[str, ...]
+    forged: tuple[str, ...]
+
+
+class ApiKeyTable:
+    """Reads and writes rows; each write renews the row's MAC."""
+
+    def __init__(self, signer: ApiKeySigner) -> None:
+        self._signer = signer
+
+    async def insert(self, connection: AsyncConnection, key: NewApiKey) -> ApiKeyRecord:
+        """Write a new key."""
+        values = {
+            "key_id": key.key_id,
+            "name": key.name,
+            "caller_id": key.caller_id,
+            "scopes": " ".join(key.scopes),
+            "tenant_id": key.tenant_id,
+            "secret_hash": key.secret_hash,
+            "created_by": key.created_by,
+            "created_at": key.created_at,
+            "expires_at": key.expires_at,
+            "revoked_at": None,
+        }
+        row = await connection.execute(
+            insert(api_keys).values(**values, mac=self._signer.sign(values)).returning(*api_keys.c)
+        )
+        return self._record(row.one()._asdict())
+
+    async def find(
+        self, connection: AsyncConnection, key_id: str, *, tenant_id: UUID | None = None, lock: bool = False
+    ) -> ApiKeyRecord | None:
+        """Return the key of that id, usable or not; with a tenant, only if the key is bound to that one."""
+        row = await self._find(connection, key_id, tenant_id, lock=lock)
+        return self._record(row) if row is not None else None
+
+    async def exists(self, connection: AsyncConnection, key_id: str) -> bool:
+        """Return whether there is a key of that id, whatever it is bound to."""
+        return bool(await connection.scalar(select(exists().where(api_keys.c.key_id == key_id))))
+
+    async def list(self, connection: AsyncConnection, tenant_id: UUID | None = None) -> list[ApiKeyRecord]:
+        """Return all keys, oldest first, unusable ones too; with a tenant, those that are bound to it."""
+        rows = await connection.execute(
+            select(api_keys).where(_bound_to(tenant_id)).order_by(api_keys.c.created_at, api_keys.c.key_id)
+        )
+        return [self._record(row._asdict()) for row in rows]
+
+    async def revoke(self, connection: AsyncConnection, key_id: str) -> ApiKeyRecord:
+        """Revoke a key that exists, forged or not, keeping the time of an earlier revocation.
+
+        A forged row gets a good MAC by this, which is harmless: from then on it says that the key is revoked.
+        """
+        row = await self._locked(connection, key_id)
+        return await self._update(connection, row, revoked_at=row["revoked_at"] or datetime.now(UTC))
+
+    async def expire(self, connection: AsyncConnection, key_id: str, expires_at: datetime) -> ApiKeyRecord:
+        """Let a genuine key that exists expire then, unless it does so earlier."""
+        row = await self._locked(connection, key_id)
+        if not self._signer.verifies(row):
+            raise ValueError(f"the row of the API key {key_id} is forged")
+        return await self._update(connection, row, expires_at=min(row["expires_at"] or expires_at, expires_at))
+
+    async def note_use(self, connection: AsyncConnection, key_id: str, *, every: timedelta) -> None:
+        """Set `last_used_at` to now, unless that was done within the given time; the MAC does not cover it."""
+        last_used = api_keys.c.last_used_at
         await connection.execute(
             update(api_keys)
-            .where(api_keys.c.key_id == key_id, _bound_to(tenant_id))
-            .values(revoked_at=func.coalesce(api_keys.c.revoked_at, func.now()))
+            .where(api_keys.c.key_id == key_id, or_(last_used.is_(None), last_used < func.now() - every))
+            .values(last_used_at=func.now())
+        )
+
+    async def reseal(self, connection: AsyncConnection, old: ApiKeySigner) -> ResealedKeys:
+        """Renew the MAC of rows that verify under the old key; leave those that verify under neither."""
+        rows = (await connection.execute(select(api_keys).order_by(api_keys.c.key_id).with_for_update())).all()
+        resealed, current, forged = [], [], []
+        for row in (found._asdict() for found in rows):
+            if self._signer.verifies(row):
+                current.append(row["key_id"])
+            elif old.verifies(row):
+                await self._update(connection, row)
+                resealed.append(row["key_id"])
+            else:
+                forged.append(row["key_id"])
+        return ResealedKeys(tuple(resealed), tuple(current), tuple(forged))
+
+    async def _find(
+        self, connection: AsyncConnection, key_id: str, tenant_id: UUID | None = None, *, lock: bool
+    ) -> Mapping[str, Any] | None:
+        query = select(api_keys).where(api_keys.c.key_id == key_id, _bound_to(tenant_id))
+        row = (await connection.execute(query.with_for_update() if lock else query)).one_or_none()
+        return row._asdict() if row is not None else None
+
+    async def _locked(self, connection: AsyncConnection, key_id: str) -> Mapping[str, Any]:
+        row = await self._find(connection, key_id, lock=True)
+        if row is None:
+            raise LookupError(f"there is no API key {key_id}")
+        return row
+
+    async def _update(self, connection: AsyncConnection, row: Mapping[str, Any], **changes: Any) -> ApiKeyRecord:
+        mac = self._signer.sign({**row, **changes})
+        updated = await connection.execute(
+            update(api_keys)
+            .where(api_keys.c.key_id == row["key_id"])
+            .values(**changes, mac=mac)
             .returning(*api_keys.c)
         )
-    ).one_or_none()
-    return _record(row) if row is not None else None
+        return self._record(updated.one()._asdict())
 
-
-async def expire_api_key(connection: AsyncConnection, key_id: str, expires_at: datetime) -> None:
-    """Let the key expire then, unless it does so earlier."""
-    await connection.execute(
-        update(api_keys)
-        .where(api_keys.c.key_id == key_id)
-        .values(expires_at=func.least(func.coalesce(api_keys.c.expires_at, expires_at), expires_at))
-    )
-
-
-async def note_use(connection: AsyncConnection, key_id: str, *, every: timedelta) -> None:
-    """Set `last_used_at` to now, unless that was done within the given time."""
-    last_used = api_keys.c.last_used_at
-    await connection.execute(
-        update(api_keys)
-        .where(api_keys.c.key_id == key_id, or_(last_used.is_(None), last_used < func.now() - every))
-        .values(last_used_at=func.now())
-    )
+    def _record(self, row: Mapping[str, Any]) -> ApiKeyRecord:
+        fields = {name: value for name, value in row.items() if name != "mac"}
+        scopes = tuple(row["scopes"].split())
+        return ApiKeyRecord(**{**fields, "scopes": scopes}, is_genuine=self._signer.verifies(row))
 
 
 def _bound_to(tenant_id: UUID | None) -> ColumnElement[bool]:
     return api_keys.c.tenant_id == tenant_id if tenant_id is not None else true()
 
 
-def _record(row: Any) -> ApiKeyRecord:
-    fields = row._asdict()
-    return ApiKeyRecord(**{**fields, "scopes": tuple(fields["scopes"].split())})
+def _canonical(value: object) -> str | None:
+    match value:
+        case None | str():
+            return value
+        case datetime():
+            return value.astimezone(UTC).isoformat(timespec="microseconds")
+        case UUID():
+            return str(value)
+        case _:
+            raise TypeError(f"the MAC of an API key can't cover a {type(value).__name__}")

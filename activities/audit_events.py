@@ -24,6 +24,7 @@ class Action(StrEnum):
     KEY_CREATE = "key.create"
     KEY_ROTATE = "key.rotate"
     KEY_REVOKE = "key.revoke"
+    KEY_RESEAL = "key.reseal"
     PAYLOADS_DECODE = "payloads.decode"
     REQUEST_DENIED = "request.denied"
     AUDIT_BREAK = "audit.break"

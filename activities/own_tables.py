@@ -116,10 +116,12 @@ api_keys = Table(
     Column("tenant_id", Uuid),
     Column("secret_hash", Text, nullable=False),
     Column("created_by", Text),
-    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("created_at", DateTime(timezone=True), nullable=False),
     Column("expires_at", DateTime(timezone=True)),
     Column("revoked_at", DateTime(timezone=True)),
     Column("last_used_at", DateTime(timezone=True)),
+    # Over all other columns but the last use. A row without a good one opens nothing: see `activities.api_keys`.
+    Column("mac", LargeBinary),
 )
 
 # What was done and what was refused, each row chained to the one before it; triggers refuse changes and deletions.

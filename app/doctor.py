@@ -2,21 +2,29 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import Literal
 
-from sqlalchemy import URL, and_, func, select, text
+from sqlalchemy import URL, and_, func, or_, select, text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.alga.blueprints import BlueprintError, load_blueprints
 from activities.alga.directory import DIRECTORY_TABLES
 from activities.alga.schema_check import check_schema
+from activities.api_keys import ApiKeyTable, KeyState
 from activities.database_errors import DATABASE_ERRORS
-from activities.own_tables import SCHEMA, api_keys, own_metadata
+from activities.own_tables import SCHEMA, own_metadata
+from app.auth.key_signing import api_key_signer
 from app.auth.provider import OpenIdProvider, ProviderError
 from app.settings import Settings
 from app.temporal.client import connect
 from app.temporal.errors import TemporalUnavailableError
 from app.temporal.operations import OperationsPort
 from migrations.upgrade import ALL_RIGHTS, UnreleasedSchemaError, admin_engine, pending
+
+TABLE_WRITING_RIGHTS = "INSERT, UPDATE, DELETE, TRUNCATE"
+COLUMN_WRITING_RIGHTS = "INSERT, UPDATE"
+MAX_NAMED_KEYS = 10
 
 Level = Literal["ok", "warning", "error"]
 
@@ -108,15 +116,55 @@ async def _check_gateway_database(settings: Settings) -> list[Finding]:
                 if not await connection.scalar(select(func.has_table_privilege(table.name, "SELECT"))):
                     remedy = "grant SELECT on it; without it `GET /tenants` answers 503"
                     return [Finding("error", subject, f"no rights on {table.name}", remedy)]
-            keys = await connection.scalar(
-                select(func.count()).select_from(api_keys).where(api_keys.c.revoked_at.is_(None))
-            )
+            findings = [await _check_gateway_role(connection, subject)]
+            findings += await _check_keys(connection, ApiKeyTable(api_key_signer(settings)))
     finally:
         await engine.dispose()
-    found = Finding("ok", subject, "may read and write our tables")
-    if not keys:
-        return [found, Finding("warning", "API keys", "there is none", "run `alga-tenants keys create NAME`")]
-    return [found, Finding("ok", "API keys", f"{keys} in use")]
+    return findings
+
+
+async def _check_gateway_role(connection: AsyncConnection, subject: str) -> Finding:
+    """Look for rights that the gateway does not need, and that an attacker who has its password would use."""
+    writable = []
+    for table in DIRECTORY_TABLES:
+        rights = (
+            func.has_table_privilege(table.name, TABLE_WRITING_RIGHTS),
+            func.has_any_column_privilege(table.name, COLUMN_WRITING_RIGHTS),
+        )
+        if await connection.scalar(select(or_(*rights))):
+            writable.append(table.name)
+    if writable:
+        return Finding(
+            "warning",
+            subject,
+            f"may read and write our tables, but may write Alga's, too: {', '.join(writable)}",
+            "give the gateway a role of its own, which only reads Alga's tables; docs/security.md has the SQL",
+        )
+    return Finding("ok", subject, "may read and write our tables")
+
+
+async def _check_keys(connection: AsyncConnection, table: ApiKeyTable) -> list[Finding]:
+    now = datetime.now(UTC)
+    states = {key.key_id: key.state(now) for key in await table.list(connection)}
+    active = sum(state is KeyState.ACTIVE for state in states.values())
+    forged = [key_id for key_id, state in states.items() if state is KeyState.FORGED]
+    findings = [
+        Finding("ok", "API keys", f"{active} in use")
+        if active
+        else Finding("warning", "API keys", "there is none in use", "run `alga-tenants keys create NAME`")
+    ]
+    if forged:
+        named = ", ".join(forged[:MAX_NAMED_KEYS]) + (", …" if len(forged) > MAX_NAMED_KEYS else "")
+        findings.append(
+            Finding(
+                "error",
+                "forged API keys",
+                f"{len(forged)} row(s) that this service did not write, or that were changed since: {named}",
+                "after a change of AUDIT_SECRET or NEXTAUTH_SECRET run `alga-tenants keys reseal`; otherwise find "
+                "out who has written to the database, and run `alga-tenants keys revoke ID`",
+            )
+        )
+    return findings
 
 
 async def _check_temporal(settings: Settings) -> Finding:

@@ -14,6 +14,7 @@ from activities.alga.development import create_development_tables
 from app.audit_trail import audit_trail
 from app.auth.api_keys import ApiKeys, CreatedKey, KeyOrder
 from app.auth.key_management import KeyManagement
+from app.auth.key_signing import api_key_signer
 from app.auth.operators import operator
 from app.auth.scopes import Scope
 from app.embedded.blocking import run_blocking
@@ -77,8 +78,8 @@ async def _prepare(endpoints: Endpoints) -> Keys:
     role = str(make_url(endpoints.database_url).username)
     await upgrade(admin, gateway_role=role)
     engine = admin_engine(admin)
-    keys = ApiKeys(engine)
     settings = Settings.load(**{name.lower(): value for name, value in _environment(endpoints).items()})
+    keys = ApiKeys(engine, api_key_signer(settings))
     management = KeyManagement(engine, keys, audit_trail(settings))
     try:
         async with engine.begin() as connection:

@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from app.auth.api_keys import ApiKeys
 from app.auth.authenticator import Authenticator
+from app.auth.key_signing import api_key_signer
 from app.embedded.ports import LOOPBACK
 from app.gateway.services import gateway_engine
 from app.settings import Settings
@@ -25,7 +26,7 @@ def create_app(settings: Settings, document: Any) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         engine = gateway_engine(settings)
-        keys = ApiKeys(engine)
+        keys = ApiKeys(engine, api_key_signer(settings))
         app.state.authenticator = Authenticator(keys)
         yield
         keys.close()

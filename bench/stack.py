@@ -17,6 +17,7 @@ from sqlalchemy import make_url
 from app.audit_trail import audit_trail
 from app.auth.api_keys import ApiKeys, KeyOrder
 from app.auth.key_management import KeyManagement
+from app.auth.key_signing import api_key_signer
 from app.auth.operators import operator
 from app.auth.scopes import Scope
 from app.embedded.blocking import run_blocking
@@ -30,7 +31,7 @@ from migrations.upgrade import admin_engine, upgrade
 
 PROBE_TIMEOUT = 2.0
 # Limits of callers are on, and so high that none is reached.
-UNLIMITED = {"RATE_LIMIT_PER_MINUTE": "1000000", "RATE_LIMIT_BURST": "10000000"}
+UNLIMITED = {"RATE_LIMIT_PER_MINUTE": "1000000", "RATE_LIMIT_BURST": "10000000", "CREATIONS_PER_HOUR": "0"}
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ class Bench:
             nextauth_secret=SecretStr(self._secret),
         )
         engine = admin_engine(admin)
-        keys = ApiKeys(engine)
+        keys = ApiKeys(engine, api_key_signer(settings))
         try:
             order = KeyOrder(name="bench", scopes=frozenset(Scope))
             return (await KeyManagement(engine, keys, audit_trail(settings)).create(order, operator())).key

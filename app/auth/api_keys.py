@@ -1,5 +1,8 @@
 """API keys: making, listing, rotating, revoking and verifying them."""
 
+import math
+import time
+from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -7,17 +10,7 @@ from uuid import UUID
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from activities.api_keys import (
-    ApiKeyRecord,
-    KeyState,
-    NewApiKey,
-    expire_api_key,
-    find_api_key,
-    insert_api_key,
-    list_api_keys,
-    note_use,
-    revoke_api_key,
-)
+from activities.api_keys import ApiKeyRecord, ApiKeySigner, ApiKeyTable, KeyState, NewApiKey, ResealedKeys
 from activities.database_errors import DATABASE_ERRORS
 from app.auth.callers import Caller
 from app.auth.key_format import ApiKey
@@ -25,6 +18,9 @@ from app.auth.scopes import Scope, in_order, scopes_among
 from app.auth.secret_hashes import SecretHashes
 
 LAST_USED_EVERY = timedelta(minutes=1)
+# A forged key that is tried again and again is logged once in this time.
+FORGERY_LOG_SECONDS = 600.0
+MAX_LOGGED_FORGERIES = 1000
 
 log = structlog.get_logger(__name__)
 
@@ -51,16 +47,37 @@ class KeyOrder:
     created_by: str | None = None
 
 
+@dataclass(frozen=True)
+class NewSecret:
+    """The secret of a key that is to be written, with its hash."""
+
+    key: ApiKey
+    secret_hash: str
+
+    def __repr__(self) -> str:
+        return f"NewSecret(key={self.key!r})"
+
+
+@dataclass(frozen=True)
+class VerifiedKey:
+    """Whom a good key belongs to, and until when it is good."""
+
+    caller: Caller
+    expires_at: datetime | None
+
+
 class UnusableKeyError(Exception):
-    """The key was revoked or has expired, so it has no successor."""
+    """The key was revoked, has expired or is forged, so it has no successor."""
 
 
 class ApiKeys:
     """The keys in the database."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, signer: ApiKeySigner) -> None:
         self._engine = engine
+        self._table = ApiKeyTable(signer)
         self._hashes = SecretHashes()
+        self._logged_forgeries: OrderedDict[str, float] = OrderedDict()
 
     @property
     def verifications_waiting(self) -> int:
@@ -71,84 +88,92 @@ class ApiKeys:
         """Let the threads that hash end."""
         self._hashes.close()
 
-    async def create(self, connection: AsyncConnection, order: KeyOrder) -> CreatedKey:
-        """Make a key in the caller's transaction; it is usable once that is committed."""
+    async def new_secret(self) -> NewSecret:
+        """Make a secret and hash it, which is slow: to be called before a transaction is opened."""
         key = ApiKey.generate()
-        expires_at = datetime.now(UTC) + order.expires_in if order.expires_in is not None else None
-        record = await insert_api_key(
+        return NewSecret(key, await self._hashes.hash(key.secret))
+
+    async def create(self, connection: AsyncConnection, order: KeyOrder, secret: NewSecret) -> CreatedKey:
+        """Make a key in the caller's transaction; it is usable once that is committed."""
+        now = datetime.now(UTC)
+        record = await self._table.insert(
             connection,
             NewApiKey(
-                key_id=key.key_id,
+                key_id=secret.key.key_id,
                 name=order.name,
-                caller_id=key.key_id,
+                caller_id=secret.key.key_id,
                 scopes=in_order(order.scopes),
                 tenant_id=order.tenant_id,
-                secret_hash=await self._hashes.hash(key.secret),
-                expires_at=expires_at,
+                secret_hash=secret.secret_hash,
+                created_at=now,
+                expires_at=now + order.expires_in if order.expires_in is not None else None,
                 created_by=order.created_by,
             ),
         )
-        return CreatedKey(key.text, record)
+        return CreatedKey(secret.key.text, record)
 
     async def rotate(
         self,
         connection: AsyncConnection,
-        key_id: str,
+        old: ApiKeyRecord,
+        secret: NewSecret,
         *,
         overlap: timedelta,
         expires_in: timedelta | None = None,
-        tenant_id: UUID | None = None,
         created_by: str | None = None,
-    ) -> CreatedKey | None:
-        """Make a key that takes another's place; both work until the overlap ends. None where there is no such key.
+        keeps_caller: bool,
+    ) -> CreatedKey:
+        """Make a key that takes another's place; both work until the overlap ends. `old` must be locked.
 
-        The new one is the same caller to us, so that an Idempotency-Key that was used with the old key finds its
-        operation with the new one, too. With a tenant, only a key that is bound to it is rotated.
+        With `keeps_caller` the new one is the same caller to us, so that an Idempotency-Key that was used with the
+        old key finds its operation with the new one, too.
 
-        Raises `UnusableKeyError` for a key that is revoked or expired.
+        Raises `UnusableKeyError` for a key that is revoked, expired or forged.
         """
-        key = ApiKey.generate()
-        secret_hash = await self._hashes.hash(key.secret)
-        old = await find_api_key(connection, key_id, tenant_id=tenant_id, lock=True)
-        if old is None:
-            return None
         now = datetime.now(UTC)
         if old.state(now) is not KeyState.ACTIVE:
-            raise UnusableKeyError(key_id)
-        await expire_api_key(connection, key_id, now + overlap)
-        record = await insert_api_key(
+            raise UnusableKeyError(old.key_id)
+        await self._table.expire(connection, old.key_id, now + overlap)
+        record = await self._table.insert(
             connection,
             NewApiKey(
-                key_id=key.key_id,
+                key_id=secret.key.key_id,
                 name=old.name,
-                caller_id=old.caller_id,
+                caller_id=old.caller_id if keeps_caller else secret.key.key_id,
                 scopes=old.scopes,
                 tenant_id=old.tenant_id,
-                secret_hash=secret_hash,
+                secret_hash=secret.secret_hash,
+                created_at=now,
                 expires_at=now + expires_in if expires_in is not None else None,
                 created_by=created_by,
             ),
         )
-        return CreatedKey(key.text, record)
+        return CreatedKey(secret.key.text, record)
 
     async def all(self, connection: AsyncConnection, tenant_id: UUID | None = None) -> list[ApiKeyRecord]:
-        """Every key, oldest first, revoked and expired ones too; with a tenant, those that are bound to it."""
-        return await list_api_keys(connection, tenant_id)
+        """Return every key, oldest first, unusable ones too; with a tenant, those that are bound to it."""
+        return await self._table.list(connection, tenant_id)
 
     async def find(
-        self, connection: AsyncConnection, key_id: str, tenant_id: UUID | None = None
+        self, connection: AsyncConnection, key_id: str, tenant_id: UUID | None = None, *, lock: bool = False
     ) -> ApiKeyRecord | None:
-        """The key of that id, usable or not; with a tenant, only where it is bound to that one."""
-        return await find_api_key(connection, key_id, tenant_id=tenant_id)
+        """Return the key of that id, usable or not; with a tenant, only if it is bound to that one."""
+        return await self._table.find(connection, key_id, tenant_id=tenant_id, lock=lock)
 
-    async def revoke(
-        self, connection: AsyncConnection, key_id: str, tenant_id: UUID | None = None
-    ) -> ApiKeyRecord | None:
-        """Revoke a key, again or for the first time; none where there is no such key."""
-        return await revoke_api_key(connection, key_id, tenant_id)
+    async def exists(self, connection: AsyncConnection, key_id: str) -> bool:
+        """Return whether there is a key of that id, whatever it is bound to."""
+        return await self._table.exists(connection, key_id)
 
-    async def verify(self, text: str) -> Caller | None:
-        """The caller that the key belongs to; none where it is malformed, unknown, wrong, expired or revoked.
+    async def revoke(self, connection: AsyncConnection, key_id: str) -> ApiKeyRecord:
+        """Revoke a key that exists, again or for the first time."""
+        return await self._table.revoke(connection, key_id)
+
+    async def reseal(self, connection: AsyncConnection, old: ApiKeySigner) -> ResealedKeys:
+        """Renew the MACs of keys that verify under an old secret's key."""
+        return await self._table.reseal(connection, old)
+
+    async def verify(self, text: str) -> VerifiedKey | None:
+        """Return whom the key belongs to, or None if it is malformed, unknown, wrong, expired, revoked or forged.
 
         All but a malformed one take equally long, so that neither ids nor revoked keys can be told by timing.
         """
@@ -156,26 +181,40 @@ class ApiKeys:
         if key is None:
             return None
         async with self._engine.connect() as connection:
-            record = await find_api_key(connection, key.key_id)
-        if record is None or record.state(datetime.now(UTC)) is not KeyState.ACTIVE:
+            record = await self._table.find(connection, key.key_id)
+        state = record.state(datetime.now(UTC)) if record is not None else None
+        if record is None or state is not KeyState.ACTIVE:
+            if state is KeyState.FORGED:
+                self._log_forgery(key.key_id)
             await self._hashes.verify_nobody(key.secret)
             return None
         if not await self._hashes.verify(record.secret_hash, key.secret):
             return None
         await self._note_use(record)
-        return Caller(
+        caller = Caller(
             identity=f"key:{record.caller_id}",
             name=record.name,
             scopes=scopes_among(record.scopes),
             tenant_id=record.tenant_id,
         )
+        return VerifiedKey(caller, record.expires_at)
+
+    def _log_forgery(self, key_id: str) -> None:
+        now = time.monotonic()
+        if now - self._logged_forgeries.get(key_id, -math.inf) < FORGERY_LOG_SECONDS:
+            return
+        self._logged_forgeries[key_id] = now
+        self._logged_forgeries.move_to_end(key_id)
+        if len(self._logged_forgeries) > MAX_LOGGED_FORGERIES:
+            self._logged_forgeries.popitem(last=False)
+        log.error("an API key was refused because its row has no good MAC; see `alga-tenants doctor`", key_id=key_id)
 
     async def _note_use(self, record: ApiKeyRecord) -> None:
         if record.last_used_at is not None and datetime.now(UTC) - record.last_used_at < LAST_USED_EVERY:
             return
         try:
             async with self._engine.begin() as connection:
-                await note_use(connection, record.key_id, every=LAST_USED_EVERY)
+                await self._table.note_use(connection, record.key_id, every=LAST_USED_EVERY)
         except DATABASE_ERRORS as error:
             # Who may call is settled; when a key was last used is not worth a caller's request.
             log.warning("the use of a key was not noted", key_id=record.key_id, error=type(error).__name__)

@@ -5,8 +5,9 @@ import hashlib
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
-from app.auth.api_keys import ApiKeys
+from app.auth.api_keys import ApiKeys, VerifiedKey
 from app.auth.callers import Caller
 from app.auth.key_format import PREFIX
 from app.auth.tokens import TokenVerifier
@@ -59,17 +60,25 @@ class Authenticator:
 
     async def _verify(self, digest: bytes, text: str) -> Caller | None:
         try:
-            caller = await self._keys.verify(text)
+            verified = await self._keys.verify(text)
         finally:
             del self._under_way[digest]
-        if caller is None:
+        if verified is None:
             self._remembered.pop(digest, None)
             return None
-        self._remembered[digest] = (time.monotonic() + REMEMBERED_SECONDS, caller)
+        caller = verified.caller
+        self._remembered[digest] = (time.monotonic() + _memory_seconds(verified), caller)
         self._remembered.move_to_end(digest)
         if len(self._remembered) > MOST_REMEMBERED:
             self._remembered.popitem(last=False)
         return caller
+
+
+def _memory_seconds(verified: VerifiedKey) -> float:
+    """Return how long the key may be taken for good without another look: no longer than it lives."""
+    if verified.expires_at is None:
+        return REMEMBERED_SECONDS
+    return min(REMEMBERED_SECONDS, (verified.expires_at - datetime.now(UTC)).total_seconds())
 
 
 def _presented_key(headers: Mapping[str, str]) -> str | None:

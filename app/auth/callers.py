@@ -21,6 +21,11 @@ class Caller:
     tenant_id: UUID | None = None
 
     @property
+    def is_operator(self) -> bool:
+        """Whether it is the shell of a machine of ours, which needs no key; see `app.auth.operators`."""
+        return self.kind == "shell"
+
+    @property
     def kind(self) -> str:
         """What it has authenticated by: the part of its identity before the colon."""
         return self.identity.partition(":")[0]

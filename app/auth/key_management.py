@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from activities.api_keys import ApiKeyRecord
+from activities.api_keys import ApiKeyRecord, ApiKeySigner, ResealedKeys
 from activities.audit import AuditTrail
 from activities.audit_events import Action, Json
 from app.audit_trail import requested
@@ -24,14 +24,17 @@ class ScopeNotHeldError(Exception):
 
 
 class OtherTenantError(Exception):
-    """Somebody who is bound to a tenant wants a key that is not bound to that one."""
+    """A requester that is bound to a tenant reaches for a key that is not bound to that one."""
 
 
 class KeyManagement:
     """Makes, lists, rotates and revokes keys.
 
-    A requester who is bound to a tenant deals with that tenant's keys alone, and nobody gives scopes that it does
-    not have itself: neither a new key nor a rotated one can do more than the key that asked for it.
+    A requester that is bound to a tenant deals with that tenant's keys alone. Nobody gives, takes over or revokes
+    scopes that it does not have itself: neither a new key nor a rotated one can do more than the key that asked for
+    it, and a weak key can't put a stronger one out of service.
+
+    Secrets are hashed before a transaction is opened, so that no connection waits for that.
     """
 
     def __init__(self, engine: AsyncEngine, keys: ApiKeys, audit: AuditTrail) -> None:
@@ -44,50 +47,88 @@ class KeyManagement:
         if not requester.caller.may_see(order.tenant_id):
             raise OtherTenantError
         _refuse_more_than(requester, order.scopes)
+        secret = await self._keys.new_secret()
         async with self._engine.begin() as connection:
-            created = await self._keys.create(connection, replace(order, created_by=requester.name))
+            created = await self._keys.create(connection, replace(order, created_by=requester.name), secret)
             await self._tell(connection, Action.KEY_CREATE, created.record, requester)
             return created
 
     async def all(self, requester: Requester) -> list[ApiKeyRecord]:
-        """Every key, oldest first, revoked and expired ones too."""
+        """Return every key, oldest first, unusable ones too."""
         async with self._engine.connect() as connection:
             return await self._keys.all(connection, requester.caller.tenant_id)
 
     async def find(self, key_id: str, requester: Requester) -> ApiKeyRecord | None:
-        """The key of that id, usable or not."""
+        """Return the key of that id, usable or not; raises `OtherTenantError`."""
         async with self._engine.connect() as connection:
-            return await self._keys.find(connection, key_id, requester.caller.tenant_id)
+            return await self._find(connection, key_id, requester)
 
     async def rotate(
         self, key_id: str, requester: Requester, *, overlap: timedelta, expires_in: timedelta | None
     ) -> CreatedKey | None:
-        """Make a key in another's place, which works for the overlap still; none where there is no such key.
+        """Make a key in another's place, which works for the overlap still; None if there is no such key.
 
-        Raises `UnusableKeyError` and `ScopeNotHeldError`, after which the old key is as it was.
+        The new key is the same caller if the old one rotates itself or an operator at the shell does it. Otherwise
+        it is a caller of its own: rotating another's key must not be a way to act as that caller.
+
+        Raises `UnusableKeyError`, `ScopeNotHeldError` and `OtherTenantError`, after which the old key is as it was.
         """
+        secret = await self._keys.new_secret()
         async with self._engine.begin() as connection:
+            old = await self._find(connection, key_id, requester, lock=True)
+            if old is None:
+                return None
+            _refuse_more_than(requester, scopes_among(old.scopes))
             created = await self._keys.rotate(
                 connection,
-                key_id,
+                old,
+                secret,
                 overlap=overlap,
                 expires_in=expires_in,
-                tenant_id=requester.caller.tenant_id,
                 created_by=requester.name,
+                keeps_caller=requester.caller.is_operator or requester.caller.identity == f"key:{old.caller_id}",
             )
-            if created is not None:
-                _refuse_more_than(requester, scopes_among(created.record.scopes))
-                replaced: Mapping[str, Json] = {"replaces": key_id, "overlapSeconds": int(overlap.total_seconds())}
-                await self._tell(connection, Action.KEY_ROTATE, created.record, requester, replaced)
+            replaced: Mapping[str, Json] = {"replaces": key_id, "overlapSeconds": int(overlap.total_seconds())}
+            await self._tell(connection, Action.KEY_ROTATE, created.record, requester, replaced)
             return created
 
     async def revoke(self, key_id: str, requester: Requester) -> ApiKeyRecord | None:
-        """Revoke a key, again or for the first time; none where there is no such key."""
+        """Revoke a key, forged or not, again or for the first time; None if there is no such key.
+
+        Raises `ScopeNotHeldError` and `OtherTenantError`.
+        """
         async with self._engine.begin() as connection:
-            record = await self._keys.revoke(connection, key_id, requester.caller.tenant_id)
-            if record is not None:
-                await self._tell(connection, Action.KEY_REVOKE, record, requester)
+            old = await self._find(connection, key_id, requester, lock=True)
+            if old is None:
+                return None
+            _refuse_more_than(requester, scopes_among(old.scopes))
+            record = await self._keys.revoke(connection, key_id)
+            forgery: Mapping[str, Json] | None = None if old.is_genuine else {"wasForged": True}
+            await self._tell(connection, Action.KEY_REVOKE, record, requester, forgery)
             return record
+
+    async def reseal(self, old: ApiKeySigner, requester: Requester) -> ResealedKeys:
+        """Renew the MACs of all keys that verify under an old secret's key, after the secret was changed."""
+        async with self._engine.begin() as connection:
+            resealed = await self._keys.reseal(connection, old)
+            details: Mapping[str, Json] = {
+                "resealed": list(resealed.resealed),
+                "current": len(resealed.current),
+                "forged": list(resealed.forged),
+            }
+            await self._audit.append(connection, requested(Action.KEY_RESEAL, requester, details=details))
+            return resealed
+
+    async def _find(
+        self, connection: AsyncConnection, key_id: str, requester: Requester, *, lock: bool = False
+    ) -> ApiKeyRecord | None:
+        """Find a key by its id and, for a bound requester, by its tenant; raises `OtherTenantError`."""
+        tenant_id = requester.caller.tenant_id
+        found = await self._keys.find(connection, key_id, tenant_id, lock=lock)
+        # Asked for unknown ids, too: both cases take the same time.
+        if found is None and tenant_id is not None and await self._keys.exists(connection, key_id):
+            raise OtherTenantError
+        return found
 
     async def _tell(
         self,

@@ -8,6 +8,7 @@ from typing import Any, Self
 from uuid import UUID
 
 from app.auth.callers import Caller
+from app.auth.names import is_reserved
 from app.auth.scopes import Scope, scopes_among
 from app.settings import split_list
 from app.settings.oidc import OidcSettings
@@ -58,9 +59,10 @@ class ClaimRules:
         if SUBJECT.fullmatch(subject) is None:
             raise BadTokenError("sub must be 1 to 255 visible ASCII characters")
         issuer = hashlib.sha256(self.issuer.encode()).hexdigest()[:ISSUER_DIGITS]
+        identity = f"oidc:{issuer}:{subject}"
         return Caller(
-            identity=f"oidc:{issuer}:{subject}",
-            name=_name(claims),
+            identity=identity,
+            name=_name(claims) or identity,
             scopes=self._scopes(claims),
             tenant_id=self._tenant(claims),
         )
@@ -107,9 +109,13 @@ def _refuse_other_tokens(claims: Mapping[str, Any]) -> None:
         raise BadTokenError("it is bound to a key, which is not supported; get a plain bearer token")
 
 
-def _name(claims: Mapping[str, Any]) -> str:
-    found = (claims.get(claim) for claim in NAMES)
-    return next(name for name in found if isinstance(name, str) and name)[:LONGEST_NAME]
+def _name(claims: Mapping[str, Any]) -> str | None:
+    """Return the best name that people can read and that is none of our own, or None if there is none."""
+    for claim in NAMES:
+        name = claims.get(claim)
+        if isinstance(name, str) and name.strip() and name.isprintable() and not is_reserved(name):
+            return name[:LONGEST_NAME]
+    return None
 
 
 def _tenant_id(claim: str, value: Any) -> UUID:

@@ -1,7 +1,10 @@
-"""`alga-tenants keys`: makes, lists, rotates and revokes API keys, straight in the database."""
+"""`alga-tenants keys`: makes, lists, rotates, revokes and reseals API keys, straight in the database."""
 
 import asyncio
+import json
+import os
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, TypeVar
 from uuid import UUID
@@ -14,6 +17,7 @@ from rich.table import Column, Table
 from app.audit_trail import audit_trail
 from app.auth.api_keys import ApiKeys, CreatedKey, KeyOrder, UnusableKeyError
 from app.auth.key_management import KeyManagement
+from app.auth.key_signing import api_key_signer, signer_of
 from app.auth.operators import operator
 from app.auth.scopes import DEFAULT_SCOPES, Scope
 from app.cli.exit_codes import ExitCode
@@ -30,10 +34,11 @@ from app.gateway.key_documents import (
 from app.gateway.services import gateway_engine
 from app.settings import Settings
 
-app = typer.Typer(help="Make, list, rotate and revoke API keys.", no_args_is_help=True)
+app = typer.Typer(help="Make, list, rotate, revoke and reseal API keys.", no_args_is_help=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Answer as one JSON document.")]
 
+OLD_SECRET_VARIABLE = "OLD_AUDIT_SECRET"  # noqa: S105 - a name
 LISTED = ("name", "state", "scopes", "tenant", "created", "expires", "last used")
 
 KeyId = Annotated[str, typer.Argument(metavar="ID", help="As `keys list` shows it.")]
@@ -78,7 +83,10 @@ def rotate(
     expires_in_days: ExpiresInDays = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make an API key in another's place, with its name, scopes and tenant, and show it, this once."""
+    """Make an API key in another's place, with its name, scopes and tenant, and show it, this once.
+
+    To the service both are the same caller; a key that another caller rotates by the REST API is one of its own.
+    """
     try:
         created = _run(
             lambda keys: keys.rotate(
@@ -86,7 +94,7 @@ def rotate(
             )
         )
     except UnusableKeyError:
-        typer.echo(f"the API key {key_id} was revoked or has expired; make a new one", err=True)
+        typer.echo(f"the API key {key_id} was revoked, has expired or is forged; make a new one", err=True)
         raise typer.Exit(ExitCode.CONFLICT) from None
     if created is None:
         raise _not_found(key_id)
@@ -95,7 +103,10 @@ def rotate(
 
 @app.command("list")
 def list_keys(as_json: AsJson = False) -> None:
-    """Show all API keys, revoked and expired ones too, but never their secrets."""
+    """Show all API keys, unusable ones too, but never their secrets.
+
+    A forged key opens nothing: its row was not written by this service, or was changed since. See `doctor`.
+    """
     records = _run(lambda keys: keys.all(operator()))
     if as_json:
         typer.echo(ApiKeyList(keys=tuple(key_document(record) for record in records)).model_dump_json())
@@ -117,6 +128,34 @@ def revoke(key_id: KeyId, as_json: AsJson = False) -> None:
     if record is None:
         raise _not_found(key_id)
     typer.echo(key_document(record).model_dump_json() if as_json else f"revoked {record.key_id} ({record.name})")
+
+
+@app.command()
+def reseal(
+    old_secret_env: Annotated[
+        str,
+        typer.Option(metavar="VARIABLE", help="Environment variable that holds the old secret."),
+    ] = OLD_SECRET_VARIABLE,
+    as_json: AsJson = False,
+) -> None:
+    """Sign API keys anew after AUDIT_SECRET, or NEXTAUTH_SECRET in its place, was changed.
+
+    Keys that verify under the old secret are signed with the new one. All others are named and left as they are;
+    exits 1 if there are any. If the old secret has leaked, make new keys instead: its holder may have forged rows.
+    """
+    old_secret = os.environ.get(old_secret_env)
+    if not old_secret:
+        message = f"{old_secret_env} is not set; export the secret that the keys were signed with"
+        raise typer.BadParameter(message, param_hint="--old-secret-env")
+    resealed = _run(lambda keys: keys.reseal(signer_of(old_secret), operator()))
+    if as_json:
+        typer.echo(json.dumps(asdict(resealed)))
+    else:
+        typer.echo(f"{len(resealed.resealed)} signed anew, {len(resealed.current)} had a good signature")
+        for key_id in resealed.forged:
+            typer.echo(f"{key_id} verifies under neither secret and was left as it is", err=True)
+    if resealed.forged:
+        raise typer.Exit(ExitCode.FAILED)
 
 
 def _show(created: CreatedKey, *, as_json: bool) -> None:
@@ -147,7 +186,7 @@ def _run(work: Callable[[KeyManagement], Awaitable[ResultT]]) -> ResultT:
 
 async def _with_keys(settings: Settings, work: Callable[[KeyManagement], Awaitable[ResultT]]) -> ResultT:
     engine = gateway_engine(settings)
-    keys = ApiKeys(engine)
+    keys = ApiKeys(engine, api_key_signer(settings))
     try:
         return await work(KeyManagement(engine, keys, audit_trail(settings)))
     finally:

@@ -16,6 +16,7 @@ from activities.alga.development import create_development_tables
 from app.audit_trail import audit_trail
 from app.auth.api_keys import ApiKeys, KeyOrder
 from app.auth.key_management import KeyManagement
+from app.auth.key_signing import api_key_signer
 from app.auth.operators import operator
 from app.auth.scopes import Scope
 from app.embedded.blocking import run_blocking
@@ -135,6 +136,8 @@ def _environment(endpoints: Endpoints) -> dict[str, str]:
         "TEMPORAL_ADDRESS": endpoints.temporal_address,
         "NEXTAUTH_SECRET": os.environ.get("NEXTAUTH_SECRET") or _kept_secret(endpoints.data_dir / "nextauth-secret"),
         "GATEWAY_HOST": LOOPBACK,
+        # `make load` and `make test-api` create thousands of tenants.
+        "CREATIONS_PER_HOUR": os.environ.get("CREATIONS_PER_HOUR", "0"),
         "WORKER_PROBE_HOST": LOOPBACK,
     }
 
@@ -163,7 +166,7 @@ async def _prepare(settings: Settings, kept_key: str | None) -> str:
     admin, gateway = settings.admin_database, settings.gateway_database
     await upgrade(admin, gateway_role=gateway.username)
     engine = admin_engine(admin)
-    keys = ApiKeys(engine)
+    keys = ApiKeys(engine, api_key_signer(settings))
     try:
         async with engine.begin() as connection:
             if await create_development_tables(connection) and gateway.username != admin.username:
@@ -174,7 +177,7 @@ async def _prepare(settings: Settings, kept_key: str | None) -> str:
                 )
         everything = frozenset(Scope)
         known = await keys.verify(kept_key) if kept_key is not None else None
-        if kept_key is not None and known is not None and known.scopes == everything:
+        if kept_key is not None and known is not None and known.caller.scopes == everything:
             return kept_key
         order = KeyOrder(name=API_KEY_NAME, scopes=everything)
         return (await KeyManagement(engine, keys, audit_trail(settings)).create(order, operator())).key

@@ -4,7 +4,7 @@ import hashlib
 import hmac
 import json
 from dataclasses import dataclass
-from uuid import UUID, uuid4, uuid5
+from uuid import UUID, uuid4
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -16,9 +16,6 @@ from app.gateway.documents import OperationView
 from app.gateway.problems import ProblemError, field_problem
 from workflows.messages import OperationStatus, Origin
 from workflows.steps import TENANT_CREATION
-
-KEYED_TENANTS = UUID("6f2f7c3e-52a8-4d5b-9a53-1b0c7d6f4e21")
-"""Namespace of the tenant ids that are made from a caller and its Idempotency-Key."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +56,7 @@ class Attempt:
 
 
 class Attempts:
-    """Makes attempts of requests; `key` keys the fingerprints that tell requests apart."""
+    """Makes attempts of requests; `key` keys the fingerprints that tell requests apart, and derived tenant ids."""
 
     def __init__(self, engine: AsyncEngine, key: bytes) -> None:
         self._engine = engine
@@ -79,7 +76,7 @@ class Attempts:
         if key is None:
             tenant_id = request.tenant_id or uuid4()
             return Attempt(request, tenant_id, origin, is_repeatable=is_given, is_replay=False, may_exist=is_given)
-        tenant_id = request.tenant_id or uuid5(KEYED_TENANTS, f"{caller.identity} {key}")
+        tenant_id = request.tenant_id or self._keyed_tenant_id(caller.identity, key)
         claim, is_new = await self._claim(
             Claim(
                 caller=caller.identity,
@@ -99,6 +96,11 @@ class Attempts:
             is_replay=not is_new,
             may_exist=is_given or not is_new,
         )
+
+    def _keyed_tenant_id(self, identity: str, key: str) -> UUID:
+        """Derive the tenant id of a caller's Idempotency-Key; without our key nobody can take it first."""
+        digest = hmac.digest(self._key, f"tenant id\n{identity}\n{key}".encode(), "sha256")
+        return UUID(bytes=digest[:16], version=4)
 
     async def _claim(self, wanted: Claim) -> tuple[Claim, bool]:
         with database_errors():

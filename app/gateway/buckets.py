@@ -13,7 +13,7 @@ class Policy:
     """A bucket for each of those whom it is about: `capacity` requests at once, from then on `per_minute` of them."""
 
     name: str
-    per_minute: int
+    per_minute: float
     capacity: int
 
     @property
@@ -78,6 +78,12 @@ class MemoryBuckets:
             if len(full_at) > MOST_BUCKETS:
                 full_at.popitem(last=False)
         return found
+
+    async def give_back(self, policy: Policy, key: str) -> None:
+        """Return one token that was taken for nothing."""
+        full_at = self._full_at[policy.name]
+        if key in full_at:
+            full_at[key] -= policy.interval
 
     async def close(self) -> None:
         """Nothing to close."""

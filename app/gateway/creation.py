@@ -19,11 +19,12 @@ from activities.operation_records import find_operation
 from activities.operations import insert_operation, request_event, revoke_start
 from activities.tenant_request import TenantRequest
 from activities.transactions import Transactions
-from app.auth.callers import Requester
+from app.auth.callers import Caller, Requester
 from app.gateway.attempts import Attempt, Attempts
 from app.gateway.database import DatabaseUnavailableError, database_errors
 from app.gateway.documents import OperationView
 from app.gateway.problems import OperationNotFoundError, ProblemError, field_problem
+from app.gateway.rate_limits import RateLimits
 from app.gateway.statuses import Statuses
 from app.temporal.errors import OperationExistsError, TemporalUnavailableError
 from app.temporal.operations import OperationsPort
@@ -60,6 +61,7 @@ class TenantCreation:
         password_hasher: PasswordHasher,
         audit: AuditTrail,
         fingerprint_key: bytes,
+        rate_limits: RateLimits,
     ) -> None:
         self._engine = engine
         self._transactions = Transactions(engine)
@@ -69,13 +71,15 @@ class TenantCreation:
         self._password_hasher = password_hasher
         self._audit = audit
         self._attempts = Attempts(engine, fingerprint_key)
+        self._rate_limits = rate_limits
 
     async def create(self, request: TenantRequest, requester: Requester, idempotency_key: str | None) -> Created:
         """Start the creation, or find the one that the caller started with this key before.
 
         Raises:
             ProblemError: the caller is bound to another tenant, the billing plan is unknown, the tenant id is taken,
-                the key was used otherwise, or nobody can tell whether the creation was started.
+                the key was used otherwise, the caller's quota is used up, or nobody can tell whether the creation
+                was started.
             TemporalUnavailableError: nothing was started, or what may have been is found by the same key.
             DatabaseUnavailableError: nothing was started.
         """
@@ -90,7 +94,7 @@ class TenantCreation:
         attempt = await self._attempts.begin(request, requester, idempotency_key)
         if attempt.may_exist and (known := await self._find_known(attempt)) is not None:
             return Created(known)
-        return await self._start(attempt)
+        return await self._start(attempt, requester.caller)
 
     async def wait(self, created: Created, seconds: int) -> Created:
         """The same once the operation has ended, or as it stands after the given time."""
@@ -129,7 +133,8 @@ class TenantCreation:
                 found = await connection.scalar(select(tenants.c.tenant).where(tenants.c.tenant == tenant_id))
         return found is not None
 
-    async def _start(self, attempt: Attempt) -> Created:
+    async def _start(self, attempt: Attempt, caller: Caller) -> Created:
+        await self._rate_limits.take_creation(caller.identity)
         given = attempt.request.admin_user.password
         password = given.get_secret_value() if given is not None else generate_password()
         password_hash = await asyncio.to_thread(self._password_hasher.hash, password)
@@ -142,11 +147,13 @@ class TenantCreation:
             )
         except OperationExistsError:
             # Another request with the same ids was quicker.
+            await self._rate_limits.give_creation_back(caller.identity)
             if (known := await self._find_known(attempt)) is None:
                 raise attempt.conflict from None
             return Created(known)
         except TemporalUnavailableError:
             if attempt.is_repeatable or await self._revoke(attempt):
+                await self._rate_limits.give_creation_back(caller.identity)
                 raise
             # It was started, and has been quicker than the news of it.
             operation = await self._statuses.recorded(attempt.workflow_id)

@@ -17,6 +17,7 @@ from starlette.requests import Request
 from activities.operation_records import OperationFilter
 from activities.tenant_request import TenantChanges, TenantRequest
 from app.auth.callers import Caller, Requester
+from app.auth.names import RESERVED_PREFIXES, is_reserved
 from app.auth.scopes import Scope
 from app.gateway.direct import read_by
 from app.gateway.listing import LONGEST_PAGE_TOKEN, PAGE_TOKEN
@@ -74,7 +75,8 @@ async def current_requester(
         Header(
             alias="X-On-Behalf-Of",
             description="The person whom the caller acts for, as a name or an address; needs the scope "
-            "`tenants:manage`. Becomes `requestedBy` or `cancelledBy`.",
+            "`tenants:manage`. Becomes `requestedBy` or `cancelledBy`. Names of this service's own identities, which "
+            "begin with `key:`, `shell:`, `oidc:` or `token:`, are refused, and so are words like `gateway`.",
             examples=["jane.doe@example.com"],
             json_schema_extra={"minLength": 1, "maxLength": LONGEST_PERSON, "pattern": "^[!-~]([ -~]*[!-~])?$"},
         ),
@@ -99,6 +101,14 @@ def _check_person(on_behalf_of: str) -> None:
     if not 1 <= len(on_behalf_of) <= LONGEST_PERSON or not is_visible or on_behalf_of != on_behalf_of.strip():
         raise ProblemError(
             400, "bad-on-behalf-of", f"X-On-Behalf-Of must be 1 to {LONGEST_PERSON} printable ASCII characters"
+        )
+    if is_reserved(on_behalf_of):
+        prefixes = ", ".join(f"{prefix}:" for prefix in RESERVED_PREFIXES)
+        raise ProblemError(
+            400,
+            "bad-on-behalf-of",
+            "X-On-Behalf-Of holds a name that is reserved for this service's own identities; name the person, "
+            f"without a prefix such as {prefixes}",
         )
 
 

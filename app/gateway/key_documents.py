@@ -54,7 +54,7 @@ class NewApiKeyRequest(RequestModel):
 
 
 class RotateRequest(RequestModel):
-    """How one key follows another."""
+    """How one key follows another: as the same caller if it rotates itself, else as a caller of its own."""
 
     overlap_hours: int = Field(
         default=DEFAULT_OVERLAP_HOURS,
@@ -70,7 +70,9 @@ class ApiKeyDocument(Document):
 
     id: str = Field(examples=["Qm3ZxT8bLw2K"])
     name: str
-    state: KeyState
+    state: KeyState = Field(
+        description="Only an `active` key opens anything. `forged`: its row was changed in the database."
+    )
     scopes: tuple[Scope, ...]
     tenant_id: UUID | None
     created_by: str | None

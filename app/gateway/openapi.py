@@ -66,11 +66,15 @@ KINDS = (
     ProblemKind(401, "unauthorized", "a valid API key is needed"),
     ProblemKind(400, "bad-on-behalf-of", "X-On-Behalf-Of must be 1 to 200 printable characters"),
     ProblemKind(403, "scope-missing", "this needs the scope tenants:create, which your key does not have"),
-    ProblemKind(403, "scope-not-held", "you can't give a scope that you don't have: keys:manage"),
+    ProblemKind(
+        403, "scope-not-held", "you can't give, take over or revoke a scope that you don't have: keys:manage"
+    ),
     ProblemKind(404, "tenant-not-found", "there is no such tenant; give the id of your own as `tenantId`"),
     ProblemKind(404, "api-key-not-found", "there is no API key of that id"),
     ProblemKind(
-        409, "api-key-unusable", "the key was revoked or has expired, so it can't be rotated; make a new one"
+        409,
+        "api-key-unusable",
+        "the key was revoked, has expired or is forged, so it can't be rotated; make a new one",
     ),
     ProblemKind(404, "not-found", "there is nothing at this path"),
     ProblemKind(404, "operation-not-found", "there is no operation of that workflow id"),

@@ -1,4 +1,4 @@
-"""How often each caller may ask, and how often each address may fail to say who it is.
+"""How often each caller may ask and create, and how often each address may fail to say who it is.
 
 Answers tell where a caller stands by `RateLimit-Policy` and `RateLimit` in the form of draft 11 of
 draft-ietf-httpapi-ratelimit-headers: a string with parameters, `q` requests in `w` seconds; `r` are left, and all of
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 CREDENTIAL_HEADERS = ("authorization", "x-api-key")
 KEY_PURPOSE = "alga-tenants rate limits"
 MOST_PROVEN = 10_000
+MINUTES_PER_HOUR = 60
 # What one household or one server is given; each has more addresses in it than can be counted one by one.
 IPV6_PREFIX = 64
 UNKNOWN_ADDRESS = "unknown"
@@ -40,6 +41,9 @@ class RateLimits:
         self._failures = _policy(
             "failed-authentication", settings.rate_limit_failed_per_minute, settings.rate_limit_failed_burst
         )
+        self._creations = _policy(
+            "creations", settings.creations_per_hour / MINUTES_PER_HOUR, settings.creations_per_hour
+        )
         self._hash_key = derive_key(settings.nextauth_secret.get_secret_value(), KEY_PURPOSE)
         self._proven: OrderedDict[bytes, None] = OrderedDict()
         self._buckets = _buckets(settings)
@@ -56,6 +60,24 @@ class RateLimits:
         if not standing.is_within:
             raise _refusal(self._callers, standing, "you ask too often")
         return _headers(self._callers, standing)
+
+    async def take_creation(self, identity: str) -> None:
+        """Count one creation that a caller is about to start.
+
+        Raises:
+            ProblemError: 429, its quota is used up.
+        """
+        if self._creations is None:
+            return
+        standing = await self._buckets.take(self._creations, self._digest(identity).hex())
+        if not standing.is_within:
+            detail = f"you have used up your quota of {self._creations.capacity} creations per hour"
+            raise _refusal(self._creations, standing, detail)
+
+    async def give_creation_back(self, identity: str) -> None:
+        """Don't count a creation that was not started after all."""
+        if self._creations is not None:
+            await self._buckets.give_back(self._creations, self._digest(identity).hex())
 
     async def check_failures(self, address: str | None, credential: str | None = None) -> None:
         """Say no before a credential is verified where its address has failed too often; counts nothing.
@@ -104,7 +126,7 @@ def credential_of(headers: Mapping[str, str]) -> str | None:
     return "\n".join(value or "" for value in given) if any(given) else None
 
 
-def _policy(name: str, per_minute: int, burst: int) -> Policy | None:
+def _policy(name: str, per_minute: float, burst: int) -> Policy | None:
     return Policy(name, per_minute, burst) if per_minute > 0 else None
 
 

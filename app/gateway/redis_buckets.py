@@ -31,6 +31,13 @@ end
 return string.format('%.0f', full_at - now)
 """
 
+GIVE_BACK = """
+local full_at = tonumber(redis.call('GET', KEYS[1]) or 0)
+if full_at > 0 then
+    redis.call('SET', KEYS[1], string.format('%.0f', full_at - tonumber(ARGV[1])), 'KEEPTTL')
+end
+"""
+
 log = structlog.get_logger(__name__)
 
 
@@ -48,6 +55,7 @@ class RedisBuckets:
         )
         self._redis = Redis.from_pool(pool)
         self._take: Any = self._redis.register_script(TAKE)
+        self._give_back: Any = self._redis.register_script(GIVE_BACK)
         self._fallback = fallback
         self._away_until = 0.0
         self._is_away = False
@@ -62,9 +70,7 @@ class RedisBuckets:
             self._away_until = now + AWAY_SECONDS
         try:
             until_full = int(
-                await self._take(
-                    keys=[f"{KEY_PREFIX}:{policy.name}:{key}"], args=[policy.interval, policy.tolerance, tokens]
-                )
+                await self._take(keys=[self._key(policy, key)], args=[policy.interval, policy.tolerance, tokens])
             )
         except (RedisError, OSError) as error:
             self._note_away(error)
@@ -72,9 +78,22 @@ class RedisBuckets:
         self._note_answer()
         return standing(policy, until_full, tokens)[0]
 
+    async def give_back(self, policy: Policy, key: str) -> None:
+        """Return one token that was taken for nothing; what Redis does not take now is not worth a wait."""
+        if self._is_away:
+            await self._fallback.give_back(policy, key)
+            return
+        try:
+            await self._give_back(keys=[self._key(policy, key)], args=[policy.interval])
+        except (RedisError, OSError) as error:
+            self._note_away(error)
+
     async def close(self) -> None:
         """Close the connections."""
         await self._redis.aclose()
+
+    def _key(self, policy: Policy, key: str) -> str:
+        return f"{KEY_PREFIX}:{policy.name}:{key}"
 
     def _note_away(self, error: Exception) -> None:
         self._away_until = time.monotonic() + AWAY_SECONDS

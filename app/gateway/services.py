@@ -15,6 +15,7 @@ from app.auth.api_keys import ApiKeys
 from app.auth.authenticator import Authenticator
 from app.auth.jwks import ProviderKeys
 from app.auth.key_management import KeyManagement
+from app.auth.key_signing import api_key_signer
 from app.auth.provider import OpenIdProvider
 from app.auth.tokens import TokenVerifier
 from app.background import stopped
@@ -73,7 +74,7 @@ async def open_services(settings: Settings, blueprints: Mapping[str, Blueprint])
         engine = gateway_engine(settings)
         stack.push_async_callback(engine.dispose)
         watch_pool("gateway", engine)
-        keys = ApiKeys(engine)
+        keys = ApiKeys(engine, api_key_signer(settings))
         watch_verifications(lambda: keys.verifications_waiting)
         stack.callback(keys.close)
         rate_limits = RateLimits(settings)
@@ -98,6 +99,7 @@ async def open_services(settings: Settings, blueprints: Mapping[str, Blueprint])
                 password_hasher=settings.password_hasher,
                 audit=audit,
                 fingerprint_key=derive_key(settings.nextauth_secret.get_secret_value(), FINGERPRINTS),
+                rate_limits=rate_limits,
             ),
             statuses=statuses,
             cancellation=Cancellation(engine, operations, statuses, auditing),

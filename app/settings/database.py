@@ -21,7 +21,8 @@ class DatabaseSettings(ProcessSettings):
     """Both roles' URLs, their TLS, the pool, and how long a statement may take."""
 
     database_url: PostgresUrl = Field(
-        description="Alga's database as the gateway uses it (`postgresql://…`, Alga's `app_user`)."
+        description="Alga's database as the gateway uses it (`postgresql://…`): a role of its own that only reads "
+        "Alga's tables; docs/security.md has the SQL."
     )
     admin_database_url: PostgresUrl = Field(
         description="The same database as the worker and `migrate` use it (a role that owns Alga's tables)."

@@ -34,6 +34,13 @@ class GatewaySettings(ProcessSettings):
     rate_limit_burst: int = Field(
         default=30_000, ge=1, le=10_000_000, description="Requests that one caller may make at once after a rest."
     )
+    creations_per_hour: int = Field(
+        default=500,
+        ge=0,
+        le=1_000_000,
+        description="Tenants that one caller may create at once after a rest, and per hour from then on; 0: no "
+        "limit. A repeat that finds its operation does not count.",
+    )
     rate_limit_failed_per_minute: int = Field(
         default=60,
         ge=0,

@@ -18,8 +18,9 @@ class SecretSettings(ProcessSettings):
     audit_secret: SecretStr | None = Field(
         default=None,
         min_length=MINIMUM_SECRET_LENGTH,
-        description="Key of the audit trail's hashes, at least 16 characters; derived from `NEXTAUTH_SECRET` by "
-        "default. With another one, what was recorded before can't be verified any more.",
+        description="Key of the audit trail's hashes and of the signatures of API keys, at least 16 characters; "
+        "derived from `NEXTAUTH_SECRET` by default. With another one, what was recorded before can't be verified any "
+        "more, and API keys open nothing until `alga-tenants keys reseal`.",
     )
     salt_bytes: int = Field(default=12, ge=8, le=64, description="Alga's password salt, in bytes.")
     iterations: int = Field(default=10_000, ge=1, description="Alga's PBKDF2 rounds.")

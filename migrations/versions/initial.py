@@ -127,10 +127,11 @@ def _create_keys() -> None:
         sa.Column("tenant_id", sa.Uuid),
         _text("secret_hash", nullable=False),
         _text("created_by"),
-        _time("created_at", nullable=False, server_default=NOW),
+        _time("created_at", nullable=False),
         _time("expires_at"),
         _time("revoked_at"),
         _time("last_used_at"),
+        sa.Column("mac", sa.LargeBinary),
         schema=SCHEMA,
     )
 

@@ -20,6 +20,7 @@ from activities.alga.development import create_development_tables
 from activities.audit import AuditTrail
 from app.audit_trail import PURPOSE
 from app.auth.api_keys import ApiKeys
+from app.auth.key_signing import signer_of
 from app.derived_keys import derive_key
 from app.embedded.blocking import run_blocking
 from app.embedded.paths import make_folder
@@ -47,6 +48,7 @@ PROBE_TIMEOUT = 5.0
 SETTINGS = {
     "ENVIRONMENT": "development",
     "NEXTAUTH_SECRET": SECRET,
+    "CREATIONS_PER_HOUR": "0",
     "GATEWAY_HOST": LOOPBACK,
     "WORKER_PROBE_HOST": LOOPBACK,
     "TEMPORAL_TASK_QUEUE": TASK_QUEUE,
@@ -113,7 +115,7 @@ class Servers:
         role = str(urlsplit(self.postgres.url).username)
         await upgrade(admin, gateway_role=role)
         engine = admin_engine(admin)
-        keys = ApiKeys(engine)
+        keys = ApiKeys(engine, signer_of(SECRET))
         try:
             async with engine.begin() as connection:
                 await create_development_tables(connection)

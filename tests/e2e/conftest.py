@@ -122,6 +122,7 @@ def installed(
     environment = {
         "TEMPORAL_TASK_QUEUE": task_queue,
         "NEXTAUTH_SECRET": SECRET,
+        "CREATIONS_PER_HOUR": "0",
         "STEP_RETRY_WINDOW": str(STEP_RETRY_WINDOW),
         **settings,
     }

@@ -54,6 +54,7 @@ def settings(gateway_database: str, postgres: EmbeddedPostgres, temporal: Embedd
         gateway_port=0,
         temporal_task_queue=f"nobody-polls-{uuid4()}",
         nextauth_secret=SecretStr(SECRET),
+        creations_per_hour=0,
     )
 
 

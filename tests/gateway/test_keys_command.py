@@ -1,6 +1,7 @@
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import asyncpg
@@ -54,14 +55,13 @@ async def test_a_key_is_shown_once_and_never_again(run: Run) -> None:
         assert "argon2" not in output
 
 
-async def test_a_list_tells_each_keys_state(run: Run, database: asyncpg.Connection) -> None:
-    ids = {state: document(run("create", state, "--json"))["id"] for state in ("active", "revoked", "expired")}
+async def test_a_list_tells_each_keys_state(run: Run, keys: Keys, database: asyncpg.Connection) -> None:
+    ids = {state: document(run("create", state, "--json"))["id"] for state in ("active", "revoked", "forged")}
+    ids["expired"] = (await keys.create("expired", expires_in=timedelta(seconds=-1))).record.key_id
     run("revoke", ids["revoked"])
-    await database.execute(
-        "UPDATE alga_tenants.api_keys SET expires_at = created_at WHERE key_id = $1", ids["expired"]
-    )
+    await database.execute("UPDATE alga_tenants.api_keys SET name = 'changed' WHERE key_id = $1", ids["forged"])
     states = {key["id"]: key["state"] for key in document(run("list", "--json"))["keys"]}
-    assert {states[key_id] for state, key_id in ids.items() if states[key_id] == state} == set(ids)
+    assert {state: states[key_id] for state, key_id in ids.items()} == {state: state for state in ids}
 
 
 def test_a_name_is_shown_as_it_is(run: Run) -> None:

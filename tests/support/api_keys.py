@@ -13,6 +13,7 @@ from app.audit_trail import audit_trail
 from app.auth.api_keys import ApiKeys, CreatedKey, KeyOrder
 from app.auth.callers import Caller
 from app.auth.key_management import KeyManagement
+from app.auth.key_signing import api_key_signer
 from app.auth.operators import operator
 from app.auth.scopes import Scope
 from app.gateway.services import gateway_engine
@@ -26,7 +27,7 @@ class Keys:
 
     def __init__(self, engine: AsyncEngine, keys: ApiKeys, audit: AuditTrail) -> None:
         self.engine = engine
-        self._keys = keys
+        self.api_keys = keys
         self._management = KeyManagement(engine, keys, audit)
 
     async def create(
@@ -52,13 +53,14 @@ class Keys:
         return record
 
     async def verify(self, text: str) -> Caller | None:
-        return await self._keys.verify(text)
+        verified = await self.api_keys.verify(text)
+        return verified.caller if verified is not None else None
 
 
 @asynccontextmanager
 async def open_keys(settings: Settings) -> AsyncIterator[Keys]:
     engine = gateway_engine(settings)
-    keys = ApiKeys(engine)
+    keys = ApiKeys(engine, api_key_signer(settings))
     try:
         yield Keys(engine, keys, audit_trail(settings))
     finally:

@@ -1,5 +1,7 @@
 """The routes of API keys."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Annotated
 
@@ -74,7 +76,10 @@ async def create_key(
 
 @router.get("", summary="List API keys", response_model=ApiKeyList)
 async def list_keys(requester: KeyManager, services: ServicesDep) -> Response:
-    """Show all keys, oldest first, revoked and expired ones too, but never their secrets."""
+    """Show all keys, oldest first, unusable ones too, but never their secrets.
+
+    A key whose state is `forged` opens nothing: its row was not written by this service, or was changed since.
+    """
     with database_errors():
         records = await services.keys.all(requester)
     return document_response(ApiKeyList(keys=tuple(key_document(record) for record in records)))
@@ -85,17 +90,23 @@ async def list_keys(requester: KeyManager, services: ServicesDep) -> Response:
 )
 async def read_key(requester: KeyManager, services: ServicesDep, key_id: KeyId) -> Response:
     """Show one key, but not its secret."""
-    with database_errors():
+    with _key_errors():
         record = await services.keys.find(_known_form(key_id), requester)
     return document_response(key_document(_found(record)))
 
 
 @router.delete(
-    "/{key_id}", summary="Revoke an API key", response_model=ApiKeyDocument, responses=problems("api-key-not-found")
+    "/{key_id}",
+    summary="Revoke an API key",
+    response_model=ApiKeyDocument,
+    responses=problems("api-key-not-found", "scope-missing", "scope-not-held"),
 )
 async def revoke_key(requester: KeyManager, services: ServicesDep, key_id: KeyId) -> Response:
-    """Revoke a key; gateways stop accepting it within seconds. Again is harmless."""
-    with database_errors():
+    """Revoke a key; gateways stop accepting it within seconds. Again is harmless.
+
+    The caller needs the key's scopes, so that a weak key can't put a stronger one out of service.
+    """
+    with _key_errors():
         record = await services.keys.revoke(_known_form(key_id), requester)
     return document_response(key_document(_found(record)))
 
@@ -118,26 +129,39 @@ async def rotate_key(
 ) -> Response:
     """Make a key in another's place, with its name, scopes and tenant; both work until the overlap ends.
 
-    To the service both are the same caller, so that repeated requests find what they started with the old one.
+    If a key rotates itself, both are the same caller, so that repeated requests find what they started with the old
+    one. A key that another caller rotates becomes a caller of its own. The caller needs the key's scopes.
     """
     wanted = wanted or RotateRequest()
     try:
-        with database_errors():
+        with _key_errors():
             created = await services.keys.rotate(
                 _known_form(key_id),
                 requester,
                 overlap=timedelta(hours=wanted.overlap_hours),
                 expires_in=_days(wanted.expires_in_days),
             )
-    except ScopeNotHeldError as error:
-        raise _not_held(error) from None
     except UnusableKeyError:
         raise ProblemError(
-            409, "api-key-unusable", "the key was revoked or has expired, so it can't be rotated; make a new one"
+            409,
+            "api-key-unusable",
+            "the key was revoked, has expired or is forged, so it can't be rotated; make a new one",
         ) from None
     if created is None:
         raise _not_found()
     return _created(created)
+
+
+@contextmanager
+def _key_errors() -> Iterator[None]:
+    """Turn what keeps a caller from one key into problems."""
+    try:
+        with database_errors():
+            yield
+    except ScopeNotHeldError as error:
+        raise _not_held(error) from None
+    except OtherTenantError:
+        raise _not_found(is_denial=True) from None
 
 
 def _created(created: CreatedKey) -> Response:
@@ -157,12 +181,13 @@ def _found(record: ApiKeyRecord | None) -> ApiKeyRecord:
     return record
 
 
-def _not_found() -> ProblemError:
-    return ProblemError(404, "api-key-not-found", "there is no API key of that id")
+def _not_found(*, is_denial: bool = False) -> ProblemError:
+    return ProblemError(404, "api-key-not-found", "there is no API key of that id", is_denial=is_denial)
 
 
 def _not_held(error: ScopeNotHeldError) -> ProblemError:
-    return ProblemError(403, "scope-not-held", f"you can't give a scope that you don't have: {error}", is_denial=True)
+    detail = f"you can't give, take over or revoke a scope that you don't have: {error}"
+    return ProblemError(403, "scope-not-held", detail, is_denial=True)
 
 
 def _days(days: int | None) -> timedelta | None:

@@ -1,0 +1,52 @@
+"""Nothing that runs a package's own code while it is installed, and no base image that a tag can swap."""
+
+import re
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+DIGEST = "@sha256:<digest>"
+BASE = f"BASE_IMAGE=python:3.11-slim-bookworm{DIGEST}"
+
+
+def installs(text: str) -> list[str]:
+    """The arguments of each `pip install` of what a lock file names."""
+    found = re.findall(r"\bpip\b[^&\n]*\binstall\b([^&\n]*)", text.replace("\\\n", " "))
+    return [options for options in found if "--require-hashes" in options]
+
+
+def test_setup_and_image_install_wheels_only() -> None:
+    for name, number in (("Makefile", 1), ("Dockerfile", 2)):
+        found = installs((ROOT / name).read_text())
+        assert len(found) == number, name
+        assert all("--only-binary :all:" in line for line in found), name
+
+
+def test_tools_are_fetched_as_wheels_only() -> None:
+    assert '"--require-hashes", "--only-binary", ":all:"' in (ROOT / "scripts" / "fetch_tools.py").read_text()
+
+
+def test_every_documented_build_names_its_base_image_by_digest() -> None:
+    for name in ("Dockerfile", "README.md", "docs/runbook.md", "scripts/deploy.sh"):
+        text = (ROOT / name).read_text()
+        assert f"python:3.11-slim-bookworm{DIGEST}" in text, name
+        assert "imagetools inspect" in text or name == "docs/runbook.md", name
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    documented = re.findall(r"^#   docker build (?:.*\\\n)*.*$", dockerfile, re.MULTILINE)
+    assert len(documented) == 1
+    assert BASE in documented[0]
+
+
+def test_no_digest_is_made_up() -> None:
+    for name in ("Dockerfile", "README.md", "docs/runbook.md", "scripts/deploy.sh", "docker-compose.yaml"):
+        assert re.search(r"@sha256:(?!<digest>)", (ROOT / name).read_text()) is None, name
+
+
+def test_compose_takes_every_image_from_a_variable() -> None:
+    compose = yaml.safe_load((ROOT / "docker-compose.yaml").read_text())
+    images = {service["image"] for service in compose["services"].values()}
+    assert all(image.startswith("${") for image in images), images
+    bases = {service["build"]["args"]["BASE_IMAGE"] for service in compose["services"].values() if "build" in service}
+    assert bases == {"${BASE_IMAGE:-python:3.11-slim-bookworm}"}
+    assert DIGEST in (ROOT / "docker-compose.yaml").read_text()
