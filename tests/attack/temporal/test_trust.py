@@ -255,6 +255,7 @@ async def test_an_operations_id_is_not_taken_over(
     # A gateway that has seen nothing of it before.
     service.gateway.stop()
     service.gateway.start()
+    await wait_until(lambda: is_listening(service), timeout=PATIENCE)
     document = await service.status(workflow_id)
     assert (document["status"], document["result"]) == ("completed", ours["result"])
     assert [event["caller"] for event in await told_of(service, workflow_id)] == [ours["requestedVia"]]
@@ -315,6 +316,14 @@ async def test_nobody_plants_an_operation_for_a_caller_that_is_bound_to_a_tenant
         service.worker.start()
     assert handle.id not in {operation["workflowId"] for operation in listed}
     assert await ended(handle) is WorkflowExecutionStatus.FAILED
+
+
+async def is_listening(service: Service) -> bool:
+    """Whether the gateway answers again."""
+    try:
+        return (await service.http.get("/readyz")).is_success
+    except httpx.TransportError:
+        return False
 
 
 async def told_of(service: Service, workflow_id: str) -> list[dict[str, Any]]:
