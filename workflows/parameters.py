@@ -5,9 +5,10 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from workflows.messages import OperationRequest, TenantCreationInput
+from workflows.messages import Message, OperationRequest, TenantCreationInput
 
 RequestT = TypeVar("RequestT", bound=OperationRequest)
+MessageT = TypeVar("MessageT", bound=Message)
 
 
 class ParameterRefusedError(Exception):
@@ -31,6 +32,14 @@ def parse_request(argument: Any, product_code: str | None) -> TenantCreationInpu
         given = {name: value for name, value in argument.items() if name != "product_code"}
         argument = {**given, "productCode": product_code}
     return TenantCreationInput.model_validate(argument)
+
+
+def heard(message: type[MessageT], argument: Any) -> MessageT | None:
+    """Return a signal's argument as the message that it should be, or None for anything else."""
+    try:
+        return message.model_validate(argument)
+    except ValidationError:
+        return None
 
 
 def apply_changes(request: RequestT, changes: Mapping[str, Any], changeable: Collection[str]) -> RequestT:

@@ -19,11 +19,10 @@ with workflow.unsafe.imports_passed_through():
         PasswordHash,
         PasswordInput,
         ProvisionInput,
-        ResumeRequest,
         TenantCreationInput,
         TenantCreationResult,
     )
-    from workflows.parameters import ParameterRefusedError, parse_request
+    from workflows.parameters import ParameterRefusedError, heard, parse_request
     from workflows.steps import (
         ALGADESK_TENANT_CREATION_WORKFLOW,
         HASH_PASSWORD_ACTIVITY,
@@ -35,8 +34,8 @@ with workflow.unsafe.imports_passed_through():
 class TenantCreation:
     """What both workflow types do.
 
-    The argument stays untyped, so that a malformed one is answered: one that can't be decoded into a type
-    would fail the workflow task, which Temporal retries for ever.
+    Arguments stay untyped. One that can't be decoded into a type would fail the workflow task, which Temporal retries
+    for ever, or would be written to the log by the SDK, with what may be a password.
     """
 
     product_code: str | None = None
@@ -101,12 +100,12 @@ class TenantCreation:
         self._operation.accept(request.model_copy(update={"admin_user": admin}))
 
     @workflow.signal(name="cancel")
-    def cancel(self, request: CancelRequest | None = None) -> None:
-        """Ask for the operation to stop before its commit; after that it becomes a warning."""
-        self._operation.request_cancel(request or CancelRequest())
+    def cancel(self, argument: Any = None) -> None:
+        """Ask for the operation to stop before its commit, by a `CancelRequest`; after that it becomes a warning."""
+        self._operation.request_cancel(heard(CancelRequest, argument) or CancelRequest())
 
     @workflow.signal(name="resume")
-    def resume(self, request: ResumeRequest | None = None) -> None:  # noqa: ARG002 - who asked stays in the history
+    def resume(self, argument: Any = None) -> None:  # noqa: ARG002 - who asked stays in the history
         """Make the next attempt at once if the operation waits for it, or for an operator; else do nothing."""
         self._operation.request_resume()
 
@@ -128,8 +127,9 @@ class TenantCreation:
             raise _refusal_of(refused) from None
 
     @workflow.signal(name="update", unfinished_policy=workflow.HandlerUnfinishedPolicy.ABANDON)
-    async def update(self, update: ParameterUpdate | None = None) -> None:
-        """Change a parameter before the commit; anything else is refused in the log."""
+    async def update(self, argument: Any = None) -> None:
+        """Change a parameter before the commit, by a `ParameterUpdate`; anything else is refused in the log."""
+        update = heard(ParameterUpdate, argument)
         if update is None or self._is_refused:
             workflow.logger.warning("update signal refused: there is nothing to change")
             return

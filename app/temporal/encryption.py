@@ -19,7 +19,7 @@ from temporalio.converter import (
 
 from app.payload_keys import KeyRing
 from app.temporal.conversion import is_private
-from app.temporal.foreign_payloads import ENCODING, UNREADABLE, read_foreign
+from app.temporal.foreign_payloads import ENCODING, NOTHING, read_foreign
 from workflows import steps  # noqa: F401 - registers the kinds, whose ids are told by it
 from workflows.kinds import KINDS
 
@@ -91,13 +91,16 @@ class EncryptionCodec(PayloadCodec, WithSerializationContext):
         Raises `PayloadError` for what was changed, is another workflow's, or needs a key that is not there; and for
         an activity's that is not encrypted.
         """
+        if self._role is not Role.CLIENT and isinstance(self._context, WorkflowSerializationContext):
+            # Our workflows, signals and updates take one argument at most: further ones would be an error for ever.
+            payloads = payloads[:1]
         if all(is_encrypted(payload) for payload in payloads):
             return [self._decrypted_or_nothing(payload) for payload in payloads]
         if isinstance(self._context, ActivitySerializationContext) and self._role is not Role.REPLAY:
             raise PayloadError("what an activity is given or returns was not encrypted by us, and so is not believed")
         if not isinstance(self._context, WorkflowSerializationContext):
             return [self._decrypted(payload) if is_encrypted(payload) else payload for payload in payloads]
-        return read_foreign(payloads)
+        return [read_foreign(payload) for payload in payloads]
 
     def _encrypted(self, payload: Payload) -> Payload:
         key_id = self._ring.current
@@ -116,7 +119,7 @@ class EncryptionCodec(PayloadCodec, WithSerializationContext):
             if self._role is Role.CLIENT or not isinstance(self._context, WorkflowSerializationContext):
                 raise
             log.warning("a payload is taken for nothing", workflow_id=self._workflow_id, reason=str(error))
-            return UNREADABLE
+            return NOTHING
 
     def _decrypted(self, payload: Payload) -> Payload:
         key_id = payload.metadata[KEY_ID]

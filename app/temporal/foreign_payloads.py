@@ -1,6 +1,5 @@
 """Reads what whoever may write to Temporal has sent in clear: they may ask, and say nothing that only we may say."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from pydantic_core import from_json, to_json
@@ -9,7 +8,7 @@ from temporalio.api.common.v1 import Payload
 ENCODING = "encoding"
 JSON = b"json/plain"
 NULL = b"binary/null"
-UNREADABLE = Payload(metadata={ENCODING: NULL})
+NOTHING = Payload(metadata={ENCODING: NULL})
 """Stands for what can't be read. An error in its place would be raised again for ever, in each workflow task."""
 
 # By either spelling that our models accept. Who asked is known of our gateway alone, and a hash that takes a
@@ -19,32 +18,24 @@ OURS_ALONE_OF_PEOPLE = frozenset({"password_hash"})
 CLAIMED = {"cancelled_by": "claimedBy"}
 
 
-def read_foreign(payloads: Sequence[Payload]) -> list[Payload]:
-    """Return what was sent as at most one sound argument, without the words that only we may say.
-
-    Our workflows, signals and updates take one argument at most; what is beyond that would end in an error that is
-    raised for ever.
-    """
-    return [_sound(payload) for payload in payloads[:1]]
-
-
-def _sound(payload: Payload) -> Payload:
-    encoding = payload.metadata.get(ENCODING)
-    if encoding == NULL:
-        return payload
-    if encoding != JSON:
-        return UNREADABLE
+def read_foreign(payload: Payload) -> Payload:
+    """Return what was sent as sound JSON without the words that only we may say, or as null if it can't be read."""
+    if payload.metadata.get(ENCODING) != JSON:
+        return NOTHING
     try:
         document = from_json(payload.data)
     except ValueError:
-        return UNREADABLE
-    if not isinstance(document, dict):
-        return payload
-    heard = _without(document, OURS_ALONE)
-    for name in ("adminUser", "admin_user"):
-        if isinstance(person := heard.get(name), dict):
-            heard[name] = _without(person, OURS_ALONE_OF_PEOPLE)
-    return payload if heard == document else Payload(metadata={ENCODING: JSON}, data=to_json(heard))
+        return NOTHING
+    data = payload.data
+    if isinstance(document, dict):
+        heard = _without(document, OURS_ALONE)
+        for name in ("adminUser", "admin_user"):
+            if isinstance(person := heard.get(name), dict):
+                heard[name] = _without(person, OURS_ALONE_OF_PEOPLE)
+        if heard != document:
+            data = to_json(heard)
+    # Further metadata could tell our converters to make something else of it.
+    return Payload(metadata={ENCODING: JSON}, data=data)
 
 
 def _without(document: dict[str, Any], words: frozenset[str]) -> dict[str, Any]:

@@ -28,8 +28,14 @@ pytestmark = pytest.mark.anyio
 NUMBER = int(os.environ.get("FUZZ_NUMBER", "300"))
 SEED = int(os.environ.get("FUZZ_SEED", "1"))
 AT_ONCE = 12
-# Temporal refuses what is too large, or is for a workflow that has ended.
-REFUSALS = {RPCStatusCode.NOT_FOUND, RPCStatusCode.INVALID_ARGUMENT, RPCStatusCode.ALREADY_EXISTS}
+# Temporal refuses what is too large, and what is for a workflow that has ended, or is about to.
+REFUSALS = {
+    RPCStatusCode.NOT_FOUND,
+    RPCStatusCode.INVALID_ARGUMENT,
+    RPCStatusCode.ALREADY_EXISTS,
+    RPCStatusCode.RESOURCE_EXHAUSTED,
+    RPCStatusCode.FAILED_PRECONDITION,
+}
 RPC_TIMEOUT = timedelta(seconds=20)
 PATIENCE = 60.0 + NUMBER
 LARGEST_OPERATION = 30_000
