@@ -1,0 +1,69 @@
+"""One e-mail address, one internal user: however a stranger spells an address that somebody has."""
+
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from tests.attack.temporal.stranger import Stranger, asking, clear, ended
+from tests.e2e.conftest import Service
+from tests.support.rows import row_counts
+
+pytestmark = pytest.mark.anyio
+
+SPELLINGS = {
+    "as it is": "{local}@büro.example",
+    "upper case": "{LOCAL}@BÜRO.EXAMPLE",
+    "blanks around it": "  {local}@büro.example  ",
+    "a line break after it": "{local}@büro.example\n",
+    "a full-width dot": "{local}@büro\uff0eexample",
+    "an ideographic dot": "{local}@büro\u3002example",
+    "a half-width ideographic dot": "{local}@büro\uff61example",
+    "punycode": "{local}@xn--bro-hoa.example",
+    "punycode in upper case": "{local}@XN--BRO-HOA.example",
+    "a decomposed domain": "{local}@bu\u0308ro.example",
+    "full-width letters in the domain": "{local}@büro.\uff45xample",
+}
+LOOKALIKES = {
+    "a full-width letter": "\uff41da@acme.example",
+    "a ligature": "\ufb01nn@acme.example",
+    "a superscript": "ada\u00b2@acme.example",
+    "a full-width at sign": "ada\uff20acme.example",
+    "a space of no width": "ada\u200b@acme.example",
+}
+
+
+@pytest.mark.parametrize("existing", ["{local}@büro.example", "{Local}@BÜRO.example", "{local}@xn--bro-hoa.example"])
+@pytest.mark.parametrize("spelling", SPELLINGS)
+async def test_no_spelling_makes_a_second_user_of_an_address(
+    service: Service, database: asyncpg.Connection, stranger: Stranger, spelling: str, existing: str
+) -> None:
+    theirs = await service.provision()
+    tenant_id = UUID(theirs["tenantId"])
+    local = f"ada-{tenant_id.hex[:12]}"
+    names = {"local": local, "Local": local.title(), "LOCAL": local.upper()}
+    # As Alga's own code may have written it.
+    await database.execute(
+        "UPDATE users SET email = $2, username = $2 WHERE tenant = $1", tenant_id, existing.format(**names)
+    )
+    asked = asking()
+    asked["adminUser"]["email"] = SPELLINGS[spelling].format(**names)
+    handle = await stranger.start(clear(asked))
+    await ended(handle)
+    document = await service.status(handle.id)
+    assert (document["status"], document["error"]["code"]) == ("failed", "duplicate-email")
+    assert await row_counts(database, document["tenantId"]) == {}
+
+
+@pytest.mark.parametrize("address", LOOKALIKES)
+async def test_characters_that_only_look_like_others_are_refused(
+    service: Service, database: asyncpg.Connection, stranger: Stranger, address: str
+) -> None:
+    asked = asking()
+    asked["adminUser"]["email"] = LOOKALIKES[address]
+    handle = await stranger.start(clear(asked))
+    await ended(handle)
+    document = await service.status(handle.id)
+    assert (document["status"], document["error"]["code"]) == ("failed", "invalid-request")
+    assert document["error"]["errors"][0]["field"] == "adminUser.email"
+    assert await row_counts(database, document["tenantId"]) == {}
