@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 ARGS   ?=
 
-.PHONY: run test lint setup audit licences sbom chaos test-api bench load lock clean
+.PHONY: run test lint setup audit licences sbom chaos test-api fuzz bench load lock clean
 
 run: setup ## Start everything, provision an example tenant, stay up (ARGS=--once: exit after it)
 	$(BIN)/alga-tenants dev --example $(ARGS)
@@ -36,6 +36,9 @@ chaos: setup ## Break everything while tenants are provisioned, then check each 
 
 test-api: setup ## Send thousands of generated requests to a running gateway, and check each answer (SEED=)
 	$(BIN)/python -m tests.api $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+fuzz: setup ## Send generated starts, signals and updates to Temporal, and look what is left of them (N= how many, SEED=)
+	FUZZ_NUMBER=$(or $(N),2000) FUZZ_SEED=$(or $(SEED),1) $(BIN)/pytest tests/attack/temporal/test_fuzz.py $(ARGS)
 
 bench: setup ## Measure the service beside its floors, in under 5 minutes (ARGS=--quick, --only SECTION, --strict, --against REVISION)
 	$(BIN)/python -m bench $(ARGS)

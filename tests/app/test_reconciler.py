@@ -410,7 +410,7 @@ async def test_an_operation_without_a_row_can_be_named(
 
 async def unrecorded(client: Client, settings: Settings, argument: Any, status: OperationStatus | None = None) -> str:
     """A workflow on our task queue none of whose steps could write a row."""
-    workflow_id = f"tenant-creation-{uuid4()}"
+    workflow_id = f"appliance-{uuid4()}"
     await client.start_workflow(
         "tenantCreationWorkflow",
         argument,

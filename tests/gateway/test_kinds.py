@@ -17,6 +17,7 @@ from tests.gateway.requests import assert_problem, create
 from tests.gateway.server import RunningGateway
 from tests.support.api_keys import EVERYTHING, Keys
 from workflows.kinds import KINDS, OperationKind, StepKind
+from app.temporal.described import initial_snapshot
 from workflows.messages import OPERATION_MEMO, OperationSnapshot, OperationStatus
 
 pytestmark = pytest.mark.anyio
@@ -48,7 +49,7 @@ def kind() -> Iterator[OperationKind]:
 async def start(client: Client, kind: OperationKind, shown: OperationSnapshot | None = None) -> str:
     """Start a workflow of the kind; returns its id."""
     workflow_id = kind.workflow_id(uuid4())
-    memo = {OPERATION_MEMO: shown} if shown is not None else None
+    memo = {OPERATION_MEMO: shown or initial_snapshot(kind)}
     await client.start_workflow(TYPE, {}, id=workflow_id, task_queue=NOBODY, memo=memo)
     return workflow_id
 
