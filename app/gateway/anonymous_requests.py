@@ -8,7 +8,10 @@ from app.gateway.services import services_of
 
 
 async def check_anonymous(request: Request) -> None:
-    """Count one request of its address; raises `ProblemError` 429 for one too many."""
+    """Count a request of its address, once; raises `ProblemError` 429 for one too many."""
+    if getattr(request.state, "is_counted", False):
+        return
+    request.state.is_counted = True
     await services_of(request).rate_limits.check_anonymous(address_of(request))
 
 

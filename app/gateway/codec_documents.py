@@ -9,7 +9,6 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidat
 from pydantic_core import PydanticCustomError
 from temporalio.api.common.v1 import Payload
 
-
 # Temporal's UI sends those of one event or of a page of them.
 MAX_PAYLOADS = 1000
 

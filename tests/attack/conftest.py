@@ -33,7 +33,7 @@ __all__ = [
 
 
 @pytest.fixture
-def start(settings: Settings, api_key: str, tmp_path: Path) -> Iterator[Callable[..., GatewayProcess]]:  # noqa: F811 - the fixtures above
+def start(settings: Settings, api_key: str, tmp_path: Path) -> Iterator[Callable[..., GatewayProcess]]:
     """Start a gateway process with these variables besides the usual ones."""
     started: list[GatewayProcess] = []
 

@@ -1,16 +1,14 @@
 """What a connection may take before anybody knows who sends."""
 
 import json
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 
 from app.settings import Settings
 from tests.attack.process import GatewayProcess
-from tests.gateway.raw import RawConnection, assert_raw_problem, connected
+from tests.gateway.raw import assert_raw_problem, connected
 from tests.gateway.server import RunningGateway
 from tests.support.processes import wait_for
 
