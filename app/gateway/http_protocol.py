@@ -29,6 +29,12 @@ MAX_HEADERS = 100
 CHUNK_FRAMING = 16
 # What is thrown away of a body after its response, so that the connection can be used again.
 MAX_UNREAD_BODY_BYTES = 4 * 1024 * 1024
+# Bytes of request lines and headers that are not complete, on all connections.
+MAX_PARTIAL_BYTES = 16 * 1024 * 1024
+# Smaller ones are not worth the count: a request in two pieces, or the beginning of the next one.
+MIN_PARTIAL_BYTES = 2048
+# What is read and thrown away of a client that has been refused. Without a limit, reading would be all we do.
+MAX_LINGERING_BYTES = 256 * 1024
 # Refused connections that are given time to read why.
 MAX_LINGERING = 100
 
@@ -63,6 +69,8 @@ class Connections:
         self._open: set[BoundedHttpProtocol] = set()
         self._idle: dict[BoundedHttpProtocol, None] = {}
         self._lingering: set[BoundedHttpProtocol] = set()
+        self._partial: dict[BoundedHttpProtocol, int] = {}
+        self._partial_bytes = 0
 
     def admit(self, connection: "BoundedHttpProtocol") -> bool:
         """Add a connection, in place of the one that has been idle for longest if there are too many.
@@ -72,9 +80,7 @@ class Connections:
         if len(self._open) >= self.limit:
             if not self._idle:
                 return False
-            longest_idle = next(iter(self._idle))
-            self.remove(longest_idle)
-            longest_idle.give_way(may_linger=self.may_linger(longest_idle))
+            self._give_way(next(iter(self._idle)))
         self._open.add(connection)
         self._idle[connection] = None
         return True
@@ -93,8 +99,22 @@ class Connections:
         elif connection in self._open:
             self._idle.setdefault(connection)
 
+    def set_partial(self, connection: "BoundedHttpProtocol", size: int) -> None:
+        """Note how much of a request has come before its headers were complete; the oldest ones make room."""
+        self._partial_bytes += size - self._partial.pop(connection, 0)
+        if size:
+            self._partial[connection] = size
+        while self._partial_bytes > MAX_PARTIAL_BYTES:
+            oldest = next(iter(self._partial))
+            self._give_way(oldest)
+
+    def _give_way(self, connection: "BoundedHttpProtocol") -> None:
+        self.remove(connection)
+        connection.give_way(may_linger=self.may_linger(connection))
+
     def remove(self, connection: "BoundedHttpProtocol") -> None:
         """Forget a connection."""
+        self._partial_bytes -= self._partial.pop(connection, 0)
         self._open.discard(connection)
         self._lingering.discard(connection)
         self._idle.pop(connection, None)
@@ -113,6 +133,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._framing_bytes = 0
         self._trailer_bytes = 0
         self._unread_bytes = 0
+        self._lingering_bytes = 0
+        self._is_partial = False
         self._is_too_large = False
         self._is_body_unwanted = False
         # The request that is worked on; `cycle` is the newest one, which may have to wait for it.
@@ -153,6 +175,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Parse what has come, within bounds."""
         if self._phase is _Phase.REFUSED:
+            self._linger(data)
             return
         phase, cycle = self._phase, self.cycle
         if phase is _Phase.HEADERS:
@@ -161,17 +184,37 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         elif phase is _Phase.BODY:
             self._framing_bytes += len(data)
         super().data_received(data)
-        if self._phase is _Phase.HEADERS and self._header_bytes > self.limits.header_bytes:
+        if self._is_in(_Phase.HEADERS):
+            self._check_headers()
+        elif self._is_in(_Phase.BODY):
+            self._check_body(is_new=self.cycle is not cycle)
+
+    def _is_in(self, phase: _Phase) -> bool:
+        return self._phase is phase
+
+    def _linger(self, data: bytes) -> None:
+        self._lingering_bytes += len(data)
+        if self._lingering_bytes > MAX_LINGERING_BYTES:
+            self.flow.pause_reading()
+
+    def _check_headers(self) -> None:
+        """Look at a request whose headers are not complete."""
+        if self._header_bytes > self.limits.header_bytes:
             self._refuse_large_headers()
-        elif self._phase is _Phase.BODY:
-            self._framing_bytes = max(0, self._framing_bytes)
-            if self._framing_bytes > self.limits.header_bytes:
-                self._refuse_large_headers()
-            elif self._is_body_unwanted:
-                self._end()
-            elif self.cycle is not cycle:
-                # The body stays in the kernel's buffers until the application asks for it.
-                self.flow.pause_reading()
+        elif self._header_bytes > MIN_PARTIAL_BYTES:
+            self._is_partial = True
+            self.open_connections.set_partial(self, self._header_bytes)
+
+    def _check_body(self, *, is_new: bool) -> None:
+        """Look at a request whose body is not complete."""
+        self._framing_bytes = max(0, self._framing_bytes)
+        if self._framing_bytes > self.limits.header_bytes:
+            self._refuse_large_headers()
+        elif self._is_body_unwanted:
+            self._end()
+        elif is_new:
+            # The body stays in the kernel's buffers until the application asks for it.
+            self.flow.pause_reading()
 
     def on_message_begin(self) -> None:
         """A request begins, maybe in the middle of what has come."""
@@ -208,6 +251,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._phase = _Phase.BODY
         self._header_bytes = self._framing_bytes = self._trailer_bytes = self._unread_bytes = 0
         self._is_body_unwanted = False
+        if self._is_partial:
+            self._is_partial = False
+            self.open_connections.set_partial(self, 0)
         self.open_connections.set_idle(self, is_idle=False)
         self._set_deadline(self.limits.body_timeout, self._body_late)
 

@@ -120,10 +120,10 @@ async def follow_operation(
     A client that has been cut off sends `Last-Event-ID` and misses nothing; 204 tells it that it has seen the end.
     """
     events = OperationEvents(services.statuses, partial(authenticate_again, request, Scope.TENANTS_READ), workflow_id)
+    slot_of(request).become_stream()
     newest = await events.newest(caller)
     if newest.id == last_event_id and newest.document.has_ended:
         return Response(status_code=204)
-    slot_of(request).become_stream()
     return EventSourceResponse(events.follow(caller, newest, last_event_id), headers=UNBUFFERED)
 
 
