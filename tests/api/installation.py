@@ -29,6 +29,7 @@ SETTINGS = {
     # Thousands of requests in a minute, many of them without a key, are what we are here for.
     "RATE_LIMIT_PER_MINUTE": "0",
     "RATE_LIMIT_FAILED_PER_MINUTE": "0",
+    "RATE_LIMIT_ANONYMOUS_PER_MINUTE": "0",
 }
 PATIENCE = 60.0
 

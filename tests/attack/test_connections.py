@@ -6,6 +6,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from app.gateway import http_protocol
 from app.settings import Settings
 from tests.attack.process import GatewayProcess
 from tests.gateway.raw import assert_raw_problem, connected
@@ -175,6 +176,21 @@ def test_an_idle_connection_gives_way_to_a_new_one(settings: Settings, api_key: 
         held[1].send(b"GET /livez HT")
         for _ in range(20):
             assert _is_served(gateway)
+
+
+def test_headers_that_are_not_complete_are_bounded_on_all_connections_together(
+    gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_protocol, "MAX_PARTIAL_BYTES", 100_000)
+    with ExitStack() as stack:
+        held = [stack.enter_context(connected(gateway)) for _ in range(6)]
+        for connection in held:
+            connection.send(b"GET /livez HTTP/1.1\r\nX: " + b"x" * 25_000)
+        wait_for(lambda: sum(connection.is_over for connection in held) >= 3)
+        assert sum(not connection.is_over for connection in held) == 3
+        (kept, *_) = [connection for connection in held if not connection.is_over]
+        kept.send(b"\r\n\r\n")
+        assert kept.answer().status == 200
 
 
 def _is_served(gateway: RunningGateway) -> bool:
