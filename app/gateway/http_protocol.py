@@ -101,9 +101,11 @@ class Connections:
 
     def set_partial(self, connection: "BoundedHttpProtocol", size: int) -> None:
         """Note how much of a request has come before its headers were complete; the oldest ones make room."""
-        self._partial_bytes += size - self._partial.pop(connection, 0)
+        self._partial_bytes += size - self._partial.get(connection, 0)
         if size:
             self._partial[connection] = size
+        else:
+            self._partial.pop(connection, None)
         while self._partial_bytes > MAX_PARTIAL_BYTES:
             oldest = next(iter(self._partial))
             self._give_way(oldest)

@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from uvicorn.protocols.http import flow_control, httptools_impl
 from uvicorn.server import ServerState
 
-from app.gateway.body_limits import MAX_JSON_DEPTH, check_body
+from app.gateway.body_limits import MAX_JSON_DEPTH, MAX_VALUES, check_body
 from app.gateway.problems import ProblemError
 from app.settings import Settings
 from tests.gateway.raw import assert_raw_problem, connected
@@ -265,8 +265,9 @@ async def test_other_encodings_than_utf_8_are_refused(http: httpx.AsyncClient, e
 
 
 async def test_a_deep_body_is_a_problem_of_its_own(http: httpx.AsyncClient) -> None:
-    for content in (nested(MAX_JSON_DEPTH + 1), b"[" * 100_000):
+    for content in (nested(MAX_JSON_DEPTH + 1), b"[" * (MAX_VALUES - 1)):
         assert_problem(await http.post("/tenants", content=content, headers=JSON), 400, "json-too-deep")
+    assert_problem(await http.post("/tenants", content=b"[" * 100_000, headers=JSON), 400, "json-too-long")
 
 
 async def test_a_large_body_is_refused_before_it_is_sent(strict: RunningGateway) -> None:
