@@ -33,6 +33,7 @@ class Keys:
     good: CreatedKey
     revoked: CreatedKey
     expired: CreatedKey
+    attacker: CreatedKey
 
 
 @contextmanager
@@ -42,9 +43,17 @@ def servers(folder: Path) -> Iterator[tuple[DevStack, Keys]]:
         yield stack, run_blocking(_prepare(stack.endpoints))
 
 
+@dataclass(frozen=True)
+class Gateway:
+    """A gateway process."""
+
+    url: str
+    pid: int
+
+
 @contextmanager
-def gateway(stack: DevStack, name: str, settings: Mapping[str, str]) -> Iterator[str]:
-    """The URL of one more gateway on the servers, with these settings."""
+def gateway(stack: DevStack, name: str, settings: Mapping[str, str]) -> Iterator[Gateway]:
+    """One more gateway on the servers, with these settings."""
     port = free_port()
     url = f"http://{LOOPBACK}:{port}"
     environment = {**_environment(stack.endpoints), "GATEWAY_PORT": str(port), **settings}
@@ -58,7 +67,7 @@ def gateway(stack: DevStack, name: str, settings: Mapping[str, str]) -> Iterator
     with ExitStack() as cleanup:
         process = stack.start_process(name, [sys.executable, "-m", "app.cli", "gateway"], environment, is_ready)
         cleanup.callback(process.stop)
-        yield url
+        yield Gateway(url, process.pid)
 
 
 def _environment(endpoints: Endpoints) -> dict[str, str]:
@@ -89,7 +98,12 @@ async def _prepare(endpoints: Endpoints) -> Keys:
             )
         made = [
             await management.create(KeyOrder(name, frozenset(Scope), expires_in=expires_in), operator())
-            for name, expires_in in (("good", None), ("revoked", None), ("expired", timedelta(seconds=-1)))
+            for name, expires_in in (
+                ("good", None),
+                ("revoked", None),
+                ("expired", timedelta(seconds=-1)),
+                ("attacker", None),
+            )
         ]
         await management.revoke(made[1].record.key_id, operator())
         return Keys(*made)

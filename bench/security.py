@@ -1,11 +1,13 @@
-"""Measures what wrong keys tell and cost: `python -m bench.security [FILE.json]`, on a real gateway process.
+"""Measures what attackers learn and cost: `python -m bench.security [FILE.json]`, on a real gateway process.
 
-Do refusals of unknown, wrong, revoked and expired keys differ in time; and does a flood of wrong keys slow the status
-polls of a caller whose key is good.
+Do refusals of unknown, wrong, revoked and expired keys differ in time; does a flood of wrong keys slow the status
+polls of a caller whose key is good; and how much slower are they, and how much memory does the gateway take, beside
+endless trailers, bodies that take long to check, event streams, unread documents and held connections.
 """
 
 import asyncio
 import json
+import os
 import random
 import statistics
 import subprocess
@@ -23,7 +25,8 @@ from rich.console import Console
 from rich.table import Table
 
 from app.auth.key_format import ApiKey
-from bench.guarded import Keys, gateway, servers
+from bench.attacking import ATTACKS
+from bench.guarded import Gateway, Keys, gateway, servers
 
 TRIES = 200
 # Runs that have found a difference of a twentieth of the median would have found what argon2 takes many times over.
@@ -35,6 +38,8 @@ MOST_SECONDS = 40.0
 ROUNDS = 4
 WINDOW_SECONDS = 3.0
 MOST_SLOWDOWN = 2.0
+# MiB
+MAX_GROWTH = 50
 TIMEOUT = 60.0
 UNLIMITED = {"RATE_LIMIT_FAILED_PER_MINUTE": "0", "RATE_LIMIT_PER_MINUTE": "0"}
 SEED = 20260101
@@ -73,10 +78,14 @@ def likelihood(times: Times) -> float:
     return (as_far + 1) / (SHUFFLES + 1)
 
 
-async def polls_beside_floods(url: str, key: str, path: str, key_id: str) -> dict[str, Any]:
-    """Milliseconds of status polls in turn without and with a flood that another process makes, and its answers."""
-    command = [sys.executable, "-m", "bench.flooding", url, path, key_id]
+async def polls_beside(command: Sequence[str], gateway: Gateway, key: str, path: str) -> dict[str, Any]:
+    """Milliseconds of status polls in turn without and with an attack by another process, and its responses.
+
+    Beside them, how late the event loop is, as `/livez` shows, and how much memory the gateway takes.
+    """
+    url = gateway.url
     times: dict[str, list[float]] = {"quiet": [], "flood": []}
+    delays: list[float] = []
     statuses: Counter[str] = Counter()
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as flood:  # noqa: ASYNC220, S603 - at once; our own
         if flood.stdin is None or flood.stdout is None:
@@ -84,6 +93,7 @@ async def polls_beside_floods(url: str, key: str, path: str, key_id: str) -> dic
         async with httpx.AsyncClient(base_url=url, timeout=TIMEOUT) as http:
             for _ in range(WARM_UP):
                 await _timed(http, path, key, expected=200)
+            quiet_memory = highest_memory = _memory(gateway.pid)
             for _ in range(ROUNDS):
                 quiet_until = time.monotonic() + WINDOW_SECONDS
                 while time.monotonic() < quiet_until:
@@ -93,11 +103,15 @@ async def polls_beside_floods(url: str, key: str, path: str, key_id: str) -> dic
                 answer = asyncio.create_task(asyncio.to_thread(flood.stdout.readline))
                 while not answer.done():
                     times["flood"].append(await _timed(http, path, key, expected=200))
+                    delays.append(await _timed(http, "/livez", key, expected=200))
+                    highest_memory = max(highest_memory, _memory(gateway.pid))
                 statuses.update(json.loads(await answer))
         flood.stdin.close()
     return {
         **{kind: _summary(taken) for kind, taken in times.items()},
         "statuses": dict(statuses),
+        "delay": max(delays),
+        "growth": highest_memory - quiet_memory,
         "ratios": {
             name: _summary(times["flood"])[name] / _summary(times["quiet"])[name] for name in ("median", "p95")
         },
@@ -109,7 +123,8 @@ async def measure(folder: Path) -> dict[str, Any]:
     report: dict[str, Any] = {}
     with servers(folder) as (stack, keys):
         good = keys.good
-        with gateway(stack, "gateway", UNLIMITED) as url:
+        with gateway(stack, "gateway", UNLIMITED) as unlimited:
+            url = unlimited.url
             path = await _started(url, good.key)
             async with httpx.AsyncClient(base_url=url, timeout=TIMEOUT) as http:
                 times = await refusals(http, keys, TRIES)
@@ -119,13 +134,25 @@ async def measure(folder: Path) -> dict[str, Any]:
                 "p": chance,
                 "is_fine": chance >= SIGNIFICANCE,
             }
-            report["flood without limit"] = await polls_beside_floods(url, good.key, path, good.record.key_id)
-        with gateway(stack, "limited-gateway", {}) as url:
-            report["flood with the default limit"] = await polls_beside_floods(
-                url, good.key, path, good.record.key_id
+            report["flood without limit"] = await polls_beside(
+                _flood(unlimited, path, good.record.key_id), unlimited, good.key, path
             )
+        with gateway(stack, "limited-gateway", {}) as limited:
+            report["flood with the default limit"] = await polls_beside(
+                _flood(limited, path, good.record.key_id), limited, good.key, path
+            )
+        for name in ATTACKS:
+            with gateway(stack, f"gateway-beside-{name}", {}) as attacked:
+                command = [
+                    *(sys.executable, "-m", "bench.attacking", name),
+                    *(attacked.url, path, keys.attacker.key),
+                ]
+                report[name] = await polls_beside(command, attacked, good.key, path)
     for name, figures in report.items():
-        if name != "refusals":
+        if name in ATTACKS:
+            is_light = figures["growth"] <= MAX_GROWTH
+            figures["is_fine"] = is_light and figures["ratios"]["median"] <= MOST_SLOWDOWN
+        elif name != "refusals":
             figures["is_fine"] = max(figures["ratios"].values()) <= MOST_SLOWDOWN
     return report
 
@@ -135,19 +162,37 @@ def show(report: Mapping[str, Any]) -> None:
     table = Table("measured", "n", "median ms", "quartiles ms", "p95 ms", "verdict", box=None)
     rows = [(f"refused: {kind}", figures, "") for kind, figures in report["refusals"]["kinds"].items()]
     rows[-1] = (*rows[-1][:2], f"{_word(report['refusals'])}: p = {report['refusals']['p']:.3f}")
-    for name in ("flood without limit", "flood with the default limit"):
-        figures = report[name]
+    for name, figures in report.items():
+        if name == "refusals":
+            continue
         ratios = ", ".join(f"{what} x{ratio:.2f}" for what, ratio in figures["ratios"].items())
         rows += [
             (f"polls before {name}", figures["quiet"], ""),
-            (f"polls beside {name}", figures["flood"], f"{_word(figures)}: {ratios}; {figures['statuses']}"),
+            (
+                f"polls beside {name}",
+                figures["flood"],
+                (
+                    f"{_word(figures)}: {ratios}; loop {figures['delay']:.0f} ms late at most; "
+                    f"{figures['growth']:+.0f} MiB; {figures['statuses']}"
+                ),
+            ),
         ]
     for name, figures, verdict in rows:
         quartiles = f"{figures['quartiles'][0]:.2f} to {figures['quartiles'][1]:.2f}"
         table.add_row(
             name, str(figures["n"]), f"{figures['median']:.2f}", quartiles, f"{figures['p95']:.2f}", verdict
         )
-    Console(width=160).print(table)
+    Console(width=220).print(table)
+
+
+def _flood(gateway: Gateway, path: str, key_id: str) -> list[str]:
+    return [sys.executable, "-m", "bench.flooding", gateway.url, path, key_id]
+
+
+def _memory(pid: int) -> float:
+    """Resident memory in MiB."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def _word(figures: Mapping[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 import email.message
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, ClassVar
 
 import structlog
 from fastapi.routing import APIRoute
@@ -13,9 +13,11 @@ from app.auth.callers import Caller
 from app.auth.jwks import ProviderUnavailableError
 from app.auth.scopes import Scope, in_order
 from app.auth.token_claims import BadTokenError
-from app.gateway.body_limits import BoundedRequest, check_depth
+from app.gateway.body_limits import BoundedRequest, check_body
+from app.gateway.concurrency import slot_of
 from app.gateway.database import database_errors
 from app.gateway.denials import denial_of
+from app.gateway.direct import Handler as DirectHandler
 from app.gateway.direct import direct_handler
 from app.gateway.problems import ProblemError, outage
 from app.gateway.rate_limits import credential_of
@@ -37,6 +39,9 @@ class AuthenticatedRoute(APIRoute):
     The scopes are those that the handler's signature has in its `Security(...)`; without any there is no such route.
     """
 
+    # None for the setting `MAX_BODY_BYTES`.
+    max_body_bytes: ClassVar[int | None] = None
+
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         if not self.scopes:
@@ -53,9 +58,17 @@ class AuthenticatedRoute(APIRoute):
         """Whether the caller has the scopes."""
         return self.scopes <= caller.scopes
 
+    def check_body(self, body: bytes) -> None:
+        """Look at a body before it is parsed; raises as `body_limits.check_body` does."""
+        check_body(body)
+
+    def handler(self) -> DirectHandler:
+        """What handles a request that has passed the checks."""
+        return direct_handler(self.dependant) or super().get_route_handler()
+
     def get_route_handler(self) -> Handler:
         """The handler with the checks before it."""
-        handle = direct_handler(self.dependant) or super().get_route_handler()
+        handle = self.handler()
         takes_body = self.body_field is not None
         scopes = self.scopes
 
@@ -74,9 +87,10 @@ class AuthenticatedRoute(APIRoute):
             if not takes_body:
                 return await handle(request)
             _check_content_type(request)
-            bounded = BoundedRequest(request.scope, request.receive, services_of(request).settings.max_body_bytes)
+            largest = self.max_body_bytes or services_of(request).settings.max_body_bytes
+            bounded = BoundedRequest(request.scope, request.receive, largest, slot_of(request))
             # FastAPI takes any error of the reading for malformed JSON; what has been read it finds in the request.
-            check_depth(await bounded.body())
+            self.check_body(await bounded.body())
             return await handle(bounded)
 
         return check_and_handle
@@ -108,6 +122,7 @@ async def _authenticate(request: Request) -> None:
     services.rate_limits.note_success(credential)
     request.state.caller = caller
     structlog.contextvars.bind_contextvars(caller=caller.identity)
+    slot_of(request).assign(caller.identity)
     add_answer_headers(request, await services.rate_limits.check_caller(caller.identity))
 
 

@@ -9,6 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidat
 from pydantic_core import PydanticCustomError
 from temporalio.api.common.v1 import Payload
 
+# Temporal's UI sends those of one event or of a page of them.
+MAX_PAYLOADS = 1000
+
 
 def _decoded(value: object) -> bytes:
     if isinstance(value, bytes):
@@ -61,7 +64,7 @@ class CodecPayloads(BaseModel):
 
     model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
 
-    payloads: tuple[CodecPayload, ...]
+    payloads: tuple[CodecPayload, ...] = Field(max_length=MAX_PAYLOADS)
 
     @classmethod
     def of(cls, payloads: Sequence[Payload]) -> "CodecPayloads":

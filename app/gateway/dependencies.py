@@ -35,6 +35,7 @@ UUID_PATTERN = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 LONGEST_IDEMPOTENCY_KEY = 255
 LONGEST_SEARCH = 255
 LONGEST_PERSON = 200
+ON_BEHALF_OF_HEADER = "X-On-Behalf-Of"
 LARGEST_PAGE = 200
 DEFAULT_PAGE = 50
 
@@ -73,7 +74,7 @@ async def current_requester(
     on_behalf_of: Annotated[
         str | None,
         Header(
-            alias="X-On-Behalf-Of",
+            alias=ON_BEHALF_OF_HEADER,
             description="The person whom the caller acts for, as a name or an address; needs the scope "
             "`tenants:manage`. Becomes `requestedBy` or `cancelledBy`. Names of this service's own identities, which "
             "begin with `key:`, `shell:`, `oidc:` or `token:`, are refused, and so are words like `gateway`.",

@@ -64,9 +64,14 @@ class OperationView:
         return kind
 
     @cached_property
+    def document(self) -> StatusDocument:
+        """The status document, made once for all who follow the operation."""
+        return status_document(self)
+
+    @cached_property
     def encoded(self) -> EncodedDocument:
         """The status document as it is sent."""
-        return EncodedDocument.of(status_document(self))
+        return EncodedDocument.of(self.document)
 
     @property
     def is_cancellable(self) -> bool:

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match
 
+from app.gateway.anonymous_requests import check_anonymous
 from app.gateway.database import DatabaseUnavailableError
 from app.gateway.problems import ProblemError, outage, problem_response
 from app.gateway.validation import validation_problem
@@ -65,6 +66,11 @@ async def _database_away(request: Request, _error: DatabaseUnavailableError) -> 
 
 async def _framework(request: Request, error: HTTPException) -> Response:
     """What Starlette and FastAPI refuse by themselves: unknown paths and methods, bodies that can't be read."""
+    if error.status_code in {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}:
+        try:
+            await check_anonymous(request)
+        except ProblemError as problem:
+            return problem_response(request, problem)
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         return problem_response(request, _method_not_allowed(request))
     if error.status_code == HTTPStatus.NOT_FOUND:

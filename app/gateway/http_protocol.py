@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from uuid import uuid4
 
 import structlog
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from app.gateway.problems import MEDIA_TYPE, Problem, title_of, type_of
 from app.gateway.request_context import REQUEST_ID_HEADER
@@ -21,8 +21,22 @@ from app.settings import Settings
 
 # A refused client may still be sending; closing at once would reset the connection before it reads why. Seconds.
 LINGER = 1.0
-# Requests that a client sends before the answer to an earlier one. uvicorn keeps them all.
-MOST_PIPELINED = 100
+# Requests that wait for the response to an earlier one. uvicorn keeps them all.
+MAX_PIPELINED = 10
+# Each costs several times its bytes once it is parsed.
+MAX_HEADERS = 100
+# A chunk's size and line ends, with room for clients that pad them.
+CHUNK_FRAMING = 16
+# What is thrown away of a body after its response, so that the connection can be used again.
+MAX_UNREAD_BODY_BYTES = 4 * 1024 * 1024
+# Bytes of request lines and headers that are not complete, on all connections.
+MAX_PARTIAL_BYTES = 16 * 1024 * 1024
+# Smaller ones are not worth the count: a request in two pieces, or the beginning of the next one.
+MIN_PARTIAL_BYTES = 2048
+# What is read and thrown away of a client that has been refused. Without a limit, reading would be all we do.
+MAX_LINGERING_BYTES = 256 * 1024
+# Refused connections that are given time to read why.
+MAX_LINGERING = 100
 
 log = structlog.get_logger(__name__)
 
@@ -47,62 +61,215 @@ class _RefusedError(Exception):
     """Ends the parsing of what is beyond a limit."""
 
 
+class Connections:
+    """The open connections of a server, and which of them no request is worked on for, longest first."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._open: set[BoundedHttpProtocol] = set()
+        self._idle: dict[BoundedHttpProtocol, None] = {}
+        self._lingering: set[BoundedHttpProtocol] = set()
+        self._partial: dict[BoundedHttpProtocol, int] = {}
+        self._partial_bytes = 0
+
+    def admit(self, connection: "BoundedHttpProtocol") -> bool:
+        """Add a connection, in place of the one that has been idle for longest if there are too many.
+
+        A client that only holds connections thus never keeps others out, least of all probes.
+        """
+        if len(self._open) >= self.limit:
+            if not self._idle:
+                return False
+            self._give_way(next(iter(self._idle)))
+        self._open.add(connection)
+        self._idle[connection] = None
+        return True
+
+    def may_linger(self, connection: "BoundedHttpProtocol") -> bool:
+        """Whether a connection that no longer counts may stay until its client has read why."""
+        if len(self._lingering) >= MAX_LINGERING:
+            return False
+        self._lingering.add(connection)
+        return True
+
+    def set_idle(self, connection: "BoundedHttpProtocol", *, is_idle: bool) -> None:
+        """Note whether a request of the connection is being worked on."""
+        if not is_idle:
+            self._idle.pop(connection, None)
+        elif connection in self._open:
+            self._idle.setdefault(connection)
+
+    def set_partial(self, connection: "BoundedHttpProtocol", size: int) -> None:
+        """Note how much of a request has come before its headers were complete; the oldest ones make room."""
+        self._partial_bytes += size - self._partial.get(connection, 0)
+        if size:
+            self._partial[connection] = size
+        else:
+            self._partial.pop(connection, None)
+        while self._partial_bytes > MAX_PARTIAL_BYTES:
+            oldest = next(iter(self._partial))
+            self._give_way(oldest)
+
+    def _give_way(self, connection: "BoundedHttpProtocol") -> None:
+        self.remove(connection)
+        connection.give_way(may_linger=self.may_linger(connection))
+
+    def remove(self, connection: "BoundedHttpProtocol") -> None:
+        """Forget a connection."""
+        self._partial_bytes -= self._partial.pop(connection, 0)
+        self._open.discard(connection)
+        self._lingering.discard(connection)
+        self._idle.pop(connection, None)
+
+
 class BoundedHttpProtocol(HttpToolsProtocol):
     """uvicorn's protocol with limits, and with problem documents for what no application gets to see."""
 
     limits: ClassVar[ConnectionLimits]
+    open_connections: ClassVar[Connections]
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._phase = _Phase.HEADERS
         self._header_bytes = 0
+        self._framing_bytes = 0
+        self._trailer_bytes = 0
+        self._unread_bytes = 0
+        self._lingering_bytes = 0
+        self._is_partial = False
         self._is_too_large = False
-        self._has_request = False
+        self._is_body_unwanted = False
+        # The request that is worked on; `cycle` is the newest one, which may have to wait for it.
+        self._running: RequestResponseCycle | None = None
+        self._pending_refusal: tuple[int, str, str] | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._send_deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as in uvicorn's own
         """Begin to wait for the first request."""
         super().connection_made(transport)
-        self._expect_headers()
+        if self.open_connections.admit(self):
+            self._expect_headers()
+        elif self.open_connections.may_linger(self):
+            self._refuse_connection()
+        else:
+            self._close()
+
+    def give_way(self, *, may_linger: bool) -> None:
+        """End this idle connection for the sake of a new one."""
+        if self._phase is _Phase.REFUSED or self.transport.is_closing() or not may_linger:
+            self._close()
+        elif self._running is not None and self._header_bytes == 0:
+            # Like one that has been idle for too long.
+            self.transport.close()
+            self._expect_reader()
+        else:
+            self._refuse_connection()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Let nothing happen any more."""
+        """Stop everything that belongs to the connection."""
+        self.open_connections.remove(self)
         self._clear_deadline()
         self._clear_send_deadline()
+        self._disconnect()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Parse what has come, within bounds."""
         if self._phase is _Phase.REFUSED:
+            self._linger(data)
             return
-        if self._phase is _Phase.HEADERS:
+        phase, cycle = self._phase, self.cycle
+        if phase is _Phase.HEADERS:
             self._header_bytes += len(data)
             self._expect_headers()
+        elif phase is _Phase.BODY:
+            self._framing_bytes += len(data)
         super().data_received(data)
-        if self._phase is _Phase.HEADERS and self._header_bytes > self.limits.header_bytes:
+        if self._is_in(_Phase.HEADERS):
+            self._check_headers()
+        elif self._is_in(_Phase.BODY):
+            self._check_body(is_new=self.cycle is not cycle)
+
+    def _is_in(self, phase: _Phase) -> bool:
+        return self._phase is phase
+
+    def _linger(self, data: bytes) -> None:
+        self._lingering_bytes += len(data)
+        if self._lingering_bytes > MAX_LINGERING_BYTES:
+            self.flow.pause_reading()
+
+    def _check_headers(self) -> None:
+        """Look at a request whose headers are not complete."""
+        if self._header_bytes > self.limits.header_bytes:
             self._refuse_large_headers()
+        elif self._header_bytes > MIN_PARTIAL_BYTES:
+            self._is_partial = True
+            self.open_connections.set_partial(self, self._header_bytes)
+
+    def _check_body(self, *, is_new: bool) -> None:
+        """Look at a request whose body is not complete."""
+        self._framing_bytes = max(0, self._framing_bytes)
+        if self._framing_bytes > self.limits.header_bytes:
+            self._refuse_large_headers()
+        elif self._is_body_unwanted:
+            self._end()
+        elif is_new:
+            # The body stays in the kernel's buffers until the application asks for it.
+            self.flow.pause_reading()
 
     def on_message_begin(self) -> None:
         """A request begins, maybe in the middle of what has come."""
         super().on_message_begin()
         self._expect_headers()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header; a trailer is only counted."""
+        if self._phase is not _Phase.HEADERS:
+            self._trailer_bytes += len(name) + len(value) + 4
+            if self._trailer_bytes > self.limits.header_bytes:
+                self._refuse_in_parser()
+            return
+        if len(self.headers) >= MAX_HEADERS:
+            self._refuse_in_parser()
+        super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         """Start the request, unless its headers came in one piece that is too large."""
         size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
         if size > self.limits.header_bytes:
-            self._is_too_large = True
-            raise _RefusedError
-        if len(self.pipeline) >= MOST_PIPELINED:
+            self._refuse_in_parser()
+        if len(self.pipeline) >= MAX_PIPELINED:
+            # Those that came before are answered.
             self._phase = _Phase.REFUSED
-            self._close()
+            self._clear_deadline()
+            self.pipeline[0][0].keep_alive = False
             raise _RefusedError
         super().on_headers_complete()
-        self._has_request = True
+        if self.expect_100_continue:
+            # A client that is refused before it is told to go on may send the body or not, so that what follows
+            # can't be told from it.
+            self.cycle.keep_alive = False
         self._phase = _Phase.BODY
-        self._header_bytes = 0
+        self._header_bytes = self._framing_bytes = self._trailer_bytes = self._unread_bytes = 0
+        self._is_body_unwanted = False
+        if self._is_partial:
+            self._is_partial = False
+            self.open_connections.set_partial(self, 0)
+        self.open_connections.set_idle(self, is_idle=False)
         self._set_deadline(self.limits.body_timeout, self._body_late)
+
+    def on_chunk_complete(self) -> None:
+        """Allow for the framing of a chunk."""
+        self._framing_bytes -= CHUNK_FRAMING
+
+    def on_body(self, body: bytes) -> None:
+        """Keep a part of a body, or throw it away if the response was given without it."""
+        self._framing_bytes -= len(body)
+        if self.cycle.response_complete:
+            self._unread_bytes += len(body)
+            self._is_body_unwanted = self._unread_bytes > MAX_UNREAD_BODY_BYTES
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         """The request is here; the next one has time until the connection has been idle for too long."""
@@ -133,15 +300,24 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().on_response_complete()
         if self.transport.is_closing():
             self._expect_reader()
+            return
+        is_idle = not self._is_response_due
+        self.open_connections.set_idle(self, is_idle=is_idle)
+        if is_idle and self._pending_refusal is not None:
+            self._send_refusal(*self._pending_refusal)
 
     def timeout_keep_alive_handler(self) -> None:
         """The same for one that has been idle for too long."""
         super().timeout_keep_alive_handler()
         self._expect_reader()
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
+
     def _expect_reader(self) -> None:
         if self._send_deadline is None:
-            self._send_deadline = self.loop.call_later(self.limits.send_timeout, self.transport.abort)
+            self._send_deadline = self.loop.call_later(self.limits.send_timeout, self._close)
 
     def _clear_send_deadline(self) -> None:
         if self._send_deadline is not None:
@@ -162,12 +338,12 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._deadline = None
 
     @property
-    def _is_answer_due(self) -> bool:
-        return self._has_request and not self.cycle.response_complete
+    def _is_response_due(self) -> bool:
+        return self._running is not None and not self._running.response_complete
 
     def _headers_late(self) -> None:
-        if self._is_answer_due:
-            # Part of a further request has come while an earlier one is worked on: its answer comes first.
+        if self._is_response_due:
+            # Part of a further request has come while an earlier one is worked on: its response comes first.
             self._set_deadline(self.limits.header_timeout, self._headers_late)
             return
         seconds = self.limits.header_timeout
@@ -182,30 +358,65 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         else:
             self._refuse(408, "request-timeout", f"the body did not come within {self.limits.body_timeout:g} s")
 
+    def _refuse_in_parser(self) -> None:
+        self._is_too_large = True
+        raise _RefusedError
+
     def _refuse_large_headers(self) -> None:
-        most = self.limits.header_bytes
-        self._refuse(431, "headers-too-large", f"request line and headers are larger than {most} bytes")
+        limit = self.limits.header_bytes
+        self._refuse(
+            431,
+            "headers-too-large",
+            f"request line and headers, or what surrounds the body, are larger than {limit} bytes or more than "
+            f"{MAX_HEADERS} headers",
+        )
+
+    def _refuse_connection(self) -> None:
+        limit = self.open_connections.limit
+        self._refuse(503, "overloaded", f"the gateway has {limit} connections; try again")
 
     def _refuse(self, status: int, code: str, detail: str) -> None:
-        """Answer with a problem and end the connection once the client has had time to read it."""
+        """Send a problem, after the responses to earlier requests, and end the connection."""
         self._clear_deadline()
         if self.transport.is_closing() or self._phase is _Phase.REFUSED:
             return
         log.info("request refused", status=status, problem=code)
-        self._phase = _Phase.REFUSED
-        if self._is_answer_due:
-            is_answered = self.cycle.response_started
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
-            if is_answered:
+        is_begun, self._phase = self._phase is _Phase.BODY, _Phase.REFUSED
+        if is_begun and self.pipeline:
+            self.pipeline.popleft()
+        elif is_begun and self._is_response_due:
+            is_started = self.cycle.response_started
+            self._disconnect()
+            if is_started:
                 self._close()
                 return
+            self._running = None
+        if self._is_response_due:
+            self._pending_refusal = status, code, detail
+        else:
+            self._send_refusal(status, code, detail)
+
+    def _send_refusal(self, status: int, code: str, detail: str) -> None:
+        self._pending_refusal = None
         self.transport.write(self._problem(status, code, detail))
+        self._end()
+
+    def _end(self) -> None:
+        """End the connection once the client has had time to read the last response."""
+        self._phase = _Phase.REFUSED
         self._unset_keepalive_if_required()
         self.flow.resume_reading()
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self._set_deadline(LINGER, self._close)
+
+    def _disconnect(self) -> None:
+        """Let the application know that nobody reads its response any more; it must not write to the transport."""
+        self.pipeline.clear()
+        if self._running is not None and not self._running.response_complete:
+            self._running.disconnected = True
+            self._running.message_event.set()
+            self.flow.resume_writing()
 
     def _problem(self, status: int, code: str, detail: str) -> bytes:
         request_id = uuid4().hex
@@ -230,6 +441,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         return b"".join([STATUS_LINE[status], *(b"%b: %b\r\n" % line for line in lines), b"\r\n", body.encode()])
 
     def _close(self) -> None:
+        self._disconnect()
         # Not `close`, which waits for a client that may never read.
         self.transport.abort()
 
@@ -244,5 +456,6 @@ def bounded_protocol(settings: Settings) -> type[BoundedHttpProtocol]:
             body_timeout=settings.body_timeout,
             send_timeout=settings.send_timeout,
         )
+        open_connections = Connections(settings.max_connections)
 
     return Protocol

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from fastapi import FastAPI
 
 from activities.alga.blueprints import load_blueprints
-from app.gateway.concurrency import ConcurrencyLimit
+from app.gateway.concurrency import ConcurrencyLimit, Slots
 from app.gateway.cross_origin import CrossOrigin
 from app.gateway.documentation_page import install_documentation_page
 from app.gateway.error_handlers import crash_response, install_error_handlers
@@ -50,12 +50,13 @@ def create_app(settings: Settings) -> FastAPI:
         description=DESCRIPTION,
         lifespan=lifespan,
         docs_url=None,
+        openapi_url=None,
         redoc_url=None,
         redirect_slashes=False,
     )
     app.billing_plans = {code: blueprint.contract_line_names for code, blueprint in blueprints.items()}
     # The one added last is the outermost.
-    app.add_middleware(ConcurrencyLimit, most=settings.max_concurrent_requests)
+    app.add_middleware(ConcurrencyLimit, slots=Slots(settings.max_concurrent_requests, settings.max_event_streams))
     app.add_middleware(CrashMiddleware, crash_response=crash_response)
     if settings.cors_origins:
         app.add_middleware(CrossOrigin, origins=split_list(settings.cors_origins))

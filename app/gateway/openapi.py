@@ -23,6 +23,7 @@ RETRY_AFTER = {
 BODY_PROBLEMS = (
     "malformed-json",
     "json-too-deep",
+    "json-too-long",
     "body-too-large",
     "unsupported-media-type",
     "invalid-request",
@@ -32,6 +33,7 @@ COMMON_PROBLEMS = (
     "unauthorized",
     "scope-missing",
     "rate-limited",
+    "too-many-requests",
     "headers-too-large",
     "internal-error",
     "overloaded",
@@ -90,7 +92,8 @@ KINDS = (
     ),
     ProblemKind(409, "tenant-exists", "tenantId is taken", (Fault(field="tenantId", detail="is taken"),)),
     ProblemKind(400, "json-too-deep", "the body is nested deeper than 32 levels"),
-    ProblemKind(413, "body-too-large", "the body is larger than 2097152 bytes"),
+    ProblemKind(400, "json-too-long", "the body has more than 500 values"),
+    ProblemKind(413, "body-too-large", "the body is larger than 262144 bytes"),
     ProblemKind(415, "unsupported-media-type", "the body must be sent as `Content-Type: application/json`"),
     ProblemKind(
         422, "invalid-request", "one field is wrong; see errors", (Fault(field="tenantName", detail="is required"),)
@@ -109,6 +112,8 @@ KINDS = (
         (Fault(field="payloads.0", detail="a payload of key '2026-11' was changed or cut short"),),
     ),
     ProblemKind(429, "rate-limited", "you ask too often; try again in 2 s"),
+    ProblemKind(429, "too-many-requests", "500 of your requests are in progress; try again"),
+    ProblemKind(429, "too-many-streams", "you have 200 event streams; end one of them"),
     ProblemKind(431, "headers-too-large", "request line and headers are larger than 32768 bytes"),
     ProblemKind(500, "internal-error", "the gateway failed; quote the request id when asking for help"),
     ProblemKind(

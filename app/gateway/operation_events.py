@@ -8,7 +8,7 @@ from fastapi.sse import format_sse_event
 
 from app.auth.callers import Caller
 from app.gateway.database import DatabaseUnavailableError
-from app.gateway.documents import OperationView, status_document
+from app.gateway.documents import OperationView
 from app.gateway.openapi import REF_TEMPLATE
 from app.gateway.problems import ProblemError
 from app.gateway.responses import entity_tag
@@ -59,9 +59,8 @@ class Event:
     @classmethod
     def of(cls, operation: OperationView) -> "Event":
         """The event that tells of the operation as it stands."""
-        document = status_document(operation)
-        body = document.model_dump_json().encode()
-        return cls(entity_tag(body), document, body)
+        body = operation.encoded.body
+        return cls(entity_tag(body), operation.document, body)
 
     def encoded(self) -> bytes:
         """The event as it is sent."""
@@ -78,9 +77,9 @@ class OperationEvents:
         self._authenticate = authenticate
         self._workflow_id = workflow_id
 
-    async def newest(self, caller: Caller) -> Event:
-        """The operation as it stands; raises as `Statuses.find_for` does."""
-        return Event.of(await self._statuses.find_for(caller, self._workflow_id))
+    async def newest(self, caller: Caller, max_age: float = 0.0) -> Event:
+        """The operation as it stands, or stood so many seconds ago; raises as `Statuses.find_for` does."""
+        return Event.of(await self._statuses.find_for(caller, self._workflow_id, max_age=max_age))
 
     async def follow(self, caller: Caller, newest: Event, last_event_id: str | None) -> AsyncIterator[bytes]:
         """The event of `newest` unless it is the one that the client has, and then one whenever it has changed.
@@ -105,7 +104,8 @@ class OperationEvents:
             try:
                 if unchecked >= AUTHENTICATION_INTERVAL:
                     caller, unchecked = await self._authenticate(), 0.0
-                newest = await self.newest(caller)
+                # Those who follow the same operation look at it together.
+                newest = await self.newest(caller, max_age=pause / 2)
             except ProblemError as problem:
                 log.info("a stream of events has ended", workflow_id=self._workflow_id, problem=problem.code)
                 return

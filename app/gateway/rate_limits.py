@@ -44,6 +44,9 @@ class RateLimits:
         self._creations = _policy(
             "creations", settings.creations_per_hour / MINUTES_PER_HOUR, settings.creations_per_hour
         )
+        self._anonymous = _policy(
+            "anonymous", settings.rate_limit_anonymous_per_minute, settings.rate_limit_anonymous_burst
+        )
         self._hash_key = derive_key(settings.nextauth_secret.get_secret_value(), KEY_PURPOSE)
         self._proven: OrderedDict[bytes, None] = OrderedDict()
         self._buckets = _buckets(settings)
@@ -94,6 +97,21 @@ class RateLimits:
         if not standing.is_within:
             detail = "too many requests from your address came without a valid credential"
             raise _refusal(self._failures, standing, detail)
+
+    async def check_anonymous(self, address: str | None) -> None:
+        """Count one request of the address that needs no credential.
+
+        Raises:
+            ProblemError: 429, there were too many; the connection is closed, so that those behind it are not served.
+        """
+        if self._anonymous is None:
+            return
+        standing = await self._buckets.take(self._anonymous, self._digest(_network(address)).hex())
+        if not standing.is_within:
+            problem = _refusal(self._anonymous, standing, "too many requests from your address without a credential")
+            problem.headers["Connection"] = "close"
+            problem.is_denial = False
+            raise problem
 
     async def note_failure(self, address: str | None, credential: str | None = None) -> None:
         """Count one request of the address that carried no credential, or a wrong one."""

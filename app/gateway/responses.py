@@ -59,7 +59,7 @@ def conditional(document: EncodedDocument, if_none_match: Sequence[str]) -> Resp
 
     `no-store` binds caches; a program that polls may well keep the ETag beside what it shows.
     """
-    if if_none_match and _matches(if_none_match, document.headers["ETag"]):
+    if is_known(document.headers["ETag"], if_none_match):
         return Response(status_code=304, headers=document.headers)
     return Response(document.body, headers=document.headers, media_type="application/json")
 
@@ -82,7 +82,7 @@ def document_response(document: BaseModel, status: int = 200, headers: Mapping[s
     return Response(document.model_dump_json(), status, headers, "application/json")
 
 
-def _matches(if_none_match: Sequence[str], etag: str) -> bool:
-    """Weak comparison, as RFC 9110 wants it for If-None-Match."""
+def is_known(etag: str, if_none_match: Sequence[str]) -> bool:
+    """Whether one of the header's lines names the ETag, by the weak comparison of RFC 9110 for If-None-Match."""
     given = {tag.strip().removeprefix("W/") for line in if_none_match for tag in line.split(",")}
     return "*" in given or etag in given

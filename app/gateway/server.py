@@ -2,14 +2,24 @@
 
 import asyncio
 import math
+import resource
 import socket
+import sys
 
+import structlog
 import uvicorn
 
 from app.gateway.http_protocol import bounded_protocol
 from app.gateway.main import create_app
 from app.settings import Settings, split_list
 
+log = structlog.get_logger(__name__)
+
+# Seconds after which a thread that decodes payloads gives way to the event loop. Python's own 5 ms add up, because
+# each step of each request may have to wait for them.
+SWITCH_INTERVAL = 0.0005
+# What a gateway has open besides its clients' connections, generously.
+OTHER_FILES = 500
 # Seconds between two looks at whether somebody has no patience, and sends a second SIGINT.
 TICK = 0.1
 
@@ -20,6 +30,7 @@ class GatewayServer(uvicorn.Server):
     def __init__(self, settings: Settings) -> None:
         self.app = create_app(settings)
         self._delay = settings.shutdown_delay
+        self._max_connections = settings.max_connections
         super().__init__(
             uvicorn.Config(
                 self.app,
@@ -38,6 +49,12 @@ class GatewayServer(uvicorn.Server):
             )
         )
 
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve in this thread until told to end."""
+        sys.setswitchinterval(SWITCH_INTERVAL)
+        _allow_open_files(self._max_connections + OTHER_FILES)
+        super().run(sockets)
+
     async def main_loop(self) -> None:
         """Serve until told to end; then say so to whoever asks for readiness, and serve on for the delay."""
         await super().main_loop()
@@ -51,3 +68,14 @@ class GatewayServer(uvicorn.Server):
         """Take no more connections, and let requests under way finish within the grace period."""
         self.app.state.services.statuses.stop_waiting()
         await super().shutdown(sockets)
+
+
+def _allow_open_files(wanted: int) -> None:
+    """Raise the process's own limit of open files; at the limit no connection is accepted, not even a probe's."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, allowed), hard))
+    if allowed < wanted:
+        log.warning("the limit of open files is below MAX_CONNECTIONS", open_files=allowed)

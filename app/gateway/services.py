@@ -85,6 +85,8 @@ async def open_services(settings: Settings, blueprints: Mapping[str, Blueprint])
         auditing = Auditing(engine, audit, denials)
         operations = OperationsPort(await connect(settings, lazy=True), settings)
         statuses = Statuses(engine, operations, audit)
+        decoding = Decoding(EncryptionCodec(settings.key_ring), auditing)
+        stack.callback(decoding.close)
         yield Services(
             settings=settings,
             authenticator=Authenticator(keys, await _token_verifier(settings, stack)),
@@ -107,7 +109,7 @@ async def open_services(settings: Settings, blueprints: Mapping[str, Blueprint])
             listing=Listing(engine),
             directory=Directory(engine),
             audit_listing=AuditListing(engine),
-            decoding=Decoding(EncryptionCodec(settings.key_ring), auditing),
+            decoding=decoding,
             readiness=Readiness(engine, operations),
         )
 

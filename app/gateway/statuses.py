@@ -1,6 +1,7 @@
 """Finds operations: in Temporal first, in our own table if Temporal is unavailable or has forgotten them."""
 
 import asyncio
+import time
 from collections import OrderedDict
 from contextlib import suppress
 from dataclasses import replace
@@ -26,6 +27,8 @@ from workflows.steps import TENANT_CREATION
 
 # Some 14 KiB each. Who polls asks once or twice more after the end, so that the newest are all that matters.
 MAX_COMPLETED = 500
+# Operations that are followed by several event streams at the same time.
+MAX_RECENT = 200
 
 log = structlog.get_logger(__name__)
 
@@ -38,6 +41,7 @@ class Statuses:
         self._audit = audit
         self._operations = operations
         self._completed: OrderedDict[str, OperationView] = OrderedDict()
+        self._recent: OrderedDict[str, tuple[float, OperationView]] = OrderedDict()
         self._looks = Coalesced(self._look)
         self._stopping = asyncio.Event()
 
@@ -51,13 +55,13 @@ class Statuses:
             await asyncio.wait_for(self._stopping.wait(), seconds)
         return not self._stopping.is_set()
 
-    async def find_for(self, caller: Caller, workflow_id: str) -> OperationView:
-        """The operation as it stands; raises as `find` does.
+    async def find_for(self, caller: Caller, workflow_id: str, *, max_age: float = 0.0) -> OperationView:
+        """The operation as it stands, or stood at most so many seconds ago; raises as `find` does.
 
         To a caller that is bound to another tenant there is no such operation. One whose tenant is not known yet
         belongs to nobody.
         """
-        operation = await self.find(workflow_id)
+        operation = await (self._find_recent(workflow_id, max_age) if max_age else self.find(workflow_id))
         if not caller.may_see(operation.snapshot.tenant_id):
             raise OperationNotFoundError(is_denial=True)
         return operation
@@ -83,6 +87,18 @@ class Statuses:
             self._completed.move_to_end(workflow_id)
             return kept
         return await self._looks.get(workflow_id)
+
+    async def _find_recent(self, workflow_id: str, max_age: float) -> OperationView:
+        now = time.monotonic()
+        kept = self._recent.get(workflow_id)
+        if kept is not None and now - kept[0] <= max_age:
+            return kept[1]
+        view = await self.find(workflow_id)
+        self._recent[workflow_id] = now, view
+        self._recent.move_to_end(workflow_id)
+        if len(self._recent) > MAX_RECENT:
+            self._recent.popitem(last=False)
+        return view
 
     async def _look(self, workflow_id: str) -> OperationView:
         try:

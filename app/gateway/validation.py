@@ -10,11 +10,10 @@ from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
 from starlette.requests import Request
 
+from app.gateway.field_paths import shown_path
 from app.gateway.problems import Fault, ProblemError
 
-WHOLE_BODY = "body"
 MOST_FAULTS = 50
-LONGEST_FIELD = 200
 
 Location = Sequence[str | int]
 
@@ -36,9 +35,7 @@ def _field(item: Mapping[str, Any]) -> str:
     """The path of a field as the documentation writes it, without the part of the request that it is in."""
     path = [part if isinstance(part, str) else str(part) for part in item["loc"][1:]]
     known = path[:-1] if item["type"] == "extra_forbidden" else path
-    shown = ".".join([*(to_camel(part) for part in known), *path[len(known) :]])
-    printable = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in shown)
-    return (printable if len(printable) <= LONGEST_FIELD else f"{printable[:LONGEST_FIELD]}…") or WHOLE_BODY
+    return shown_path([*(to_camel(part) for part in known), *path[len(known) :]])
 
 
 def _detail(item: Mapping[str, Any], model: type[BaseModel] | None) -> str:

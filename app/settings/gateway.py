@@ -51,15 +51,26 @@ class GatewaySettings(ProcessSettings):
     rate_limit_failed_burst: int = Field(
         default=120, ge=1, le=10_000_000, description="The same, at once after a rest."
     )
+    rate_limit_anonymous_per_minute: int = Field(
+        default=300,
+        ge=0,
+        le=1_000_000,
+        description="Requests of the documentation and of unknown paths that one address (IPv6: /64) may make a "
+        "minute; 0: no limit. Probes and metrics don't count.",
+    )
+    rate_limit_anonymous_burst: int = Field(
+        default=300, ge=1, le=10_000_000, description="The same, at once after a rest."
+    )
     redis_url: RedisUrl | None = Field(
         default=None,
         description="Redis (`redis://…`, `rediss://…`) in which all gateways count together; else each counts alone.",
     )
     max_body_bytes: int = Field(
-        default=2 * 1024 * 1024,
+        default=256 * 1024,
         ge=1024,
         le=64 * 1024 * 1024,
-        description="Largest body of a request; the longest valid one has some 100 KiB.",
+        description="Largest body of a request; the longest valid one has some 100 KiB. `/codec/decode` takes 4 MiB, "
+        "since a payload of Temporal's may have 2.",
     )
     max_header_bytes: int = Field(
         default=32 * 1024, ge=1024, le=1024 * 1024, description="Largest request line and headers together."
@@ -84,7 +95,20 @@ class GatewaySettings(ProcessSettings):
         ge=1,
         le=100_000,
         description="Requests that a gateway works on at once, those that wait by `Prefer` too; others get a 503. "
-        "Probes don't count.",
+        "One caller may have half of them. Neither probes nor event streams count.",
+    )
+    max_event_streams: int = Field(
+        default=1000,
+        ge=1,
+        le=100_000,
+        description="Event streams that a gateway has open at once; others get a 503. One caller may have a fifth.",
+    )
+    max_connections: int = Field(
+        default=2500,
+        ge=1,
+        le=1_000_000,
+        description="Connections that a gateway has open at once; more than requests and streams together. A new one "
+        "takes the place of the one that has been idle for longest, or else gets a 503.",
     )
     forwarded_allow_ips: ProxyAddresses = Field(
         default="127.0.0.1,::1",

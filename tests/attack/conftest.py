@@ -1,5 +1,12 @@
-"""The gateway of tests/gateway, for tests that attack it."""
+"""Attacks on a running gateway: in this process where a test looks inside, else on a process of its own."""
 
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from app.settings import Settings
+from tests.attack.process import GatewayProcess
 from tests.gateway.conftest import (
     api_key,
     database,
@@ -23,3 +30,19 @@ __all__ = [
     "settings",
     "temporal_client",
 ]
+
+
+@pytest.fixture
+def start(settings: Settings, api_key: str, tmp_path: Path) -> Iterator[Callable[..., GatewayProcess]]:
+    """Start a gateway process with these variables besides the usual ones."""
+    started: list[GatewayProcess] = []
+
+    def start(**environment: str) -> GatewayProcess:
+        log_file = tmp_path / f"gateway-{len(started)}.log"
+        started.append(GatewayProcess(settings, api_key, log_file, **environment))
+        started[-1].start()
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.stop()

@@ -1,14 +1,23 @@
 """Connections on which a test writes what it likes."""
 
 import json
+import select
 import socket
+import struct
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from tests.gateway.server import PATIENCE, RunningGateway
+from tests.gateway.server import PATIENCE
+
+
+class Listening(Protocol):
+    """A gateway with a port."""
+
+    @property
+    def url(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -31,6 +40,8 @@ class RawConnection:
     def __init__(self, connection: socket.socket) -> None:
         self._socket = connection
         self._reader = connection.makefile("rb")
+        self._poll = select.poll()
+        self._poll.register(connection, select.POLLRDHUP)
 
     def send(self, *pieces: bytes) -> None:
         """Send all of it, also to one that listens no more."""
@@ -67,12 +78,28 @@ class RawConnection:
         finally:
             self._socket.settimeout(PATIENCE)
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the other side has said its last, or reset the connection; what it said can still be read."""
+        events = {event for _, event in self._poll.poll(0)}
+        return any(event & (select.POLLRDHUP | select.POLLHUP | select.POLLERR) for event in events)
+
+    def close_socket(self) -> None:
+        """Go away in an orderly way."""
+        self._reader.close()
+        self._socket.close()
+
+    def reset(self) -> None:
+        """Go away at once, and let the other side know by a reset."""
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close_socket()
+
     def close(self) -> None:
         self._reader.close()
 
 
 @contextmanager
-def connected(gateway: RunningGateway) -> Iterator[RawConnection]:
+def connected(gateway: Listening) -> Iterator[RawConnection]:
     """A connection to the gateway."""
     parts = urlsplit(gateway.url)
     assert parts.hostname is not None

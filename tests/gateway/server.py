@@ -45,6 +45,11 @@ class RunningGateway:
         return self._server.app
 
     @property
+    def requests_in_progress(self) -> int:
+        """Requests that the server works on."""
+        return len(self._server.server_state.tasks)
+
+    @property
     def url(self) -> str:
         port = self._server.servers[0].sockets[0].getsockname()[1]
         return f"http://127.0.0.1:{port}"

@@ -12,12 +12,12 @@ from temporalio.client import Client
 from app.auth.scopes import Scope
 from app.gateway.main import create_app
 from app.settings import Settings
+from app.temporal.described import initial_snapshot
 from tests.gateway.operations import NOBODY, record, snapshot
 from tests.gateway.requests import assert_problem, create
 from tests.gateway.server import RunningGateway
 from tests.support.api_keys import EVERYTHING, Keys
 from workflows.kinds import KINDS, OperationKind, StepKind
-from app.temporal.described import initial_snapshot
 from workflows.messages import OPERATION_MEMO, OperationSnapshot, OperationStatus
 
 pytestmark = pytest.mark.anyio

@@ -226,4 +226,4 @@ class Script:
 
 
 def unique_id() -> str:
-    return f"tenant-creation-{uuid4()}"
+    return f"appliance-{uuid4()}"

@@ -11,6 +11,7 @@ from starlette.responses import Response, StreamingResponse
 from app.auth.callers import Caller, Requester
 from app.auth.scopes import Scope
 from app.gateway.authenticated_route import AuthenticatedRoute, KindScopedRoute, authenticate_again
+from app.gateway.concurrency import slot_of
 from app.gateway.dependencies import (
     DEFAULT_PAGE,
     CancelReason,
@@ -67,7 +68,9 @@ EVENTS: Responses = {
         "content": {"text/event-stream": {"itemSchema": STATUS_EVENT_SCHEMA}},
     },
     204: {"description": "The operation has ended, and `Last-Event-ID` is its last event."},
-    **problems("operation-not-found", "operation-unreadable"),
+    **problems(
+        "operation-not-found", "operation-unreadable", "rate-limited", "too-many-requests", "too-many-streams"
+    ),
 }
 # Proxies like nginx would keep events back until a buffer is full.
 UNBUFFERED = {"X-Accel-Buffering": "no"}
@@ -120,6 +123,7 @@ async def follow_operation(
     A client that has been cut off sends `Last-Event-ID` and misses nothing; 204 tells it that it has seen the end.
     """
     events = OperationEvents(services.statuses, partial(authenticate_again, request, Scope.TENANTS_READ), workflow_id)
+    slot_of(request).become_stream()
     newest = await events.newest(caller)
     if newest.id == last_event_id and newest.document.has_ended:
         return Response(status_code=204)
