@@ -391,15 +391,16 @@ async def test_a_cancel_that_comes_right_before_the_commit_leaves_nothing(
 async def test_a_start_that_was_revoked_is_stopped_and_another_of_the_same_id_is_not(
     provisioning: ProvisioningActivities, engine: AsyncEngine, tenant_request: TenantCreationInput
 ) -> None:
-    given = provision_input(tenant_request, origin=Origin(start_id="the first"))
+    first = str(uuid4())
+    given = provision_input(tenant_request, origin=Origin(start_id=first))
     async with engine.begin() as connection:
-        await revoke_start(connection, given.operation.workflow_id, "the first", ASKED)
+        await revoke_start(connection, given.operation.workflow_id, first, ASKED)
         assert await find_operation(connection, given.operation.workflow_id) is None
     error = await error_of(provisioning.provision_tenant(given))
     assert error.type == "cancel-requested"
-    await provisioning.provision_tenant(provision_input(tenant_request, origin=Origin(start_id="the second")))
+    await provisioning.provision_tenant(provision_input(tenant_request, origin=Origin(start_id=str(uuid4()))))
     async with engine.begin() as connection:
-        await revoke_start(connection, given.operation.workflow_id, "the first", ASKED)
+        await revoke_start(connection, given.operation.workflow_id, first, ASKED)
         record = await find_operation(connection, given.operation.workflow_id)
     assert record is not None
     assert record.snapshot.status is OperationStatus.COMPLETED

@@ -1,5 +1,6 @@
 """A workflow that was ended in Temporal: only the row knows of a commit, and it is closed when the status is read."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -61,7 +62,9 @@ async def provision(settings: Settings, client: Client, created: dict[str, Any])
     activities = ProvisioningActivities(engine, blueprints, settings.password_hasher, audit_trail(settings))
     try:
         given = ProvisionInput(operation=context, request=request)
-        await ActivityEnvironment().run(activities.provision_tenant, given)
+        environment = ActivityEnvironment()
+        environment.info = replace(environment.info, is_local=True)
+        await environment.run(activities.provision_tenant, given)
     finally:
         await engine.dispose()
 

@@ -1,15 +1,24 @@
 """A whole installation, as in the end-to-end tests, and a stranger who may write to Temporal and has no key."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 
 import asyncpg
 import pytest
 
 from app.embedded.temporal import EmbeddedTemporal
 from tests.attack.temporal.stranger import Stranger
-from tests.e2e.conftest import Service, installations, temporal
+from tests.e2e.conftest import Service, installations
+from tests.support.restartable import RestartableTemporal
 
-__all__ = ["installations", "temporal"]
+__all__ = ["installations"]
+
+
+@pytest.fixture(scope="session")
+def temporal(server_folder: Path) -> Iterator[RestartableTemporal]:
+    """A server of its own, whose folder the end-to-end tests of the same process don't use."""
+    with RestartableTemporal(server_folder / "attacked-temporal", durable=False) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
