@@ -88,10 +88,13 @@ class AuthenticatedRoute(APIRoute):
                 return await handle(request)
             _check_content_type(request)
             largest = self.max_body_bytes or services_of(request).settings.max_body_bytes
-            bounded = BoundedRequest(request.scope, request.receive, largest, slot_of(request))
+            slot = slot_of(request)
+            bounded = BoundedRequest(request.scope, request.receive, largest, slot)
             # FastAPI takes any error of the reading for malformed JSON; what has been read it finds in the request.
-            self.check_body(await bounded.body())
-            return await handle(bounded)
+            body = await bounded.body()
+            async with slot.large_body(len(body)):
+                self.check_body(body)
+                return await handle(bounded)
 
         return check_and_handle
 

@@ -1,6 +1,10 @@
 """Bounds how many requests and event streams are worked on at once, in all and for one caller."""
 
+import asyncio
+import time
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -17,6 +21,8 @@ STREAM_PARTS = 5
 # Bytes of bodies that are held at once. What is made of a body takes several times as much.
 MAX_HELD_BYTES = 64 * 1024 * 1024
 HELD_PARTS = 8
+# A long request to create a tenant has half of it.
+LARGE_BODY_BYTES = 16 * 1024
 
 STATE_KEY = "slot"
 
@@ -54,10 +60,31 @@ class _Count:
         return self._callers[caller] + amount <= self.share if caller in self._callers else amount <= self.share
 
 
+class LargeBodies:
+    """Lets requests with large bodies have half of the event loop's time at most, however many are sent."""
+
+    def __init__(self) -> None:
+        self._turn = asyncio.Lock()
+
+    @asynccontextmanager
+    async def turn(self, size: int) -> AsyncIterator[None]:
+        """Wait for the turn of a request, unless its body is small; a pause of the same length follows each turn."""
+        if size <= LARGE_BODY_BYTES:
+            yield
+            return
+        await self._turn.acquire()
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            asyncio.get_running_loop().call_later(time.perf_counter() - started, self._turn.release)
+
+
 class Slots:
     """The requests, streams and bytes of bodies that are in use."""
 
     def __init__(self, max_requests: int, max_streams: int) -> None:
+        self.large_bodies = LargeBodies()
         self.requests = _Count(max_requests, REQUEST_PARTS)
         self.streams = _Count(max_streams, STREAM_PARTS)
         self.held = _Count(MAX_HELD_BYTES, HELD_PARTS)
@@ -127,6 +154,10 @@ class Slot:
             raise ProblemError(503, "overloaded", detail, headers=headers)
         held.add(self._caller, size)
         self._held += size
+
+    def large_body(self, size: int) -> AbstractAsyncContextManager[None]:
+        """Return what is entered to work on a body of that size; see `LargeBodies`."""
+        return self._slots.large_bodies.turn(size)
 
     def release(self) -> None:
         """Give everything back."""

@@ -92,7 +92,7 @@ KINDS = (
     ),
     ProblemKind(409, "tenant-exists", "tenantId is taken", (Fault(field="tenantId", detail="is taken"),)),
     ProblemKind(400, "json-too-deep", "the body is nested deeper than 32 levels"),
-    ProblemKind(400, "json-too-long", "the body has more than 500 values"),
+    ProblemKind(400, "json-too-long", "the body has more than 200 values"),
     ProblemKind(413, "body-too-large", "the body is larger than 262144 bytes"),
     ProblemKind(415, "unsupported-media-type", "the body must be sent as `Content-Type: application/json`"),
     ProblemKind(
