@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from app.gateway.body_limits import MAX_VALUES
 from tests.gateway.requests import assert_problem, faults, tenant, tenant_with_admin
 from tests.gateway.server import PATIENCE, RunningGateway
 
@@ -74,7 +75,7 @@ async def test_no_body_stalls_the_loop(gateway: RunningGateway, path: str, build
 async def test_the_limit_of_values_is_in_the_problem(http: httpx.AsyncClient) -> None:
     answer = await http.post("/tenants", content=unknown_fields(100_000), headers=JSON)
     assert_problem(answer, 400, "json-too-long")
-    assert "500" in answer.json()["detail"]
+    assert str(MAX_VALUES) in answer.json()["detail"]
 
 
 async def test_values_are_not_what_stands_in_texts(http: httpx.AsyncClient) -> None:
