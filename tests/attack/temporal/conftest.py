@@ -1,17 +1,16 @@
 """A whole installation, as in the end-to-end tests, and a stranger who may write to Temporal and has no key."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import asyncpg
 import pytest
 
 from app.embedded.temporal import EmbeddedTemporal
 from tests.attack.temporal.stranger import Stranger
-from tests.e2e.conftest import Service, installations
+from tests.e2e.conftest import Service, database, installations, service
 from tests.support.restartable import RestartableTemporal
 
-__all__ = ["installations"]
+__all__ = ["database", "installations", "service"]
 
 
 @pytest.fixture(scope="session")
@@ -24,22 +23,6 @@ def temporal(server_folder: Path) -> Iterator[RestartableTemporal]:
 @pytest.fixture(scope="session")
 def running(installations: Callable[[str], Service]) -> Service:
     return installations("plain")
-
-
-@pytest.fixture(scope="module")
-async def service(running: Service) -> AsyncIterator[Service]:
-    async with running.client() as http:
-        running.http = http
-        yield running
-
-
-@pytest.fixture
-async def database(running: Service) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(running.installation.admin_database_url)
-    try:
-        yield connection
-    finally:
-        await connection.close()
 
 
 @pytest.fixture
