@@ -17,7 +17,7 @@ ADVISORY_LOCK = 7_301_559_218
 LOCK_TIMEOUT = "10s"
 ALL_RIGHTS = "SELECT, INSERT, UPDATE, DELETE"
 # No migration leads on from these.
-UNRELEASED_REVISIONS = frozenset({"0001", "0002", "0003", "0004"})
+UNRELEASED_REVISIONS = frozenset({"0001", "0002", "0003", "0004", "0.2.0"})
 
 
 class UnreleasedSchemaError(Exception):

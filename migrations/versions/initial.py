@@ -1,6 +1,6 @@
 """The schema `alga_tenants`: operations, cancellations, idempotency keys, API keys and the audit trail.
 
-Revision ID: 0.2.0
+Revision ID: 0.2.0b2
 """
 
 from datetime import datetime
@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "0.2.0"
+revision = "0.2.0b2"
 down_revision = None
 branch_labels = None
 depends_on = None

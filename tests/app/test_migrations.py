@@ -66,7 +66,7 @@ async def test_a_schema_of_an_unreleased_version_is_left_alone_and_must_be_reset
         assert await connection.scalar(text("SELECT version_num FROM alga_tenants.alembic_version")) == revision
         assert await connection.scalar(text("SELECT to_regclass('alga_tenants.cancellations')")) is None
         await connection.execute(text("DROP SCHEMA alga_tenants CASCADE"))
-    assert await upgrade(url_of(database)) == (None, "0.2.0")
+    assert await upgrade(url_of(database)) == (None, "0.2.0b2")
 
 
 async def make_unreleased(connection: AsyncConnection, revision: str = "0004") -> None:
@@ -81,7 +81,7 @@ async def make_unreleased(connection: AsyncConnection, revision: str = "0004") -
 
 def test_there_is_one_initial_migration() -> None:
     [script] = ScriptDirectory(str(Path(migrations.__file__).parent)).walk_revisions()
-    assert (script.revision, script.down_revision) == ("0.2.0", None)
+    assert (script.revision, script.down_revision) == ("0.2.0b2", None)
 
 
 async def test_deployments_that_migrate_at_once_wait_for_each_other(new_database: NewDatabase) -> None:
