@@ -1,6 +1,6 @@
 """Logging setup of every process: one line per event, JSON in production, the same for our code and for libraries.
 
-Our own lines take structlog's fast path and skip the standard library; docs/adr/0002-structlogs-fast-path.md has the
+Our own lines take structlog's fast path and skip the standard library; docs/adr/0002-structlog-fast-path.md has the
 measurements. Every line passes `redact`.
 """
 
@@ -116,8 +116,9 @@ def _drop_repeated_fields(_logger: WrappedLogger, _method: str, event: EventDict
     return event
 
 
-def _encode(_logger: WrappedLogger, _method: str, line: str) -> bytes:
-    return line.encode(errors="backslashreplace")
+def _encode(_logger: WrappedLogger, _method: str, line: Any) -> bytes:
+    # A text, because it follows a renderer; structlog's type of processors knows events only.
+    return bytes(line, "utf-8", "backslashreplace")
 
 
 def _shared_processors() -> list[Processor]:
