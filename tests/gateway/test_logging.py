@@ -145,12 +145,15 @@ def test_a_text_that_is_no_unicode_is_written(capsys: pytest.CaptureFixture[str]
 
 def test_lines_of_threads_and_libraries_do_not_mix(tmp_path: Path) -> None:
     path = tmp_path / "log"
+
+    def write(log: Any) -> None:
+        for _ in range(50):
+            log.info("x" * 20_000)
+
     with path.open("w") as stream:
         configure_logging(TemporalSettings(), stream)
-        logs = [structlog.get_logger("tests"), logging.getLogger("tests")] * 2
         with ThreadPoolExecutor() as pool:
-            for log in logs:
-                pool.submit(lambda log=log: [log.info("x" * 20_000) for _ in range(50)])
+            list(pool.map(write, [structlog.get_logger("tests"), logging.getLogger("tests")] * 2))
     lines = path.read_text().splitlines()
     assert [len(json.loads(line)["message"]) for line in lines] == [20_000] * 200
 
