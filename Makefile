@@ -19,13 +19,13 @@ lint: setup ## Static checks only
 	$(BIN)/mypy
 	$(BIN)/mypy tests
 	$(BIN)/lint-imports
-	$(BIN)/python scripts/licences.py
+	$(BIN)/pip-licenses
 
 audit: setup ## Ask for advisories about the pinned packages (status 3: could not be found out; needs the internet)
 	$(BIN)/python scripts/audit.py requirements.lock $(ARGS)
 
-licences: setup ## Check the licences of all pinned packages; a part of lint
-	$(BIN)/python scripts/licences.py
+licences: setup ## Check the licences of all installed packages; a part of lint
+	$(BIN)/pip-licenses
 
 sbom: setup ## Write build/sbom.json, CycloneDX, of what is pinned for production; the same lock gives the same bytes
 	mkdir -p build

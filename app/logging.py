@@ -1,12 +1,12 @@
-"""Logging of every process: one line an event, JSON in production, ours and the libraries' alike, without secrets."""
+"""Logging setup of every process: one line per event, JSON in production, the same for our code and for libraries.
 
-import json
+Our own lines take structlog's fast path and skip the standard library; docs/adr/0002-structlog-fast-path.md has the
+measurements. Every line passes `redact`.
+"""
+
 import logging
 import sys
 import traceback
-from collections.abc import Sequence
-from contextlib import nullcontext
-from functools import partial
 from typing import Any, TextIO
 
 import structlog
@@ -24,82 +24,62 @@ from app.redaction import redact_value
 from app.settings import TemporalSettings
 from app.tracing.current import current_ids
 
-# These write statements, rows or headers when they are asked to say everything.
+# At debug level these log statements, rows or headers.
 QUIET_LIBRARIES = ("sqlalchemy", "httpcore", "httpx")
 
-# What uvicorn and Temporal add to their messages, to say the same again.
-REPETITIONS = ("color_message", "temporal_log")
+# Fields in which uvicorn and Temporal repeat the message.
+REPEATED_FIELDS = ("color_message", "temporal_log")
 
-# Of every line, and never anything that was given to us.
-OURS = frozenset({"timestamp", "level", "logger"})
-
-LEVELS = {
-    "debug": logging.DEBUG,
-    "info": logging.INFO,
-    "warning": logging.WARNING,
-    "error": logging.ERROR,
-    "exception": logging.ERROR,
-    "critical": logging.CRITICAL,
-}
-
-JSON = json.JSONEncoder(default=str)
+# Fields that this module sets itself, so that they hold no input.
+OWN_FIELDS = frozenset({"timestamp", "level", "logger"})
 
 
-class OwnLogger:
-    """What our own lines are written by: a record of the standard library costs as much as the rest of a line.
+class TolerantLogger(structlog.BoundLoggerBase):
+    """Reports a line that can't be rendered or written on stderr, because logging must never fail the caller."""
 
-    The standard library's `levels` hold here as well, and the handler's stream and lock are used, so that lines of
-    both don't mix.
-    """
-
-    def __init__(self, handler: logging.StreamHandler[TextIO], renderers: Sequence[Processor], name: str) -> None:
-        self.name = name
-        self.levels = logging.getLogger(name)
-        self._handler = handler
-        self._renderers = renderers
-
-    def write(self, event: EventDict) -> None:
-        """Write one line; where that is not possible say so on stderr, because no work may fail for its log."""
+    def _proxy_to_logger(self, method_name: str, event: str | None = None, **event_kw: Any) -> Any:
         try:
-            line: Any = event
-            for render in self._renderers:
-                line = render(None, "", line)
-            with self._handler.lock or nullcontext():
-                self._handler.stream.write(f"{line}\n")
-                self._handler.flush()
-        except Exception:  # noqa: BLE001 - as the standard library's handlers do
+            return super()._proxy_to_logger(method_name, event, **event_kw)
+        except Exception:  # noqa: BLE001 - handlers of the standard library do the same
             traceback.print_exc()
 
-    debug = info = warning = error = exception = critical = write
+
+class LibraryHandler(logging.Handler):
+    """Writes records of the standard library through a `BytesLogger`, which locks the file that our lines go to."""
+
+    def __init__(self, logger: structlog.BytesLogger) -> None:
+        super().__init__()
+        self._logger = logger
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record, or report on stderr why that failed."""
+        try:
+            self._logger.msg(_encode(None, "", self.format(record)))
+        except Exception:  # noqa: BLE001 - the contract of `handleError`
+            self.handleError(record)
 
 
 def configure_logging(
     settings: TemporalSettings, stream: TextIO | None = None, metrics: MetricBuffer | None = None
 ) -> None:
-    """Send everything that is logged, also through the standard library, to one stream in one format.
+    """Send all log lines, also those of the standard library, to one stream in one format.
 
-    That is stdout unless another is given. Call it once, at a process's start. Temporal's core logs and counts
-    through one runtime, so `metrics`, which is to take what it counts, is given here.
+    Call it once, at the start of a process. The stream defaults to stdout and must have a binary `buffer`. Temporal's
+    core logs and counts through one runtime, so its `metrics` buffer is passed here as well.
     """
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
-    handler = logging.StreamHandler(stream or sys.stdout)
+    factory = structlog.BytesLoggerFactory((stream or sys.stdout).buffer)
     structlog.configure(
-        processors=[_drop_below_level, *_shared_processors(), _hand_over],
-        logger_factory=partial(OwnLogger, handler, _renderers(settings)),
-        wrapper_class=structlog.stdlib.BoundLogger,
+        processors=[*_shared_processors(), *_renderers(settings), _encode],
+        logger_factory=factory,
+        wrapper_class=type("Logger", (TolerantLogger, structlog.make_filtering_bound_logger(level)), {}),
         cache_logger_on_first_use=True,
     )
+    handler = LibraryHandler(factory())
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[
-                structlog.stdlib.ExtraAdder(),
-                _drop_noise,
-                *_shared_processors(),
-            ],
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                *_renderers(settings),
-            ],
+            foreign_pre_chain=[structlog.stdlib.ExtraAdder(), _drop_repeated_fields, *_shared_processors()],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_renderers(settings)],
         )
     )
     root = logging.getLogger()
@@ -108,11 +88,11 @@ def configure_logging(
     for name in QUIET_LIBRARIES:
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
     logging.captureWarnings(capture=True)
-    _take_over_temporals_core(level, metrics)
+    _forward_temporals_core(level, metrics)
 
 
-def _take_over_temporals_core(level: int, metrics: MetricBuffer | None) -> None:
-    """Temporal's core is not written in Python, and writes to stdout in a form of its own unless told otherwise."""
+def _forward_temporals_core(level: int, metrics: MetricBuffer | None) -> None:
+    """Forward the lines of Temporal's core, which is not Python and would write to stdout in its own format."""
     core = logging.getLogger("temporalio.core")
     forwarding = LogForwardingConfig(core, append_target_to_name=False)
     quiet = TelemetryFilter(core_level="ERROR" if level > logging.WARNING else "WARN", other_level="ERROR")
@@ -121,8 +101,8 @@ def _take_over_temporals_core(level: int, metrics: MetricBuffer | None) -> None:
 
 
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Blank out secrets and personal data, in whatever is logged and however deep."""
-    return {name: value if name in OURS else redact_value(name, value) for name, value in event.items()}
+    """Blank out secrets and personal data in an event, at any depth."""
+    return {name: value if name in OWN_FIELDS else redact_value(name, value) for name, value in event.items()}
 
 
 def _add_trace(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
@@ -130,21 +110,15 @@ def _add_trace(_logger: WrappedLogger, _method: str, event: EventDict) -> EventD
     return event
 
 
-def _drop_below_level(logger: OwnLogger, method: str, event: EventDict) -> EventDict:
-    if not logger.levels.isEnabledFor(LEVELS[method]):
-        raise structlog.DropEvent
-    return event
-
-
-def _hand_over(_logger: WrappedLogger, _method: str, event: EventDict) -> tuple[tuple[EventDict], dict[str, Any]]:
-    """What the logger's method is called with."""
-    return (event,), {}
-
-
-def _drop_noise(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    for name in REPETITIONS:
+def _drop_repeated_fields(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    for name in REPEATED_FIELDS:
         event.pop(name, None)
     return event
+
+
+def _encode(_logger: WrappedLogger, _method: str, line: Any) -> bytes:
+    # A text, because it follows a renderer; structlog's type of processors knows events only.
+    return bytes(line, "utf-8", "backslashreplace")
 
 
 def _shared_processors() -> list[Processor]:
@@ -153,14 +127,9 @@ def _shared_processors() -> list[Processor]:
         _add_trace,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
-        structlog.stdlib.PositionalArgumentsFormatter(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
     ]
-
-
-def _encode(event: EventDict, **_: Any) -> str:
-    return JSON.encode(event)
 
 
 def _renderers(settings: TemporalSettings) -> list[Processor]:
@@ -174,5 +143,5 @@ def _renderers(settings: TemporalSettings) -> list[Processor]:
         structlog.processors.format_exc_info,
         structlog.processors.EventRenamer("message"),
         redact,
-        structlog.processors.JSONRenderer(_encode),
+        structlog.processors.JSONRenderer(),
     ]

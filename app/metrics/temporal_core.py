@@ -1,10 +1,10 @@
-"""What Temporal's SDK counts by itself, for the same endpoint as ours: pollers, slots, latencies, failures.
+"""Metrics of Temporal's SDK on our own /metrics endpoint: pollers, slots, latencies and failures.
 
-Its own exporter would need a port of its own. Names are the SDK's; durations are seconds and say so.
+The SDK's exporter would need a port of its own; docs/adr/0003-temporals-metrics.md compares the two. Names are the
+SDK's, with the suffixes that Prometheus recommends.
 """
 
 import asyncio
-from collections.abc import Callable
 from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -12,6 +12,7 @@ from prometheus_client.registry import CollectorRegistry
 from temporalio.runtime import (
     BUFFERED_METRIC_KIND_COUNTER,
     BUFFERED_METRIC_KIND_GAUGE,
+    BufferedMetric,
     BufferedMetricUpdate,
     MetricBuffer,
     MetricBufferDurationFormat,
@@ -19,73 +20,68 @@ from temporalio.runtime import (
 
 from app.metrics.definitions import REGISTRY
 
-# A tenant is some forty updates; what a full buffer can't take is lost, so it holds those of a busy minute.
+# Holds the updates of a busy minute, at some forty per tenant. Updates that find the buffer full are lost.
 BUFFER: Final = MetricBuffer(50_000, duration_format=MetricBufferDurationFormat.SECONDS)
 DRAIN_INTERVAL = 2.0
 
-# Each has few values. What is left out is the same for the whole process, or names a host.
+# Attributes that become labels. The others are the same for the whole process, or name a host.
 LABELS = frozenset(
     {
         *("operation", "workflow_type", "activity_type", "worker_type", "poller_type"),
         *("failure_reason", "status_code", "resource_exhausted_cause"),
     }
 )
-# Seconds: a workflow task takes a millisecond, and what waits for a worker may wait for hours.
+# Seconds, from the milliseconds of a workflow task to the hours that a task may wait for a worker.
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600, 3600)
 
 
 class CoreMetrics:
-    """Adds the SDK's updates up, in metrics that are made when they first come."""
+    """Applies updates of the SDK to a registry, and creates each metric at its first update."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
-        self._update: dict[tuple[str, frozenset[tuple[str, object]]], Callable[[float], None]] = {}
         self._metrics: dict[str, tuple[Counter | Gauge | Histogram, tuple[str, ...]]] = {}
 
-    def add(self, update: BufferedMetricUpdate) -> None:
-        """Take one update."""
-        key = (update.metric.name, frozenset(update.attributes.items()))
-        apply = self._update.get(key)
-        if apply is None:
-            apply = self._update[key] = self._updater(update)
-        apply(update.value)
-
-    def _updater(self, update: BufferedMetricUpdate) -> Callable[[float], None]:
-        name = update.metric.name
+    def apply(self, update: BufferedMetricUpdate) -> None:
+        """Apply one update."""
+        name, attributes = update.metric.name, update.attributes
         if name not in self._metrics:
-            labels = tuple(sorted(LABELS & update.attributes.keys()))
-            self._metrics[name] = (self._made(update, labels), labels)
+            labels = tuple(sorted(LABELS & attributes.keys()))
+            self._metrics[name] = (self._create(update.metric, labels), labels)
         metric, labels = self._metrics[name]
-        child = metric.labels(*(str(update.attributes.get(label, "")) for label in labels)) if labels else metric
+        child = metric.labels(*(attributes.get(label, "") for label in labels)) if labels else metric
         if isinstance(child, Counter):
-            return child.inc
-        return child.set if isinstance(child, Gauge) else child.observe
+            child.inc(update.value)
+        elif isinstance(child, Gauge):
+            child.set(update.value)
+        else:
+            child.observe(update.value)
 
-    def _made(self, update: BufferedMetricUpdate, labels: tuple[str, ...]) -> Counter | Gauge | Histogram:
-        name, description = update.metric.name, update.metric.description or update.metric.name
-        if update.metric.kind == BUFFERED_METRIC_KIND_COUNTER:
-            return Counter(name, description, labels, registry=self._registry)
-        if update.metric.kind == BUFFERED_METRIC_KIND_GAUGE:
-            return Gauge(name, description, labels, registry=self._registry)
-        unit = "_seconds" if update.metric.unit == "s" else ""
-        return Histogram(f"{name}{unit}", description, labels, buckets=BUCKETS, registry=self._registry)
+    def _create(self, metric: BufferedMetric, labels: tuple[str, ...]) -> Counter | Gauge | Histogram:
+        description = metric.description or metric.name
+        if metric.kind == BUFFERED_METRIC_KIND_COUNTER:
+            return Counter(metric.name, description, labels, registry=self._registry)
+        if metric.kind == BUFFERED_METRIC_KIND_GAUGE:
+            return Gauge(metric.name, description, labels, registry=self._registry)
+        name = f"{metric.name}_seconds" if metric.unit == "s" else metric.name
+        return Histogram(name, description, labels, buckets=BUCKETS, registry=self._registry)
 
 
 _CORE = CoreMetrics(REGISTRY)
 
 
 def drain() -> None:
-    """Take over what the SDK has counted since; nothing while no runtime of ours was made, as in tests."""
+    """Apply the updates that the SDK has buffered."""
     try:
         updates = BUFFER.retrieve_updates()
     except RuntimeError:
-        return
+        return  # No runtime uses the buffer, as in tests.
     for update in updates:
-        _CORE.add(update)
+        _CORE.apply(update)
 
 
 async def drain_regularly() -> None:
-    """Drain until cancelled."""
+    """Drain until cancelled, so that the buffer does not fill up between two scrapes."""
     while True:
         await asyncio.sleep(DRAIN_INTERVAL)
         drain()

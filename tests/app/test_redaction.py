@@ -19,13 +19,13 @@ each_model = pytest.mark.parametrize("model", MODELS, ids=lambda model: f"{model
 
 
 @pytest.fixture(params=["production", "development"])
-def log(request: pytest.FixtureRequest) -> Iterator[io.StringIO]:
-    """What is logged."""
-    stream = io.StringIO()
+def log(request: pytest.FixtureRequest) -> Iterator[io.BytesIO]:
+    """The bytes that are logged."""
+    buffer = io.BytesIO()
     environment: Literal["production", "development"] = request.param
-    configure_logging(TemporalSettings(environment=environment, log_level="debug"), stream)
-    yield stream
-    stream.close()
+    with io.TextIOWrapper(buffer) as stream:
+        configure_logging(TemporalSettings(environment=environment, log_level="debug"), stream)
+        yield buffer
 
 
 def log_in_every_way(model: object) -> None:
@@ -51,10 +51,10 @@ def fail(model: object) -> None:
 
 
 @each_model
-def test_no_model_is_logged_with_a_secret_or_personal_data(log: io.StringIO, model: type) -> None:
+def test_no_model_is_logged_with_a_secret_or_personal_data(log: io.BytesIO, model: type) -> None:
     given = marked(model)
     log_in_every_way(given.model)
-    written = log.getvalue()
+    written = log.getvalue().decode()
     assert written.count("seen") >= 5
     assert "failed" in written
     assert found(given.secrets | given.personal, written) == []

@@ -36,7 +36,7 @@ async def test_failed_workflow_tasks_are_counted_by_type_and_reason(temporal: Em
 
     async def is_counted() -> bool:
         for update in buffer.retrieve_updates():
-            core.add(update)
+            core.apply(update)
         samples = [sample for family in registry.collect() for sample in family.samples]
         shown[:] = [set(sample.labels) for sample in samples if sample.name == name]
         return bool(shown)

@@ -1,6 +1,9 @@
 import io
 import json
+import logging
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -112,19 +115,53 @@ def test_other_values_stay_as_they_are() -> None:
     assert redact(None, "info", event) == event
 
 
+class Unprintable:
+    def __str__(self) -> str:
+        raise ZeroDivisionError
+
+
 def test_nothing_fails_because_its_line_can_not_be_written(capsys: pytest.CaptureFixture[str]) -> None:
-    stream = io.StringIO()
+    stream = io.TextIOWrapper(io.BytesIO())
     configure_logging(TemporalSettings(), stream)
     stream.close()
-    structlog.get_logger("tests").error("nobody reads this")
-    assert "closed file" in capsys.readouterr().err
+    for log in (structlog.get_logger("tests"), logging.getLogger("tests")):
+        log.error("nobody reads this")
+        assert "closed file" in capsys.readouterr().err
+
+
+def test_nothing_fails_because_its_line_can_not_be_rendered(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging(TemporalSettings())
+    structlog.get_logger("tests").error("unprintable", value=Unprintable())
+    logging.getLogger("tests").error("unprintable", extra={"value": Unprintable()})
+    assert capsys.readouterr().err.count("\nZeroDivisionError") == 2
+
+
+def test_a_text_that_is_no_unicode_is_written(capsys: pytest.CaptureFixture[str]) -> None:
+    for environment in ("production", "development"):
+        configure_logging(TemporalSettings.load(environment=environment))
+        structlog.get_logger("tests").error("half a \ud800 pair")
+        assert "half a \\ud800 pair" in capsys.readouterr().out
+
+
+def test_lines_of_threads_and_libraries_do_not_mix(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+
+    def write(log: Any) -> None:
+        for _ in range(50):
+            log.info("x" * 20_000)
+
+    with path.open("w") as stream:
+        configure_logging(TemporalSettings(), stream)
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(write, [structlog.get_logger("tests"), logging.getLogger("tests")] * 2))
+    lines = path.read_text().splitlines()
+    assert [len(json.loads(line)["message"]) for line in lines] == [20_000] * 200
 
 
 @pytest.mark.parametrize(("level", "shown"), [("info", ["informing"]), ("debug", ["debugging", "informing"])])
-def test_the_level_is_honoured(level: str, shown: list[str]) -> None:
-    stream = io.StringIO()
-    configure_logging(TemporalSettings.load(log_level=level), stream)
+def test_the_level_is_honoured(level: str, shown: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging(TemporalSettings.load(log_level=level))
     log = structlog.get_logger("tests")
     log.debug("debugging")
     log.info("informing")
-    assert [json.loads(line)["message"] for line in stream.getvalue().splitlines()] == shown
+    assert [json.loads(line)["message"] for line in capsys.readouterr().out.splitlines()] == shown
