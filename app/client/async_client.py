@@ -11,18 +11,7 @@ import httpx
 
 from app.client.errors import UnavailableError, UnreachableError
 from app.client.models import D, Health, Operation, OperationSummary, Page, Tenant
-from app.client.request_building import (
-    Query,
-    Request,
-    build_cancellation,
-    build_change,
-    build_creation,
-    build_page,
-    build_query,
-    connection_options,
-    operation_path,
-    tenant_path,
-)
+from app.client.request_building import Query, Request, RequestBuilder, build_query, connection_options
 from app.client.responses import read, read_health, reject_unavailable, unreachable
 from app.client.retrying import Retries
 from app.client.sync_client import DEFAULT_TIMEOUT, DEFAULT_WAIT
@@ -36,7 +25,7 @@ class AsyncTenantsClient:
         self, base_url: str, api_key: str, *, timeout: float = DEFAULT_TIMEOUT, retries: Retries | None = None
     ) -> None:
         self._http = httpx.AsyncClient(**connection_options(base_url, api_key))
-        self._timeout = timeout
+        self._requests = RequestBuilder(timeout)
         self._retries = retries or Retries()
 
     def __repr__(self) -> str:
@@ -56,11 +45,11 @@ class AsyncTenantsClient:
         self, request: Mapping[str, object], *, idempotency_key: str | None = None, wait: int | None = None
     ) -> Operation:
         """See `TenantsClient.create_tenant`."""
-        return await self._call(build_creation(request, idempotency_key, wait, timeout=self._timeout), Operation)
+        return await self._call(self._requests.create_tenant(request, idempotency_key, wait), Operation)
 
     async def operation(self, workflow_id: str) -> Operation:
         """See `TenantsClient.operation`."""
-        return await self._call(Request("GET", operation_path(workflow_id), self._timeout), Operation)
+        return await self._call(self._requests.operation(workflow_id), Operation)
 
     async def wait(
         self,
@@ -81,7 +70,7 @@ class AsyncTenantsClient:
         since: Operation | None = None,
     ) -> AsyncIterator[Operation]:
         """See `TenantsClient.watch`."""
-        watch = Watch(workflow_id, timeout=timeout, since=since, request_timeout=self._timeout)
+        watch = Watch(self._requests, workflow_id, timeout=timeout, since=since)
         retries = self._retries.while_waiting()
         operation = None
         while True:
@@ -96,16 +85,15 @@ class AsyncTenantsClient:
 
     async def cancel(self, workflow_id: str, *, reason: str | None = None) -> Operation:
         """See `TenantsClient.cancel`."""
-        return await self._call(build_cancellation(workflow_id, reason, timeout=self._timeout), Operation)
+        return await self._call(self._requests.cancel(workflow_id, reason), Operation)
 
     async def resume(self, workflow_id: str) -> Operation:
         """See `TenantsClient.resume`."""
-        path = f"{operation_path(workflow_id)}/resume"
-        return await self._call(Request("POST", path, self._timeout), Operation)
+        return await self._call(self._requests.resume(workflow_id), Operation)
 
     async def change(self, workflow_id: str, changes: Mapping[str, object]) -> Operation:
         """See `TenantsClient.change`."""
-        return await self._call(build_change(workflow_id, changes, timeout=self._timeout), Operation)
+        return await self._call(self._requests.change(workflow_id, changes), Operation)
 
     def operations(
         self,
@@ -144,16 +132,16 @@ class AsyncTenantsClient:
 
     async def tenant(self, tenant_id: UUID | str) -> Tenant:
         """See `TenantsClient.tenant`."""
-        return await self._call(Request("GET", tenant_path(tenant_id), self._timeout), Tenant)
+        return await self._call(self._requests.tenant(tenant_id), Tenant)
 
     async def health(self) -> Health:
         """See `TenantsClient.health`."""
-        return read_health(await self._send_once(Request("GET", "/readyz", self._timeout)))
+        return read_health(await self._send_once(self._requests.health()))
 
     async def _items(self, path: str, filters: Query, model: type[Page[D]]) -> AsyncIterator[D]:
         token = None
         while True:
-            page = await self._call(build_page(path, filters, token, timeout=self._timeout), model)
+            page = await self._call(self._requests.page(path, filters, token), model)
             for item in page.items:
                 yield item
             if (token := page.next_page_token) is None:

@@ -62,43 +62,52 @@ def connection_options(base_url: str, api_key: str) -> dict[str, Any]:
     return {"base_url": url, "headers": headers}
 
 
-def build_creation(
-    document: Mapping[str, object], idempotency_key: str | None, wait: int | None, *, timeout: float
-) -> Request:
-    """Return the request that creates a tenant, always with a key, so that it is safe to repeat."""
-    key = str(uuid4()) if idempotency_key is None else idempotency_key
-    if not 1 <= len(key) <= MAX_IDEMPOTENCY_KEY_LENGTH or not _is_visible_ascii(key):
-        raise ArgumentError(f"an idempotency key is 1 to {MAX_IDEMPOTENCY_KEY_LENGTH} visible ASCII characters")
-    headers = {**JSON_BODY, "Idempotency-Key": key}
-    if wait is not None:
-        headers["Prefer"] = f"wait={wait}"
-    return Request("POST", "/tenants", timeout + (wait or 0), headers=headers, body=_encode(document))
+class RequestBuilder:
+    """Builds the request for each call of the API; `timeout` is in seconds and applies to each request."""
 
+    def __init__(self, timeout: float) -> None:
+        self.timeout = timeout
 
-def build_cancellation(workflow_id: str, reason: str | None, *, timeout: float) -> Request:
-    """Return the request that cancels an operation."""
-    # In the query, because intermediaries may drop the body of a DELETE.
-    return Request("DELETE", operation_path(workflow_id), timeout, query=build_query(reason=reason))
+    def create_tenant(self, document: Mapping[str, object], idempotency_key: str | None, wait: int | None) -> Request:
+        """Build a creation, always with a key, so that it is safe to repeat."""
+        key = str(uuid4()) if idempotency_key is None else idempotency_key
+        if not 1 <= len(key) <= MAX_IDEMPOTENCY_KEY_LENGTH or not _is_visible_ascii(key):
+            raise ArgumentError(f"an idempotency key is 1 to {MAX_IDEMPOTENCY_KEY_LENGTH} visible ASCII characters")
+        headers = {**JSON_BODY, "Idempotency-Key": key}
+        if wait is not None:
+            headers["Prefer"] = f"wait={wait}"
+        return Request("POST", "/tenants", self.timeout + (wait or 0), headers=headers, body=_encode(document))
 
+    def operation(self, workflow_id: str, *, etag: str | None = None, timeout: float | None = None) -> Request:
+        """Build a read of an operation; with an ETag, the response may be 304."""
+        headers = {} if etag is None else {"If-None-Match": etag}
+        return Request("GET", _path("operations", workflow_id), timeout or self.timeout, headers=headers)
 
-def build_change(workflow_id: str, changes: Mapping[str, object], *, timeout: float) -> Request:
-    """Return the request that changes an operation's parameters."""
-    return Request("PATCH", operation_path(workflow_id), timeout, headers=JSON_BODY, body=_encode(changes))
+    def cancel(self, workflow_id: str, reason: str | None) -> Request:
+        """Build a cancellation."""
+        # In the query, because intermediaries may drop the body of a DELETE.
+        return Request("DELETE", _path("operations", workflow_id), self.timeout, query=build_query(reason=reason))
 
+    def resume(self, workflow_id: str) -> Request:
+        """Build a request to resume an operation."""
+        return Request("POST", f"{_path('operations', workflow_id)}/resume", self.timeout)
 
-def build_page(path: str, filters: Query, token: str | None, *, timeout: float) -> Request:
-    """Return the request for one page of a list: the first one if there is no token."""
-    return Request("GET", path, timeout, query=filters + build_query(page_token=token))
+    def change(self, workflow_id: str, changes: Mapping[str, object]) -> Request:
+        """Build a change of an operation's parameters."""
+        path = _path("operations", workflow_id)
+        return Request("PATCH", path, self.timeout, headers=JSON_BODY, body=_encode(changes))
 
+    def page(self, path: str, filters: Query, token: str | None) -> Request:
+        """Build a read of one page of a list: the first one if there is no token."""
+        return Request("GET", path, self.timeout, query=filters + build_query(page_token=token))
 
-def operation_path(workflow_id: str) -> str:
-    """Return the path of an operation."""
-    return f"/operations/{_segment(workflow_id)}"
+    def tenant(self, tenant_id: UUID | str) -> Request:
+        """Build a read of a tenant."""
+        return Request("GET", _path("tenants", str(tenant_id)), self.timeout)
 
-
-def tenant_path(tenant_id: UUID | str) -> str:
-    """Return the path of a tenant."""
-    return f"/tenants/{_segment(str(tenant_id))}"
+    def health(self) -> Request:
+        """Build a health check."""
+        return Request("GET", "/readyz", self.timeout)
 
 
 def build_query(**values: object) -> Query:
@@ -116,10 +125,10 @@ def _texts(name: str, value: object) -> Iterable[str]:
     return (str(value),) if isinstance(value, str) or not isinstance(value, Iterable) else map(str, value)
 
 
-def _segment(identifier: str) -> str:
+def _path(collection: str, identifier: str) -> str:
     if identifier in {"", ".", ".."}:
         raise ArgumentError(f"{identifier!r} is not an id")
-    return quote(identifier, safe="")
+    return f"/{collection}/{quote(identifier, safe='')}"
 
 
 def _encode(document: Mapping[str, object]) -> bytes:

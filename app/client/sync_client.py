@@ -11,18 +11,7 @@ import httpx
 
 from app.client.errors import UnavailableError, UnreachableError
 from app.client.models import D, Health, Operation, OperationSummary, Page, Tenant
-from app.client.request_building import (
-    Query,
-    Request,
-    build_cancellation,
-    build_change,
-    build_creation,
-    build_page,
-    build_query,
-    connection_options,
-    operation_path,
-    tenant_path,
-)
+from app.client.request_building import Query, Request, RequestBuilder, build_query, connection_options
 from app.client.responses import read, read_health, reject_unavailable, unreachable
 from app.client.retrying import Retries
 from app.client.watching import Watch
@@ -42,7 +31,7 @@ class TenantsClient:
         self, base_url: str, api_key: str, *, timeout: float = DEFAULT_TIMEOUT, retries: Retries | None = None
     ) -> None:
         self._http = httpx.Client(**connection_options(base_url, api_key))
-        self._timeout = timeout
+        self._requests = RequestBuilder(timeout)
         self._retries = retries or Retries()
 
     def __repr__(self) -> str:
@@ -68,11 +57,11 @@ class TenantsClient:
         after that many seconds. The response holds `temporary_password` if the request had no password and this
         key was not used before.
         """
-        return self._call(build_creation(request, idempotency_key, wait, timeout=self._timeout), Operation)
+        return self._call(self._requests.create_tenant(request, idempotency_key, wait), Operation)
 
     def operation(self, workflow_id: str) -> Operation:
         """Return an operation; raise `NotFoundError` if there is none."""
-        return self._call(Request("GET", operation_path(workflow_id), self._timeout), Operation)
+        return self._call(self._requests.operation(workflow_id), Operation)
 
     def wait(
         self, workflow_id: str, *, timeout: float | None = DEFAULT_WAIT, since: Operation | None = None
@@ -90,7 +79,7 @@ class TenantsClient:
         self, workflow_id: str, *, timeout: float | None = DEFAULT_WAIT, since: Operation | None = None
     ) -> Iterator[Operation]:
         """Yield the operation as it is now, then after each change, until it has settled; see `wait`."""
-        watch = Watch(workflow_id, timeout=timeout, since=since, request_timeout=self._timeout)
+        watch = Watch(self._requests, workflow_id, timeout=timeout, since=since)
         retries = self._retries.while_waiting()
         operation = None
         while True:
@@ -105,22 +94,21 @@ class TenantsClient:
 
     def cancel(self, workflow_id: str, *, reason: str | None = None) -> Operation:
         """Cancel an operation; raise `ConflictError` if it has ended or can no longer be cancelled."""
-        return self._call(build_cancellation(workflow_id, reason, timeout=self._timeout), Operation)
+        return self._call(self._requests.cancel(workflow_id, reason), Operation)
 
     def resume(self, workflow_id: str) -> Operation:
         """Resume an operation that waits for a person or for its next attempt.
 
         Raises `ConflictError` if it has ended or is being stopped.
         """
-        path = f"{operation_path(workflow_id)}/resume"
-        return self._call(Request("POST", path, self._timeout), Operation)
+        return self._call(self._requests.resume(workflow_id), Operation)
 
     def change(self, workflow_id: str, changes: Mapping[str, object]) -> Operation:
         """Change parameters before the commit, all or none, and resume the operation if it waits.
 
         Raises `ConflictError` if the operation is committed, has ended or is being stopped.
         """
-        return self._call(build_change(workflow_id, changes, timeout=self._timeout), Operation)
+        return self._call(self._requests.change(workflow_id, changes), Operation)
 
     def operations(
         self,
@@ -159,16 +147,16 @@ class TenantsClient:
 
     def tenant(self, tenant_id: UUID | str) -> Tenant:
         """Return a tenant; raise `NotFoundError` if there is none."""
-        return self._call(Request("GET", tenant_path(tenant_id), self._timeout), Tenant)
+        return self._call(self._requests.tenant(tenant_id), Tenant)
 
     def health(self) -> Health:
         """Return whether the gateway is ready for work; asks once and is not retried."""
-        return read_health(self._send_once(Request("GET", "/readyz", self._timeout)))
+        return read_health(self._send_once(self._requests.health()))
 
     def _items(self, path: str, filters: Query, model: type[Page[D]]) -> Iterator[D]:
         token = None
         while True:
-            page = self._call(build_page(path, filters, token, timeout=self._timeout), model)
+            page = self._call(self._requests.page(path, filters, token), model)
             yield from page.items
             if (token := page.next_page_token) is None:
                 return

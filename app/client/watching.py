@@ -7,7 +7,7 @@ import httpx
 
 from app.client.errors import WaitTimeoutError
 from app.client.models import Operation
-from app.client.request_building import Request, operation_path
+from app.client.request_building import Request, RequestBuilder
 from app.client.responses import read, retry_after
 
 DEFAULT_POLL_SECONDS = 1.0
@@ -22,25 +22,25 @@ class Watch:
     """One wait: build a request, read its response, pause, and so on until the operation has settled."""
 
     def __init__(
-        self, workflow_id: str, *, timeout: float | None, since: Operation | None, request_timeout: float
+        self, requests: RequestBuilder, workflow_id: str, *, timeout: float | None, since: Operation | None
     ) -> None:
         self.deadline = inf if timeout is None else time.monotonic() + timeout
-        self._path = operation_path(workflow_id)
+        self._requests = requests
+        self._workflow_id = workflow_id
         self._since = since
-        self._request_timeout = request_timeout
         self._operation: Operation | None = None
-        self._headers: dict[str, str] = {}
+        self._etag: str | None = None
 
     def request(self) -> Request:
         """Return the next poll, conditional on the last response."""
-        timeout = max(MIN_TIMEOUT, min(self._request_timeout, self.deadline - time.monotonic()))
-        return Request("GET", self._path, timeout, headers=self._headers)
+        timeout = max(MIN_TIMEOUT, min(self._requests.timeout, self.deadline - time.monotonic()))
+        return self._requests.operation(self._workflow_id, etag=self._etag, timeout=timeout)
 
     def read(self, response: httpx.Response) -> Operation:
         """Return the operation: the same object as before if it hasn't changed since."""
         if self._operation is not None and response.status_code == NOT_MODIFIED:
             return self._operation
-        self._headers = {"If-None-Match": response.headers["ETag"]} if "ETag" in response.headers else {}
+        self._etag = response.headers.get("ETag")
         operation = read(response, Operation)
         if self._operation is None or operation != self._operation:
             self._operation = operation
