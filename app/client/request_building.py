@@ -81,7 +81,9 @@ class RequestBuilder:
     def operation(self, workflow_id: str, *, etag: str | None = None, timeout: float | None = None) -> Request:
         """Build a read of an operation; with an ETag, the response may be 304."""
         headers = {} if etag is None else {"If-None-Match": etag}
-        return Request("GET", _path("operations", workflow_id), timeout or self.timeout, headers=headers)
+        return Request(
+            "GET", _path("operations", workflow_id), self.timeout if timeout is None else timeout, headers=headers
+        )
 
     def cancel(self, workflow_id: str, reason: str | None) -> Request:
         """Build a cancellation."""
@@ -112,10 +114,10 @@ class RequestBuilder:
 
 def build_query(**values: object) -> Query:
     """Return the query with the parameters that are not None, in camelCase; iterables become several."""
-    return tuple((to_camel(name), text) for name, value in values.items() for text in _texts(name, value))
+    return tuple((to_camel(name), text) for name, value in values.items() for text in _parameter_values(name, value))
 
 
-def _texts(name: str, value: object) -> Iterable[str]:
+def _parameter_values(name: str, value: object) -> Iterable[str]:
     if value is None:
         return ()
     if isinstance(value, datetime):
