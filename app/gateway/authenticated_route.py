@@ -17,8 +17,6 @@ from app.gateway.body_limits import BoundedRequest, check_body
 from app.gateway.concurrency import slot_of
 from app.gateway.database import database_errors
 from app.gateway.denials import denial_of
-from app.gateway.direct import Handler as DirectHandler
-from app.gateway.direct import direct_handler
 from app.gateway.problems import ProblemError, outage
 from app.gateway.rate_limits import credential_of
 from app.gateway.request_context import add_answer_headers, address_of, caller_of
@@ -62,9 +60,9 @@ class AuthenticatedRoute(APIRoute):
         """Look at a body before it is parsed; raises as `body_limits.check_body` does."""
         check_body(body)
 
-    def handler(self) -> DirectHandler:
-        """What handles a request that has passed the checks."""
-        return direct_handler(self.dependant) or super().get_route_handler()
+    def handler(self) -> Handler:
+        """Return what handles a request that has passed the checks: FastAPI, unless a subclass does without it."""
+        return super().get_route_handler()
 
     def get_route_handler(self) -> Handler:
         """The handler with the checks before it."""

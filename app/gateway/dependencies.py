@@ -19,7 +19,6 @@ from activities.tenant_request import TenantChanges, TenantRequest
 from app.auth.callers import Caller, Requester
 from app.auth.names import RESERVED_PREFIXES, is_reserved
 from app.auth.scopes import Scope
-from app.gateway.direct import read_by
 from app.gateway.listing import LONGEST_PAGE_TOKEN, PAGE_TOKEN
 from app.gateway.preferences import wait_preference
 from app.gateway.problems import OperationNotFoundError, ProblemError
@@ -52,13 +51,11 @@ BEARER = HTTPBearer(
 API_KEY = APIKeyHeader(name="X-API-Key", scheme_name="apiKey", description="An API key.", auto_error=False)
 
 
-@read_by(services_of)
 async def the_services(request: Request) -> Services:
     """The services of the gateway that serves the request."""
     return services_of(request)
 
 
-@read_by(caller_of)
 async def current_caller(
     request: Request,
     bearer: Annotated[Any, Security(BEARER)],  # noqa: ARG001 - shown in OpenAPI; the route class has read the header
@@ -113,24 +110,20 @@ def _check_person(on_behalf_of: str) -> None:
         )
 
 
-def _workflow_id(request: Request) -> str:
-    return _checked_workflow_id(request.path_params["id"])
-
-
-def _checked_workflow_id(workflow_id: str) -> str:
+def check_workflow_id(workflow_id: str) -> str:
+    """Return the id; raise `OperationNotFoundError` if no operation can have it."""
     if len(workflow_id) > LONGEST_WORKFLOW_ID or "\0" in workflow_id:
         raise OperationNotFoundError
     return workflow_id
 
 
-@read_by(_workflow_id)
 async def workflow_id(
-    id: Annotated[  # noqa: A002 - one path template has one name for its parameter
-        str, Path(description="The operation's `workflowId`.", examples=[EXAMPLE_WORKFLOW_ID])
+    id_in_path: Annotated[
+        str, Path(alias="id", description="The operation's `workflowId`.", examples=[EXAMPLE_WORKFLOW_ID])
     ],
 ) -> str:
-    """Return the path's workflow id; raises `OperationNotFoundError` for one that no operation can have."""
-    return _checked_workflow_id(id)
+    """Return the path's workflow id; raise `OperationNotFoundError` if no operation can have it."""
+    return check_workflow_id(id_in_path)
 
 
 def tenant_id_of(id_in_path: str) -> UUID | None:
@@ -176,11 +169,11 @@ async def prefer_wait(
     return wait_preference(request.headers.getlist("prefer"), most=services.settings.prefer_wait_max)
 
 
-def _if_none_match(request: Request) -> list[str]:
+def if_none_match_lines(request: Request) -> list[str]:
+    """Return the lines of `If-None-Match`."""
     return request.headers.getlist("if-none-match")
 
 
-@read_by(_if_none_match)
 async def if_none_match(
     request: Request,
     if_none_match: Annotated[  # noqa: ARG001 - shown in OpenAPI; it may come in several lines, which only the request has
@@ -191,8 +184,8 @@ async def if_none_match(
         ),
     ] = None,
 ) -> list[str]:
-    """The header's lines."""
-    return _if_none_match(request)
+    """Return the header's lines."""
+    return if_none_match_lines(request)
 
 
 async def cancel_reason(

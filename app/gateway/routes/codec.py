@@ -8,10 +8,9 @@ from starlette.responses import Response
 
 from app.auth.callers import Requester
 from app.auth.scopes import Scope
-from app.gateway.authenticated_route import AuthenticatedRoute
+from app.gateway.authenticated_route import AuthenticatedRoute, Handler
 from app.gateway.codec_documents import CodecPayloads
 from app.gateway.dependencies import ON_BEHALF_OF_HEADER, ServicesDep, current_requester
-from app.gateway.direct import Handler
 from app.gateway.openapi import BODY_PROBLEMS, COMMON_PROBLEMS, problems
 from app.gateway.request_context import caller_of
 from app.gateway.services import services_of

@@ -1,4 +1,4 @@
-"""The routes of operations of every kind."""
+"""The routes of operations of every kind, but for their status, which is in `status.py`."""
 
 from functools import partial
 from typing import Annotated
@@ -17,7 +17,6 @@ from app.gateway.dependencies import (
     CancelReason,
     ChangedTenant,
     Filter,
-    IfNoneMatch,
     LastEventId,
     PageSize,
     PageToken,
@@ -29,7 +28,7 @@ from app.gateway.dependencies import (
 from app.gateway.documents import status_document
 from app.gateway.openapi import BODY_PROBLEMS, COMMON_PROBLEMS, LOCATION, RETRY_AFTER, Responses, problems
 from app.gateway.operation_events import STATUS_EVENT_SCHEMA, OperationEvents
-from app.gateway.responses import accepted, changed, conditional, listed
+from app.gateway.responses import accepted, changed, listed
 from app.gateway.schemas import OperationList, StatusDocument
 from workflows.kinds import KINDS
 
@@ -40,7 +39,6 @@ kind_router = APIRouter(prefix="/operations", tags=["operations"], route_class=K
 
 CANCEL_SCOPES = sorted({kind.cancel_scope for kind in KINDS} | {kind.manage_scope for kind in KINDS})
 
-ETAG = {"ETag": {"description": "For `If-None-Match`.", "schema": {"type": "string"}}}
 CANCEL_PROBLEMS = (
     *BODY_PROBLEMS,
     "bad-on-behalf-of",
@@ -57,11 +55,6 @@ RESUMED: Responses = {
     202: {"description": "The operation goes on.", "headers": {**LOCATION, **RETRY_AFTER}},
 }
 CHANGED: Responses = {200: {"description": "The changes will be used.", "headers": RETRY_AFTER}}
-STATUS: Responses = {
-    200: {"description": "The status document.", "headers": {**ETAG, **RETRY_AFTER}},
-    304: {"description": "Nothing has changed.", "headers": {**ETAG, **RETRY_AFTER}},
-    **problems("operation-not-found", "operation-unreadable"),
-}
 EVENTS: Responses = {
     200: {
         "description": "Events of type `status`; the data of each is a status document.",
@@ -91,18 +84,6 @@ async def list_operations(
 ) -> Response:
     """Show operations, newest first, as their rows have them."""
     return listed(await services.listing.page(caller, wanted, size=page_size, token=page_token))
-
-
-@router.get("/{id}", summary="Read an operation", response_model=StatusDocument, responses=STATUS)
-async def read_operation(
-    caller: Annotated[Caller, Security(current_caller, scopes=[Scope.TENANTS_READ])],
-    services: ServicesDep,
-    workflow_id: WorkflowId,
-    if_none_match: IfNoneMatch,
-) -> Response:
-    """Return how an operation stands."""
-    operation = await services.statuses.find_for(caller, workflow_id)
-    return conditional(operation.encoded, if_none_match)
 
 
 @router.get(
