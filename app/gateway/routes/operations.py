@@ -34,7 +34,7 @@ from workflows.kinds import KINDS
 
 COMMON = problems(*COMMON_PROBLEMS, "temporal-unavailable", "database-unavailable")
 router = APIRouter(prefix="/operations", tags=["operations"], route_class=AuthenticatedRoute, responses=COMMON)
-# Each kind names the scopes that cancel and resume it, so that the route can only ask for one of them.
+# Each kind has its own scopes to cancel and resume it, so the route can only require one of them.
 kind_router = APIRouter(prefix="/operations", tags=["operations"], route_class=KindScopedRoute, responses=COMMON)
 
 CANCEL_SCOPES = sorted({kind.cancel_scope for kind in KINDS} | {kind.manage_scope for kind in KINDS})
@@ -65,7 +65,7 @@ EVENTS: Responses = {
         "operation-not-found", "operation-unreadable", "rate-limited", "too-many-requests", "too-many-streams"
     ),
 }
-# Proxies like nginx would keep events back until a buffer is full.
+# Proxies like nginx would hold events back until a buffer is full.
 UNBUFFERED = {"X-Accel-Buffering": "no"}
 
 
@@ -82,7 +82,7 @@ async def list_operations(
     page_size: PageSize = DEFAULT_PAGE,
     page_token: PageToken = None,
 ) -> Response:
-    """Show operations, newest first, as their rows have them."""
+    """List operations, newest first, as recorded in the database."""
     return listed(await services.listing.page(caller, wanted, size=page_size, token=page_token))
 
 
@@ -101,7 +101,7 @@ async def follow_operation(
 ) -> Response:
     """Send the status document as a server-sent event, now and whenever it changes, until the operation has ended.
 
-    A client that has been cut off sends `Last-Event-ID` and misses nothing; 204 tells it that it has seen the end.
+    A client that reconnects sends `Last-Event-ID` and misses nothing. 204 means that it has seen the last event.
     """
     events = OperationEvents(services.statuses, partial(authenticate_again, request, Scope.TENANTS_READ), workflow_id)
     slot_of(request).become_stream()
@@ -124,7 +124,7 @@ async def cancel_operation(
     workflow_id: WorkflowId,
     reason: CancelReason,
 ) -> Response:
-    """Stop an operation before its commit; needs the scope of its kind. Again is harmless."""
+    """Stop an operation before its commit. Requires the scope of its kind. Repeating the request is harmless."""
     operation = await services.cancellation.cancel(workflow_id, requester, reason)
     return accepted(status_document(operation))
 
@@ -151,7 +151,7 @@ async def resume_operation(
     services: ServicesDep,
     workflow_id: WorkflowId,
 ) -> Response:
-    """Make the next attempt at once if the operation waits for it, or for an operator; else do nothing."""
+    """Start the next attempt at once if the operation waits for it or for an operator; otherwise do nothing."""
     operation = await services.continuation.resume(workflow_id, requester)
     return accepted(status_document(operation))
 
@@ -185,6 +185,6 @@ async def change_operation(
     services: ServicesDep,
     workflow_id: WorkflowId,
 ) -> Response:
-    """Change parameters before the commit, all of them or none; an operation that waits then goes on."""
+    """Change parameters before the commit, all or none, and resume the operation if it waits."""
     operation = await services.continuation.change(workflow_id, changes, requester)
     return changed(status_document(operation))

@@ -69,10 +69,10 @@ async def create_tenant(
     key: IdempotencyKey,
     wait: PreferWait,
 ) -> Response:
-    """Start the creation of a tenant, and answer with where to follow it.
+    """Start the creation of a tenant and return where to follow it.
 
-    With an Idempotency-Key the same request may be sent again, and finds the operation that it started. Where no
-    password is given, one is made and answered as `temporaryPassword`, this once.
+    With an Idempotency-Key, the same request may be sent again and returns the operation that it started. If no
+    password is given, one is generated and returned once, as `temporaryPassword`.
     """
     creation = await services.creation.create(request, requester, key)
     if wait:
@@ -93,7 +93,7 @@ async def cancel_creation(
     workflow_id: WorkflowId,
     reason: CancelReason,
 ) -> Response:
-    """Stop the creation of a tenant, by its workflow id, before its commit; nothing is written then."""
+    """Stop the creation of a tenant before its commit, by its workflow id; nothing has been written by then."""
     if (tenant_id := tenant_id_of(workflow_id)) is not None:
         detail = f"this cancels by workflow id; to delete the tenant: POST /tenants/{tenant_id}/deletion"
         raise ProblemError(409, "deletion-required", detail)
