@@ -98,7 +98,7 @@ class AuthenticatedRoute(APIRoute):
 
 
 class KindScopedRoute(AuthenticatedRoute):
-    """A route for operations of every kind. It requires the scope of any kind; the service checks that of the kind."""
+    """A route for operations of every kind. It requires a scope of any kind; the service checks that kind's."""
 
     def is_allowed(self, caller: Caller) -> bool:
         """Return whether the caller has one of the scopes, or one of a kind that was registered later."""
