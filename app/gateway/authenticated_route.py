@@ -22,7 +22,7 @@ from app.gateway.rate_limits import credential_of
 from app.gateway.request_context import add_answer_headers, address_of, caller_of
 from app.gateway.required_scopes import scope_missing
 from app.gateway.services import services_of
-from workflows.kinds import KINDS
+from workflows.operations.kinds import KINDS
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 

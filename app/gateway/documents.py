@@ -5,7 +5,7 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import quote
 
-from activities.operation_records import OperationRecord
+from activities.operations.records import OperationRecord
 from app.gateway.problems import Fault, ProblemError, title_of, type_of
 from app.gateway.responses import EncodedDocument
 from app.gateway.schemas import (
@@ -18,8 +18,14 @@ from app.gateway.schemas import (
     WarningDocument,
 )
 from app.temporal.described import DescribedOperation
-from workflows.kinds import KINDS, OperationKind
-from workflows.messages import OperationError, OperationSnapshot, OperationStatus, OperationWarning, StepProgress
+from workflows.operations.kinds import KINDS, OperationKind
+from workflows.operations.messages import (
+    OperationError,
+    OperationSnapshot,
+    OperationStatus,
+    OperationWarning,
+    StepProgress,
+)
 
 # The HTTP status that the gateway would have answered, had it known before the start.
 ERROR_STATUSES = {

@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from activities.tenant_request import TenantRequest
+from activities.tenants.request import TenantRequest
 from app.gateway.problems import MEDIA_TYPE, Fault, Problem, problem_example, title_of
 
 REF_TEMPLATE = "#/components/schemas/{model}"

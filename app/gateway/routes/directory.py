@@ -14,7 +14,7 @@ from app.gateway.directory import TENANT_PAGE_TOKEN
 from app.gateway.openapi import COMMON_PROBLEMS, problems
 from app.gateway.responses import document_response
 from app.gateway.tenant_documents import TenantDocument, TenantList, TenantState
-from workflows.messages import ProductCode
+from workflows.operations.messages import ProductCode
 
 MAX_SEARCH_LENGTH = 255
 NO_NUL = r"^[^\x00]*$"

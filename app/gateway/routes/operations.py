@@ -30,7 +30,7 @@ from app.gateway.openapi import BODY_PROBLEMS, COMMON_PROBLEMS, LOCATION, RETRY_
 from app.gateway.operation_events import STATUS_EVENT_SCHEMA, OperationEvents
 from app.gateway.responses import accepted, changed, listed
 from app.gateway.schemas import OperationList, StatusDocument
-from workflows.kinds import KINDS
+from workflows.operations.kinds import KINDS
 
 COMMON = problems(*COMMON_PROBLEMS, "temporal-unavailable", "database-unavailable")
 router = APIRouter(prefix="/operations", tags=["operations"], route_class=AuthenticatedRoute, responses=COMMON)
