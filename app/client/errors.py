@@ -1,4 +1,4 @@
-"""What can go wrong with a call, by what the caller can do about it."""
+"""The errors of the client, grouped by what the caller can do about them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,35 +7,35 @@ from app.client.models import Fault, Operation
 
 
 class TenantsError(Exception):
-    """Base of all errors of the client; `code` is a word for programs."""
+    """Base of all errors of the client; programs can rely on `code`."""
 
     code = "client-error"
 
     def as_json(self) -> dict[str, Any]:
-        """The error in the shape of a problem document."""
+        """Return the error in the form of a problem document."""
         return {"code": self.code, "detail": str(self)}
 
 
 class ArgumentError(TenantsError, ValueError):
-    """An argument that can't be sent; nothing was."""
+    """An argument is invalid; no request was sent."""
 
     code = "invalid-argument"
 
 
 class UnreachableError(TenantsError):
-    """No response in time, or a broken connection. A call that changes something may have taken effect."""
+    """There was no response in time, or the connection broke. The request may have taken effect."""
 
     code = "unreachable"
 
 
 class UnexpectedResponseError(TenantsError):
-    """The response is not one of a gateway; probably something else listens at that address."""
+    """The response is not from a gateway; probably something else listens at that address."""
 
     code = "unexpected-response"
 
 
 class WaitTimeoutError(TenantsError):
-    """The operation was not settled in the given time. It goes on; `document` is its last known state."""
+    """The operation has not settled in the given time. It continues; `document` is its last known state."""
 
     code = "wait-timeout"
 
@@ -45,10 +45,10 @@ class WaitTimeoutError(TenantsError):
 
 
 class ProblemError(TenantsError):
-    """The gateway refused. This class stands for every problem that has no class of its own.
+    """The gateway rejected the request; raised itself for every problem that has no subclass.
 
-    `errors` has an entry for each field at fault; `request_id` is what to quote when asking for help;
-    `retry_after` is in seconds, where the gateway says when to come again.
+    `errors` has an entry for each invalid field. Quote `request_id` in a bug report. `retry_after` is in seconds,
+    and None if the gateway sent no `Retry-After`.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class ProblemError(TenantsError):
         self.retry_after = retry_after
 
     def as_json(self) -> dict[str, Any]:
-        """See `TenantsError`; parts that the gateway left out are left out."""
+        """Return the problem document without the members that the gateway left out."""
         parts = {
             "status": self.status,
             "title": self.title,
@@ -84,19 +84,19 @@ class ProblemError(TenantsError):
 
 
 class InvalidRequestError(ProblemError):
-    """400, 413, 415 or 422: the request must be changed before it can succeed."""
+    """400, 413, 415 or 422: the request can't succeed unless it is changed."""
 
 
 class AuthenticationError(ProblemError):
-    """401 or 403: the API key or token is not accepted, or may not do this."""
+    """401 or 403: the API key or token is invalid, or lacks a scope."""
 
 
 class NotFoundError(ProblemError):
-    """404: there is no such operation or tenant."""
+    """404: no such operation or tenant exists."""
 
 
 class ConflictError(ProblemError):
-    """409: the current state doesn't allow it, such as cancelling an operation that has ended."""
+    """409: the current state doesn't allow the request, such as cancelling an operation that has ended."""
 
 
 class UnavailableError(ProblemError):
@@ -104,16 +104,9 @@ class UnavailableError(ProblemError):
 
 
 ERRORS_BY_STATUS: dict[int, type[ProblemError]] = {
-    400: InvalidRequestError,
-    401: AuthenticationError,
-    403: AuthenticationError,
+    **dict.fromkeys((400, 413, 415, 422), InvalidRequestError),
+    **dict.fromkeys((401, 403), AuthenticationError),
     404: NotFoundError,
     409: ConflictError,
-    413: InvalidRequestError,
-    415: InvalidRequestError,
-    422: InvalidRequestError,
-    429: UnavailableError,
-    502: UnavailableError,
-    503: UnavailableError,
-    504: UnavailableError,
+    **dict.fromkeys((429, 502, 503, 504), UnavailableError),
 }

@@ -1,4 +1,4 @@
-"""Documents of the gateway. Fields, statuses, steps and kinds that a newer gateway adds are kept as they came."""
+"""Models of the gateway's documents. Fields, statuses, steps and kinds of a newer gateway are kept unchanged."""
 
 from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
@@ -20,7 +20,7 @@ D = TypeVar("D", bound="Document")
 
 
 class Document(BaseModel):
-    """Base of everything that is read from a response."""
+    """Base of all documents in responses."""
 
     model_config = ConfigDict(
         alias_generator=to_camel, populate_by_name=True, extra="allow", frozen=True, hide_input_in_errors=True
@@ -50,7 +50,7 @@ class OperationProblem(Document):
 
 
 class OperationWarning(Document):
-    """What an operation that went on could not do, and what to do about it."""
+    """What failed without stopping an operation, and what to do about it."""
 
     code: str
     detail: str
@@ -58,7 +58,7 @@ class OperationWarning(Document):
 
 
 class StepDocument(Document):
-    """Where one step stands."""
+    """The state of one step."""
 
     name: str
     status: str
@@ -77,7 +77,7 @@ class TenantIds(Document):
 
 
 class OperationSummary(Document):
-    """One operation as lists show it."""
+    """An operation as shown in lists."""
 
     workflow_id: str
     status: str
@@ -116,15 +116,15 @@ class OperationSummary(Document):
 
     @property
     def duration(self) -> timedelta | None:
-        """Time from the start to the end, or to the last known change; None before the start."""
+        """The time from the start to the end, or to the last known change; None before the start."""
         end = self.finished_at or self.updated_at
         return end - self.started_at if end is not None and self.started_at is not None else None
 
 
 class Operation(OperationSummary):
-    """Everything about one operation.
+    """An operation with all its details.
 
-    `temporary_password` is only in the response to the request that made it. It can't be read again, only reset.
+    Only the response to the request that made it has `temporary_password`. It can be reset, but not read again.
     """
 
     parameters: dict[str, Any] = Field(default_factory=dict)
@@ -140,7 +140,7 @@ class Operation(OperationSummary):
 
 
 class Tenant(Document):
-    """One tenant as Alga's database has it. `name` is the tenant's own, `company_name` that of its client record."""
+    """A tenant in Alga's database. `name` is the tenant's own, `company_name` that of its client record."""
 
     tenant_id: UUID
     name: str

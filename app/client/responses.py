@@ -1,4 +1,4 @@
-"""Reads responses: into a model, or into the error that they stand for."""
+"""Turns responses into models, and failures into the errors that callers catch."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -8,8 +8,18 @@ from typing import Any
 import httpx
 from pydantic import ValidationError
 
-from app.client.errors import ERRORS_BY_STATUS, ProblemError, TenantsError, UnavailableError, UnexpectedResponseError
-from app.client.models import D, Fault
+from app.client.errors import (
+    ERRORS_BY_STATUS,
+    ProblemError,
+    TenantsError,
+    UnavailableError,
+    UnexpectedResponseError,
+    UnreachableError,
+)
+from app.client.models import D, Fault, Health
+from app.client.request_building import Request
+
+SERVICE_UNAVAILABLE = 503
 
 
 def read(response: httpx.Response, model: type[D]) -> D:
@@ -25,14 +35,28 @@ def read(response: httpx.Response, model: type[D]) -> D:
         ) from None
 
 
+def read_health(response: httpx.Response) -> Health:
+    """Return the result of a health check; a gateway that is not ready is no error."""
+    if not response.is_success and response.status_code != SERVICE_UNAVAILABLE:
+        raise error_of(response)
+    return Health.model_validate({**_document(response), "ready": response.is_success})
+
+
+def reject_unavailable(response: httpx.Response) -> httpx.Response:
+    """Return the response; raise `UnavailableError` if the same request may succeed later."""
+    if ERRORS_BY_STATUS.get(response.status_code) is UnavailableError:
+        raise error_of(response)
+    return response
+
+
 def error_of(response: httpx.Response) -> TenantsError:
-    """Return the error of an unsuccessful response, which a proxy may have made."""
+    """Return the error for an unsuccessful response, which may come from a proxy."""
     if not response.is_error:
         return UnexpectedResponseError(f"{_request_line(response)} got {response.status_code}")
-    problem = document_of(response)
+    problem = _document(response)
     code, detail = problem.get("code"), problem.get("detail")
-    kind = ERRORS_BY_STATUS.get(response.status_code, ProblemError)
-    return kind(
+    error_class = ERRORS_BY_STATUS.get(response.status_code, ProblemError)
+    return error_class(
         status=response.status_code,
         code=code if isinstance(code, str) else f"http-{response.status_code}",
         detail=detail if isinstance(detail, str) else f"{_request_line(response)} got {_status(response)}",
@@ -43,13 +67,17 @@ def error_of(response: httpx.Response) -> TenantsError:
     )
 
 
-def is_passing(response: httpx.Response) -> bool:
-    """Whether the same request may succeed later."""
-    return ERRORS_BY_STATUS.get(response.status_code) is UnavailableError
+def unreachable(request: Request, error: httpx.RequestError) -> UnreachableError:
+    """Return the error for a request without a response."""
+    if isinstance(error, httpx.ReadTimeout):
+        reason = f"no response within {request.timeout:g} s"
+    else:
+        reason = str(error) or type(error).__name__
+    return UnreachableError(f"{request.method} {request.path}: {reason}")
 
 
 def retry_after(response: httpx.Response) -> float | None:
-    """Return the seconds that the gateway asks to wait; None if the header is missing or not as in RFC 9110."""
+    """Return the seconds in `Retry-After`; None if the header is missing or not as in RFC 9110."""
     value = response.headers.get("Retry-After", "").strip()
     if value.isascii() and value.isdigit():
         return float(value)
@@ -62,7 +90,7 @@ def retry_after(response: httpx.Response) -> float | None:
     return max(0.0, (moment - datetime.now(UTC)).total_seconds())
 
 
-def document_of(response: httpx.Response) -> Mapping[str, Any]:
+def _document(response: httpx.Response) -> Mapping[str, Any]:
     """Return the response's JSON object, or an empty one if there is none."""
     try:
         document = response.json()

@@ -1,4 +1,4 @@
-"""Routes that look at who calls, and what that caller may do, before they look at what is sent."""
+"""Routes that authenticate and authorize the caller before they read the body."""
 
 import email.message
 from collections.abc import Callable, Coroutine
@@ -17,8 +17,6 @@ from app.gateway.body_limits import BoundedRequest, check_body
 from app.gateway.concurrency import slot_of
 from app.gateway.database import database_errors
 from app.gateway.denials import denial_of
-from app.gateway.direct import Handler as DirectHandler
-from app.gateway.direct import direct_handler
 from app.gateway.problems import ProblemError, outage
 from app.gateway.rate_limits import credential_of
 from app.gateway.request_context import add_answer_headers, address_of, caller_of
@@ -30,13 +28,13 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 class UnscopedRouteError(TypeError):
-    """A handler's signature does not say which scope a caller needs."""
+    """The signature of an endpoint names no scope that a caller needs."""
 
 
 class AuthenticatedRoute(APIRoute):
-    """Answers 401, 403, 413 and 415 itself, before FastAPI reads the body; notes the caller in `request.state`.
+    """Responds 401, 403, 413 and 415 itself, before FastAPI parses the body; puts the caller into `request.state`.
 
-    The scopes are those that the handler's signature has in its `Security(...)`; without any there is no such route.
+    The required scopes are those in the `Security(...)` of the endpoint's signature. There must be at least one.
     """
 
     # None for the setting `MAX_BODY_BYTES`.
@@ -49,25 +47,25 @@ class AuthenticatedRoute(APIRoute):
 
     @property
     def scopes(self) -> frozenset[Scope]:
-        """The scopes that a caller must have, all of them."""
+        """Return the scopes that a caller must have, all of them."""
         return frozenset(
             Scope(scope) for dependency in self.dependant.dependencies for scope in dependency.own_oauth_scopes or ()
         )
 
     def is_allowed(self, caller: Caller) -> bool:
-        """Whether the caller has the scopes."""
+        """Return whether the caller has the scopes."""
         return self.scopes <= caller.scopes
 
     def check_body(self, body: bytes) -> None:
-        """Look at a body before it is parsed; raises as `body_limits.check_body` does."""
+        """Check a body before it is parsed; raise as `body_limits.check_body` does."""
         check_body(body)
 
-    def handler(self) -> DirectHandler:
-        """What handles a request that has passed the checks."""
-        return direct_handler(self.dependant) or super().get_route_handler()
+    def handler(self) -> Handler:
+        """Return what handles a request that has passed the checks: FastAPI, unless a subclass does without it."""
+        return super().get_route_handler()
 
     def get_route_handler(self) -> Handler:
-        """The handler with the checks before it."""
+        """Return the handler, preceded by the checks."""
         handle = self.handler()
         takes_body = self.body_field is not None
         scopes = self.scopes
@@ -90,7 +88,7 @@ class AuthenticatedRoute(APIRoute):
             largest = self.max_body_bytes or services_of(request).settings.max_body_bytes
             slot = slot_of(request)
             bounded = BoundedRequest(request.scope, request.receive, largest, slot)
-            # FastAPI takes any error of the reading for malformed JSON; what has been read it finds in the request.
+            # FastAPI takes any error while reading for malformed JSON. Afterwards it finds the body in the request.
             body = await bounded.body()
             async with slot.large_body(len(body)):
                 self.check_body(body)
@@ -100,17 +98,17 @@ class AuthenticatedRoute(APIRoute):
 
 
 class KindScopedRoute(AuthenticatedRoute):
-    """A route for operations of every kind: the caller needs a scope of any kind, and later the one of the kind."""
+    """A route for operations of every kind. It requires a scope of any kind; the service checks that kind's."""
 
     def is_allowed(self, caller: Caller) -> bool:
-        """Whether the caller has one of the scopes, or of those of a kind that was registered later."""
+        """Return whether the caller has one of the scopes, or one of a kind that was registered later."""
         of_kinds = {scope for kind in KINDS for scope in (kind.cancel_scope, kind.manage_scope)}
         return not caller.scopes.isdisjoint(self.scopes | of_kinds)
 
 
 async def _authenticate(request: Request) -> None:
     services, address, credential = services_of(request), address_of(request), credential_of(request.headers)
-    # Tokens are renewed every few minutes, so that a good one is mostly new: it passes, whoever fails beside it.
+    # Tokens are renewed every few minutes, so a valid one is usually new: failures of others must not block it.
     is_judged_first = services.authenticator.is_token(request.headers)
     if not is_judged_first:
         await services.rate_limits.check_failures(address, credential)
@@ -130,7 +128,7 @@ async def _authenticate(request: Request) -> None:
 
 
 async def authenticate_again(request: Request, scope: Scope) -> Caller:
-    """Who calls by now, for an answer that takes long; raises `ProblemError` where it may not any more."""
+    """Return the caller of a long response; raise `ProblemError` if it is no longer allowed."""
     await _authenticate(request)
     _authorize(request, frozenset({scope}))
     return caller_of(request)
@@ -153,7 +151,7 @@ async def _caller(request: Request) -> Caller:
 
 
 def _unauthorized(detail: str, challenge: str = "") -> ProblemError:
-    """A 401 with the challenge of RFC 6750, section 3."""
+    """Return a 401 with the challenge of RFC 6750, section 3."""
     headers = {"WWW-Authenticate": f"Bearer {challenge}".rstrip()}
     return ProblemError(401, "unauthorized", detail, headers=headers, is_denial=True)
 

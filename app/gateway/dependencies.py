@@ -1,6 +1,6 @@
-"""What handlers take as parameters, as types that say what they get.
+"""The parameters of endpoints as annotated types.
 
-All are coroutines: FastAPI runs plain functions in threads, which costs more than what they do.
+All dependencies are coroutines, because FastAPI runs plain functions in threads, which takes longer than they do.
 """
 
 import re
@@ -19,7 +19,6 @@ from activities.tenants.request import TenantChanges, TenantRequest
 from app.auth.callers import Caller, Requester
 from app.auth.names import RESERVED_PREFIXES, is_reserved
 from app.auth.scopes import Scope
-from app.gateway.direct import read_by
 from app.gateway.listing import LONGEST_PAGE_TOKEN, PAGE_TOKEN
 from app.gateway.preferences import wait_preference
 from app.gateway.problems import OperationNotFoundError, ProblemError
@@ -52,19 +51,17 @@ BEARER = HTTPBearer(
 API_KEY = APIKeyHeader(name="X-API-Key", scheme_name="apiKey", description="An API key.", auto_error=False)
 
 
-@read_by(services_of)
 async def the_services(request: Request) -> Services:
-    """The services of the gateway that serves the request."""
+    """Return the services of the gateway that serves the request."""
     return services_of(request)
 
 
-@read_by(caller_of)
 async def current_caller(
     request: Request,
     bearer: Annotated[Any, Security(BEARER)],  # noqa: ARG001 - shown in OpenAPI; the route class has read the header
     api_key: Annotated[Any, Security(API_KEY)],  # noqa: ARG001 - likewise
 ) -> Caller:
-    """Who was authenticated by the route, and has the scopes that the handler's signature asks for."""
+    """Return the caller that the route authenticated; it has the scopes in the endpoint's signature."""
     return caller_of(request)
 
 
@@ -83,10 +80,10 @@ async def current_requester(
         ),
     ] = None,
 ) -> Requester:
-    """The caller and the person whom it acts for.
+    """Return the caller and the person on whose behalf it acts.
 
     Raises:
-        ProblemError: the header has another form, or the caller may not act for others.
+        ProblemError: the header is malformed, or the caller may not act on behalf of others.
     """
     if on_behalf_of is not None:
         _check_person(on_behalf_of)
@@ -113,24 +110,20 @@ def _check_person(on_behalf_of: str) -> None:
         )
 
 
-def _workflow_id(request: Request) -> str:
-    return _checked_workflow_id(request.path_params["id"])
-
-
-def _checked_workflow_id(workflow_id: str) -> str:
+def check_workflow_id(workflow_id: str) -> str:
+    """Return the id; raise `OperationNotFoundError` if no operation can have it."""
     if len(workflow_id) > LONGEST_WORKFLOW_ID or "\0" in workflow_id:
         raise OperationNotFoundError
     return workflow_id
 
 
-@read_by(_workflow_id)
 async def workflow_id(
-    id: Annotated[  # noqa: A002 - one path template has one name for its parameter
-        str, Path(description="The operation's `workflowId`.", examples=[EXAMPLE_WORKFLOW_ID])
+    id_in_path: Annotated[
+        str, Path(alias="id", description="The operation's `workflowId`.", examples=[EXAMPLE_WORKFLOW_ID])
     ],
 ) -> str:
-    """Return the path's workflow id; raises `OperationNotFoundError` for one that no operation can have."""
-    return _checked_workflow_id(id)
+    """Return the path's workflow id; raise `OperationNotFoundError` if no operation can have it."""
+    return check_workflow_id(id_in_path)
 
 
 def tenant_id_of(id_in_path: str) -> UUID | None:
@@ -149,7 +142,7 @@ async def idempotency_key(
         ),
     ] = None,
 ) -> str | None:
-    """The header's value; raises `ProblemError` for one of another form."""
+    """Return the header's value; raise `ProblemError` if it is malformed."""
     if idempotency_key is None:
         return None
     if not 1 <= len(idempotency_key) <= LONGEST_IDEMPOTENCY_KEY or not all(
@@ -172,15 +165,15 @@ async def prefer_wait(
         ),
     ] = None,
 ) -> int | None:
-    """Seconds that the caller wants to wait for the end, capped; none where it doesn't."""
+    """Return the seconds to wait for the end of the operation, capped; None if the caller doesn't want to wait."""
     return wait_preference(request.headers.getlist("prefer"), most=services.settings.prefer_wait_max)
 
 
-def _if_none_match(request: Request) -> list[str]:
+def if_none_match_lines(request: Request) -> list[str]:
+    """Return the lines of `If-None-Match`."""
     return request.headers.getlist("if-none-match")
 
 
-@read_by(_if_none_match)
 async def if_none_match(
     request: Request,
     if_none_match: Annotated[  # noqa: ARG001 - shown in OpenAPI; it may come in several lines, which only the request has
@@ -191,15 +184,15 @@ async def if_none_match(
         ),
     ] = None,
 ) -> list[str]:
-    """The header's lines."""
-    return _if_none_match(request)
+    """Return the header's lines."""
+    return if_none_match_lines(request)
 
 
 async def cancel_reason(
     reason: Annotated[Reason | None, Query(description="Why; the body's `reason` goes first.")] = None,
     body: Annotated[CancelBody | None, Body()] = None,
 ) -> str | None:
-    """Why the caller cancels."""
+    """Return the reason of a cancellation."""
     return body.reason if body is not None and body.reason is not None else reason
 
 
@@ -210,14 +203,14 @@ def _no_nul(value: str) -> str:
 
 
 def _known_status(value: str) -> OperationStatus:
-    # Unlike in documents, a status that this release does not know is a mistake of the caller's.
+    # Documents may have unknown statuses, but in a request they are an error.
     if value not in list(OperationStatus):
         raise PydanticCustomError("status", "must be one of " + ", ".join(OperationStatus))
     return OperationStatus(value)
 
 
 def _not_a_number(value: Any) -> Any:
-    # Pydantic would take seconds since 1970, too.
+    # Pydantic would also accept seconds since 1970.
     if isinstance(value, str) and not value[:5].endswith("-"):
         raise PydanticCustomError("moment", "must be a time like 2026-01-31T12:00:00Z")
     return value
@@ -251,7 +244,7 @@ async def operation_filter(  # noqa: PLR0917 - FastAPI passes them by name
     started_after: Annotated[Moment | None, Query(alias="startedAfter", description="Started then or later.")] = None,
     started_before: Annotated[Moment | None, Query(alias="startedBefore", description="Started before then.")] = None,
 ) -> OperationFilter:
-    """Which operations are to be listed."""
+    """Return the filter for a list of operations."""
     return OperationFilter(
         tenant_id=tenant_id,
         kind=kind,

@@ -14,7 +14,7 @@ from app.gateway.error_handlers import crash_response, install_error_handlers
 from app.gateway.openapi import DocumentedApp
 from app.gateway.readiness import Readiness
 from app.gateway.request_context import CrashMiddleware, RequestContextMiddleware
-from app.gateway.routes import api_keys, audit, codec, directory, operations, tenants
+from app.gateway.routes import api_keys, audit, codec, directory, operations, status, tenants
 from app.gateway.services import Services, open_services
 from app.gateway.traced_requests import TracedRequests
 from app.metrics.dependencies import DependencyGauges
@@ -67,6 +67,7 @@ def create_app(settings: Settings) -> FastAPI:
     install_error_handlers(app)
     install_documentation_page(app)
     app.include_router(tenants.router)
+    app.include_router(status.router)
     app.include_router(operations.router)
     app.include_router(operations.kind_router)
     app.include_router(directory.router)

@@ -12,13 +12,14 @@ from app.client import (
     OperationSummary,
     StepDocument,
     Tenant,
+    TenantsClient,
     UnavailableError,
     UnexpectedResponseError,
 )
 from app.client.models import FINAL_STATUSES, OPEN_STATUSES
 from app.client.responses import retry_after
 from app.gateway import schemas
-from tests.client.conftest import Call
+from tests.client.conftest import API_KEY, Call
 from tests.client.scripted_server import (
     OPERATION_PATH,
     RESULT,
@@ -143,6 +144,15 @@ def test_listing_goes_through_all_pages(server: ScriptedServer, call: Call) -> N
         ("pageSize", "1"),
     ]
     assert [request.query for request in server.received] == [filters, [*filters, ("pageToken", "b+/=&")]]
+
+
+def test_pages_are_fetched_as_they_are_needed(server: ScriptedServer) -> None:
+    server.script("GET", "/tenants", Answer(200, {"tenants": [tenant()], "nextPageToken": "next"}))
+    with TenantsClient(server.url, API_KEY) as client:
+        tenants = client.tenants()
+        assert server.received == []
+        next(tenants)
+    assert len(server.received) == 1
 
 
 def test_listing_by_time_sends_the_offset(server: ScriptedServer, call: Call) -> None:

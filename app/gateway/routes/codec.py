@@ -1,4 +1,4 @@
-"""The route by which Temporal's UI and command read what is encrypted (a remote codec)."""
+"""The remote codec: the route by which Temporal's UI and command line decrypt payloads."""
 
 from typing import Annotated
 
@@ -8,28 +8,27 @@ from starlette.responses import Response
 
 from app.auth.callers import Requester
 from app.auth.scopes import Scope
-from app.gateway.authenticated_route import AuthenticatedRoute
+from app.gateway.authenticated_route import AuthenticatedRoute, Handler
 from app.gateway.codec_documents import CodecPayloads
 from app.gateway.dependencies import ON_BEHALF_OF_HEADER, ServicesDep, current_requester
-from app.gateway.direct import Handler
 from app.gateway.openapi import BODY_PROBLEMS, COMMON_PROBLEMS, problems
 from app.gateway.request_context import caller_of
 from app.gateway.services import services_of
 
-# Temporal takes payloads of 2 MiB, which base64 makes 2.7.
+# Temporal accepts payloads of 2 MiB, which become 2.7 MiB in base64.
 MAX_CODEC_BODY_BYTES = 4 * 1024 * 1024
 
 
 class CodecRoute(AuthenticatedRoute):
-    """A route whose bodies are large, so that no step that takes time with their size is the event loop's."""
+    """A route with large bodies: no work that grows with their size runs on the event loop."""
 
     max_body_bytes = MAX_CODEC_BODY_BYTES
 
     def check_body(self, body: bytes) -> None:
-        """Leave the check to `Decoding.parse`."""
+        """Leave the check to `Decoding.parse`, which runs in a thread."""
 
     def handler(self) -> Handler:
-        """Call the endpoint without FastAPI, which would parse the body at once."""
+        """Return what calls the endpoint without FastAPI, which would parse the body on the event loop."""
 
         async def handle(request: Request) -> Response:
             requester = await current_requester(request, caller_of(request), request.headers.get(ON_BEHALF_OF_HEADER))
@@ -59,8 +58,8 @@ async def decode_payloads(
     payloads: Annotated[CodecPayloads, Body()],
     services: ServicesDep,
 ) -> Response:
-    """Answer payloads in clear, as Temporal's remote codecs do; give its UI the address before `/decode`.
+    """Return decrypted payloads, as Temporal's remote codecs do; give its UI the URL without `/decode`.
 
-    Each call leaves an audit event. There is no encoding: operations are started and signalled through this gateway.
+    Each call is audited. There is no encoding, because operations are started and signalled through this gateway.
     """
     return Response(await services.decoding.decode(payloads, requester), media_type="application/json")

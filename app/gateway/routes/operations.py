@@ -1,4 +1,4 @@
-"""The routes of operations of every kind."""
+"""The routes of operations of every kind, but for their status, which is in `status.py`."""
 
 from functools import partial
 from typing import Annotated
@@ -17,7 +17,6 @@ from app.gateway.dependencies import (
     CancelReason,
     ChangedTenant,
     Filter,
-    IfNoneMatch,
     LastEventId,
     PageSize,
     PageToken,
@@ -29,18 +28,17 @@ from app.gateway.dependencies import (
 from app.gateway.documents import status_document
 from app.gateway.openapi import BODY_PROBLEMS, COMMON_PROBLEMS, LOCATION, RETRY_AFTER, Responses, problems
 from app.gateway.operation_events import STATUS_EVENT_SCHEMA, OperationEvents
-from app.gateway.responses import accepted, changed, conditional, listed
+from app.gateway.responses import accepted, changed, listed
 from app.gateway.schemas import OperationList, StatusDocument
 from workflows.operations.kinds import KINDS
 
 COMMON = problems(*COMMON_PROBLEMS, "temporal-unavailable", "database-unavailable")
 router = APIRouter(prefix="/operations", tags=["operations"], route_class=AuthenticatedRoute, responses=COMMON)
-# Each kind names the scopes that cancel and resume it, so that the route can only ask for one of them.
+# Each kind has its own scopes to cancel and resume it, so the route can only require one of them.
 kind_router = APIRouter(prefix="/operations", tags=["operations"], route_class=KindScopedRoute, responses=COMMON)
 
 CANCEL_SCOPES = sorted({kind.cancel_scope for kind in KINDS} | {kind.manage_scope for kind in KINDS})
 
-ETAG = {"ETag": {"description": "For `If-None-Match`.", "schema": {"type": "string"}}}
 CANCEL_PROBLEMS = (
     *BODY_PROBLEMS,
     "bad-on-behalf-of",
@@ -57,11 +55,6 @@ RESUMED: Responses = {
     202: {"description": "The operation goes on.", "headers": {**LOCATION, **RETRY_AFTER}},
 }
 CHANGED: Responses = {200: {"description": "The changes will be used.", "headers": RETRY_AFTER}}
-STATUS: Responses = {
-    200: {"description": "The status document.", "headers": {**ETAG, **RETRY_AFTER}},
-    304: {"description": "Nothing has changed.", "headers": {**ETAG, **RETRY_AFTER}},
-    **problems("operation-not-found", "operation-unreadable"),
-}
 EVENTS: Responses = {
     200: {
         "description": "Events of type `status`; the data of each is a status document.",
@@ -72,7 +65,7 @@ EVENTS: Responses = {
         "operation-not-found", "operation-unreadable", "rate-limited", "too-many-requests", "too-many-streams"
     ),
 }
-# Proxies like nginx would keep events back until a buffer is full.
+# Proxies like nginx would hold events back until a buffer is full.
 UNBUFFERED = {"X-Accel-Buffering": "no"}
 
 
@@ -89,20 +82,8 @@ async def list_operations(
     page_size: PageSize = DEFAULT_PAGE,
     page_token: PageToken = None,
 ) -> Response:
-    """Show operations, newest first, as their rows have them."""
+    """List operations, newest first, as recorded in the database."""
     return listed(await services.listing.page(caller, wanted, size=page_size, token=page_token))
-
-
-@router.get("/{id}", summary="Read an operation", response_model=StatusDocument, responses=STATUS)
-async def read_operation(
-    caller: Annotated[Caller, Security(current_caller, scopes=[Scope.TENANTS_READ])],
-    services: ServicesDep,
-    workflow_id: WorkflowId,
-    if_none_match: IfNoneMatch,
-) -> Response:
-    """Return how an operation stands."""
-    operation = await services.statuses.find_for(caller, workflow_id)
-    return conditional(operation.encoded, if_none_match)
 
 
 @router.get(
@@ -120,7 +101,7 @@ async def follow_operation(
 ) -> Response:
     """Send the status document as a server-sent event, now and whenever it changes, until the operation has ended.
 
-    A client that has been cut off sends `Last-Event-ID` and misses nothing; 204 tells it that it has seen the end.
+    A client that reconnects sends `Last-Event-ID` and misses nothing. 204 means that it has seen the last event.
     """
     events = OperationEvents(services.statuses, partial(authenticate_again, request, Scope.TENANTS_READ), workflow_id)
     slot_of(request).become_stream()
@@ -143,7 +124,7 @@ async def cancel_operation(
     workflow_id: WorkflowId,
     reason: CancelReason,
 ) -> Response:
-    """Stop an operation before its commit; needs the scope of its kind. Again is harmless."""
+    """Stop an operation before its commit. Requires the scope of its kind. Repeating the request is harmless."""
     operation = await services.cancellation.cancel(workflow_id, requester, reason)
     return accepted(status_document(operation))
 
@@ -170,7 +151,7 @@ async def resume_operation(
     services: ServicesDep,
     workflow_id: WorkflowId,
 ) -> Response:
-    """Make the next attempt at once if the operation waits for it, or for an operator; else do nothing."""
+    """Start the next attempt at once if the operation waits for it or for an operator; otherwise do nothing."""
     operation = await services.continuation.resume(workflow_id, requester)
     return accepted(status_document(operation))
 
@@ -204,6 +185,6 @@ async def change_operation(
     services: ServicesDep,
     workflow_id: WorkflowId,
 ) -> Response:
-    """Change parameters before the commit, all of them or none; an operation that waits then goes on."""
+    """Change parameters before the commit, all or none, and resume the operation if it waits."""
     operation = await services.continuation.change(workflow_id, changes, requester)
     return changed(status_document(operation))

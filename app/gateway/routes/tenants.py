@@ -1,30 +1,28 @@
-"""The routes of tenants that start operations, and those by which the admin UI follows and cancels a creation."""
+"""The routes by which tenants are created, and creations cancelled."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Security
 from starlette.responses import Response
 
-from app.auth.callers import Caller, Requester
+from app.auth.callers import Requester
 from app.auth.scopes import Scope
 from app.gateway.authenticated_route import AuthenticatedRoute
 from app.gateway.dependencies import (
     CancelReason,
     IdempotencyKey,
-    IfNoneMatch,
     NewTenant,
     PreferWait,
     ServicesDep,
     WorkflowId,
-    current_caller,
     current_requester,
     tenant_id_of,
 )
 from app.gateway.documents import creation_document, status_document
 from app.gateway.openapi import BODY_PROBLEMS, COMMON_PROBLEMS, LOCATION, RETRY_AFTER, Responses, problems
 from app.gateway.problems import ProblemError
-from app.gateway.responses import accepted, conditional, created
-from app.gateway.routes.operations import CANCEL_PROBLEMS, CANCELLING, STATUS
+from app.gateway.responses import accepted, created
+from app.gateway.routes.operations import CANCEL_PROBLEMS, CANCELLING
 from app.gateway.schemas import CreatedDocument, StatusDocument
 
 router = APIRouter(
@@ -71,36 +69,15 @@ async def create_tenant(
     key: IdempotencyKey,
     wait: PreferWait,
 ) -> Response:
-    """Start the creation of a tenant, and answer with where to follow it.
+    """Start the creation of a tenant and return where to follow it.
 
-    With an Idempotency-Key the same request may be sent again, and finds the operation that it started. Where no
-    password is given, one is made and answered as `temporaryPassword`, this once.
+    With an Idempotency-Key, the same request may be sent again and returns the operation that it started. If no
+    password is given, one is generated and returned once, as `temporaryPassword`.
     """
     creation = await services.creation.create(request, requester, key)
     if wait:
         creation = await services.creation.wait(creation, wait)
     return created(creation_document(creation.operation, creation.temporary_password), wait)
-
-
-@router.get(
-    "/{id}/status",
-    summary="Read the status of a creation",
-    response_model=StatusDocument,
-    responses=STATUS,
-)
-async def read_status(
-    caller: Annotated[Caller, Security(current_caller, scopes=[Scope.TENANTS_READ])],
-    services: ServicesDep,
-    workflow_id: WorkflowId,
-    if_none_match: IfNoneMatch,
-) -> Response:
-    """Return how an operation stands, by its workflow id, or by the id of the tenant that it creates."""
-    tenant_id = tenant_id_of(workflow_id)
-    if tenant_id is not None:
-        operation = await services.statuses.find_creation_for(caller, tenant_id)
-    else:
-        operation = await services.statuses.find_for(caller, workflow_id)
-    return conditional(operation.encoded, if_none_match)
 
 
 @router.delete(
@@ -116,7 +93,7 @@ async def cancel_creation(
     workflow_id: WorkflowId,
     reason: CancelReason,
 ) -> Response:
-    """Stop the creation of a tenant, by its workflow id, before its commit; nothing is written then."""
+    """Stop the creation of a tenant before its commit, by its workflow id; nothing has been written by then."""
     if (tenant_id := tenant_id_of(workflow_id)) is not None:
         detail = f"this cancels by workflow id; to delete the tenant: POST /tenants/{tenant_id}/deletion"
         raise ProblemError(409, "deletion-required", detail)
