@@ -1,7 +1,7 @@
-"""Bounds what a connection may cost before and after an application sees its requests.
+"""Bounds what a connection may cost before and after the application sees its requests.
 
-uvicorn's own protocol has no limit to headers and no deadline but that of an idle connection, and refuses what is not
-HTTP in plain text.
+uvicorn's own protocol limits neither headers nor the time a request takes to arrive, and rejects malformed HTTP in
+plain text. docs/adr/0008-uvicorn-protocol.md says why a private class is extended.
 """
 
 import asyncio
@@ -19,6 +19,8 @@ from app.gateway.request_context import REQUEST_ID_HEADER
 from app.gateway.security_headers import security_headers
 from app.settings import Settings
 
+# The methods that are overridden are private, so that any other minor version may change them.
+UVICORN_MINOR_VERSION = "0.54"
 # A refused client may still be sending; closing at once would reset the connection before it reads why. Seconds.
 LINGER = 1.0
 # Requests that wait for the response to an earlier one. uvicorn keeps them all.
