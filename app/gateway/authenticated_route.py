@@ -120,9 +120,9 @@ async def _authenticate(request: Request) -> None:
         if problem.is_denial:
             if is_judged_first:
                 await services.rate_limits.check_failures(address, credential)
-            await services.rate_limits.note_failure(address, credential)
+            await services.rate_limits.record_failure(address, credential)
         raise
-    services.rate_limits.note_success(credential)
+    services.rate_limits.remember_valid_credential(credential)
     request.state.caller = caller
     structlog.contextvars.bind_contextvars(caller=caller.identity)
     slot_of(request).assign(caller.identity)

@@ -134,7 +134,7 @@ class TenantCreation:
         return found is not None
 
     async def _start(self, attempt: Attempt, caller: Caller) -> Created:
-        await self._rate_limits.take_creation(caller.identity)
+        await self._rate_limits.consume_creation(caller.identity)
         given = attempt.request.admin_user.password
         password = given.get_secret_value() if given is not None else generate_password()
         password_hash = await asyncio.to_thread(self._password_hasher.hash, password)
@@ -147,13 +147,13 @@ class TenantCreation:
             )
         except OperationExistsError:
             # Another request with the same ids was quicker.
-            await self._rate_limits.give_creation_back(caller.identity)
+            await self._rate_limits.refund_creation(caller.identity)
             if (known := await self._find_known(attempt)) is None:
                 raise attempt.conflict from None
             return Created(known)
         except TemporalUnavailableError:
             if attempt.is_repeatable or await self._revoke(attempt):
-                await self._rate_limits.give_creation_back(caller.identity)
+                await self._rate_limits.refund_creation(caller.identity)
                 raise
             # It was started, and has been quicker than the news of it.
             operation = await self._statuses.recorded(attempt.workflow_id)
