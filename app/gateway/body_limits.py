@@ -10,7 +10,13 @@ from starlette.types import Receive, Scope
 
 from app.gateway.concurrency import Slot
 from app.gateway.field_paths import shown_path
-from app.gateway.problems import ProblemError, field_problem
+from app.gateway.request_problems import (
+    BodyTooLargeError,
+    InvalidRequestError,
+    JsonTooDeepError,
+    JsonTooLongError,
+    MalformedJsonError,
+)
 
 # A tenant request has three levels, and some 90 values with all addons that it may have.
 MAX_JSON_DEPTH = 32
@@ -50,7 +56,7 @@ class BoundedRequest(Request):
 
     def _check_size(self, size: int) -> None:
         if size > self._largest:
-            raise ProblemError(413, "body-too-large", f"the body is larger than {self._largest} bytes")
+            raise BodyTooLargeError(self._largest)
 
 
 def check_body(body: bytes, max_values: int = MAX_VALUES) -> None:
@@ -62,7 +68,7 @@ def check_body(body: bytes, max_values: int = MAX_VALUES) -> None:
     """
     if b"\0" in body:
         # UTF-16 and UTF-32, which Python's parser would take, and in which bytes are not what they seem.
-        raise ProblemError(400, "malformed-json", "the body is not JSON in UTF-8")
+        raise MalformedJsonError
     openings = body.count(b"[") + body.count(b"{")
     if openings > MAX_JSON_DEPTH or openings + body.count(b",") >= max_values:
         outside = _without_strings(body)
@@ -82,13 +88,13 @@ def _check_depth(outside: bytes) -> None:
         brackets = shorter
     # Each round has closed the innermost level; what is still open in a document cut short is deep as well.
     if b"[]" in brackets or brackets.count(b"[") > MAX_JSON_DEPTH:
-        raise ProblemError(400, "json-too-deep", f"the body is nested deeper than {MAX_JSON_DEPTH} levels")
+        raise JsonTooDeepError(MAX_JSON_DEPTH)
 
 
 def _check_values(outside: bytes, max_values: int) -> None:
     # Each value but the outermost follows a bracket or a comma.
     if len(outside.translate(None, delete=_OTHER_THAN_SEPARATORS)) >= max_values:
-        raise ProblemError(400, "json-too-long", f"the body has more than {max_values} values")
+        raise JsonTooLongError(max_values)
 
 
 def _without_strings(body: bytes) -> bytes:
@@ -101,13 +107,12 @@ def _check_text(body: bytes) -> None:
     try:
         document = json.loads(body.decode())
     except UnicodeDecodeError:
-        raise ProblemError(400, "malformed-json", "the body is not JSON in UTF-8") from None
+        raise MalformedJsonError from None
     except ValueError:
         # Reported with its position where the body is parsed for good.
         return
     for path in _broken_texts(document, ()):
-        detail = "must not hold half of a surrogate pair"
-        raise field_problem(422, "invalid-request", shown_path(path), detail)
+        raise InvalidRequestError.of_field(shown_path(path), "must not hold half of a surrogate pair")
 
 
 def _broken_texts(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:

@@ -10,9 +10,9 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import probes
-from app.gateway.problems import ProblemError, problem_response
+from app.gateway.problems import problem_response
+from app.gateway.request_problems import OverloadedError, TooManyRequestsError, TooManyStreamsError
 
-RETRY_AFTER = 1
 # A client that has as many streams as it may have gets another one when one of them ends.
 STREAM_RETRY_AFTER = 10
 # One caller may have one part in so many.
@@ -111,11 +111,8 @@ class Slot:
             return
         requests = self._slots.requests
         if not requests.has_share(caller):
-            raise ProblemError(
-                429,
-                "too-many-requests",
-                f"{requests.share} of your requests are in progress, which is the most for one caller; try again",
-                headers={"Retry-After": str(RETRY_AFTER)},
+            raise TooManyRequestsError(
+                f"You have {requests.share} requests in progress, the limit per caller; retry later"
             )
         requests.assign(caller)
         self._caller = caller
@@ -127,13 +124,11 @@ class Slot:
             ProblemError: 429, the caller has as many streams as one may have; 503, all have.
         """
         streams = self._slots.streams
-        headers = {"Retry-After": str(STREAM_RETRY_AFTER)}
         if self._caller is not None and not streams.has_share(self._caller):
-            detail = f"you have {streams.share} event streams, which is the most for one caller; end one of them"
-            raise ProblemError(429, "too-many-streams", detail, headers=headers)
+            raise TooManyStreamsError(streams.share, STREAM_RETRY_AFTER)
         if streams.is_full():
-            detail = f"the gateway has {streams.limit} event streams; try again"
-            raise ProblemError(503, "overloaded", detail, headers=headers)
+            detail = f"The gateway has {streams.limit} event streams; retry later"
+            raise OverloadedError(detail, retry_after=STREAM_RETRY_AFTER)
         self._count.remove(self._caller)
         self._count = streams
         streams.add(self._caller)
@@ -145,13 +140,12 @@ class Slot:
             ProblemError: 429, the caller's bodies hold as much memory as one caller's may; 503, all bodies do.
         """
         held = self._slots.held
-        headers = {"Retry-After": str(RETRY_AFTER)}
         if self._caller is not None and not held.has_share(self._caller, size):
-            detail = f"the bodies of your requests in progress are larger than {held.share} bytes together; try again"
-            raise ProblemError(429, "too-many-requests", detail, headers=headers)
+            raise TooManyRequestsError(
+                f"Bodies of your requests in progress exceed {held.share} bytes, the limit per caller; retry later"
+            )
         if held.is_full(size):
-            detail = "the bodies of requests in progress are too large together; try again"
-            raise ProblemError(503, "overloaded", detail, headers=headers)
+            raise OverloadedError(f"Bodies of all requests in progress exceed {held.limit} bytes; retry later")
         held.add(self._caller, size)
         self._held += size
 
@@ -182,12 +176,8 @@ class ConcurrencyLimit:
             await self._app(scope, receive, send)
             return
         if self._slots.requests.is_full():
-            problem = ProblemError(
-                503,
-                "overloaded",
-                f"the gateway is working on {self._slots.requests.limit} requests; try again",
-                headers={"Retry-After": str(RETRY_AFTER)},
-            )
+            limit = self._slots.requests.limit
+            problem = OverloadedError(f"The gateway has {limit} requests in progress; retry later")
             await problem_response(Request(scope), problem)(scope, receive, send)
             return
         slot = Slot(self._slots)

@@ -14,8 +14,14 @@ from uuid import uuid4
 import structlog
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from app.gateway.problems import MEDIA_TYPE, Problem, title_of, type_of
+from app.gateway.problems import MEDIA_TYPE, ProblemError
 from app.gateway.request_context import REQUEST_ID_HEADER
+from app.gateway.request_problems import (
+    HeadersTooLargeError,
+    MalformedRequestError,
+    OverloadedError,
+    RequestTimeoutError,
+)
 from app.gateway.security_headers import security_headers
 from app.settings import Settings
 
@@ -143,7 +149,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._is_body_unwanted = False
         # The request that is worked on; `cycle` is the newest one, which may have to wait for it.
         self._running: RequestResponseCycle | None = None
-        self._pending_refusal: tuple[int, str, str] | None = None
+        self._pending_refusal: ProblemError | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._send_deadline: asyncio.TimerHandle | None = None
 
@@ -284,7 +290,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._is_too_large:
             self._refuse_large_headers()
         else:
-            self._refuse(400, "malformed-request", f"this is not HTTP/1.1: {msg}")
+            self._refuse(MalformedRequestError(f"Not a valid HTTP/1.1 request: {msg}"))
 
     def pause_writing(self) -> None:
         """The client does not read as fast as we write."""
@@ -306,7 +312,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         is_idle = not self._is_response_due
         self.open_connections.set_idle(self, is_idle=is_idle)
         if is_idle and self._pending_refusal is not None:
-            self._send_refusal(*self._pending_refusal)
+            self._send_refusal(self._pending_refusal)
 
     def timeout_keep_alive_handler(self) -> None:
         """The same for one that has been idle for too long."""
@@ -349,7 +355,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._set_deadline(self.limits.header_timeout, self._headers_late)
             return
         seconds = self.limits.header_timeout
-        self._refuse(408, "request-timeout", f"request line and headers did not come within {seconds:g} s")
+        self._refuse(RequestTimeoutError(f"Request line and headers did not arrive within {seconds:g} s"))
 
     def _body_late(self) -> None:
         if self.pipeline or self.flow.read_paused:
@@ -358,31 +364,25 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         elif self.cycle.response_started:
             self._close()
         else:
-            self._refuse(408, "request-timeout", f"the body did not come within {self.limits.body_timeout:g} s")
+            self._refuse(RequestTimeoutError(f"The body did not arrive within {self.limits.body_timeout:g} s"))
 
     def _refuse_in_parser(self) -> None:
         self._is_too_large = True
         raise _RefusedError
 
     def _refuse_large_headers(self) -> None:
-        limit = self.limits.header_bytes
-        self._refuse(
-            431,
-            "headers-too-large",
-            f"request line and headers, or what surrounds the body, are larger than {limit} bytes or more than "
-            f"{MAX_HEADERS} headers",
-        )
+        self._refuse(HeadersTooLargeError(self.limits.header_bytes, MAX_HEADERS))
 
     def _refuse_connection(self) -> None:
         limit = self.open_connections.limit
-        self._refuse(503, "overloaded", f"the gateway has {limit} connections; try again")
+        self._refuse(OverloadedError(f"The gateway has {limit} connections; retry later"))
 
-    def _refuse(self, status: int, code: str, detail: str) -> None:
+    def _refuse(self, problem: ProblemError) -> None:
         """Send a problem, after the responses to earlier requests, and end the connection."""
         self._clear_deadline()
         if self.transport.is_closing() or self._phase is _Phase.REFUSED:
             return
-        log.info("request refused", status=status, problem=code)
+        log.info("request refused", status=problem.status, problem=problem.code)
         is_begun, self._phase = self._phase is _Phase.BODY, _Phase.REFUSED
         if is_begun and self.pipeline:
             self.pipeline.popleft()
@@ -394,13 +394,13 @@ class BoundedHttpProtocol(HttpToolsProtocol):
                 return
             self._running = None
         if self._is_response_due:
-            self._pending_refusal = status, code, detail
+            self._pending_refusal = problem
         else:
-            self._send_refusal(status, code, detail)
+            self._send_refusal(problem)
 
-    def _send_refusal(self, status: int, code: str, detail: str) -> None:
+    def _send_refusal(self, problem: ProblemError) -> None:
         self._pending_refusal = None
-        self.transport.write(self._problem(status, code, detail))
+        self.transport.write(self._response(problem))
         self._end()
 
     def _end(self) -> None:
@@ -420,27 +420,21 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._running.message_event.set()
             self.flow.resume_writing()
 
-    def _problem(self, status: int, code: str, detail: str) -> bytes:
+    def _response(self, problem: ProblemError) -> bytes:
         request_id = uuid4().hex
-        # An empty reference is the address that was asked for (RFC 3986, 4.4), which may not be known.
-        body = Problem(
-            type=type_of(code),
-            title=title_of(code),
-            status=status,
-            detail=detail,
-            instance="",
-            code=code,
-            request_id=request_id,
-        ).model_dump_json()
+        # An empty reference is the requested address (RFC 3986, 4.4), which may not be known.
+        body = problem.document(instance="", request_id=request_id).model_dump_json()
         headers = {
             "Content-Type": MEDIA_TYPE,
             "Content-Length": str(len(body.encode())),
             "Connection": "close",
             REQUEST_ID_HEADER: request_id,
+            **problem.headers,
             **security_headers(self.scheme or "http"),
         }
         lines = [*self.server_state.default_headers, *((n.encode(), v.encode()) for n, v in headers.items())]
-        return b"".join([STATUS_LINE[status], *(b"%b: %b\r\n" % line for line in lines), b"\r\n", body.encode()])
+        head = [STATUS_LINE[problem.status], *(b"%b: %b\r\n" % line for line in lines), b"\r\n"]
+        return b"".join([*head, body.encode()])
 
     def _close(self) -> None:
         self._disconnect()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from app.derived_keys import derive_key
 from app.gateway.buckets import MICROSECONDS, LimitStatus, MemoryBuckets, Policy
-from app.gateway.problems import ProblemError
+from app.gateway.request_problems import RateLimitedError
 from app.settings import Settings
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class RateLimits:
         """Count a request of an authenticated caller, and return headers for its response.
 
         Raises:
-            ProblemError: 429, the caller has exceeded its rate limit.
+            RateLimitedError: the caller has exceeded its rate limit.
         """
         if self._callers is None:
             return {}
@@ -67,7 +67,7 @@ class RateLimits:
         """Count a creation that a caller is about to start.
 
         Raises:
-            ProblemError: 429, the caller has used up its quota.
+            RateLimitedError: the caller has used up its quota.
         """
         if self._creations is None:
             return
@@ -88,7 +88,7 @@ class RateLimits:
         are not locked out by one who guesses.
 
         Raises:
-            ProblemError: 429, the address has failed too often.
+            RateLimitedError: the address has failed too often.
         """
         if self._failures is None or (credential is not None and self._digest(credential) in self._known_good):
             return
@@ -118,16 +118,16 @@ class RateLimits:
         """Count a request that needs no credential.
 
         Raises:
-            ProblemError: 429, the address has exceeded its limit. The connection closes, so that pipelined requests
+            RateLimitedError: the address has exceeded its limit. The connection closes, so that pipelined requests
                 are not served.
         """
         if self._anonymous is None:
             return
         status = await self._buckets.consume(self._anonymous, self._key(_network(address)))
         if not status.is_allowed:
-            problem = _limit_exceeded(self._anonymous, status, "Too many anonymous requests from this address")
+            detail = "Too many anonymous requests from this address"
+            problem = _limit_exceeded(self._anonymous, status, detail, is_denial=False)
             problem.headers["Connection"] = "close"
-            problem.is_denial = False
             raise problem
 
     async def close(self) -> None:
@@ -158,15 +158,9 @@ def _headers(policy: Policy, status: LimitStatus) -> dict[str, str]:
     }
 
 
-def _limit_exceeded(policy: Policy, status: LimitStatus, detail: str) -> ProblemError:
+def _limit_exceeded(policy: Policy, status: LimitStatus, detail: str, *, is_denial: bool = True) -> RateLimitedError:
     seconds = max(1, math.ceil(status.retry_after))
-    return ProblemError(
-        429,
-        "rate-limited",
-        f"{detail}; retry in {seconds} s",
-        headers={"Retry-After": str(seconds), **_headers(policy, status)},
-        is_denial=True,
-    )
+    return RateLimitedError(detail, seconds, _headers(policy, status), is_denial=is_denial)
 
 
 def _network(address: str | None) -> str:

@@ -20,7 +20,7 @@ from app.gateway.dependencies import (
     current_caller,
 )
 from app.gateway.direct import Handler, direct_handler
-from app.gateway.problems import OperationNotFoundError
+from app.gateway.operation_problems import OperationNotFoundError
 from app.gateway.routes import operations, tenants
 
 pytestmark = pytest.mark.anyio

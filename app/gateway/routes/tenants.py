@@ -22,7 +22,21 @@ from app.gateway.dependencies import (
 )
 from app.gateway.documents import creation_document, status_document
 from app.gateway.openapi import BODY_PROBLEMS, COMMON_PROBLEMS, LOCATION, RETRY_AFTER, Responses, problems
-from app.gateway.problems import ProblemError
+from app.gateway.operation_problems import (
+    DeletionRequiredError,
+    IdempotencyKeyReusedError,
+    OperationUnreadableError,
+    StartUncertainError,
+    TenantExistsError,
+    TenantNotFoundError,
+    UnknownBillingPlanError,
+)
+from app.gateway.request_problems import (
+    BadIdempotencyKeyError,
+    BadOnBehalfOfError,
+    DatabaseOutageError,
+    TemporalOutageError,
+)
 from app.gateway.responses import accepted, conditional, created
 from app.gateway.routes.operations import CANCEL_PROBLEMS, CANCELLING, STATUS
 from app.gateway.schemas import CreatedDocument, StatusDocument
@@ -31,7 +45,7 @@ router = APIRouter(
     prefix="/tenants",
     tags=["tenants"],
     route_class=AuthenticatedRoute,
-    responses=problems(*COMMON_PROBLEMS, "temporal-unavailable", "database-unavailable"),
+    responses=problems(*COMMON_PROBLEMS, TemporalOutageError, DatabaseOutageError),
 )
 
 CREATED: Responses = {
@@ -53,14 +67,14 @@ CREATED: Responses = {
         **CREATED,
         **problems(
             *BODY_PROBLEMS,
-            "bad-idempotency-key",
-            "bad-on-behalf-of",
-            "tenant-not-found",
-            "unknown-billing-plan",
-            "idempotency-key-reused",
-            "tenant-exists",
-            "operation-unreadable",
-            "start-uncertain",
+            BadIdempotencyKeyError,
+            BadOnBehalfOfError,
+            TenantNotFoundError,
+            UnknownBillingPlanError,
+            IdempotencyKeyReusedError,
+            TenantExistsError,
+            OperationUnreadableError,
+            StartUncertainError,
         ),
     },
 )
@@ -108,7 +122,7 @@ async def read_status(
     summary="Cancel a creation",
     status_code=202,
     response_model=StatusDocument,
-    responses={**CANCELLING, **problems(*CANCEL_PROBLEMS, "deletion-required")},
+    responses={**CANCELLING, **problems(*CANCEL_PROBLEMS, DeletionRequiredError)},
 )
 async def cancel_creation(
     requester: Annotated[Requester, Security(current_requester, scopes=[Scope.TENANTS_CANCEL])],
@@ -118,7 +132,6 @@ async def cancel_creation(
 ) -> Response:
     """Stop the creation of a tenant, by its workflow id, before its commit; nothing is written then."""
     if (tenant_id := tenant_id_of(workflow_id)) is not None:
-        detail = f"this cancels by workflow id; to delete the tenant: POST /tenants/{tenant_id}/deletion"
-        raise ProblemError(409, "deletion-required", detail)
+        raise DeletionRequiredError(tenant_id)
     operation = await services.cancellation.cancel(workflow_id, requester, reason)
     return accepted(status_document(operation))
