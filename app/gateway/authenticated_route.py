@@ -92,9 +92,9 @@ class AuthenticatedRoute(APIRoute):
             if not takes_body:
                 return await handle(request)
             _check_content_type(request)
-            largest = self.max_body_bytes or services_of(request).settings.max_body_bytes
+            max_bytes = self.max_body_bytes or services_of(request).settings.max_body_bytes
             slot = slot_of(request)
-            bounded = BoundedRequest(request.scope, request.receive, largest, slot)
+            bounded = BoundedRequest(request.scope, request.receive, max_bytes, slot)
             # FastAPI takes any error of the reading for malformed JSON; what has been read it finds in the request.
             body = await bounded.body()
             async with slot.large_body(len(body)):

@@ -1,4 +1,4 @@
-"""How large, how deep and how long a body may be, and what its text may hold; looked at before it is parsed."""
+"""Limits the size, depth and number of values of a body, and rejects invalid Unicode, before the body is parsed."""
 
 import json
 import re
@@ -18,7 +18,7 @@ from app.gateway.request_problems import (
     MalformedJsonError,
 )
 
-# A tenant request has three levels, and some 90 values with all addons that it may have.
+# The largest tenant request has 3 levels and about 90 values.
 MAX_JSON_DEPTH = 32
 MAX_VALUES = 200
 
@@ -31,22 +31,23 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class BoundedRequest(Request):
-    """A request whose body can't grow beyond `largest` bytes; what it holds counts in its slot."""
+    """A request whose body is limited to `max_bytes` and counted in its slot."""
 
-    def __init__(self, scope: Scope, receive: Receive, largest: int, slot: Slot) -> None:
+    def __init__(self, scope: Scope, receive: Receive, max_bytes: int, slot: Slot) -> None:
         super().__init__(scope, receive)
-        self._largest = largest
+        self._max_bytes = max_bytes
         self._slot = slot
 
     async def stream(self) -> AsyncGenerator[bytes, None]:
-        """The body in pieces.
+        """Yield the chunks of the body.
 
         Raises:
-            ProblemError: 413, it is too large; at once where it says so. 429 or 503, bodies hold too much memory.
+            BodyTooLargeError: it is too large. Raised at once if Content-Length says so.
+            TooManyRequestsError: the bodies of the caller's requests are too large together.
+            OverloadedError: the bodies of all requests are too large together.
         """
-        told = self.headers.get("content-length", "")
-        size = int(told) if told.isascii() and told.isdigit() else 0
-        self._check_size(size)
+        declared = self.headers.get("content-length", "")
+        self._check_size(int(declared) if declared.isascii() and declared.isdigit() else 0)
         size = 0
         async for chunk in super().stream():
             size += len(chunk)
@@ -55,26 +56,28 @@ class BoundedRequest(Request):
             yield chunk
 
     def _check_size(self, size: int) -> None:
-        if size > self._largest:
-            raise BodyTooLargeError(self._largest)
+        if size > self._max_bytes:
+            raise BodyTooLargeError(self._max_bytes)
 
 
 def check_body(body: bytes, max_values: int = MAX_VALUES) -> None:
-    """Look at a body before it is parsed, in time that grows with its length alone.
+    """Check a body before it is parsed, in linear time.
 
     Raises:
-        ProblemError: 400, it is nested too deep, has too many values, or is not in UTF-8; 422, a text in it is no
-            Unicode.
+        MalformedJsonError: it is not in UTF-8.
+        JsonTooDeepError: it is nested too deeply.
+        JsonTooLongError: it has too many values.
+        InvalidRequestError: a string in it is not valid Unicode.
     """
     if b"\0" in body:
-        # UTF-16 and UTF-32, which Python's parser would take, and in which bytes are not what they seem.
+        # UTF-16 or UTF-32, which Python's parser accepts, but the checks below misread.
         raise MalformedJsonError
     openings = body.count(b"[") + body.count(b"{")
     if openings > MAX_JSON_DEPTH or openings + body.count(b",") >= max_values:
         outside = _without_strings(body)
         _check_values(outside, max_values)
         _check_depth(outside)
-    # The search for one byte is many times as fast as that for a pattern, and most bodies have neither.
+    # Searching for a byte is much faster than for a pattern, and most bodies have neither.
     if (b"\\" in body or b"\xed" in body) and _MAY_HOLD_SURROGATES.search(body) is not None:
         _check_text(body)
 
@@ -98,7 +101,7 @@ def _check_values(outside: bytes, max_values: int) -> None:
 
 
 def _without_strings(body: bytes) -> bytes:
-    """What stands between the strings of a JSON document."""
+    """Return a JSON document without its strings."""
     without_escaped = body.replace(rb"\\", b"").replace(rb"\"", b"")
     return b"".join(without_escaped.split(b'"')[::2])
 
@@ -109,14 +112,14 @@ def _check_text(body: bytes) -> None:
     except UnicodeDecodeError:
         raise MalformedJsonError from None
     except ValueError:
-        # Reported with its position where the body is parsed for good.
+        # The parser will report it with its position.
         return
     for path in _broken_texts(document, ()):
         raise InvalidRequestError.of_field(shown_path(path), "must not hold half of a surrogate pair")
 
 
 def _broken_texts(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    """The paths of names and texts that hold half of a surrogate pair."""
+    """Yield the paths of names and strings with an unpaired surrogate."""
     match value:
         case str() if _SURROGATE.search(value):
             yield path

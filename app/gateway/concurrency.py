@@ -1,4 +1,4 @@
-"""Bounds how many requests and event streams are worked on at once, in all and for one caller."""
+"""Limits concurrent requests, event streams and bytes of bodies, in total and per caller."""
 
 import asyncio
 import time
@@ -13,26 +13,26 @@ from app import probes
 from app.gateway.problems import problem_response
 from app.gateway.request_problems import OverloadedError, TooManyRequestsError, TooManyStreamsError
 
-# A client that has as many streams as it may have gets another one when one of them ends.
+# A slot for a stream becomes free only when another stream ends.
 STREAM_RETRY_AFTER = 10
-# One caller may have one part in so many.
-REQUEST_PARTS = 2
-STREAM_PARTS = 5
-# Bytes of bodies that are held at once. What is made of a body takes several times as much.
-MAX_HELD_BYTES = 64 * 1024 * 1024
-HELD_PARTS = 8
-# A long request to create a tenant has half of it.
+# The share of one caller is the limit divided by these.
+REQUEST_SHARES = 2
+STREAM_SHARES = 5
+# Bytes of all bodies in memory. A parsed body takes several times its size.
+MAX_BODY_MEMORY = 64 * 1024 * 1024
+BODY_SHARES = 8
+# Twice the size of a long request to create a tenant.
 LARGE_BODY_BYTES = 16 * 1024
 
 STATE_KEY = "slot"
 
 
-class _Count:
-    """What is in use of one resource, in all and by caller."""
+class _Usage:
+    """The usage of one resource, in total and per caller."""
 
-    def __init__(self, limit: int, parts: int) -> None:
+    def __init__(self, limit: int, shares: int) -> None:
         self.limit = limit
-        self.share = max(1, limit // parts)
+        self.share = max(1, limit // shares)
         self.total = 0
         self._callers: Counter[str] = Counter()
 
@@ -42,7 +42,7 @@ class _Count:
             self._callers[caller] += amount
 
     def assign(self, caller: str) -> None:
-        """Count one that is in use already for a caller, who has become known."""
+        """Attribute a unit that is already counted to its caller."""
         self._callers[caller] += 1
 
     def remove(self, caller: str | None, amount: int = 1) -> None:
@@ -56,19 +56,19 @@ class _Count:
         return self.total + amount > self.limit
 
     def has_share(self, caller: str, amount: int = 1) -> bool:
-        """Whether the caller may have so many more."""
+        """Return whether the caller may use that much more."""
         return self._callers[caller] + amount <= self.share if caller in self._callers else amount <= self.share
 
 
 class LargeBodies:
-    """Lets requests with large bodies have half of the event loop's time at most, however many are sent."""
+    """Gives requests with large bodies at most half of the event loop's time, however many there are."""
 
     def __init__(self) -> None:
         self._turn = asyncio.Lock()
 
     @asynccontextmanager
     async def turn(self, size: int) -> AsyncIterator[None]:
-        """Wait for the turn of a request, unless its body is small; a pause of the same length follows each turn."""
+        """Wait for the request's turn if its body is large. A pause of the same length follows each turn."""
         if size <= LARGE_BODY_BYTES:
             yield
             return
@@ -81,17 +81,17 @@ class LargeBodies:
 
 
 class Slots:
-    """The requests, streams and bytes of bodies that are in use."""
+    """The usage of requests, streams and bytes of bodies."""
 
     def __init__(self, max_requests: int, max_streams: int) -> None:
         self.large_bodies = LargeBodies()
-        self.requests = _Count(max_requests, REQUEST_PARTS)
-        self.streams = _Count(max_streams, STREAM_PARTS)
-        self.held = _Count(MAX_HELD_BYTES, HELD_PARTS)
+        self.requests = _Usage(max_requests, REQUEST_SHARES)
+        self.streams = _Usage(max_streams, STREAM_SHARES)
+        self.held = _Usage(MAX_BODY_MEMORY, BODY_SHARES)
 
 
 class Slot:
-    """One request's part of the slots; `release` gives back all that it has taken."""
+    """The usage of one request, until `release`."""
 
     def __init__(self, slots: Slots) -> None:
         self._slots = slots
@@ -104,10 +104,10 @@ class Slot:
         """Count the request for its caller.
 
         Raises:
-            ProblemError: 429, the caller has as many in progress as one may have.
+            TooManyRequestsError: the caller has used up its share.
         """
         if self._caller is not None:
-            # A stream authenticates again now and then.
+            # Event streams re-authenticate.
             return
         requests = self._slots.requests
         if not requests.has_share(caller):
@@ -121,7 +121,8 @@ class Slot:
         """Count the request as a stream from now on.
 
         Raises:
-            ProblemError: 429, the caller has as many streams as one may have; 503, all have.
+            TooManyStreamsError: the caller has used up its share.
+            OverloadedError: the gateway is at its limit.
         """
         streams = self._slots.streams
         if self._caller is not None and not streams.has_share(self._caller):
@@ -137,7 +138,8 @@ class Slot:
         """Count bytes of the request's body.
 
         Raises:
-            ProblemError: 429, the caller's bodies hold as much memory as one caller's may; 503, all bodies do.
+            TooManyRequestsError: the caller has used up its share.
+            OverloadedError: the gateway is at its limit.
         """
         held = self._slots.held
         if self._caller is not None and not held.has_share(self._caller, size):
@@ -150,19 +152,19 @@ class Slot:
         self._held += size
 
     def large_body(self, size: int) -> AbstractAsyncContextManager[None]:
-        """Return what is entered to work on a body of that size; see `LargeBodies`."""
+        """Return the context in which a body of that size is processed; see `LargeBodies`."""
         return self._slots.large_bodies.turn(size)
 
     def release(self) -> None:
-        """Give everything back."""
+        """End the usage."""
         self._count.remove(self._caller)
         self._slots.held.remove(self._caller, self._held)
 
 
 class ConcurrencyLimit:
-    """Responds with 503 at once to what is too much, so that what is in progress is finished in time.
+    """Rejects requests over the limit at once with a 503, so that those in progress finish in time.
 
-    A request that waits (`Prefer: wait`) counts like any other: it holds a connection and memory. Probes don't, or a
+    Waiting requests (`Prefer: wait`) count, because they hold a connection and memory. Probes don't, or a
     busy gateway would be restarted.
     """
 
@@ -171,7 +173,7 @@ class ConcurrencyLimit:
         self._slots = slots
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request, or refuse it."""
+        """Serve or reject one request."""
         if scope["type"] != "http" or scope["path"] in probes.PATHS:
             await self._app(scope, receive, send)
             return
@@ -189,6 +191,6 @@ class ConcurrencyLimit:
 
 
 def slot_of(request: Request) -> Slot:
-    """The slot that the request was given."""
+    """Return the slot of a request."""
     slot: Slot = request.scope["state"][STATE_KEY]
     return slot

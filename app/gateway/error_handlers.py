@@ -34,11 +34,11 @@ def install_error_handlers(app: FastAPI) -> None:
     """Install a handler for each expected error. Any other error is a crash, which the outermost layer handles."""
     app.exception_handler(ProblemError)(_problem)
     app.exception_handler(RequestValidationError)(_invalid)
-    app.exception_handler(HTTPException)(_framework)
+    app.exception_handler(HTTPException)(_framework_error)
     app.exception_handler(UnreadableOperationError)(_unreadable)
-    app.exception_handler(TemporalUnavailableError)(_temporal_away)
-    app.exception_handler(WorkerUnavailableError)(_worker_away)
-    app.exception_handler(DatabaseUnavailableError)(_database_away)
+    app.exception_handler(TemporalUnavailableError)(_temporal_unavailable)
+    app.exception_handler(WorkerUnavailableError)(_worker_unavailable)
+    app.exception_handler(DatabaseUnavailableError)(_database_unavailable)
 
 
 def crash_response(request: Request) -> Response:
@@ -54,7 +54,7 @@ async def _invalid(request: Request, error: RequestValidationError) -> Response:
     return problem_response(request, validation_problem(request, error))
 
 
-async def _temporal_away(request: Request, error: TemporalUnavailableError) -> Response:
+async def _temporal_unavailable(request: Request, error: TemporalUnavailableError) -> Response:
     log.warning("temporal is unavailable", reason=str(error))
     return problem_response(request, TemporalOutageError())
 
@@ -63,15 +63,15 @@ async def _unreadable(request: Request, error: UnreadableOperationError) -> Resp
     return problem_response(request, OperationUnreadableError(error))
 
 
-async def _worker_away(request: Request, _error: WorkerUnavailableError) -> Response:
+async def _worker_unavailable(request: Request, _error: WorkerUnavailableError) -> Response:
     return problem_response(request, WorkerOutageError())
 
 
-async def _database_away(request: Request, _error: DatabaseUnavailableError) -> Response:
+async def _database_unavailable(request: Request, _error: DatabaseUnavailableError) -> Response:
     return problem_response(request, DatabaseOutageError())
 
 
-async def _framework(request: Request, error: HTTPException) -> Response:
+async def _framework_error(request: Request, error: HTTPException) -> Response:
     """Respond to what Starlette and FastAPI reject: unknown paths and methods, and unreadable bodies."""
     if error.status_code in {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}:
         try:

@@ -51,7 +51,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class ConnectionLimits:
-    """Bytes, and seconds."""
+    """Limits in bytes and seconds."""
 
     header_bytes: int
     header_timeout: float
@@ -66,11 +66,11 @@ class _Phase(Enum):
 
 
 class _RefusedError(Exception):
-    """Ends the parsing of what is beyond a limit."""
+    """Stops the parser once a limit is exceeded."""
 
 
 class Connections:
-    """The open connections of a server, and which of them no request is worked on for, longest first."""
+    """The open connections of a server, and those without a request in progress, longest idle first."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -81,7 +81,7 @@ class Connections:
         self._partial_bytes = 0
 
     def admit(self, connection: "BoundedHttpProtocol") -> bool:
-        """Add a connection, in place of the one that has been idle for longest if there are too many.
+        """Add a connection. If there are too many, close the one that has been idle for longest.
 
         A client that only holds connections thus never keeps others out, least of all probes.
         """
@@ -94,21 +94,21 @@ class Connections:
         return True
 
     def may_linger(self, connection: "BoundedHttpProtocol") -> bool:
-        """Whether a connection that no longer counts may stay until its client has read why."""
+        """Return whether a rejected connection may stay until its client has read the response."""
         if len(self._lingering) >= MAX_LINGERING:
             return False
         self._lingering.add(connection)
         return True
 
     def set_idle(self, connection: "BoundedHttpProtocol", *, is_idle: bool) -> None:
-        """Note whether a request of the connection is being worked on."""
+        """Record whether the connection has a request in progress."""
         if not is_idle:
             self._idle.pop(connection, None)
         elif connection in self._open:
             self._idle.setdefault(connection)
 
     def set_partial(self, connection: "BoundedHttpProtocol", size: int) -> None:
-        """Note how much of a request has come before its headers were complete; the oldest ones make room."""
+        """Record the size of incomplete headers. If their sum is too large, close the oldest such connections."""
         self._partial_bytes += size - self._partial.get(connection, 0)
         if size:
             self._partial[connection] = size
@@ -131,7 +131,7 @@ class Connections:
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
-    """uvicorn's protocol with limits, and with problem documents for what no application gets to see."""
+    """uvicorn's protocol with limits, and with problem documents for requests that never reach the application."""
 
     limits: ClassVar[ConnectionLimits]
     open_connections: ClassVar[Connections]
@@ -154,7 +154,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._send_deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as in uvicorn's own
-        """Begin to wait for the first request."""
+        """Start waiting for the first request."""
         super().connection_made(transport)
         if self.open_connections.admit(self):
             self._expect_headers()
@@ -164,7 +164,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._close()
 
     def give_way(self, *, may_linger: bool) -> None:
-        """End this idle connection for the sake of a new one."""
+        """Close this idle connection to make room."""
         if self._phase is _Phase.REFUSED or self.transport.is_closing() or not may_linger:
             self._close()
         elif self._running is not None and self._header_bytes == 0:
@@ -175,7 +175,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._refuse_connection()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop everything that belongs to the connection."""
+        """Clean up."""
         self.open_connections.remove(self)
         self._clear_deadline()
         self._clear_send_deadline()
@@ -183,7 +183,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse what has come, within bounds."""
+        """Parse data within the limits."""
         if self._phase is _Phase.REFUSED:
             self._linger(data)
             return
@@ -208,7 +208,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self.flow.pause_reading()
 
     def _check_headers(self) -> None:
-        """Look at a request whose headers are not complete."""
+        """Check a request with incomplete headers."""
         if self._header_bytes > self.limits.header_bytes:
             self._refuse_large_headers()
         elif self._header_bytes > MIN_PARTIAL_BYTES:
@@ -216,7 +216,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self.open_connections.set_partial(self, self._header_bytes)
 
     def _check_body(self, *, is_new: bool) -> None:
-        """Look at a request whose body is not complete."""
+        """Check a request with an incomplete body."""
         self._framing_bytes = max(0, self._framing_bytes)
         if self._framing_bytes > self.limits.header_bytes:
             self._refuse_large_headers()
@@ -227,12 +227,12 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self.flow.pause_reading()
 
     def on_message_begin(self) -> None:
-        """A request begins, maybe in the middle of what has come."""
+        """Start the deadline for the headers."""
         super().on_message_begin()
         self._expect_headers()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a header; a trailer is only counted."""
+        """Add a header. Trailers are only counted."""
         if self._phase is not _Phase.HEADERS:
             self._trailer_bytes += len(name) + len(value) + 4
             if self._trailer_bytes > self.limits.header_bytes:
@@ -243,7 +243,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Start the request, unless its headers came in one piece that is too large."""
+        """Start the request unless its headers are too large."""
         size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
         if size > self.limits.header_bytes:
             self._refuse_in_parser()
@@ -268,11 +268,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._set_deadline(self.limits.body_timeout, self._body_late)
 
     def on_chunk_complete(self) -> None:
-        """Allow for the framing of a chunk."""
+        """Exclude the framing of a chunk from the count."""
         self._framing_bytes -= CHUNK_FRAMING
 
     def on_body(self, body: bytes) -> None:
-        """Keep a part of a body, or throw it away if the response was given without it."""
+        """Buffer a part of a body, or count it as unread if the response is already complete."""
         self._framing_bytes -= len(body)
         if self.cycle.response_complete:
             self._unread_bytes += len(body)
@@ -280,31 +280,31 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """The request is here; the next one has time until the connection has been idle for too long."""
+        """Clear the deadline. The keep-alive timeout applies until the next request."""
         super().on_message_complete()
         self._phase = _Phase.HEADERS
         self._clear_deadline()
 
     def send_400_response(self, msg: str) -> None:
-        """What uvicorn calls when the parser gives up."""
+        """Reject what the parser can't read."""
         if self._is_too_large:
             self._refuse_large_headers()
         else:
             self._refuse(MalformedRequestError(f"Not a valid HTTP/1.1 request: {msg}"))
 
     def pause_writing(self) -> None:
-        """The client does not read as fast as we write."""
+        """Start the deadline for a client that reads too slowly."""
         super().pause_writing()
         self._expect_reader()
 
     def resume_writing(self) -> None:
-        """The client has read most of it."""
+        """Clear that deadline."""
         super().resume_writing()
         if not self.transport.is_closing():
             self._clear_send_deadline()
 
     def on_response_complete(self) -> None:
-        """A connection that is to be closed now is closed only once the client has read all."""
+        """Close the connection, or wait for its next request."""
         super().on_response_complete()
         if self.transport.is_closing():
             self._expect_reader()
@@ -315,7 +315,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._send_refusal(self._pending_refusal)
 
     def timeout_keep_alive_handler(self) -> None:
-        """The same for one that has been idle for too long."""
+        """Close an idle connection once the client has read everything."""
         super().timeout_keep_alive_handler()
         self._expect_reader()
 
@@ -378,7 +378,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._refuse(OverloadedError(f"The gateway has {limit} connections; retry later"))
 
     def _refuse(self, problem: ProblemError) -> None:
-        """Send a problem, after the responses to earlier requests, and end the connection."""
+        """Send a problem after the responses to earlier requests, and close the connection."""
         self._clear_deadline()
         if self.transport.is_closing() or self._phase is _Phase.REFUSED:
             return
@@ -404,7 +404,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._end()
 
     def _end(self) -> None:
-        """End the connection once the client has had time to read the last response."""
+        """Close the connection once the client has had time to read the last response."""
         self._phase = _Phase.REFUSED
         self._unset_keepalive_if_required()
         self.flow.resume_reading()
@@ -413,7 +413,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._set_deadline(LINGER, self._close)
 
     def _disconnect(self) -> None:
-        """Let the application know that nobody reads its response any more; it must not write to the transport."""
+        """Tell the application that the client is gone, so that it stops writing."""
         self.pipeline.clear()
         if self._running is not None and not self._running.response_complete:
             self._running.disconnected = True
@@ -443,7 +443,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
 
 def bounded_protocol(settings: Settings) -> type[BoundedHttpProtocol]:
-    """The protocol with these settings' limits, as uvicorn wants it: a class to be instantiated for a connection."""
+    """Return a protocol class with the limits of the settings. uvicorn instantiates it per connection."""
 
     class Protocol(BoundedHttpProtocol):
         limits = ConnectionLimits(

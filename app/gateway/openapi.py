@@ -29,13 +29,11 @@ from app.gateway.request_problems import (
 
 REF_TEMPLATE = "#/components/schemas/{model}"
 EXAMPLE_REQUEST_ID = "0f9c4d1e7b6a4c1f8a53d2b1c0e9f8a7"
-FASTAPIS_OWN_ERRORS = ("HTTPValidationError", "ValidationError")
+FASTAPI_ERROR_SCHEMAS = ("HTTPValidationError", "ValidationError")
 
 Responses = dict[int | str, dict[str, Any]]
 
-RETRY_AFTER = {
-    "Retry-After": {"description": "Seconds until it is worth asking again.", "schema": {"type": "integer"}}
-}
+RETRY_AFTER = {"Retry-After": {"description": "Seconds after which to retry.", "schema": {"type": "integer"}}}
 BODY_PROBLEMS = (
     MalformedJsonError,
     JsonTooDeepError,
@@ -61,7 +59,7 @@ RATE_LIMIT = {
         "schema": {"type": "string", "examples": ['"caller";q=30000;w=60']},
     },
     "RateLimit": {
-        "description": "`r` requests are left now, all of them again after `t` seconds.",
+        "description": "`r` requests are left now. All of them are available again after `t` seconds.",
         "schema": {"type": "string", "examples": ['"caller";r=29999;t=1']},
     },
 }
@@ -70,7 +68,7 @@ LOCATION = {"Location": {"description": "Path of the status document.", "schema"
 
 CHALLENGE = {
     "WWW-Authenticate": {
-        "description": "`Bearer`, and for tokens what is wrong with them or is missing (RFC 6750).",
+        "description": "`Bearer`, with the error of a token or the missing scope (RFC 6750).",
         "schema": {"type": "string"},
     }
 }
@@ -110,15 +108,12 @@ def _example(kind: type[ProblemError]) -> dict[str, Any]:
 
 
 class DocumentedApp(FastAPI):
-    """An app whose OpenAPI document is the one described above.
-
-    `billing_plans` are the names that `billingPlan` may have, by product.
-    """
+    """Application with our OpenAPI document. `billing_plans` are the values of `billingPlan` by product."""
 
     billing_plans: Mapping[str, Sequence[str]] = MappingProxyType({})
 
     def openapi(self) -> dict[str, Any]:
-        """The document, made once."""
+        """Return the document, which is built once."""
         if self.openapi_schema is None:
             self.openapi_schema = _document(self, self.billing_plans)
         return self.openapi_schema
@@ -132,24 +127,24 @@ def _document(app: FastAPI, billing_plans: Mapping[str, Sequence[str]]) -> dict[
     problem = Problem.model_json_schema(mode="serialization", ref_template=REF_TEMPLATE)
     schemas.update(problem.pop("$defs"))
     schemas[Problem.__name__] = problem
-    schemas[TenantRequest.__name__]["allOf"] = [_plans_of(*item) for item in billing_plans.items()]
-    for name in FASTAPIS_OWN_ERRORS:
+    schemas[TenantRequest.__name__]["allOf"] = [_plan_rule(*item) for item in billing_plans.items()]
+    for name in FASTAPI_ERROR_SCHEMAS:
         schemas.pop(name, None)
     for path in document["paths"].values():
         for operation in path.values():
-            _drop_fastapis_own_error(operation["responses"])
+            _drop_default_422(operation["responses"])
     return document
 
 
-def _plans_of(product_code: str, names: Sequence[str]) -> dict[str, Any]:
-    """The rule that a request for the product names one of its plans, or none."""
+def _plan_rule(product_code: str, names: Sequence[str]) -> dict[str, Any]:
+    """Return the schema rule that a request for the product names one of its plans, or none."""
     is_product: dict[str, Any] = {"properties": {"productCode": {"const": product_code}}}
     if product_code != TenantRequest.model_fields["product_code"].default:
         is_product["required"] = ["productCode"]
     return {"if": is_product, "then": {"properties": {"billingPlan": {"enum": [*names, None]}}}}
 
 
-def _drop_fastapis_own_error(responses: dict[str, Any]) -> None:
-    """FastAPI adds a 422 to every route with a parameter, also where nothing is refused."""
+def _drop_default_422(responses: dict[str, Any]) -> None:
+    """Remove the 422 that FastAPI adds to every route with parameters, even if it cannot occur."""
     if "application/json" in responses.get("422", {}).get("content", {}):
         del responses["422"]
