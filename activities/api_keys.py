@@ -13,7 +13,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, exists, func, insert, or_, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from activities.own_tables import api_keys
+from activities.database.own_tables import api_keys
 
 # Everything that gives rights, or says where they come from.
 SIGNED_COLUMNS = (

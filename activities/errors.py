@@ -8,9 +8,9 @@ from typing import Any, ParamSpec, TypeVar
 import structlog
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
-from activities.database_errors import classify
-from workflows.failures import CANCEL_REQUESTED
-from workflows.messages import CancelRequest, FailureDetails
+from activities.database.errors import classify
+from workflows.operations.failures import CANCEL_REQUESTED
+from workflows.operations.messages import CancelRequest, FailureDetails
 
 ArgumentsT = ParamSpec("ArgumentsT")
 ResultT = TypeVar("ResultT")

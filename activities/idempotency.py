@@ -7,7 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from activities.own_tables import idempotency_keys
+from activities.database.own_tables import idempotency_keys
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from uuid import UUID
 import asyncpg
 from sqlalchemy import make_url
 
-from activities.catalogue import Catalogue, read_catalogue
-from activities.deletion_order import Edge, children_first
+from activities.purge.catalogue import Catalogue, read_catalogue
+from activities.purge.deletion_order import Edge, children_first
 from migrations.upgrade import admin_engine
 
 

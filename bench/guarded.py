@@ -11,7 +11,7 @@ import httpx
 from sqlalchemy import make_url, text
 
 from activities.alga.development import create_development_tables
-from app.audit_trail import audit_trail
+from app.audit.trail import audit_trail
 from app.auth.api_keys import ApiKeys, CreatedKey, KeyOrder
 from app.auth.key_management import KeyManagement
 from app.auth.key_signing import api_key_signer

@@ -14,7 +14,7 @@ import psutil
 from pydantic import SecretStr
 from sqlalchemy import make_url
 
-from app.audit_trail import audit_trail
+from app.audit.trail import audit_trail
 from app.auth.api_keys import ApiKeys, KeyOrder
 from app.auth.key_management import KeyManagement
 from app.auth.key_signing import api_key_signer

@@ -6,8 +6,8 @@ import os
 from alembic import context
 from sqlalchemy import Connection, make_url
 
-from activities.database_tls import DatabaseTls
-from activities.own_tables import SCHEMA, own_metadata
+from activities.database.own_tables import SCHEMA, own_metadata
+from activities.database.tls import DatabaseTls
 from migrations.upgrade import admin_engine
 
 

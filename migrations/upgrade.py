@@ -9,8 +9,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Connection, NullPool, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from activities.database_tls import engine_of
-from activities.own_tables import SCHEMA, own_metadata
+from activities.database.own_tables import SCHEMA, own_metadata
+from activities.database.tls import engine_of
 
 # Alembic takes none of its own: two deployments that migrate at once must wait for each other.
 ADVISORY_LOCK = 7_301_559_218

@@ -5,8 +5,8 @@ from typing import Any
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from workflows.messages import HealthCheckResult
-    from workflows.steps import HEALTH_CHECK_WORKFLOW
+    from workflows.operations.messages import HealthCheckResult
+    from workflows.tenants.steps import HEALTH_CHECK_WORKFLOW
 
 
 @workflow.defn(name=HEALTH_CHECK_WORKFLOW)

@@ -27,8 +27,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from activities.alga.email_addresses import ascii_email
 from activities.alga.tables import tenants, users
-from activities.email_addresses import ascii_email
 
 _IS_GIVEN_USER = and_(users.c.tenant == bindparam("tenant_id"), users.c.user_id == bindparam("user_id"))
 # Made once: making it takes as long as running it.

@@ -17,7 +17,7 @@ from sqlalchemy import ColumnElement, Table, Text, bindparam, cast, column, func
 from sqlalchemy.dialects.postgresql import JSONB, Insert, insert
 
 from activities.alga.tables import TENANT
-from activities.transactions import script_literal, script_text, set_setting, setting
+from activities.database.transactions import script_literal, script_text, set_setting, setting
 
 # Stands for the tenant in statements that are made once; only an id, which can't hold anything else, takes its place.
 SOME_TENANT = UUID(int=0)

@@ -5,7 +5,7 @@ from uuid import UUID
 from activities.alga import tables
 from activities.alga.bulk_insert import TableRows
 from activities.alga.ids import derived_id
-from workflows.messages import AdminUser
+from workflows.operations.messages import AdminUser
 
 
 def admin_user_id(tenant_id: UUID) -> UUID:

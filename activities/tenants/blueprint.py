@@ -3,7 +3,7 @@
 from datetime import date
 from uuid import UUID
 
-from activities.alga.blueprints import Blueprint
+from activities.alga.blueprints.blueprint import Blueprint
 from activities.alga.bulk_insert import TableRows
 
 

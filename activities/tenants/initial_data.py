@@ -4,10 +4,10 @@ from collections.abc import Iterable
 from uuid import UUID
 
 from activities.alga import tables
-from activities.alga.blueprints import Blueprint
+from activities.alga.blueprints.blueprint import Blueprint
 from activities.alga.bulk_insert import TableRows
 from activities.alga.ids import derived_id
-from workflows.messages import TenantCreationInput
+from workflows.operations.messages import TenantCreationInput
 
 
 def initial_data_rows(

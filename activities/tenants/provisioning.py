@@ -13,15 +13,17 @@ from temporalio import activity
 
 from activities.alga import tables
 from activities.alga.across_tenants import what_is_taken
-from activities.alga.blueprints import Blueprint
+from activities.alga.blueprints.blueprint import Blueprint
 from activities.alga.bulk_insert import TableRows, document_settings, insert_script
 from activities.alga.notifications import NOTIFICATION_DEFAULTS, notification_settings, read_notification_defaults
 from activities.alga.passwords import PasswordHasher, generate_password
-from activities.audit import AuditTrail
-from activities.database_errors import is_taken, refuses_null
+from activities.audit.trail import AuditTrail
+from activities.database.errors import is_taken, refuses_null
+from activities.database.own_tables import operations
+from activities.database.transactions import Transaction, Transactions
 from activities.errors import CancelRequestedError, FinalError, activity_errors, temporal_errors
-from activities.local_only import local_only
-from activities.operations import (
+from activities.operations.local_only import local_only
+from activities.operations.rows import (
     LockedOperation,
     check_open,
     commit_script,
@@ -31,15 +33,13 @@ from activities.operations import (
     refuse_used_start,
     request_event,
 )
-from activities.own_tables import operations
-from activities.tenant_request import TenantRequest, check_password
 from activities.tenants.admin_user import admin_user_id, admin_user_rows
 from activities.tenants.blueprint import blueprint_rows
 from activities.tenants.initial_data import initial_data_rows
+from activities.tenants.request import TenantRequest, check_password
 from activities.tenants.tenant import COUNTRY_NAME, client_id, read_country, tenant_rows
-from activities.transactions import Transaction, Transactions
-from workflows.failures import INVALID_REQUEST
-from workflows.messages import (
+from workflows.operations.failures import INVALID_REQUEST
+from workflows.operations.messages import (
     Committed,
     OperationContext,
     OperationResult,
@@ -50,7 +50,7 @@ from workflows.messages import (
     StepStatus,
     TenantCreationInput,
 )
-from workflows.steps import (
+from workflows.tenants.steps import (
     APPLY_BLUEPRINT,
     COMPLETE,
     CREATE_ADMIN_USER,

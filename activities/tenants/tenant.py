@@ -12,7 +12,7 @@ from sqlalchemy import bindparam, select
 from activities.alga import tables
 from activities.alga.bulk_insert import TableRows
 from activities.alga.ids import derived_id
-from workflows.messages import BillingAddress, TenantCreationInput
+from workflows.operations.messages import BillingAddress, TenantCreationInput
 
 # How Alga writes an unknown address.
 UNKNOWN = "N/A"

@@ -11,7 +11,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from activities.api_keys import ApiKeyRecord, ApiKeySigner, ApiKeyTable, KeyState, NewApiKey, ResealedKeys
-from activities.database_errors import DATABASE_ERRORS
+from activities.database.errors import DATABASE_ERRORS
 from app.auth.callers import Caller
 from app.auth.key_format import ApiKey
 from app.auth.scopes import Scope, in_order, scopes_among

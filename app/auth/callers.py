@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from app.auth.scopes import Scope
-from workflows.messages import Origin
+from workflows.operations.messages import Origin
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from datetime import timedelta
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from activities.api_keys import ApiKeyRecord, ApiKeySigner, ResealedKeys
-from activities.audit import AuditTrail
-from activities.audit_events import Action, Json
-from app.audit_trail import requested
+from activities.audit.events import Action, Json
+from activities.audit.trail import AuditTrail
+from app.audit.trail import requested
 from app.auth.api_keys import ApiKeys, CreatedKey, KeyOrder
 from app.auth.callers import Requester
 from app.auth.scopes import Scope, in_order, scopes_among

@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from activities.audit_events import Action, Outcome
-from activities.audit_records import EventFilter
-from activities.audit_verification import Noted, Report, verify
-from app.audit_trail import audit_trail
+from activities.audit.events import Action, Outcome
+from app.audit.records import EventFilter
+from app.audit.trail import audit_trail
+from app.audit.verification import Noted, Report, verify
 from app.auth.operators import operator
 from app.cli.exit_codes import ExitCode
 from app.cli.output import say, visible

@@ -11,8 +11,8 @@ from pydantic import SecretStr
 from rich.console import Console
 
 from activities.alga.development import AlgaOwnsDatabaseError
-from activities.catalogue import read_catalogue
-from activities.purge import count_tenant_rows
+from activities.purge.catalogue import read_catalogue
+from activities.purge.purge import count_tenant_rows
 from app.cli.output import follow
 from app.client import Operation, TenantIds, TenantsClient
 from app.embedded.blocking import run_blocking

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import typer
 
-from activities.alga.blueprints import BlueprintError
+from activities.alga.blueprints.blueprint import BlueprintError
 from app.cli.exit_codes import ExitCode
 from app.gateway.server import GatewayServer
 from app.logging import configure_logging

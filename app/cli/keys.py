@@ -14,7 +14,7 @@ from pydantic_core import PydanticCustomError
 from rich.console import Console
 from rich.table import Column, Table
 
-from app.audit_trail import audit_trail
+from app.audit.trail import audit_trail
 from app.auth.api_keys import ApiKeys, CreatedKey, KeyOrder, UnusableKeyError
 from app.auth.key_management import KeyManagement
 from app.auth.key_signing import api_key_signer, signer_of

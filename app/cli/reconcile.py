@@ -10,8 +10,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from activities.database_errors import DATABASE_ERRORS
-from app.audit_trail import audit_trail
+from activities.database.errors import DATABASE_ERRORS
+from app.audit.trail import audit_trail
 from app.cli.exit_codes import ExitCode
 from app.cli.output import say
 from app.logging import configure_logging
@@ -21,7 +21,7 @@ from app.temporal.errors import TemporalUnavailableError
 from app.temporal.operations import OperationsPort
 from app.worker.factory import admin_engine
 from app.worker.reconciler import Finding, Reconciler
-from workflows.messages import OperationStatus
+from workflows.operations.messages import OperationStatus
 
 CLEAN = "Every operation is as its row says."
 

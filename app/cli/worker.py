@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from activities.alga.blueprints import BlueprintError
+from activities.alga.blueprints.blueprint import BlueprintError
 from app.logging import configure_logging
 from app.metrics.temporal_core import BUFFER
 from app.settings import Settings

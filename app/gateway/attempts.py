@@ -9,14 +9,14 @@ from uuid import UUID, uuid4
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from activities.idempotency import Claim, claim_key
-from activities.tenant_request import TenantRequest
+from activities.tenants.request import TenantRequest
 from app.auth.callers import Requester
 from app.gateway.database import database_errors
 from app.gateway.documents import OperationView
 from app.gateway.operation_problems import IdempotencyKeyReusedError, TenantExistsError
 from app.gateway.problems import ProblemError
-from workflows.messages import OperationStatus, Origin
-from workflows.steps import TENANT_CREATION
+from workflows.operations.messages import OperationStatus, Origin
+from workflows.tenants.steps import TENANT_CREATION
 
 
 @dataclass(frozen=True)

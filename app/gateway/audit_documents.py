@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from activities.audit_records import AuditRecord
+from app.audit.records import AuditRecord
 from app.gateway.problems import Document
 
 

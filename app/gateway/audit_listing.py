@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from activities.audit_records import EventFilter, list_events
+from app.audit.records import EventFilter, list_events
 from app.auth.callers import Caller
 from app.gateway.audit_documents import AuditEventList, event_document
 from app.gateway.database import database_errors

@@ -7,9 +7,9 @@ from collections import OrderedDict
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from activities.audit import AuditTrail
-from activities.audit_events import AuditEvent
-from activities.database_errors import DATABASE_ERRORS
+from activities.audit.events import AuditEvent
+from activities.audit.trail import AuditTrail
+from activities.database.errors import DATABASE_ERRORS
 from app.gateway.denials import Denials
 
 TOLD_SECONDS = 60.0

@@ -29,7 +29,7 @@ from app.gateway.request_problems import (
     UnsupportedMediaTypeError,
 )
 from app.gateway.services import services_of
-from workflows.kinds import KINDS
+from workflows.operations.kinds import KINDS
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 

@@ -5,11 +5,11 @@ from dataclasses import replace
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from activities.audit_events import Action, AuditEvent
-from activities.database_errors import DATABASE_ERRORS
-from activities.operation_records import find_run
-from activities.operations import request_cancel
-from app.audit_trail import requested
+from activities.audit.events import Action, AuditEvent
+from activities.database.errors import DATABASE_ERRORS
+from activities.operations.records import find_run
+from activities.operations.rows import request_cancel
+from app.audit.trail import requested
 from app.auth.callers import Requester
 from app.gateway.auditing import Auditing
 from app.gateway.documents import OperationView
@@ -19,7 +19,7 @@ from app.gateway.required_scopes import require_scope
 from app.gateway.statuses import Statuses
 from app.temporal.errors import OperationEndedError, TemporalUnavailableError
 from app.temporal.operations import OperationsPort
-from workflows.messages import CancelRequest, OperationStatus
+from workflows.operations.messages import CancelRequest, OperationStatus
 
 log = structlog.get_logger(__name__)
 

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from activities.alga.blueprints import Blueprint
-from activities.audit_events import Action
-from activities.tenant_request import TenantChanges
-from app.audit_trail import requested
+from activities.alga.blueprints.blueprint import Blueprint
+from activities.audit.events import Action
+from activities.tenants.request import TenantChanges
+from app.audit.trail import requested
 from app.auth.callers import Caller, Requester
 from app.gateway.auditing import Auditing
 from app.gateway.database import DatabaseUnavailableError
@@ -24,7 +24,7 @@ from app.gateway.statuses import Statuses
 from app.temporal.described import DescribedOperation
 from app.temporal.errors import ChangeRefusedError, OperationEndedError, TemporalUnavailableError
 from app.temporal.operations import OperationsPort
-from workflows.messages import OperationStatus, ParameterChanges, ResumeRequest
+from workflows.operations.messages import OperationStatus, ParameterChanges, ResumeRequest
 
 
 class Continuation:

@@ -9,16 +9,16 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from activities.alga.blueprints import Blueprint
+from activities.alga.blueprints.blueprint import Blueprint
 from activities.alga.passwords import PasswordHasher, generate_password
 from activities.alga.tables import tenants
-from activities.audit import AuditTrail
-from activities.database_errors import DATABASE_ERRORS
+from activities.audit.trail import AuditTrail
+from activities.database.errors import DATABASE_ERRORS
+from activities.database.transactions import Transactions
 from activities.errors import FinalError
-from activities.operation_records import find_operation
-from activities.operations import insert_operation, request_event, revoke_start
-from activities.tenant_request import TenantRequest
-from activities.transactions import Transactions
+from activities.operations.records import find_operation
+from activities.operations.rows import insert_operation, request_event, revoke_start
+from activities.tenants.request import TenantRequest
 from app.auth.callers import Caller, Requester
 from app.gateway.attempts import Attempt, Attempts
 from app.gateway.database import DatabaseUnavailableError, database_errors
@@ -33,8 +33,8 @@ from app.gateway.rate_limits import RateLimits
 from app.gateway.statuses import Statuses
 from app.temporal.errors import OperationExistsError, TemporalUnavailableError
 from app.temporal.operations import OperationsPort
-from workflows.messages import CancelRequest, OperationContext, TenantCreationInput
-from workflows.steps import TENANT_CREATION, TENANT_CREATION_WORKFLOW
+from workflows.operations.messages import CancelRequest, OperationContext, TenantCreationInput
+from workflows.tenants.steps import TENANT_CREATION, TENANT_CREATION_WORKFLOW
 
 # The caller has waited for Temporal already, and is to have its answer in less than four seconds.
 REVOKE_SECONDS = 0.5

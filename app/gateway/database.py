@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import structlog
 
-from activities.database_errors import DATABASE_ERRORS, UNAVAILABLE, classify
+from activities.database.errors import DATABASE_ERRORS, UNAVAILABLE, classify
 
 log = structlog.get_logger(__name__)
 

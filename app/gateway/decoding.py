@@ -9,8 +9,8 @@ from typing import TypeVar
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
-from activities.audit_events import Action
-from app.audit_trail import requested
+from activities.audit.events import Action
+from app.audit.trail import requested
 from app.auth.callers import Requester
 from app.gateway.auditing import Auditing
 from app.gateway.body_limits import check_body

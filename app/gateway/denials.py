@@ -13,9 +13,9 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.requests import Request
 
-from activities.audit import AuditTrail
-from activities.audit_events import Action, AuditEvent, Outcome
-from activities.database_errors import DATABASE_ERRORS, classify
+from activities.audit.events import Action, AuditEvent, Outcome
+from activities.audit.trail import AuditTrail
+from activities.database.errors import DATABASE_ERRORS, classify
 from app.gateway.problems import ProblemError
 from app.gateway.request_context import address_of, caller_of, request_id_of
 

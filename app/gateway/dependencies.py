@@ -14,8 +14,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 from starlette.requests import Request
 
-from activities.operation_records import OperationFilter
-from activities.tenant_request import TenantChanges, TenantRequest
+from activities.operations.records import OperationFilter
+from activities.tenants.request import TenantChanges, TenantRequest
 from app.auth.callers import Caller, Requester
 from app.auth.names import RESERVED_PREFIXES, is_reserved
 from app.auth.scopes import Scope
@@ -27,7 +27,7 @@ from app.gateway.request_context import address_of, caller_of, request_id_of
 from app.gateway.request_problems import BadIdempotencyKeyError, BadOnBehalfOfError, ScopeMissingError
 from app.gateway.schemas import CancelBody, Reason
 from app.gateway.services import Services, services_of
-from workflows.messages import OperationStatus
+from workflows.operations.messages import OperationStatus
 
 LONGEST_WORKFLOW_ID = 255
 MAX_KIND = 100

@@ -5,7 +5,7 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import quote
 
-from activities.operation_records import OperationRecord
+from activities.operations.records import OperationRecord
 from app.gateway.operation_problems import OperationKindUnknownError, problem_kind_of
 from app.gateway.problems import Fault, title_of, type_of
 from app.gateway.responses import EncodedDocument
@@ -19,8 +19,14 @@ from app.gateway.schemas import (
     WarningDocument,
 )
 from app.temporal.described import DescribedOperation
-from workflows.kinds import KINDS, OperationKind
-from workflows.messages import OperationError, OperationSnapshot, OperationStatus, OperationWarning, StepProgress
+from workflows.operations.kinds import KINDS, OperationKind
+from workflows.operations.messages import (
+    OperationError,
+    OperationSnapshot,
+    OperationStatus,
+    OperationWarning,
+    StepProgress,
+)
 
 
 @dataclass(frozen=True)

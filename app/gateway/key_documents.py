@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from activities.api_keys import ApiKeyRecord, KeyState
-from activities.tenant_request import RequestModel
+from activities.tenants.request import RequestModel
 from app.auth.api_keys import CreatedKey
 from app.auth.scopes import DEFAULT_SCOPES, Scope, in_order, scopes_among
 from app.gateway.problems import Document

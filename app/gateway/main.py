@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 
-from activities.alga.blueprints import load_blueprints
+from activities.alga.blueprints.blueprint import load_blueprints
 from app.gateway.concurrency import ConcurrencyLimit, Slots
 from app.gateway.cross_origin import CrossOrigin
 from app.gateway.documentation_page import install_documentation_page

@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from activities.tenant_request import TenantRequest
+from activities.tenants.request import TenantRequest
 from app.gateway.problems import MEDIA_TYPE, Problem, ProblemError, title_of
 from app.gateway.request_problems import (
     BodyTooLargeError,

@@ -5,11 +5,11 @@ from types import MappingProxyType
 from typing import Self
 from uuid import UUID
 
-from activities.database_errors import KNOWN_ERRORS
+from activities.database.errors import KNOWN_ERRORS
 from app.auth.scopes import Scope
 from app.gateway.problems import Fault, ProblemError
 from app.gateway.request_problems import DatabaseOutageError, InternalError, InvalidRequestError
-from workflows.failures import CANCEL_REQUESTED, OPERATION_ENDING, PARAMETER_REFUSED, PARAMETER_USED
+from workflows.operations.failures import CANCEL_REQUESTED, OPERATION_ENDING, PARAMETER_REFUSED, PARAMETER_USED
 
 
 class ScopeEscalationError(ProblemError):

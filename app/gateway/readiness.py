@@ -3,8 +3,8 @@
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from activities.database_errors import ACCESS_REFUSED, SCHEMA_INCOMPLETE
-from activities.own_tables import operations
+from activities.database.errors import ACCESS_REFUSED, SCHEMA_INCOMPLETE
+from activities.database.own_tables import operations
 from app.gateway.database import DatabaseUnavailableError, database_errors
 from app.probes import CheckFailedError, NotStartedError
 from app.temporal.errors import TemporalUnavailableError

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from app.gateway.schemas import CreatedDocument, OperationList, StatusDocument
-from workflows.messages import OperationStatus
+from workflows.operations.messages import OperationStatus
 
 POLL_SECONDS = 1
 ATTENTION_SECONDS = 30

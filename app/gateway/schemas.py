@@ -8,9 +8,9 @@ from uuid import UUID
 from pydantic import AfterValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from activities.tenant_request import RequestModel
+from activities.tenants.request import RequestModel
 from app.gateway.problems import Document, Fault
-from workflows.messages import OperationStatus, StepStatus
+from workflows.operations.messages import OperationStatus, StepStatus
 
 LONGEST_REASON = 500
 TEXT = re.compile(r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$")

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.requests import Request
 
-from activities.alga.blueprints import Blueprint
-from activities.database import create_engine
-from app.audit_trail import audit_trail
+from activities.alga.blueprints.blueprint import Blueprint
+from activities.database.engines import create_engine
+from app.audit.trail import audit_trail
 from app.auth.api_keys import ApiKeys
 from app.auth.authenticator import Authenticator
 from app.auth.jwks import ProviderKeys

@@ -10,9 +10,9 @@ from uuid import UUID
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from activities.audit import AuditTrail
-from activities.operation_records import OperationRecord, find_newest_of_tenant, find_operation
-from activities.reconciliation import GONE, settle_ended
+from activities.audit.trail import AuditTrail
+from activities.operations.reconciliation import GONE, settle_ended
+from activities.operations.records import OperationRecord, find_newest_of_tenant, find_operation
 from app.auth.callers import Caller
 from app.gateway.coalescing import Coalesced
 from app.gateway.database import DatabaseUnavailableError, database_errors
@@ -21,9 +21,9 @@ from app.gateway.operation_problems import OperationNotFoundError
 from app.temporal.described import DescribedOperation, ended_outside
 from app.temporal.errors import ForeignWorkflowError, TemporalUnavailableError, UnknownOperationError
 from app.temporal.operations import OperationsPort
-from workflows.failures import START_USED
-from workflows.messages import OperationStatus
-from workflows.steps import TENANT_CREATION
+from workflows.operations.failures import START_USED
+from workflows.operations.messages import OperationStatus
+from workflows.tenants.steps import TENANT_CREATION
 
 # Some 14 KiB each. Who polls asks once or twice more after the end, so that the newest are all that matters.
 MAX_COMPLETED = 500

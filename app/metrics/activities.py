@@ -9,8 +9,8 @@ from temporalio.exceptions import ApplicationError
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
 from app.metrics.definitions import OPERATIONS_ENDED, STEP_DURATION, STEP_FAILURES
-from workflows.kinds import COMPLETE_ACTIVITY
-from workflows.messages import Closure, Committed, OperationContext, OperationStatus, StepStatus
+from workflows.operations.kinds import COMPLETE_ACTIVITY
+from workflows.operations.messages import Closure, Committed, OperationContext, OperationStatus, StepStatus
 
 SUCCEEDED = "succeeded"
 FAILED = "failed"

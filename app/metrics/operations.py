@@ -7,8 +7,8 @@ import structlog
 from prometheus_client import Gauge
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from activities.database_errors import DATABASE_ERRORS
-from activities.operation_records import count_unfinished
+from activities.database.errors import DATABASE_ERRORS
+from activities.operations.records import count_unfinished
 from app.metrics.definitions import REGISTRY
 
 # However often and by however many it is scraped. Seconds.

@@ -5,7 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, SecretStr, model_validator
 from sqlalchemy import URL
 
-from activities.database_tls import DatabaseTls, TlsError
+from activities.database.tls import DatabaseTls, TlsError
 from app.settings.base import ProcessSettings
 from app.settings.types import PostgresUrl, sqlalchemy_url
 

@@ -6,9 +6,9 @@ from uuid import UUID
 
 from pydantic import Field
 
-from activities.retention import Retention
+from activities.operations.retention import Retention
 from app.settings.base import ProcessSettings
-from workflows.messages import FailurePolicy
+from workflows.operations.messages import FailurePolicy
 
 LONGEST_ATTENTION = 366 * 86_400
 

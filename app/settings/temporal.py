@@ -6,7 +6,7 @@ from typing import Self
 
 from pydantic import Field, SecretStr, model_validator
 
-from activities.tls import TlsFileError, check_authorities, check_pair
+from activities.database.certificates import TlsFileError, check_authorities, check_pair
 from app.payload_keys import KeyRing
 from app.settings.base import ProcessSettings
 from app.settings.types import PayloadKeys, WorkerVersion

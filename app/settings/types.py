@@ -9,7 +9,7 @@ from pydantic import AfterValidator, SecretStr
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from activities.database_tls import TlsError, check_url
+from activities.database.tls import TlsError, check_url
 from app.payload_keys import parse_payload_keys
 
 # Scheme, host and port in lower case, as browsers write them.

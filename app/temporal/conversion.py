@@ -6,7 +6,7 @@ from temporalio.api.common.v1 import Payload
 from temporalio.contrib.pydantic import PydanticPayloadConverter
 from temporalio.converter import CompositePayloadConverter, DataConverter
 
-from workflows.messages import OperationSnapshot
+from workflows.operations.messages import OperationSnapshot
 
 PRIVATE: Final = "alga-tenants-private"
 

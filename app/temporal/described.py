@@ -6,11 +6,11 @@ from datetime import datetime
 from temporalio.api.enums.v1 import PendingWorkflowTaskState
 from temporalio.client import WorkflowExecutionDescription, WorkflowExecutionStatus
 
-from activities.reconciliation import ENDED_OUTSIDE, ended_before_completion
+from activities.operations.reconciliation import ENDED_OUTSIDE, ended_before_completion
 from app.temporal.encryption import is_encrypted
 from app.temporal.errors import ForeignWorkflowError, UnknownOperationError
-from workflows.kinds import KINDS, OperationKind
-from workflows.messages import (
+from workflows.operations.kinds import KINDS, OperationKind
+from workflows.operations.messages import (
     OPERATION_MEMO,
     OperationError,
     OperationSnapshot,
@@ -91,7 +91,7 @@ def initial_snapshot(kind: OperationKind) -> OperationSnapshot:
 def ended_outside(snapshot: OperationSnapshot, reason: str, closed_at: datetime | None = None) -> OperationSnapshot:
     """Return the snapshot of an operation whose workflow was ended before it could say how it stands.
 
-    The same as `activities.reconciliation.close_ended_outside` writes, for what the workflow had shown until then.
+    The row is closed alike by `close_ended_outside`; this is for what the workflow had shown until then.
     """
     closed_at = closed_at or snapshot.updated_at
     if snapshot.committed_at is not None:

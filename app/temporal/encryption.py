@@ -20,8 +20,8 @@ from temporalio.converter import (
 from app.payload_keys import KeyRing
 from app.temporal.conversion import is_private
 from app.temporal.foreign_payloads import ENCODING, NOTHING, read_foreign
-from workflows import steps  # noqa: F401 - registers the kinds, whose ids are told by it
-from workflows.kinds import KINDS
+from workflows.operations.kinds import KINDS
+from workflows.tenants import steps  # noqa: F401 - registers the kinds, whose ids are told by it
 
 ENCRYPTED: Final = b"binary/encrypted"
 KEY_ID: Final = "encryption-key-id"

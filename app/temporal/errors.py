@@ -44,7 +44,7 @@ class OperationEndedError(Exception):
 
 
 class ChangeRefusedError(Exception):
-    """The operation's workflow refused a change of parameters; `code` is one of `workflows.failures`."""
+    """The operation's workflow refused a change of parameters; `code` is one of `workflows.operations.failures`."""
 
     def __init__(self, code: str, detail: str, field: str | None) -> None:
         super().__init__(detail)

@@ -34,8 +34,8 @@ from app.temporal.errors import (
     WorkerUnavailableError,
     reason_of,
 )
-from workflows.kinds import KINDS, OperationKind, is_storable_id
-from workflows.messages import (
+from workflows.operations.kinds import KINDS, OperationKind, is_storable_id
+from workflows.operations.messages import (
     OPERATION_MEMO,
     CancelRequest,
     OperationContext,
@@ -45,8 +45,8 @@ from workflows.messages import (
     ResumeRequest,
     TenantCreationInput,
 )
-from workflows.parameters import parse_request
-from workflows.steps import ALGADESK_TENANT_CREATION_WORKFLOW
+from workflows.operations.parameters import parse_request
+from workflows.tenants.steps import ALGADESK_TENANT_CREATION_WORKFLOW
 
 CALL_TIMED_OUT = {RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED}
 

@@ -13,7 +13,7 @@ from temporalio.worker import Replayer
 
 from app.temporal.conversion import DATA_CONVERTER
 from app.temporal.errors import TemporalUnavailableError
-from workflows.kinds import KINDS
+from workflows.operations.kinds import KINDS
 
 LONGEST_REASON = 300
 # The SDK hands on its core's failures as their Rust representation, the outermost first.

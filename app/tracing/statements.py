@@ -8,7 +8,7 @@ from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer
 from sqlalchemy import Connection, ExceptionContext, ExecutionContext, event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from activities.database_errors import sqlstate
+from activities.database.errors import sqlstate
 from app.tracing.current import current_tracer
 
 # Characters. A statement that writes many rows repeats itself.

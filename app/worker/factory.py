@@ -10,13 +10,13 @@ from temporalio.client import Client
 from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkerDeploymentConfig
 
-from activities.alga.blueprints import load_blueprints
-from activities.database import create_engine
-from activities.failure_policy import FailurePolicyActivities
-from activities.operation_closing import ClosingActivities
-from activities.parameter_changes import ParameterChangeActivities
+from activities.alga.blueprints.blueprint import load_blueprints
+from activities.database.engines import create_engine
+from activities.operations.closing import ClosingActivities
+from activities.operations.failure_policy import FailurePolicyActivities
+from activities.operations.parameter_changes import ParameterChangeActivities
 from activities.tenants.provisioning import ProvisioningActivities
-from app.audit_trail import audit_trail
+from app.audit.trail import audit_trail
 from app.metrics.activities import ActivityWatch
 from app.settings import Settings
 from app.temporal.operations import OperationsPort
@@ -24,8 +24,8 @@ from app.tracing.statements import trace_statements
 from app.worker.maintenance import MaintenanceActivities
 from app.worker.reconciler import Reconciler
 from workflows.health_check import HealthCheckWorkflow
-from workflows.maintenance import MaintenanceWorkflow
-from workflows.tenant_creation import AlgadeskTenantCreationWorkflow, TenantCreationWorkflow
+from workflows.operations.maintenance import MaintenanceWorkflow
+from workflows.tenants.creation import AlgadeskTenantCreationWorkflow, TenantCreationWorkflow
 
 WORKFLOWS: Sequence[type] = (
     TenantCreationWorkflow,

@@ -12,7 +12,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 from temporalio.worker import Worker
 
-from activities.alga.blueprints import load_blueprints
+from activities.alga.blueprints.blueprint import load_blueprints
 from app.background import stopped
 from app.metrics.operations import UnfinishedOperations
 from app.metrics.pools import watch_pool

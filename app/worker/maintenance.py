@@ -20,13 +20,13 @@ from temporalio.client import (
 from temporalio.exceptions import ApplicationError
 
 from activities.errors import temporal_errors
-from activities.heartbeats import with_heartbeats
-from activities.retention import Retention, prune
+from activities.operations.heartbeats import with_heartbeats
+from activities.operations.retention import Retention, prune
 from app.settings import Settings
 from app.temporal.client import rpc_timeout
 from app.temporal.errors import TemporalUnavailableError
 from app.worker.reconciler import UNTOUCHED, Reconciler
-from workflows.maintenance import MAINTENANCE_WORKFLOW, PRUNE_ACTIVITY, RECONCILE_ACTIVITY
+from workflows.operations.maintenance import MAINTENANCE_WORKFLOW, PRUNE_ACTIVITY, RECONCILE_ACTIVITY
 
 HEARTBEAT_INTERVAL = 5.0
 

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from activities.database_errors import DATABASE_ERRORS
+from activities.database.errors import DATABASE_ERRORS
 from app.metrics.dependencies import DependencyGauges
 from app.metrics.exposition import metrics_route
 from app.metrics.operations import UnfinishedOperations

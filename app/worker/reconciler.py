@@ -11,8 +11,9 @@ import structlog
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from activities.audit import AuditTrail
-from activities.operation_records import (
+from activities.audit.trail import AuditTrail
+from activities.operations.reconciliation import GONE, Closed, adopt, close_ended_outside, mirror
+from activities.operations.records import (
     OperationRecord,
     UnreadableRecord,
     find_operation,
@@ -20,8 +21,7 @@ from activities.operation_records import (
     unfinished_operations,
     unrecorded,
 )
-from activities.operations import request_event
-from activities.reconciliation import GONE, Closed, adopt, close_ended_outside, mirror
+from activities.operations.rows import request_event
 from app.metrics.definitions import RECONCILE_FAILURES
 from app.temporal.described import DescribedOperation
 from app.temporal.errors import (
@@ -31,7 +31,7 @@ from app.temporal.errors import (
     UnreadableOperationError,
 )
 from app.temporal.operations import ListedOperation, OperationsPort
-from workflows.messages import OperationSnapshot, OperationStatus, ResumeRequest
+from workflows.operations.messages import OperationSnapshot, OperationStatus, ResumeRequest
 
 PAGE = 100
 # Rows that were written a moment ago belong to transactions at work.

@@ -12,7 +12,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.alga.schema_check import check_schema
-from activities.database_errors import DATABASE_ERRORS, classify
+from activities.database.errors import DATABASE_ERRORS, classify
 from app.settings import Settings
 from app.temporal.client import connect, rpc_timeout
 from app.temporal.errors import TemporalUnavailableError, reason_of

@@ -10,17 +10,17 @@ import pytest
 from sqlalchemy import event, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from activities.alga.blueprints import load_blueprints
+from activities.alga.blueprints.blueprint import load_blueprints
 from activities.alga.passwords import PasswordHasher
-from activities.database import create_engine
-from activities.operation_closing import ClosingActivities
+from activities.database.engines import create_engine
+from activities.operations.closing import ClosingActivities
 from activities.tenants.provisioning import ProvisioningActivities
 from app.embedded.blocking import run_blocking
 from migrations.upgrade import upgrade
 from tests.support.audit import AUDIT
 from tests.support.databases import NewDatabase
 from tests.support.scripts import statements_of
-from workflows.messages import (
+from workflows.operations.messages import (
     OperationContext,
     OperationError,
     OperationInput,
@@ -30,7 +30,7 @@ from workflows.messages import (
     StepProgress,
     TenantCreationInput,
 )
-from workflows.steps import TENANT_CREATION
+from workflows.tenants.steps import TENANT_CREATION
 
 RUN = "a-run"
 

@@ -14,7 +14,7 @@ from app.embedded.development import Installation, install
 from app.embedded.ports import free_port
 from app.embedded.stack import DevStack
 from tests.support.processes import wait_for
-from workflows.steps import TENANT_CREATION
+from workflows.tenants.steps import TENANT_CREATION
 
 # As after a failover that never ends; so that there is always something to resume, to change and to cancel.
 STUCK_TENANTS = """

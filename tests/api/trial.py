@@ -12,7 +12,7 @@ from typing import Any
 from app.auth.key_format import ApiKey
 from app.embedded.development import Installation
 from tests.api.installation import finished_operations, new_api_keys, stuck_operations
-from workflows.steps import TENANT_CREATION
+from workflows.tenants.steps import TENANT_CREATION
 
 # The variable by which the hooks learn which key not to revoke.
 OWN_KEY_ID = "API_TEST_KEY_ID"

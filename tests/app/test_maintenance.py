@@ -28,7 +28,7 @@ from migrations.upgrade import upgrade
 from tests.gateway.operations import record
 from tests.support.connections import connected
 from tests.support.databases import NewDatabase
-from workflows.maintenance import (
+from workflows.operations.maintenance import (
     MAINTENANCE_WORKFLOW,
     PRUNE_ACTIVITY,
     RECONCILE_ACTIVITY,

@@ -10,7 +10,7 @@ from sqlalchemy import URL, Connection, make_url, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 import migrations
-from activities.own_tables import SCHEMA, own_metadata
+from activities.database.own_tables import SCHEMA, own_metadata
 from migrations.upgrade import UNRELEASED_REVISIONS, UnreleasedSchemaError, lacks_migration, pending, upgrade
 from tests.support.connections import connected
 from tests.support.databases import NewDatabase

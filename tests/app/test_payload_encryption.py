@@ -13,7 +13,7 @@ from app.temporal.client import data_converter
 from app.temporal.conversion import DATA_CONVERTER
 from app.temporal.encryption import KEY_ID, EncryptionCodec, PayloadError, Role
 from app.temporal.foreign_payloads import ENCODING
-from workflows.messages import OperationSnapshot
+from workflows.operations.messages import OperationSnapshot
 
 pytestmark = pytest.mark.anyio
 

@@ -17,10 +17,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client
 
 from activities.alga.development import create_development_tables
-from activities.database import create_engine
-from activities.operation_records import find_operation
-from activities.operations import request_cancel
-from activities.reconciliation import settle_ended
+from activities.database.engines import create_engine
+from activities.operations.reconciliation import settle_ended
+from activities.operations.records import find_operation
+from activities.operations.rows import request_cancel
 from app.embedded.blocking import run_blocking
 from app.embedded.temporal import EmbeddedTemporal
 from app.metrics.definitions import RECONCILE_FAILURES
@@ -33,8 +33,14 @@ from migrations.upgrade import admin_engine, upgrade
 from tests.gateway.operations import record, snapshot, start
 from tests.support.audit import AUDIT
 from tests.support.databases import NewDatabase
-from workflows.messages import OPERATION_MEMO, CancelRequest, OperationContext, OperationError, OperationStatus
-from workflows.steps import SEND_WELCOME_EMAIL, TENANT_CREATION
+from workflows.operations.messages import (
+    OPERATION_MEMO,
+    CancelRequest,
+    OperationContext,
+    OperationError,
+    OperationStatus,
+)
+from workflows.tenants.steps import SEND_WELCOME_EMAIL, TENANT_CREATION
 
 pytestmark = pytest.mark.anyio
 

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from activities.transactions import Transactions
+from activities.database.transactions import Transactions
 from app.settings import Settings, SettingsError
 from app.tracing.current import current_ids, current_tracer
 from app.tracing.process import traced

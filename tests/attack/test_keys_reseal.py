@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 from typer.testing import CliRunner, Result
 
-from activities.audit_events import Action
+from activities.audit.events import Action
 from app.cli.exit_codes import ExitCode
 from app.cli.keys import app
 from app.doctor import Finding, _check_gateway_database

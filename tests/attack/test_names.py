@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from activities.audit import ITSELF
-from activities.operation_events import UNKNOWN_CALLER
+from activities.audit.trail import ITSELF
+from activities.operations.audit_events import UNKNOWN_CALLER
 from app.auth.names import RESERVED_PREFIXES, is_reserved
 from app.auth.token_claims import ClaimRules
 from app.gateway.denials import ANONYMOUS, SEVERAL

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from sqlalchemy import Engine, event, make_url
 
 from activities.alga.development import create_development_tables
-from activities.transactions import SEPARATOR
+from activities.database.transactions import SEPARATOR
 from app.embedded.blocking import run_blocking
 from app.embedded.postgres import EmbeddedPostgres
 from app.embedded.temporal import EmbeddedTemporal

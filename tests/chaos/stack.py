@@ -17,8 +17,8 @@ import httpx
 from sqlalchemy import make_url
 
 from activities.alga.development import create_development_tables
-from activities.audit import AuditTrail
-from app.audit_trail import PURPOSE
+from activities.audit.trail import AuditTrail
+from app.audit.trail import PURPOSE
 from app.auth.api_keys import ApiKeys
 from app.auth.key_signing import signer_of
 from app.derived_keys import derive_key
@@ -28,8 +28,8 @@ from app.embedded.ports import LOOPBACK, free_port
 from app.embedded.postgres import EmbeddedPostgres
 from app.embedded.temporal import EmbeddedTemporal
 from migrations.upgrade import admin_engine, upgrade
+from tests.activities.purge.rows import RowWriter
 from tests.chaos.plan import REPLICAS, SERVERS, STEP_RETRY_WINDOW, Shape
-from tests.purge.rows import RowWriter
 from tests.support.alga import ALGA, CATALOGS, build_template
 from tests.support.api_keys import Keys
 from tests.support.databases import Databases

@@ -33,7 +33,7 @@ from tests.client.scripted_server import (
     summary,
     tenant,
 )
-from workflows.messages import OperationStatus
+from workflows.operations.messages import OperationStatus
 
 STARTED = {"startedAt": "2026-01-31T12:00:00Z", "finishedAt": None, "attempts": 1}
 

@@ -5,7 +5,7 @@ import re
 import pytest
 from typer.testing import CliRunner
 
-from activities import database_errors
+from activities.database import errors as database_errors
 from app.cli import app
 from app.gateway.main import create_app
 from app.settings import Settings
@@ -13,7 +13,7 @@ from app.worker.factory import admin_engine
 from app.worker.probes import WorkerHealth
 from tests.app.test_worker import settings_for
 from tests.deploy.chart import REPOSITORY
-from workflows.messages import OperationStatus
+from workflows.operations.messages import OperationStatus
 
 pytestmark = pytest.mark.anyio
 

@@ -12,8 +12,8 @@ from temporalio.exceptions import ApplicationError
 from app.settings import Settings
 from app.temporal.client import connect
 from app.worker.factory import Extensions, admin_engine, create_worker
-from workflows.messages import FollowUpInput, StepDone
-from workflows.steps import TRACK_CUSTOMER
+from workflows.operations.messages import FollowUpInput, StepDone
+from workflows.tenants.steps import TRACK_CUSTOMER
 
 
 @activity.defn(name=TRACK_CUSTOMER)

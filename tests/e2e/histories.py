@@ -9,8 +9,8 @@ from temporalio.client import Client, WorkflowExecutionStatus
 
 from tests.e2e.conftest import PATIENCE
 from tests.support.waiting import wait_until
-from workflows.messages import OPERATION_MEMO
-from workflows.steps import TENANT_CREATION
+from workflows.operations.messages import OPERATION_MEMO
+from workflows.tenants.steps import TENANT_CREATION
 
 
 async def shows(client: Client, tenant_id: UUID, status: str, code: str) -> None:

@@ -10,7 +10,7 @@ from uuid import UUID
 import asyncpg
 
 from tests.support.waiting import wait_until
-from workflows.steps import APPLY_BLUEPRINT, COMPLETE, CREATE_ADMIN_USER, CREATE_TENANT, SET_UP_DATA
+from workflows.tenants.steps import APPLY_BLUEPRINT, COMPLETE, CREATE_ADMIN_USER, CREATE_TENANT, SET_UP_DATA
 
 # A table that each part of the transaction writes late, so that the part has work to lose.
 LAST_TABLE = {

@@ -18,7 +18,7 @@ from tests.e2e.obstacles import waiting
 from tests.e2e.replicas import REPOSITORY, kill
 from tests.support.rows import row_counts
 from tests.support.waiting import wait_until
-from workflows.steps import COMPLETE, TRACK_CUSTOMER
+from workflows.tenants.steps import COMPLETE, TRACK_CUSTOMER
 
 pytestmark = pytest.mark.anyio
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.e2e.conftest import Service
 from tests.e2e.obstacles import obstacle
-from workflows.steps import CREATE_TENANT
+from workflows.tenants.steps import CREATE_TENANT
 
 pytestmark = pytest.mark.anyio
 

@@ -23,7 +23,7 @@ from tests.e2e.obstacles import LAST_TABLE, waiting
 from tests.support.processes import wait_for
 from tests.support.rows import row_counts
 from tests.support.temporal import converter_of
-from workflows.steps import APPLY_BLUEPRINT, COMPLETE
+from workflows.tenants.steps import APPLY_BLUEPRINT, COMPLETE
 
 pytestmark = pytest.mark.anyio
 

@@ -23,7 +23,7 @@ from tests.e2e.replicas import Replica, kill, replica
 from tests.gateway.outages import frozen
 from tests.support.restartable import RestartableTemporal
 from tests.support.waiting import wait_until
-from workflows.steps import SET_UP_DATA
+from workflows.tenants.steps import SET_UP_DATA
 
 # The shape of Alga's tables has no part in it.
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("running", ["plain"], indirect=True)]

@@ -23,7 +23,7 @@ from tests.e2e.trials import (
     trials,
 )
 from tests.e2e.waves import REASON
-from workflows.steps import COMPLETE
+from workflows.tenants.steps import COMPLETE
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("running")]
 

@@ -20,12 +20,12 @@ import asyncpg
 import httpx
 import pytest
 
+from tests.activities.purge.rows import RowWriter
 from tests.e2e.conftest import PATIENCE, Service, installed, request
 from tests.e2e.obstacles import FINAL_ERROR, LAST_TABLE, close_gate, place
 from tests.e2e.outages import Servers, killed, own_servers, read_only
 from tests.e2e.replicas import Replica, kill, replica
 from tests.e2e.visibility import Counts, observing, rows_in
-from tests.purge.rows import RowWriter
 from tests.support.alga import ALGA, CATALOGS
 from tests.support.waiting import wait_until
 

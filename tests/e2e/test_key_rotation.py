@@ -18,8 +18,8 @@ from tests.e2e.conftest import PATIENCE, TERMINAL, Service, request
 from tests.e2e.obstacles import waiting
 from tests.e2e.replicas import Replica, kill, replica
 from tests.support.waiting import wait_until
-from workflows.messages import OPERATION_MEMO
-from workflows.steps import SET_UP_DATA
+from workflows.operations.messages import OPERATION_MEMO
+from workflows.tenants.steps import SET_UP_DATA
 
 pytestmark = pytest.mark.anyio
 

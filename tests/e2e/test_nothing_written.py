@@ -9,7 +9,7 @@ import pytest
 from tests.e2e.conftest import Service
 from tests.e2e.obstacles import failing, waiting
 from tests.support.rows import fingerprints, row_counts
-from workflows.steps import CREATE_TENANT, SET_UP_DATA
+from workflows.tenants.steps import CREATE_TENANT, SET_UP_DATA
 
 pytestmark = pytest.mark.anyio
 

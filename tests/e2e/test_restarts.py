@@ -21,7 +21,7 @@ from tests.e2e.trials import REQUEST, Rows, counts_of, tenants_rows
 from tests.support import restartable
 from tests.support.temporal import converter_of
 from tests.support.waiting import wait_until
-from workflows.steps import APPLY_BLUEPRINT, CREATE_ADMIN_USER, CREATE_TENANT, SET_UP_DATA, TENANT_CREATION
+from workflows.tenants.steps import APPLY_BLUEPRINT, CREATE_ADMIN_USER, CREATE_TENANT, SET_UP_DATA, TENANT_CREATION
 
 pytestmark = pytest.mark.anyio
 

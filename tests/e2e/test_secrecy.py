@@ -13,7 +13,7 @@ from tests.e2e.conftest import Service, request
 from tests.e2e.obstacles import waiting
 from tests.support.rows import tenant_tables
 from tests.support.sql_watch import LOG_FOLDER
-from workflows.steps import CREATE_ADMIN_USER
+from workflows.tenants.steps import CREATE_ADMIN_USER
 
 pytestmark = pytest.mark.anyio
 

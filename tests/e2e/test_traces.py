@@ -22,8 +22,8 @@ from tests.e2e.obstacles import waiting
 from tests.support.otlp import Collector, ReceivedSpan, collecting
 from tests.support.restartable import RestartableTemporal
 from tests.support.waiting import wait_until
-from workflows.kinds import CLOSE_ACTIVITY
-from workflows.steps import CREATE_TENANT, PROVISION_ACTIVITY
+from workflows.operations.kinds import CLOSE_ACTIVITY
+from workflows.tenants.steps import CREATE_TENANT, PROVISION_ACTIVITY
 
 pytestmark = pytest.mark.anyio
 

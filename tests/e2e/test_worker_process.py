@@ -9,7 +9,7 @@ import pytest
 from tests.e2e.conftest import Service
 from tests.e2e.obstacles import waiting
 from tests.support.processes import wait_for
-from workflows.steps import APPLY_BLUEPRINT, CREATE_TENANT
+from workflows.tenants.steps import APPLY_BLUEPRINT, CREATE_TENANT
 
 pytestmark = pytest.mark.anyio
 

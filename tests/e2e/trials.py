@@ -14,7 +14,7 @@ import asyncpg
 from tests.e2e.conftest import Service
 from tests.e2e.obstacles import PARTS, Gate, obstacle, waiting
 from tests.support.rows import tenant_tables
-from workflows.steps import TENANT_CREATION
+from workflows.tenants.steps import TENANT_CREATION
 
 # Every part has something to write for it.
 REQUEST: dict[str, Any] = {"contractLine": "Managed Services", "addons": ["ai"]}

@@ -6,8 +6,8 @@ from uuid import UUID, uuid4
 import asyncpg
 from temporalio.client import Client
 
-from workflows.messages import OPERATION_MEMO, OperationSnapshot, OperationStatus, StepProgress
-from workflows.steps import TENANT_CREATION, TENANT_CREATION_WORKFLOW
+from workflows.operations.messages import OPERATION_MEMO, OperationSnapshot, OperationStatus, StepProgress
+from workflows.tenants.steps import TENANT_CREATION, TENANT_CREATION_WORKFLOW
 
 NOBODY = "nobody-polls"
 

@@ -9,8 +9,8 @@ import pytest
 from pydantic import SecretStr
 from typer.testing import CliRunner, Result
 
-from activities.audit_events import Action, AuditEvent, Outcome
-from app.audit_trail import audit_trail
+from activities.audit.events import Action, AuditEvent, Outcome
+from app.audit.trail import audit_trail
 from app.cli.audit import app
 from app.cli.exit_codes import ExitCode
 from app.embedded.ports import free_port

@@ -12,9 +12,9 @@ import structlog
 from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from activities.audit_events import Action, AuditEvent, Outcome
-from activities.audit_verification import verify
-from app.audit_trail import audit_trail
+from activities.audit.events import Action, AuditEvent, Outcome
+from app.audit.trail import audit_trail
+from app.audit.verification import verify
 from app.auth.key_format import ApiKey
 from app.embedded.ports import free_port
 from app.embedded.postgres import EmbeddedPostgres

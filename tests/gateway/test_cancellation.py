@@ -10,7 +10,7 @@ from temporalio.client import Client
 
 from tests.gateway.operations import record, snapshot, start
 from tests.gateway.requests import assert_problem, create, faults
-from workflows.messages import CancelRequest, OperationStatus
+from workflows.operations.messages import CancelRequest, OperationStatus
 
 pytestmark = pytest.mark.anyio
 

@@ -14,7 +14,7 @@ from app.settings import Settings
 from tests.gateway.operations import record, snapshot, start
 from tests.gateway.requests import assert_problem, create, faults
 from tests.gateway.server import RunningGateway
-from workflows.messages import OperationError, OperationStatus, ResumeRequest
+from workflows.operations.messages import OperationError, OperationStatus, ResumeRequest
 
 pytestmark = pytest.mark.anyio
 

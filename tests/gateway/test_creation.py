@@ -11,7 +11,7 @@ from tests.gateway.conftest import SECRET
 from tests.gateway.requests import VISIBLE_PASSWORD, assert_problem, create, faults, tenant, tenant_with_admin
 from tests.gateway.server import RunningGateway
 from tests.support.api_keys import Keys
-from workflows.messages import TenantCreationInput
+from workflows.operations.messages import TenantCreationInput
 
 pytestmark = pytest.mark.anyio
 

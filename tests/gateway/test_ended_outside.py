@@ -13,9 +13,9 @@ from temporalio.client import Client, WorkflowFailureError
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
-from activities.alga.blueprints import load_blueprints
+from activities.alga.blueprints.blueprint import load_blueprints
 from activities.tenants.provisioning import ProvisioningActivities
-from app.audit_trail import audit_trail
+from app.audit.trail import audit_trail
 from app.embedded.postgres import EmbeddedPostgres
 from app.settings import Settings
 from app.temporal.described import initial_snapshot
@@ -26,8 +26,14 @@ from tests.gateway.outages import close_database
 from tests.gateway.requests import assert_problem, create
 from tests.gateway.server import RunningGateway
 from tests.support.databases import NewDatabase
-from workflows.messages import OPERATION_MEMO, OperationContext, OperationStatus, ProvisionInput, TenantCreationInput
-from workflows.steps import TENANT_CREATION, TENANT_CREATION_WORKFLOW
+from workflows.operations.messages import (
+    OPERATION_MEMO,
+    OperationContext,
+    OperationStatus,
+    ProvisionInput,
+    TenantCreationInput,
+)
+from workflows.tenants.steps import TENANT_CREATION, TENANT_CREATION_WORKFLOW
 
 pytestmark = pytest.mark.anyio
 

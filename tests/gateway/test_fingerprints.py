@@ -6,7 +6,7 @@ import asyncpg
 import httpx
 import pytest
 
-from activities.tenant_request import TenantRequest
+from activities.tenants.request import TenantRequest
 from app.auth.callers import Caller, Requester
 from app.derived_keys import derive_key
 from app.gateway.attempts import Attempts

@@ -17,8 +17,8 @@ from tests.gateway.operations import NOBODY, record, snapshot
 from tests.gateway.requests import assert_problem, create
 from tests.gateway.server import RunningGateway
 from tests.support.api_keys import EVERYTHING, Keys
-from workflows.kinds import KINDS, OperationKind, StepKind
-from workflows.messages import OPERATION_MEMO, OperationSnapshot, OperationStatus
+from workflows.operations.kinds import KINDS, OperationKind, StepKind
+from workflows.operations.messages import OPERATION_MEMO, OperationSnapshot, OperationStatus
 
 pytestmark = pytest.mark.anyio
 

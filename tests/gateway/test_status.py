@@ -12,8 +12,8 @@ from tests.gateway.operations import NOBODY, record, snapshot, start
 from tests.gateway.outages import frozen
 from tests.gateway.requests import assert_problem, create
 from tests.support.temporal import converter_of
-from workflows.messages import OperationError, OperationResult, OperationStatus
-from workflows.steps import CREATE_ADMIN_USER, TENANT_CREATION
+from workflows.operations.messages import OperationError, OperationResult, OperationStatus
+from workflows.tenants.steps import CREATE_ADMIN_USER, TENANT_CREATION
 
 pytestmark = pytest.mark.anyio
 

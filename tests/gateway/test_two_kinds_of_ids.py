@@ -12,7 +12,7 @@ from app.settings import Settings
 from tests.gateway.conftest import working
 from tests.gateway.operations import record
 from tests.gateway.requests import assert_problem, create, tenant
-from workflows.steps import TENANT_CREATION_WORKFLOW
+from workflows.tenants.steps import TENANT_CREATION_WORKFLOW
 
 pytestmark = pytest.mark.anyio
 

@@ -15,7 +15,7 @@ from tests.gateway.operations import record, snapshot, start
 from tests.gateway.requests import assert_problem, faults
 from tests.gateway.test_operation_events import read, shown
 from tests.support.temporal import converter_of
-from workflows.messages import OperationStatus, StepProgress, StepStatus
+from workflows.operations.messages import OperationStatus, StepProgress, StepStatus
 
 pytestmark = pytest.mark.anyio
 

@@ -8,8 +8,8 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from activities.api_keys import ApiKeyRecord
-from activities.audit import AuditTrail
-from app.audit_trail import audit_trail
+from activities.audit.trail import AuditTrail
+from app.audit.trail import audit_trail
 from app.auth.api_keys import ApiKeys, CreatedKey, KeyOrder
 from app.auth.callers import Caller
 from app.auth.key_management import KeyManagement

@@ -1,6 +1,6 @@
 """What the product sends in one go, taken apart again."""
 
-from activities.transactions import SEPARATOR
+from activities.database.transactions import SEPARATOR
 
 BRACKETS = {"BEGIN", "COMMIT", "ROLLBACK"}
 

@@ -77,13 +77,13 @@ ALLOWED = (
         r"ORDER BY created_at DESC, tenants\.tenant DESC LIMIT <value>",
     ),
     Allowed(
-        "activities.tenant_rows.TenantRows.foreign",
+        "activities.purge.tenant_rows.TenantRows.foreign",
         "a purge may begin only when no row of anybody else would change with the tenant's, so it looks for one",
         r"SELECT \d+ AS mark FROM \S+ AS (?P<alias>referencing) JOIN \S+ AS referenced ON [\w.= ]+ "
         r"WHERE referenced\.\w+ = <value> AND referencing\.tenant(?:_id)? IS DISTINCT FROM <value> LIMIT 1",
     ),
     Allowed(
-        "activities.tenant_rows.TenantRows.foreign, child tables",
+        "activities.purge.tenant_rows.TenantRows.foreign, child tables",
         "the same for a row that hangs on rows of two tenants; a query around it names the tenant that is purged",
         r"SELECT \S+ FROM \S*?(?P<alias>\w+) WHERE \S+\.tenant(?:_id)? <> <value>",
     ),

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from activities.alga.tables import TENANT, alga_metadata
-from activities.catalogue import DeleteAction, ForeignKey, Table, TenantColumn, TenantType, _child_tables
+from activities.purge.catalogue import DeleteAction, ForeignKey, Table, TenantColumn, TenantType, _child_tables
 from tests.support.alga import ALGA, CATALOGS
 from tests.support.sql_watch_rules import ScopedTables
 

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from activities.alga.across_tenants import what_is_taken
 from activities.alga.development import create_development_tables
-from activities.database import create_engine
+from activities.database.engines import create_engine
 from app.embedded.postgres import EmbeddedPostgres
 from tests.support.databases import NewDatabase
 from tests.support.sql_watch import ALLOWED, SqlWatch

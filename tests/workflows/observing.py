@@ -12,7 +12,7 @@ from temporalio.worker import Replayer
 
 from app.temporal.conversion import DATA_CONVERTER
 from tests.workflows.scripted import request, unique_id
-from workflows.messages import OPERATION_MEMO, OperationSnapshot, OperationStatus
+from workflows.operations.messages import OPERATION_MEMO, OperationSnapshot, OperationStatus
 
 Handle = WorkflowHandle[Any, Any]
 

@@ -27,8 +27,8 @@ from tests.workflows.scripted import (
     passing,
     request,
 )
-from workflows.messages import CancelRequest, ParameterChanges, ParameterUpdate, ResumeRequest
-from workflows.steps import APPLY_BLUEPRINT, CREATE_ADMIN_USER, CREATE_TENANT, TRACK_CUSTOMER
+from workflows.operations.messages import CancelRequest, ParameterChanges, ParameterUpdate, ResumeRequest
+from workflows.tenants.steps import APPLY_BLUEPRINT, CREATE_ADMIN_USER, CREATE_TENANT, TRACK_CUSTOMER
 
 SECRET = "a secret of recorded histories"
 CONVERTER = converter_of(SECRET)

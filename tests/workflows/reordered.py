@@ -3,9 +3,9 @@
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from workflows.kinds import FAILURE_POLICY_ACTIVITY, STEP_TIMEOUT
-    from workflows.messages import TenantCreationResult
-    from workflows.tenant_creation import TenantCreation
+    from workflows.operations.kinds import FAILURE_POLICY_ACTIVITY, STEP_TIMEOUT
+    from workflows.operations.messages import TenantCreationResult
+    from workflows.tenants.creation import TenantCreation
 
 
 @workflow.defn(name="tenantCreationWorkflow")

@@ -10,13 +10,13 @@ from uuid import UUID, uuid4
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from workflows.kinds import (
+from workflows.operations.kinds import (
     CLOSE_ACTIVITY,
     COMPLETE_ACTIVITY,
     FAILURE_POLICY_ACTIVITY,
     PARAMETER_CHANGE_ACTIVITY,
 )
-from workflows.messages import (
+from workflows.operations.messages import (
     CancelRequest,
     Closure,
     Committed,
@@ -34,7 +34,7 @@ from workflows.messages import (
     StepProgress,
     StepStatus,
 )
-from workflows.steps import (
+from workflows.tenants.steps import (
     HASH_PASSWORD_ACTIVITY,
     PROVISION_ACTIVITY,
     SEND_WELCOME_EMAIL,

@@ -16,7 +16,7 @@ from app.worker.factory import WORKFLOWS
 from tests.workflows.conftest import NewWorker, time_skipping_program
 from tests.workflows.observing import Handle, check_replay, count_events, failure_of, reaches, snapshot_of, start
 from tests.workflows.scripted import IMPATIENT, PATIENT, Script, final, parameters_changed, passing
-from workflows.messages import (
+from workflows.operations.messages import (
     CancelRequest,
     OperationSnapshot,
     OperationStatus,
@@ -24,8 +24,8 @@ from workflows.messages import (
     ResumeRequest,
     StepStatus,
 )
-from workflows.retrying import RetryWindow
-from workflows.steps import CREATE_TENANT, SET_UP_DATA
+from workflows.operations.retrying import RetryWindow
+from workflows.tenants.steps import CREATE_TENANT, SET_UP_DATA
 
 pytestmark = pytest.mark.anyio
 

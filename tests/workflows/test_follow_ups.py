@@ -21,9 +21,15 @@ from tests.workflows.scripted import (
     passing,
 )
 from tests.workflows.tiny import TINY, Tidying, TidyWorkflow, tidy_activities
-from workflows.kinds import KINDS
-from workflows.messages import CancelRequest, OperationError, OperationSnapshot, OperationStatus, StepStatus
-from workflows.steps import SEND_WELCOME_EMAIL, SET_UP_DATA, TRACK_CUSTOMER
+from workflows.operations.kinds import KINDS
+from workflows.operations.messages import (
+    CancelRequest,
+    OperationError,
+    OperationSnapshot,
+    OperationStatus,
+    StepStatus,
+)
+from workflows.tenants.steps import SEND_WELCOME_EMAIL, SET_UP_DATA, TRACK_CUSTOMER
 
 pytestmark = pytest.mark.anyio
 

@@ -38,9 +38,9 @@ from tests.workflows.scripted import (
     passing,
     request,
 )
-from workflows.lifecycle import CANCEL_TOO_LATE
-from workflows.messages import OperationSnapshot, OperationStatus, StepStatus
-from workflows.steps import APPLY_BLUEPRINT, CREATE_TENANT
+from workflows.operations.lifecycle import CANCEL_TOO_LATE
+from workflows.operations.messages import OperationSnapshot, OperationStatus, StepStatus
+from workflows.tenants.steps import APPLY_BLUEPRINT, CREATE_TENANT
 
 EXAMPLES = 60
 S = OperationStatus

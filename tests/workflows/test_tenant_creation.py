@@ -18,8 +18,8 @@ from tests.workflows.scripted import (
     request,
     unique_id,
 )
-from workflows.messages import CancelRequest, OperationStatus, ParameterChanges, StepStatus
-from workflows.steps import APPLY_BLUEPRINT, SET_UP_DATA, TENANT_CREATION
+from workflows.operations.messages import CancelRequest, OperationStatus, ParameterChanges, StepStatus
+from workflows.tenants.steps import APPLY_BLUEPRINT, SET_UP_DATA, TENANT_CREATION
 
 pytestmark = pytest.mark.anyio
 

@@ -7,9 +7,9 @@ from typing import Any
 from temporalio import activity, workflow
 
 with workflow.unsafe.imports_passed_through():
-    from workflows.kinds import OperationKind, StepKind
-    from workflows.lifecycle import Lifecycle
-    from workflows.messages import (
+    from workflows.operations.kinds import OperationKind, StepKind
+    from workflows.operations.lifecycle import Lifecycle
+    from workflows.operations.messages import (
         Committed,
         OperationContext,
         OperationInput,

@@ -6,8 +6,8 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Security
 from starlette.responses import Response
 
-from activities.audit_events import Action, Outcome
-from activities.audit_records import EventFilter
+from activities.audit.events import Action, Outcome
+from app.audit.records import EventFilter
 from app.auth.callers import Caller
 from app.auth.scopes import Scope
 from app.gateway.audit_documents import AuditEventList
@@ -17,7 +17,7 @@ from app.gateway.dependencies import DEFAULT_PAGE, Moment, PageSize, ServicesDep
 from app.gateway.openapi import COMMON_PROBLEMS, problems
 from app.gateway.request_problems import DatabaseOutageError, InvalidRequestError
 from app.gateway.responses import document_response
-from workflows.texts import LONGEST_SENTENCE
+from workflows.operations.texts import LONGEST_SENTENCE
 
 router = APIRouter(
     tags=["audit"],

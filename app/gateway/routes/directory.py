@@ -16,7 +16,7 @@ from app.gateway.operation_problems import TenantNotFoundError
 from app.gateway.request_problems import DatabaseOutageError, InvalidRequestError
 from app.gateway.responses import document_response
 from app.gateway.tenant_documents import TenantDocument, TenantList, TenantState
-from workflows.messages import ProductCode
+from workflows.operations.messages import ProductCode
 
 MAX_SEARCH_LENGTH = 255
 NO_NUL = r"^[^\x00]*$"

@@ -52,7 +52,7 @@ from app.gateway.request_problems import (
 )
 from app.gateway.responses import accepted, changed, conditional, listed
 from app.gateway.schemas import OperationList, StatusDocument
-from workflows.kinds import KINDS
+from workflows.operations.kinds import KINDS
 
 COMMON = problems(*COMMON_PROBLEMS, TemporalOutageError, DatabaseOutageError)
 router = APIRouter(prefix="/operations", tags=["operations"], route_class=AuthenticatedRoute, responses=COMMON)

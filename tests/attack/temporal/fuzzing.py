@@ -9,7 +9,7 @@ from uuid import UUID
 from temporalio.api.common.v1 import Payload
 
 from tests.attack.temporal.stranger import asking
-from workflows.messages import OPERATION_MEMO
+from workflows.operations.messages import OPERATION_MEMO
 
 WORKFLOW_TYPES = (
     *("tenantCreationWorkflow", "algadeskTenantCreationWorkflow") * 4,

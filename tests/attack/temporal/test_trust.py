@@ -24,9 +24,9 @@ from tests.e2e.test_ended_outside import reconcile
 from tests.support.processes import wait_for
 from tests.support.rows import fingerprints, row_counts
 from tests.support.waiting import wait_until
-from workflows.kinds import CLOSE_ACTIVITY, COMPLETE_ACTIVITY, PARAMETER_CHANGE_ACTIVITY
-from workflows.messages import OPERATION_MEMO, OperationContext, OperationSnapshot
-from workflows.steps import CREATE_TENANT, HASH_PASSWORD_ACTIVITY, PROVISION_ACTIVITY
+from workflows.operations.kinds import CLOSE_ACTIVITY, COMPLETE_ACTIVITY, PARAMETER_CHANGE_ACTIVITY
+from workflows.operations.messages import OPERATION_MEMO, OperationContext, OperationSnapshot
+from workflows.tenants.steps import CREATE_TENANT, HASH_PASSWORD_ACTIVITY, PROVISION_ACTIVITY
 
 pytestmark = pytest.mark.anyio
 

@@ -1,0 +1,126 @@
+"""TLS of connections to PostgreSQL: libpq's URL parameters, which SQLAlchemy would hand to a driver without them."""
+
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, event
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from activities.database.certificates import TlsFileError, check_authorities, check_pair, client_context
+
+# What libpq calls the certificates that the system trusts.
+SYSTEM = "system"
+MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+VERIFYING = frozenset({"verify-ca", "verify-full"})
+ENCRYPTING = VERIFYING | {"require"}
+
+PARAMETERS = ("sslmode", "sslrootcert", "sslcert", "sslkey")
+# What else may be in a URL, because asyncpg takes it as text.
+OTHER_PARAMETERS = frozenset({"host", "port", "target_session_attrs", "passfile"})
+
+
+class TlsError(Exception):
+    """Parameters don't fit together, or a file can't be used; `parameter` is the one to mend, by libpq's name."""
+
+    def __init__(self, parameter: str, reason: str) -> None:
+        super().__init__(reason)
+        self.parameter = parameter
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class DatabaseTls:
+    """The parameters by libpq's names, with libpq's meaning; without `sslmode` the driver encrypts where it can."""
+
+    sslmode: str | None = None
+    sslrootcert: str | None = None
+    sslcert: str | None = None
+    sslkey: str | None = None
+
+    @classmethod
+    def of(cls, url: URL) -> "DatabaseTls":
+        """What a URL asks for."""
+        return cls(**{name: str(url.query[name]) for name in PARAMETERS if name in url.query})
+
+    def add_to(self, url: URL) -> URL:
+        """The URL with these parameters besides its own."""
+        return url.update_query_dict({name: value for name, value in self.given.items() if name not in url.query})
+
+    @property
+    def given(self) -> Mapping[str, str]:
+        """The parameters that are set."""
+        return {name: value for name in PARAMETERS if (value := getattr(self, name)) is not None}
+
+    def check(self) -> None:
+        """Raise `TlsError` where the parameters contradict each other or a file can't be used; reads the files."""
+        self._check_mode()
+        if bool(self.sslcert) != bool(self.sslkey):
+            lacking = "sslkey" if self.sslcert else "sslcert"
+            raise TlsError(lacking, "is not set: a client certificate needs its key, and a key its certificate")
+        if self.sslrootcert and self.sslrootcert != SYSTEM:
+            _check_file("sslrootcert", partial(check_authorities, Path(self.sslrootcert)))
+        if self.sslcert and self.sslkey:
+            _check_file("sslcert", partial(check_authorities, Path(self.sslcert)))
+            _check_file("sslkey", partial(check_pair, Path(self.sslcert), Path(self.sslkey)))
+
+    def _check_mode(self) -> None:
+        if self.sslmode is not None and self.sslmode not in MODES:
+            raise TlsError("sslmode", f"must be one of {', '.join(MODES)}")
+        if self.sslmode in VERIFYING and not self.sslrootcert:
+            raise TlsError(
+                "sslrootcert",
+                f"is not set: {self.sslmode} needs a file of certificates to trust, or `{SYSTEM}` for the system's",
+            )
+        if self.sslmode not in ENCRYPTING and len(self.given) > (self.sslmode is not None):
+            raise TlsError("sslmode", "must be verify-full (or verify-ca, require) where TLS files are named")
+        if self.sslrootcert == SYSTEM and self.sslmode != "verify-full":
+            raise TlsError("sslmode", f"must be verify-full where `{SYSTEM}` certificates are trusted")
+
+    def argument(self) -> ssl.SSLContext | str:
+        """What asyncpg takes as `ssl`; reads the files. With a context it never goes on in plain text."""
+        if self.sslmode not in ENCRYPTING:
+            return str(self.sslmode)
+        return client_context(
+            authorities=Path(self.sslrootcert) if self.sslrootcert and self.sslrootcert != SYSTEM else None,
+            certificate=Path(self.sslcert) if self.sslcert else None,
+            key=Path(self.sslkey) if self.sslkey else None,
+            # As libpq does: certificates that are named are looked at, also with `require`.
+            verified=bool(self.sslrootcert),
+            named=self.sslmode == "verify-full",
+        )
+
+
+def check_url(url: URL) -> None:
+    """Raise `TlsError` where the URL has a parameter that would keep the driver from connecting."""
+    for name in url.query:
+        if name not in OTHER_PARAMETERS and name not in PARAMETERS:
+            known = ", ".join(sorted([*PARAMETERS, *OTHER_PARAMETERS]))
+            hint = "; for TLS write sslmode=verify-full" if name.startswith("ssl") else ""
+            raise TlsError(name, f"is not a parameter that is known here ({known}){hint}")
+
+
+def engine_of(url: URL, **options: Any) -> AsyncEngine:
+    """An engine that shows no parameters in its errors, and makes each connection as the URL asks for.
+
+    Files are read for every connection, so that those that were renewed count without a restart.
+    """
+    tls = DatabaseTls.of(url)
+    engine = create_async_engine(url.difference_update_query(PARAMETERS), hide_parameters=True, **options)
+    if tls.sslmode is not None:
+        event.listen(engine.sync_engine, "do_connect", partial(_add_tls, tls))
+    return engine
+
+
+def _add_tls(tls: DatabaseTls, _dialect: Any, _record: Any, _positional: Any, arguments: dict[str, Any]) -> None:
+    arguments["ssl"] = tls.argument()
+
+
+def _check_file(parameter: str, check: partial[None]) -> None:
+    try:
+        check()
+    except TlsFileError as error:
+        raise TlsError(parameter, str(error)) from None

@@ -1,0 +1,233 @@
+"""The rules that a tenant request must meet, for the gateway and for clients that start workflows themselves."""
+
+import re
+from typing import Annotated, Any, Self
+from uuid import UUID
+
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+    TypeAdapter,
+    model_validator,
+)
+from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
+
+from activities.alga.email_addresses import EmailAddressError, normalised_email
+from workflows.operations.messages import (
+    BillingSource,
+    EmailProvider,
+    Origin,
+    Plan,
+    ProductCode,
+    TenantCreationInput,
+)
+
+# varchar(255) in client_locations, text elsewhere; one limit for all so that a name fits wherever it is copied.
+LONGEST_NAME = 255
+LONGEST_PASSWORD = 256
+SHORTEST_PASSWORD = 8
+
+
+# What a name may not hold: control characters, and what breaks lines. As a pattern, so that OpenAPI can tell it.
+_CONTROL = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
+_SPACE = r"\x20\xa0\u1680\u2000-\u200a\u202f\u205f\u3000"
+PLAIN_TEXT = rf"^[^{_CONTROL}]*$"
+NAME = rf"^[^{_CONTROL}]*[^{_CONTROL}{_SPACE}][^{_CONTROL}]*$"
+
+
+def _is_plain(value: str) -> bool:
+    """Whether it can be stored and shown: neither control characters nor halves of a surrogate pair."""
+    halves = any("\ud800" <= character <= "\udfff" for character in value)
+    return not halves and re.fullmatch(PLAIN_TEXT, value) is not None
+
+
+def _no_control_characters(value: str) -> str:
+    if not _is_plain(value):
+        raise PydanticCustomError("control_characters", "must not hold control characters or line breaks")
+    return value
+
+
+def _email(value: str) -> str:
+    try:
+        return normalised_email(value)
+    except EmailAddressError as error:
+        raise PydanticCustomError(
+            "email", "must be an e-mail address like name@example.com: {reason}", {"reason": str(error)}
+        ) from None
+
+
+def _password(value: Any) -> Any:
+    if isinstance(value, str) and not _is_plain(value):
+        raise PydanticCustomError("control_characters", "must not hold control characters or line breaks")
+    return value
+
+
+def _whole(value: Any) -> Any:
+    """JSON knows one kind of number: 25.0 is an integer to its schemas, and so it is to us."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _is_never_null(schema: dict[str, Any]) -> None:
+    """A field that may be left out, but not be null, as OpenAPI tells it; pydantic knows only both."""
+    schema.update(next(one for one in schema.pop("anyOf") if one.get("type") != "null"))
+    del schema["default"]
+
+
+Name = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_NAME),
+    AfterValidator(_no_control_characters),
+    Field(json_schema_extra={"pattern": NAME}),
+]
+OptionalText = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, max_length=LONGEST_NAME),
+    AfterValidator(_no_control_characters),
+    Field(json_schema_extra={"pattern": PLAIN_TEXT}),
+]
+Email = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, max_length=254),
+    AfterValidator(_email),
+    Field(json_schema_extra={"format": "email"}),
+]
+Password = Annotated[
+    SecretStr,
+    Field(min_length=SHORTEST_PASSWORD, max_length=LONGEST_PASSWORD),
+    BeforeValidator(_password),
+    Field(json_schema_extra={"pattern": PLAIN_TEXT}),
+]
+CountryCode = Annotated[str, StringConstraints(to_upper=True, pattern=r"^[A-Za-z]{2}$")]
+LicenseCount = Annotated[int, Field(ge=1, le=1_000_000, strict=True), BeforeValidator(_whole)]
+AddonKey = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
+
+
+class RequestModel(BaseModel):
+    """Base of what callers send: camelCase or snake_case, and no field that we don't know."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=True,
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+
+class AdminUserRequest(RequestModel):
+    """The tenant's first user, who gets the MSP `Admin` role."""
+
+    first_name: Name = Field(repr=False, description="Given name.", examples=["Ada"])
+    last_name: Name = Field(repr=False, description="Family name.", examples=["Byron"])
+    email: Email = Field(
+        repr=False,
+        description="Becomes the username, in lower case; unique among the internal users of all tenants.",
+        examples=["ada@acme.example"],
+    )
+    password: Password | None = Field(
+        default=None,
+        description="8 to 256 characters. Left out, a strong one is made and answered once as `temporaryPassword`.",
+    )
+
+
+class BillingAddressRequest(RequestModel):
+    """The address of the company's default location."""
+
+    line1: OptionalText | None = None
+    line2: OptionalText | None = None
+    city: OptionalText | None = None
+    state: OptionalText | None = None
+    postal_code: OptionalText | None = None
+    country_code: CountryCode | None = Field(default=None, description="ISO 3166-1 alpha-2.", examples=["US"])
+    phone: OptionalText | None = Field(default=None, repr=False)
+
+
+class TenantRequest(RequestModel):
+    """A tenant to be created."""
+
+    tenant_name: Name = Field(description="Name of the tenant.", examples=["Acme"])
+    admin_user: AdminUserRequest
+    company_name: Name | None = Field(default=None, description="The company's name; the tenant's by default.")
+    client_name: Name | None = Field(
+        default=None, description="Name of the tenant's own client record; the company's by default."
+    )
+    billing_plan: Name | None = Field(
+        default=None,
+        validation_alias=AliasChoices("billingPlan", "billing_plan", "contractLine", "contract_line"),
+        description="A contract line of the product's blueprint (also accepted as `contractLine`).",
+    )
+    license_count: LicenseCount | None = Field(default=None, description="Licensed users.", examples=[25])
+    product_code: ProductCode = Field(default="psa", description="The product, which decides the blueprint.")
+    plan: Plan | None = None
+    billing_source: BillingSource = "manual"
+    email_provider: EmailProvider = "resend"
+    billing_address: BillingAddressRequest | None = None
+    addons: Annotated[list[AddonKey], Field(max_length=50)] = Field(default_factory=list)
+    tenant_id: UUID | None = Field(default=None, description="A tenant id minted beforehand; else one is made.")
+
+    @classmethod
+    def of(cls, message: TenantCreationInput) -> Self:
+        """The message of a workflow held to the rules; raises pydantic's `ValidationError` where it breaks one.
+
+        Fields that only a message has are left out.
+        """
+        return cls.model_validate(
+            message.model_dump(exclude={"origin": True, "admin_user": {"password", "password_hash"}}),
+            extra="ignore",
+        )
+
+    def to_message(self, *, tenant_id: UUID, password_hash: str, origin: Origin) -> TenantCreationInput:
+        """The request as a workflow gets it: with a tenant id, and with a hash in the password's place."""
+        fields = self.model_dump(exclude={"tenant_id": True, "admin_user": {"password"}})
+        fields["admin_user"]["password_hash"] = password_hash
+        return TenantCreationInput.model_validate({**fields, "tenant_id": tenant_id, "origin": origin})
+
+
+_PASSWORD: TypeAdapter[SecretStr] = TypeAdapter(Password, config=ConfigDict(hide_input_in_errors=True))
+
+
+def check_password(text: str) -> None:
+    """Raise pydantic's `ValidationError` for a password that breaks the rules; it does not show the password."""
+    _PASSWORD.validate_python(text)
+
+
+class TenantChanges(RequestModel):
+    """New values for a tenant that is being created; null takes a value back, where one need not be given."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
+
+    tenant_name: Name | None = Field(
+        default=None, description="Can't be taken back.", examples=["Acme"], json_schema_extra=_is_never_null
+    )
+    company_name: Name | None = None
+    client_name: Name | None = None
+    billing_plan: Name | None = Field(
+        default=None,
+        validation_alias=AliasChoices("billingPlan", "billing_plan", "contractLine", "contract_line"),
+        description="A contract line of the product's blueprint (also accepted as `contractLine`).",
+    )
+    license_count: LicenseCount | None = Field(default=None, examples=[25])
+    plan: Plan | None = None
+    billing_source: BillingSource | None = None
+    email_provider: EmailProvider | None = None
+    billing_address: BillingAddressRequest | None = None
+    addons: Annotated[list[AddonKey], Field(max_length=50)] | None = None
+
+    @model_validator(mode="after")
+    def _change_something(self) -> Self:
+        if not self.model_fields_set:
+            raise PydanticCustomError("nothing_to_change", "must name at least one field to change")
+        if "tenant_name" in self.model_fields_set and self.tenant_name is None:
+            raise PydanticCustomError("tenant_name", "tenantName must not be null")
+        return self
+
+    def to_message(self) -> dict[str, Any]:
+        """The changes as a workflow gets them, by their names on the wire."""
+        return self.model_dump(mode="json", by_alias=True, exclude_unset=True)

@@ -1,0 +1,186 @@
+"""Events become one chain, however many write at once, and exactly those of transactions that were committed."""
+
+import asyncio
+import multiprocessing
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta, timezone
+from uuid import uuid4
+
+import asyncpg
+import pytest
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from activities.audit.events import AuditEvent
+from activities.operations.closing import ClosingActivities
+from activities.operations.parameter_changes import ParameterChangeActivities
+from activities.tenants.provisioning import ProvisioningActivities
+from app.audit.records import EventFilter, list_events
+from tests.activities.audit.audited import (
+    append,
+    append_at_once,
+    append_in_process,
+    append_with_commit,
+    event,
+    verified,
+)
+from tests.activities.conftest import closing_input, context, provision_input
+from tests.support.audit import AUDIT
+from workflows.operations.messages import Origin, ParameterChangeInput, TenantCreationInput
+from workflows.operations.texts import LONGEST_SENTENCE
+
+pytestmark = pytest.mark.anyio
+
+OF_OPERATION = "SELECT action FROM alga_tenants.audit_events WHERE workflow_id = $1 ORDER BY sequence"
+
+
+async def numbers(database: asyncpg.Connection) -> list[int]:
+    rows = await database.fetch("SELECT (details->>'number')::int FROM alga_tenants.audit_events ORDER BY sequence")
+    return [row[0] for row in rows]
+
+
+async def test_an_unused_trail_is_intact(audit_engine: AsyncEngine) -> None:
+    report = await verified(audit_engine)
+    assert (report.is_intact, report.is_complete, report.checked, report.sequence) == (True, True, 0, 0)
+
+
+async def test_connections_and_processes_that_append_at_once_make_one_chain(
+    audit_url: str, audit_engine: AsyncEngine, audit_database: asyncpg.Connection
+) -> None:
+    processes = [
+        multiprocessing.get_context("spawn").Process(target=append_in_process, args=(audit_url, 4, 10, first))
+        for first in (1000, 2000)
+    ]
+    for process in processes:
+        process.start()
+    await append_at_once(audit_url, writers=10, each=10)
+    for process in processes:
+        await asyncio.to_thread(process.join)
+    assert [process.exitcode for process in processes] == [0, 0]
+    report = await verified(audit_engine)
+    assert report.breaks == ()
+    assert report.checked == report.sequence == 180
+    expected = [*range(100), *range(1000, 1040), *range(2000, 2040)]
+    assert sorted(await numbers(audit_database)) == expected
+
+
+async def test_a_long_trail_is_verified_batch_by_batch(audit_engine: AsyncEngine) -> None:
+    async with audit_engine.begin() as connection:
+        await AUDIT.append_all(connection, [event(number) for number in range(2500)])
+    report = await verified(audit_engine)
+    assert (report.breaks, report.checked, report.sequence) == ((), 2500, 2500)
+
+
+async def test_events_that_are_added_while_the_trail_is_verified_are_no_breaks(
+    audit_url: str, audit_engine: AsyncEngine
+) -> None:
+    writing = asyncio.create_task(append_at_once(audit_url, writers=3, each=20))
+    while not writing.done():
+        assert (await verified(audit_engine)).breaks == ()
+    await writing
+
+
+async def test_an_event_of_a_transaction_that_is_rolled_back_is_not_there(
+    audit_engine: AsyncEngine, audit_database: asyncpg.Connection
+) -> None:
+    await append(audit_engine, event(1))
+    async with audit_engine.connect() as connection:
+        await AUDIT.append(connection, event(2))
+        await connection.rollback()
+    await append(audit_engine, event(3))
+    assert await numbers(audit_database) == [1, 3]
+    assert (await verified(audit_engine)).breaks == ()
+
+
+async def test_one_event_is_never_two_rows(audit_engine: AsyncEngine) -> None:
+    once = event()
+    await append(audit_engine, once)
+    with pytest.raises(IntegrityError):
+        await append(audit_engine, once)
+    async with audit_engine.connect() as connection:
+        other = event(1)
+        assert await AUDIT.unknown(connection, [once, other]) == [other]
+    assert (await verified(audit_engine)).checked == 1
+
+
+@pytest.mark.parametrize("way", [append, append_with_commit])
+async def test_what_was_written_is_read_as_it_was(
+    audit_engine: AsyncEngine, way: Callable[..., Awaitable[None]]
+) -> None:
+    abroad = datetime(2026, 3, 29, 3, 30, 0, 120, timezone(timedelta(hours=5, minutes=45)))
+    odd = [
+        event(1, caller="NUL \0 here", path="half a pair \ud800"),
+        event(5, caller="it's $1 :x %s \\ '); COMMIT; --"),
+        event(2, reason="x" * 5000, occurred_at=abroad),
+        event(3, details={"big": 2**70, "text": 'a\\u0000b "quoted"', "empty": [], "none": None}),
+        AuditEvent(action=event().action, outcome=event().outcome, caller="only what is needed"),
+    ]
+    await way(audit_engine, *odd)
+    assert (await verified(audit_engine)).breaks == ()
+    async with audit_engine.connect() as connection:
+        found = await list_events(connection, EventFilter(), limit=10)
+    assert [record.id for record in found] == [one.id for one in reversed(odd)]
+    assert [record.details for record in found] == [one.details for one in reversed(odd)]
+    assert found[2].occurred_at == abroad
+    assert len(found[2].reason or "") == LONGEST_SENTENCE
+
+
+def test_details_that_could_be_read_otherwise_than_written_are_refused() -> None:
+    with pytest.raises(TypeError, match="float"):
+        event(details={"seconds": 0.1})
+
+
+async def test_a_provisioning_that_is_run_again_after_its_commit_is_told_once(
+    provisioning: ProvisioningActivities, database: asyncpg.Connection, tenant_request: TenantCreationInput
+) -> None:
+    given = provision_input(tenant_request)
+    for _ in range(2):
+        await provisioning.provision_tenant(given)
+    found = await database.fetch(OF_OPERATION, given.operation.workflow_id)
+    assert [row["action"] for row in found] == ["tenant.create"]
+
+
+async def test_an_operation_that_ends_without_a_commit_is_told_once(
+    closing: ClosingActivities, database: asyncpg.Connection, tenant_request: TenantCreationInput
+) -> None:
+    given = closing_input(tenant_request)
+    for _ in range(2):
+        await closing.close_operation(given)
+    found = await database.fetch(OF_OPERATION, given.operation.workflow_id)
+    assert [row["action"] for row in found] == ["tenant.create"]
+
+
+async def test_a_change_that_is_accepted_again_is_told_once_and_other_values_are_told_too(
+    engine: AsyncEngine, database: asyncpg.Connection
+) -> None:
+    tenant_id = uuid4()
+    changes = ParameterChangeActivities(engine, AUDIT)
+    for digest, request_id in (("five", "first"), ("five", "first"), ("six", "second"), ("six", "second")):
+        await changes.accept_parameter_changes(
+            ParameterChangeInput(
+                operation=context(tenant_id),
+                changed=("licenseCount",),
+                digest=digest,
+                origin=Origin(request_id=request_id),
+            )
+        )
+    found = await database.fetch(
+        "SELECT action, request_id, details FROM alga_tenants.audit_events WHERE workflow_id = $1 ORDER BY sequence",
+        f"tenant-creation-{tenant_id}",
+    )
+    assert [(row["action"], row["request_id"]) for row in found] == [
+        ("tenant.create", None),
+        ("operation.change", "first"),
+        ("operation.change", "second"),
+    ]
+
+
+async def test_a_provisioning_adds_its_event_with_its_last_statements(
+    provisioning: ProvisioningActivities,
+    statements: list[tuple[str, object]],
+    tenant_request: TenantCreationInput,
+) -> None:
+    await provisioning.provision_tenant(provision_input(tenant_request))
+    locks = [number for number, (statement, _) in enumerate(statements) if "audit_head" in statement]
+    # Between the lock of the trail and the event stands the operation's row.
+    assert locks == [len(statements) - 3, len(statements) - 1]

@@ -1,0 +1,79 @@
+"""How often the creation of a tenant waits for the database: what counts where it is not on the same machine."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import make_url
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from activities.database.engines import create_engine
+from activities.database.transactions import Transactions
+from activities.operations.rows import insert_operation, request_event
+from tests.activities.conftest import provision_input, provisioning_on, request, sqlalchemy_url
+from tests.support.audit import AUDIT
+from tests.support.round_trips import RoundTrips, counting_proxy
+from workflows.operations.messages import TenantCreationInput
+
+pytestmark = pytest.mark.anyio
+
+# A beginning, the lock of the row with all that must be known, a look at what is taken, four parts and the commit.
+MAX_OF_WORKER = 8
+# A beginning, the row, and the event, which needs the trail's head, with the commit.
+MAX_OF_GATEWAY = 4
+
+
+async def record(engine: AsyncEngine, given: TenantCreationInput) -> None:
+    """Write the operation's row as the gateway does when it starts an operation."""
+    operation = provision_input(given).operation
+    async with Transactions(engine).begin() as opened:
+        assert await insert_operation(opened.connection, operation)
+        await AUDIT.append_with_commit(opened, request_event(operation))
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"billingPlan": "Managed Services", "addons": ["ai"]}, {"productCode": "algadesk"}]
+)
+async def test_a_provisioning_takes_8_round_trips(
+    engine: AsyncEngine, database_url: str, changes: Mapping[str, Any]
+) -> None:
+    warming, counted = request(uuid4(), **changes), request(uuid4(), **changes)
+    for given in (warming, counted):
+        await record(engine, given)
+    async with counted_engine(database_url) as (proxied, trips):
+        provisioning = provisioning_on(proxied)
+        # Connecting, and preparing what is then kept with the connection.
+        await provisioning.provision_tenant(provision_input(warming))
+        before = trips.count
+        await provisioning.provision_tenant(provision_input(counted))
+        assert 0 < trips.count - before <= MAX_OF_WORKER
+
+
+async def test_the_gateway_records_an_operation_in_4_round_trips(database_url: str) -> None:
+    async with counted_engine(database_url, pre_ping=True) as (proxied, trips):
+        taken = []
+        for _ in range(3):
+            before = trips.count
+            await record(proxied, request(uuid4()))
+            taken.append(trips.count - before)
+    assert taken[-1] <= MAX_OF_GATEWAY
+
+
+@asynccontextmanager
+async def counted_engine(
+    database_url: str, *, pre_ping: bool = False
+) -> AsyncIterator[tuple[AsyncEngine, RoundTrips]]:
+    direct = make_url(database_url)
+    assert direct.port is not None
+    async with counting_proxy(direct.port) as (port, trips):
+        engine = create_engine(
+            sqlalchemy_url(database_url).set(port=port),
+            application_name="tests",
+            pool_size=1,
+            statement_timeout=8,
+            pre_ping=pre_ping,
+        )
+        yield engine, trips
+        await engine.dispose()

@@ -1,0 +1,112 @@
+"""What keeps an attempt from committing parameters that were changed while it was under way."""
+
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+from temporalio.exceptions import ApplicationError
+
+from activities.operations.closing import ClosingActivities
+from activities.operations.parameter_changes import ParameterChangeActivities
+from activities.operations.rows import request_cancel
+from activities.tenants.provisioning import ProvisioningActivities
+from tests.activities.conftest import closing_input, provision_input, request
+from tests.support.audit import AUDIT
+from workflows.operations.messages import CancelRequest, ParameterChangeInput, TenantCreationInput
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def changes(engine: AsyncEngine) -> ParameterChangeActivities:
+    return ParameterChangeActivities(engine, AUDIT)
+
+
+def change(given: TenantCreationInput, license_count: int, *, version: int = 0) -> ParameterChangeInput:
+    operation = provision_input(given, parameters_version=version).operation
+    shown = operation.snapshot.model_copy(update={"parameters": {"licenseCount": license_count}})
+    return ParameterChangeInput(
+        operation=operation.model_copy(update={"snapshot": shown}),
+        changed=("licenseCount",),
+        digest=str(license_count),
+    )
+
+
+async def refused(call: Any) -> ApplicationError:
+    with pytest.raises(ApplicationError) as caught:
+        await call
+    return caught.value
+
+
+@pytest.fixture
+def ours() -> TenantCreationInput:
+    return request(uuid4())
+
+
+async def test_an_attempt_that_has_not_seen_a_change_writes_nothing_and_the_next_one_does(
+    changes: ParameterChangeActivities,
+    provisioning: ProvisioningActivities,
+    database: asyncpg.Connection,
+    ours: TenantCreationInput,
+) -> None:
+    for _ in range(2):
+        await changes.accept_parameter_changes(change(ours, 12))
+    error = await refused(provisioning.provision_tenant(provision_input(ours)))
+    assert (error.type, error.non_retryable) == ("parameters-changed", False)
+    assert error.details[0].parameters_version == 1
+    count = "SELECT licensed_user_count FROM tenants WHERE tenant = $1"
+    assert await database.fetchval(count, ours.tenant_id) is None
+    changed = ours.model_copy(update={"license_count": 12})
+    await provisioning.provision_tenant(provision_input(changed, parameters_version=1))
+    assert await database.fetchval(count, ours.tenant_id) == 12
+
+
+async def test_a_change_is_shown_in_the_operations_row(
+    changes: ParameterChangeActivities, database: asyncpg.Connection, ours: TenantCreationInput
+) -> None:
+    await changes.accept_parameter_changes(change(ours, 12))
+    row = await database.fetchrow(
+        "SELECT parameters->>'licenseCount' AS shown, parameters_version FROM alga_tenants.operations"
+        " WHERE tenant_id = $1",
+        ours.tenant_id,
+    )
+    assert tuple(row) == ("12", 1)
+
+
+async def test_a_change_that_comes_after_the_commit_is_refused(
+    changes: ParameterChangeActivities, provisioning: ProvisioningActivities, ours: TenantCreationInput
+) -> None:
+    await provisioning.provision_tenant(provision_input(ours))
+    error = await refused(changes.accept_parameter_changes(change(ours, 12)))
+    assert (error.type, error.non_retryable) == ("parameter-used", True)
+
+
+async def test_a_change_that_nobody_heard_of_gives_way_to_another(
+    changes: ParameterChangeActivities, ours: TenantCreationInput
+) -> None:
+    await changes.accept_parameter_changes(change(ours, 12))
+    await changes.accept_parameter_changes(change(ours, 13))
+    await changes.accept_parameter_changes(change(ours, 14, version=1))
+    error = await refused(changes.accept_parameter_changes(change(ours, 15)))
+    assert error.type == "parameters-changed"
+    assert error.details[0].parameters_version == 2
+
+
+async def test_an_operation_that_was_asked_to_stop_takes_no_change(
+    changes: ParameterChangeActivities, engine: AsyncEngine, ours: TenantCreationInput
+) -> None:
+    operation = provision_input(ours).operation
+    async with engine.begin() as connection:
+        await request_cancel(connection, operation.workflow_id, operation.run_id, CancelRequest())
+    error = await refused(changes.accept_parameter_changes(change(ours, 12)))
+    assert error.type == "cancel-requested"
+
+
+async def test_an_operation_that_has_ended_takes_no_change(
+    changes: ParameterChangeActivities, closing: ClosingActivities, ours: TenantCreationInput
+) -> None:
+    await closing.close_operation(closing_input(ours))
+    error = await refused(changes.accept_parameter_changes(change(ours, 12)))
+    assert error.type == "operation-closed"

@@ -1,0 +1,40 @@
+"""The workflow that a Temporal Schedule starts to keep our own tables in order."""
+
+from datetime import timedelta
+from typing import Any
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError
+
+with workflow.unsafe.imports_passed_through():
+    from workflows.operations.kinds import SINGLE_ATTEMPT
+
+MAINTENANCE_WORKFLOW = "algaTenantsMaintenanceWorkflow"
+RECONCILE_ACTIVITY = "reconcile_operations"
+PRUNE_ACTIVITY = "prune_own_tables"
+
+# The next run of the schedule is the next attempt.
+ACTIVITY_TIMEOUT = timedelta(minutes=30)
+HEARTBEAT_TIMEOUT = timedelta(seconds=30)
+
+
+@workflow.defn(name=MAINTENANCE_WORKFLOW)
+class MaintenanceWorkflow:
+    """One round of maintenance."""
+
+    @workflow.run
+    async def run(self, argument: Any = None) -> None:  # noqa: ARG002 - one that is given must not end in an error for ever
+        """Reconcile operations with Temporal and prune, whichever of the two fails; the round then fails, too."""
+        failure: ActivityError | None = None
+        for activity in (RECONCILE_ACTIVITY, PRUNE_ACTIVITY):
+            try:
+                await workflow.execute_activity(
+                    activity,
+                    start_to_close_timeout=ACTIVITY_TIMEOUT,
+                    heartbeat_timeout=HEARTBEAT_TIMEOUT,
+                    retry_policy=SINGLE_ATTEMPT,
+                )
+            except ActivityError as error:
+                failure = error
+        if failure is not None:
+            raise failure

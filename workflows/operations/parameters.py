@@ -1,0 +1,62 @@
+"""The request inside a workflow: reading it, and changing it before the commit."""
+
+from collections.abc import Collection, Mapping
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from workflows.operations.messages import Message, OperationRequest, TenantCreationInput
+
+RequestT = TypeVar("RequestT", bound=OperationRequest)
+MessageT = TypeVar("MessageT", bound=Message)
+
+
+class ParameterRefusedError(Exception):
+    """A parameter can't be changed; the message says why and never holds the value."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field} {reason}")
+        self.field = field
+
+
+def parse_request(argument: Any, product_code: str | None) -> TenantCreationInput:
+    """Return the workflow's argument as a request, of the given product if the workflow type decides it.
+
+    Only the structure is checked here, because rules that change between releases would break replays; the
+    activity checks the rest.
+
+    Raises:
+        ValidationError: something is missing or of the wrong type.
+    """
+    if product_code is not None and isinstance(argument, dict):
+        given = {name: value for name, value in argument.items() if name != "product_code"}
+        argument = {**given, "productCode": product_code}
+    return TenantCreationInput.model_validate(argument)
+
+
+def heard(message: type[MessageT], argument: Any) -> MessageT | None:
+    """Return a signal's argument as the message that it should be, or None for anything else."""
+    try:
+        return message.model_validate(argument)
+    except ValidationError:
+        return None
+
+
+def apply_changes(request: RequestT, changes: Mapping[str, Any], changeable: Collection[str]) -> RequestT:
+    """Return the request with all the parameters changed.
+
+    Raises:
+        ParameterRefusedError: one of them is unknown or of the wrong type; or there are none.
+    """
+    if not changes:
+        raise ParameterRefusedError("changes", "must name at least one parameter")
+    document = request.model_dump(by_alias=True)
+    for field, value in changes.items():
+        if field not in changeable:
+            raise ParameterRefusedError(field, f"is not one of {', '.join(changeable)}")
+        document["billingPlan" if field == "contractLine" else field] = value
+    try:
+        return type(request).model_validate(document)
+    except ValidationError as error:
+        fault = error.errors(include_input=False)[0]
+        raise ParameterRefusedError(".".join(str(part) for part in fault["loc"]), f": {fault['msg']}") from None

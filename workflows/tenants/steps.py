@@ -1,0 +1,56 @@
+"""The kind `tenant_creation`: its names, steps and activities."""
+
+from workflows.operations.kinds import KINDS, OperationKind, StepKind
+
+TENANT_CREATION_WORKFLOW = "tenantCreationWorkflow"
+ALGADESK_TENANT_CREATION_WORKFLOW = "algadeskTenantCreationWorkflow"
+HEALTH_CHECK_WORKFLOW = "healthCheckWorkflow"
+
+VALIDATE = "validate"
+CREATE_TENANT = "create_tenant"
+APPLY_BLUEPRINT = "apply_blueprint"
+CREATE_ADMIN_USER = "create_admin_user"
+SET_UP_DATA = "set_up_data"
+TRACK_CUSTOMER = "track_customer"
+SEND_WELCOME_EMAIL = "send_welcome_email"
+COMPLETE = "complete"
+
+HASH_PASSWORD_ACTIVITY = "hash_password"  # noqa: S105 - the name of an activity
+PROVISION_ACTIVITY = "provision_tenant"
+
+# Progress is weighed by the rows that a psa tenant gets in each step.
+TENANT_CREATION = KINDS.register(
+    OperationKind(
+        name="tenant_creation",
+        workflow_types=(TENANT_CREATION_WORKFLOW, ALGADESK_TENANT_CREATION_WORKFLOW),
+        id_prefix="tenant-creation-",
+        steps=(
+            StepKind(VALIDATE, 5, wire_name="initializing"),
+            StepKind(CREATE_TENANT, 15, wire_name="creating_tenant"),
+            StepKind(APPLY_BLUEPRINT, 60, wire_name="running_onboarding_seeds"),
+            StepKind(CREATE_ADMIN_USER, 70, wire_name="creating_admin_user"),
+            StepKind(SET_UP_DATA, 90, wire_name="setting_up_data"),
+            StepKind(TRACK_CUSTOMER, 94, activity=TRACK_CUSTOMER, wire_name="creating_customer_tracking"),
+            StepKind(SEND_WELCOME_EMAIL, 98, activity=SEND_WELCOME_EMAIL, wire_name="sending_welcome_email"),
+            StepKind(COMPLETE, 100, wire_name="setting_up_data"),
+        ),
+        transaction=PROVISION_ACTIVITY,
+        request_action="tenant.create",
+        undo="to delete the tenant: POST /tenants/{tenant_id}/deletion",
+        cancel_scope="tenants:cancel",
+        manage_scope="tenants:manage",
+        parameters=(
+            "tenantName",
+            "companyName",
+            "clientName",
+            "licenseCount",
+            "plan",
+            "billingSource",
+            "billingAddress",
+            "addons",
+            "billingPlan",
+            "contractLine",
+            "emailProvider",
+        ),
+    )
+)
