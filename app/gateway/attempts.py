@@ -13,7 +13,8 @@ from activities.tenants.request import TenantRequest
 from app.auth.callers import Requester
 from app.gateway.database import database_errors
 from app.gateway.documents import OperationView
-from app.gateway.problems import ProblemError, field_problem
+from app.gateway.operation_problems import IdempotencyKeyReusedError, TenantExistsError
+from app.gateway.problems import ProblemError
 from workflows.operations.messages import OperationStatus, Origin
 from workflows.tenants.steps import TENANT_CREATION
 
@@ -51,8 +52,8 @@ class Attempt:
     def conflict(self) -> ProblemError:
         """What to answer where the ids belong to somebody else's operation or tenant."""
         if self.request.tenant_id is None:
-            return _key_reused()
-        return field_problem(409, "tenant-exists", "tenantId", "is taken; leave it out to get a new one")
+            return IdempotencyKeyReusedError()
+        return TenantExistsError()
 
 
 class Attempts:
@@ -87,7 +88,7 @@ class Attempts:
             )
         )
         if claim.request_fingerprint != fingerprint:
-            raise _key_reused()
+            raise IdempotencyKeyReusedError
         return Attempt(
             request,
             claim.tenant_id,
@@ -117,11 +118,3 @@ class Attempts:
             parts["on_behalf_of"] = requester.on_behalf_of
         canonical = json.dumps(parts, sort_keys=True, separators=(",", ":"))
         return hmac.new(self._key, canonical.encode(), hashlib.sha256).hexdigest()
-
-
-def _key_reused() -> ProblemError:
-    return ProblemError(
-        422,
-        "idempotency-key-reused",
-        "this Idempotency-Key was used for another request; send the same body again, or use a new key",
-    )

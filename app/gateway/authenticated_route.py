@@ -17,10 +17,15 @@ from app.gateway.body_limits import BoundedRequest, check_body
 from app.gateway.concurrency import slot_of
 from app.gateway.database import database_errors
 from app.gateway.denials import denial_of
-from app.gateway.problems import ProblemError, outage
+from app.gateway.problems import ProblemError
 from app.gateway.rate_limits import credential_of
 from app.gateway.request_context import add_answer_headers, address_of, caller_of
-from app.gateway.required_scopes import scope_missing
+from app.gateway.request_problems import (
+    IdentityProviderOutageError,
+    ScopeMissingError,
+    UnauthorizedError,
+    UnsupportedMediaTypeError,
+)
 from app.gateway.services import services_of
 from workflows.operations.kinds import KINDS
 
@@ -85,9 +90,9 @@ class AuthenticatedRoute(APIRoute):
             if not takes_body:
                 return await handle(request)
             _check_content_type(request)
-            largest = self.max_body_bytes or services_of(request).settings.max_body_bytes
+            max_bytes = self.max_body_bytes or services_of(request).settings.max_body_bytes
             slot = slot_of(request)
-            bounded = BoundedRequest(request.scope, request.receive, largest, slot)
+            bounded = BoundedRequest(request.scope, request.receive, max_bytes, slot)
             # FastAPI takes any error while reading for malformed JSON. Afterwards it finds the body in the request.
             body = await bounded.body()
             async with slot.large_body(len(body)):
@@ -118,9 +123,9 @@ async def _authenticate(request: Request) -> None:
         if problem.is_denial:
             if is_judged_first:
                 await services.rate_limits.check_failures(address, credential)
-            await services.rate_limits.note_failure(address, credential)
+            await services.rate_limits.record_failure(address, credential)
         raise
-    services.rate_limits.note_success(credential)
+    services.rate_limits.remember_valid_credential(credential)
     request.state.caller = caller
     structlog.contextvars.bind_contextvars(caller=caller.identity)
     slot_of(request).assign(caller.identity)
@@ -139,26 +144,18 @@ async def _caller(request: Request) -> Caller:
         with database_errors():
             caller = await services_of(request).authenticator.authenticate(request.headers)
     except BadTokenError as error:
-        raise _unauthorized(
-            f"the token is refused: {error}", f'error="invalid_token", error_description="{error}"'
-        ) from None
+        challenge = f'error="invalid_token", error_description="{error}"'
+        raise UnauthorizedError(f"Invalid token: {error}", challenge=challenge) from None
     except ProviderUnavailableError:
-        detail = "the identity provider does not answer, and the token's key is not known; try again"
-        raise outage("identity-provider-unavailable", detail) from None
+        raise IdentityProviderOutageError from None
     if caller is None:
-        raise _unauthorized("a valid API key is needed, as `Authorization: Bearer <key>` or `X-API-Key: <key>`")
+        raise UnauthorizedError
     return caller
-
-
-def _unauthorized(detail: str, challenge: str = "") -> ProblemError:
-    """Return a 401 with the challenge of RFC 6750, section 3."""
-    headers = {"WWW-Authenticate": f"Bearer {challenge}".rstrip()}
-    return ProblemError(401, "unauthorized", detail, headers=headers, is_denial=True)
 
 
 def _authorize(request: Request, scopes: frozenset[Scope]) -> None:
     for scope in in_order(scopes - caller_of(request).scopes):
-        raise scope_missing(scope)
+        raise ScopeMissingError(scope)
 
 
 def _check_content_type(request: Request) -> None:
@@ -171,4 +168,4 @@ def _check_content_type(request: Request) -> None:
     message["content-type"] = given or "application/octet-stream"
     subtype = message.get_content_subtype()
     if message.get_content_maintype() != "application" or not (subtype == "json" or subtype.endswith("+json")):
-        raise ProblemError(415, "unsupported-media-type", "the body must be sent as `Content-Type: application/json`")
+        raise UnsupportedMediaTypeError

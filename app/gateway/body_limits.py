@@ -1,4 +1,4 @@
-"""How large, how deep and how long a body may be, and what its text may hold; looked at before it is parsed."""
+"""Limits the size, depth and number of values of a body, and rejects invalid Unicode, before the body is parsed."""
 
 import json
 import re
@@ -10,9 +10,15 @@ from starlette.types import Receive, Scope
 
 from app.gateway.concurrency import Slot
 from app.gateway.field_paths import shown_path
-from app.gateway.problems import ProblemError, field_problem
+from app.gateway.request_problems import (
+    BodyTooLargeError,
+    InvalidRequestError,
+    JsonTooDeepError,
+    JsonTooLongError,
+    MalformedJsonError,
+)
 
-# A tenant request has three levels, and some 90 values with all addons that it may have.
+# The largest tenant request has 3 levels and about 90 values.
 MAX_JSON_DEPTH = 32
 MAX_VALUES = 200
 
@@ -25,22 +31,23 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class BoundedRequest(Request):
-    """A request whose body can't grow beyond `largest` bytes; what it holds counts in its slot."""
+    """A request whose body is limited to `max_bytes` and counted in its slot."""
 
-    def __init__(self, scope: Scope, receive: Receive, largest: int, slot: Slot) -> None:
+    def __init__(self, scope: Scope, receive: Receive, max_bytes: int, slot: Slot) -> None:
         super().__init__(scope, receive)
-        self._largest = largest
+        self._max_bytes = max_bytes
         self._slot = slot
 
     async def stream(self) -> AsyncGenerator[bytes, None]:
-        """The body in pieces.
+        """Yield the chunks of the body.
 
         Raises:
-            ProblemError: 413, it is too large; at once where it says so. 429 or 503, bodies hold too much memory.
+            BodyTooLargeError: it is too large. Raised at once if Content-Length says so.
+            TooManyRequestsError: the bodies of the caller's requests are too large together.
+            OverloadedError: the bodies of all requests are too large together.
         """
-        told = self.headers.get("content-length", "")
-        size = int(told) if told.isascii() and told.isdigit() else 0
-        self._check_size(size)
+        declared = self.headers.get("content-length", "")
+        self._check_size(int(declared) if declared.isascii() and declared.isdigit() else 0)
         size = 0
         async for chunk in super().stream():
             size += len(chunk)
@@ -49,26 +56,28 @@ class BoundedRequest(Request):
             yield chunk
 
     def _check_size(self, size: int) -> None:
-        if size > self._largest:
-            raise ProblemError(413, "body-too-large", f"the body is larger than {self._largest} bytes")
+        if size > self._max_bytes:
+            raise BodyTooLargeError(self._max_bytes)
 
 
 def check_body(body: bytes, max_values: int = MAX_VALUES) -> None:
-    """Look at a body before it is parsed, in time that grows with its length alone.
+    """Check a body before it is parsed, in linear time.
 
     Raises:
-        ProblemError: 400, it is nested too deep, has too many values, or is not in UTF-8; 422, a text in it is no
-            Unicode.
+        MalformedJsonError: it is not in UTF-8.
+        JsonTooDeepError: it is nested too deeply.
+        JsonTooLongError: it has too many values.
+        InvalidRequestError: a string in it is not valid Unicode.
     """
     if b"\0" in body:
-        # UTF-16 and UTF-32, which Python's parser would take, and in which bytes are not what they seem.
-        raise ProblemError(400, "malformed-json", "the body is not JSON in UTF-8")
+        # UTF-16 or UTF-32, which Python's parser accepts, but the checks below misread.
+        raise MalformedJsonError
     openings = body.count(b"[") + body.count(b"{")
     if openings > MAX_JSON_DEPTH or openings + body.count(b",") >= max_values:
         outside = _without_strings(body)
         _check_values(outside, max_values)
         _check_depth(outside)
-    # The search for one byte is many times as fast as that for a pattern, and most bodies have neither.
+    # Searching for a byte is much faster than for a pattern, and most bodies have neither.
     if (b"\\" in body or b"\xed" in body) and _MAY_HOLD_SURROGATES.search(body) is not None:
         _check_text(body)
 
@@ -82,17 +91,17 @@ def _check_depth(outside: bytes) -> None:
         brackets = shorter
     # Each round has closed the innermost level; what is still open in a document cut short is deep as well.
     if b"[]" in brackets or brackets.count(b"[") > MAX_JSON_DEPTH:
-        raise ProblemError(400, "json-too-deep", f"the body is nested deeper than {MAX_JSON_DEPTH} levels")
+        raise JsonTooDeepError(MAX_JSON_DEPTH)
 
 
 def _check_values(outside: bytes, max_values: int) -> None:
     # Each value but the outermost follows a bracket or a comma.
     if len(outside.translate(None, delete=_OTHER_THAN_SEPARATORS)) >= max_values:
-        raise ProblemError(400, "json-too-long", f"the body has more than {max_values} values")
+        raise JsonTooLongError(max_values)
 
 
 def _without_strings(body: bytes) -> bytes:
-    """What stands between the strings of a JSON document."""
+    """Return a JSON document without its strings."""
     without_escaped = body.replace(rb"\\", b"").replace(rb"\"", b"")
     return b"".join(without_escaped.split(b'"')[::2])
 
@@ -101,17 +110,16 @@ def _check_text(body: bytes) -> None:
     try:
         document = json.loads(body.decode())
     except UnicodeDecodeError:
-        raise ProblemError(400, "malformed-json", "the body is not JSON in UTF-8") from None
+        raise MalformedJsonError from None
     except ValueError:
-        # Reported with its position where the body is parsed for good.
+        # The parser will report it with its position.
         return
     for path in _broken_texts(document, ()):
-        detail = "must not hold half of a surrogate pair"
-        raise field_problem(422, "invalid-request", shown_path(path), detail)
+        raise InvalidRequestError.of_field(shown_path(path), "must not hold half of a surrogate pair")
 
 
 def _broken_texts(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    """The paths of names and texts that hold half of a surrogate pair."""
+    """Yield the paths of names and strings with an unpaired surrogate."""
     match value:
         case str() if _SURROGATE.search(value):
             yield path

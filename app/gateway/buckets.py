@@ -1,16 +1,19 @@
-"""Token buckets, counted by one number each: when the bucket would be full again (GCRA)."""
+"""Token buckets by GCRA: each bucket is one number, the time at which it will be full again.
+
+docs/adr/0007-rate-limit-buckets.md says why no library does this.
+"""
 
 import time
 from collections import OrderedDict, defaultdict
 from dataclasses import dataclass
 
-MOST_BUCKETS = 10_000
+MAX_BUCKETS = 10_000
 MICROSECONDS = 1_000_000
 
 
 @dataclass(frozen=True)
 class Policy:
-    """A bucket for each of those whom it is about: `capacity` requests at once, from then on `per_minute` of them."""
+    """The size of a bucket: `capacity` requests at once, then `per_minute` sustained."""
 
     name: str
     per_minute: float
@@ -18,72 +21,76 @@ class Policy:
 
     @property
     def interval(self) -> int:
-        """Microseconds until one more request is allowed."""
+        """Microseconds until one token is refilled."""
         return max(1, round(60 * MICROSECONDS / self.per_minute))
 
     @property
-    def tolerance(self) -> int:
-        """Microseconds that an empty bucket takes to be full."""
+    def window(self) -> int:
+        """Microseconds until an empty bucket is full."""
         return self.interval * self.capacity
-
-    @property
-    def refill_time(self) -> float:
-        """The same in seconds."""
-        return self.tolerance / MICROSECONDS
 
 
 @dataclass(frozen=True)
-class Standing:
-    """Where somebody stands after a request; times are seconds."""
+class LimitStatus:
+    """The state of a bucket after a request. Times are seconds."""
 
-    is_within: bool
+    is_allowed: bool
     remaining: int
     retry_after: float
-    full_after: float
+    reset_after: float
 
 
-def standing(policy: Policy, until_full: int, tokens: int) -> tuple[Standing, int]:
-    """Take `tokens` from a bucket that is full after `until_full` microseconds; how long that is afterwards.
+def apply_policy(policy: Policy, until_full: int, *, consumes: bool) -> tuple[LimitStatus, int]:
+    """Request one token of a bucket that will be full in `until_full` microseconds.
 
-    With no tokens it only tells whether there would be one.
+    Return the status and the new time until the bucket is full. Without `consumes` the token stays in the bucket.
     """
-    wanted = until_full + policy.interval * max(1, tokens)
-    excess = wanted - policy.tolerance
-    after = wanted if excess <= 0 and tokens else until_full
-    return (
-        Standing(
-            is_within=excess <= 0,
-            remaining=max(0, (policy.tolerance - after) // policy.interval),
-            retry_after=max(0, excess) / MICROSECONDS,
-            full_after=after / MICROSECONDS,
-        ),
-        after,
+    after_request = until_full + policy.interval
+    excess = after_request - policy.window
+    after = after_request if consumes and excess <= 0 else until_full
+    status = LimitStatus(
+        is_allowed=excess <= 0,
+        remaining=max(0, (policy.window - after) // policy.interval),
+        retry_after=max(0, excess) / MICROSECONDS,
+        reset_after=after / MICROSECONDS,
     )
+    return status, after
 
 
 class MemoryBuckets:
-    """The buckets of this process; of each policy those not used for the longest time are forgotten first."""
+    """Buckets of this process. The least recently used ones of each policy are forgotten first."""
 
     def __init__(self) -> None:
         self._full_at: defaultdict[str, OrderedDict[str, int]] = defaultdict(OrderedDict)
 
-    async def take(self, policy: Policy, key: str, tokens: int = 1) -> Standing:
-        """Take that many tokens if they are there; none only looks."""
-        full_at = self._full_at[policy.name]
-        now = time.monotonic_ns() // 1000
-        found, after = standing(policy, max(0, full_at.get(key, now) - now), tokens)
-        if tokens and found.is_within:
-            full_at[key] = now + after
+    async def consume(self, policy: Policy, key: str) -> LimitStatus:
+        """Take one token, if there is one."""
+        now = _microseconds()
+        status, until_full = apply_policy(policy, self._until_full(policy, key, now), consumes=True)
+        if status.is_allowed:
+            full_at = self._full_at[policy.name]
+            full_at[key] = now + until_full
             full_at.move_to_end(key)
-            if len(full_at) > MOST_BUCKETS:
+            if len(full_at) > MAX_BUCKETS:
                 full_at.popitem(last=False)
-        return found
+        return status
 
-    async def give_back(self, policy: Policy, key: str) -> None:
-        """Return one token that was taken for nothing."""
+    async def peek(self, policy: Policy, key: str) -> LimitStatus:
+        """Return what `consume` would, but take nothing."""
+        return apply_policy(policy, self._until_full(policy, key, _microseconds()), consumes=False)[0]
+
+    async def refund(self, policy: Policy, key: str) -> None:
+        """Put one token back."""
         full_at = self._full_at[policy.name]
         if key in full_at:
             full_at[key] -= policy.interval
 
     async def close(self) -> None:
-        """Nothing to close."""
+        """Do nothing; there are no connections."""
+
+    def _until_full(self, policy: Policy, key: str, now: int) -> int:
+        return max(0, self._full_at[policy.name].get(key, now) - now)
+
+
+def _microseconds() -> int:
+    return time.monotonic_ns() // 1000

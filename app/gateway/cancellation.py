@@ -13,6 +13,7 @@ from app.audit.trail import requested
 from app.auth.callers import Requester
 from app.gateway.auditing import Auditing
 from app.gateway.documents import OperationView
+from app.gateway.operation_problems import OperationCommittedError, OperationFinishedError
 from app.gateway.problems import ProblemError
 from app.gateway.required_scopes import require_scope
 from app.gateway.statuses import Statuses
@@ -100,6 +101,5 @@ def _too_late(operation: OperationView) -> ProblemError:
     snapshot = operation.snapshot
     if snapshot.status is OperationStatus.COMPLETED or snapshot.committed_at is not None:
         undo = operation.kind.undo.format(tenant_id=snapshot.tenant_id)
-        detail = f"the operation is committed, so it can't be cancelled; {undo}"
-        return ProblemError(409, "operation-committed", detail)
-    return ProblemError(409, "operation-finished", "the operation has ended, so there is nothing to cancel")
+        return OperationCommittedError(f"{OperationCommittedError.default_detail}; {undo}")
+    return OperationFinishedError()

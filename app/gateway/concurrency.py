@@ -1,4 +1,4 @@
-"""Bounds how many requests and event streams are worked on at once, in all and for one caller."""
+"""Limits concurrent requests, event streams and bytes of bodies, in total and per caller."""
 
 import asyncio
 import time
@@ -10,29 +10,29 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import probes
-from app.gateway.problems import ProblemError, problem_response
+from app.gateway.problems import problem_response
+from app.gateway.request_problems import OverloadedError, TooManyRequestsError, TooManyStreamsError
 
-RETRY_AFTER = 1
-# A client that has as many streams as it may have gets another one when one of them ends.
+# A slot for a stream becomes free only when another stream ends.
 STREAM_RETRY_AFTER = 10
-# One caller may have one part in so many.
-REQUEST_PARTS = 2
-STREAM_PARTS = 5
-# Bytes of bodies that are held at once. What is made of a body takes several times as much.
-MAX_HELD_BYTES = 64 * 1024 * 1024
-HELD_PARTS = 8
-# A long request to create a tenant has half of it.
+# The share of one caller is the limit divided by these.
+REQUEST_SHARES = 2
+STREAM_SHARES = 5
+# Bytes of all bodies in memory. A parsed body takes several times its size.
+MAX_BODY_MEMORY = 64 * 1024 * 1024
+BODY_SHARES = 8
+# Twice the size of a long request to create a tenant.
 LARGE_BODY_BYTES = 16 * 1024
 
 STATE_KEY = "slot"
 
 
-class _Count:
-    """What is in use of one resource, in all and by caller."""
+class _Usage:
+    """The usage of one resource, in total and per caller."""
 
-    def __init__(self, limit: int, parts: int) -> None:
+    def __init__(self, limit: int, shares: int) -> None:
         self.limit = limit
-        self.share = max(1, limit // parts)
+        self.share = max(1, limit // shares)
         self.total = 0
         self._callers: Counter[str] = Counter()
 
@@ -42,7 +42,7 @@ class _Count:
             self._callers[caller] += amount
 
     def assign(self, caller: str) -> None:
-        """Count one that is in use already for a caller, who has become known."""
+        """Attribute a unit that is already counted to its caller."""
         self._callers[caller] += 1
 
     def remove(self, caller: str | None, amount: int = 1) -> None:
@@ -56,19 +56,19 @@ class _Count:
         return self.total + amount > self.limit
 
     def has_share(self, caller: str, amount: int = 1) -> bool:
-        """Whether the caller may have so many more."""
+        """Return whether the caller may use that much more."""
         return self._callers[caller] + amount <= self.share if caller in self._callers else amount <= self.share
 
 
 class LargeBodies:
-    """Lets requests with large bodies have half of the event loop's time at most, however many are sent."""
+    """Gives requests with large bodies at most half of the event loop's time, however many there are."""
 
     def __init__(self) -> None:
         self._turn = asyncio.Lock()
 
     @asynccontextmanager
     async def turn(self, size: int) -> AsyncIterator[None]:
-        """Wait for the turn of a request, unless its body is small; a pause of the same length follows each turn."""
+        """Wait for the request's turn if its body is large. A pause of the same length follows each turn."""
         if size <= LARGE_BODY_BYTES:
             yield
             return
@@ -81,17 +81,17 @@ class LargeBodies:
 
 
 class Slots:
-    """The requests, streams and bytes of bodies that are in use."""
+    """The usage of requests, streams and bytes of bodies."""
 
     def __init__(self, max_requests: int, max_streams: int) -> None:
         self.large_bodies = LargeBodies()
-        self.requests = _Count(max_requests, REQUEST_PARTS)
-        self.streams = _Count(max_streams, STREAM_PARTS)
-        self.held = _Count(MAX_HELD_BYTES, HELD_PARTS)
+        self.requests = _Usage(max_requests, REQUEST_SHARES)
+        self.streams = _Usage(max_streams, STREAM_SHARES)
+        self.held = _Usage(MAX_BODY_MEMORY, BODY_SHARES)
 
 
 class Slot:
-    """One request's part of the slots; `release` gives back all that it has taken."""
+    """The usage of one request, until `release`."""
 
     def __init__(self, slots: Slots) -> None:
         self._slots = slots
@@ -104,18 +104,15 @@ class Slot:
         """Count the request for its caller.
 
         Raises:
-            ProblemError: 429, the caller has as many in progress as one may have.
+            TooManyRequestsError: the caller has used up its share.
         """
         if self._caller is not None:
-            # A stream authenticates again now and then.
+            # Event streams re-authenticate.
             return
         requests = self._slots.requests
         if not requests.has_share(caller):
-            raise ProblemError(
-                429,
-                "too-many-requests",
-                f"{requests.share} of your requests are in progress, which is the most for one caller; try again",
-                headers={"Retry-After": str(RETRY_AFTER)},
+            raise TooManyRequestsError(
+                f"You have {requests.share} requests in progress, the limit per caller; retry later"
             )
         requests.assign(caller)
         self._caller = caller
@@ -124,16 +121,15 @@ class Slot:
         """Count the request as a stream from now on.
 
         Raises:
-            ProblemError: 429, the caller has as many streams as one may have; 503, all have.
+            TooManyStreamsError: the caller has used up its share.
+            OverloadedError: the gateway is at its limit.
         """
         streams = self._slots.streams
-        headers = {"Retry-After": str(STREAM_RETRY_AFTER)}
         if self._caller is not None and not streams.has_share(self._caller):
-            detail = f"you have {streams.share} event streams, which is the most for one caller; end one of them"
-            raise ProblemError(429, "too-many-streams", detail, headers=headers)
+            raise TooManyStreamsError(streams.share, STREAM_RETRY_AFTER)
         if streams.is_full():
-            detail = f"the gateway has {streams.limit} event streams; try again"
-            raise ProblemError(503, "overloaded", detail, headers=headers)
+            detail = f"The gateway has {streams.limit} event streams; retry later"
+            raise OverloadedError(detail, retry_after=STREAM_RETRY_AFTER)
         self._count.remove(self._caller)
         self._count = streams
         streams.add(self._caller)
@@ -142,33 +138,33 @@ class Slot:
         """Count bytes of the request's body.
 
         Raises:
-            ProblemError: 429, the caller's bodies hold as much memory as one caller's may; 503, all bodies do.
+            TooManyRequestsError: the caller has used up its share.
+            OverloadedError: the gateway is at its limit.
         """
         held = self._slots.held
-        headers = {"Retry-After": str(RETRY_AFTER)}
         if self._caller is not None and not held.has_share(self._caller, size):
-            detail = f"the bodies of your requests in progress are larger than {held.share} bytes together; try again"
-            raise ProblemError(429, "too-many-requests", detail, headers=headers)
+            raise TooManyRequestsError(
+                f"Bodies of your requests in progress exceed {held.share} bytes, the limit per caller; retry later"
+            )
         if held.is_full(size):
-            detail = "the bodies of requests in progress are too large together; try again"
-            raise ProblemError(503, "overloaded", detail, headers=headers)
+            raise OverloadedError(f"Bodies of all requests in progress exceed {held.limit} bytes; retry later")
         held.add(self._caller, size)
         self._held += size
 
     def large_body(self, size: int) -> AbstractAsyncContextManager[None]:
-        """Return what is entered to work on a body of that size; see `LargeBodies`."""
+        """Return the context in which a body of that size is processed; see `LargeBodies`."""
         return self._slots.large_bodies.turn(size)
 
     def release(self) -> None:
-        """Give everything back."""
+        """End the usage."""
         self._count.remove(self._caller)
         self._slots.held.remove(self._caller, self._held)
 
 
 class ConcurrencyLimit:
-    """Responds with 503 at once to what is too much, so that what is in progress is finished in time.
+    """Rejects requests over the limit at once with a 503, so that those in progress finish in time.
 
-    A request that waits (`Prefer: wait`) counts like any other: it holds a connection and memory. Probes don't, or a
+    Waiting requests (`Prefer: wait`) count, because they hold a connection and memory. Probes don't, or a
     busy gateway would be restarted.
     """
 
@@ -177,17 +173,13 @@ class ConcurrencyLimit:
         self._slots = slots
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request, or refuse it."""
+        """Serve or reject one request."""
         if scope["type"] != "http" or scope["path"] in probes.PATHS:
             await self._app(scope, receive, send)
             return
         if self._slots.requests.is_full():
-            problem = ProblemError(
-                503,
-                "overloaded",
-                f"the gateway is working on {self._slots.requests.limit} requests; try again",
-                headers={"Retry-After": str(RETRY_AFTER)},
-            )
+            limit = self._slots.requests.limit
+            problem = OverloadedError(f"The gateway has {limit} requests in progress; retry later")
             await problem_response(Request(scope), problem)(scope, receive, send)
             return
         slot = Slot(self._slots)
@@ -199,6 +191,6 @@ class ConcurrencyLimit:
 
 
 def slot_of(request: Request) -> Slot:
-    """The slot that the request was given."""
+    """Return the slot of a request."""
     slot: Slot = request.scope["state"][STATE_KEY]
     return slot

@@ -1,4 +1,4 @@
-"""Lets operations go on that wait: as they are, or with changed parameters."""
+"""Resumes waiting operations and changes their parameters."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -11,13 +11,19 @@ from app.auth.callers import Caller, Requester
 from app.gateway.auditing import Auditing
 from app.gateway.database import DatabaseUnavailableError
 from app.gateway.documents import OperationView
-from app.gateway.problems import Fault, ProblemError, field_problem
+from app.gateway.operation_problems import (
+    CHANGE_PROBLEMS,
+    OperationFinishedError,
+    OperationStoppingError,
+    ParameterUsedError,
+    UnknownBillingPlanError,
+)
+from app.gateway.problems import Fault, ProblemError
 from app.gateway.required_scopes import require_scope
 from app.gateway.statuses import Statuses
 from app.temporal.described import DescribedOperation
 from app.temporal.errors import ChangeRefusedError, OperationEndedError, TemporalUnavailableError
 from app.temporal.operations import OperationsPort
-from workflows.operations.failures import CANCEL_REQUESTED, OPERATION_ENDING, PARAMETER_REFUSED, PARAMETER_USED
 from workflows.operations.messages import OperationStatus, ParameterChanges, ResumeRequest
 
 
@@ -49,7 +55,7 @@ class Continuation:
         try:
             await self._operations.resume(described, ResumeRequest(resumed_by=requester.name))
         except OperationEndedError:
-            raise _finished() from None
+            raise OperationFinishedError from None
         await self._auditing.tell(
             requested(
                 Action.OPERATION_RESUME,
@@ -71,15 +77,15 @@ class Continuation:
         """
         operation, described = await self._find(requester.caller, workflow_id)
         if not operation.kind.parameters:
-            raise ProblemError(409, PARAMETER_USED, f"an operation of kind {operation.kind.name} has no parameters")
+            raise ParameterUsedError(f"Operations of kind {operation.kind.name} have no parameters")
         if operation.snapshot.committed_at is not None:
-            raise ProblemError(409, PARAMETER_USED, "the operation is committed; its parameters can't be changed")
+            raise ParameterUsedError
         self._refuse_unknown_billing_plan(operation, changes)
         request = ParameterChanges(changes=changes.to_message(), origin=requester.origin())
         try:
             await self._operations.change(described, request)
         except OperationEndedError:
-            raise _finished() from None
+            raise OperationFinishedError from None
         except ChangeRefusedError as refused:
             raise _refusal(refused) from None
         return await self._statuses.find(workflow_id)
@@ -89,19 +95,18 @@ class Continuation:
         operation = await self._statuses.find_for(caller, workflow_id)
         require_scope(caller, operation.kind.manage_scope)
         if not operation.is_open:
-            raise _finished()
+            raise OperationFinishedError
         if operation.described is None:
             raise TemporalUnavailableError("an operation can't go on by its row")
         if operation.snapshot.status.is_stopping:
-            raise _stopping()
+            raise OperationStoppingError
         return operation, operation.described
 
     def _refuse_unknown_billing_plan(self, operation: OperationView, changes: TenantChanges) -> None:
         wanted, product = changes.billing_plan, operation.snapshot.product_code
         blueprint = self._blueprints.get(product) if product is not None else None
         if wanted is not None and blueprint is not None and blueprint.contract_line(wanted) is None:
-            known = ", ".join(blueprint.contract_line_names) or "none"
-            raise field_problem(422, "unknown-billing-plan", "billingPlan", f"is not one of: {known}")
+            raise UnknownBillingPlanError.among(blueprint.contract_line_names)
 
 
 def _running(operation: OperationView) -> OperationView:
@@ -111,19 +116,8 @@ def _running(operation: OperationView) -> OperationView:
 
 
 def _refusal(refused: ChangeRefusedError) -> ProblemError:
-    if refused.code in {OPERATION_ENDING, CANCEL_REQUESTED, "operation-closed"}:
-        return _stopping()
+    kind = CHANGE_PROBLEMS.get(refused.code)
+    if kind is None:
+        raise DatabaseUnavailableError(refused.detail)
     errors = [Fault(field=refused.field, detail=refused.detail)] if refused.field is not None else None
-    if refused.code == PARAMETER_USED:
-        return ProblemError(409, PARAMETER_USED, refused.detail, errors=errors)
-    if refused.code == PARAMETER_REFUSED:
-        return ProblemError(422, "invalid-request", refused.detail, errors=errors)
-    raise DatabaseUnavailableError(refused.detail)
-
-
-def _stopping() -> ProblemError:
-    return ProblemError(409, "operation-stopping", "the operation is being stopped")
-
-
-def _finished() -> ProblemError:
-    return ProblemError(409, "operation-finished", "the operation has ended")
+    return kind(refused.detail, errors=errors)

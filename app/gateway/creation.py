@@ -23,7 +23,12 @@ from app.auth.callers import Caller, Requester
 from app.gateway.attempts import Attempt, Attempts
 from app.gateway.database import DatabaseUnavailableError, database_errors
 from app.gateway.documents import OperationView
-from app.gateway.problems import OperationNotFoundError, ProblemError, field_problem
+from app.gateway.operation_problems import (
+    OperationNotFoundError,
+    OtherTenantIdError,
+    StartUncertainError,
+    UnknownBillingPlanError,
+)
 from app.gateway.rate_limits import RateLimits
 from app.gateway.statuses import Statuses
 from app.temporal.errors import OperationExistsError, TemporalUnavailableError
@@ -84,12 +89,7 @@ class TenantCreation:
             DatabaseUnavailableError: nothing was started.
         """
         if not requester.caller.may_see(request.tenant_id):
-            raise ProblemError(
-                404,
-                "tenant-not-found",
-                "there is no such tenant; give the id of your own as `tenantId`",
-                is_denial=True,
-            )
+            raise OtherTenantIdError(is_denial=True)
         self._refuse_unknown_billing_plan(request)
         attempt = await self._attempts.begin(request, requester, idempotency_key)
         if attempt.may_exist and (known := await self._find_known(attempt)) is not None:
@@ -108,8 +108,7 @@ class TenantCreation:
     def _refuse_unknown_billing_plan(self, request: TenantRequest) -> None:
         blueprint = self._blueprints[request.product_code]
         if request.billing_plan is not None and blueprint.contract_line(request.billing_plan) is None:
-            known = ", ".join(blueprint.contract_line_names) or "none"
-            raise field_problem(422, "unknown-billing-plan", "billingPlan", f"is not one of: {known}")
+            raise UnknownBillingPlanError.among(blueprint.contract_line_names)
 
     async def _find_known(self, attempt: Attempt) -> OperationView | None:
         """The operation that this request started before; none where nobody has used the attempt's ids yet."""
@@ -134,7 +133,7 @@ class TenantCreation:
         return found is not None
 
     async def _start(self, attempt: Attempt, caller: Caller) -> Created:
-        await self._rate_limits.take_creation(caller.identity)
+        await self._rate_limits.consume_creation(caller.identity)
         given = attempt.request.admin_user.password
         password = given.get_secret_value() if given is not None else generate_password()
         password_hash = await asyncio.to_thread(self._password_hasher.hash, password)
@@ -147,13 +146,13 @@ class TenantCreation:
             )
         except OperationExistsError:
             # Another request with the same ids was quicker.
-            await self._rate_limits.give_creation_back(caller.identity)
+            await self._rate_limits.refund_creation(caller.identity)
             if (known := await self._find_known(attempt)) is None:
                 raise attempt.conflict from None
             return Created(known)
         except TemporalUnavailableError:
             if attempt.is_repeatable or await self._revoke(attempt):
-                await self._rate_limits.give_creation_back(caller.identity)
+                await self._rate_limits.refund_creation(caller.identity)
                 raise
             # It was started, and has been quicker than the news of it.
             operation = await self._statuses.recorded(attempt.workflow_id)
@@ -178,7 +177,7 @@ class TenantCreation:
                 return record is None or record.snapshot.committed_at is None
         except DATABASE_ERRORS as error:
             log.warning("a start was not revoked", workflow_id=attempt.workflow_id, error=type(error).__name__)
-            raise _uncertain(attempt) from None
+            raise StartUncertainError(attempt.workflow_id) from None
 
     async def _record(self, attempt: Attempt, operation: OperationView, message: TenantCreationInput) -> None:
         """Write the operation's row, so that it is listed while no worker runs; the transaction would, too."""
@@ -199,12 +198,3 @@ class TenantCreation:
             log.warning(
                 "the operation's row was not written", workflow_id=attempt.workflow_id, error=type(error).__name__
             )
-
-
-def _uncertain(attempt: Attempt) -> ProblemError:
-    return ProblemError(
-        504,
-        "start-uncertain",
-        "neither Temporal nor the database answered, and the creation may have been started: before you send it"
-        f" again, look for {attempt.workflow_id}; with an Idempotency-Key it could simply be repeated",
-    )

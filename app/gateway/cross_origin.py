@@ -8,7 +8,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.gateway.problems import ProblemError, problem_response
+from app.gateway.problems import problem_response
+from app.gateway.request_problems import CorsRefusedError
 
 METHODS = ("GET", "POST", "PATCH", "DELETE")
 REQUEST_HEADERS = (
@@ -61,5 +62,5 @@ class _Refusal(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it."""
-        problem = ProblemError(400, "cors-refused", self._detail, headers={"Vary": self._vary})
+        problem = CorsRefusedError(self._detail, headers={"Vary": self._vary})
         await problem_response(Request(scope), problem)(scope, receive, send)

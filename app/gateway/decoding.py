@@ -15,7 +15,8 @@ from app.auth.callers import Requester
 from app.gateway.auditing import Auditing
 from app.gateway.body_limits import check_body
 from app.gateway.codec_documents import CodecPayloads
-from app.gateway.problems import Fault, ProblemError
+from app.gateway.operation_problems import PayloadUnreadableError
+from app.gateway.request_problems import MalformedJsonError, PathNotFoundError
 from app.temporal.encryption import EncryptionCodec, PayloadError
 
 # A payload has some ten values.
@@ -53,7 +54,7 @@ class Decoding:
                 if one can't be decrypted.
         """
         if requester.caller.tenant_id is not None:
-            raise ProblemError(404, "not-found", "there is nothing at this path", is_denial=True)
+            raise PathNotFoundError(is_denial=True)
         # The codec's interface is asynchronous, and its work is not.
         document = await self._in_thread(lambda: asyncio.run(self._decoded(sent)))
         await self._auditing.tell_first(
@@ -74,8 +75,7 @@ class Decoding:
             try:
                 decoded += await self._codec.decode([payload.as_payload()])
             except PayloadError as error:
-                fault = Fault(field=f"payloads.{place}", detail=str(error))
-                raise ProblemError(422, "payload-unreadable", f"payloads.{place}: {error}", errors=[fault]) from None
+                raise PayloadUnreadableError.of_field(f"payloads.{place}", str(error)) from None
         return CodecPayloads.of(decoded).model_dump_json().encode()
 
 
@@ -92,4 +92,4 @@ def _parsed(body: bytes) -> CodecPayloads:
         fault = {"type": "json_invalid", "loc": ("body", error.pos), "msg": error.msg, "ctx": {"error": error.msg}}
         raise RequestValidationError([fault]) from None
     except ValueError:
-        raise ProblemError(400, "malformed-json", "the body is not JSON in UTF-8") from None
+        raise MalformedJsonError from None

@@ -20,10 +20,10 @@ from app.auth.callers import Caller, Requester
 from app.auth.names import RESERVED_PREFIXES, is_reserved
 from app.auth.scopes import Scope
 from app.gateway.listing import LONGEST_PAGE_TOKEN, PAGE_TOKEN
+from app.gateway.operation_problems import OperationNotFoundError
 from app.gateway.preferences import wait_preference
-from app.gateway.problems import OperationNotFoundError, ProblemError
 from app.gateway.request_context import address_of, caller_of, request_id_of
-from app.gateway.required_scopes import scope_missing
+from app.gateway.request_problems import BadIdempotencyKeyError, BadOnBehalfOfError, ScopeMissingError
 from app.gateway.schemas import CancelBody, Reason
 from app.gateway.services import Services, services_of
 from workflows.operations.messages import OperationStatus
@@ -88,7 +88,7 @@ async def current_requester(
     if on_behalf_of is not None:
         _check_person(on_behalf_of)
         if Scope.TENANTS_MANAGE not in caller.scopes:
-            raise scope_missing(Scope.TENANTS_MANAGE, "to act for somebody else")
+            raise ScopeMissingError(Scope.TENANTS_MANAGE, ON_BEHALF_OF_HEADER)
     return Requester(
         caller=caller, request_id=request_id_of(request), address=address_of(request), on_behalf_of=on_behalf_of
     )
@@ -97,16 +97,12 @@ async def current_requester(
 def _check_person(on_behalf_of: str) -> None:
     is_visible = all(" " <= sign <= "~" for sign in on_behalf_of)
     if not 1 <= len(on_behalf_of) <= LONGEST_PERSON or not is_visible or on_behalf_of != on_behalf_of.strip():
-        raise ProblemError(
-            400, "bad-on-behalf-of", f"X-On-Behalf-Of must be 1 to {LONGEST_PERSON} printable ASCII characters"
-        )
+        raise BadOnBehalfOfError
     if is_reserved(on_behalf_of):
         prefixes = ", ".join(f"{prefix}:" for prefix in RESERVED_PREFIXES)
-        raise ProblemError(
-            400,
-            "bad-on-behalf-of",
-            "X-On-Behalf-Of holds a name that is reserved for this service's own identities; name the person, "
-            f"without a prefix such as {prefixes}",
+        raise BadOnBehalfOfError(
+            f"X-On-Behalf-Of has a name that is reserved for this service; name a person, without a prefix such as "
+            f"{prefixes}"
         )
 
 
@@ -148,9 +144,7 @@ async def idempotency_key(
     if not 1 <= len(idempotency_key) <= LONGEST_IDEMPOTENCY_KEY or not all(
         "!" <= sign <= "~" for sign in idempotency_key
     ):
-        raise ProblemError(
-            400, "bad-idempotency-key", "Idempotency-Key must be 1 to 255 visible ASCII characters without spaces"
-        )
+        raise BadIdempotencyKeyError
     return idempotency_key
 
 

@@ -11,7 +11,7 @@ from activities.alga.across_tenants import TenantFilter, TenantPlace, list_tenan
 from activities.alga.directory import read_tenants
 from app.auth.callers import Caller
 from app.gateway.database import database_errors
-from app.gateway.problems import ProblemError
+from app.gateway.operation_problems import TenantNotFoundError
 from app.gateway.tenant_documents import TenantDocument, TenantList, tenant_document
 
 # Microseconds since year 1, and the id of the last tenant on a page. Every text of this form is a place, so that no
@@ -21,13 +21,6 @@ MAX_PATH_ID_LENGTH = 255
 
 YEAR_ONE = datetime(1, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
-
-
-class TenantNotFoundError(ProblemError):
-    """The id is no tenant's, or not one that this caller may see."""
-
-    def __init__(self, detail: str = "there is no tenant of that id", *, is_denial: bool = False) -> None:
-        super().__init__(404, "tenant-not-found", detail, is_denial=is_denial)
 
 
 class Directory:
@@ -80,5 +73,5 @@ def place_of(token: str) -> TenantPlace:
 
 def _not_a_tenant_id(path_id: str) -> str:
     if len(path_id) > MAX_PATH_ID_LENGTH:
-        return "a tenant id is a UUID"
-    return f"a tenant id is a UUID; for an operation ask GET /operations/{quote(path_id, safe='')}"
+        return "A tenant id is a UUID"
+    return f"A tenant id is a UUID; for an operation use GET /operations/{quote(path_id, safe='')}"

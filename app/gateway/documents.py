@@ -6,7 +6,8 @@ from typing import Any
 from urllib.parse import quote
 
 from activities.operations.records import OperationRecord
-from app.gateway.problems import Fault, ProblemError, title_of, type_of
+from app.gateway.operation_problems import OperationKindUnknownError, problem_kind_of
+from app.gateway.problems import Fault, title_of, type_of
 from app.gateway.responses import EncodedDocument
 from app.gateway.schemas import (
     CreatedDocument,
@@ -27,25 +28,6 @@ from workflows.operations.messages import (
     StepProgress,
 )
 
-# The HTTP status that the gateway would have answered, had it known before the start.
-ERROR_STATUSES = {
-    "duplicate-email": 409,
-    "tenant-exists": 409,
-    "operation-in-progress": 409,
-    "invalid-request": 422,
-    "unknown-billing-plan": 422,
-    # Passing ones: it may work later.
-    "database-unavailable": 503,
-    "database-busy": 503,
-    "database-timeout": 503,
-    "database-read-only": 503,
-    "database-access-refused": 503,
-    "database-failure": 503,
-    "database-schema-incomplete": 503,
-    "pgbouncer-undeclared": 503,
-    "timeout": 503,
-}
-
 
 @dataclass(frozen=True)
 class OperationView:
@@ -65,8 +47,7 @@ class OperationView:
         """The kind of the operation; raises `ProblemError` if this release does not know it."""
         kind = KINDS.find(self.snapshot.kind)
         if kind is None:
-            detail = f"this release can only show operations of kind {self.snapshot.kind}"
-            raise ProblemError(409, "operation-kind-unknown", detail)
+            raise OperationKindUnknownError(self.snapshot.kind)
         return kind
 
     @cached_property
@@ -195,7 +176,7 @@ def _problem(error: OperationError | None) -> OperationProblem | None:
     return OperationProblem(
         type=type_of(error.code),
         title=title_of(error.code),
-        status=ERROR_STATUSES.get(error.code, 500),
+        status=problem_kind_of(error.code).status,
         detail=error.detail,
         code=error.code,
         errors=(Fault(field=error.field, detail=error.detail),) if error.field is not None else None,

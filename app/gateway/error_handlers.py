@@ -1,4 +1,4 @@
-"""Turns every error that reaches the edge into a problem document."""
+"""Turns every error of a request into a problem document."""
 
 from http import HTTPMethod, HTTPStatus
 
@@ -12,7 +12,18 @@ from starlette.routing import Match
 
 from app.gateway.anonymous_requests import check_anonymous
 from app.gateway.database import DatabaseUnavailableError
-from app.gateway.problems import ProblemError, outage, problem_response
+from app.gateway.operation_problems import OperationUnreadableError
+from app.gateway.problems import ProblemError, problem_response
+from app.gateway.request_problems import (
+    DatabaseOutageError,
+    FrameworkError,
+    InternalError,
+    MalformedJsonError,
+    MethodNotAllowedError,
+    PathNotFoundError,
+    TemporalOutageError,
+    WorkerOutageError,
+)
 from app.gateway.validation import validation_problem
 from app.temporal.errors import TemporalUnavailableError, UnreadableOperationError, WorkerUnavailableError
 
@@ -20,20 +31,19 @@ log = structlog.get_logger(__name__)
 
 
 def install_error_handlers(app: FastAPI) -> None:
-    """Answer errors with problems; what is not named here is a crash, and the outermost layer's."""
+    """Install a handler for each expected error. Any other error is a crash, which the outermost layer handles."""
     app.exception_handler(ProblemError)(_problem)
     app.exception_handler(RequestValidationError)(_invalid)
-    app.exception_handler(HTTPException)(_framework)
+    app.exception_handler(HTTPException)(_framework_error)
     app.exception_handler(UnreadableOperationError)(_unreadable)
-    app.exception_handler(TemporalUnavailableError)(_temporal_away)
-    app.exception_handler(WorkerUnavailableError)(_worker_away)
-    app.exception_handler(DatabaseUnavailableError)(_database_away)
+    app.exception_handler(TemporalUnavailableError)(_temporal_unavailable)
+    app.exception_handler(WorkerUnavailableError)(_worker_unavailable)
+    app.exception_handler(DatabaseUnavailableError)(_database_unavailable)
 
 
 def crash_response(request: Request) -> Response:
-    """The answer to a crash, which says nothing but how to find it in the log."""
-    detail = "the gateway failed; quote the request id when asking for help"
-    return problem_response(request, ProblemError(500, "internal-error", detail))
+    """Return the response to a crash. Its details are only in the log."""
+    return problem_response(request, InternalError())
 
 
 async def _problem(request: Request, error: ProblemError) -> Response:
@@ -44,28 +54,25 @@ async def _invalid(request: Request, error: RequestValidationError) -> Response:
     return problem_response(request, validation_problem(request, error))
 
 
-async def _temporal_away(request: Request, error: TemporalUnavailableError) -> Response:
+async def _temporal_unavailable(request: Request, error: TemporalUnavailableError) -> Response:
     log.warning("temporal is unavailable", reason=str(error))
-    detail = "Temporal does not answer; try again, a creation with the same Idempotency-Key if it had one"
-    return problem_response(request, outage("temporal-unavailable", detail))
+    return problem_response(request, TemporalOutageError())
 
 
 async def _unreadable(request: Request, error: UnreadableOperationError) -> Response:
-    detail = f"Temporal has the operation, but it can't be read: {error}"
-    return problem_response(request, ProblemError(502, "operation-unreadable", detail))
+    return problem_response(request, OperationUnreadableError(error))
 
 
-async def _worker_away(request: Request, _error: WorkerUnavailableError) -> Response:
-    detail = "no worker took the change in time, but one may yet; look again, and repeat it if it was not made"
-    return problem_response(request, outage("worker-unavailable", detail))
+async def _worker_unavailable(request: Request, _error: WorkerUnavailableError) -> Response:
+    return problem_response(request, WorkerOutageError())
 
 
-async def _database_away(request: Request, _error: DatabaseUnavailableError) -> Response:
-    return problem_response(request, outage("database-unavailable", "the database does not answer; try again"))
+async def _database_unavailable(request: Request, _error: DatabaseUnavailableError) -> Response:
+    return problem_response(request, DatabaseOutageError())
 
 
-async def _framework(request: Request, error: HTTPException) -> Response:
-    """What Starlette and FastAPI refuse by themselves: unknown paths and methods, bodies that can't be read."""
+async def _framework_error(request: Request, error: HTTPException) -> Response:
+    """Respond to what Starlette and FastAPI reject: unknown paths and methods, and unreadable bodies."""
     if error.status_code in {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}:
         try:
             await check_anonymous(request)
@@ -74,12 +81,10 @@ async def _framework(request: Request, error: HTTPException) -> Response:
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         return problem_response(request, _method_not_allowed(request))
     if error.status_code == HTTPStatus.NOT_FOUND:
-        return problem_response(request, ProblemError(404, "not-found", "there is nothing at this path"))
+        return problem_response(request, PathNotFoundError())
     if error.status_code == HTTPStatus.BAD_REQUEST:
-        return problem_response(request, ProblemError(400, "malformed-json", "the body is not JSON in UTF-8"))
-    status = HTTPStatus(error.status_code)
-    code = status.phrase.lower().replace(" ", "-")
-    return problem_response(request, ProblemError(status, code, status.description, headers=error.headers))
+        return problem_response(request, MalformedJsonError())
+    return problem_response(request, FrameworkError(HTTPStatus(error.status_code), error.headers))
 
 
 def _method_not_allowed(request: Request) -> ProblemError:
@@ -91,5 +96,4 @@ def _method_not_allowed(request: Request) -> ProblemError:
             route.matches({**request.scope, "method": method.value})[0] is Match.FULL for route in request.app.routes
         )
     ]
-    names = ", ".join(allowed)
-    return ProblemError(405, "method-not-allowed", f"this path takes {names}", headers={"Allow": names})
+    return MethodNotAllowedError(allowed)

@@ -1,7 +1,7 @@
-"""Bounds what a connection may cost before and after an application sees its requests.
+"""Bounds what a connection may cost before and after the application sees its requests.
 
-uvicorn's own protocol has no limit to headers and no deadline but that of an idle connection, and refuses what is not
-HTTP in plain text.
+uvicorn's own protocol limits neither headers nor the time a request takes to arrive, and rejects malformed HTTP in
+plain text. docs/adr/0008-uvicorn-protocol.md says why a private class is extended.
 """
 
 import asyncio
@@ -14,11 +14,19 @@ from uuid import uuid4
 import structlog
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from app.gateway.problems import MEDIA_TYPE, Problem, title_of, type_of
+from app.gateway.problems import MEDIA_TYPE, ProblemError
 from app.gateway.request_context import REQUEST_ID_HEADER
+from app.gateway.request_problems import (
+    HeadersTooLargeError,
+    MalformedRequestError,
+    OverloadedError,
+    RequestTimeoutError,
+)
 from app.gateway.security_headers import security_headers
 from app.settings import Settings
 
+# The methods that are overridden are private, so that any other minor version may change them.
+UVICORN_MINOR_VERSION = "0.54"
 # A refused client may still be sending; closing at once would reset the connection before it reads why. Seconds.
 LINGER = 1.0
 # Requests that wait for the response to an earlier one. uvicorn keeps them all.
@@ -43,7 +51,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class ConnectionLimits:
-    """Bytes, and seconds."""
+    """Limits in bytes and seconds."""
 
     header_bytes: int
     header_timeout: float
@@ -58,11 +66,11 @@ class _Phase(Enum):
 
 
 class _RefusedError(Exception):
-    """Ends the parsing of what is beyond a limit."""
+    """Stops the parser once a limit is exceeded."""
 
 
 class Connections:
-    """The open connections of a server, and which of them no request is worked on for, longest first."""
+    """The open connections of a server, and those without a request in progress, longest idle first."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -73,7 +81,7 @@ class Connections:
         self._partial_bytes = 0
 
     def admit(self, connection: "BoundedHttpProtocol") -> bool:
-        """Add a connection, in place of the one that has been idle for longest if there are too many.
+        """Add a connection. If there are too many, close the one that has been idle for longest.
 
         A client that only holds connections thus never keeps others out, least of all probes.
         """
@@ -86,21 +94,21 @@ class Connections:
         return True
 
     def may_linger(self, connection: "BoundedHttpProtocol") -> bool:
-        """Whether a connection that no longer counts may stay until its client has read why."""
+        """Return whether a rejected connection may stay until its client has read the response."""
         if len(self._lingering) >= MAX_LINGERING:
             return False
         self._lingering.add(connection)
         return True
 
     def set_idle(self, connection: "BoundedHttpProtocol", *, is_idle: bool) -> None:
-        """Note whether a request of the connection is being worked on."""
+        """Record whether the connection has a request in progress."""
         if not is_idle:
             self._idle.pop(connection, None)
         elif connection in self._open:
             self._idle.setdefault(connection)
 
     def set_partial(self, connection: "BoundedHttpProtocol", size: int) -> None:
-        """Note how much of a request has come before its headers were complete; the oldest ones make room."""
+        """Record the size of incomplete headers. If their sum is too large, close the oldest such connections."""
         self._partial_bytes += size - self._partial.get(connection, 0)
         if size:
             self._partial[connection] = size
@@ -123,7 +131,7 @@ class Connections:
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
-    """uvicorn's protocol with limits, and with problem documents for what no application gets to see."""
+    """uvicorn's protocol with limits, and with problem documents for requests that never reach the application."""
 
     limits: ClassVar[ConnectionLimits]
     open_connections: ClassVar[Connections]
@@ -141,12 +149,12 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._is_body_unwanted = False
         # The request that is worked on; `cycle` is the newest one, which may have to wait for it.
         self._running: RequestResponseCycle | None = None
-        self._pending_refusal: tuple[int, str, str] | None = None
+        self._pending_refusal: ProblemError | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._send_deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as in uvicorn's own
-        """Begin to wait for the first request."""
+        """Start waiting for the first request."""
         super().connection_made(transport)
         if self.open_connections.admit(self):
             self._expect_headers()
@@ -156,7 +164,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._close()
 
     def give_way(self, *, may_linger: bool) -> None:
-        """End this idle connection for the sake of a new one."""
+        """Close this idle connection to make room."""
         if self._phase is _Phase.REFUSED or self.transport.is_closing() or not may_linger:
             self._close()
         elif self._running is not None and self._header_bytes == 0:
@@ -167,7 +175,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._refuse_connection()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop everything that belongs to the connection."""
+        """Clean up."""
         self.open_connections.remove(self)
         self._clear_deadline()
         self._clear_send_deadline()
@@ -175,7 +183,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse what has come, within bounds."""
+        """Parse data within the limits."""
         if self._phase is _Phase.REFUSED:
             self._linger(data)
             return
@@ -200,7 +208,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self.flow.pause_reading()
 
     def _check_headers(self) -> None:
-        """Look at a request whose headers are not complete."""
+        """Check a request with incomplete headers."""
         if self._header_bytes > self.limits.header_bytes:
             self._refuse_large_headers()
         elif self._header_bytes > MIN_PARTIAL_BYTES:
@@ -208,7 +216,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self.open_connections.set_partial(self, self._header_bytes)
 
     def _check_body(self, *, is_new: bool) -> None:
-        """Look at a request whose body is not complete."""
+        """Check a request with an incomplete body."""
         self._framing_bytes = max(0, self._framing_bytes)
         if self._framing_bytes > self.limits.header_bytes:
             self._refuse_large_headers()
@@ -219,12 +227,12 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self.flow.pause_reading()
 
     def on_message_begin(self) -> None:
-        """A request begins, maybe in the middle of what has come."""
+        """Start the deadline for the headers."""
         super().on_message_begin()
         self._expect_headers()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a header; a trailer is only counted."""
+        """Add a header. Trailers are only counted."""
         if self._phase is not _Phase.HEADERS:
             self._trailer_bytes += len(name) + len(value) + 4
             if self._trailer_bytes > self.limits.header_bytes:
@@ -235,7 +243,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Start the request, unless its headers came in one piece that is too large."""
+        """Start the request unless its headers are too large."""
         size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
         if size > self.limits.header_bytes:
             self._refuse_in_parser()
@@ -260,11 +268,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._set_deadline(self.limits.body_timeout, self._body_late)
 
     def on_chunk_complete(self) -> None:
-        """Allow for the framing of a chunk."""
+        """Exclude the framing of a chunk from the count."""
         self._framing_bytes -= CHUNK_FRAMING
 
     def on_body(self, body: bytes) -> None:
-        """Keep a part of a body, or throw it away if the response was given without it."""
+        """Buffer a part of a body, or count it as unread if the response is already complete."""
         self._framing_bytes -= len(body)
         if self.cycle.response_complete:
             self._unread_bytes += len(body)
@@ -272,31 +280,31 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """The request is here; the next one has time until the connection has been idle for too long."""
+        """Clear the deadline. The keep-alive timeout applies until the next request."""
         super().on_message_complete()
         self._phase = _Phase.HEADERS
         self._clear_deadline()
 
     def send_400_response(self, msg: str) -> None:
-        """What uvicorn calls when the parser gives up."""
+        """Reject what the parser can't read."""
         if self._is_too_large:
             self._refuse_large_headers()
         else:
-            self._refuse(400, "malformed-request", f"this is not HTTP/1.1: {msg}")
+            self._refuse(MalformedRequestError(f"Not a valid HTTP/1.1 request: {msg}"))
 
     def pause_writing(self) -> None:
-        """The client does not read as fast as we write."""
+        """Start the deadline for a client that reads too slowly."""
         super().pause_writing()
         self._expect_reader()
 
     def resume_writing(self) -> None:
-        """The client has read most of it."""
+        """Clear that deadline."""
         super().resume_writing()
         if not self.transport.is_closing():
             self._clear_send_deadline()
 
     def on_response_complete(self) -> None:
-        """A connection that is to be closed now is closed only once the client has read all."""
+        """Close the connection, or wait for its next request."""
         super().on_response_complete()
         if self.transport.is_closing():
             self._expect_reader()
@@ -304,10 +312,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         is_idle = not self._is_response_due
         self.open_connections.set_idle(self, is_idle=is_idle)
         if is_idle and self._pending_refusal is not None:
-            self._send_refusal(*self._pending_refusal)
+            self._send_refusal(self._pending_refusal)
 
     def timeout_keep_alive_handler(self) -> None:
-        """The same for one that has been idle for too long."""
+        """Close an idle connection once the client has read everything."""
         super().timeout_keep_alive_handler()
         self._expect_reader()
 
@@ -347,7 +355,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._set_deadline(self.limits.header_timeout, self._headers_late)
             return
         seconds = self.limits.header_timeout
-        self._refuse(408, "request-timeout", f"request line and headers did not come within {seconds:g} s")
+        self._refuse(RequestTimeoutError(f"Request line and headers did not arrive within {seconds:g} s"))
 
     def _body_late(self) -> None:
         if self.pipeline or self.flow.read_paused:
@@ -356,31 +364,25 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         elif self.cycle.response_started:
             self._close()
         else:
-            self._refuse(408, "request-timeout", f"the body did not come within {self.limits.body_timeout:g} s")
+            self._refuse(RequestTimeoutError(f"The body did not arrive within {self.limits.body_timeout:g} s"))
 
     def _refuse_in_parser(self) -> None:
         self._is_too_large = True
         raise _RefusedError
 
     def _refuse_large_headers(self) -> None:
-        limit = self.limits.header_bytes
-        self._refuse(
-            431,
-            "headers-too-large",
-            f"request line and headers, or what surrounds the body, are larger than {limit} bytes or more than "
-            f"{MAX_HEADERS} headers",
-        )
+        self._refuse(HeadersTooLargeError(self.limits.header_bytes, MAX_HEADERS))
 
     def _refuse_connection(self) -> None:
         limit = self.open_connections.limit
-        self._refuse(503, "overloaded", f"the gateway has {limit} connections; try again")
+        self._refuse(OverloadedError(f"The gateway has {limit} connections; retry later"))
 
-    def _refuse(self, status: int, code: str, detail: str) -> None:
-        """Send a problem, after the responses to earlier requests, and end the connection."""
+    def _refuse(self, problem: ProblemError) -> None:
+        """Send a problem after the responses to earlier requests, and close the connection."""
         self._clear_deadline()
         if self.transport.is_closing() or self._phase is _Phase.REFUSED:
             return
-        log.info("request refused", status=status, problem=code)
+        log.info("request refused", status=problem.status, problem=problem.code)
         is_begun, self._phase = self._phase is _Phase.BODY, _Phase.REFUSED
         if is_begun and self.pipeline:
             self.pipeline.popleft()
@@ -392,17 +394,17 @@ class BoundedHttpProtocol(HttpToolsProtocol):
                 return
             self._running = None
         if self._is_response_due:
-            self._pending_refusal = status, code, detail
+            self._pending_refusal = problem
         else:
-            self._send_refusal(status, code, detail)
+            self._send_refusal(problem)
 
-    def _send_refusal(self, status: int, code: str, detail: str) -> None:
+    def _send_refusal(self, problem: ProblemError) -> None:
         self._pending_refusal = None
-        self.transport.write(self._problem(status, code, detail))
+        self.transport.write(self._response(problem))
         self._end()
 
     def _end(self) -> None:
-        """End the connection once the client has had time to read the last response."""
+        """Close the connection once the client has had time to read the last response."""
         self._phase = _Phase.REFUSED
         self._unset_keepalive_if_required()
         self.flow.resume_reading()
@@ -411,34 +413,28 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._set_deadline(LINGER, self._close)
 
     def _disconnect(self) -> None:
-        """Let the application know that nobody reads its response any more; it must not write to the transport."""
+        """Tell the application that the client is gone, so that it stops writing."""
         self.pipeline.clear()
         if self._running is not None and not self._running.response_complete:
             self._running.disconnected = True
             self._running.message_event.set()
             self.flow.resume_writing()
 
-    def _problem(self, status: int, code: str, detail: str) -> bytes:
+    def _response(self, problem: ProblemError) -> bytes:
         request_id = uuid4().hex
-        # An empty reference is the address that was asked for (RFC 3986, 4.4), which may not be known.
-        body = Problem(
-            type=type_of(code),
-            title=title_of(code),
-            status=status,
-            detail=detail,
-            instance="",
-            code=code,
-            request_id=request_id,
-        ).model_dump_json()
+        # An empty reference is the requested address (RFC 3986, 4.4), which may not be known.
+        body = problem.document(instance="", request_id=request_id).model_dump_json()
         headers = {
             "Content-Type": MEDIA_TYPE,
             "Content-Length": str(len(body.encode())),
             "Connection": "close",
             REQUEST_ID_HEADER: request_id,
+            **problem.headers,
             **security_headers(self.scheme or "http"),
         }
         lines = [*self.server_state.default_headers, *((n.encode(), v.encode()) for n, v in headers.items())]
-        return b"".join([STATUS_LINE[status], *(b"%b: %b\r\n" % line for line in lines), b"\r\n", body.encode()])
+        head = [STATUS_LINE[problem.status], *(b"%b: %b\r\n" % line for line in lines), b"\r\n"]
+        return b"".join([*head, body.encode()])
 
     def _close(self) -> None:
         self._disconnect()
@@ -447,7 +443,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
 
 def bounded_protocol(settings: Settings) -> type[BoundedHttpProtocol]:
-    """The protocol with these settings' limits, as uvicorn wants it: a class to be instantiated for a connection."""
+    """Return a protocol class with the limits of the settings. uvicorn instantiates it per connection."""
 
     class Protocol(BoundedHttpProtocol):
         limits = ConnectionLimits(

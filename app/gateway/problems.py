@@ -1,7 +1,10 @@
-"""Problem documents (RFC 9457): their model, the error that carries one, and the response made of it."""
+"""Problem documents (RFC 9457): the model, the base of the errors that become one, and the response.
+
+The kinds of problems are in `request_problems` and `operation_problems`.
+"""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import structlog
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,11 +16,10 @@ from app.gateway.request_context import request_id_of
 from app.tracing.current import current_trace_id
 
 MEDIA_TYPE = "application/problem+json"
-RETRY_AFTER_OUTAGE = 5
 
 
 class Document(BaseModel):
-    """Base of everything that the gateway answers: camelCase, and never changed once made."""
+    """Base of all response bodies: camelCase and immutable."""
 
     model_config = ConfigDict(
         alias_generator=to_camel,
@@ -29,14 +31,14 @@ class Document(BaseModel):
 
 
 class Fault(Document):
-    """What is wrong with one field; `body` stands for the whole document."""
+    """What is wrong with one field. `body` stands for the whole document."""
 
     field: str = Field(examples=["adminUser.email"])
     detail: str = Field(examples=["is required"])
 
 
 class Problem(Document):
-    """Why a request was not carried out."""
+    """Why a request was rejected or failed."""
 
     type: str = Field(description="The kind of problem.", examples=["/problems/invalid-request"])
     title: str = Field(description="The kind of problem in words.")
@@ -56,87 +58,72 @@ class Problem(Document):
 
 
 class ProblemError(Exception):
-    """A problem to be answered; holds nothing that the caller may not see.
+    """Base of the errors that become problem documents. Holds nothing that the caller may not see.
 
-    A denial is one that is to be audited: the caller asked for what it may not have.
+    Each kind of problem is a subclass with a code of its own. `default_detail` is the detail if none is given.
+    A denial is a request for what the caller may not have, and is audited.
     """
+
+    status: int
+    code: str
+    default_detail: str = ""
+    example_arguments: ClassVar[tuple[Any, ...]] = ()
 
     def __init__(
         self,
-        status: int,
-        code: str,
-        detail: str,
+        detail: str | None = None,
         *,
         errors: Sequence[Fault] | None = None,
         headers: Mapping[str, str] | None = None,
         is_denial: bool = False,
     ) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.code = code
-        self.detail = detail
+        self.detail = detail if detail is not None else self.default_detail
+        super().__init__(self.detail)
         self.errors = tuple(errors) if errors is not None else None
         self.headers = dict(headers or {})
         self.is_denial = is_denial
 
+    @classmethod
+    def of_field(cls, field: str, detail: str) -> Self:
+        """Return a problem with one field."""
+        return cls(f"{field} {detail}", errors=[Fault(field=field, detail=detail)])
 
-class OperationNotFoundError(ProblemError):
-    """The workflow id is not an operation's, whether or not Temporal knows it, or not one for this caller's eyes."""
+    @classmethod
+    def example(cls) -> Self:
+        """Return the problem that the OpenAPI document shows."""
+        return cls(*cls.example_arguments)
 
-    def __init__(self, *, is_denial: bool = False) -> None:
-        detail = "there is no operation of that workflow id"
-        super().__init__(404, "operation-not-found", detail, is_denial=is_denial)
+    def document(self, *, instance: str, request_id: str, trace_id: str | None = None) -> Problem:
+        """Return the problem document."""
+        return Problem(
+            type=type_of(self.code),
+            title=title_of(self.code),
+            status=self.status,
+            detail=self.detail,
+            instance=instance,
+            code=self.code,
+            request_id=request_id,
+            trace_id=trace_id,
+            errors=self.errors,
+        )
 
 
 def title_of(code: str) -> str:
-    """The code as words."""
+    """Return the title for a problem's code."""
     return code.replace("-", " ").capitalize()
 
 
 def type_of(code: str) -> str:
-    """The URI reference that names the kind of problem."""
+    """Return the URI reference of a kind of problem."""
     return f"/problems/{code}"
 
 
-def field_problem(status: int, code: str, field: str, detail: str) -> ProblemError:
-    """A problem with one field."""
-    return ProblemError(status, code, f"{field} {detail}", errors=[Fault(field=field, detail=detail)])
-
-
-def outage(code: str, detail: str) -> ProblemError:
-    """For a server behind the gateway that does not answer."""
-    return ProblemError(503, code, detail, headers={"Retry-After": str(RETRY_AFTER_OUTAGE)})
-
-
 def problem_response(request: Request, problem: ProblemError) -> Response:
-    """The problem as an answer to the request, whose line in the log gets its code."""
+    """Return the response for a problem, and add its code to the request's log line."""
     structlog.contextvars.bind_contextvars(problem=problem.code)
-    document = Problem(
-        type=type_of(problem.code),
-        title=title_of(problem.code),
-        status=problem.status,
-        detail=problem.detail,
-        instance=request.url.path,
-        code=problem.code,
-        request_id=request_id_of(request),
-        trace_id=current_trace_id(),
-        errors=problem.errors,
+    document = problem.document(
+        instance=request.url.path, request_id=request_id_of(request), trace_id=current_trace_id()
     )
     return Response(
         document.model_dump_json(), status_code=problem.status, headers=problem.headers, media_type=MEDIA_TYPE
     )
-
-
-def problem_example(status: int, code: str, detail: str, errors: Sequence[Fault] | None = None) -> dict[str, Any]:
-    """A problem as OpenAPI shows it."""
-    problem = Problem(
-        type=type_of(code),
-        title=title_of(code),
-        status=status,
-        detail=detail,
-        instance="/tenants",
-        code=code,
-        request_id="0f9c4d1e7b6a4c1f8a53d2b1c0e9f8a7",
-        errors=tuple(errors) if errors is not None else None,
-    )
-    return problem.model_dump(mode="json")

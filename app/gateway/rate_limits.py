@@ -1,8 +1,7 @@
-"""How often each caller may ask and create, and how often each address may fail to say who it is.
+"""Rate limits: requests and creations per caller, failed authentication and anonymous requests per address.
 
-Answers tell where a caller stands by `RateLimit-Policy` and `RateLimit` in the form of draft 11 of
-draft-ietf-httpapi-ratelimit-headers: a string with parameters, `q` requests in `w` seconds; `r` are left, and all of
-them again after `t` seconds.
+`RateLimit-Policy` and `RateLimit` follow draft 11 of draft-ietf-httpapi-ratelimit-headers: `q` requests per `w`
+seconds; `r` are left, and all of them are available again after `t` seconds.
 """
 
 import hmac
@@ -13,8 +12,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from app.derived_keys import derive_key
-from app.gateway.buckets import MemoryBuckets, Policy, Standing
-from app.gateway.problems import ProblemError
+from app.gateway.buckets import MICROSECONDS, LimitStatus, MemoryBuckets, Policy
+from app.gateway.request_problems import RateLimitedError
 from app.settings import Settings
 
 if TYPE_CHECKING:
@@ -22,18 +21,18 @@ if TYPE_CHECKING:
 
 CREDENTIAL_HEADERS = ("authorization", "x-api-key")
 KEY_PURPOSE = "alga-tenants rate limits"
-MOST_PROVEN = 10_000
+MAX_KNOWN_GOOD = 10_000
 MINUTES_PER_HOUR = 60
-# What one household or one server is given; each has more addresses in it than can be counted one by one.
+# A household or a server usually gets a whole /64 network, whose addresses are too many to count one by one.
 IPV6_PREFIX = 64
 UNKNOWN_ADDRESS = "unknown"
 
 
 class RateLimits:
-    """Counts in memory, or in Redis for all gateways together where `REDIS_URL` is set.
+    """Counts in memory, or in Redis for all gateways if `REDIS_URL` is set.
 
-    What is kept is bounded, and holds keyed hashes in place of identities and addresses. Callers and failing
-    addresses are counted apart, so that many of the one never push out the other.
+    The memory is bounded, and holds keyed hashes instead of identities and addresses. Each policy has its own
+    buckets, so that many failing addresses never evict callers.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -48,98 +47,102 @@ class RateLimits:
             "anonymous", settings.rate_limit_anonymous_per_minute, settings.rate_limit_anonymous_burst
         )
         self._hash_key = derive_key(settings.nextauth_secret.get_secret_value(), KEY_PURPOSE)
-        self._proven: OrderedDict[bytes, None] = OrderedDict()
+        self._known_good: OrderedDict[bytes, None] = OrderedDict()
         self._buckets = _buckets(settings)
 
     async def check_caller(self, identity: str) -> Mapping[str, str]:
-        """Count one request of an authenticated caller; the headers that its answer is to have.
+        """Count a request of an authenticated caller, and return headers for its response.
 
         Raises:
-            ProblemError: 429, there were too many.
+            RateLimitedError: the caller has exceeded its rate limit.
         """
         if self._callers is None:
             return {}
-        standing = await self._buckets.take(self._callers, self._digest(identity).hex())
-        if not standing.is_within:
-            raise _refusal(self._callers, standing, "you ask too often")
-        return _headers(self._callers, standing)
+        status = await self._buckets.consume(self._callers, self._key(identity))
+        if not status.is_allowed:
+            raise _limit_exceeded(self._callers, status, "Rate limit exceeded")
+        return _headers(self._callers, status)
 
-    async def take_creation(self, identity: str) -> None:
-        """Count one creation that a caller is about to start.
+    async def consume_creation(self, identity: str) -> None:
+        """Count a creation that a caller is about to start.
 
         Raises:
-            ProblemError: 429, its quota is used up.
+            RateLimitedError: the caller has used up its quota.
         """
         if self._creations is None:
             return
-        standing = await self._buckets.take(self._creations, self._digest(identity).hex())
-        if not standing.is_within:
-            detail = f"you have used up your quota of {self._creations.capacity} creations per hour"
-            raise _refusal(self._creations, standing, detail)
+        status = await self._buckets.consume(self._creations, self._key(identity))
+        if not status.is_allowed:
+            detail = f"Quota of {self._creations.capacity} creations per hour used up"
+            raise _limit_exceeded(self._creations, status, detail)
 
-    async def give_creation_back(self, identity: str) -> None:
-        """Don't count a creation that was not started after all."""
+    async def refund_creation(self, identity: str) -> None:
+        """Undo `consume_creation` for a creation that was not started."""
         if self._creations is not None:
-            await self._buckets.give_back(self._creations, self._digest(identity).hex())
+            await self._buckets.refund(self._creations, self._key(identity))
 
     async def check_failures(self, address: str | None, credential: str | None = None) -> None:
-        """Say no before a credential is verified where its address has failed too often; counts nothing.
+        """Reject a request before its credential is verified if its address has failed too often. Counts nothing.
 
-        A credential that was good before passes (see `note_success`): callers behind one address, be it a proxy's,
-        can't be shut out by a neighbour who guesses.
-
-        Raises:
-            ProblemError: 429, there were too many failures.
-        """
-        if self._failures is None or (credential is not None and self._digest(credential) in self._proven):
-            return
-        standing = await self._buckets.take(self._failures, self._digest(_network(address)).hex(), tokens=0)
-        if not standing.is_within:
-            detail = "too many requests from your address came without a valid credential"
-            raise _refusal(self._failures, standing, detail)
-
-    async def check_anonymous(self, address: str | None) -> None:
-        """Count one request of the address that needs no credential.
+        A credential that is known to be good passes, so that callers who share an address, such as that of a proxy,
+        are not locked out by one who guesses.
 
         Raises:
-            ProblemError: 429, there were too many; the connection is closed, so that those behind it are not served.
+            RateLimitedError: the address has failed too often.
         """
-        if self._anonymous is None:
+        if self._failures is None or (credential is not None and self._digest(credential) in self._known_good):
             return
-        standing = await self._buckets.take(self._anonymous, self._digest(_network(address)).hex())
-        if not standing.is_within:
-            problem = _refusal(self._anonymous, standing, "too many requests from your address without a credential")
-            problem.headers["Connection"] = "close"
-            problem.is_denial = False
-            raise problem
+        status = await self._buckets.peek(self._failures, self._key(_network(address)))
+        if not status.is_allowed:
+            detail = "Too many requests without a valid credential from this address"
+            raise _limit_exceeded(self._failures, status, detail)
 
-    async def note_failure(self, address: str | None, credential: str | None = None) -> None:
-        """Count one request of the address that carried no credential, or a wrong one."""
+    async def record_failure(self, address: str | None, credential: str | None = None) -> None:
+        """Count a request whose credential was missing or invalid."""
         if credential is not None:
-            self._proven.pop(self._digest(credential), None)
+            self._known_good.pop(self._digest(credential), None)
         if self._failures is not None:
-            await self._buckets.take(self._failures, self._digest(_network(address)).hex())
+            await self._buckets.consume(self._failures, self._key(_network(address)))
 
-    def note_success(self, credential: str | None) -> None:
-        """Remember that the credential was good, by a hash in this process's memory."""
+    def remember_valid_credential(self, credential: str | None) -> None:
+        """Keep a hash of a credential that was valid, in this process only."""
         if self._failures is None or credential is None:
             return
         digest = self._digest(credential)
-        self._proven[digest] = None
-        self._proven.move_to_end(digest)
-        if len(self._proven) > MOST_PROVEN:
-            self._proven.popitem(last=False)
+        self._known_good[digest] = None
+        self._known_good.move_to_end(digest)
+        if len(self._known_good) > MAX_KNOWN_GOOD:
+            self._known_good.popitem(last=False)
+
+    async def check_anonymous(self, address: str | None) -> None:
+        """Count a request that needs no credential.
+
+        Raises:
+            RateLimitedError: the address has exceeded its limit. The connection closes, so that pipelined requests
+                are not served.
+        """
+        if self._anonymous is None:
+            return
+        status = await self._buckets.consume(self._anonymous, self._key(_network(address)))
+        if not status.is_allowed:
+            detail = "Too many anonymous requests from this address"
+            problem = _limit_exceeded(self._anonymous, status, detail, is_denial=False)
+            problem.headers["Connection"] = "close"
+            raise problem
 
     async def close(self) -> None:
         """Close the connections."""
         await self._buckets.close()
+
+    def _key(self, text: str) -> str:
+        return self._digest(text).hex()
 
     def _digest(self, text: str) -> bytes:
         return hmac.digest(self._hash_key, text.encode(errors="surrogateescape"), "sha256")
 
 
 def credential_of(headers: Mapping[str, str]) -> str | None:
-    """All that a request says to prove who sends it; none where it says nothing."""
+    """Return the request's credential headers as one text, or None if it has none."""
     given = [headers.get(name) for name in CREDENTIAL_HEADERS]
     return "\n".join(value or "" for value in given) if any(given) else None
 
@@ -148,26 +151,20 @@ def _policy(name: str, per_minute: float, burst: int) -> Policy | None:
     return Policy(name, per_minute, burst) if per_minute > 0 else None
 
 
-def _headers(policy: Policy, standing: Standing) -> dict[str, str]:
+def _headers(policy: Policy, status: LimitStatus) -> dict[str, str]:
     return {
-        "RateLimit-Policy": f'"{policy.name}";q={policy.capacity};w={math.ceil(policy.refill_time)}',
-        "RateLimit": f'"{policy.name}";r={standing.remaining};t={math.ceil(standing.full_after)}',
+        "RateLimit-Policy": f'"{policy.name}";q={policy.capacity};w={math.ceil(policy.window / MICROSECONDS)}',
+        "RateLimit": f'"{policy.name}";r={status.remaining};t={math.ceil(status.reset_after)}',
     }
 
 
-def _refusal(policy: Policy, standing: Standing, detail: str) -> ProblemError:
-    seconds = max(1, math.ceil(standing.retry_after))
-    return ProblemError(
-        429,
-        "rate-limited",
-        f"{detail}; try again in {seconds} s",
-        headers={"Retry-After": str(seconds), **_headers(policy, standing)},
-        is_denial=True,
-    )
+def _limit_exceeded(policy: Policy, status: LimitStatus, detail: str, *, is_denial: bool = True) -> RateLimitedError:
+    seconds = max(1, math.ceil(status.retry_after))
+    return RateLimitedError(detail, seconds, _headers(policy, status), is_denial=is_denial)
 
 
 def _network(address: str | None) -> str:
-    """Whom an address stands for: itself, or the whole of a network that one party has (IPv6)."""
+    """Return what is counted for an address: the address itself, or its network for IPv6."""
     try:
         parsed = ipaddress.ip_address(address or "")
     except ValueError:
@@ -180,9 +177,9 @@ def _network(address: str | None) -> str:
 
 
 def _buckets(settings: Settings) -> "MemoryBuckets | RedisBuckets":
-    own = MemoryBuckets()
+    memory = MemoryBuckets()
     if settings.redis_url is None:
-        return own
+        return memory
     from app.gateway.redis_buckets import RedisBuckets  # noqa: PLC0415 - its client takes 6 MiB, which few need
 
-    return RedisBuckets(settings.redis_url, own)
+    return RedisBuckets(settings.redis_url, memory)

@@ -17,7 +17,7 @@ from app.auth.callers import Caller
 from app.gateway.coalescing import Coalesced
 from app.gateway.database import DatabaseUnavailableError, database_errors
 from app.gateway.documents import OperationView
-from app.gateway.problems import OperationNotFoundError
+from app.gateway.operation_problems import OperationNotFoundError
 from app.temporal.described import DescribedOperation, ended_outside
 from app.temporal.errors import ForeignWorkflowError, TemporalUnavailableError, UnknownOperationError
 from app.temporal.operations import OperationsPort

@@ -12,6 +12,7 @@ from starlette.requests import Request
 
 from app.gateway.field_paths import shown_path
 from app.gateway.problems import Fault, ProblemError
+from app.gateway.request_problems import InvalidRequestError, MalformedJsonError
 
 MOST_FAULTS = 50
 
@@ -24,11 +25,11 @@ def validation_problem(request: Request, error: RequestValidationError) -> Probl
     malformed = next((item for item in errors if item["type"] == "json_invalid"), None)
     if malformed is not None:
         reason, position = malformed["ctx"]["error"], malformed["loc"][-1]
-        return ProblemError(400, "malformed-json", f"the body is not JSON: {reason} at character {position}")
+        return MalformedJsonError(f"The body is not valid JSON: {reason} at character {position}")
     model = _body_model(request)
     faults = [Fault(field=_field(item), detail=_detail(item, model)) for item in errors[:MOST_FAULTS]]
     more = f" (and {len(errors) - 1} more, see errors)" if len(errors) > 1 else ""
-    return ProblemError(422, "invalid-request", f"{faults[0].field}: {faults[0].detail}{more}", errors=faults)
+    return InvalidRequestError(f"{faults[0].field}: {faults[0].detail}{more}", errors=faults)
 
 
 def _field(item: Mapping[str, Any]) -> str:

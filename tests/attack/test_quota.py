@@ -97,17 +97,17 @@ async def test_a_start_that_temporal_does_not_take_costs_nothing(
 async def test_gateways_with_redis_count_together(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Redis is not taken to be away because this machine is busy.
-    monkeypatch.setattr(redis_buckets, "ANSWER_TIMEOUT", 10.0)
+    # Keeps a busy machine from looking like a Redis that is unavailable.
+    monkeypatch.setattr(redis_buckets, "RESPONSE_TIMEOUT", 10.0)
     with RedisServer(tmp_path) as server:
         changes = {"creations_per_hour": QUOTA, "redis_url": SecretStr(server.url)}
         first, second = (RateLimits(settings.model_copy(update=changes)) for _ in range(2))
         for limits in (first, second, first):
-            await limits.take_creation("key:thief")
+            await limits.consume_creation("key:thief")
         with pytest.raises(ProblemError, match="creations"):
-            await second.take_creation("key:thief")
-        await first.give_creation_back("key:thief")
-        await second.take_creation("key:thief")
+            await second.consume_creation("key:thief")
+        await first.refund_creation("key:thief")
+        await second.consume_creation("key:thief")
         for limits in (first, second):
             await limits.close()
 
@@ -115,8 +115,8 @@ async def test_gateways_with_redis_count_together(
 async def test_without_a_quota_nothing_is_counted(settings: Settings) -> None:
     limits = RateLimits(settings.model_copy(update={"creations_per_hour": 0}))
     for _ in range(2000):
-        await limits.take_creation("key:busy")
-    await limits.give_creation_back("key:busy")
+        await limits.consume_creation("key:busy")
+    await limits.refund_creation("key:busy")
 
 
 def test_the_default_stops_a_thief_and_not_a_working_day() -> None:

@@ -1,4 +1,4 @@
-"""Servers that stop answering."""
+"""Makes servers unavailable."""
 
 import os
 import signal
@@ -7,20 +7,25 @@ from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import asyncpg
+import psutil
+
+from tests.support.processes import wait_for
 
 
 @contextmanager
 def frozen(pid: int) -> Iterator[None]:
-    """Let a process stand still, with its connections open."""
+    """Freeze a process, with its connections open."""
     os.kill(pid, signal.SIGSTOP)
     try:
+        # All threads run on until one of them is scheduled to handle the signal.
+        wait_for(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED)
         yield
     finally:
         os.kill(pid, signal.SIGCONT)
 
 
 async def close_database(admin_url: str) -> None:
-    """Disconnect everybody from a database, and let nobody in again."""
+    """Close all connections to a database and allow no new ones."""
     parts = urlsplit(admin_url)
     name = parts.path.lstrip("/")
     connection = await asyncpg.connect(parts._replace(path="/postgres").geturl())

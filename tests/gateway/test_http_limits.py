@@ -3,8 +3,10 @@
 import asyncio
 import inspect
 import json
+import re
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import anyio.lowlevel
 import httpx
@@ -15,6 +17,7 @@ from uvicorn.protocols.http import flow_control, httptools_impl
 from uvicorn.server import ServerState
 
 from app.gateway.body_limits import MAX_JSON_DEPTH, MAX_VALUES, check_body
+from app.gateway.http_protocol import UVICORN_MINOR_VERSION
 from app.gateway.problems import ProblemError
 from app.settings import Settings
 from tests.gateway.raw import assert_raw_problem, connected
@@ -23,6 +26,7 @@ from tests.gateway.server import RunningGateway
 
 pytestmark = pytest.mark.anyio
 
+ROOT = Path(__file__).parents[2]
 JSON = {"Content-Type": "application/json"}
 LIVEZ = b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n"
 
@@ -296,8 +300,18 @@ async def test_beyond_the_limit_requests_are_refused_at_once_but_not_probes(few:
         assert (await http.get("/nothing")).status_code == 404
 
 
-async def test_uvicorns_protocol_is_still_what_ours_builds_on() -> None:
-    """Names that are private to it; a new version that lacks one would switch a limit off without a word."""
+def test_uvicorn_has_the_minor_version_that_the_protocol_was_written_for() -> None:
+    assert re.fullmatch(rf"{re.escape(UVICORN_MINOR_VERSION)}\.\d+", uvicorn.__version__), (
+        f"uvicorn {uvicorn.__version__} is installed, but app/gateway/http_protocol.py extends private classes of "
+        f"{UVICORN_MINOR_VERSION}: compare httptools_impl.py and flow_control.py of both versions, run "
+        "tests/gateway/test_http_limits.py and tests/attack, then raise UVICORN_MINOR_VERSION and the pin in "
+        "pyproject.toml (docs/adr/0008-uvicorn-protocol.md)"
+    )
+    assert f'"uvicorn~={UVICORN_MINOR_VERSION}.' in (ROOT / "pyproject.toml").read_text()
+
+
+async def test_uvicorn_has_every_private_name_that_the_protocol_uses() -> None:
+    """A limit would silently stop working if a method that it overrides were renamed."""
     protocol = httptools_impl.HttpToolsProtocol
     for method in (
         "_start_asgi_task",

@@ -13,7 +13,7 @@ from app.auth.callers import Caller
 from app.auth.scopes import Scope
 from app.gateway.authenticated_route import AuthenticatedRoute
 from app.gateway.dependencies import IfNoneMatch, ServicesDep, WorkflowId, current_caller
-from app.gateway.problems import OperationNotFoundError
+from app.gateway.operation_problems import OperationNotFoundError
 from app.gateway.routes.status import StatusRoute
 
 pytestmark = pytest.mark.anyio

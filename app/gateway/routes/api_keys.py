@@ -26,7 +26,14 @@ from app.gateway.key_documents import (
     key_document,
 )
 from app.gateway.openapi import BODY_PROBLEMS, COMMON_PROBLEMS, Responses, problems
-from app.gateway.problems import ProblemError
+from app.gateway.operation_problems import (
+    ApiKeyNotFoundError,
+    ApiKeyUnusableError,
+    OtherTenantIdError,
+    ScopeEscalationError,
+    TenantNotFoundError,
+)
+from app.gateway.request_problems import BadOnBehalfOfError, DatabaseOutageError, ScopeMissingError
 from app.gateway.responses import document_response
 
 PREFIX = "/api-keys"
@@ -35,7 +42,7 @@ router = APIRouter(
     prefix=PREFIX,
     tags=["API keys"],
     route_class=AuthenticatedRoute,
-    responses=problems(*COMMON_PROBLEMS, "bad-on-behalf-of", "database-unavailable"),
+    responses=problems(*COMMON_PROBLEMS, BadOnBehalfOfError, DatabaseOutageError),
 )
 
 KeyManager = Annotated[Requester, Security(current_requester, scopes=[Scope.KEYS_MANAGE])]
@@ -50,7 +57,7 @@ CREATED: Responses = {201: {"description": "The key, this once.", "headers": LOC
     summary="Make an API key",
     status_code=201,
     response_model=CreatedApiKeyDocument,
-    responses={**CREATED, **problems(*BODY_PROBLEMS, "scope-missing", "scope-not-held", "tenant-not-found")},
+    responses={**CREATED, **problems(*BODY_PROBLEMS, ScopeMissingError, ScopeEscalationError, TenantNotFoundError)},
 )
 async def create_key(
     requester: KeyManager, services: ServicesDep, wanted: Annotated[NewApiKeyRequest, Body()]
@@ -66,11 +73,9 @@ async def create_key(
         with database_errors():
             created = await services.keys.create(order, requester)
     except ScopeNotHeldError as error:
-        raise _not_held(error) from None
+        raise ScopeEscalationError(str(error)) from None
     except OtherTenantError:
-        raise ProblemError(
-            404, "tenant-not-found", "there is no such tenant; give the id of your own as `tenantId`", is_denial=True
-        ) from None
+        raise OtherTenantIdError(is_denial=True) from None
     return _created(created)
 
 
@@ -86,7 +91,7 @@ async def list_keys(requester: KeyManager, services: ServicesDep) -> Response:
 
 
 @router.get(
-    "/{key_id}", summary="Read an API key", response_model=ApiKeyDocument, responses=problems("api-key-not-found")
+    "/{key_id}", summary="Read an API key", response_model=ApiKeyDocument, responses=problems(ApiKeyNotFoundError)
 )
 async def read_key(requester: KeyManager, services: ServicesDep, key_id: KeyId) -> Response:
     """Show one key, but not its secret."""
@@ -99,7 +104,7 @@ async def read_key(requester: KeyManager, services: ServicesDep, key_id: KeyId) 
     "/{key_id}",
     summary="Revoke an API key",
     response_model=ApiKeyDocument,
-    responses=problems("api-key-not-found", "scope-missing", "scope-not-held"),
+    responses=problems(ApiKeyNotFoundError, ScopeMissingError, ScopeEscalationError),
 )
 async def revoke_key(requester: KeyManager, services: ServicesDep, key_id: KeyId) -> Response:
     """Revoke a key; gateways stop accepting it within seconds. Again is harmless.
@@ -118,7 +123,7 @@ async def revoke_key(requester: KeyManager, services: ServicesDep, key_id: KeyId
     response_model=CreatedApiKeyDocument,
     responses={
         **CREATED,
-        **problems(*BODY_PROBLEMS, "scope-missing", "scope-not-held", "api-key-not-found", "api-key-unusable"),
+        **problems(*BODY_PROBLEMS, ScopeMissingError, ScopeEscalationError, ApiKeyNotFoundError, ApiKeyUnusableError),
     },
 )
 async def rotate_key(
@@ -142,13 +147,9 @@ async def rotate_key(
                 expires_in=_days(wanted.expires_in_days),
             )
     except UnusableKeyError:
-        raise ProblemError(
-            409,
-            "api-key-unusable",
-            "the key was revoked, has expired or is forged, so it can't be rotated; make a new one",
-        ) from None
+        raise ApiKeyUnusableError from None
     if created is None:
-        raise _not_found()
+        raise ApiKeyNotFoundError
     return _created(created)
 
 
@@ -159,9 +160,9 @@ def _key_errors() -> Iterator[None]:
         with database_errors():
             yield
     except ScopeNotHeldError as error:
-        raise _not_held(error) from None
+        raise ScopeEscalationError(str(error)) from None
     except OtherTenantError:
-        raise _not_found(is_denial=True) from None
+        raise ApiKeyNotFoundError(is_denial=True) from None
 
 
 def _created(created: CreatedKey) -> Response:
@@ -171,23 +172,14 @@ def _created(created: CreatedKey) -> Response:
 
 def _known_form(key_id: str) -> str:
     if "\0" in key_id:
-        raise _not_found()
+        raise ApiKeyNotFoundError
     return key_id
 
 
 def _found(record: ApiKeyRecord | None) -> ApiKeyRecord:
     if record is None:
-        raise _not_found()
+        raise ApiKeyNotFoundError
     return record
-
-
-def _not_found(*, is_denial: bool = False) -> ProblemError:
-    return ProblemError(404, "api-key-not-found", "there is no API key of that id", is_denial=is_denial)
-
-
-def _not_held(error: ScopeNotHeldError) -> ProblemError:
-    detail = f"you can't give, take over or revoke a scope that you don't have: {error}"
-    return ProblemError(403, "scope-not-held", detail, is_denial=True)
 
 
 def _days(days: int | None) -> timedelta | None:

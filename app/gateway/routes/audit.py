@@ -15,13 +15,14 @@ from app.gateway.audit_listing import EVENT_PAGE_TOKEN
 from app.gateway.authenticated_route import AuthenticatedRoute
 from app.gateway.dependencies import DEFAULT_PAGE, Moment, PageSize, ServicesDep, current_caller
 from app.gateway.openapi import COMMON_PROBLEMS, problems
+from app.gateway.request_problems import DatabaseOutageError, InvalidRequestError
 from app.gateway.responses import document_response
 from workflows.operations.texts import LONGEST_SENTENCE
 
 router = APIRouter(
     tags=["audit"],
     route_class=AuthenticatedRoute,
-    responses=problems(*COMMON_PROBLEMS, "database-unavailable"),
+    responses=problems(*COMMON_PROBLEMS, DatabaseOutageError),
 )
 
 ANY_TEXT = r"^[^\x00]*$"
@@ -63,7 +64,7 @@ PageToken = Annotated[
     "/audit-events",
     summary="List audit events",
     response_model=AuditEventList,
-    responses=problems("invalid-request"),
+    responses=problems(InvalidRequestError),
 )
 async def list_audit_events(
     caller: Annotated[Caller, Security(current_caller, scopes=[Scope.AUDIT_READ])],

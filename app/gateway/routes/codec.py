@@ -12,7 +12,9 @@ from app.gateway.authenticated_route import AuthenticatedRoute, Handler
 from app.gateway.codec_documents import CodecPayloads
 from app.gateway.dependencies import ON_BEHALF_OF_HEADER, ServicesDep, current_requester
 from app.gateway.openapi import BODY_PROBLEMS, COMMON_PROBLEMS, problems
+from app.gateway.operation_problems import PayloadUnreadableError
 from app.gateway.request_context import caller_of
+from app.gateway.request_problems import BadOnBehalfOfError, DatabaseOutageError, PathNotFoundError
 from app.gateway.services import services_of
 
 # Temporal accepts payloads of 2 MiB, which become 2.7 MiB in base64.
@@ -43,7 +45,7 @@ router = APIRouter(
     prefix="/codec",
     tags=["codec"],
     route_class=CodecRoute,
-    responses=problems(*COMMON_PROBLEMS, "database-unavailable"),
+    responses=problems(*COMMON_PROBLEMS, DatabaseOutageError),
 )
 
 
@@ -51,7 +53,7 @@ router = APIRouter(
     "/decode",
     summary="Decrypt payloads",
     response_model=CodecPayloads,
-    responses=problems(*BODY_PROBLEMS, "bad-on-behalf-of", "not-found", "payload-unreadable"),
+    responses=problems(*BODY_PROBLEMS, BadOnBehalfOfError, PathNotFoundError, PayloadUnreadableError),
 )
 async def decode_payloads(
     requester: Annotated[Requester, Security(current_requester, scopes=[Scope.PAYLOADS_DECODE])],

@@ -12,6 +12,8 @@ from app.gateway.authenticated_route import AuthenticatedRoute
 from app.gateway.dependencies import DEFAULT_PAGE, PageSize, ServicesDep, current_caller
 from app.gateway.directory import TENANT_PAGE_TOKEN
 from app.gateway.openapi import COMMON_PROBLEMS, problems
+from app.gateway.operation_problems import TenantNotFoundError
+from app.gateway.request_problems import DatabaseOutageError, InvalidRequestError
 from app.gateway.responses import document_response
 from app.gateway.tenant_documents import TenantDocument, TenantList, TenantState
 from workflows.operations.messages import ProductCode
@@ -23,7 +25,7 @@ router = APIRouter(
     prefix="/tenants",
     tags=["tenants"],
     route_class=AuthenticatedRoute,
-    responses=problems(*COMMON_PROBLEMS, "database-unavailable"),
+    responses=problems(*COMMON_PROBLEMS, DatabaseOutageError),
 )
 
 TenantReader = Annotated[Caller, Security(current_caller, scopes=[Scope.TENANTS_READ])]
@@ -51,7 +53,7 @@ PageToken = Annotated[
 ]
 
 
-@router.get("", summary="List tenants", response_model=TenantList, responses=problems("invalid-request"))
+@router.get("", summary="List tenants", response_model=TenantList, responses=problems(InvalidRequestError))
 async def list_tenants(
     caller: TenantReader,
     services: ServicesDep,
@@ -63,7 +65,7 @@ async def list_tenants(
     return document_response(await services.directory.page(caller, wanted, size=page_size, token=page_token))
 
 
-@router.get("/{id}", summary="Read a tenant", response_model=TenantDocument, responses=problems("tenant-not-found"))
+@router.get("/{id}", summary="Read a tenant", response_model=TenantDocument, responses=problems(TenantNotFoundError))
 async def read_tenant(
     caller: TenantReader,
     services: ServicesDep,

@@ -28,11 +28,32 @@ from app.gateway.dependencies import (
 from app.gateway.documents import status_document
 from app.gateway.openapi import BODY_PROBLEMS, COMMON_PROBLEMS, LOCATION, RETRY_AFTER, Responses, problems
 from app.gateway.operation_events import STATUS_EVENT_SCHEMA, OperationEvents
+from app.gateway.operation_problems import (
+    OperationCommittedError,
+    OperationFinishedError,
+    OperationKindUnknownError,
+    OperationNotFoundError,
+    OperationStoppingError,
+    OperationUnreadableError,
+    ParameterUsedError,
+    UnknownBillingPlanError,
+)
+from app.gateway.request_problems import (
+    BadOnBehalfOfError,
+    DatabaseOutageError,
+    InvalidRequestError,
+    OverloadedError,
+    RateLimitedError,
+    TemporalOutageError,
+    TooManyRequestsError,
+    TooManyStreamsError,
+    WorkerOutageError,
+)
 from app.gateway.responses import accepted, changed, listed
 from app.gateway.schemas import OperationList, StatusDocument
 from workflows.operations.kinds import KINDS
 
-COMMON = problems(*COMMON_PROBLEMS, "temporal-unavailable", "database-unavailable")
+COMMON = problems(*COMMON_PROBLEMS, TemporalOutageError, DatabaseOutageError)
 router = APIRouter(prefix="/operations", tags=["operations"], route_class=AuthenticatedRoute, responses=COMMON)
 # Each kind has its own scopes to cancel and resume it, so the route can only require one of them.
 kind_router = APIRouter(prefix="/operations", tags=["operations"], route_class=KindScopedRoute, responses=COMMON)
@@ -41,12 +62,12 @@ CANCEL_SCOPES = sorted({kind.cancel_scope for kind in KINDS} | {kind.manage_scop
 
 CANCEL_PROBLEMS = (
     *BODY_PROBLEMS,
-    "bad-on-behalf-of",
-    "operation-not-found",
-    "operation-unreadable",
-    "operation-finished",
-    "operation-committed",
-    "operation-kind-unknown",
+    BadOnBehalfOfError,
+    OperationNotFoundError,
+    OperationUnreadableError,
+    OperationFinishedError,
+    OperationCommittedError,
+    OperationKindUnknownError,
 )
 CANCELLING: Responses = {
     202: {"description": "The operation stops.", "headers": {**LOCATION, **RETRY_AFTER}},
@@ -62,7 +83,7 @@ EVENTS: Responses = {
     },
     204: {"description": "The operation has ended, and `Last-Event-ID` is its last event."},
     **problems(
-        "operation-not-found", "operation-unreadable", "rate-limited", "too-many-requests", "too-many-streams"
+        OperationNotFoundError, OperationUnreadableError, RateLimitedError, TooManyRequestsError, TooManyStreamsError
     ),
 }
 # Proxies like nginx would hold events back until a buffer is full.
@@ -73,7 +94,7 @@ UNBUFFERED = {"X-Accel-Buffering": "no"}
     "",
     summary="List operations",
     response_model=OperationList,
-    responses=problems("invalid-request"),
+    responses=problems(InvalidRequestError),
 )
 async def list_operations(
     caller: Annotated[Caller, Security(current_caller, scopes=[Scope.TENANTS_READ])],
@@ -137,12 +158,12 @@ async def cancel_operation(
     responses={
         **RESUMED,
         **problems(
-            "bad-on-behalf-of",
-            "operation-not-found",
-            "operation-unreadable",
-            "operation-finished",
-            "operation-stopping",
-            "operation-kind-unknown",
+            BadOnBehalfOfError,
+            OperationNotFoundError,
+            OperationUnreadableError,
+            OperationFinishedError,
+            OperationStoppingError,
+            OperationKindUnknownError,
         ),
     },
 )
@@ -164,18 +185,18 @@ async def resume_operation(
         **CHANGED,
         **problems(
             *BODY_PROBLEMS,
-            "bad-on-behalf-of",
-            "unknown-billing-plan",
-            "operation-not-found",
-            "operation-unreadable",
-            "operation-finished",
-            "operation-stopping",
-            "parameter-used",
-            "operation-kind-unknown",
-            "overloaded",
-            "temporal-unavailable",
-            "database-unavailable",
-            "worker-unavailable",
+            BadOnBehalfOfError,
+            UnknownBillingPlanError,
+            OperationNotFoundError,
+            OperationUnreadableError,
+            OperationFinishedError,
+            OperationStoppingError,
+            ParameterUsedError,
+            OperationKindUnknownError,
+            OverloadedError,
+            TemporalOutageError,
+            DatabaseOutageError,
+            WorkerOutageError,
         ),
     },
 )

@@ -19,7 +19,9 @@ from app.gateway.dependencies import (
     tenant_id_of,
 )
 from app.gateway.openapi import COMMON_PROBLEMS, RETRY_AFTER, Responses, problems
+from app.gateway.operation_problems import OperationNotFoundError, OperationUnreadableError
 from app.gateway.request_context import caller_of
+from app.gateway.request_problems import DatabaseOutageError, TemporalOutageError
 from app.gateway.responses import conditional
 from app.gateway.schemas import StatusDocument
 from app.gateway.services import services_of
@@ -28,7 +30,7 @@ ETAG = {"ETag": {"description": "For `If-None-Match`.", "schema": {"type": "stri
 STATUS: Responses = {
     200: {"description": "The status document.", "headers": {**ETAG, **RETRY_AFTER}},
     304: {"description": "Nothing has changed.", "headers": {**ETAG, **RETRY_AFTER}},
-    **problems("operation-not-found", "operation-unreadable"),
+    **problems(OperationNotFoundError, OperationUnreadableError),
 }
 
 
@@ -55,7 +57,7 @@ class StatusRoute(AuthenticatedRoute):
 
 router = APIRouter(
     route_class=StatusRoute,
-    responses=problems(*COMMON_PROBLEMS, "temporal-unavailable", "database-unavailable") | STATUS,
+    responses=problems(*COMMON_PROBLEMS, TemporalOutageError, DatabaseOutageError) | STATUS,
 )
 
 

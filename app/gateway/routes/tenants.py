@@ -20,7 +20,21 @@ from app.gateway.dependencies import (
 )
 from app.gateway.documents import creation_document, status_document
 from app.gateway.openapi import BODY_PROBLEMS, COMMON_PROBLEMS, LOCATION, RETRY_AFTER, Responses, problems
-from app.gateway.problems import ProblemError
+from app.gateway.operation_problems import (
+    DeletionRequiredError,
+    IdempotencyKeyReusedError,
+    OperationUnreadableError,
+    StartUncertainError,
+    TenantExistsError,
+    TenantNotFoundError,
+    UnknownBillingPlanError,
+)
+from app.gateway.request_problems import (
+    BadIdempotencyKeyError,
+    BadOnBehalfOfError,
+    DatabaseOutageError,
+    TemporalOutageError,
+)
 from app.gateway.responses import accepted, created
 from app.gateway.routes.operations import CANCEL_PROBLEMS, CANCELLING
 from app.gateway.schemas import CreatedDocument, StatusDocument
@@ -29,7 +43,7 @@ router = APIRouter(
     prefix="/tenants",
     tags=["tenants"],
     route_class=AuthenticatedRoute,
-    responses=problems(*COMMON_PROBLEMS, "temporal-unavailable", "database-unavailable"),
+    responses=problems(*COMMON_PROBLEMS, TemporalOutageError, DatabaseOutageError),
 )
 
 CREATED: Responses = {
@@ -51,14 +65,14 @@ CREATED: Responses = {
         **CREATED,
         **problems(
             *BODY_PROBLEMS,
-            "bad-idempotency-key",
-            "bad-on-behalf-of",
-            "tenant-not-found",
-            "unknown-billing-plan",
-            "idempotency-key-reused",
-            "tenant-exists",
-            "operation-unreadable",
-            "start-uncertain",
+            BadIdempotencyKeyError,
+            BadOnBehalfOfError,
+            TenantNotFoundError,
+            UnknownBillingPlanError,
+            IdempotencyKeyReusedError,
+            TenantExistsError,
+            OperationUnreadableError,
+            StartUncertainError,
         ),
     },
 )
@@ -85,7 +99,7 @@ async def create_tenant(
     summary="Cancel a creation",
     status_code=202,
     response_model=StatusDocument,
-    responses={**CANCELLING, **problems(*CANCEL_PROBLEMS, "deletion-required")},
+    responses={**CANCELLING, **problems(*CANCEL_PROBLEMS, DeletionRequiredError)},
 )
 async def cancel_creation(
     requester: Annotated[Requester, Security(current_requester, scopes=[Scope.TENANTS_CANCEL])],
@@ -95,7 +109,6 @@ async def cancel_creation(
 ) -> Response:
     """Stop the creation of a tenant before its commit, by its workflow id; nothing has been written by then."""
     if (tenant_id := tenant_id_of(workflow_id)) is not None:
-        detail = f"this cancels by workflow id; to delete the tenant: POST /tenants/{tenant_id}/deletion"
-        raise ProblemError(409, "deletion-required", detail)
+        raise DeletionRequiredError(tenant_id)
     operation = await services.cancellation.cancel(workflow_id, requester, reason)
     return accepted(status_document(operation))
