@@ -51,7 +51,7 @@ class NewApiKey:
 
 @dataclass(frozen=True, repr=False)
 class ApiKeyRecord(NewApiKey):
-    """A row of `api_keys`. `is_genuine` means that its MAC is good: we wrote it, and nobody has changed it since."""
+    """A row of `api_keys`. `is_genuine` means that its MAC is valid, so the row is as this service wrote it."""
 
     revoked_at: datetime | None
     last_used_at: datetime | None

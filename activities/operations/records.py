@@ -74,7 +74,7 @@ async def count_unfinished(connection: AsyncConnection) -> list[UnfinishedCount]
 async def find_operation(connection: AsyncConnection, workflow_id: str) -> OperationRecord | None:
     """Return the newest run of a workflow, as the last committed step left it.
 
-    Of an id that our gateway chooses the run that was committed, if one was: nobody of ours has used it again.
+    For an id that our gateway chose, return the committed run if there is one: the gateway never reuses such an id.
     """
     order = [operations.c.started_at.desc()]
     if KINDS.is_own_id(workflow_id):

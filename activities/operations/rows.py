@@ -182,7 +182,7 @@ def row_values(context: OperationContext) -> dict[str, Any]:
 
 
 def request_event(context: OperationContext) -> AuditEvent:
-    """Return the audit event of an operation's request; one start has one event, whoever writes it."""
+    """Return the audit event of an operation's request; its id is that of the start, so each start has one event."""
     start_id = context.origin.start_id
     return operation_event(
         Action(KINDS[context.snapshot.kind].request_action),
@@ -194,7 +194,7 @@ def request_event(context: OperationContext) -> AuditEvent:
 
 
 async def refuse_used_start(connection: AsyncConnection, context: OperationContext) -> None:
-    """Raise `FinalError` if another run has come of the same start: somebody has sent again what its history holds.
+    """Raise `FinalError` if another run used the same start, because its encrypted input was replayed.
 
     To be called by who has written the operation's row.
     """

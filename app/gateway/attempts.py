@@ -57,7 +57,7 @@ class Attempt:
 
 
 class Attempts:
-    """Makes attempts of requests; `key` keys the fingerprints that tell requests apart, and derived tenant ids."""
+    """Makes attempts of requests; `key` keys the fingerprints of requests and the derived tenant ids."""
 
     def __init__(self, engine: AsyncEngine, key: bytes) -> None:
         self._engine = engine
@@ -99,7 +99,7 @@ class Attempts:
         )
 
     def _keyed_tenant_id(self, identity: str, key: str) -> UUID:
-        """Derive the tenant id of a caller's Idempotency-Key; without our key nobody can take it first."""
+        """Derive the tenant id of a caller's Idempotency-Key, keyed so that other callers can't predict it."""
         digest = hmac.digest(self._key, f"tenant id\n{identity}\n{key}".encode(), "sha256")
         return UUID(bytes=digest[:16], version=4)
 
