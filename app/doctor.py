@@ -11,11 +11,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from activities.alga.blueprints.blueprint import BlueprintError, load_blueprints
 from activities.alga.directory import DIRECTORY_TABLES
 from activities.alga.schema_check import check_schema
-from activities.api_keys import ApiKeyTable, KeyState
 from activities.database.errors import DATABASE_ERRORS
 from activities.database.own_tables import SCHEMA, own_metadata
-from app.auth.key_signing import api_key_signer
-from app.auth.provider import OpenIdProvider, ProviderError
+from app.auth.keys.records import ApiKeyTable, KeyState
+from app.auth.keys.signing import api_key_signer
+from app.auth.oidc.provider import OpenIdProvider, ProviderError
 from app.settings import Settings
 from app.temporal.client import connect
 from app.temporal.errors import TemporalUnavailableError

@@ -11,16 +11,16 @@ from typing import Any
 import uvloop
 from temporalio.client import Client
 
-from app.embedded.signals import stop_on_signals
+from app.embedded.processes.signals import stop_on_signals
 from app.embedded.stack import DevStack
-from bench import report
 from bench.comparison.checkout import CheckoutError, resolve_commit
 from bench.comparison.run import Facts, compare
 from bench.context import Context, Options
-from bench.figures import Figures
+from bench.reporting import report
+from bench.reporting.figures import Figures
+from bench.reporting.verdicts import is_missed, judge
 from bench.sections import EXTRA, SECTIONS
 from bench.stack import Bench
-from bench.verdicts import is_missed, judge
 from tests.support.folders import reachable_folder
 
 BUDGET = 290.0

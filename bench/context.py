@@ -11,9 +11,9 @@ from typing import Any
 
 from temporalio.client import Client, WorkflowHistoryEventFilterType
 
-from bench.figures import Figures
-from bench.floors import TASK_QUEUE, EmptyWorkflow, LocalStepsWorkflow
+from bench.databases.floors import TASK_QUEUE, EmptyWorkflow, LocalStepsWorkflow
 from bench.http import Answer, HttpClient
+from bench.reporting.figures import Figures
 from bench.stack import Bench, Started
 
 ENDED_WELL = 201

@@ -12,10 +12,10 @@ import uvicorn
 from fastapi import FastAPI, HTTPException, Request
 from pydantic import SecretStr
 
-from app.auth.api_keys import ApiKeys
 from app.auth.authenticator import Authenticator
-from app.auth.key_signing import api_key_signer
-from app.embedded.ports import LOOPBACK
+from app.auth.keys.api_keys import ApiKeys
+from app.auth.keys.signing import api_key_signer
+from app.embedded.processes.ports import LOOPBACK
 from app.gateway.services import gateway_engine
 from app.settings import Settings
 

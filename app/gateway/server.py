@@ -9,8 +9,8 @@ import sys
 import structlog
 import uvicorn
 
-from app.gateway.http_protocol import bounded_protocol
-from app.gateway.main import create_app
+from app.gateway.app import create_app
+from app.gateway.http.server.protocol import bounded_protocol
 from app.settings import Settings, split_list
 
 log = structlog.get_logger(__name__)

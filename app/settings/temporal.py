@@ -7,7 +7,7 @@ from typing import Self
 from pydantic import Field, SecretStr, model_validator
 
 from activities.database.certificates import TlsFileError, check_authorities, check_pair
-from app.payload_keys import KeyRing
+from app.crypto.payload_keys import KeyRing
 from app.settings.base import ProcessSettings
 from app.settings.types import PayloadKeys, WorkerVersion
 

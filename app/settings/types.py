@@ -10,7 +10,7 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from activities.database.tls import TlsError, check_url
-from app.payload_keys import parse_payload_keys
+from app.crypto.payload_keys import parse_payload_keys
 
 # Scheme, host and port in lower case, as browsers write them.
 ORIGIN = re.compile(r"https?://([a-z0-9_.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")

@@ -8,9 +8,9 @@ from temporalio.converter import DataConverter, DefaultFailureConverterWithEncod
 from temporalio.service import TLSConfig
 
 from app.settings import Settings, TemporalSettings
+from app.telemetry.tracing.current import current_tracer
 from app.temporal.conversion import DATA_CONVERTER
 from app.temporal.encryption import EncryptionCodec, Role
-from app.tracing.current import current_tracer
 
 
 def data_converter(settings: TemporalSettings, *, is_worker: bool = False) -> DataConverter:
@@ -58,7 +58,7 @@ def _interceptors() -> list[Interceptor]:
     tracer = current_tracer()
     if tracer is None:
         return []
-    from app.tracing.workflows import TraceContextInterceptor  # noqa: PLC0415 - takes a second to import
+    from app.telemetry.tracing.workflows import TraceContextInterceptor  # noqa: PLC0415 - takes a second to import
 
     return [TraceContextInterceptor(tracer)]
 

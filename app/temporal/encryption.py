@@ -17,7 +17,7 @@ from temporalio.converter import (
     WorkflowSerializationContext,
 )
 
-from app.payload_keys import KeyRing
+from app.crypto.payload_keys import KeyRing
 from app.temporal.conversion import is_private
 from app.temporal.foreign_payloads import ENCODING, NOTHING, read_foreign
 from workflows.operations.kinds import KINDS

@@ -17,10 +17,10 @@ from activities.operations.failure_policy import FailurePolicyActivities
 from activities.operations.parameter_changes import ParameterChangeActivities
 from activities.tenants.provisioning import ProvisioningActivities
 from app.audit.trail import audit_trail
-from app.metrics.activities import ActivityWatch
 from app.settings import Settings
+from app.telemetry.metrics.activities import ActivityWatch
+from app.telemetry.tracing.statements import trace_statements
 from app.temporal.operations import OperationsPort
-from app.tracing.statements import trace_statements
 from app.worker.maintenance import MaintenanceActivities
 from app.worker.reconciler import Reconciler
 from workflows.health_check import HealthCheckWorkflow

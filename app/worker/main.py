@@ -14,10 +14,10 @@ from temporalio.worker import Worker
 
 from activities.alga.blueprints.blueprint import load_blueprints
 from app.background import stopped
-from app.metrics.operations import UnfinishedOperations
-from app.metrics.pools import watch_pool
-from app.metrics.temporal_core import drain_regularly
 from app.settings import Settings
+from app.telemetry.metrics.operations import UnfinishedOperations
+from app.telemetry.metrics.pools import watch_pool
+from app.telemetry.metrics.temporal_core import drain_regularly
 from app.temporal.errors import reason_of
 from app.temporal.operations import OperationsPort
 from app.worker.factory import admin_engine, create_worker

@@ -12,11 +12,11 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from activities.database.errors import DATABASE_ERRORS
-from app.metrics.dependencies import DependencyGauges
-from app.metrics.exposition import metrics_route
-from app.metrics.operations import UnfinishedOperations
 from app.probes import CheckFailedError, NotStartedError, Probes, probe_routes
 from app.settings import Settings
+from app.telemetry.metrics.dependencies import DependencyGauges
+from app.telemetry.metrics.exposition import metrics_route
+from app.telemetry.metrics.operations import UnfinishedOperations
 from app.temporal.errors import TemporalUnavailableError
 from app.temporal.operations import OperationsPort
 

@@ -22,7 +22,7 @@ from activities.operations.records import (
     unrecorded,
 )
 from activities.operations.rows import request_event
-from app.metrics.definitions import RECONCILE_FAILURES
+from app.telemetry.metrics.definitions import RECONCILE_FAILURES
 from app.temporal.described import DescribedOperation
 from app.temporal.errors import (
     OperationEndedError,

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.embedded.signals import shielded
+from app.embedded.processes.signals import shielded
 
 REPOSITORY = Path(__file__).parents[2]
 PACKAGES = ("app", "activities", "workflows", "migrations")

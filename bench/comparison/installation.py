@@ -13,15 +13,15 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
-from app.embedded.blocking import run_blocking
 from app.embedded.paths import make_folder
-from app.embedded.ports import LOOPBACK, free_port
 from app.embedded.postgres import EmbeddedPostgres
-from app.embedded.processes import ChildProcess
+from app.embedded.processes.blocking import run_blocking
+from app.embedded.processes.ports import LOOPBACK, free_port
+from app.embedded.processes.processes import ChildProcess
 from app.embedded.temporal import EmbeddedTemporal
-from bench.alga_database import make_alga_tables
 from bench.comparison.checkout import Checkout, CheckoutError, check_imports
 from bench.comparison.processor import tree_seconds
+from bench.databases.alga_database import make_alga_tables
 from bench.stack import is_ready, service_environment
 
 COMMAND_TIMEOUT = 120.0

@@ -11,9 +11,9 @@ from bench.comparison.installation import Installation
 from bench.comparison.processor import spent_per_tenant
 from bench.comparison.tenants import Tenants
 from bench.context import Options, in_turns
-from bench.counting import CountingProxy
+from bench.databases.counting import CountingProxy
 from bench.http import HttpClient
-from bench.timing import Spell, count_done
+from bench.reporting.timing import Spell, count_done
 
 IN_FLIGHT = 50
 # Many short ones: whatever else the machine does then falls on both commits.

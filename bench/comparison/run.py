@@ -13,7 +13,7 @@ from bench.comparison.installation import Installation
 from bench.comparison.processor import TOTAL
 from bench.comparison.rounds import IN_FLIGHT, Round, count_round_trips, run_rounds
 from bench.context import Options
-from bench.figures import Figures
+from bench.reporting.figures import Figures
 
 PRESENT, EARLIER = "present", "earlier"
 PROCESSES = (TOTAL, "gateway", "worker", "temporal", "postgres")

@@ -10,12 +10,12 @@ from uuid import UUID
 
 import asyncpg
 
-from app.embedded.ports import LOOPBACK
+from app.embedded.processes.ports import LOOPBACK
 from bench.context import Context
-from bench.copying import TenantCopy
-from bench.counting import CountingProxy
+from bench.databases.copying import TenantCopy
+from bench.databases.counting import CountingProxy
 from bench.http import HttpClient
-from bench.timing import one_by_one
+from bench.reporting.timing import one_by_one
 from bench.wire import Transaction
 
 TASK_QUEUE = "bench-database"

@@ -3,8 +3,8 @@
 import statistics
 
 from bench.context import Context, in_turns
-from bench.figures import percentile
-from bench.timing import one_by_one
+from bench.reporting.figures import percentile
+from bench.reporting.timing import one_by_one
 
 LABELS = {
     "tenant": "POST until completed",

@@ -8,10 +8,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import asyncpg
 
 from bench.context import Context, MeasuringError, in_turns
-from bench.figures import percentile
 from bench.http import HttpClient
+from bench.reporting.figures import percentile
+from bench.reporting.timing import Once, Spell, at_once, at_pace, count_done
 from bench.stack import processor_seconds
-from bench.timing import Once, Spell, at_once, at_pace, count_done
 from tests.support.waiting import wait_until
 
 IN_FLIGHT = 32

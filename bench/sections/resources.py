@@ -8,8 +8,8 @@ import asyncpg
 import psutil
 
 from bench.context import Context
+from bench.reporting.timing import count_done
 from bench.stack import Started, processor_seconds
-from bench.timing import count_done
 
 MEBIBYTE = 1024 * 1024
 KIBIBYTE = 1024

@@ -9,9 +9,9 @@ from functools import partial
 import asyncpg
 
 from bench.context import Context, MeasuringError
-from bench.filling import Filling
+from bench.databases.filling import Filling
 from bench.http import HttpClient
-from bench.timing import Once, one_by_one
+from bench.reporting.timing import Once, one_by_one
 from tests.support.waiting import wait_until
 
 SIZES = (100, 1_000, 10_000)

@@ -1,8 +1,8 @@
 """Tenants a second with many requests in flight, beside the two floors with as many in flight."""
 
 from bench.context import Context, in_turns
-from bench.timing import count_done
-from bench.verdicts import LEVELS
+from bench.reporting.timing import count_done
+from bench.reporting.verdicts import LEVELS
 
 LABELS = {"tenants": "tenants", "empty": "empty workflows", "steps": "workflows of no-op local steps"}
 # As many in a round at least, so that few in flight are not over too soon.

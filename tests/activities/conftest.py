@@ -15,11 +15,11 @@ from activities.alga.passwords import PasswordHasher
 from activities.database.engines import create_engine
 from activities.operations.closing import ClosingActivities
 from activities.tenants.provisioning import ProvisioningActivities
-from app.embedded.blocking import run_blocking
+from app.embedded.processes.blocking import run_blocking
 from migrations.upgrade import upgrade
 from tests.support.audit import AUDIT
-from tests.support.databases import NewDatabase
 from tests.support.scripts import statements_of
+from tests.support.servers.databases import NewDatabase
 from workflows.operations.messages import (
     OperationContext,
     OperationError,

@@ -4,7 +4,7 @@ import argparse
 import secrets
 import sys
 
-from app.embedded.signals import stop_on_signals
+from app.embedded.processes.signals import stop_on_signals
 from tests.api.installation import running_service
 from tests.api.trial import Trial, try_api
 from tests.support.folders import reachable_folder

@@ -9,11 +9,11 @@ from uuid import UUID
 import asyncpg
 import httpx
 
-from app.embedded.blocking import run_blocking
 from app.embedded.development import Installation, install
-from app.embedded.ports import free_port
+from app.embedded.processes.blocking import run_blocking
+from app.embedded.processes.ports import free_port
 from app.embedded.stack import DevStack
-from tests.support.processes import wait_for
+from tests.support.servers.processes import wait_for
 from workflows.tenants.steps import TENANT_CREATION
 
 # As after a failover that never ends; so that there is always something to resume, to change and to cancel.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from app.auth.key_format import ApiKey
+from app.auth.keys.format import ApiKey
 from app.embedded.development import Installation
 from tests.api.installation import finished_operations, new_api_keys, stuck_operations
 from workflows.tenants.steps import TENANT_CREATION

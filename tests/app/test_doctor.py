@@ -8,14 +8,14 @@ from urllib.parse import urlsplit
 import pytest
 from sqlalchemy import make_url, text
 
-from app.embedded.blocking import run_blocking
 from app.embedded.postgres import EmbeddedPostgres
+from app.embedded.processes.blocking import run_blocking
 from app.embedded.temporal import EmbeddedTemporal
 from migrations.upgrade import upgrade
-from tests.app.test_migrations import make_unreleased
+from tests.migrations.test_migrations import make_unreleased
 from tests.support.connections import connected
-from tests.support.databases import NewDatabase
-from tests.support.openid import AUDIENCE, OpenIdServer
+from tests.support.servers.databases import NewDatabase
+from tests.support.servers.openid import AUDIENCE, OpenIdServer
 
 
 @pytest.fixture

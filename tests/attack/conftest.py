@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.settings import Settings
-from tests.attack.process import GatewayProcess
-from tests.gateway.conftest import (
+from tests.app.gateway.conftest import (
     api_key,
     database,
     gateway,
@@ -18,6 +17,7 @@ from tests.gateway.conftest import (
     settings,
     temporal_client,
 )
+from tests.attack.process import GatewayProcess
 
 __all__ = [
     "api_key",

@@ -7,10 +7,10 @@ from pathlib import Path
 import httpx
 import psutil
 
-from app.embedded.ports import free_port
-from app.embedded.processes import ChildProcess
+from app.embedded.processes.ports import free_port
+from app.embedded.processes.processes import ChildProcess
 from app.settings import Settings
-from tests.gateway.server import PATIENCE, environment_of
+from tests.app.gateway.server import PATIENCE, environment_of
 
 REPOSITORY = Path(__file__).parents[2]
 MEBIBYTE = 2**20

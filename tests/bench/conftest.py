@@ -13,18 +13,18 @@ from sqlalchemy import Engine, event, make_url
 
 from activities.alga.development import create_development_tables
 from activities.database.transactions import SEPARATOR
-from app.embedded.blocking import run_blocking
 from app.embedded.postgres import EmbeddedPostgres
+from app.embedded.processes.blocking import run_blocking
 from app.embedded.temporal import EmbeddedTemporal
 from app.settings import Settings
 from app.temporal.client import connect
 from app.worker.factory import admin_engine, create_worker
 from migrations.upgrade import admin_engine as migrating_engine
 from migrations.upgrade import upgrade
-from tests.gateway.server import RunningGateway
+from tests.app.gateway.server import RunningGateway
 from tests.support.alga import ALGA
 from tests.support.api_keys import open_keys
-from tests.support.databases import NewDatabase
+from tests.support.servers.databases import NewDatabase
 
 
 @dataclass

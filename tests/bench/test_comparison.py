@@ -8,7 +8,6 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from bench import report
 from bench.__main__ import main
 from bench.comparison.checkout import (
     REPOSITORY,
@@ -22,10 +21,11 @@ from bench.comparison.processor import TOTAL, spent_per_tenant, tree_seconds
 from bench.comparison.rounds import Round
 from bench.comparison.run import EARLIER, PRESENT, PROCESSES, Facts, add_figures
 from bench.comparison.tenants import Tenants
-from bench.figures import Figures
 from bench.http import HttpClient
-from bench.verdicts import judge
-from tests.gateway.server import RunningGateway
+from bench.reporting import report
+from bench.reporting.figures import Figures
+from bench.reporting.verdicts import judge
+from tests.app.gateway.server import RunningGateway
 
 needs_git = pytest.mark.skipif(not (REPOSITORY / ".git").exists(), reason="this is no git checkout")
 BURN = "import os\nwhile os.times().user < 0.1: pass"

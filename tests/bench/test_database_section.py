@@ -7,7 +7,7 @@ import pytest
 from temporalio.client import Client
 from temporalio.worker import Worker
 
-from bench.floors import EmptyWorkflow, LocalStepsWorkflow, do_nothing
+from bench.databases.floors import EmptyWorkflow, LocalStepsWorkflow, do_nothing
 from bench.sections import database
 from bench.wire import Transaction
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from bench import report
-from bench.figures import Figures, percentile
-from bench.plot import share_of_limit
-from bench.timing import at_once, at_pace, count_done
-from bench.verdicts import BARS, SCALED_WORKS, Bar, Verdict, is_missed, judge, scaled_rate
+from bench.reporting import report
+from bench.reporting.figures import Figures, percentile
+from bench.reporting.plot import share_of_limit
+from bench.reporting.timing import at_once, at_pace, count_done
+from bench.reporting.verdicts import BARS, SCALED_WORKS, Bar, Verdict, is_missed, judge, scaled_rate
 
 
 def test_a_percentile_is_one_of_the_values() -> None:

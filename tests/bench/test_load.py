@@ -16,7 +16,7 @@ from bench.load.generator import Generator
 from bench.load.operations import Made
 from bench.load.options import KEY_VARIABLE, LoadOptions, RefusedError, check_target, mix_of, parse
 from bench.load.tally import LOST, Histogram, Tally
-from tests.gateway.server import RunningGateway
+from tests.app.gateway.server import RunningGateway
 
 pytestmark = pytest.mark.anyio
 KEY = {KEY_VARIABLE: "a-key"}

@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from app.settings import Settings
+from tests.app.gateway.server import RunningGateway
 from tests.bench.conftest import Statements
-from tests.gateway.server import RunningGateway
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.anyio

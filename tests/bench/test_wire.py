@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 
 from app.settings import Settings
-from bench.counting import CountingProxy
+from bench.databases.counting import CountingProxy
 from bench.wire import TLS_REQUEST, Transaction, Wire
 
 pytestmark = pytest.mark.anyio

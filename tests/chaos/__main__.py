@@ -8,11 +8,11 @@ import shutil
 import sys
 from pathlib import Path
 
-from app.embedded.signals import stop_on_signals
+from app.embedded.processes.signals import stop_on_signals
+from tests.chaos.checks.report import command, counts, lines
 from tests.chaos.keeping import keep
 from tests.chaos.plan import Plan, Shape
 from tests.chaos.planning import make_plan
-from tests.chaos.report import command, counts, lines
 from tests.chaos.run import Outcome, Run, callers_of
 from tests.chaos.stack import Installation, Servers, present_shapes
 from tests.support.folders import reachable_folder

@@ -8,7 +8,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.runtime import LoggingConfig, Runtime, TelemetryConfig
 from temporalio.service import RPCError, RPCStatusCode
 
-from tests.chaos.ledger import Answer, Call, Entry, Ledger
+from tests.chaos.checks.ledger import Answer, Call, Entry, Ledger
 from tests.chaos.stack import TASK_QUEUE, Installation
 
 CALL_TIMEOUT = 12.0

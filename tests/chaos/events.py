@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import asyncpg
 
 from app.embedded.server import EmbeddedServer
-from tests.chaos.ledger import Ledger
+from tests.chaos.checks.ledger import Ledger
 from tests.chaos.plan import REPLICAS, Event, Kind
 from tests.chaos.stack import Installation
 

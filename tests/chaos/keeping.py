@@ -7,7 +7,7 @@ from typing import Any
 
 from temporalio.client import Client
 
-from tests.chaos.ledger import Entry
+from tests.chaos.checks.ledger import Entry
 from tests.chaos.run import Outcome
 from tests.chaos.stack import Servers
 

@@ -4,8 +4,8 @@ import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Iterator
 
+from tests.chaos.checks.ledger import Answer, Entry, Ledger
 from tests.chaos.clients import Callers
-from tests.chaos.ledger import Answer, Entry, Ledger
 
 FIRST_PAUSE = 0.2
 LONGEST_PAUSE = 2.0

@@ -8,18 +8,18 @@ from dataclasses import dataclass
 
 import httpx
 
-from tests.chaos.audit import Audit
+from tests.chaos.checks.audit import Audit
+from tests.chaos.checks.evidence import Baseline, Books, Evidence, connected, list_executions, read_books
+from tests.chaos.checks.ledger import Call, Ledger
+from tests.chaos.checks.on_call import Document, OnCall
+from tests.chaos.checks.violations import Violation, Wrong
 from tests.chaos.clients import CALL_TIMEOUT, Callers
 from tests.chaos.events import Chaos
-from tests.chaos.evidence import Baseline, Books, Evidence, connected, list_executions, read_books
-from tests.chaos.ledger import Call, Ledger
 from tests.chaos.load import Load
-from tests.chaos.on_call import Document, OnCall
 from tests.chaos.plan import Kind, Plan, Profile
 from tests.chaos.planning import PROFILES
 from tests.chaos.settling import Settling
 from tests.chaos.stack import Installation
-from tests.chaos.violations import Violation, Wrong
 
 REFERENCE_TIMEOUT = 60.0
 LOAD_TIMEOUT = 120.0

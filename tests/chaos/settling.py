@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 
+from tests.chaos.checks.evidence import Operation, connected, list_executions, read_operations
+from tests.chaos.checks.ledger import Ledger
+from tests.chaos.checks.on_call import OnCall
+from tests.chaos.checks.violations import Violation, Wrong
 from tests.chaos.clients import Callers
-from tests.chaos.evidence import Operation, connected, list_executions, read_operations
-from tests.chaos.ledger import Ledger
-from tests.chaos.on_call import OnCall
-from tests.chaos.violations import Violation, Wrong
 from tests.support.waiting import wait_until
 
 # A dead worker's creation is taken over when its workflow task times out; more than once at worst.

@@ -19,22 +19,22 @@ from sqlalchemy import make_url
 from activities.alga.development import create_development_tables
 from activities.audit.trail import AuditTrail
 from app.audit.trail import PURPOSE
-from app.auth.api_keys import ApiKeys
-from app.auth.key_signing import signer_of
-from app.derived_keys import derive_key
-from app.embedded.blocking import run_blocking
+from app.auth.keys.api_keys import ApiKeys
+from app.auth.keys.signing import signer_of
+from app.crypto.derived_keys import derive_key
 from app.embedded.paths import make_folder
-from app.embedded.ports import LOOPBACK, free_port
 from app.embedded.postgres import EmbeddedPostgres
+from app.embedded.processes.blocking import run_blocking
+from app.embedded.processes.ports import LOOPBACK, free_port
 from app.embedded.temporal import EmbeddedTemporal
 from migrations.upgrade import admin_engine, upgrade
 from tests.activities.purge.rows import RowWriter
 from tests.chaos.plan import REPLICAS, SERVERS, STEP_RETRY_WINDOW, Shape
 from tests.support.alga import ALGA, CATALOGS, build_template
 from tests.support.api_keys import Keys
-from tests.support.databases import Databases
-from tests.support.proxy import Proxy
-from tests.support.supervised import SupervisedProcess
+from tests.support.servers.databases import Databases
+from tests.support.servers.proxy import Proxy
+from tests.support.servers.supervised import SupervisedProcess
 from tests.support.waiting import wait_until
 
 REPOSITORY = Path(__file__).parents[2]

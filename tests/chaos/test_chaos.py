@@ -6,13 +6,13 @@ from uuid import uuid4
 
 import pytest
 
-from tests.chaos.evidence import Operation, connected, read_books
-from tests.chaos.ledger import Call
+from tests.chaos.checks.evidence import Operation, connected, read_books
+from tests.chaos.checks.ledger import Call
+from tests.chaos.checks.report import lines
+from tests.chaos.checks.violations import Wrong
 from tests.chaos.planning import make_plan
-from tests.chaos.report import lines
 from tests.chaos.run import Outcome, Run, callers_of
 from tests.chaos.stack import Installation, Servers, present_shapes
-from tests.chaos.violations import Wrong
 from tests.support.folders import reachable_folder
 
 pytestmark = pytest.mark.anyio

@@ -3,7 +3,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.support.proxy import LOOPBACK, Proxy
+from tests.support.servers.proxy import LOOPBACK, Proxy
 
 pytestmark = pytest.mark.anyio
 

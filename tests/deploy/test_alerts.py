@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
-from app.metrics.definitions import HTTP_REQUEST_DURATION
+from app.telemetry.metrics.definitions import HTTP_REQUEST_DURATION
 from tests.deploy.chart import CHART, NAMESPACE, REPOSITORY, Rendered, run, template
 from tests.deploy.promql import asked
-from tests.support.metric_names import series
+from tests.support.telemetry.metric_names import series
 
 RULES = Path(__file__).parent / "rules"
 VALUES = Path(__file__).parent / "values" / "everything.yaml"

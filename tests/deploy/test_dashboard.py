@@ -7,7 +7,7 @@ import pytest
 
 from tests.deploy.chart import CHART, Rendered, template
 from tests.deploy.promql import asked
-from tests.support.metric_names import TEMPORALS, ours, series
+from tests.support.telemetry.metric_names import TEMPORALS, ours, series
 
 FILE = CHART / "dashboards" / "alga-tenants.json"
 SHIPPED = ("--set", "metrics.dashboard.enabled=true")

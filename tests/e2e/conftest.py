@@ -16,15 +16,15 @@ import asyncpg
 import httpx
 import pytest
 
-from app.embedded.blocking import run_blocking
 from app.embedded.development import Installation, install
-from app.embedded.ports import LOOPBACK, free_port
 from app.embedded.postgres import EmbeddedPostgres
-from app.embedded.processes import ChildProcess
+from app.embedded.processes.blocking import run_blocking
+from app.embedded.processes.ports import LOOPBACK, free_port
+from app.embedded.processes.processes import ChildProcess
 from app.embedded.stack import DevStack
 from tests.e2e.obstacles import make_obstacles_possible
-from tests.support.databases import NewDatabase
-from tests.support.restartable import RestartableTemporal
+from tests.support.servers.databases import NewDatabase
+from tests.support.servers.restartable import RestartableTemporal
 
 SECRET = "test-nextauth-secret"
 TERMINAL = {"completed", "cancelled", "failed"}

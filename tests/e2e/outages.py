@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 import anyio
 import asyncpg
 
-from app.embedded.blocking import run_blocking
+from app.embedded.processes.blocking import run_blocking
 from tests.support.alga import build_template
-from tests.support.restartable import RestartablePostgres, RestartableTemporal, kill
+from tests.support.servers.restartable import RestartablePostgres, RestartableTemporal, kill
 
 # Not a superuser, to whom no limit applies.
 OWNER = "alga_owner"

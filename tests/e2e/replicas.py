@@ -10,10 +10,10 @@ from uuid import uuid4
 import anyio
 import httpx
 
-from app.embedded.ports import LOOPBACK, free_port
-from app.embedded.processes import ChildProcess
+from app.embedded.processes.ports import LOOPBACK, free_port
+from app.embedded.processes.processes import ChildProcess
 from tests.e2e.conftest import PATIENCE, Service
-from tests.support.processes import wait_for
+from tests.support.servers.processes import wait_for
 
 REPOSITORY = Path(__file__).parents[2]
 PORT = {"gateway": "GATEWAY_PORT", "worker": "WORKER_PROBE_PORT"}

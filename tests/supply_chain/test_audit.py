@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from app.embedded.ports import free_port
+from app.embedded.processes.ports import free_port
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "audit.py"
 ADVISORY = {

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from app.auth.key_format import KEY_PATTERN, ApiKey
-from app.gateway.main import create_app
+from app.auth.keys.format import KEY_PATTERN, ApiKey
+from app.gateway.app import create_app
 from app.settings import Settings
 
 ROOT = Path(__file__).parents[2]

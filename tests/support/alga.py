@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from app.embedded.blocking import run_blocking
-from tests.support.databases import NewDatabase
+from app.embedded.processes.blocking import run_blocking
+from tests.support.servers.databases import NewDatabase
 
 ALGA = Path(__file__).parents[3] / "shared" / "alga"
 CATALOGS = {"plain": "catalog.json", "citus": "catalog_citus.json"}

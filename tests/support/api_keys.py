@@ -7,13 +7,13 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from activities.api_keys import ApiKeyRecord
 from activities.audit.trail import AuditTrail
 from app.audit.trail import audit_trail
-from app.auth.api_keys import ApiKeys, CreatedKey, KeyOrder
 from app.auth.callers import Caller
-from app.auth.key_management import KeyManagement
-from app.auth.key_signing import api_key_signer
+from app.auth.keys.api_keys import ApiKeys, CreatedKey, KeyOrder
+from app.auth.keys.management import KeyManagement
+from app.auth.keys.records import ApiKeyRecord
+from app.auth.keys.signing import api_key_signer
 from app.auth.operators import operator
 from app.auth.scopes import Scope
 from app.gateway.services import gateway_engine

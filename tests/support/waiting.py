@@ -1,4 +1,4 @@
-"""Waiting for a condition inside an event loop; `tests.support.processes.wait_for` does it outside of one."""
+"""Waiting for a condition inside an event loop; `tests.support.servers.processes.wait_for` does it outside of one."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -17,7 +17,7 @@ from temporalio.worker import Worker
 
 from app.embedded.temporal import EmbeddedTemporal
 from app.worker.factory import WORKFLOWS
-from tests.support.temporal import converter_of
+from tests.support.servers.temporal import converter_of
 from tests.workflows.scripted import (
     IMPATIENT,
     Script,

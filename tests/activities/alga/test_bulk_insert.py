@@ -24,8 +24,8 @@ from sqlalchemy.exc import DBAPIError
 from activities.alga.bulk_insert import DECIDING, TableRows, insert_script
 from activities.database.errors import classify, is_taken
 from tests.support.connections import connected
-from tests.support.databases import NewDatabase
 from tests.support.inserting import insert
+from tests.support.servers.databases import NewDatabase
 
 pytestmark = pytest.mark.anyio
 

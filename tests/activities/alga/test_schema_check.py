@@ -5,7 +5,7 @@ from activities.alga.development import AlgaOwnsDatabaseError, create_developmen
 from activities.alga.schema_check import check_schema
 from activities.alga.tables import alga_metadata
 from tests.support.connections import connected
-from tests.support.databases import NewDatabase
+from tests.support.servers.databases import NewDatabase
 
 pytestmark = pytest.mark.anyio
 

@@ -18,7 +18,7 @@ from tests.activities.audit.audited import append, event, verified
 from tests.activities.audit.audited import audit_engine as engine_of
 from tests.activities.conftest import sqlalchemy_url
 from tests.support.connections import connected
-from tests.support.databases import NewDatabase
+from tests.support.servers.databases import NewDatabase
 
 pytestmark = pytest.mark.anyio
 

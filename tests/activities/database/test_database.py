@@ -9,10 +9,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from activities.database.engines import create_engine
 from activities.errors import to_application_error
-from tests.activities.database.provoking import run
-from tests.gateway.outages import frozen
+from tests.activities.database.provoking.provoking import run
+from tests.app.gateway.outages import frozen
 from tests.support.connections import connected
-from tests.support.databases import NewDatabase
+from tests.support.servers.databases import NewDatabase
 
 pytestmark = pytest.mark.anyio
 

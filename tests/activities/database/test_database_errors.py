@@ -7,18 +7,18 @@ import pytest
 
 from activities.database.errors import DATABASE_ERRORS, KNOWN_ERRORS, KnownError, classify
 from app.embedded.postgres import EmbeddedPostgres
-from tests.activities.database.provoked_by_connections import CONNECTIONS, nobody_listens
-from tests.activities.database.provoked_by_pgbouncer import PGBOUNCER, UNDECLARED
-from tests.activities.database.provoked_by_servers import SERVERS
-from tests.activities.database.provoked_by_statements import (
+from tests.activities.database.provoking.provoked_by_connections import CONNECTIONS, nobody_listens
+from tests.activities.database.provoking.provoked_by_pgbouncer import PGBOUNCER, UNDECLARED
+from tests.activities.database.provoking.provoked_by_servers import SERVERS
+from tests.activities.database.provoking.provoked_by_statements import (
     STATEMENTS,
     a_function_that_a_trigger_calls_refuses_a_row,
     a_key_is_taken,
     a_trigger_fails_with_a_statement_of_its_own,
     a_trigger_refuses_a_row,
 )
-from tests.activities.database.provoking import Act, Provocation, Stage, assert_told_as_the_table_says, each
-from tests.support.databases import NewDatabase
+from tests.activities.database.provoking.provoking import Act, Provocation, Stage, assert_told_as_the_table_says, each
+from tests.support.servers.databases import NewDatabase
 
 pytestmark = pytest.mark.anyio
 

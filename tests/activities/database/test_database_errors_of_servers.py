@@ -8,14 +8,14 @@ import asyncpg
 import pytest
 
 from activities.database.errors import DATABASE_ERRORS, UNAVAILABLE, classify
-from app.embedded.blocking import run_blocking
-from app.embedded.ports import free_port
 from app.embedded.postgres import EmbeddedPostgres
-from tests.activities.database.provoked_by_servers import SERVERS
-from tests.activities.database.provoked_by_statements import driver_of
-from tests.activities.database.provoking import Provocation, Stage, assert_told_as_the_table_says, each, run
-from tests.support.databases import Databases
-from tests.support.processes import is_running, wait_for
+from app.embedded.processes.blocking import run_blocking
+from app.embedded.processes.ports import free_port
+from tests.activities.database.provoking.provoked_by_servers import SERVERS
+from tests.activities.database.provoking.provoked_by_statements import driver_of
+from tests.activities.database.provoking.provoking import Provocation, Stage, assert_told_as_the_table_says, each, run
+from tests.support.servers.databases import Databases
+from tests.support.servers.processes import is_running, wait_for
 
 pytestmark = pytest.mark.anyio
 

@@ -7,12 +7,18 @@ from uuid import uuid4
 import pytest
 
 from app.embedded.postgres import EmbeddedPostgres
-from tests.activities.database.provoked_by_pgbouncer import LENIENT, PGBOUNCER, STRICT, UNDECLARED
-from tests.activities.database.provoked_by_statements import STATEMENTS
-from tests.activities.database.provoking import PooledStage, Provocation, Stage, assert_told_as_the_table_says, each
-from tests.support.databases import NewDatabase
-from tests.support.pgbouncer import PgBouncer
-from tests.support.proxy import Proxy
+from tests.activities.database.provoking.provoked_by_pgbouncer import LENIENT, PGBOUNCER, STRICT, UNDECLARED
+from tests.activities.database.provoking.provoked_by_statements import STATEMENTS
+from tests.activities.database.provoking.provoking import (
+    PooledStage,
+    Provocation,
+    Stage,
+    assert_told_as_the_table_says,
+    each,
+)
+from tests.support.servers.databases import NewDatabase
+from tests.support.servers.pgbouncer import PgBouncer
+from tests.support.servers.proxy import Proxy
 
 pytestmark = pytest.mark.anyio
 

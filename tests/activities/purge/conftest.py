@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from activities.database.engines import create_engine
 from tests.activities.purge.rows import Catalog, RowWriter
 from tests.support.alga import ALGA, CATALOGS
-from tests.support.databases import NewDatabase
+from tests.support.servers.databases import NewDatabase
 
 
 @dataclass(frozen=True)

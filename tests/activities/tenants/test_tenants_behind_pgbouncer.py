@@ -18,15 +18,15 @@ from activities.database.errors import DATABASE_ERRORS
 from activities.errors import to_application_error
 from activities.operations.closing import ClosingActivities
 from activities.operations.rows import request_cancel
-from app.embedded.blocking import run_blocking
 from app.embedded.postgres import EmbeddedPostgres
+from app.embedded.processes.blocking import run_blocking
 from migrations.upgrade import upgrade
 from tests.activities.conftest import closing_input, provision_input, provisioning_on, request, sqlalchemy_url
 from tests.support.audit import AUDIT
 from tests.support.connections import connected
-from tests.support.databases import NewDatabase
-from tests.support.pgbouncer import PgBouncer
 from tests.support.rows import row_counts
+from tests.support.servers.databases import NewDatabase
+from tests.support.servers.pgbouncer import PgBouncer
 from tests.support.waiting import wait_until
 from workflows.operations.messages import CancelRequest, TenantCreationInput
 

@@ -8,7 +8,7 @@ import pytest
 from app.embedded.temporal import EmbeddedTemporal
 from tests.attack.temporal.stranger import Stranger
 from tests.e2e.conftest import Service, database, installations, service
-from tests.support.restartable import RestartableTemporal
+from tests.support.servers.restartable import RestartableTemporal
 
 __all__ = ["database", "installations", "service"]
 

@@ -20,9 +20,9 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from tests.attack.temporal.stranger import PATIENCE, Stranger, asking, clear, ended
 from tests.e2e.conftest import Service
 from tests.e2e.obstacles import waiting
-from tests.e2e.test_ended_outside import reconcile
-from tests.support.processes import wait_for
+from tests.e2e.operations.test_ended_outside import reconcile
 from tests.support.rows import fingerprints, row_counts
+from tests.support.servers.processes import wait_for
 from tests.support.waiting import wait_until
 from workflows.operations.kinds import CLOSE_ACTIVITY, COMPLETE_ACTIVITY, PARAMETER_CHANGE_ACTIVITY
 from workflows.operations.messages import OPERATION_MEMO, OperationContext, OperationSnapshot

@@ -1,0 +1,109 @@
+"""Verifies an OpenID provider's access tokens: signed JWTs (RFC 7519), by the rules of RFC 8725 and RFC 9068."""
+
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Self
+
+import jwt
+
+from app.auth.callers import Caller
+from app.auth.oidc.claims import BadTokenError, ClaimRules
+from app.auth.oidc.key_cache import ProviderKeys
+from app.auth.oidc.published_keys import PublishedKey
+from app.settings import split_list
+from app.settings.oidc import OidcSettings
+
+LONGEST_TOKEN = 16 * 1024
+LONGEST_KEY_ID = 255
+COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+# `JWT` says nothing, `at+jwt` that it is an access token; other types are other things that the provider signs.
+TYPES = frozenset({"jwt", "at+jwt"})
+REQUIRED = ("exp", "iss", "aud", "sub")
+REASONS: Mapping[type[jwt.PyJWTError], str] = MappingProxyType(
+    {
+        jwt.InvalidSignatureError: "its signature is wrong",
+        jwt.ExpiredSignatureError: "it has expired",
+        jwt.ImmatureSignatureError: "it is not valid yet",
+        jwt.InvalidIssuerError: "it is of another issuer",
+        jwt.InvalidAudienceError: "it is meant for another audience",
+    }
+)
+
+
+class TokenVerifier:
+    """Accepts what the provider has signed for us, with its keys alone: no token names the key to trust."""
+
+    def __init__(self, keys: ProviderKeys, rules: ClaimRules, algorithms: tuple[str, ...], leeway: float) -> None:
+        self._keys = keys
+        self._rules = rules
+        self._algorithms = algorithms
+        self._leeway = leeway
+
+    @classmethod
+    def of(cls, settings: OidcSettings, issuer: str, keys: ProviderKeys) -> Self:
+        """A verifier by the settings."""
+        algorithms = tuple(split_list(settings.oidc_algorithms))
+        return cls(keys, ClaimRules.of(settings, issuer), algorithms, settings.oidc_leeway)
+
+    async def verify(self, token: str) -> Caller:
+        """The token's caller.
+
+        Raises:
+            BadTokenError: it is none of the provider's, or not good now, or not for us.
+            ProviderUnavailableError: its key is not known, and the provider is away.
+        """
+        header = self._header(token)
+        key = await self._key(header)
+        return self._rules.caller(self._claims(token, key, header["alg"]))
+
+    def _header(self, token: str) -> dict[str, Any]:
+        if len(token) > LONGEST_TOKEN or COMPACT.fullmatch(token) is None:
+            raise BadTokenError("it is neither an API key nor a signed JWT of a reasonable size")
+        try:
+            header = jwt.get_unverified_header(token)
+        except jwt.InvalidTokenError:
+            raise BadTokenError("its parts can not be read") from None
+        if header.get("alg") not in self._algorithms:
+            raise BadTokenError("it is not signed with an accepted algorithm")
+        if "crit" in header or "b64" in header:
+            raise BadTokenError("its header asks for extensions that are not supported")
+        kind = header.get("typ", "JWT")
+        if not isinstance(kind, str) or kind.lower().removeprefix("application/") not in TYPES:
+            raise BadTokenError("it is not an access token")
+        return header
+
+    async def _key(self, header: dict[str, Any]) -> PublishedKey:
+        key_id = header.get("kid")
+        if key_id is not None and len(key_id) > LONGEST_KEY_ID:
+            raise BadTokenError("its key id is too long")
+        keys = await self._keys.find(key_id)
+        if key_id is None and len(keys) > 1:
+            raise BadTokenError("it does not name its key, and the provider has several")
+        if not keys:
+            raise BadTokenError("it is signed with a key that the provider does not publish")
+        fitting = [key for key in keys if key.fits(header["alg"])]
+        if not fitting:
+            raise BadTokenError("its key is not one for its algorithm")
+        return fitting[0]
+
+    def _claims(self, token: str, key: PublishedKey, algorithm: str) -> dict[str, Any]:
+        try:
+            return jwt.decode(
+                token,
+                key.key,
+                # The one that the key was found to be for, out of those of the settings.
+                algorithms=[algorithm],
+                issuer=self._rules.issuer,
+                audience=self._rules.audiences,
+                leeway=self._leeway,
+                options={"require": list(REQUIRED)},
+            )
+        except jwt.PyJWTError as error:
+            raise BadTokenError(_reason(error)) from None
+
+
+def _reason(error: jwt.PyJWTError) -> str:
+    if isinstance(error, jwt.MissingRequiredClaimError):
+        return f"it has no claim {error.claim}"
+    return next((reason for kind, reason in REASONS.items() if isinstance(error, kind)), "its claims can not be read")

@@ -1,0 +1,167 @@
+"""Child processes: started in a session of their own, waited for by condition, stopped for certain."""
+
+import json
+import os
+import pwd
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from app.embedded.errors import StackError
+from app.embedded.paths import open_private
+from app.embedded.processes import launch
+from app.embedded.processes.signals import shielded
+
+LOG_TAIL_LINES = 20
+LOG_TAIL_BYTES = 16_384
+POLL_SECONDS = 0.02
+
+# The kernel sends a child's death signal when the thread that started it ends, not when the process does.
+# Hence one thread, which lives as long as the program, starts them all.
+_spawner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spawner")
+
+
+@dataclass(frozen=True)
+class Account:
+    """A user that a child runs as instead of root."""
+
+    name: str
+    uid: int
+    gid: int
+
+
+def unprivileged_account() -> Account | None:
+    """Who runs what refuses to run as root: `nobody` when we are root, else (None) ourselves."""
+    if os.geteuid() != 0:
+        return None
+    entry = pwd.getpwnam("nobody")
+    return Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
+
+
+class ChildProcess:
+    """One child with its log file; `start` it, `wait_until` it is ready, `stop` it.
+
+    `stop_signal` asks for an orderly end; `death_signal` is what the kernel sends when we die without having
+    stopped it (Linux). `keep_open` are file descriptors that the child inherits.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        argv: Sequence[str | Path],
+        *,
+        log_file: Path,
+        env: Mapping[str, str],
+        cwd: Path,
+        account: Account | None = None,
+        stop_signal: signal.Signals = signal.SIGTERM,
+        death_signal: signal.Signals = signal.SIGKILL,
+        keep_open: Sequence[int] = (),
+    ) -> None:
+        self.name = name
+        self.log_file = log_file
+        self._argv = launcher(argv, cwd=cwd, account=account, death_signal=death_signal)
+        self._env = dict(env)
+        self._stop_signal = stop_signal
+        self._keep_open = tuple(keep_open)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """The process id; `RuntimeError` before `start`."""
+        return self._started().pid
+
+    @property
+    def exit_status(self) -> int | None:
+        """None while it runs, else its exit status (negative: the signal that ended it)."""
+        return self._started().poll()
+
+    def start(self, stdin: IO[bytes] | int = subprocess.DEVNULL) -> None:
+        """Start it, with an empty log file. Say `stop` afterwards, also when this or `wait_until` raises."""
+        with shielded(), open_private(self.log_file) as log:
+            self._process = _spawner.submit(
+                subprocess.Popen,
+                self._argv,
+                stdin=stdin,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=self._env,
+                start_new_session=True,
+                pass_fds=self._keep_open,
+            ).result()
+
+    def wait_until(self, ready: Callable[[], bool], *, timeout: float) -> None:
+        """Return once `ready()`; `StackError` with the log's tail when it ends first or `timeout` seconds pass."""
+        deadline = time.monotonic() + timeout
+        while not ready():
+            if self.exit_status is not None:
+                raise self.error(f"ended with status {self.exit_status} before it was ready")
+            if time.monotonic() > deadline:
+                raise self.error(f"was not ready after {timeout:.0f} s")
+            self._wait(POLL_SECONDS)
+        if self.exit_status is not None:
+            raise self.error(f"ended with status {self.exit_status}")
+
+    def wait_for_success(self, *, timeout: float) -> None:
+        """Wait for its end; `StackError` with the log's tail unless it is exit status 0 within `timeout` seconds."""
+        if not self._wait(timeout):
+            raise self.error(f"did not finish within {timeout:.0f} s")
+        if self.exit_status != 0:
+            raise self.error(f"ended with status {self.exit_status}")
+
+    def stop(self, *, timeout: float = 15.0) -> None:
+        """End it: the stop signal, and SIGKILL for its whole session after `timeout` seconds. Harmless when ended."""
+        if self._process is None:
+            return
+        with shielded():
+            if self.exit_status is None:
+                self._process.send_signal(self._stop_signal)
+            if not self._wait(timeout):
+                os.killpg(self._process.pid, signal.SIGKILL)
+                self._process.wait()
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send it a signal, unless it has ended."""
+        self._started().send_signal(number)
+
+    def error(self, reason: str) -> StackError:
+        """An error about this process that ends with the tail of its log."""
+        return StackError(f"{self.name} {reason}; the end of {self.log_file}:\n{self.log_tail()}")
+
+    def log_tail(self) -> str:
+        """The last lines of its log."""
+        with self.log_file.open("rb") as log:
+            log.seek(max(0, log.seek(0, os.SEEK_END) - LOG_TAIL_BYTES))
+            return "\n".join(log.read().decode(errors="replace").splitlines()[-LOG_TAIL_LINES:])
+
+    def _wait(self, timeout: float) -> bool:
+        try:
+            self._started().wait(timeout)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        if self._process is None:
+            raise RuntimeError(f"{self.name} has not been started")
+        return self._process
+
+
+def launcher(
+    argv: Sequence[str | Path], *, cwd: Path, account: Account | None, death_signal: signal.Signals = signal.SIGKILL
+) -> list[str]:
+    """The command line that runs `argv` in `cwd` as `account`, tied to the life of this process."""
+    how = {
+        "parent": os.getpid(),
+        "death_signal": int(death_signal),
+        "uid": account.uid if account else None,
+        "gid": account.gid if account else None,
+        "cwd": str(cwd),
+    }
+    return [sys.executable, "-I", "-S", launch.__file__, json.dumps(how), *map(str, argv)]

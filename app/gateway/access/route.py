@@ -1,0 +1,171 @@
+"""Routes that authenticate and authorize the caller before they read the body."""
+
+import email.message
+from collections.abc import Callable, Coroutine
+from typing import Any, ClassVar
+
+import structlog
+from fastapi.routing import APIRoute
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.auth.callers import Caller
+from app.auth.oidc.claims import BadTokenError
+from app.auth.oidc.key_cache import ProviderUnavailableError
+from app.auth.scopes import Scope, in_order
+from app.database import database_errors
+from app.gateway.access.denials import denial_of
+from app.gateway.access.rate_limits import credential_of
+from app.gateway.http.body_limits import BoundedRequest, check_body
+from app.gateway.http.concurrency import slot_of
+from app.gateway.http.problems.problem import ProblemError
+from app.gateway.http.problems.request_problems import (
+    IdentityProviderOutageError,
+    ScopeMissingError,
+    UnauthorizedError,
+    UnsupportedMediaTypeError,
+)
+from app.gateway.http.request_context import add_answer_headers, address_of, caller_of
+from app.gateway.services import services_of
+from workflows.operations.kinds import KINDS
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+class UnscopedRouteError(TypeError):
+    """The signature of an endpoint names no scope that a caller needs."""
+
+
+class AuthenticatedRoute(APIRoute):
+    """Responds 401, 403, 413 and 415 itself, before FastAPI parses the body; puts the caller into `request.state`.
+
+    The required scopes are those in the `Security(...)` of the endpoint's signature. There must be at least one.
+    """
+
+    # None for the setting `MAX_BODY_BYTES`.
+    max_body_bytes: ClassVar[int | None] = None
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        if not self.scopes:
+            raise UnscopedRouteError(f"{self.path}: the handler's signature names no scope")
+
+    @property
+    def scopes(self) -> frozenset[Scope]:
+        """Return the scopes that a caller must have, all of them."""
+        return frozenset(
+            Scope(scope) for dependency in self.dependant.dependencies for scope in dependency.own_oauth_scopes or ()
+        )
+
+    def is_allowed(self, caller: Caller) -> bool:
+        """Return whether the caller has the scopes."""
+        return self.scopes <= caller.scopes
+
+    def check_body(self, body: bytes) -> None:
+        """Check a body before it is parsed; raise as `body_limits.check_body` does."""
+        check_body(body)
+
+    def handler(self) -> Handler:
+        """Return what handles a request that has passed the checks: FastAPI, unless a subclass does without it."""
+        return super().get_route_handler()
+
+    def get_route_handler(self) -> Handler:
+        """Return the handler, preceded by the checks."""
+        handle = self.handler()
+        takes_body = self.body_field is not None
+        scopes = self.scopes
+
+        async def check_and_handle(request: Request) -> Response:
+            try:
+                return await check(request)
+            except ProblemError as problem:
+                if problem.is_denial:
+                    services_of(request).denials.note(denial_of(request, problem))
+                raise
+
+        async def check(request: Request) -> Response:
+            await _authenticate(request)
+            if not self.is_allowed(caller_of(request)):
+                _authorize(request, scopes)
+            if not takes_body:
+                return await handle(request)
+            _check_content_type(request)
+            max_bytes = self.max_body_bytes or services_of(request).settings.max_body_bytes
+            slot = slot_of(request)
+            bounded = BoundedRequest(request.scope, request.receive, max_bytes, slot)
+            # FastAPI takes any error while reading for malformed JSON. Afterwards it finds the body in the request.
+            body = await bounded.body()
+            async with slot.large_body(len(body)):
+                self.check_body(body)
+                return await handle(bounded)
+
+        return check_and_handle
+
+
+class KindScopedRoute(AuthenticatedRoute):
+    """A route for operations of every kind. It requires a scope of any kind; the service checks that kind's."""
+
+    def is_allowed(self, caller: Caller) -> bool:
+        """Return whether the caller has one of the scopes, or one of a kind that was registered later."""
+        of_kinds = {scope for kind in KINDS for scope in (kind.cancel_scope, kind.manage_scope)}
+        return not caller.scopes.isdisjoint(self.scopes | of_kinds)
+
+
+async def _authenticate(request: Request) -> None:
+    services, address, credential = services_of(request), address_of(request), credential_of(request.headers)
+    # Tokens are renewed every few minutes, so a valid one is usually new: failures of others must not block it.
+    is_judged_first = services.authenticator.is_token(request.headers)
+    if not is_judged_first:
+        await services.rate_limits.check_failures(address, credential)
+    try:
+        caller = await _caller(request)
+    except ProblemError as problem:
+        if problem.is_denial:
+            if is_judged_first:
+                await services.rate_limits.check_failures(address, credential)
+            await services.rate_limits.record_failure(address, credential)
+        raise
+    services.rate_limits.remember_valid_credential(credential)
+    request.state.caller = caller
+    structlog.contextvars.bind_contextvars(caller=caller.identity)
+    slot_of(request).assign(caller.identity)
+    add_answer_headers(request, await services.rate_limits.check_caller(caller.identity))
+
+
+async def authenticate_again(request: Request, scope: Scope) -> Caller:
+    """Return the caller of a long response; raise `ProblemError` if it is no longer allowed."""
+    await _authenticate(request)
+    _authorize(request, frozenset({scope}))
+    return caller_of(request)
+
+
+async def _caller(request: Request) -> Caller:
+    try:
+        with database_errors():
+            caller = await services_of(request).authenticator.authenticate(request.headers)
+    except BadTokenError as error:
+        challenge = f'error="invalid_token", error_description="{error}"'
+        raise UnauthorizedError(f"Invalid token: {error}", challenge=challenge) from None
+    except ProviderUnavailableError:
+        raise IdentityProviderOutageError from None
+    if caller is None:
+        raise UnauthorizedError
+    return caller
+
+
+def _authorize(request: Request, scopes: frozenset[Scope]) -> None:
+    for scope in in_order(scopes - caller_of(request).scopes):
+        raise ScopeMissingError(scope)
+
+
+def _check_content_type(request: Request) -> None:
+    given = request.headers.get("content-type")
+    if given is None:
+        has_body = request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
+        if not has_body:
+            return
+    message = email.message.Message()
+    message["content-type"] = given or "application/octet-stream"
+    subtype = message.get_content_subtype()
+    if message.get_content_maintype() != "application" or not (subtype == "json" or subtype.endswith("+json")):
+        raise UnsupportedMediaTypeError

@@ -1,0 +1,102 @@
+"""Puts the gateway together."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI
+
+from activities.alga.blueprints.blueprint import load_blueprints
+from app.gateway.audit import routes as audit
+from app.gateway.codec import routes as codec
+from app.gateway.documentation_page import install_documentation_page
+from app.gateway.error_handlers import crash_response, install_error_handlers
+from app.gateway.http.concurrency import ConcurrencyLimit, Slots
+from app.gateway.http.cross_origin import CrossOrigin
+from app.gateway.http.openapi import DocumentedApp
+from app.gateway.http.request_context import CrashMiddleware, RequestContextMiddleware
+from app.gateway.http.tracing import TracedRequests
+from app.gateway.keys import routes as api_keys
+from app.gateway.operations import routes as operations
+from app.gateway.operations import status_routes as status
+from app.gateway.readiness import Readiness
+from app.gateway.services import Services, open_services
+from app.gateway.tenants import directory_routes as directory
+from app.gateway.tenants import routes as tenants
+from app.probes import Probes, probe_routes
+from app.settings import Settings, split_list
+from app.telemetry.metrics.dependencies import DependencyGauges
+from app.telemetry.metrics.exposition import metrics_route
+from app.telemetry.tracing.current import current_tracer
+
+DISTRIBUTION = "alga-tenants"
+DESCRIPTION = """Creates, tracks, changes and cancels Alga PSA tenants.
+
+A creation is an operation: start it, follow its status document, cancel it. Every error is a problem document
+(RFC 9457)."""
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The gateway's application; connects to nothing before its first request.
+
+    Raises:
+        BlueprintError: a blueprint file is broken.
+    """
+    blueprints = load_blueprints(settings.blueprints_dir)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with open_services(settings, blueprints) as services:
+            app.state.services = services
+            yield
+
+    app = DocumentedApp(
+        title=DISTRIBUTION,
+        version=version(DISTRIBUTION),
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,
+        openapi_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.billing_plans = {code: blueprint.contract_line_names for code, blueprint in blueprints.items()}
+    # The one added last is the outermost.
+    app.add_middleware(ConcurrencyLimit, slots=Slots(settings.max_concurrent_requests, settings.max_event_streams))
+    app.add_middleware(CrashMiddleware, crash_response=crash_response)
+    if settings.cors_origins:
+        app.add_middleware(CrossOrigin, origins=split_list(settings.cors_origins))
+    app.add_middleware(RequestContextMiddleware)
+    tracer = current_tracer()
+    if tracer is not None:
+        app.add_middleware(TracedRequests, tracer=tracer, settings=settings)
+    install_error_handlers(app)
+    install_documentation_page(app)
+    app.include_router(tenants.router)
+    app.include_router(status.router)
+    app.include_router(operations.router)
+    app.include_router(operations.kind_router)
+    app.include_router(directory.router)
+    app.include_router(api_keys.router)
+    app.include_router(audit.router)
+    app.include_router(codec.router)
+    app.state.probes = _probes(app)
+    app.include_router(probe_routes(app.state.probes))
+    app.include_router(metrics_route(DependencyGauges(app.state.probes).refresh))
+    return app
+
+
+def _probes(app: FastAPI) -> Probes:
+    """Return the probes, whose checks exist once the app has started."""
+
+    def readiness() -> Readiness:
+        services: Services = app.state.services
+        return services.readiness
+
+    return Probes(
+        {
+            "migrations": lambda: readiness().check_migrations(),
+            "database": lambda: readiness().check_database(),
+            "temporal": lambda: readiness().check_temporal(),
+        }
+    )

@@ -1,0 +1,95 @@
+"""Shows people what Temporal holds encrypted."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+
+from activities.audit.events import Action
+from app.audit.recorder import Auditing
+from app.audit.trail import requested
+from app.auth.callers import Requester
+from app.gateway.codec.documents import CodecPayloads
+from app.gateway.http.body_limits import check_body
+from app.gateway.http.problems.request_problems import MalformedJsonError, PathNotFoundError
+from app.gateway.operations.problems import PayloadUnreadableError
+from app.temporal.encryption import EncryptionCodec, PayloadError
+
+# A payload has some ten values.
+MAX_VALUES = 20_000
+
+ResultT = TypeVar("ResultT")
+
+
+class Decoding:
+    """Decrypts payloads for callers who may see those of all tenants, and records in the audit trail who did.
+
+    What takes time with the size of a body is done by one thread, one request after the other: the event loop stays
+    free, and no more than one request takes memory for it.
+    """
+
+    def __init__(self, codec: EncryptionCodec, auditing: Auditing) -> None:
+        self._codec = codec
+        self._auditing = auditing
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="decoding")
+
+    async def parse(self, body: bytes) -> CodecPayloads:
+        """Return the payloads of a body.
+
+        Raises:
+            RequestValidationError: it does not hold payloads.
+            ProblemError: as `check_body` does, or it is no JSON.
+        """
+        return await self._in_thread(lambda: _parsed(body))
+
+    async def decode(self, sent: CodecPayloads, requester: Requester) -> bytes:
+        """Return the document of the payloads in clear; what was not encrypted comes back as it is.
+
+        Raises:
+            ProblemError: 404 for a caller that is bound to a tenant, because nobody can tell whose a payload is; 422
+                if one can't be decrypted.
+        """
+        if requester.caller.tenant_id is not None:
+            raise PathNotFoundError(is_denial=True)
+        # The codec's interface is asynchronous, and its work is not.
+        document = await self._in_thread(lambda: asyncio.run(self._decoded(sent)))
+        await self._auditing.tell_first(
+            requested(Action.PAYLOADS_DECODE, requester, details={"payloads": len(sent.payloads)})
+        )
+        return document
+
+    def close(self) -> None:
+        """Stop the thread."""
+        self._thread.shutdown(cancel_futures=True)
+
+    async def _in_thread(self, function: Callable[[], ResultT]) -> ResultT:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, function)
+
+    async def _decoded(self, sent: CodecPayloads) -> bytes:
+        decoded = []
+        for place, payload in enumerate(sent.payloads):
+            try:
+                decoded += await self._codec.decode([payload.as_payload()])
+            except PayloadError as error:
+                raise PayloadUnreadableError.of_field(f"payloads.{place}", str(error)) from None
+        return CodecPayloads.of(decoded).model_dump_json().encode()
+
+
+def _parsed(body: bytes) -> CodecPayloads:
+    check_body(body, MAX_VALUES)
+    if not body:
+        raise RequestValidationError([{"type": "missing", "loc": ("body",), "msg": "is required"}])
+    try:
+        return CodecPayloads.model_validate(json.loads(body))
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_context=False, include_input=False)
+        raise RequestValidationError([{**fault, "loc": ("body", *fault["loc"])} for fault in faults]) from None
+    except json.JSONDecodeError as error:
+        fault = {"type": "json_invalid", "loc": ("body", error.pos), "msg": error.msg, "ctx": {"error": error.msg}}
+        raise RequestValidationError([fault]) from None
+    except ValueError:
+        raise MalformedJsonError from None

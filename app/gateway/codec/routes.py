@@ -1,0 +1,67 @@
+"""The remote codec: the route by which Temporal's UI and command line decrypt payloads."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Security
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.auth.callers import Requester
+from app.auth.scopes import Scope
+from app.gateway.access.route import AuthenticatedRoute, Handler
+from app.gateway.codec.documents import CodecPayloads
+from app.gateway.http.openapi import BODY_PROBLEMS, COMMON_PROBLEMS, problems
+from app.gateway.http.problems.request_problems import BadOnBehalfOfError, DatabaseOutageError, PathNotFoundError
+from app.gateway.http.request_context import caller_of
+from app.gateway.operations.parameters import ON_BEHALF_OF_HEADER, ServicesDep, current_requester
+from app.gateway.operations.problems import PayloadUnreadableError
+from app.gateway.services import services_of
+
+# Temporal accepts payloads of 2 MiB, which become 2.7 MiB in base64.
+MAX_CODEC_BODY_BYTES = 4 * 1024 * 1024
+
+
+class CodecRoute(AuthenticatedRoute):
+    """A route with large bodies: no work that grows with their size runs on the event loop."""
+
+    max_body_bytes = MAX_CODEC_BODY_BYTES
+
+    def check_body(self, body: bytes) -> None:
+        """Leave the check to `Decoding.parse`, which runs in a thread."""
+
+    def handler(self) -> Handler:
+        """Return what calls the endpoint without FastAPI, which would parse the body on the event loop."""
+
+        async def handle(request: Request) -> Response:
+            requester = await current_requester(request, caller_of(request), request.headers.get(ON_BEHALF_OF_HEADER))
+            services = services_of(request)
+            payloads = await services.decoding.parse(await request.body())
+            return await decode_payloads(requester, payloads, services)
+
+        return handle
+
+
+router = APIRouter(
+    prefix="/codec",
+    tags=["codec"],
+    route_class=CodecRoute,
+    responses=problems(*COMMON_PROBLEMS, DatabaseOutageError),
+)
+
+
+@router.post(
+    "/decode",
+    summary="Decrypt payloads",
+    response_model=CodecPayloads,
+    responses=problems(*BODY_PROBLEMS, BadOnBehalfOfError, PathNotFoundError, PayloadUnreadableError),
+)
+async def decode_payloads(
+    requester: Annotated[Requester, Security(current_requester, scopes=[Scope.PAYLOADS_DECODE])],
+    payloads: Annotated[CodecPayloads, Body()],
+    services: ServicesDep,
+) -> Response:
+    """Return decrypted payloads, as Temporal's remote codecs do; give its UI the URL without `/decode`.
+
+    Each call is audited. There is no encoding, because operations are started and signalled through this gateway.
+    """
+    return Response(await services.decoding.decode(payloads, requester), media_type="application/json")

@@ -1,0 +1,150 @@
+"""The gateway's OpenAPI document. Its problems are examples of the classes that the gateway raises."""
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from types import MappingProxyType
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from activities.tenants.request import TenantRequest
+from app.gateway.http.problems.problem import MEDIA_TYPE, Problem, ProblemError, title_of
+from app.gateway.http.problems.request_problems import (
+    BodyTooLargeError,
+    HeadersTooLargeError,
+    IdentityProviderOutageError,
+    InternalError,
+    InvalidRequestError,
+    JsonTooDeepError,
+    JsonTooLongError,
+    MalformedJsonError,
+    OverloadedError,
+    RateLimitedError,
+    ScopeMissingError,
+    TooManyRequestsError,
+    UnauthorizedError,
+    UnsupportedMediaTypeError,
+)
+
+REF_TEMPLATE = "#/components/schemas/{model}"
+EXAMPLE_REQUEST_ID = "0f9c4d1e7b6a4c1f8a53d2b1c0e9f8a7"
+FASTAPI_ERROR_SCHEMAS = ("HTTPValidationError", "ValidationError")
+
+Responses = dict[int | str, dict[str, Any]]
+
+RETRY_AFTER = {"Retry-After": {"description": "Seconds after which to retry.", "schema": {"type": "integer"}}}
+BODY_PROBLEMS = (
+    MalformedJsonError,
+    JsonTooDeepError,
+    JsonTooLongError,
+    BodyTooLargeError,
+    UnsupportedMediaTypeError,
+    InvalidRequestError,
+)
+# Responses of the route class and of the layers around it, before any handler.
+COMMON_PROBLEMS = (
+    UnauthorizedError,
+    ScopeMissingError,
+    RateLimitedError,
+    TooManyRequestsError,
+    HeadersTooLargeError,
+    InternalError,
+    OverloadedError,
+    IdentityProviderOutageError,
+)
+RATE_LIMIT = {
+    "RateLimit-Policy": {
+        "description": "The limit: `q` requests in `w` seconds.",
+        "schema": {"type": "string", "examples": ['"caller";q=30000;w=60']},
+    },
+    "RateLimit": {
+        "description": "`r` requests are left now. All of them are available again after `t` seconds.",
+        "schema": {"type": "string", "examples": ['"caller";r=29999;t=1']},
+    },
+}
+LOCATION = {"Location": {"description": "Path of the status document.", "schema": {"type": "string"}}}
+
+
+CHALLENGE = {
+    "WWW-Authenticate": {
+        "description": "`Bearer`, with the error of a token or the missing scope (RFC 6750).",
+        "schema": {"type": "string"},
+    }
+}
+_HEADERS = {
+    401: CHALLENGE,
+    403: CHALLENGE,
+    429: RETRY_AFTER | RATE_LIMIT,
+    503: RETRY_AFTER,
+}
+
+
+def problems(*kinds: type[ProblemError]) -> Responses:
+    """Return the entries of a route's `responses` for these kinds of problem."""
+    return {status: _entry(list(group)) for status, group in groupby(sorted(kinds, key=_status), key=_status)}
+
+
+def _status(kind: type[ProblemError]) -> int:
+    return kind.status
+
+
+def _entry(kinds: list[type[ProblemError]]) -> dict[str, Any]:
+    content = {
+        "schema": {"$ref": REF_TEMPLATE.format(model=Problem.__name__)},
+        "examples": {kind.code: {"value": _example(kind)} for kind in kinds},
+    }
+    entry: dict[str, Any] = {
+        "description": "; ".join(title_of(kind.code) for kind in kinds),
+        "content": {MEDIA_TYPE: content},
+    }
+    if kinds[0].status in _HEADERS:
+        entry["headers"] = _HEADERS[kinds[0].status]
+    return entry
+
+
+def _example(kind: type[ProblemError]) -> dict[str, Any]:
+    return kind.example().document(instance="/tenants", request_id=EXAMPLE_REQUEST_ID).model_dump(mode="json")
+
+
+class DocumentedApp(FastAPI):
+    """Application with our OpenAPI document. `billing_plans` are the values of `billingPlan` by product."""
+
+    billing_plans: Mapping[str, Sequence[str]] = MappingProxyType({})
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the document, which is built once."""
+        if self.openapi_schema is None:
+            self.openapi_schema = _document(self, self.billing_plans)
+        return self.openapi_schema
+
+
+def _document(app: FastAPI, billing_plans: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    document = get_openapi(
+        title=app.title, version=app.version, description=app.description, routes=app.routes, tags=app.openapi_tags
+    )
+    schemas = document["components"]["schemas"]
+    problem = Problem.model_json_schema(mode="serialization", ref_template=REF_TEMPLATE)
+    schemas.update(problem.pop("$defs"))
+    schemas[Problem.__name__] = problem
+    schemas[TenantRequest.__name__]["allOf"] = [_plan_rule(*item) for item in billing_plans.items()]
+    for name in FASTAPI_ERROR_SCHEMAS:
+        schemas.pop(name, None)
+    for path in document["paths"].values():
+        for operation in path.values():
+            _drop_default_422(operation["responses"])
+    return document
+
+
+def _plan_rule(product_code: str, names: Sequence[str]) -> dict[str, Any]:
+    """Return the schema rule that a request for the product names one of its plans, or none."""
+    is_product: dict[str, Any] = {"properties": {"productCode": {"const": product_code}}}
+    if product_code != TenantRequest.model_fields["product_code"].default:
+        is_product["required"] = ["productCode"]
+    return {"if": is_product, "then": {"properties": {"billingPlan": {"enum": [*names, None]}}}}
+
+
+def _drop_default_422(responses: dict[str, Any]) -> None:
+    """Remove the 422 that FastAPI adds to every route with parameters, even if it cannot occur."""
+    if "application/json" in responses.get("422", {}).get("content", {}):
+        del responses["422"]

@@ -1,0 +1,224 @@
+"""Problems with operations, tenants and API keys, and the tables from an operation's error code to its problem."""
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Self
+from uuid import UUID
+
+from activities.database.errors import KNOWN_ERRORS
+from app.auth.scopes import Scope
+from app.gateway.http.problems.problem import Fault, ProblemError
+from app.gateway.http.problems.request_problems import DatabaseOutageError, InternalError, InvalidRequestError
+from workflows.operations.failures import CANCEL_REQUESTED, OPERATION_ENDING, PARAMETER_REFUSED, PARAMETER_USED
+
+
+class ScopeEscalationError(ProblemError):
+    """The caller would control a key that may do more than the caller itself."""
+
+    status, code = 403, "scope-not-held"
+    example_arguments = (Scope.KEYS_MANAGE,)
+
+    def __init__(self, scopes: str) -> None:
+        super().__init__(f"You can't grant, rotate or revoke a scope that you don't have: {scopes}", is_denial=True)
+
+
+class TenantNotFoundError(ProblemError):
+    """The id is no tenant's, or not one that this caller may see."""
+
+    status, code = 404, "tenant-not-found"
+    default_detail = "No such tenant"
+
+
+class OtherTenantIdError(TenantNotFoundError):
+    """A caller that is bound to a tenant has sent the id of another, or none."""
+
+    default_detail = "No such tenant; send the id of your own tenant as `tenantId`"
+
+
+class ApiKeyNotFoundError(ProblemError):
+    """The id is no API key's, or not one that this caller may see."""
+
+    status, code = 404, "api-key-not-found"
+    default_detail = "No such API key"
+
+
+class OperationNotFoundError(ProblemError):
+    """The workflow id is not an operation's, or not one that this caller may see."""
+
+    status, code = 404, "operation-not-found"
+    default_detail = "No such operation"
+
+
+class ApiKeyUnusableError(ProblemError):
+    """The API key can't be rotated."""
+
+    status, code = 409, "api-key-unusable"
+    default_detail = "The API key was revoked, has expired or is forged, so it can't be rotated; create a new one"
+
+
+class OperationFinishedError(ProblemError):
+    """The operation has ended, so that it can't be cancelled, resumed or changed."""
+
+    status, code = 409, "operation-finished"
+    default_detail = "The operation has already ended"
+
+
+class OperationCommittedError(ProblemError):
+    """The operation has committed, so that it can't be cancelled."""
+
+    status, code = 409, "operation-committed"
+    default_detail = "The operation is committed and can't be cancelled"
+
+
+class OperationStoppingError(ProblemError):
+    """The operation is being cancelled or is about to end."""
+
+    status, code = 409, "operation-stopping"
+    default_detail = "The operation is being stopped"
+
+
+class OperationKindUnknownError(ProblemError):
+    """A newer release has started the operation."""
+
+    status, code = 409, "operation-kind-unknown"
+    example_arguments = ("tenant_merge",)
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(f"This release can only show operations of kind {kind}")
+
+
+class ParameterUsedError(ProblemError):
+    """The parameters can't be changed any more, or never could."""
+
+    status, code = 409, "parameter-used"
+    default_detail = "The operation is committed, so its parameters can't be changed"
+
+
+class OperationInProgressError(ProblemError):
+    """Another operation of the tenant has not ended."""
+
+    status, code = 409, "operation-in-progress"
+
+
+class DeletionRequiredError(ProblemError):
+    """A cancel names a tenant, which only a deletion can remove."""
+
+    status, code = 409, "deletion-required"
+    example_arguments = ("{id}",)
+
+    def __init__(self, tenant_id: UUID | str) -> None:
+        super().__init__(
+            f"This path cancels an operation by workflow id; to delete the tenant, POST /tenants/{tenant_id}/deletion"
+        )
+
+
+class TenantExistsError(ProblemError):
+    """The tenant id is used by another operation or tenant."""
+
+    status, code = 409, "tenant-exists"
+
+    def __init__(self) -> None:
+        fault = Fault(field="tenantId", detail="is taken; omit it to get a new one")
+        super().__init__(f"{fault.field} {fault.detail}", errors=[fault])
+
+
+class DuplicateEmailError(ProblemError):
+    """Another user has the administrator's e-mail address."""
+
+    status, code = 409, "duplicate-email"
+
+
+class UnknownBillingPlanError(ProblemError):
+    """The product has no such billing plan."""
+
+    status, code = 422, "unknown-billing-plan"
+
+    @classmethod
+    def example(cls) -> Self:
+        """Return an example."""
+        return cls.among(["Standard"])
+
+    @classmethod
+    def among(cls, plans: Sequence[str]) -> Self:
+        """Return the problem for a product with these plans."""
+        return cls.of_field("billingPlan", f"is not one of: {', '.join(plans) or 'none'}")
+
+
+class IdempotencyKeyReusedError(ProblemError):
+    """The idempotency key belongs to a request with another body."""
+
+    status, code = 422, "idempotency-key-reused"
+    default_detail = "This Idempotency-Key was used for another request; send the same body again, or use a new key"
+
+
+class PayloadUnreadableError(ProblemError):
+    """A payload can't be decrypted."""
+
+    status, code = 422, "payload-unreadable"
+
+    @classmethod
+    def example(cls) -> Self:
+        """Return an example."""
+        return cls.of_field("payloads.0", "a payload of key '2026-11' was changed or cut short")
+
+    @classmethod
+    def of_field(cls, field: str, detail: str) -> Self:
+        """Return a problem with one payload."""
+        return cls(f"{field}: {detail}", errors=[Fault(field=field, detail=detail)])
+
+
+class OperationUnreadableError(ProblemError):
+    """Temporal has the operation, but its data can't be decrypted or parsed."""
+
+    status, code = 502, "operation-unreadable"
+    example_arguments = ("its memo was changed",)
+
+    def __init__(self, reason: object) -> None:
+        super().__init__(f"Temporal has the operation, but it can't be read: {reason}")
+
+
+class StartUncertainError(ProblemError):
+    """The creation may or may not have started."""
+
+    status, code = 504, "start-uncertain"
+    example_arguments = ("tenant-creation-1b4e28ba-2fa1-41d2-883f-0016d3cca427",)
+
+    def __init__(self, workflow_id: str) -> None:
+        super().__init__(
+            f"Neither Temporal nor the database responded, and the creation may have started: look for {workflow_id} "
+            "before you send it again; with an Idempotency-Key you could simply repeat it"
+        )
+
+
+# By the code of an error that an operation's status document shows. Any other code is an internal error.
+OPERATION_PROBLEMS: Mapping[str, type[ProblemError]] = MappingProxyType(
+    {
+        **{
+            kind.code: kind
+            for kind in (
+                DuplicateEmailError,
+                InvalidRequestError,
+                OperationInProgressError,
+                TenantExistsError,
+                UnknownBillingPlanError,
+            )
+        },
+        **{known.code: DatabaseOutageError for known in KNOWN_ERRORS if not known.is_final},
+        "timeout": DatabaseOutageError,
+    }
+)
+# By the code with which a workflow rejects a change of its parameters. Any other code is that of a database error.
+CHANGE_PROBLEMS: Mapping[str, type[ProblemError]] = MappingProxyType(
+    {
+        PARAMETER_REFUSED: InvalidRequestError,
+        PARAMETER_USED: ParameterUsedError,
+        CANCEL_REQUESTED: OperationStoppingError,
+        OPERATION_ENDING: OperationStoppingError,
+        "operation-closed": OperationStoppingError,
+    }
+)
+
+
+def problem_kind_of(code: str) -> type[ProblemError]:
+    """Return the kind of problem that an operation's error is, as if it had been known before the start."""
+    return OPERATION_PROBLEMS.get(code, InternalError)

@@ -1,0 +1,91 @@
+"""The two routes that are polled: the status of an operation, by its own path and by the creation's."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Security
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.auth.callers import Caller
+from app.auth.scopes import Scope
+from app.gateway.access.route import AuthenticatedRoute, Handler
+from app.gateway.http.openapi import COMMON_PROBLEMS, RETRY_AFTER, Responses, problems
+from app.gateway.http.problems.request_problems import DatabaseOutageError, TemporalOutageError
+from app.gateway.http.request_context import caller_of
+from app.gateway.operations.parameters import (
+    IfNoneMatch,
+    ServicesDep,
+    WorkflowId,
+    check_workflow_id,
+    current_caller,
+    if_none_match_lines,
+    tenant_id_of,
+)
+from app.gateway.operations.problems import OperationNotFoundError, OperationUnreadableError
+from app.gateway.operations.responses import conditional
+from app.gateway.operations.schemas import StatusDocument
+from app.gateway.services import services_of
+
+ETAG = {"ETag": {"description": "For `If-None-Match`.", "schema": {"type": "string"}}}
+STATUS: Responses = {
+    200: {"description": "The status document.", "headers": {**ETAG, **RETRY_AFTER}},
+    304: {"description": "Nothing has changed.", "headers": {**ETAG, **RETRY_AFTER}},
+    **problems(OperationNotFoundError, OperationUnreadableError),
+}
+
+
+class StatusRoute(AuthenticatedRoute):
+    """A route that calls its endpoint itself, because FastAPI's solving of dependencies takes too long (ADR 6).
+
+    FastAPI describes the endpoint's parameters in OpenAPI. All endpoints of this class have the same ones.
+    """
+
+    def handler(self) -> Handler:
+        """Return what calls the endpoint with the values that its dependencies would return."""
+
+        async def handle(request: Request) -> Response:
+            response: Response = await self.endpoint(
+                caller=caller_of(request),
+                services=services_of(request),
+                workflow_id=check_workflow_id(request.path_params["id"]),
+                if_none_match=if_none_match_lines(request),
+            )
+            return response
+
+        return handle
+
+
+router = APIRouter(
+    route_class=StatusRoute,
+    responses=problems(*COMMON_PROBLEMS, TemporalOutageError, DatabaseOutageError) | STATUS,
+)
+
+
+@router.get(
+    "/tenants/{id}/status", tags=["tenants"], summary="Read the status of a creation", response_model=StatusDocument
+)
+async def read_status(
+    caller: Annotated[Caller, Security(current_caller, scopes=[Scope.TENANTS_READ])],
+    services: ServicesDep,
+    workflow_id: WorkflowId,
+    if_none_match: IfNoneMatch,
+) -> Response:
+    """Return the status of an operation, by its workflow id, or by the id of the tenant that it creates."""
+    tenant_id = tenant_id_of(workflow_id)
+    if tenant_id is not None:
+        operation = await services.statuses.find_creation_for(caller, tenant_id)
+    else:
+        operation = await services.statuses.find_for(caller, workflow_id)
+    return conditional(operation.encoded, if_none_match)
+
+
+@router.get("/operations/{id}", tags=["operations"], summary="Read an operation", response_model=StatusDocument)
+async def read_operation(
+    caller: Annotated[Caller, Security(current_caller, scopes=[Scope.TENANTS_READ])],
+    services: ServicesDep,
+    workflow_id: WorkflowId,
+    if_none_match: IfNoneMatch,
+) -> Response:
+    """Return the status of an operation."""
+    operation = await services.statuses.find_for(caller, workflow_id)
+    return conditional(operation.encoded, if_none_match)

@@ -1,0 +1,87 @@
+"""Metrics of Temporal's SDK on our own /metrics endpoint: pollers, slots, latencies and failures.
+
+The SDK's exporter would need a port of its own; docs/adr/0003-temporals-metrics.md compares the two. Names are the
+SDK's, with the suffixes that Prometheus recommends.
+"""
+
+import asyncio
+from typing import Final
+
+from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client.registry import CollectorRegistry
+from temporalio.runtime import (
+    BUFFERED_METRIC_KIND_COUNTER,
+    BUFFERED_METRIC_KIND_GAUGE,
+    BufferedMetric,
+    BufferedMetricUpdate,
+    MetricBuffer,
+    MetricBufferDurationFormat,
+)
+
+from app.telemetry.metrics.definitions import REGISTRY
+
+# Holds the updates of a busy minute, at some forty per tenant. Updates that find the buffer full are lost.
+BUFFER: Final = MetricBuffer(50_000, duration_format=MetricBufferDurationFormat.SECONDS)
+DRAIN_INTERVAL = 2.0
+
+# Attributes that become labels. The others are the same for the whole process, or name a host.
+LABELS = frozenset(
+    {
+        *("operation", "workflow_type", "activity_type", "worker_type", "poller_type"),
+        *("failure_reason", "status_code", "resource_exhausted_cause"),
+    }
+)
+# Seconds, from the milliseconds of a workflow task to the hours that a task may wait for a worker.
+BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600, 3600)
+
+
+class CoreMetrics:
+    """Applies updates of the SDK to a registry, and creates each metric at its first update."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+        self._metrics: dict[str, tuple[Counter | Gauge | Histogram, tuple[str, ...]]] = {}
+
+    def apply(self, update: BufferedMetricUpdate) -> None:
+        """Apply one update."""
+        name, attributes = update.metric.name, update.attributes
+        if name not in self._metrics:
+            labels = tuple(sorted(LABELS & attributes.keys()))
+            self._metrics[name] = (self._create(update.metric, labels), labels)
+        metric, labels = self._metrics[name]
+        child = metric.labels(*(attributes.get(label, "") for label in labels)) if labels else metric
+        if isinstance(child, Counter):
+            child.inc(update.value)
+        elif isinstance(child, Gauge):
+            child.set(update.value)
+        else:
+            child.observe(update.value)
+
+    def _create(self, metric: BufferedMetric, labels: tuple[str, ...]) -> Counter | Gauge | Histogram:
+        description = metric.description or metric.name
+        if metric.kind == BUFFERED_METRIC_KIND_COUNTER:
+            return Counter(metric.name, description, labels, registry=self._registry)
+        if metric.kind == BUFFERED_METRIC_KIND_GAUGE:
+            return Gauge(metric.name, description, labels, registry=self._registry)
+        name = f"{metric.name}_seconds" if metric.unit == "s" else metric.name
+        return Histogram(name, description, labels, buckets=BUCKETS, registry=self._registry)
+
+
+_CORE = CoreMetrics(REGISTRY)
+
+
+def drain() -> None:
+    """Apply the updates that the SDK has buffered."""
+    try:
+        updates = BUFFER.retrieve_updates()
+    except RuntimeError:
+        return  # No runtime uses the buffer, as in tests.
+    for update in updates:
+        _CORE.apply(update)
+
+
+async def drain_regularly() -> None:
+    """Drain until cancelled, so that the buffer does not fill up between two scrapes."""
+    while True:
+        await asyncio.sleep(DRAIN_INTERVAL)
+        drain()

@@ -1,0 +1,114 @@
+"""The bars: what each figure is compared with, and whether it was reached."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from bench.reporting.figures import Figures
+
+# Tenants a second are stated for a machine on which the empty workflow runs so many times a second.
+REFERENCE_EMPTY_RATE = 70.0
+LEVELS = (100, 300)
+SCALED_WORKS = ("creation", "status", "list", "list.status", "list.name", "rollback")
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A limit on a figure, or on the ratio of two."""
+
+    text: str
+    figure: Callable[[Figures], float | None]
+    kind: Literal["at most", "at least"]
+    limit: float
+    unit: str = "x"
+
+    def holds(self, value: float) -> bool:
+        """Whether the value is on the right side of the limit; on it counts."""
+        return value <= self.limit if self.kind == "at most" else value >= self.limit
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A bar with what was measured; `value` is None where nothing was."""
+
+    bar: Bar
+    value: float | None
+
+    @property
+    def word(self) -> str:
+        """`ok`, `missed` or `not measured`."""
+        if self.value is None:
+            return "not measured"
+        return "ok" if self.bar.holds(self.value) else "missed"
+
+
+def judge(figures: Figures) -> list[Verdict]:
+    """Every bar with its figure."""
+    return [Verdict(bar, bar.figure(figures)) for bar in BARS]
+
+
+def is_missed(verdicts: Sequence[Verdict]) -> bool:
+    """Whether one of the bars was measured and not reached."""
+    return any(verdict.word == "missed" for verdict in verdicts)
+
+
+def _ratio(name: str, floor: str) -> Callable[[Figures], float | None]:
+    return lambda figures: figures.ratio(name, floor)
+
+
+def _plain(name: str) -> Callable[[Figures], float | None]:
+    return lambda figures: figures.get(name)
+
+
+def scaled_rate(level: int) -> Callable[[Figures], float | None]:
+    """Tenants a second as they would be on the reference machine."""
+
+    def scaled(figures: Figures) -> float | None:
+        share = figures.ratio(f"throughput.{level}.tenants", f"throughput.{level}.empty")
+        return share * REFERENCE_EMPTY_RATE if share is not None else None
+
+    return scaled
+
+
+def _throughput(level: int) -> list[Bar]:
+    return [
+        Bar(
+            f"throughput, {level} in flight, of no-op local steps",
+            _ratio(f"throughput.{level}.tenants", f"throughput.{level}.steps"),
+            "at least",
+            0.65,
+        ),
+        Bar(
+            f"throughput, {level} in flight, where an empty workflow runs {REFERENCE_EMPTY_RATE:.0f}/s",
+            scaled_rate(level),
+            "at least",
+            35.0,
+            "/s",
+        ),
+    ]
+
+
+def _flat(work: str) -> Bar:
+    """What is done beside a hundred times as many tenants costs the same; half more is what noise makes of that."""
+    text = f"{work} beside 10,000 tenants, of the same beside 100"
+    return Bar(text, _ratio(f"scale.10000.{work}", f"scale.100.{work}"), "at most", 1.5)
+
+
+BARS: Sequence[Bar] = (
+    Bar("end to end, of an empty workflow", _ratio("latency.tenant", "latency.empty"), "at most", 1.6),
+    Bar("end to end, of no-op local steps", _ratio("latency.tenant", "latency.steps"), "at most", 1.6),
+    *(bar for level in LEVELS for bar in _throughput(level)),
+    Bar("database time a tenant, of COPY", _ratio("database.time", "database.copy"), "at most", 1.3),
+    Bar("round trips to the database a tenant", _plain("database.round_trips"), "at most", 12, ""),
+    Bar("status of running, of a bare describe loop", _ratio("polls.running.1", "polls.describe"), "at least", 0.6),
+    Bar("status of finished, of a bare route", _ratio("polls.finished.1", "polls.route"), "at least", 0.6),
+    Bar("p99 of status at 200/s without a worker", _plain("polls.paced.p99"), "at most", 50, "ms"),
+    Bar("POST, of one start_workflow", _ratio("posting.post", "posting.start"), "at most", 4.0),
+    Bar("growth of the worker from tenant 500 to 1,000", _plain("memory.worker.growth"), "at most", 5, "%"),
+    Bar("growth of the gateway from tenant 500 to 1,000", _plain("memory.gateway.growth"), "at most", 5, "%"),
+    *(_flat(work) for work in SCALED_WORKS),
+    # The figures are ratios themselves, each the median of those of the rounds.
+    Bar("processor time a tenant, of the earlier commit", _plain("against.processor.total"), "at most", 0.75),
+    Bar("end to end, of the earlier commit", _plain("against.latency"), "at most", 0.75),
+    Bar("throughput, 50 in flight, of the earlier commit", _plain("against.throughput"), "at least", 1.4),
+)

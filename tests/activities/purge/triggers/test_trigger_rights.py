@@ -1,0 +1,57 @@
+"""Who may disable a trigger, and what somebody is told who may not."""
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from activities.purge.errors import MissingRightError
+from tests.activities.purge.conftest import run_script
+from tests.activities.purge.small import THEIRS, purge, values
+from tests.activities.purge.triggers.guarded import guard
+
+pytestmark = pytest.mark.anyio
+
+ROLES = """
+    CREATE ROLE "The keeper"; CREATE ROLE helper; CREATE ROLE stranger; CREATE ROLE distant NOINHERIT;
+    GRANT "The keeper" TO helper, distant;
+    GRANT USAGE, CREATE ON SCHEMA public TO "The keeper";
+    GRANT USAGE ON SCHEMA public TO stranger, distant;
+    ALTER TABLE "Stock movements" OWNER TO "The keeper";
+    GRANT SELECT, DELETE ON "Stock movements" TO stranger, distant;
+    GRANT ALL ON log TO "The keeper", stranger, distant;
+"""
+
+
+@pytest.fixture
+async def guarded(empty: AsyncConnection) -> AsyncConnection:
+    await guard(empty)
+    await run_script(empty, ROLES)
+    return empty
+
+
+@pytest.mark.parametrize("role", ['"The keeper"', "helper", "postgres"])
+async def test_the_owner_its_members_and_a_superuser_may(guarded: AsyncConnection, role: str) -> None:
+    await guarded.execute(text(f"SET LOCAL ROLE {role}"))
+    await purge(guarded)
+    assert await values(guarded, 'SELECT tenant FROM "Stock movements"') == [THEIRS]
+
+
+@pytest.mark.parametrize("role", ["stranger", "distant"])
+async def test_a_role_that_may_not_is_told_what_an_administrator_can_do(guarded: AsyncConnection, role: str) -> None:
+    await guarded.execute(text(f"SET LOCAL ROLE {role}"))
+
+    with pytest.raises(MissingRightError) as caught:
+        await purge(guarded)
+
+    assert caught.value.code == "missing-right"
+    assert str(caught.value) == (
+        f'trigger "Append only" of table public."Stock movements" forbids deleting, and role {role} may not disable '
+        f'it: it must own the table or have the rights of "The keeper", who does; an administrator can run: '
+        f'GRANT "The keeper" TO {role} WITH INHERIT TRUE'
+    )
+    assert len(await values(guarded, 'SELECT tenant FROM "Stock movements"')) == 3
+    await guarded.execute(text("RESET ROLE"))
+    await guarded.execute(text(caught.value.remedy))
+    await guarded.execute(text(f"SET LOCAL ROLE {role}"))
+    await purge(guarded)
+    assert await values(guarded, 'SELECT tenant FROM "Stock movements"') == [THEIRS]

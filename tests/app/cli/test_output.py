@@ -1,0 +1,45 @@
+"""Tables on terminals: people copy ids from them, so no width may cut one."""
+
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from app.cli.output import print_operations, print_tenants
+from app.client import OperationSummary, Tenant
+from tests.app.client.scripted_server import TENANT_ID, WORKFLOW_ID, summary, tenant
+
+OPERATIONS = [
+    summary("completed"),
+    summary("awaiting_confirmation", tenantName="A name that is as long as names of companies can be, and longer"),
+    summary("needs_attention", tenantName="Bravo"),
+]
+TENANTS = [tenant(), tenant(name="A name that is as long as names of companies can be", state="deletion_scheduled")]
+
+
+def printed(width: int, show: Any, documents: Any) -> list[str]:
+    console = Console(file=io.StringIO(), force_terminal=True, color_system=None, width=width, highlight=False)
+    show(console, documents)
+    assert isinstance(console.file, io.StringIO)
+    lines = console.file.getvalue().splitlines()
+    assert all(len(line) <= width for line in lines)
+    return lines
+
+
+@pytest.mark.parametrize("width", [72, 80, 120, 200])
+def test_no_id_is_cut_on_a_terminal(width: int) -> None:
+    operations = printed(width, print_operations, map(OperationSummary.model_validate, OPERATIONS))
+    assert sum(WORKFLOW_ID in line for line in operations) == len(OPERATIONS)
+    tenants = printed(width, print_tenants, map(Tenant.model_validate, TENANTS))
+    assert sum(TENANT_ID in line for line in tenants) == len(TENANTS)
+
+
+def test_an_id_longer_than_the_terminal_is_folded() -> None:
+    long_id = "#" * 150
+    lines = printed(80, print_operations, [OperationSummary.model_validate(summary(workflowId=long_id))])
+    assert "".join(lines).count("#") == len(long_id)
+
+
+def test_an_empty_table_has_its_header() -> None:
+    assert printed(80, print_operations, [])[0].split() == ["tenant", "status", "started", "took", "workflow", "id"]

@@ -1,0 +1,171 @@
+"""A caller that is bound to a tenant: to it there is nothing else, and it changes nothing else."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import httpx
+import pytest
+from temporalio.client import Client
+
+from app.auth.keys.api_keys import CreatedKey
+from app.auth.scopes import Scope
+from tests.app.gateway.operation_rows import record
+from tests.app.gateway.requests import assert_problem, create, tenant
+from tests.app.gateway.server import RunningGateway
+from tests.support.api_keys import Keys
+
+pytestmark = pytest.mark.anyio
+
+# A bound caller's requests for each route; a new route needs one. The tenant id becomes the other tenant's.
+REQUESTS: dict[tuple[str, str], list[Any]] = {
+    ("POST", "/tenants"): [tenant(tenantId="theirs"), tenant()],
+    ("GET", "/tenants/{id}"): [None],
+    ("GET", "/tenants/{id}/status"): [None],
+    ("GET", "/operations/{id}"): [None],
+    ("GET", "/operations/{id}/events"): [None],
+    ("DELETE", "/operations/{id}"): [{"reason": "not yours"}],
+    ("PATCH", "/operations/{id}"): [{"tenantName": "Taken over"}],
+    ("POST", "/operations/{id}/resume"): [None],
+    ("POST", "/codec/decode"): [{"payloads": []}],
+    ("POST", "/api-keys"): [{"name": "theirs", "tenantId": "theirs"}, {"name": "everybody's"}],
+    ("GET", "/api-keys/{key_id}"): [None],
+    ("DELETE", "/api-keys/{key_id}"): [None],
+    ("POST", "/api-keys/{key_id}/rotate"): [{"overlapHours": 0}],
+}
+# The same by workflow id, which is refused for a tenant id, whoever's it is.
+BY_WORKFLOW: dict[tuple[str, str], list[Any]] = {
+    ("DELETE", "/tenants/{id}"): [{"reason": "not yours"}],
+    ("GET", "/tenants/{id}/status"): [None],
+}
+# What these show is in tests of their own below, and in those of the audit events and of the directory.
+LISTS = {("GET", "/tenants"), ("GET", "/operations"), ("GET", "/api-keys"), ("GET", "/audit-events")}
+
+
+@pytest.fixture
+async def theirs(http: httpx.AsyncClient) -> dict[str, Any]:
+    """Another tenant's operation, which stands still."""
+    return await create(http)
+
+
+@pytest.fixture
+async def their_key(keys: Keys, theirs: dict[str, Any]) -> CreatedKey:
+    """A key that is bound to that other tenant."""
+    return await keys.create("theirs", tenant_id=UUID(theirs["tenantId"]))
+
+
+@pytest.fixture
+def own_tenant() -> UUID:
+    return uuid4()
+
+
+@pytest.fixture
+async def bound(gateway: RunningGateway, keys: Keys, own_tenant: UUID) -> AsyncIterator[httpx.AsyncClient]:
+    """A caller with all scopes, for its own tenant."""
+    key = (await keys.create("bound", tenant_id=own_tenant)).key
+    async with gateway.client(**{"X-API-Key": key}) as client:
+        yield client
+
+
+async def everything(database: asyncpg.Connection) -> list[Any]:
+    tables = {"operations": "workflow_id, run_id", "cancellations": "workflow_id", "idempotency_keys": "key_digest"}
+    found = [
+        await database.fetch(f"SELECT * FROM alga_tenants.{table} ORDER BY {order}")  # noqa: S608 - named above
+        for table, order in tables.items()
+    ]
+    unused = "SELECT key_id, name, scopes, tenant_id, expires_at, revoked_at FROM alga_tenants.api_keys"
+    return [*found, await database.fetch(f"{unused} ORDER BY key_id")]
+
+
+def routes(gateway: RunningGateway) -> set[tuple[str, str]]:
+    """Every route that knows callers."""
+    paths: dict[str, dict[str, Any]] = gateway.app.openapi()["paths"]
+    return {
+        (method.upper(), path)
+        for path, methods in paths.items()
+        for method, operation in methods.items()
+        if "security" in operation
+    }
+
+
+async def known_to_temporal(client: Client) -> set[tuple[str, int]]:
+    """Every workflow there is, with the length of its history, which a signal makes longer."""
+    return {(workflow.id, workflow.history_length) async for workflow in client.list_workflows()}
+
+
+def test_every_route_is_tried_by_a_bound_caller(gateway: RunningGateway) -> None:
+    assert routes(gateway) == {*REQUESTS, *BY_WORKFLOW, *LISTS}
+
+
+async def test_every_route_hides_another_tenant_and_leaves_it_alone(
+    bound: httpx.AsyncClient,
+    theirs: dict[str, Any],
+    their_key: CreatedKey,
+    database: asyncpg.Connection,
+    temporal_client: Client,
+) -> None:
+    before = await everything(database)
+    workflows = await known_to_temporal(temporal_client)
+    for (method, template), bodies in [*REQUESTS.items(), *BY_WORKFLOW.items()]:
+        is_tenant = template.startswith("/tenants") and (method, template) not in BY_WORKFLOW
+        theirs_id = theirs["tenantId"] if is_tenant else theirs["workflowId"]
+        path = template.format(id=theirs_id, key_id=their_key.record.key_id)
+        for body in bodies:
+            sent = {**body, "tenantId": theirs["tenantId"]} if body and "tenantId" in body else body
+            answer = await bound.request(method, path, json=sent)
+            assert answer.status_code == 404, (method, path, answer.text)
+    assert await everything(database) == before
+    assert await known_to_temporal(temporal_client) == workflows
+    described = await temporal_client.get_workflow_handle(theirs["workflowId"]).describe()
+    assert described.history_length == 2, "started, and one task waits"
+
+
+async def test_what_is_hidden_can_not_be_told_from_what_is_not_there(
+    bound: httpx.AsyncClient, theirs: dict[str, Any]
+) -> None:
+    hidden = (await bound.get(f"/operations/{theirs['workflowId']}")).json()
+    unknown = (await bound.get(f"/operations/tenant-creation-{uuid4()}")).json()
+    assert hidden.keys() == unknown.keys()
+    differing = {name for name in hidden if hidden[name] != unknown[name]}
+    assert differing == {"instance", "requestId"}
+
+
+async def test_lists_show_the_own_tenant_alone(
+    bound: httpx.AsyncClient,
+    theirs: dict[str, Any],
+    their_key: CreatedKey,
+    own_tenant: UUID,
+    database: asyncpg.Connection,
+) -> None:
+    own = await record(database, tenant_id=own_tenant, workflow_id=f"tenant-creation-{own_tenant}")
+    listed = (await bound.get("/operations", params={"pageSize": 200})).json()["operations"]
+    assert [operation["workflowId"] for operation in listed] == [own]
+    assert theirs["workflowId"] != own
+    shown = (await bound.get("/api-keys")).json()["keys"]
+    assert {key["tenantId"] for key in shown} == {str(own_tenant)}
+    assert their_key.record.key_id not in {key["id"] for key in shown}
+
+
+async def test_the_own_tenant_is_created_read_and_cancelled(bound: httpx.AsyncClient, own_tenant: UUID) -> None:
+    created = await create(bound, tenant(tenantId=str(own_tenant)))
+    assert (await bound.get(created["links"]["self"])).json()["tenantId"] == str(own_tenant)
+    assert (await bound.delete(created["links"]["cancel"])).status_code == 202
+
+
+async def test_an_operation_whose_tenant_is_not_known_belongs_to_nobody(
+    bound: httpx.AsyncClient, database: asyncpg.Connection
+) -> None:
+    workflow_id = await record(database, tenant_id=None)
+    assert_problem(await bound.get(f"/operations/{workflow_id}"), 404, "operation-not-found")
+
+
+async def test_a_bound_caller_gives_keys_of_its_own_tenant_alone(bound: httpx.AsyncClient, own_tenant: UUID) -> None:
+    answer = await bound.post(
+        "/api-keys", json={"name": "second", "tenantId": str(own_tenant), "scopes": [Scope.TENANTS_READ]}
+    )
+    assert answer.status_code == 201
+    assert answer.json()["tenantId"] == str(own_tenant)
+    rotated = await bound.post(f"{answer.headers['location']}/rotate")
+    assert rotated.status_code == 201
+    assert rotated.json()["tenantId"] == str(own_tenant)

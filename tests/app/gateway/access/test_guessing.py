@@ -1,0 +1,80 @@
+"""Wrong keys tell nothing by the time they take, and take nothing from those who have a good one."""
+
+import asyncio
+import statistics
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import httpx
+import pytest
+
+from app.auth.keys.format import ApiKey
+from app.settings import Settings
+from tests.app.gateway.requests import create
+from tests.app.gateway.server import RunningGateway
+from tests.support.api_keys import Keys
+
+pytestmark = pytest.mark.anyio
+
+TRIES = 40
+POLLS = 30
+# A refusal without argon2 takes a tenth of one with it. Whether medians are within noise is the bench's to say.
+ALIKE = 3
+
+
+@pytest.fixture(scope="module")
+def open_settings(settings: Settings) -> Settings:
+    """Without the limit on failures, which would answer in argon2's place."""
+    return settings.model_copy(update={"rate_limit_failed_per_minute": 0})
+
+
+@pytest.fixture
+async def unlimited(open_settings: Settings, api_key: str) -> AsyncIterator[RunningGateway]:
+    with RunningGateway(open_settings, api_key) as gateway:
+        yield gateway
+
+
+async def seconds(http: httpx.AsyncClient, key: str, expected: int) -> float:
+    started = asyncio.get_running_loop().time()
+    answer = await http.get("/operations/unknown", headers={"X-API-Key": key})
+    assert answer.status_code == expected
+    return asyncio.get_running_loop().time() - started
+
+
+async def test_unknown_wrong_revoked_and_expired_keys_take_equally_long(
+    unlimited: RunningGateway, keys: Keys
+) -> None:
+    made = await keys.create("known")
+    revoked = await keys.create("revoked")
+    assert await keys.verify(revoked.key) is not None
+    await keys.revoke(revoked.record.key_id)
+    expired = await keys.create("expired", expires_in=timedelta(seconds=-1))
+    times: dict[str, list[float]] = {"unknown": [], "wrong": [], "revoked": [], "expired": []}
+    async with unlimited.client(Accept="*/*") as http:
+        await seconds(http, ApiKey.generate().text, 401)
+        for _ in range(TRIES):
+            wrong = ApiKey(made.record.key_id, ApiKey.generate().secret).text
+            tried = {"unknown": ApiKey.generate().text, "wrong": wrong}
+            for kind, key in {**tried, "revoked": revoked.key, "expired": expired.key}.items():
+                times[kind].append(await seconds(http, key, 401))
+    medians = {kind: statistics.median(taken) for kind, taken in times.items()}
+    assert max(medians.values()) / min(medians.values()) < ALIKE, medians
+
+
+async def test_a_hundred_wrong_keys_at_once_keep_no_caller_waiting_for_its_own_verification(
+    unlimited: RunningGateway, keys: Keys
+) -> None:
+    """What a flood costs others in milliseconds is measured by the bench; here it is who stands in the queue."""
+    made = await keys.create("polls")
+    async with unlimited.client(**{"X-API-Key": made.key}) as caller, unlimited.client(Accept="*/*") as guesser:
+        created = await create(caller)
+        flood = [
+            asyncio.create_task(seconds(guesser, ApiKey(made.record.key_id, ApiKey.generate().secret).text, 401))
+            for _ in range(100)
+        ]
+        answered = 0
+        while not all(task.done() for task in flood):
+            assert (await caller.get(created["links"]["self"])).status_code == 200
+            answered += 1
+        await asyncio.gather(*flood)
+    assert answered >= POLLS, "the polls went on while the wrong keys were looked at"

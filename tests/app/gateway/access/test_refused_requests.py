@@ -1,0 +1,115 @@
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.app.gateway.requests import assert_problem, faults, tenant, tenant_with_admin
+
+pytestmark = pytest.mark.anyio
+
+JSON = {"Content-Type": "application/json"}
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (tenant(tenantName=None), "tenantName"),
+        (tenant(adminUser=None), "adminUser"),
+        (tenant_with_admin(firstName=None), "adminUser.firstName"),
+        (tenant_with_admin(lastName=None), "adminUser.lastName"),
+        (tenant_with_admin(email=None), "adminUser.email"),
+        (tenant(tenantName=""), "tenantName"),
+        (tenant(tenantName="   "), "tenantName"),
+        (tenant(tenantName=5), "tenantName"),
+        (tenant(tenantName="a" * 200 * 1024), "tenantName"),
+        (tenant(tenantName="nul\0nul"), "tenantName"),
+        (tenant(tenantName="two\nlines"), "tenantName"),
+        (tenant(tenantName="\ud800"), "tenantName"),
+        (tenant(tenant_name="twice", tenantName="twice"), "tenant_name"),
+        (tenant(surprise=1), "surprise"),
+        (tenant_with_admin(nickname="Lady"), "adminUser.nickname"),
+        (tenant_with_admin(email="ada"), "adminUser.email"),
+        (tenant_with_admin(email="ada@"), "adminUser.email"),
+        (tenant_with_admin(email="ada@acme.example\0"), "adminUser.email"),
+        (tenant_with_admin(password="short"), "adminUser.password"),
+        (tenant_with_admin(password="a half \ud800"), "adminUser.password"),
+        (tenant_with_admin(password="p" * 257), "adminUser.password"),
+        (tenant_with_admin(password="nul\0nul\0nul"), "adminUser.password"),
+        (tenant(productCode="crm"), "productCode"),
+        (tenant(plan="platinum"), "plan"),
+        (tenant(licenseCount=0), "licenseCount"),
+        (tenant(billingAddress={"countryCode": "USA"}), "billingAddress.countryCode"),
+        (tenant(billingAddress={"planet": "Earth"}), "billingAddress.planet"),
+        (tenant(addons=["ok", "NOT OK"]), "addons.1"),
+        (tenant(tenantId="1234"), "tenantId"),
+        ([], "body"),
+        ("text", "body"),
+        (None, "body"),
+    ],
+)
+async def test_a_bad_field_is_named(http: httpx.AsyncClient, body: Any, field: str) -> None:
+    answer = await http.post("/tenants", content=json.dumps(body), headers=JSON)
+    assert_problem(answer, 422, "invalid-request")
+    assert list(faults(answer)) == [field]
+
+
+async def test_every_fault_is_told_at_once(http: httpx.AsyncClient) -> None:
+    answer = await http.post("/tenants", json={"adminUser": {"email": "ada", "firstName": "Ada"}, "extra": 1})
+    assert set(faults(answer)) == {"tenantName", "adminUser.lastName", "adminUser.email", "extra"}
+
+
+async def test_an_unknown_field_is_told_what_is_known(http: httpx.AsyncClient) -> None:
+    detail = faults(await http.post("/tenants", json=tenant_with_admin(surname="Byron")))["adminUser.surname"]
+    assert "remove it" in detail
+    assert "firstName, lastName, email, password" in detail
+
+
+async def test_many_faults_and_long_names_make_no_long_answer(http: httpx.AsyncClient) -> None:
+    answer = await http.post("/tenants", json={**tenant(), **{f"{number}{'x' * 500}": 1 for number in range(180)}})
+    assert_problem(answer, 422, "invalid-request")
+    assert len(answer.content) < 50_000
+
+
+async def test_values_are_not_repeated(http: httpx.AsyncClient) -> None:
+    answer = await http.post("/tenants", json=tenant_with_admin(password="\0 my secret", email="my-secret"))
+    assert set(faults(answer)) == {"adminUser.password", "adminUser.email"}
+    assert "secret" not in answer.text
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"{", b"{'tenantName': 1}", b"\xff\xfe", b'{"tenantName": "\xff"}', b"1" * 5000],
+    ids=["cut", "quotes", "bytes", "no-utf-8", "long-number"],
+)
+async def test_a_body_that_is_not_json_is_a_400(http: httpx.AsyncClient, content: bytes) -> None:
+    assert_problem(await http.post("/tenants", content=content, headers=JSON), 400, "malformed-json")
+
+
+async def test_a_missing_body_is_told_to_be_required(http: httpx.AsyncClient) -> None:
+    answer = await http.post("/tenants")
+    assert_problem(answer, 422, "invalid-request")
+    assert faults(answer) == {"body": "is required"}
+
+
+@pytest.mark.parametrize(
+    "content_type", ["text/plain", "application/x-www-form-urlencoded", "application/xml", "nonsense", "", None]
+)
+async def test_a_body_of_another_type_is_a_415(http: httpx.AsyncClient, content_type: str | None) -> None:
+    headers = {"Content-Type": content_type} if content_type is not None else {}
+    answer = await http.post("/tenants", content=json.dumps(tenant()), headers=headers)
+    assert_problem(answer, 415, "unsupported-media-type")
+
+
+async def test_json_by_another_name_is_taken(http: httpx.AsyncClient) -> None:
+    headers = {"Content-Type": "application/vnd.acme+json; charset=utf-8"}
+    assert (await http.post("/tenants", content=json.dumps(tenant()), headers=headers)).status_code == 202
+
+
+async def test_a_huge_body_is_a_413_whether_or_not_it_tells_its_size(http: httpx.AsyncClient) -> None:
+    async def pieces() -> Any:
+        for _ in range(64):
+            yield b" " * 65536
+
+    for content in (b" " * 64 * 65536, pieces()):
+        assert_problem(await http.post("/tenants", content=content, headers=JSON), 413, "body-too-large")

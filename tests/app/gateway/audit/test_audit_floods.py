@@ -1,0 +1,194 @@
+"""Events that wait: counted where they are alike, kept apart where not, and written when the gateway ends."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import pytest
+import structlog
+from pydantic import SecretStr
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from activities.audit.events import Action, AuditEvent, Outcome
+from app.audit.recorder import Auditing
+from app.audit.trail import audit_trail
+from app.audit.verification import verify
+from app.auth.keys.format import ApiKey
+from app.embedded.postgres import EmbeddedPostgres
+from app.embedded.processes.ports import free_port
+from app.gateway.access import denials as module
+from app.gateway.access.denials import Denials
+from app.gateway.services import gateway_engine
+from app.settings import Settings
+from tests.app.gateway.conftest import as_gateway, create_key
+from tests.app.gateway.server import RunningGateway
+from tests.support.servers.databases import NewDatabase
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.anyio
+
+FLOOD = 2000
+
+
+@pytest.fixture
+def own_settings(
+    settings: Settings, new_database: NewDatabase, migrated_template: str, postgres: EmbeddedPostgres
+) -> Settings:
+    url = new_database(migrated_template)
+    return settings.model_copy(
+        update={"database_url": SecretStr(as_gateway(postgres, url)), "admin_database_url": SecretStr(url)}
+    )
+
+
+@pytest.fixture
+async def engine(own_settings: Settings) -> AsyncIterator[AsyncEngine]:
+    engine = gateway_engine(own_settings)
+    yield engine
+    await engine.dispose()
+
+
+@pytest.fixture
+def away(own_settings: Settings) -> Settings:
+    """The settings with a database that does not answer."""
+    url = f"postgresql://nobody:nothing@127.0.0.1:{free_port()}/nowhere"
+    return own_settings.model_copy(update={"database_url": SecretStr(url)})
+
+
+def denied(**fields: Any) -> AuditEvent:
+    return AuditEvent(action=Action.REQUEST_DENIED, outcome=Outcome.DENIED, caller="anonymous", **fields)
+
+
+def accepted(**fields: Any) -> AuditEvent:
+    return AuditEvent(
+        action=Action.OPERATION_CANCEL, outcome=Outcome.ACCEPTED, caller="key:a", workflow_id="tenant-1", **fields
+    )
+
+
+async def rows(settings: Settings) -> list[dict[str, Any]]:
+    connection = await asyncpg.connect(settings.admin_database_url.get_secret_value())
+    try:
+        found = await connection.fetch("SELECT * FROM alga_tenants.audit_events ORDER BY sequence")
+        return [{**row, "details": json.loads(row["details"])} for row in found]
+    finally:
+        await connection.close()
+
+
+async def test_a_flood_of_denied_requests_is_few_rows_and_counted_exactly(own_settings: Settings) -> None:
+    # Few get as far as argon2, which is to be slow.
+    few = own_settings.model_copy(update={"rate_limit_failed_per_minute": 1, "rate_limit_failed_burst": 40})
+    with RunningGateway(few, await create_key(own_settings)) as gateway:
+        async with gateway.client(**{"X-API-Key": ApiKey.generate().text}) as wrong:
+
+            async def knock(times: int) -> set[int]:
+                return {(await wrong.get("/tenants")).status_code for _ in range(times)}
+
+            started = asyncio.get_running_loop().time()
+            statuses = await asyncio.gather(*(knock(FLOOD // 20) for _ in range(20)))
+    seconds = asyncio.get_running_loop().time() - started
+    assert set().union(*statuses) == {401, 429}
+    told = [row for row in await rows(own_settings) if row["outcome"] == "denied"]
+    assert sum(row["count"] for row in told) == FLOOD
+    assert len(told) < 2 * (seconds + 3), "a row a second for each of two reasons"
+    assert {row["reason"] for row in told} == {"unauthorized", "rate-limited"}
+
+
+async def test_what_waits_is_written_when_the_gateway_ends(own_settings: Settings, engine: AsyncEngine) -> None:
+    async with Denials(engine, audit_trail(own_settings), interval=600) as denials:
+        for _ in range(3):
+            denials.note(denied(address="192.0.2.1"))
+        denials.note(accepted())
+    found = await rows(own_settings)
+    assert [(row["outcome"], row["count"]) for row in found] == [("denied", 3), ("accepted", 1)]
+    assert found[0]["details"]["until"] > found[0]["occurred_at"].isoformat()
+
+
+async def test_denials_that_differ_are_told_apart_up_to_a_bound_and_counted_beyond(
+    own_settings: Settings, engine: AsyncEngine
+) -> None:
+    async with Denials(engine, audit_trail(own_settings), interval=600, most=5) as denials:
+        for number in range(105):
+            denials.note(denied(address=f"2001:db8::{number:x}"))
+    found = await rows(own_settings)
+    assert [(row["caller"], row["count"]) for row in found] == [*[("anonymous", 1)] * 5, ("several", 100)]
+    assert sum(row["count"] for row in found) == 105
+
+
+async def test_what_was_done_is_never_counted_together(own_settings: Settings, engine: AsyncEngine) -> None:
+    done = [accepted(request_id=f"request-{number}", details={"reason": f"{number}"}) for number in range(30)]
+    async with Denials(engine, audit_trail(own_settings), interval=600, most=1) as denials:
+        for number, event in enumerate(done):
+            denials.note(denied(address=f"192.0.2.{number}"))
+            denials.note(event)
+    found = [row for row in await rows(own_settings) if row["outcome"] == "accepted"]
+    assert [(row["id"], row["request_id"], row["count"]) for row in found] == [
+        (event.id, event.request_id, 1) for event in done
+    ]
+
+
+async def test_what_was_done_and_can_not_be_kept_is_in_the_log_as_a_whole(
+    own_settings: Settings, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MOST_OTHERS", 2)
+    with structlog.testing.capture_logs() as lines:
+        async with Denials(engine, audit_trail(own_settings), interval=600) as denials:
+            for number in range(4):
+                denials.note(accepted(request_id=f"request-{number}"))
+    assert [line["told"]["request_id"] for line in lines] == ["request-2", "request-3"]
+    assert [row["count"] for row in await rows(own_settings)] == [1, 1, 2]
+
+
+async def test_what_was_done_while_the_database_is_away_is_written_once_it_is_back(
+    own_settings: Settings, away: Settings
+) -> None:
+    engine = gateway_engine(away)
+    back = gateway_engine(own_settings)
+    trail = audit_trail(own_settings)
+    event = accepted()
+    async with Denials(engine, trail, interval=0.01) as denials:
+        await Auditing(engine, trail, denials).tell(event)
+        denials.note(denied())
+
+        async def is_waiting() -> bool:
+            return denials._is_away
+
+        await wait_until(is_waiting, timeout=10)
+        denials._engine = back
+
+        async def are_written() -> bool:
+            return len(await rows(own_settings)) == 2
+
+        await wait_until(are_written, timeout=10)
+    found = await rows(own_settings)
+    assert found[0]["id"] == event.id
+    assert found[0]["occurred_at"] == event.occurred_at
+    for each in (engine, back):
+        await each.dispose()
+
+
+async def test_an_event_whose_commit_went_unheard_is_not_written_twice(
+    own_settings: Settings, engine: AsyncEngine
+) -> None:
+    trail, event = audit_trail(own_settings), accepted()
+    async with engine.begin() as connection:
+        await trail.append(connection, event)
+    async with Denials(engine, trail, interval=600) as denials:
+        denials.note(event)
+        denials.note(denied())
+    assert [row["outcome"] for row in await rows(own_settings)] == ["accepted", "denied"]
+    async with engine.connect() as connection:
+        assert (await verify(connection, trail)).is_intact
+
+
+async def test_what_is_lost_with_the_process_is_said_with_its_number(own_settings: Settings, away: Settings) -> None:
+    engine = gateway_engine(away)
+    with structlog.testing.capture_logs() as lines:
+        async with Denials(engine, audit_trail(own_settings), interval=600) as denials:
+            for _ in range(7):
+                denials.note(denied(request_id=str(uuid4())))
+    assert [(line["event"], line["count"]) for line in lines if line["log_level"] == "error"] == [
+        ("audit events are lost", 7)
+    ]
+    await engine.dispose()

@@ -1,0 +1,158 @@
+"""A gateway on a migrated database and a Temporal without worker, so that operations stay where they are put."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import asyncpg
+import httpx
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import make_url
+from temporalio.client import Client
+
+from activities.alga.development import create_development_tables
+from app.embedded.postgres import EmbeddedPostgres
+from app.embedded.processes.blocking import run_blocking
+from app.embedded.processes.ports import free_port
+from app.embedded.temporal import EmbeddedTemporal
+from app.settings import Settings
+from app.temporal.client import connect
+from app.worker.factory import NO_EXTENSIONS, Extensions, admin_engine, create_worker
+from migrations.upgrade import admin_engine as migrating_engine
+from migrations.upgrade import upgrade
+from tests.app.gateway.server import RunningGateway
+from tests.support.api_keys import Keys, open_keys
+from tests.support.folders import reachable_folder
+from tests.support.servers.databases import NewDatabase
+
+SECRET = "test-nextauth-secret"
+
+
+@pytest.fixture(scope="session")
+def migrated_template(new_database: NewDatabase, postgres: EmbeddedPostgres) -> str:
+    """The admin URL of a database with our tables and Alga's, both open to the gateway's role; to be copied."""
+    url = new_database()
+    run_blocking(_prepare(url, str(urlsplit(postgres.url).username)))
+    return url
+
+
+@pytest.fixture(scope="session")
+def gateway_database(new_database: NewDatabase, migrated_template: str) -> str:
+    """The admin URL of the database of `gateway`."""
+    return new_database(migrated_template)
+
+
+@pytest.fixture(scope="session")
+def settings(gateway_database: str, postgres: EmbeddedPostgres, temporal: EmbeddedTemporal) -> Settings:
+    return Settings(
+        database_url=SecretStr(as_gateway(postgres, gateway_database)),
+        admin_database_url=SecretStr(gateway_database),
+        temporal_address=temporal.address,
+        gateway_host="127.0.0.1",
+        gateway_port=0,
+        temporal_task_queue=f"nobody-polls-{uuid4()}",
+        nextauth_secret=SecretStr(SECRET),
+        creations_per_hour=0,
+    )
+
+
+@pytest.fixture(scope="session")
+def api_key(settings: Settings) -> str:
+    return run_blocking(create_key(settings))
+
+
+@pytest.fixture(scope="session")
+def gateway(settings: Settings, api_key: str) -> Iterator[RunningGateway]:
+    with RunningGateway(settings, api_key) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def worked_settings(settings: Settings) -> Settings:
+    """Settings of a task queue that a test may have a worker for."""
+    return settings.model_copy(update={"temporal_task_queue": f"worked-{uuid4()}"})
+
+
+@pytest.fixture(scope="session")
+def worked_gateway(worked_settings: Settings, api_key: str) -> Iterator[RunningGateway]:
+    """A gateway whose operations stand still until a test runs `working`."""
+    with RunningGateway(worked_settings, api_key) as server:
+        yield server
+
+
+@pytest.fixture
+async def worked(worked_gateway: RunningGateway) -> AsyncIterator[httpx.AsyncClient]:
+    async with worked_gateway.client() as client:
+        yield client
+
+
+@pytest.fixture
+def own_temporal() -> Iterator[EmbeddedTemporal]:
+    """A Temporal server that a test may stop and start."""
+    port = free_port()
+    with reachable_folder() as folder:
+        server = EmbeddedTemporal(folder / "temporal", ui=False, pick_port=lambda: port)
+        server.start()
+        yield server
+        server.stop()
+
+
+@pytest.fixture
+async def http(gateway: RunningGateway) -> AsyncIterator[httpx.AsyncClient]:
+    async with gateway.client() as client:
+        yield client
+
+
+@pytest.fixture
+async def temporal_client(settings: Settings) -> Client:
+    return await connect(settings)
+
+
+@pytest.fixture
+async def database(gateway_database: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(gateway_database)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+@pytest.fixture
+async def keys(settings: Settings) -> AsyncIterator[Keys]:
+    async with open_keys(settings) as keys:
+        yield keys
+
+
+@asynccontextmanager
+async def working(settings: Settings, extensions: Extensions = NO_EXTENSIONS) -> AsyncIterator[None]:
+    """Run a worker for the settings' task queue."""
+    engine = admin_engine(settings)
+    try:
+        async with create_worker(settings, await connect(settings), engine, extensions=extensions):
+            yield
+    finally:
+        await engine.dispose()
+
+
+def as_gateway(postgres: EmbeddedPostgres, admin_url: str) -> str:
+    """The URL by which the gateway's role reaches the database of an admin URL."""
+    return urlsplit(postgres.url)._replace(path=urlsplit(admin_url).path).geturl()
+
+
+async def _prepare(url: str, role: str) -> None:
+    target = make_url(url).set(drivername="postgresql+asyncpg")
+    await upgrade(target, gateway_role=role)
+    engine = migrating_engine(target)
+    async with engine.begin() as connection:
+        await create_development_tables(connection)
+        await connection.exec_driver_sql(
+            f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}"
+        )
+    await engine.dispose()
+
+
+async def create_key(settings: Settings) -> str:
+    async with open_keys(settings) as keys:
+        return (await keys.create()).key

@@ -1,0 +1,132 @@
+"""Pages of other origins."""
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from app.settings import Settings, SettingsError
+from tests.app.gateway.requests import assert_problem
+from tests.app.gateway.server import RunningGateway
+
+pytestmark = pytest.mark.anyio
+
+ORIGIN = "https://admin.example.com"
+OTHER = "https://evil.example.com"
+HEADERS = (
+    "Authorization",
+    "X-API-Key",
+    "Idempotency-Key",
+    "Prefer",
+    "If-None-Match",
+    "X-On-Behalf-Of",
+    "X-Namespace",
+    "Content-Type",
+)
+
+
+@pytest.fixture(scope="module")
+def opened(settings: Settings, api_key: str) -> Iterator[RunningGateway]:
+    """A gateway that two origins may call."""
+    origins = {"cors_origins": f"{ORIGIN}, http://localhost:3000", "max_concurrent_requests": 1}
+    with RunningGateway(settings.model_copy(update=origins), api_key) as server:
+        yield server
+
+
+def preflight(origin: str = ORIGIN, method: str = "POST", headers: str = ", ".join(HEADERS)) -> dict[str, str]:
+    return {
+        "Origin": origin,
+        "Access-Control-Request-Method": method,
+        "Access-Control-Request-Headers": headers,
+    }
+
+
+async def test_nobody_is_let_in_by_default(http: httpx.AsyncClient) -> None:
+    asked = await http.options("/tenants", headers=preflight())
+    assert_problem(asked, 405, "method-not-allowed")
+    for answer in (asked, await http.get("/tenants", headers={"Origin": ORIGIN})):
+        assert not [name for name in answer.headers if name.startswith("access-control-")]
+
+
+@pytest.mark.parametrize("origin", [ORIGIN, "http://localhost:3000"])
+@pytest.mark.parametrize("method", ["GET", "POST", "PATCH", "DELETE"])
+async def test_an_origin_of_the_list_may_ask_with_all_that_the_gateway_understands(
+    opened: RunningGateway, origin: str, method: str
+) -> None:
+    async with opened.client() as http:
+        answer = await http.options("/tenants", headers=preflight(origin, method))
+    assert answer.status_code == 200
+    assert answer.headers["access-control-allow-origin"] == origin
+    assert method in answer.headers["access-control-allow-methods"].split(", ")
+    allowed = {name.lower() for name in answer.headers["access-control-allow-headers"].split(", ")}
+    assert allowed >= {name.lower() for name in HEADERS}
+    assert "access-control-allow-credentials" not in answer.headers
+    assert "origin" in answer.headers["vary"].lower()
+
+
+@pytest.mark.parametrize(
+    ("asked", "named"),
+    [
+        (preflight(origin=OTHER), "origin"),
+        (preflight(origin=f"{ORIGIN}.evil.example"), "origin"),
+        (preflight(origin="null"), "origin"),
+        (preflight(origin="http://admin.example.com"), "origin"),
+        (preflight(method="TRACE"), "method"),
+        (preflight(headers="X-Anything"), "headers"),
+    ],
+)
+async def test_what_is_not_allowed_is_a_problem(opened: RunningGateway, asked: dict[str, str], named: str) -> None:
+    async with opened.client() as http:
+        answer = await http.options("/tenants", headers=asked)
+    assert_problem(answer, 400, "cors-refused")
+    assert named in answer.json()["detail"]
+    assert "access-control-allow-origin" not in answer.headers
+
+
+async def test_an_answer_may_be_read_by_its_origin_with_the_headers_that_matter(opened: RunningGateway) -> None:
+    async with opened.client() as http:
+        for path in ("/tenants", "/nothing"):
+            answer = await http.get(path, headers={"Origin": ORIGIN})
+            assert answer.headers["access-control-allow-origin"] == ORIGIN
+            exposed = {name.strip().lower() for name in answer.headers["access-control-expose-headers"].split(",")}
+            assert exposed >= {
+                "etag",
+                "location",
+                "retry-after",
+                "x-request-id",
+                "ratelimit",
+                "ratelimit-policy",
+            }
+        answer = await http.get("/tenants", headers={"Origin": OTHER})
+        assert "access-control-allow-origin" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("*", "must name each origin"),
+        (f"{ORIGIN},*", "must name each origin"),
+        ("admin.example.com", "must be origins"),
+        (f"{ORIGIN}/", "must be origins"),
+        (f"{ORIGIN}/page", "must be origins"),
+        ("https://*.example.com", "must be origins"),
+        ("null", "must be origins"),
+    ],
+)
+def test_a_list_that_would_let_in_anybody_is_refused(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, value: str, said: str
+) -> None:
+    for name in ("database_url", "admin_database_url", "nextauth_secret"):
+        monkeypatch.setenv(name.upper(), getattr(settings, name).get_secret_value())
+    monkeypatch.setenv("CORS_ORIGINS", value)
+    with pytest.raises(SettingsError, match=f"^CORS_ORIGINS: {said}"):
+        Settings.load()
+
+
+@pytest.mark.parametrize("value", ["*", "proxy.example.com", "10.0.0.1/8", "10.0.0.0/8,x"])
+def test_proxies_are_trusted_by_address_only(settings: Settings, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    for name in ("database_url", "admin_database_url", "nextauth_secret"):
+        monkeypatch.setenv(name.upper(), getattr(settings, name).get_secret_value())
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", value)
+    with pytest.raises(SettingsError, match=r"^FORWARDED_ALLOW_IPS: must be IP addresses"):
+        Settings.load()

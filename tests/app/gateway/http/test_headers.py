@@ -1,0 +1,129 @@
+"""What every answer tells browsers and caches."""
+
+import logging
+import shutil
+import subprocess
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from app.settings import Settings
+from tests.app.gateway.requests import tenant
+from tests.app.gateway.server import RunningGateway
+
+pytestmark = pytest.mark.anyio
+
+ALWAYS = {
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+    "cache-control": "no-store",
+}
+NOTHING_MAY_RUN = "default-src 'none'; frame-ancestors 'none'"
+WRONG = {"Authorization": "Bearer nonsense"}
+
+
+def assert_safe(answer: httpx.Response) -> None:
+    assert {name: answer.headers.get(name) for name in ALWAYS} == ALWAYS
+    assert answer.headers["content-security-policy"] == NOTHING_MAY_RUN
+    assert "strict-transport-security" not in answer.headers, "it came over plain HTTP"
+    assert "server" not in answer.headers
+    assert "x-powered-by" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "status"),
+    [
+        ("GET", "/livez", {}, 200),
+        ("GET", "/readyz", {}, 200),
+        ("GET", "/nothing", {}, 404),
+        ("PUT", "/tenants", {}, 405),
+        ("GET", "/tenants", {}, 200),
+        ("GET", "/tenants", WRONG, 401),
+        ("POST", "/tenants", {}, 422),
+        ("GET", "/openapi.json", {}, 200),
+        ("GET", "/docs/assets/swagger-ui.css", {}, 200),
+        ("GET", "/docs/assets/nothing", {}, 404),
+    ],
+)
+async def test_every_answer_is_safe_in_a_browser(
+    http: httpx.AsyncClient, method: str, path: str, headers: dict[str, str], status: int
+) -> None:
+    answer = await http.request(method, path, headers=headers)
+    assert answer.status_code == status
+    assert_safe(answer)
+
+
+async def test_what_is_personal_is_stored_nowhere(http: httpx.AsyncClient) -> None:
+    made = await http.post("/tenants", json=tenant())
+    shown = await http.get(made.json()["links"]["self"])
+    unchanged = await http.get(made.json()["links"]["self"], headers={"If-None-Match": shown.headers["etag"]})
+    assert [answer.status_code for answer in (made, shown, unchanged)] == [202, 200, 304]
+    for answer in (made, shown, unchanged):
+        assert_safe(answer)
+
+
+async def test_a_crash_is_safe_in_a_browser(
+    settings: Settings, api_key: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def add_crash(app: FastAPI) -> None:
+        @app.get("/crash")
+        async def crash() -> None:
+            raise RuntimeError
+
+    with caplog.at_level(logging.ERROR), RunningGateway(settings, api_key, add_crash) as gateway:
+        async with gateway.client() as http:
+            answer = await http.get("/crash")
+    assert answer.status_code == 500
+    assert_safe(answer)
+
+
+@pytest.mark.parametrize("path", ["/livez", "/nothing", "/tenants"])
+async def test_https_is_asked_for_where_the_proxy_says_that_it_was_used(http: httpx.AsyncClient, path: str) -> None:
+    answer = await http.get(path, headers={"X-Forwarded-Proto": "https"})
+    assert answer.headers["strict-transport-security"] == "max-age=63072000"
+
+
+async def test_who_is_no_proxy_of_ours_cannot_say_that_https_was_used(settings: Settings, api_key: str) -> None:
+    with RunningGateway(settings.model_copy(update={"forwarded_allow_ips": "192.0.2.1"}), api_key) as gateway:
+        async with gateway.client() as http:
+            answer = await http.get("/livez", headers={"X-Forwarded-Proto": "https"})
+    assert "strict-transport-security" not in answer.headers
+
+
+async def test_the_documentation_page_may_run_its_own_scripts_only(http: httpx.AsyncClient) -> None:
+    policy = (await http.get("/docs")).headers["content-security-policy"]
+    directives = dict(directive.split(" ", 1) for directive in policy.split("; "))
+    assert directives["default-src"] == "'none'"
+    assert directives["script-src"].startswith("'self' 'sha256-")
+    assert "unsafe" not in directives["script-src"]
+    assert directives["frame-ancestors"] == "'none'"
+    assert not [source for source in policy.split() if "://" in source or source == "*"]
+
+
+def test_the_documentation_page_works_in_a_browser(gateway: RunningGateway, tmp_path: Path) -> None:
+    browser = shutil.which("chromium")
+    if browser is None:
+        pytest.skip("Chromium is not installed (Debian: apt-get install chromium)")
+    page = subprocess.run(  # noqa: S603 - our own page in an installed browser
+        [
+            browser,
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            f"--user-data-dir={tmp_path}",
+            "--virtual-time-budget=20000",
+            "--enable-logging=stderr",
+            "--dump-dom",
+            f"{gateway.url}/docs",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert "/operations/{id}" in page.stdout.replace("\u200b", "").replace("<wbr>", "")
+    assert "Content Security Policy" not in page.stderr

@@ -1,0 +1,101 @@
+import re
+from typing import Any
+
+import pytest
+
+from app.auth.keys.format import KEY_PATTERN
+from app.gateway.app import create_app
+from app.settings import Settings
+
+EVERYWHERE = {"401", "403", "429", "431", "500", "503"}
+BODY = {"400", "413", "415", "422"}
+KEYED = {
+    ("post", "/tenants"): {"201", "202", "502", "404", "409", "504", *BODY},
+    ("get", "/tenants"): {"200", "422"},
+    ("get", "/tenants/{id}"): {"200", "404"},
+    ("get", "/tenants/{id}/status"): {"200", "304", "404", "502"},
+    ("delete", "/tenants/{id}"): {"202", "404", "409", "502", *BODY},
+    ("get", "/operations"): {"200", "422"},
+    ("get", "/operations/{id}"): {"200", "304", "404", "502"},
+    ("get", "/operations/{id}/events"): {"200", "204", "404", "502"},
+    ("patch", "/operations/{id}"): {"200", "404", "409", "502", *BODY},
+    ("post", "/operations/{id}/resume"): {"202", "400", "404", "409", "502"},
+    ("delete", "/operations/{id}"): {"202", "404", "409", "502", *BODY},
+    ("post", "/api-keys"): {"201", "404", *BODY},
+    ("get", "/api-keys"): {"200", "400"},
+    ("get", "/api-keys/{key_id}"): {"200", "400", "404"},
+    ("delete", "/api-keys/{key_id}"): {"200", "400", "404"},
+    ("post", "/api-keys/{key_id}/rotate"): {"201", "404", "409", *BODY},
+    ("get", "/audit-events"): {"200", "422"},
+    ("post", "/codec/decode"): {"200", "404", *BODY},
+}
+OPEN = {("get", path) for path in ("/livez", "/health", "/readyz", "/ready", "/startupz", "/metrics")}
+
+
+@pytest.fixture(scope="module")
+def document(settings: Settings) -> dict[str, Any]:
+    return create_app(settings).openapi()
+
+
+def operations(document: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
+    return {
+        (method, path): operation
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    }
+
+
+def test_every_route_tells_every_status_it_answers(document: dict[str, Any]) -> None:
+    found = operations(document)
+    assert found.keys() == KEYED.keys() | OPEN
+    told = {route: set(found[route]["responses"]) for route in KEYED}
+    assert told == {route: statuses | EVERYWHERE for route, statuses in KEYED.items()}
+
+
+def test_one_path_template_has_one_name_for_its_parameter(document: dict[str, Any]) -> None:
+    names: dict[str, set[str]] = {}
+    for path in document["paths"]:
+        for before, name in re.findall(r"(.*?)\{(\w+)\}", path):
+            names.setdefault(before, set()).add(name)
+    assert names == {"/tenants/": {"id"}, "/operations/": {"id"}, "/api-keys/": {"key_id"}}
+    for (_, path), operation in operations(document).items():
+        declared = [parameter["name"] for parameter in operation.get("parameters", []) if parameter["in"] == "path"]
+        assert declared == re.findall(r"\{(\w+)\}", path), path
+
+
+def test_every_error_is_a_problem_document(document: dict[str, Any]) -> None:
+    for route, operation in operations(document).items():
+        for status, response in operation["responses"].items():
+            if int(status) >= 400:
+                assert list(response["content"]) == ["application/problem+json"], (route, status)
+
+
+def test_either_way_of_giving_a_key_will_do(document: dict[str, Any]) -> None:
+    schemes = document["components"]["securitySchemes"]
+    assert {(scheme["type"], scheme.get("scheme"), scheme.get("name")) for scheme in schemes.values()} == {
+        ("http", "bearer", None),
+        ("apiKey", None, "X-API-Key"),
+    }
+    for route, operation in operations(document).items():
+        named = [list(alternative) for alternative in operation.get("security", [])]
+        assert named == ([[name] for name in schemes] if route in KEYED else []), route
+
+
+def test_billing_plans_are_those_of_the_products_blueprint(document: dict[str, Any]) -> None:
+    rules = document["components"]["schemas"]["TenantRequest"]["allOf"]
+    plans = {
+        rule["if"]["properties"]["productCode"]["const"]: rule["then"]["properties"]["billingPlan"]["enum"]
+        for rule in rules
+    }
+    assert "Managed Services" in plans["psa"]
+    assert "Help Desk" in plans["algadesk"]
+    assert all(None in names for names in plans.values())
+
+
+def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+    names = set(re.findall(r"#/components/schemas/(\w+)", str(document)))
+    assert names <= document["components"]["schemas"].keys()
+
+
+def test_nothing_looks_like_a_secret(document: dict[str, Any]) -> None:
+    assert not re.search(KEY_PATTERN, str(document))

@@ -1,0 +1,83 @@
+"""The kinds of problems, their examples and the tables that lead to them."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from app.gateway.http.problems.problem import ProblemError
+from app.gateway.http.problems.request_problems import (
+    BadIdempotencyKeyError,
+    BadOnBehalfOfError,
+    FrameworkError,
+    OutageError,
+)
+from app.gateway.operations.parameters import LONGEST_IDEMPOTENCY_KEY, LONGEST_PERSON
+from app.gateway.operations.problems import OtherTenantIdError, problem_kind_of
+
+# The problem classes that are no kind of their own.
+OTHERS = {ProblemError, OutageError, OtherTenantIdError, FrameworkError}
+# Their details depend on the request, and the OpenAPI document does not show them.
+WITHOUT_EXAMPLE = {
+    "cors-refused",
+    "duplicate-email",
+    "malformed-request",
+    "method-not-allowed",
+    "operation-in-progress",
+    "request-timeout",
+}
+
+
+def subclasses(kind: type[ProblemError]) -> Iterator[type[ProblemError]]:
+    for subclass in kind.__subclasses__():
+        yield subclass
+        yield from subclasses(subclass)
+
+
+KINDS = [kind for kind in subclasses(ProblemError) if kind not in OTHERS and kind.__module__.startswith("app.")]
+DOCUMENTED = [kind for kind in KINDS if kind.code not in WITHOUT_EXAMPLE]
+
+
+def test_every_kind_has_a_code_of_its_own() -> None:
+    codes = [kind.code for kind in KINDS]
+    assert sorted(codes) == sorted(set(codes))
+    assert set(codes) > WITHOUT_EXAMPLE
+
+
+@pytest.mark.parametrize("kind", DOCUMENTED, ids=lambda kind: kind.code)
+def test_every_kind_has_an_example_with_a_detail(kind: type[ProblemError]) -> None:
+    document = kind.example().document(instance="/tenants", request_id="1")
+    assert (document.type, document.code) == (f"/problems/{kind.code}", kind.code)
+    assert document.status == kind.status
+    assert document.detail
+    assert not document.detail.endswith(".")
+
+
+def test_details_name_the_limits_that_are_in_force() -> None:
+    assert f"1 to {LONGEST_IDEMPOTENCY_KEY} " in BadIdempotencyKeyError.default_detail
+    assert f"1 to {LONGEST_PERSON} " in BadOnBehalfOfError.default_detail
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        ("duplicate-email", 409),
+        ("tenant-exists", 409),
+        ("operation-in-progress", 409),
+        ("invalid-request", 422),
+        ("unknown-billing-plan", 422),
+        ("database-unavailable", 503),
+        ("database-busy", 503),
+        ("database-timeout", 503),
+        ("database-read-only", 503),
+        ("database-access-refused", 503),
+        ("database-failure", 503),
+        ("database-schema-incomplete", 503),
+        ("pgbouncer-undeclared", 503),
+        ("timeout", 503),
+        ("data-refused", 500),
+        ("constraint-violation", 500),
+        ("of a later release", 500),
+    ],
+)
+def test_an_operations_error_has_the_status_that_fits(code: str, status: int) -> None:
+    assert problem_kind_of(code).status == status

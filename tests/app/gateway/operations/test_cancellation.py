@@ -1,0 +1,193 @@
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import httpx
+import pytest
+from temporalio.api.enums.v1 import EventType
+from temporalio.client import Client
+
+from tests.app.gateway.operation_rows import record, snapshot, start
+from tests.app.gateway.requests import assert_problem, create, faults
+from workflows.operations.messages import CancelRequest, OperationStatus
+
+pytestmark = pytest.mark.anyio
+
+NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
+CANCELLATION = "SELECT * FROM alga_tenants.cancellations WHERE workflow_id = $1"
+COMMIT = "UPDATE alga_tenants.operations SET committed_at = now(), status = 'running' WHERE workflow_id = $1"
+
+
+async def signals(client: Client, workflow_id: str) -> list[CancelRequest]:
+    """What the workflow has been asked for by signals named `cancel`."""
+    history = await client.get_workflow_handle(workflow_id).fetch_history()
+    found = []
+    for event in history.events:
+        if event.event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED:
+            attributes = event.workflow_execution_signaled_event_attributes
+            assert attributes.signal_name == "cancel"
+            found += await client.data_converter.decode(attributes.input.payloads, [CancelRequest])
+    return found
+
+
+async def test_a_cancel_shows_at_once_and_tells_the_workflow_who_and_why(
+    http: httpx.AsyncClient, temporal_client: Client
+) -> None:
+    created = await create(http)
+    answer = await http.request("DELETE", created["links"]["cancel"], json={"reason": "ordered by mistake"})
+    document = answer.json()
+    assert answer.status_code == 202
+    assert answer.headers["location"] == created["links"]["self"]
+    assert answer.headers["retry-after"] == "1"
+    assert (document["status"], document["cancellable"]) == ("cancelling", False)
+    assert (document["cancelledBy"], document["cancelReason"]) == (created["requestedBy"], "ordered by mistake")
+    assert (await http.get(created["links"]["self"])).json()["status"] == "cancelling"
+    assert await signals(temporal_client, created["workflowId"]) == [
+        CancelRequest(
+            reason="ordered by mistake",
+            cancelled_by=created["requestedBy"],
+            cancelled_via=created["requestedVia"],
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("query", "body", "reason"),
+    [
+        ("query", None, "query"),
+        (None, {"reason": "body"}, "body"),
+        ("query", {"reason": "body"}, "body"),
+        ("query", {}, "query"),
+        (None, {"reason": None}, None),
+        (None, None, None),
+        ("two\nlines", None, "two\nlines"),
+    ],
+)
+async def test_the_reason_is_in_the_query_or_the_body(
+    http: httpx.AsyncClient, query: str | None, body: Any, reason: str | None
+) -> None:
+    path = (await create(http))["links"]["cancel"]
+    params = {"reason": query} if query is not None else {}
+    answer = await http.request("DELETE", path, params=params, json=body)
+    assert (answer.status_code, answer.json()["cancelReason"]) == (202, reason)
+
+
+@pytest.mark.parametrize("reason", ["nul\0", "\x1b[31m", "x" * 501, 5])
+async def test_a_bad_reason_is_refused_and_nothing_is_cancelled(http: httpx.AsyncClient, reason: Any) -> None:
+    created = await create(http)
+    answer = await http.request("DELETE", created["links"]["cancel"], json={"reason": reason})
+    assert_problem(answer, 422, "invalid-request")
+    assert list(faults(answer)) == ["reason"]
+    assert (await http.get(created["links"]["self"])).json()["status"] == "queued"
+
+
+async def test_a_bad_reason_in_the_query_is_refused(http: httpx.AsyncClient) -> None:
+    answer = await http.delete((await create(http))["links"]["cancel"], params={"reason": "nul\0"})
+    assert_problem(answer, 422, "invalid-request")
+
+
+async def test_a_second_cancel_is_harmless(http: httpx.AsyncClient, temporal_client: Client) -> None:
+    created = await create(http)
+    for _ in range(2):
+        assert (await http.delete(created["links"]["cancel"])).status_code == 202
+    assert len(await signals(temporal_client, created["workflowId"])) == 1
+
+
+@pytest.mark.parametrize("status", [OperationStatus.CANCELLING, OperationStatus.ROLLING_BACK])
+async def test_an_operation_that_is_stopping_is_left_alone(
+    http: httpx.AsyncClient, temporal_client: Client, status: OperationStatus
+) -> None:
+    workflow_id = await start(temporal_client, snapshot(status, uuid4()))
+    answer = await http.delete(f"/operations/{workflow_id}")
+    assert (answer.status_code, answer.json()["status"]) == (202, status)
+    assert await signals(temporal_client, workflow_id) == []
+
+
+async def test_the_admin_ui_cancels_a_creation_at_the_path_of_tenants(
+    http: httpx.AsyncClient, temporal_client: Client
+) -> None:
+    created = await create(http)
+    answer = await http.request("DELETE", f"/tenants/{created['workflowId']}", json={"reason": "ordered by mistake"})
+    assert (answer.status_code, answer.json()["status"]) == (202, "cancelling")
+    assert answer.headers["location"] == created["links"]["self"]
+    [asked] = await signals(temporal_client, created["workflowId"])
+    assert asked.reason == "ordered by mistake"
+
+
+async def test_a_cancel_keeps_a_transaction_that_is_under_way_from_committing(
+    http: httpx.AsyncClient, database: asyncpg.Connection
+) -> None:
+    created = await create(http)
+    await http.delete(created["links"]["cancel"], params={"reason": "a change of mind"})
+    row = await database.fetchrow(CANCELLATION, created["workflowId"])
+    assert row is not None
+    assert (row["cancelled_by"], row["reason"]) == (created["requestedBy"], "a change of mind")
+    run_id = "SELECT run_id FROM alga_tenants.operations WHERE workflow_id = $1"
+    assert row["run_id"] == await database.fetchval(run_id, created["workflowId"])
+
+
+@pytest.mark.parametrize("path", ["/operations", "/tenants"])
+@pytest.mark.parametrize("is_closed", [True, False], ids=["closed", "about to close"])
+async def test_a_completed_creation_can_not_be_cancelled_and_names_the_deletion_of_its_tenant(
+    http: httpx.AsyncClient, temporal_client: Client, path: str, *, is_closed: bool
+) -> None:
+    tenant_id = uuid4()
+    workflow_id = await start(temporal_client, snapshot(OperationStatus.COMPLETED, tenant_id, committed_at=NOON))
+    if is_closed:
+        await temporal_client.get_workflow_handle(workflow_id).terminate()
+    answer = await http.delete(f"{path}/{workflow_id}")
+    assert_problem(answer, 409, "operation-committed")
+    assert f"POST /tenants/{tenant_id}/deletion" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("path", ["/operations", "/tenants"])
+async def test_a_committed_creation_that_still_has_steps_to_do_can_not_be_cancelled(
+    http: httpx.AsyncClient, temporal_client: Client, path: str
+) -> None:
+    tenant_id = uuid4()
+    workflow_id = await start(temporal_client, snapshot(OperationStatus.RUNNING, tenant_id, committed_at=NOON))
+    document = (await http.get(f"/operations/{workflow_id}")).json()
+    assert (document["cancellable"], document["links"].get("cancel")) == (False, None)
+    assert document["links"]["tenant"] == f"/tenants/{tenant_id}"
+    answer = await http.delete(f"{path}/{workflow_id}")
+    assert_problem(answer, 409, "operation-committed")
+    assert f"POST /tenants/{tenant_id}/deletion" in answer.json()["detail"]
+    assert await signals(temporal_client, workflow_id) == []
+
+
+async def test_a_cancel_that_comes_after_a_commit_which_only_the_row_shows_is_refused(
+    http: httpx.AsyncClient, database: asyncpg.Connection
+) -> None:
+    created = await create(http)
+    await database.execute(COMMIT, created["workflowId"])
+    answer = await http.delete(created["links"]["cancel"])
+    assert_problem(answer, 409, "operation-committed")
+    assert f"POST /tenants/{created['tenantId']}/deletion" in answer.json()["detail"]
+    assert await database.fetchrow(CANCELLATION, created["workflowId"]) is None
+
+
+async def test_an_operation_that_was_ended_by_hand_can_not_be_cancelled(
+    http: httpx.AsyncClient, temporal_client: Client
+) -> None:
+    created = await create(http)
+    await temporal_client.get_workflow_handle(created["workflowId"]).terminate()
+    assert_problem(await http.delete(created["links"]["cancel"]), 409, "operation-finished")
+    description = await temporal_client.get_workflow_handle(created["workflowId"]).describe()
+    assert description.workflow_type == "tenantCreationWorkflow"
+
+
+@pytest.mark.parametrize(
+    ("row", "code"),
+    [
+        ({"status": "failed", "finished_at": NOON}, "operation-finished"),
+        ({"status": "running"}, "operation-finished"),
+        ({"status": "running", "committed_at": NOON}, "operation-committed"),
+    ],
+    ids=["failed", "lost", "committed"],
+)
+async def test_an_operation_that_temporal_has_forgotten_can_not_be_cancelled(
+    http: httpx.AsyncClient, database: asyncpg.Connection, row: dict[str, Any], code: str
+) -> None:
+    workflow_id = await record(database, **row)
+    assert_problem(await http.delete(f"/operations/{workflow_id}"), 409, code)

@@ -1,0 +1,238 @@
+"""A workflow that was ended in Temporal: only the row knows of a commit, and it is closed when the status is read."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import httpx
+import pytest
+from pydantic import SecretStr
+from temporalio.client import Client, WorkflowFailureError
+from temporalio.exceptions import ApplicationError
+from temporalio.testing import ActivityEnvironment
+
+from activities.alga.blueprints.blueprint import load_blueprints
+from activities.tenants.provisioning import ProvisioningActivities
+from app.audit.trail import audit_trail
+from app.embedded.postgres import EmbeddedPostgres
+from app.settings import Settings
+from app.temporal.described import initial_snapshot
+from app.worker.factory import admin_engine
+from tests.app.gateway.conftest import as_gateway, create_key
+from tests.app.gateway.operation_rows import NOBODY, record, snapshot, start
+from tests.app.gateway.outages import close_database
+from tests.app.gateway.requests import assert_problem, create
+from tests.app.gateway.server import RunningGateway
+from tests.support.servers.databases import NewDatabase
+from workflows.operations.messages import (
+    OPERATION_MEMO,
+    OperationContext,
+    OperationStatus,
+    ProvisionInput,
+    TenantCreationInput,
+)
+from workflows.tenants.steps import TENANT_CREATION, TENANT_CREATION_WORKFLOW
+
+pytestmark = pytest.mark.anyio
+
+ROW = "SELECT * FROM alga_tenants.operations WHERE workflow_id = $1"
+FORGET = "DELETE FROM alga_tenants.operations WHERE workflow_id = $1"
+COMMIT = """
+UPDATE alga_tenants.operations SET committed_at = now(), status = 'running',
+    steps = '[{"name": "set_up_data", "status": "completed"}, {"name": "track_customer"}, {"name": "complete"}]'
+WHERE workflow_id = $1
+"""
+EVENTS = "SELECT action FROM alga_tenants.audit_events WHERE workflow_id = $1 ORDER BY sequence"
+
+
+async def terminate(client: Client, workflow_id: str) -> None:
+    await client.get_workflow_handle(workflow_id).terminate()
+
+
+async def provision(settings: Settings, client: Client, created: dict[str, Any]) -> None:
+    """Run the creation's transaction as a worker does that has not heard of the workflow's end."""
+    handle = client.get_workflow_handle(created["workflowId"])
+    started = (await handle.fetch_history()).events[0].workflow_execution_started_event_attributes
+    [request] = await client.data_converter.decode(started.input.payloads, [TenantCreationInput])
+    shown = initial_snapshot(TENANT_CREATION).model_copy(update={"tenant_id": request.tenant_id, **request.shown})
+    context = OperationContext(
+        workflow_id=created["workflowId"],
+        run_id=started.first_execution_run_id,
+        origin=request.origin,
+        snapshot=shown,
+    )
+    engine = admin_engine(settings)
+    blueprints = load_blueprints(settings.blueprints_dir)
+    activities = ProvisioningActivities(engine, blueprints, settings.password_hasher, audit_trail(settings))
+    try:
+        given = ProvisionInput(operation=context, request=request)
+        environment = ActivityEnvironment()
+        environment.info = replace(environment.info, is_local=True)
+        await environment.run(activities.provision_tenant, given)
+    finally:
+        await engine.dispose()
+
+
+async def test_before_the_commit_it_has_failed_at_once_and_nothing_can_be_committed_later(
+    http: httpx.AsyncClient, settings: Settings, temporal_client: Client, database: asyncpg.Connection
+) -> None:
+    created = await create(http)
+    await terminate(temporal_client, created["workflowId"])
+    answer = await http.get(created["links"]["self"])
+    document = answer.json()
+    assert (document["status"], document["error"]["code"]) == ("failed", "ended-outside")
+    assert document["error"]["detail"] == "the workflow was terminated in Temporal; nothing was written"
+    assert document["finishedAt"] is not None
+    assert document["cancellable"] is False
+    assert not {"cancel", "resume", "tenant"} & document["links"].keys()
+    assert "retry-after" not in answer.headers
+    row = await database.fetchrow(ROW, created["workflowId"])
+    assert row is not None
+    assert (row["status"], row["finished_at"] is not None, row["committed_at"]) == ("failed", True, None)
+    with pytest.raises(ApplicationError) as refused:
+        await provision(settings, temporal_client, created)
+    assert refused.value.type == "operation-closed"
+    assert await database.fetchval("SELECT count(*) FROM tenants WHERE tenant::text = $1", created["tenantId"]) == 0
+    assert (await http.get(created["links"]["self"])).json() == document
+
+
+async def test_the_transaction_of_one_that_was_not_read_yet_commits_and_is_then_read_as_completed(
+    http: httpx.AsyncClient, settings: Settings, temporal_client: Client
+) -> None:
+    created = await create(http)
+    await terminate(temporal_client, created["workflowId"])
+    await provision(settings, temporal_client, created)
+    document = (await http.get(created["links"]["self"])).json()
+    assert (document["status"], document["error"]) == ("completed", None)
+    assert document["result"]["tenantId"] == created["tenantId"]
+    assert (await http.get(document["links"]["tenant"])).status_code == 200
+
+
+async def test_after_the_commit_it_has_completed_with_a_warning(
+    http: httpx.AsyncClient, temporal_client: Client, database: asyncpg.Connection
+) -> None:
+    created = await create(http)
+    await database.execute(COMMIT, created["workflowId"])
+    await terminate(temporal_client, created["workflowId"])
+    document = (await http.get(created["links"]["self"])).json()
+    assert (document["status"], document["progress"], document["error"]) == ("completed", 100, None)
+    [warning] = document["warnings"]
+    assert warning["code"] == "ended-outside"
+    assert warning["detail"].endswith("after the commit; not done: track_customer")
+    assert document["links"]["tenant"] == f"/tenants/{created['tenantId']}"
+    row = await database.fetchrow(ROW, created["workflowId"])
+    assert row is not None
+    assert (row["status"], row["finished_at"] is not None) == ("completed", True)
+    assert_problem(await http.delete(created["links"]["self"]), 409, "operation-committed")
+
+
+async def test_one_that_was_asked_to_stop_is_cancelled(http: httpx.AsyncClient, temporal_client: Client) -> None:
+    created = await create(http)
+    await http.delete(created["links"]["cancel"])
+    await terminate(temporal_client, created["workflowId"])
+    document = (await http.get(created["links"]["self"])).json()
+    assert (document["status"], document["error"]) == ("cancelled", None)
+
+
+async def test_one_that_took_too_long_for_temporal_has_failed(
+    http: httpx.AsyncClient, temporal_client: Client, database: asyncpg.Connection
+) -> None:
+    shown = snapshot(OperationStatus.QUEUED, uuid4())
+    workflow_id = TENANT_CREATION.workflow_id(shown.tenant_id)
+    handle = await temporal_client.start_workflow(
+        TENANT_CREATION_WORKFLOW,
+        {},
+        id=workflow_id,
+        task_queue=NOBODY,
+        memo={OPERATION_MEMO: shown},
+        execution_timeout=timedelta(seconds=1),
+    )
+    with pytest.raises(WorkflowFailureError):
+        await handle.result()
+    document = (await http.get(f"/operations/{workflow_id}")).json()
+    assert (document["status"], document["error"]["code"]) == ("failed", "ended-outside")
+    assert document["error"]["detail"].startswith("the workflow was timed out in Temporal")
+    row = await database.fetchrow(ROW, workflow_id)
+    assert row is not None
+    assert row["status"] == "failed"
+
+
+async def test_one_without_a_row_gets_one_that_is_closed_and_is_recorded_once(
+    http: httpx.AsyncClient, settings: Settings, temporal_client: Client, database: asyncpg.Connection
+) -> None:
+    created = await create(http)
+    await database.execute(FORGET, created["workflowId"])
+    await terminate(temporal_client, created["workflowId"])
+    for _ in range(2):
+        document = (await http.get(created["links"]["self"])).json()
+        assert (document["status"], document["error"]["code"]) == ("failed", "ended-outside")
+    row = await database.fetchrow(ROW, created["workflowId"])
+    assert row is not None
+    assert row["status"] == "failed"
+    assert [event["action"] for event in await database.fetch(EVENTS, created["workflowId"])] == ["tenant.create"] * 2
+    with pytest.raises(ApplicationError):
+        await provision(settings, temporal_client, created)
+
+
+async def test_one_that_can_have_no_row_beside_another_open_operation_has_failed(
+    http: httpx.AsyncClient, temporal_client: Client, database: asyncpg.Connection
+) -> None:
+    tenant_id = uuid4()
+    await record(database, tenant_id=tenant_id, workflow_id=f"appliance-{uuid4()}")
+    workflow_id = await start(temporal_client, snapshot(OperationStatus.QUEUED, tenant_id))
+    await terminate(temporal_client, workflow_id)
+    document = (await http.get(f"/operations/{workflow_id}")).json()
+    assert (document["status"], document["error"]["code"]) == ("failed", "ended-outside")
+
+
+async def test_while_the_database_is_away_nobody_guesses_how_it_ended(
+    settings: Settings,
+    new_database: NewDatabase,
+    migrated_template: str,
+    postgres: EmbeddedPostgres,
+    temporal_client: Client,
+) -> None:
+    url = new_database(migrated_template)
+    own = settings.model_copy(
+        update={
+            "database_url": SecretStr(as_gateway(postgres, url)),
+            "admin_database_url": SecretStr(url),
+        }
+    )
+    with RunningGateway(own, await create_key(own)) as gateway:
+        async with gateway.client() as http:
+            ended, running = await create(http), await create(http)
+            await terminate(temporal_client, ended["workflowId"])
+            await close_database(url)
+            for path in (ended["links"]["self"], f"/tenants/{ended['workflowId']}/status"):
+                answer = await http.get(path)
+                assert_problem(answer, 503, "database-unavailable")
+                assert int(answer.headers["retry-after"]) > 0
+            assert (await http.get(running["links"]["self"])).json()["status"] == "queued"
+
+
+async def test_one_that_a_client_of_temporal_started_is_recorded_with_what_it_was_asked_for(
+    http: httpx.AsyncClient, settings: Settings, temporal_client: Client, database: asyncpg.Connection
+) -> None:
+    workflow_id, tenant_id = f"asked-for-{uuid4()}", uuid4()
+    admin = {"firstName": "Ada", "lastName": "Byron", "email": "ada@acme.example", "password": "correct horse"}
+    await temporal_client.start_workflow(
+        TENANT_CREATION_WORKFLOW,
+        {"tenantName": "Asked for", "adminUser": admin, "tenantId": str(tenant_id), "licenseCount": 5},
+        id=workflow_id,
+        task_queue=settings.temporal_task_queue,
+    )
+    await terminate(temporal_client, workflow_id)
+    document = (await http.get(f"/operations/{workflow_id}")).json()
+    assert (document["status"], document["tenantName"], document["tenantId"]) == (
+        "failed",
+        "Asked for",
+        str(tenant_id),
+    )
+    assert document["parameters"] == {"licenseCount": 5}
+    row = await database.fetchrow(ROW, workflow_id)
+    assert row is not None
+    assert (row["tenant_name"], row["product_code"], row["tenant_id"]) == ("Asked for", "psa", tenant_id)
+    assert "correct horse" not in str(tuple(row))

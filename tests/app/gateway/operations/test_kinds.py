@@ -1,0 +1,171 @@
+"""An operation of another kind than creations, with scopes of its own: the gateway serves it without knowing it."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import asyncpg
+import httpx
+import pytest
+from temporalio.client import Client
+
+from app.auth.scopes import Scope
+from app.gateway.app import create_app
+from app.settings import Settings
+from app.temporal.described import initial_snapshot
+from tests.app.gateway.operation_rows import NOBODY, record, snapshot
+from tests.app.gateway.requests import assert_problem, create
+from tests.app.gateway.server import RunningGateway
+from tests.support.api_keys import EVERYTHING, Keys
+from workflows.operations.kinds import KINDS, OperationKind, StepKind
+from workflows.operations.messages import OPERATION_MEMO, OperationSnapshot, OperationStatus
+
+pytestmark = pytest.mark.anyio
+
+TYPE = "tenantRenameWorkflow"
+NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
+OF_CREATIONS = frozenset({Scope.TENANTS_CANCEL, Scope.TENANTS_MANAGE, Scope.TENANTS_READ})
+
+
+@pytest.fixture
+def kind() -> Iterator[OperationKind]:
+    """A kind that is known during one test."""
+    known = KINDS.register(
+        OperationKind(
+            name="tenant_rename",
+            workflow_types=(TYPE,),
+            id_prefix="tenant-rename-",
+            steps=(StepKind("rename", 90), StepKind("complete", 100)),
+            transaction="rename_tenant",
+            request_action="tenant.create",
+            cancel_scope=Scope.KEYS_MANAGE,
+            manage_scope=Scope.AUDIT_READ,
+        )
+    )
+    yield known
+    KINDS.remove(known)
+
+
+async def start(client: Client, kind: OperationKind, shown: OperationSnapshot | None = None) -> str:
+    """Start a workflow of the kind; returns its id."""
+    workflow_id = kind.workflow_id(uuid4())
+    memo = {OPERATION_MEMO: shown or initial_snapshot(kind)}
+    await client.start_workflow(TYPE, {}, id=workflow_id, task_queue=NOBODY, memo=memo)
+    return workflow_id
+
+
+def renaming(status: OperationStatus, **fields: object) -> OperationSnapshot:
+    return snapshot(status, uuid4(), **{"kind": "tenant_rename", "steps": (), **fields})
+
+
+async def request_with(
+    gateway: RunningGateway, keys: Keys, scopes: frozenset[Scope], method: str, path: str
+) -> httpx.Response:
+    """The response to a caller that has these scopes alone."""
+    async with gateway.client(**{"X-API-Key": (await keys.create(scopes=scopes)).key}) as http:
+        return await http.request(method, path)
+
+
+async def test_an_operation_of_the_kind_is_shown_with_its_steps(
+    http: httpx.AsyncClient, temporal_client: Client, kind: OperationKind
+) -> None:
+    workflow_id = await start(temporal_client, kind)
+    document = (await http.get(f"/operations/{workflow_id}")).json()
+    assert (document["kind"], document["status"]) == ("tenant_rename", "queued")
+    assert [step["name"] for step in document["steps"]] == ["rename", "complete"]
+    assert document["links"]["cancel"] == f"/operations/{workflow_id}"
+
+
+async def test_its_operations_are_listed_by_their_kind(
+    http: httpx.AsyncClient, database: asyncpg.Connection, kind: OperationKind
+) -> None:
+    name = f"Renamed {uuid4()}"
+    await record(database, name)
+    workflow_id = await record(database, name, kind=kind.name, workflow_id=kind.workflow_id(uuid4()))
+    for params, expected in (({"kind": kind.name}, 1), ({"kind": "tenant_creation"}, 1), ({}, 2)):
+        listed = (await http.get("/operations", params={"name": name, **params})).json()["operations"]
+        assert len(listed) == expected
+        assert (workflow_id in {operation["workflowId"] for operation in listed}) is ("creation" not in str(params))
+
+
+async def test_it_is_cancelled_with_the_scope_of_its_kind_alone(
+    gateway: RunningGateway, keys: Keys, http: httpx.AsyncClient, temporal_client: Client, kind: OperationKind
+) -> None:
+    path = f"/operations/{await start(temporal_client, kind)}"
+    refused = await request_with(gateway, keys, EVERYTHING - {Scope.KEYS_MANAGE}, "DELETE", path)
+    assert_problem(refused, 403, "scope-missing")
+    assert "keys:manage" in refused.json()["detail"]
+    assert (await http.get(path)).json()["status"] == "queued"
+    accepted = await request_with(gateway, keys, frozenset({Scope.KEYS_MANAGE}), "DELETE", path)
+    assert (accepted.status_code, accepted.json()["status"]) == (202, "cancelling")
+    assert (await http.get(path)).json()["status"] == "cancelling"
+
+
+async def test_the_path_of_creations_asks_for_the_scope_of_the_kind_too(
+    gateway: RunningGateway, keys: Keys, temporal_client: Client, kind: OperationKind
+) -> None:
+    path = f"/tenants/{await start(temporal_client, kind)}"
+    assert_problem(await request_with(gateway, keys, OF_CREATIONS, "DELETE", path), 403, "scope-missing")
+    both = OF_CREATIONS | {Scope.KEYS_MANAGE}
+    assert (await request_with(gateway, keys, both, "DELETE", path)).status_code == 202
+
+
+async def test_its_scope_cancels_no_creation(
+    gateway: RunningGateway, keys: Keys, http: httpx.AsyncClient, kind: OperationKind
+) -> None:
+    created = await create(http)
+    scopes = frozenset({Scope(kind.cancel_scope)})
+    refused = await request_with(gateway, keys, scopes, "DELETE", created["links"]["cancel"])
+    assert_problem(refused, 403, "scope-missing")
+    assert "tenants:cancel" in refused.json()["detail"]
+
+
+async def test_it_is_resumed_with_the_scope_of_its_kind_alone(
+    gateway: RunningGateway, keys: Keys, temporal_client: Client, kind: OperationKind
+) -> None:
+    workflow_id = await start(temporal_client, kind, renaming(OperationStatus.NEEDS_ATTENTION))
+    path = f"/operations/{workflow_id}/resume"
+    refused = await request_with(gateway, keys, EVERYTHING - {Scope.AUDIT_READ}, "POST", path)
+    assert_problem(refused, 403, "scope-missing")
+    assert "audit:read" in refused.json()["detail"]
+    accepted = await request_with(gateway, keys, frozenset({Scope.AUDIT_READ}), "POST", path)
+    assert (accepted.status_code, accepted.json()["status"]) == (202, "running")
+
+
+async def test_what_has_no_parameters_can_not_be_changed(
+    http: httpx.AsyncClient, temporal_client: Client, kind: OperationKind
+) -> None:
+    workflow_id = await start(temporal_client, kind)
+    answer = await http.patch(f"/operations/{workflow_id}", json={"tenantName": "Other"})
+    assert_problem(answer, 409, "parameter-used")
+    assert kind.name in answer.json()["detail"]
+
+
+async def test_a_committed_one_is_not_taken_for_a_creation(
+    http: httpx.AsyncClient, temporal_client: Client, kind: OperationKind
+) -> None:
+    workflow_id = await start(temporal_client, kind, renaming(OperationStatus.RUNNING, committed_at=NOON))
+    answer = await http.delete(f"/operations/{workflow_id}")
+    assert_problem(answer, 409, "operation-committed")
+    assert "deletion" not in answer.json()["detail"]
+
+
+async def test_what_is_registered_no_more_is_somebody_elses_workflow(
+    http: httpx.AsyncClient, temporal_client: Client, kind: OperationKind
+) -> None:
+    workflow_id = await start(temporal_client, kind)
+    KINDS.remove(kind)
+    try:
+        assert_problem(await http.get(f"/operations/{workflow_id}"), 404, "operation-not-found")
+    finally:
+        KINDS.register(kind)
+
+
+def test_a_second_kind_of_one_name_is_refused(kind: OperationKind) -> None:
+    with pytest.raises(ValueError, match=kind.name):
+        KINDS.register(kind)
+
+
+def test_no_test_leaves_a_kind_behind(settings: Settings) -> None:
+    assert [known.name for known in KINDS] == ["tenant_creation"]
+    assert "tenant_rename" not in str(create_app(settings).openapi())

@@ -1,0 +1,144 @@
+import json
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from datetime import UTC, datetime
+from typing import Any
+
+import anyio
+import asyncpg
+import httpx
+import pytest
+from anyio.to_thread import run_sync
+
+from app.embedded.temporal import EmbeddedTemporal
+from app.settings import Settings
+from tests.app.gateway.operation_rows import record
+from tests.app.gateway.requests import assert_problem, create
+from tests.app.gateway.server import PATIENCE, RunningGateway
+from tests.support.api_keys import Keys
+
+pytestmark = pytest.mark.anyio
+
+
+async def read(answer: httpx.Response) -> AsyncGenerator[dict[str, str], None]:
+    """The events of a stream, as a client of the WHATWG standard reads them."""
+    fields: dict[str, str] = {}
+    async for line in answer.aiter_lines():
+        if line.startswith(":"):
+            continue
+        if line:
+            name, _, value = line.partition(": ")
+            fields[name] = value
+        elif fields:
+            yield fields
+            fields = {}
+
+
+def shown(event: dict[str, str]) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(event["data"])
+    return document
+
+
+async def test_the_document_comes_at_once_and_again_when_it_has_changed(http: httpx.AsyncClient) -> None:
+    created = await create(http)
+    with anyio.fail_after(PATIENCE):
+        async with (
+            http.stream("GET", f"/operations/{created['workflowId']}/events") as answer,
+            aclosing(read(answer)) as events,
+        ):
+            assert answer.status_code == 200
+            assert answer.headers["content-type"].startswith("text/event-stream")
+            assert answer.headers["cache-control"] == "no-store"
+            first = await anext(events)
+            assert (first["event"], shown(first)) == ("status", created)
+            await http.delete(created["links"]["cancel"])
+            second = await anext(events)
+            assert shown(second)["status"] == "cancelling"
+            assert second["id"] != first["id"]
+
+
+async def test_who_was_cut_off_gets_only_what_has_changed_since(http: httpx.AsyncClient) -> None:
+    created = await create(http)
+    path = f"/operations/{created['workflowId']}/events"
+    with anyio.fail_after(PATIENCE):
+        async with http.stream("GET", path) as answer, aclosing(read(answer)) as events:
+            seen = (await anext(events))["id"]
+        async with (
+            http.stream("GET", path, headers={"Last-Event-ID": seen}) as answer,
+            aclosing(read(answer)) as events,
+        ):
+            await http.delete(created["links"]["cancel"])
+            assert shown(await anext(events))["status"] == "cancelling"
+        async with (
+            http.stream("GET", path, headers={"Last-Event-ID": seen}) as answer,
+            aclosing(read(answer)) as events,
+        ):
+            assert shown(await anext(events))["status"] == "cancelling"
+
+
+async def test_the_stream_of_a_finished_operation_ends_and_is_not_begun_again(
+    http: httpx.AsyncClient, database: asyncpg.Connection
+) -> None:
+    workflow_id = await record(database, status="completed", finished_at=datetime.now(UTC))
+    with anyio.fail_after(PATIENCE):
+        async with (
+            http.stream("GET", f"/operations/{workflow_id}/events") as answer,
+            aclosing(read(answer)) as events,
+        ):
+            only = [event async for event in events]
+    assert [shown(event)["status"] for event in only] == ["completed"]
+    again = await http.get(f"/operations/{workflow_id}/events", headers={"Last-Event-ID": only[0]["id"]})
+    assert (again.status_code, again.content) == (204, b"")
+
+
+async def test_what_is_no_operation_is_a_404(http: httpx.AsyncClient) -> None:
+    assert_problem(await http.get("/operations/unknown/events"), 404, "operation-not-found")
+
+
+async def test_a_revoked_key_sees_no_more(gateway: RunningGateway, keys: Keys, http: httpx.AsyncClient) -> None:
+    created = await create(http)
+    path = f"/operations/{created['workflowId']}/events"
+    key = await keys.create()
+    async with gateway.client(Authorization=f"Bearer {key.key}") as other:
+        with anyio.fail_after(PATIENCE):
+            async with other.stream("GET", path) as answer, aclosing(read(answer)) as events:
+                await anext(events)
+                await keys.revoke(key.record.key_id)
+                assert [event async for event in events] == []
+        assert_problem(await other.get(path), 401, "unauthorized")
+
+
+async def test_an_outage_of_temporal_is_sat_out(
+    settings: Settings, api_key: str, own_temporal: EmbeddedTemporal
+) -> None:
+    settings = settings.model_copy(update={"temporal_address": own_temporal.address, "temporal_rpc_timeout": 1.0})
+    with RunningGateway(settings, api_key) as server:
+        async with server.client() as http:
+            created = await create(http)
+            with anyio.fail_after(2 * PATIENCE):
+                async with (
+                    http.stream("GET", f"/operations/{created['workflowId']}/events") as answer,
+                    aclosing(read(answer)) as events,
+                ):
+                    await anext(events)
+                    own_temporal.stop()
+                    assert shown(await anext(events))["source"] == "database"
+                    own_temporal.start()
+                    assert shown(await anext(events))["source"] == "temporal"
+                    await http.delete(created["links"]["cancel"])
+                    assert shown(await anext(events))["status"] == "cancelling"
+
+
+async def test_the_end_of_the_process_ends_the_stream(settings: Settings, api_key: str) -> None:
+    with RunningGateway(settings, api_key) as server:
+        async with server.client() as http:
+            created = await create(http)
+            with anyio.fail_after(PATIENCE):
+                async with (
+                    http.stream("GET", f"/operations/{created['workflowId']}/events") as answer,
+                    aclosing(read(answer)) as events,
+                    anyio.create_task_group() as tasks,
+                ):
+                    await anext(events)
+                    tasks.start_soon(run_sync, server.stop)
+                    assert [event async for event in events] == []

@@ -1,0 +1,164 @@
+import re
+from uuid import UUID, uuid4
+
+import asyncpg
+import httpx
+import pytest
+from temporalio.client import Client
+
+from activities.alga.passwords import PasswordHasher
+from tests.app.gateway.conftest import SECRET
+from tests.app.gateway.requests import VISIBLE_PASSWORD, assert_problem, create, faults, tenant, tenant_with_admin
+from tests.app.gateway.server import RunningGateway
+from tests.support.api_keys import Keys
+from workflows.operations.messages import TenantCreationInput
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_request_is_answered_with_where_to_follow_it(http: httpx.AsyncClient) -> None:
+    answer = await http.post("/tenants", json=tenant())
+    document = answer.json()
+    assert answer.status_code == 202, answer.text
+    assert document["workflowId"] == f"tenant-creation-{UUID(document['tenantId'])}"
+    assert document["status"] == "queued"
+    assert document["cancellable"] is True
+    assert document["links"] == {
+        "self": f"/operations/{document['workflowId']}",
+        "events": f"/operations/{document['workflowId']}/events",
+        "cancel": f"/operations/{document['workflowId']}",
+    }
+    assert answer.headers["location"] == document["links"]["self"]
+    assert answer.headers["retry-after"] == "1"
+    assert answer.headers["cache-control"] == "no-store"
+
+
+async def test_the_steps_are_listed_before_any_has_begun(http: httpx.AsyncClient) -> None:
+    document = await create(http)
+    assert document["steps"][0]["name"] == "validate"
+    assert {step["status"] for step in document["steps"]} == {"pending"}
+
+
+async def test_the_caller_is_recorded_by_the_id_of_its_key(gateway: RunningGateway, keys: Keys) -> None:
+    created = await keys.create("somebody")
+    async with gateway.client(**{"X-API-Key": created.key}) as http:
+        assert (await create(http))["requestedBy"] == f"key:{created.record.key_id}"
+
+
+async def test_snake_case_is_accepted_too(http: httpx.AsyncClient) -> None:
+    admin = {"first_name": "Ada", "last_name": "Byron", "email": f"ada-{uuid4().hex}@acme.example"}
+    await create(http, {"tenant_name": "Acme", "admin_user": admin, "contract_line": "Managed Services"})
+
+
+async def test_the_workflow_gets_a_hash_that_alga_accepts_and_no_password(
+    http: httpx.AsyncClient, temporal_client: Client
+) -> None:
+    document = await create(http)
+    handle = temporal_client.get_workflow_handle(document["workflowId"])
+    history = await handle.fetch_history()
+    assert VISIBLE_PASSWORD.encode() not in b"".join(event.SerializeToString() for event in history.events)
+    payloads = history.events[0].workflow_execution_started_event_attributes.input.payloads
+    (message,) = await temporal_client.data_converter.decode(payloads, [TenantCreationInput])
+    assert PasswordHasher(SECRET).verify(VISIBLE_PASSWORD, message.admin_user.password_hash)
+
+
+async def test_a_password_is_made_and_answered_where_none_is_given(
+    http: httpx.AsyncClient, temporal_client: Client
+) -> None:
+    document = await create(http, tenant_with_admin(password=None))
+    assert re.fullmatch(r"\S{20}", document["temporaryPassword"])
+    history = await temporal_client.get_workflow_handle(document["workflowId"]).fetch_history()
+    assert document["temporaryPassword"] not in str(history.events)
+
+
+async def test_a_given_password_is_not_answered(http: httpx.AsyncClient) -> None:
+    answer = await http.post("/tenants", json=tenant())
+    assert "temporaryPassword" not in answer.json()
+    assert VISIBLE_PASSWORD not in answer.text
+
+
+async def test_the_operation_is_in_the_table_before_a_worker_has_seen_it(
+    http: httpx.AsyncClient, database: asyncpg.Connection
+) -> None:
+    document = await create(http, tenant(tenantName="Recorded at once"))
+    row = await database.fetchrow(
+        "SELECT * FROM alga_tenants.operations WHERE workflow_id = $1", document["workflowId"]
+    )
+    assert (row["status"], row["tenant_name"], row["requested_by"]) == (
+        "queued",
+        "Recorded at once",
+        document["requestedBy"],
+    )
+    assert row["run_id"]
+
+
+async def test_a_tenant_id_minted_beforehand_is_used(http: httpx.AsyncClient) -> None:
+    tenant_id = str(uuid4())
+    assert (await create(http, tenant(tenantId=tenant_id)))["tenantId"] == tenant_id
+
+
+async def test_a_tenant_id_of_another_operation_is_refused(http: httpx.AsyncClient) -> None:
+    tenant_id = str(uuid4())
+    await create(http, tenant(tenantId=tenant_id))
+    answer = await http.post("/tenants", json=tenant(tenantId=tenant_id))
+    assert_problem(answer, 409, "tenant-exists")
+    assert list(faults(answer)) == ["tenantId"]
+
+
+async def test_a_tenant_id_that_alga_knows_is_refused_and_nothing_is_started(
+    http: httpx.AsyncClient, database: asyncpg.Connection
+) -> None:
+    tenant_id = uuid4()
+    await database.execute(
+        "INSERT INTO tenants (tenant, client_name, email, billing_source, product_code)"
+        " VALUES ($1, 'Theirs', 'a@b.example', 'manual', 'psa')",
+        tenant_id,
+    )
+    answer = await http.post("/tenants", json=tenant(tenantId=str(tenant_id)))
+    assert_problem(answer, 409, "tenant-exists")
+    assert (await http.get(f"/operations/tenant-creation-{tenant_id}")).status_code == 404
+
+
+async def test_a_tenant_id_whose_workflow_id_is_somebody_elses_is_refused(
+    http: httpx.AsyncClient, temporal_client: Client
+) -> None:
+    tenant_id = uuid4()
+    await temporal_client.start_workflow("theirs", id=f"tenant-creation-{tenant_id}", task_queue="theirs")
+    assert_problem(await http.post("/tenants", json=tenant(tenantId=str(tenant_id))), 409, "tenant-exists")
+
+
+@pytest.mark.parametrize(
+    ("product", "known"), [("psa", "Managed Services"), ("algadesk", "Help Desk")], ids=["psa", "algadesk"]
+)
+async def test_a_billing_plan_is_one_of_the_products_blueprint(
+    http: httpx.AsyncClient, product: str, known: str
+) -> None:
+    assert await create(http, tenant(productCode=product, billingPlan=known))
+    answer = await http.post("/tenants", json=tenant(productCode=product, billingPlan="Platinum"))
+    assert_problem(answer, 422, "unknown-billing-plan")
+    assert known in faults(answer)["billingPlan"]
+
+
+@pytest.mark.parametrize(
+    ("preference", "applied"),
+    [
+        ("wait=1", "wait=1"),
+        ("respond-async, wait=1", "wait=1"),
+        ('handling="lenient, strict", WAIT = "1"', "wait=1"),
+        ("wait=soon", None),
+        ("wait=-1", None),
+        ("wait", None),
+        ("=,;", None),
+    ],
+)
+async def test_waiting_is_asked_for_as_rfc_7240_says(
+    http: httpx.AsyncClient, preference: str, applied: str | None
+) -> None:
+    answer = await http.post("/tenants", json=tenant(), headers={"Prefer": preference})
+    assert answer.status_code == 202, "no worker runs, so nothing is complete"
+    assert answer.headers.get("preference-applied") == applied
+
+
+async def test_waiting_takes_no_longer_than_asked_for(http: httpx.AsyncClient) -> None:
+    answer = await http.post("/tenants", json=tenant(), headers={"Prefer": "wait=1"})
+    assert 1.0 <= answer.elapsed.total_seconds() < 5

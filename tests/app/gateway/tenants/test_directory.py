@@ -1,0 +1,296 @@
+"""Tenants as the database has them: a page, one of them, and whom they are shown to."""
+
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID, uuid4
+
+import asyncpg
+import httpx
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import event, make_url
+
+from app.embedded.postgres import EmbeddedPostgres
+from app.embedded.processes.blocking import run_blocking
+from app.settings import Settings
+from migrations.upgrade import upgrade
+from tests.app.gateway.conftest import as_gateway, create_key
+from tests.app.gateway.requests import assert_problem, faults
+from tests.app.gateway.server import RunningGateway
+from tests.app.gateway.tenant_rows import NOON, add_client, add_tenant, add_user
+from tests.support.api_keys import open_keys
+from tests.support.servers.databases import NewDatabase
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(scope="module", params=["development", "plain", "citus"])
+def own_settings(
+    request: pytest.FixtureRequest, settings: Settings, new_database: NewDatabase, postgres: EmbeddedPostgres
+) -> Settings:
+    """Settings with a database of this module, in each shape that Alga's tables have."""
+    names = {"development": "migrated_template"}
+    url = new_database(request.getfixturevalue(names.get(request.param, f"alga_{request.param}_template")))
+    run_blocking(_open_to(url, str(urlsplit(postgres.url).username)))
+    changes = {"database_url": SecretStr(as_gateway(postgres, url)), "admin_database_url": SecretStr(url)}
+    return settings.model_copy(update=changes)
+
+
+async def _open_to(url: str, role: str) -> None:
+    """Let the gateway's role read Alga's tables and use ours, as an installation does."""
+    await upgrade(make_url(url).set(drivername="postgresql+asyncpg"), gateway_role=role)
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}")
+    finally:
+        await connection.close()
+
+
+@pytest.fixture(scope="module")
+def own_gateway(own_settings: Settings) -> Iterator[RunningGateway]:
+    with RunningGateway(own_settings, run_blocking(create_key(own_settings))) as server:
+        yield server
+
+
+@pytest.fixture
+async def http(own_gateway: RunningGateway) -> AsyncIterator[httpx.AsyncClient]:
+    async with own_gateway.client() as client:
+        yield client
+
+
+@pytest.fixture
+async def database(own_settings: Settings) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(own_settings.admin_database_url.get_secret_value())
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def listed(http: httpx.AsyncClient, **params: Any) -> list[str]:
+    """The ids on the only page."""
+    response = await http.get("/tenants", params=params)
+    assert response.status_code == 200, response.text
+    assert response.json()["nextPageToken"] is None
+    return [tenant["tenantId"] for tenant in response.json()["tenants"]]
+
+
+def ids(*tenants: UUID) -> list[str]:
+    return [str(tenant) for tenant in tenants]
+
+
+async def test_a_tenant_that_somebody_else_made_is_shown(
+    http: httpx.AsyncClient, database: asyncpg.Connection
+) -> None:
+    name = f"Acme {uuid4()}"
+    tenant_id = await add_tenant(database, name, plan="pro", licensed_user_count=7, product_code="algadesk")
+    await add_client(database, tenant_id, "Customer", is_own=False)
+    await add_client(database, tenant_id, "Acme Holding")
+    for number in range(2):
+        await add_user(database, tenant_id, first_name=str(number))
+    await add_user(database, tenant_id, is_inactive=True)
+    await add_user(database, tenant_id, user_type="client")
+    await add_user(database, await add_tenant(database))
+    found = await http.get(f"/tenants/{tenant_id}")
+    assert found.status_code == 200, found.text
+    assert found.json() == {
+        "tenantId": str(tenant_id),
+        "name": name,
+        "companyName": "Acme Holding",
+        "email": f"{tenant_id}@acme.example",
+        "productCode": "algadesk",
+        "plan": "pro",
+        "state": "active",
+        "licenseCount": 7,
+        "userCount": 2,
+        "createdAt": "2025-03-01T12:00:00Z",
+        "links": {"self": f"/tenants/{tenant_id}", "operations": f"/operations?tenantId={tenant_id}"},
+    }
+    page = await http.get("/tenants", params={"search": name})
+    assert page.json() == {"tenants": [found.json()], "nextPageToken": None}
+
+
+async def test_a_tenant_may_lack_all_that_alga_lets_it_lack(
+    http: httpx.AsyncClient, database: asyncpg.Connection
+) -> None:
+    found = (await http.get(f"/tenants/{await add_tenant(database)}")).json()
+    absent = {"companyName": None, "plan": None, "licenseCount": None, "userCount": 0}
+    assert {name: found[name] for name in absent} == absent
+
+
+async def test_the_newest_is_first_and_one_without_a_date_last(
+    http: httpx.AsyncClient, database: asyncpg.Connection
+) -> None:
+    name = f"Ordered {uuid4()}"
+    older, newest = [
+        await add_tenant(database, name, created_at=NOON + timedelta(minutes=minutes)) for minutes in (1, 2)
+    ]
+    expected = ids(newest, older)
+    if await _may_lack_a_date(database):
+        expected += ids(await add_tenant(database, name, created_at=None))
+    assert await listed(http, search=name) == expected
+
+
+async def _may_lack_a_date(database: asyncpg.Connection) -> bool:
+    sql = "SELECT NOT attnotnull FROM pg_attribute WHERE attrelid = 'tenants'::regclass AND attname = 'created_at'"
+    return bool(await database.fetchval(sql))
+
+
+async def test_pages_have_every_tenant_once_whatever_is_added_meanwhile(
+    http: httpx.AsyncClient, database: asyncpg.Connection
+) -> None:
+    name = f"Paged {uuid4()}"
+    # Some of the same moment, told apart by their ids.
+    made = {
+        str(await add_tenant(database, name, created_at=NOON + timedelta(microseconds=number // 3)))
+        for number in range(7)
+    }
+    if await _may_lack_a_date(database):
+        made |= {str(await add_tenant(database, name, created_at=None)) for _ in range(2)}
+    seen: list[str] = []
+    token = None
+    while True:
+        params: dict[str, Any] = {"search": name, "pageSize": 2, **({"pageToken": token} if token else {})}
+        page = (await http.get("/tenants", params=params)).json()
+        seen += [tenant["tenantId"] for tenant in page["tenants"]]
+        if (token := page["nextPageToken"]) is None:
+            break
+        await add_tenant(database, name, created_at=NOON + timedelta(days=1))
+    assert len(seen) == len(made)
+    assert set(seen) == made
+
+
+async def test_a_search_finds_part_of_a_name_or_an_email_in_any_case(
+    http: httpx.AsyncClient, database: asyncpg.Connection
+) -> None:
+    marker = uuid4().hex
+    by_name = await add_tenant(database, f"Grüße {marker}", created_at=NOON)
+    by_email = await add_tenant(database, email=f"ada@{marker}.example", created_at=NOON - timedelta(days=1))
+    assert await listed(http, search=marker.upper()) == ids(by_name, by_email)
+    assert await listed(http, search=f"grüße {marker}") == ids(by_name)
+    assert await listed(http, search=f"ADA@{marker}") == ids(by_email)
+    for search in (str(by_name), str(by_name).upper()):
+        assert await listed(http, search=search) == ids(by_name)
+    assert await listed(http, search=str(uuid4())) == []
+
+
+@pytest.mark.parametrize("sign", ["%", "_", "\\", "/", "'"])
+async def test_a_search_takes_every_character_as_it_is(
+    http: httpx.AsyncClient, database: asyncpg.Connection, sign: str
+) -> None:
+    marker = uuid4().hex
+    found = await add_tenant(database, f"{marker}{sign}x")
+    await add_tenant(database, f"{marker}yx")
+    assert await listed(http, search=f"{marker}{sign}") == ids(found)
+
+
+async def test_tenants_are_filtered_by_product_and_state(
+    http: httpx.AsyncClient, database: asyncpg.Connection
+) -> None:
+    name = f"Filtered {uuid4()}"
+    active = await add_tenant(database, name, product_code="psa")
+    desk = await add_tenant(database, name, product_code="algadesk", created_at=NOON - timedelta(days=1))
+    gone: dict[str, Any] = {"suspended_at": NOON, "created_at": NOON - timedelta(days=2)}
+    if await database.fetchval("SELECT true FROM pg_attribute WHERE attname = 'suspended_reason'"):
+        gone["suspended_reason"] = "tenant_cancelled"
+    suspended = await add_tenant(database, name, **gone)
+    assert await listed(http, search=name, productCode="algadesk") == ids(desk)
+    assert await listed(http, search=name, state="active") == ids(active, desk)
+    assert await listed(http, search=name, state="suspended", productCode="psa") == ids(suspended)
+    assert (await http.get(f"/tenants/{suspended}")).json()["state"] == "suspended"
+
+
+@pytest.mark.parametrize(
+    ("params", "field"),
+    [
+        ({"search": "a\0b"}, "search"),
+        ({"search": "x" * 256}, "search"),
+        ({"productCode": "other"}, "productCode"),
+        ({"state": "gone"}, "state"),
+        ({"pageSize": 0}, "pageSize"),
+        ({"pageSize": 201}, "pageSize"),
+        ({"pageToken": ""}, "pageToken"),
+        ({"pageToken": "nonsense"}, "pageToken"),
+        ({"pageToken": f"{'3' * 18}-{'0' * 32}"}, "pageToken"),
+    ],
+)
+async def test_what_cannot_be_looked_for_is_refused(
+    http: httpx.AsyncClient, params: dict[str, Any], field: str
+) -> None:
+    response = await http.get("/tenants", params=params)
+    assert_problem(response, 422, "invalid-request")
+    assert faults(response).keys() == {field}
+
+
+@pytest.mark.parametrize("token", [f"{'0' * 18}-{'0' * 32}", f"{'29' * 9}-{'f' * 32}"])
+async def test_a_made_up_token_is_a_place_in_the_list(http: httpx.AsyncClient, token: str) -> None:
+    assert (await http.get("/tenants", params={"pageToken": token})).status_code == 200
+
+
+async def test_an_unknown_tenant_is_not_found(http: httpx.AsyncClient) -> None:
+    assert_problem(await http.get(f"/tenants/{uuid4()}"), 404, "tenant-not-found")
+
+
+@pytest.mark.parametrize("path_id", ["tenant-creation-1", "0" * 32, "urn:uuid:0f0e0d0c-0000-4000-8000-000000000000"])
+async def test_an_id_that_is_no_tenants_is_looked_for_among_operations(http: httpx.AsyncClient, path_id: str) -> None:
+    response = await http.get(f"/tenants/{path_id}")
+    assert_problem(response, 404, "tenant-not-found")
+    assert f"/operations/{path_id.replace(':', '%3A')}" in response.json()["detail"]
+
+
+@pytest.mark.parametrize("path_id", ["%00", "x" * 300, "%F0%9F%8E%84"])
+async def test_an_id_of_any_kind_is_answered(http: httpx.AsyncClient, path_id: str) -> None:
+    response = await http.get(f"/tenants/{path_id}")
+    assert_problem(response, 404, "tenant-not-found")
+    assert len(response.json()["detail"]) < 300
+
+
+async def test_a_bound_caller_sees_its_own_tenant_alone(
+    own_gateway: RunningGateway, own_settings: Settings, database: asyncpg.Connection
+) -> None:
+    name = f"Bound {uuid4()}"
+    own, other = [await add_tenant(database, name) for _ in range(2)]
+    async with open_keys(own_settings) as keys:
+        created = await keys.create("bound", tenant_id=own)
+    key_id = created.record.key_id
+    async with own_gateway.client(**{"X-API-Key": created.key}) as http:
+        assert await listed(http) == ids(own)
+        assert await listed(http, search=name) == ids(own)
+        assert await listed(http, search=str(other)) == []
+        assert (await http.get(f"/tenants/{own}")).status_code == 200
+        hidden, unknown = [await http.get(f"/tenants/{tenant_id}") for tenant_id in (other, uuid4())]
+    for response in (hidden, unknown):
+        assert_problem(response, 404, "tenant-not-found")
+    assert hidden.json()["detail"] == unknown.json()["detail"]
+
+    async def is_recorded() -> bool:
+        denied = "SELECT sum(count) FROM alga_tenants.audit_events WHERE reason = 'tenant-not-found' AND caller = $1"
+        return bool(await database.fetchval(denied, f"key:{key_id}") == 2)
+
+    await wait_until(is_recorded, timeout=30.0)
+
+
+async def test_a_page_takes_the_same_two_statements_whatever_its_size(
+    own_gateway: RunningGateway, database: asyncpg.Connection
+) -> None:
+    name = f"Counted {uuid4()}"
+    for _ in range(20):
+        await add_user(database, await add_tenant(database, name))
+    engine = own_gateway.app.state.services.directory._engine.sync_engine
+    sent: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if "tenants" in statement and "alga_tenants" not in statement:
+            sent.append(statement)
+
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        async with own_gateway.client() as http:
+            page = (await http.get("/tenants", params={"search": name})).json()
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+    assert [tenant["userCount"] for tenant in page["tenants"]] == [1] * 20
+    assert len(sent) == 2

@@ -1,0 +1,50 @@
+"""What tells one request from another: made with a key of its own, and without the Idempotency-Key."""
+
+from uuid import uuid4
+
+import asyncpg
+import httpx
+import pytest
+
+from activities.tenants.request import TenantRequest
+from app.auth.callers import Caller, Requester
+from app.crypto.derived_keys import derive_key
+from app.gateway.services import FINGERPRINTS, gateway_engine
+from app.gateway.tenants.attempts import Attempts
+from app.settings import Settings
+from tests.app.gateway.conftest import SECRET
+from tests.app.gateway.requests import create, tenant
+
+pytestmark = pytest.mark.anyio
+
+OF_OPERATION = "SELECT request_fingerprint FROM alga_tenants.operations WHERE workflow_id = $1"
+OF_KEYS = "SELECT request_fingerprint FROM alga_tenants.idempotency_keys WHERE workflow_id = $1"
+
+
+async def test_a_fingerprint_is_made_with_a_derived_key(
+    http: httpx.AsyncClient, settings: Settings, database: asyncpg.Connection
+) -> None:
+    body = tenant(tenantId=str(uuid4()))
+    created = await create(http, body)
+    stored = await database.fetchval(OF_OPERATION, created["workflowId"])
+    requester = Requester(Caller(created["requestedVia"], "tests"), "request")
+    engine = gateway_engine(settings)
+    made = {
+        name: (await Attempts(engine, key).begin(TenantRequest.model_validate(body), requester, None)).origin
+        for name, key in {"derived": derive_key(SECRET, FINGERPRINTS), "secret": SECRET.encode()}.items()
+    }
+    await engine.dispose()
+    assert stored == made["derived"].request_fingerprint
+    assert stored != made["secret"].request_fingerprint
+    assert derive_key(SECRET, FINGERPRINTS) != derive_key(SECRET, "another purpose")
+
+
+async def test_a_fingerprint_is_the_same_with_any_key(http: httpx.AsyncClient, database: asyncpg.Connection) -> None:
+    body = tenant(tenantId=str(uuid4()))
+    created = await create(http, body)
+    for _ in range(2):
+        await create(http, body, **{"Idempotency-Key": str(uuid4())})
+    stored = await database.fetchval(OF_OPERATION, created["workflowId"])
+    assert [row["request_fingerprint"] for row in await database.fetch(OF_KEYS, created["workflowId"])] == [
+        stored
+    ] * 2

@@ -1,0 +1,213 @@
+from pathlib import Path
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import asyncpg
+import httpx
+import pytest
+from pydantic import SecretStr
+from temporalio.client import Client
+
+from app.embedded.postgres import EmbeddedPostgres
+from app.embedded.processes.ports import free_port
+from app.embedded.temporal import EmbeddedTemporal
+from app.settings import Settings
+from tests.app.gateway.conftest import as_gateway, create_key
+from tests.app.gateway.outages import close_database, frozen
+from tests.app.gateway.requests import assert_problem, create, tenant
+from tests.app.gateway.server import RunningGateway
+from tests.support.servers.databases import NewDatabase
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def own_settings(
+    settings: Settings, new_database: NewDatabase, migrated_template: str, postgres: EmbeddedPostgres
+) -> Settings:
+    """Settings with a database that is the test's own."""
+    url = new_database(migrated_template)
+    return settings.model_copy(
+        update={
+            "database_url": SecretStr(as_gateway(postgres, url)),
+            "admin_database_url": SecretStr(url),
+        }
+    )
+
+
+def assert_outage(answer: httpx.Response, code: str) -> None:
+    assert_problem(answer, 503, code)
+    assert int(answer.headers["retry-after"]) > 0
+    assert answer.elapsed.total_seconds() < 4
+
+
+async def test_a_temporal_that_never_was_is_a_503(settings: Settings, api_key: str) -> None:
+    settings = settings.model_copy(update={"temporal_address": f"127.0.0.1:{free_port()}"})
+    with RunningGateway(settings, api_key) as gateway:
+        async with gateway.client() as http:
+            assert_outage(await http.post("/tenants", json=tenant()), "temporal-unavailable")
+            assert_outage(await http.get("/operations/unknown"), "temporal-unavailable")
+            assert_outage(await http.delete("/operations/unknown"), "temporal-unavailable")
+            assert (await http.get("/tenants")).status_code == 200
+
+
+async def test_while_temporal_is_gone_status_comes_from_the_table_and_nothing_is_started(
+    settings: Settings, api_key: str, own_temporal: EmbeddedTemporal
+) -> None:
+    settings = settings.model_copy(update={"temporal_address": own_temporal.address, "temporal_rpc_timeout": 1.0})
+    key = {"Idempotency-Key": "while-temporal-is-gone"}
+    body = tenant()
+    with RunningGateway(settings, api_key) as gateway:
+        async with gateway.client() as http:
+            known = await create(http)
+            own_temporal.stop()
+            for headers in ({}, key, key):
+                assert_outage(await http.post("/tenants", json=body, headers=headers), "temporal-unavailable")
+            answer = await http.get(known["links"]["self"])
+            assert (answer.status_code, answer.json()["source"]) == (200, "database")
+            assert answer.json()["cancellable"] is True
+            assert_outage(await http.delete(known["links"]["cancel"]), "temporal-unavailable")
+            readiness = await http.get("/readyz")
+            assert (readiness.status_code, readiness.json()["checks"]["database"]) == (200, "ok")
+            assert readiness.json()["checks"]["temporal"] != "ok"
+            own_temporal.start()
+            assert await workflow_ids(own_temporal) == [known["workflowId"]]
+            started = await create(http, body, **key)
+            assert set(await workflow_ids(own_temporal)) == {known["workflowId"], started["workflowId"]}
+
+
+@pytest.mark.parametrize("found_by", ["nothing", "its key", "its tenant id"])
+async def test_a_start_that_nobody_knows_the_outcome_of_is_revoked_unless_its_caller_can_find_it(
+    own_settings: Settings, own_temporal: EmbeddedTemporal, found_by: str
+) -> None:
+    api_key = await create_key(own_settings)
+    settings = own_settings.model_copy(update={"temporal_address": own_temporal.address})
+    headers = {"Idempotency-Key": "frozen"} if found_by == "its key" else {}
+    body = tenant(tenantId=str(uuid4())) if found_by == "its tenant id" else tenant()
+    with RunningGateway(settings, api_key) as gateway:
+        async with gateway.client() as http:
+            await create(http)
+            with frozen(own_temporal.pid):
+                assert_outage(await http.post("/tenants", json=body, headers=headers), "temporal-unavailable")
+            if found_by != "nothing":
+                again = await http.post("/tenants", json=body, headers=headers)
+                assert again.status_code == 202
+    connection = await asyncpg.connect(settings.admin_database_url.get_secret_value())
+    try:
+        revoked = await connection.fetch("SELECT run_id, cancelled_by FROM alga_tenants.cancellations")
+    finally:
+        await connection.close()
+    assert [row["cancelled_by"] for row in revoked] == (["gateway"] if found_by == "nothing" else [])
+
+
+async def test_a_start_that_nobody_can_tell_the_outcome_of_is_a_504_that_says_so(
+    own_settings: Settings, own_temporal: EmbeddedTemporal
+) -> None:
+    api_key = await create_key(own_settings)
+    settings = own_settings.model_copy(update={"temporal_address": own_temporal.address})
+    with RunningGateway(settings, api_key) as gateway:
+        async with gateway.client() as http:
+            await create(http)
+            await close_database(settings.admin_database_url.get_secret_value())
+            with frozen(own_temporal.pid):
+                answer = await http.post("/tenants", json=tenant())
+            assert_problem(answer, 504, "start-uncertain")
+            assert answer.elapsed.total_seconds() < 4
+
+
+async def workflow_ids(temporal: EmbeddedTemporal) -> list[str]:
+    client = await Client.connect(temporal.address)
+    return [workflow.id async for workflow in client.list_workflows()]
+
+
+async def test_a_database_that_never_was_is_a_503(settings: Settings, api_key: str) -> None:
+    url = SecretStr(f"postgresql://nobody:secret-password@127.0.0.1:{free_port()}/nothing")
+    with RunningGateway(settings.model_copy(update={"database_url": url}), api_key) as gateway:
+        async with gateway.client() as http:
+            answer = await http.get("/tenants")
+            assert_outage(answer, "database-unavailable")
+            readiness = await http.get("/readyz")
+    assert readiness.status_code == 200
+    checks = readiness.json()["checks"]
+    assert checks["migrations"] == "unknown while the database is unavailable"
+    assert checks["database"].startswith("the server can't be reached")
+    assert checks["temporal"] == "ok"
+    assert "secret-password" not in answer.text + readiness.text
+
+
+async def test_a_database_that_goes_away_is_a_503_and_no_crash(own_settings: Settings) -> None:
+    api_key = await create_key(own_settings)
+    with RunningGateway(own_settings, api_key) as gateway:
+        async with gateway.client() as http:
+            known = await create(http)
+            await close_database(own_settings.admin_database_url.get_secret_value())
+            answer = await http.post("/tenants", json=tenant(), headers={"Idempotency-Key": "away"})
+            assert_outage(answer, "database-unavailable")
+            assert_outage(await http.get("/tenants"), "database-unavailable")
+            assert_outage(await http.get("/operations"), "database-unavailable")
+            assert_outage(await http.get("/operations/unknown"), "database-unavailable")
+            assert_outage(await http.get(f"/tenants/{known['tenantId']}/status"), "database-unavailable")
+            # The caller is remembered for some seconds, and Temporal knows the operation.
+            assert (await http.get(known["links"]["self"])).status_code == 200
+            readiness = await http.get("/readyz")
+            assert (readiness.status_code, readiness.json()["status"]) == (200, "degraded")
+            assert readiness.json()["checks"]["database"] != "ok"
+            assert 'alga_tenants_dependency_up{dependency="database"} 0.0' in (await http.get("/metrics")).text
+            assert (await http.get("/livez")).status_code == 200
+
+
+async def test_an_operations_row_that_cannot_be_written_does_not_fail_its_creation(own_settings: Settings) -> None:
+    api_key = await create_key(own_settings)
+    with RunningGateway(own_settings, api_key) as gateway:
+        async with gateway.client() as http:
+            await create(http)
+            await close_database(own_settings.admin_database_url.get_secret_value())
+            document = await create(http)
+            assert (await http.get(document["links"]["self"])).json()["source"] == "temporal"
+
+
+async def test_a_database_without_our_schema_is_told_to_be_migrated(
+    settings: Settings, api_key: str, new_database: NewDatabase, postgres: EmbeddedPostgres
+) -> None:
+    empty = SecretStr(as_gateway(postgres, new_database()))
+    with RunningGateway(settings.model_copy(update={"database_url": empty}), api_key) as gateway:
+        async with gateway.client() as http:
+            assert_outage(await http.get("/tenants"), "database-unavailable")
+            readiness = await http.get("/readyz")
+            assert readiness.status_code == 503
+            assert "alga-tenants migrate" in readiness.json()["checks"]["migrations"]
+            assert (await http.get("/startupz")).status_code == 503
+            assert (await http.get("/livez")).status_code == 200
+
+
+async def test_a_gateway_starts_without_either(settings: Settings, tmp_path: Path) -> None:
+    away = SecretStr(f"postgresql://a:b@127.0.0.1:{free_port()}/c")
+    settings = settings.model_copy(
+        update={"database_url": away, "temporal_address": f"127.0.0.1:{free_port()}", "blueprints_dir": tmp_path}
+    )
+    with RunningGateway(settings, "none") as gateway:
+        async with gateway.client() as http:
+            assert (await http.get("/livez")).status_code == 200
+            readiness = await http.get("/readyz")
+            assert readiness.status_code == 200
+            assert set(readiness.json()["checks"]) == {"migrations", "database", "temporal"}
+            assert "ok" not in readiness.json()["checks"].values()
+
+
+async def test_a_database_that_refuses_the_role_keeps_a_gateway_from_starting(settings: Settings) -> None:
+    parts = urlsplit(settings.admin_database_url.get_secret_value())
+    url = SecretStr(parts._replace(netloc=f"nobody:wrong@{parts.hostname}:{parts.port}").geturl())
+    with RunningGateway(settings.model_copy(update={"database_url": url}), "none") as gateway:
+        async with gateway.client() as http:
+            readiness = await http.get("/readyz")
+            assert readiness.status_code == 503
+            assert "does not let this role in" in readiness.json()["checks"]["migrations"]
+
+
+async def test_migrations_are_not_asked_for_again_once_they_are_there(own_settings: Settings) -> None:
+    with RunningGateway(own_settings, "none") as gateway:
+        async with gateway.client() as http:
+            assert (await http.get("/readyz")).json()["status"] == "ok"
+            await close_database(own_settings.admin_database_url.get_secret_value())
+            readiness = await http.get("/readyz")
+            assert (readiness.status_code, readiness.json()["checks"]["migrations"]) == (200, "ok")

@@ -1,0 +1,85 @@
+"""What is logged, of every model of the product and in every way: neither secrets nor personal data."""
+
+import io
+import logging
+from collections.abc import Iterator
+from typing import Literal
+
+import pytest
+import structlog
+from pydantic import BaseModel
+
+from app.settings import TemporalSettings
+from app.telemetry.logging import configure_logging
+from tests.support.models import Marked, all_models, marked
+
+MODELS = sorted(all_models(), key=lambda model: f"{model.__module__}.{model.__qualname__}")
+
+each_model = pytest.mark.parametrize("model", MODELS, ids=lambda model: f"{model.__module__}.{model.__qualname__}")
+
+
+@pytest.fixture(params=["production", "development"])
+def log(request: pytest.FixtureRequest) -> Iterator[io.BytesIO]:
+    """The bytes that are logged."""
+    buffer = io.BytesIO()
+    environment: Literal["production", "development"] = request.param
+    with io.TextIOWrapper(buffer) as stream:
+        configure_logging(TemporalSettings(environment=environment, log_level="debug"), stream)
+        yield buffer
+
+
+def log_in_every_way(model: object) -> None:
+    ours, foreign = structlog.get_logger("tests"), logging.getLogger("uvicorn.error")
+    for text in (repr(model), str(model)):
+        ours.info(f"seen {text}", text=text)
+        foreign.info(text)
+    ours.info("seen", value=model, nested={"list": [model], "deep": {"set": (model,)}})
+    ours.info("seen %s and %r", model, model)
+    foreign.warning("seen %s and %r", model, model, extra={"value": model})
+    try:
+        fail(model)
+    except RuntimeError:
+        ours.exception("failed", value=model)
+        foreign.exception("failed with %s", {"model": model})
+
+
+def fail(model: object) -> None:
+    try:
+        dict[str, str]()[str(model)]
+    except KeyError as error:
+        raise RuntimeError(f"can't use {model!r}") from error
+
+
+@each_model
+def test_no_model_is_logged_with_a_secret_or_personal_data(log: io.BytesIO, model: type) -> None:
+    given = marked(model)
+    log_in_every_way(given.model)
+    written = log.getvalue().decode()
+    assert written.count("seen") >= 5
+    assert "failed" in written
+    assert found(given.secrets | given.personal, written) == []
+
+
+@each_model
+def test_no_model_tells_a_secret_or_personal_data_by_itself(model: type) -> None:
+    given = marked(model)
+    assert found(given.secrets | given.personal, repr(given.model) + str(given.model)) == []
+
+
+@pytest.mark.parametrize("model", [model for model in MODELS if issubclass(model, BaseModel)])
+def test_no_model_tells_in_an_error_what_it_was_given(model: type[BaseModel]) -> None:
+    assert model.model_config.get("hide_input_in_errors"), "an error of validation would hold the values"
+
+
+def test_the_models_are_found_and_filled() -> None:
+    names = {model.__name__ for model in MODELS}
+    assert names >= {"AdminUser", "AdminUserRequest", "Settings", "ApiKey", "StatusDocument", "Installation"}
+    given: dict[str, Marked] = {model.__name__: marked(model) for model in MODELS}
+    assert len(given["TenantCreationInput"].secrets) == 2
+    assert len(given["TenantCreationInput"].personal) == 4
+    assert len(given["Settings"].secrets) >= 4
+
+
+def found(markers: frozenset[str], text: str) -> list[str]:
+    """The surroundings of markers in a text, to read."""
+    return [text[max(0, text.index(marker) - 60) : text.index(marker) + 20] for marker in markers if marker in text]

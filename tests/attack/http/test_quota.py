@@ -1,0 +1,123 @@
+"""A stolen key that may create tenants, and creates as many as it can."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from app.gateway.access import redis_buckets
+from app.gateway.access.rate_limits import RateLimits
+from app.gateway.http.problems.problem import ProblemError
+from app.settings import Settings
+from app.temporal.errors import TemporalUnavailableError
+from app.temporal.operations import OperationsPort
+from tests.app.gateway.requests import assert_problem, create, tenant
+from tests.app.gateway.server import RunningGateway
+from tests.support.api_keys import Keys
+from tests.support.servers.redis import RedisServer
+
+pytestmark = pytest.mark.anyio
+
+QUOTA = 3
+
+
+@pytest.fixture(scope="module")
+def frugal(settings: Settings, api_key: str) -> Iterator[RunningGateway]:
+    changed = settings.model_copy(update={"creations_per_hour": QUOTA})
+    with RunningGateway(changed, api_key) as server:
+        yield server
+
+
+@pytest.fixture
+async def thief(frugal: RunningGateway, keys: Keys) -> AsyncIterator[httpx.AsyncClient]:
+    async with frugal.client(**{"X-API-Key": (await keys.create("thief")).key}) as client:
+        yield client
+
+
+async def test_a_caller_starts_no_more_creations_than_its_quota(
+    frugal: RunningGateway, thief: httpx.AsyncClient, keys: Keys
+) -> None:
+    for _ in range(QUOTA):
+        await create(thief)
+    answer = await thief.post("/tenants", json=tenant())
+    assert_problem(answer, 429, "rate-limited")
+    # One every 20 minutes.
+    assert 0 < int(answer.headers["retry-after"]) <= 1200
+    assert f'"creations";q={QUOTA};w=3600' in answer.headers["ratelimit-policy"]
+    assert '"creations";r=0;t=' in answer.headers["ratelimit"]
+    assert (await thief.get("/operations")).status_code == 200, "other requests have limits of their own"
+    async with frugal.client(**{"X-API-Key": (await keys.create("another")).key}) as another:
+        await create(another)
+
+
+async def test_a_repeat_that_finds_its_operation_costs_nothing(thief: httpx.AsyncClient) -> None:
+    body, key = tenant(), {"Idempotency-Key": f"quota-{uuid4()}"}
+    minted = tenant(tenantId=str(uuid4()))
+    first, second = await create(thief, body, **key), await create(thief, minted)
+    await create(thief)
+    for _ in range(QUOTA):
+        assert (await create(thief, body, **key))["workflowId"] == first["workflowId"]
+        assert (await create(thief, minted))["workflowId"] == second["workflowId"]
+    assert_problem(await thief.post("/tenants", json=tenant()), 429, "rate-limited")
+
+
+async def test_a_refused_request_costs_nothing_and_may_be_sent_again(
+    thief: httpx.AsyncClient, http: httpx.AsyncClient
+) -> None:
+    taken = (await create(http))["tenantId"]
+    for _ in range(QUOTA + 1):
+        assert_problem(await thief.post("/tenants", json=tenant(tenantId=taken)), 409, "tenant-exists")
+        assert_problem(await thief.post("/tenants", json=tenant(billingPlan="none")), 422, "unknown-billing-plan")
+    for _ in range(QUOTA):
+        await create(thief)
+    key = {"Idempotency-Key": f"quota-{uuid4()}"}
+    for _ in range(2):
+        assert_problem(await thief.post("/tenants", json=tenant(), headers=key), 429, "rate-limited")
+        key = {"Idempotency-Key": f"quota-{uuid4()}"}
+
+
+async def test_a_start_that_temporal_does_not_take_costs_nothing(
+    thief: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: object, **__: object) -> None:
+        raise TemporalUnavailableError("away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(OperationsPort, "start", away)
+        for _ in range(QUOTA + 1):
+            headers = {"Idempotency-Key": f"quota-{uuid4()}"}
+            assert_problem(await thief.post("/tenants", json=tenant(), headers=headers), 503, "temporal-unavailable")
+    for _ in range(QUOTA):
+        await create(thief)
+
+
+async def test_gateways_with_redis_count_together(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Keeps a busy machine from looking like a Redis that is unavailable.
+    monkeypatch.setattr(redis_buckets, "RESPONSE_TIMEOUT", 10.0)
+    with RedisServer(tmp_path) as server:
+        changes = {"creations_per_hour": QUOTA, "redis_url": SecretStr(server.url)}
+        first, second = (RateLimits(settings.model_copy(update=changes)) for _ in range(2))
+        for limits in (first, second, first):
+            await limits.consume_creation("key:thief")
+        with pytest.raises(ProblemError, match="creations"):
+            await second.consume_creation("key:thief")
+        await first.refund_creation("key:thief")
+        await second.consume_creation("key:thief")
+        for limits in (first, second):
+            await limits.close()
+
+
+async def test_without_a_quota_nothing_is_counted(settings: Settings) -> None:
+    limits = RateLimits(settings.model_copy(update={"creations_per_hour": 0}))
+    for _ in range(2000):
+        await limits.consume_creation("key:busy")
+    await limits.refund_creation("key:busy")
+
+
+def test_the_default_stops_a_thief_and_not_a_working_day() -> None:
+    assert Settings.model_fields["creations_per_hour"].default == 500

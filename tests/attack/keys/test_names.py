@@ -1,0 +1,78 @@
+"""Names that would make a person look like one of our own identities."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from activities.audit.trail import ITSELF
+from activities.operations.audit_events import UNKNOWN_CALLER
+from app.auth.names import RESERVED_PREFIXES, is_reserved
+from app.auth.oidc.claims import ClaimRules
+from app.gateway.access.denials import ANONYMOUS, SEVERAL
+from tests.app.gateway.requests import assert_problem, create, tenant
+
+pytestmark = pytest.mark.anyio
+
+ROOT = Path(__file__).parents[3]
+CLAIMED = [
+    "shell:root",
+    "key:Qm3ZxT8bLw2K",
+    "KEY:Qm3ZxT8bLw2K",
+    "Shell : root",
+    "oidc:0123abcd:somebody",
+    "token:x",
+    "temporal",
+    "Gateway",
+    "RECONCILER",
+    "anonymous",
+    "several",
+    "audit",
+]
+RULES = ClaimRules(
+    issuer="https://id.example",
+    audiences=("alga-tenants",),
+    scope_claims=(),
+    scope_prefix="",
+    tenant_claims=(),
+    needs_tenant=False,
+)
+
+
+@pytest.mark.parametrize("person", CLAIMED)
+async def test_nobody_acts_for_one_of_our_identities(http: httpx.AsyncClient, person: str) -> None:
+    answer = await http.post("/tenants", json=tenant(), headers={"X-On-Behalf-Of": person})
+    assert_problem(answer, 400, "bad-on-behalf-of")
+    assert "reserved" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("person", ["Jane Doe <jane@msp.example>", "keynes", "shelly: from accounting", "audit team"])
+async def test_other_names_are_taken(http: httpx.AsyncClient, person: str) -> None:
+    assert (await create(http, None, **{"X-On-Behalf-Of": person}))["requestedBy"] == person
+
+
+@pytest.mark.parametrize("claimed", [*CLAIMED, "a\nb", "\u202etoor", " "])
+def test_a_token_does_not_name_its_caller_like_one_of_our_identities(claimed: str) -> None:
+    claims: dict[str, Any] = {"sub": "somebody", "aud": "alga-tenants", "preferred_username": claimed}
+    assert RULES.caller(claims).name == "somebody"
+    assert RULES.caller({**claims, "azp": "admin-ui"}).name == "admin-ui"
+
+
+def test_a_token_whose_subject_is_such_a_name_is_named_by_its_identity() -> None:
+    caller = RULES.caller({"sub": "shell:root", "aud": "alga-tenants"})
+    assert caller.name == caller.identity
+    assert caller.identity.startswith("oidc:")
+
+
+def test_every_prefix_of_an_identity_is_reserved() -> None:
+    sources = "\n".join(path.read_text() for path in (ROOT / "app").rglob("*.py"))
+    found = set(re.findall(r'identity ?= ?f"(\w+):', sources))
+    assert {"key", "shell", "oidc"} <= found
+    assert found <= set(RESERVED_PREFIXES)
+
+
+def test_every_word_that_stands_for_a_caller_is_reserved() -> None:
+    words = {ANONYMOUS, SEVERAL, ITSELF, UNKNOWN_CALLER, "gateway", "reconciler"}
+    assert all(is_reserved(word) for word in words)

@@ -1,0 +1,187 @@
+"""What the database, Temporal and the gateways say in the end, asked for with nothing of the product's own."""
+
+import json
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+from temporalio.client import Client
+
+from tests.chaos.checks.on_call import Document
+from tests.chaos.plan import Profile
+from tests.support.rows import fingerprints, tenant_tables
+
+BATCH = 100
+WORKFLOW_TYPES = {"tenantCreationWorkflow", "algadeskTenantCreationWorkflow"}
+
+Census = Mapping[str, Mapping[str, int]]
+"""How many rows each tenant has in each table, for the tables where it has any."""
+
+
+@dataclass(frozen=True)
+class Operation:
+    """A row of `alga_tenants.operations`."""
+
+    workflow_id: str
+    run_id: str
+    tenant_id: str | None
+    tenant_name: str
+    status: str
+    error: Mapping[str, Any] | None
+    result: Mapping[str, Any] | None
+    steps: tuple[Mapping[str, Any], ...]
+    cancelled_by: str | None
+    finished_at: datetime | None
+
+    @property
+    def result_tenant(self) -> str | None:
+        """The tenant that its result names."""
+        return str(self.result["tenantId"]) if self.result else None
+
+    @property
+    def error_code(self) -> str | None:
+        """What kind of problem it has, if any."""
+        return self.error["code"] if self.error else None
+
+    @property
+    def repeated_steps(self) -> int:
+        """How many tries of its steps were not the first."""
+        return sum(max(0, step["attempts"] - 1) for step in self.steps)
+
+
+@dataclass(frozen=True)
+class User:
+    """An internal user of some tenant."""
+
+    tenant_id: str
+    email: str
+    hashed_password: str
+
+
+@dataclass(frozen=True)
+class Execution:
+    """A run of one of our workflows, as Temporal lists it."""
+
+    workflow_id: str
+    workflow_type: str
+    status: str
+
+
+@dataclass(frozen=True)
+class Books:
+    """What the database holds: everything that is anybody's."""
+
+    operations: tuple[Operation, ...]
+    census: Census
+    companies: Mapping[str, str]
+    """The names of the companies in `tenants`, by tenant."""
+    users: tuple[User, ...]
+    others: Mapping[str, str | None]
+    """A fingerprint of each table, without the rows of those tenants that operations account for."""
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What was there before the chaos; `tenants` are the undisturbed ones by the names of their profiles."""
+
+    books: Books
+    tenants: Mapping[str, str]
+
+    def rows_of(self, profile: Profile) -> Mapping[str, int]:
+        """How many rows an undisturbed tenant has in each table."""
+        return self.books.census[self.tenants[profile.name]]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything that the audit looks at."""
+
+    books: Books
+    executions: tuple[Execution, ...]
+    documents: Mapping[str, tuple[Document | None, Document | None]]
+    """The status documents of both gateways by workflow id; none where a gateway did not know the operation."""
+    watched: Mapping[str, Document]
+    """The last status document that was seen of each operation while the run went on."""
+    listed_operations: Mapping[str, str]
+    """The statuses in `GET /operations` by workflow id."""
+    listed_tenants: Mapping[str, str]
+    """The names in `GET /tenants` by tenant id."""
+
+
+@asynccontextmanager
+async def connected(url: str) -> AsyncIterator[asyncpg.Connection]:
+    """A connection of the driver's own."""
+    connection = await asyncpg.connect(url)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def read_books(connection: asyncpg.Connection, *, without: Iterable[str] = ()) -> Books:
+    """Read the database; `without` are tenants that belong with the others although operations made them."""
+    operations = await read_operations(connection)
+    ours = {operation.tenant_id for operation in operations if operation.tenant_id} - set(without)
+    companies = await connection.fetch("SELECT tenant::text, client_name FROM tenants")
+    users = await connection.fetch(
+        "SELECT tenant::text, lower(email), hashed_password FROM users WHERE user_type = 'internal'"
+    )
+    return Books(
+        operations=operations,
+        census=await take_census(connection),
+        companies=dict(map(tuple, companies)),
+        users=tuple(User(*row) for row in users),
+        others=await fingerprints(connection, without=ours),
+    )
+
+
+async def read_operations(connection: asyncpg.Connection) -> tuple[Operation, ...]:
+    """All rows of `alga_tenants.operations`."""
+    rows = await connection.fetch("SELECT * FROM alga_tenants.operations ORDER BY started_at, workflow_id")
+    return tuple(
+        Operation(
+            workflow_id=row["workflow_id"],
+            run_id=row["run_id"],
+            tenant_id=str(row["tenant_id"]) if row["tenant_id"] is not None else None,
+            tenant_name=row["tenant_name"],
+            status=row["status"],
+            error=_json(row["error"]),
+            result=_json(row["result"]),
+            steps=tuple(_json(row["steps"]) or ()),
+            cancelled_by=row["cancelled_by"],
+            finished_at=row["finished_at"],
+        )
+        for row in rows
+    )
+
+
+async def take_census(connection: asyncpg.Connection) -> Census:
+    """Count everybody's rows in all tables that have a tenant column."""
+    selects = [
+        f'SELECT \'{table}\', "{column}"::text, count(*) FROM "{table}" WHERE "{column}" IS NOT NULL GROUP BY 2'  # noqa: S608 - names from the catalogue
+        for table, column in (await tenant_tables(connection)).items()
+    ]
+    census: dict[str, dict[str, int]] = defaultdict(dict)
+    for start in range(0, len(selects), BATCH):
+        for table, tenant, count in await connection.fetch(" UNION ALL ".join(selects[start : start + BATCH])):
+            census[tenant][table] = count
+    return dict(census)
+
+
+async def list_executions(client: Client, query: str = "") -> tuple[Execution, ...]:
+    """The runs of our workflows that Temporal lists."""
+    return tuple(
+        [
+            Execution(run.id, run.workflow_type, run.status.name if run.status else "unknown")
+            async for run in client.list_workflows(query)
+            if run.workflow_type in WORKFLOW_TYPES
+        ]
+    )
+
+
+def _json(text: str | None) -> Any:
+    return json.loads(text) if text is not None else None

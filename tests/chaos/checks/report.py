@@ -1,0 +1,94 @@
+"""What a run says at its end: counts, violations, and the command that repeats it."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from tests.chaos.checks.ledger import Call
+from tests.chaos.checks.violations import Wrong
+from tests.chaos.plan import Plan
+from tests.chaos.run import Outcome
+
+WIDTH = 34
+MOST_SHOWN = 60
+
+
+def command(plan: Plan) -> str:
+    """The command that makes the same plan."""
+    return f'make chaos N={len(plan.tenants)} SEED={plan.seed} ARGS="--seconds {plan.seconds:g} --shape {plan.shape}"'
+
+
+def counts(outcome: Outcome) -> dict[str, Any]:
+    """The figures, for programs."""
+    ledger = outcome.ledger
+    operations = [item for item in outcome.evidence.books.operations if item.tenant_name in ledger.by_name()]
+    violations = Counter(violation.kind for violation in outcome.violations)
+    return {
+        "seed": outcome.plan.seed,
+        "shape": outcome.plan.shape,
+        "command": command(outcome.plan),
+        "seconds": round(outcome.seconds, 1),
+        "tenants": len(ledger.entries),
+        "requests": len(list(ledger.answers)),
+        "repeats": sum(max(0, len(entry.creations) - 1) for entry in ledger.entries),
+        "answers": {
+            str(call): dict(sorted(Counter(answer.label for answer in ledger.answers if answer.call is call).items()))
+            for call in Call
+        },
+        "operations": dict(sorted(Counter(operation.status for operation in operations).items())),
+        "errors": dict(sorted(Counter(item.error_code for item in operations if item.error_code).items())),
+        "seen": dict(sorted(outcome.seen.items())),
+        "repeatedSteps": sum(operation.repeated_steps for operation in operations),
+        "events": {str(kind): count for kind, count in sorted(outcome.events.items())},
+        "violations": {str(kind): violations[kind] for kind in Wrong},
+        "notes": list(outcome.notes),
+    }
+
+
+def lines(outcome: Outcome) -> Iterator[str]:
+    """The report for people."""
+    figures = counts(outcome)
+    yield ""
+    yield from _table("chaos", figures["events"])
+    yield ""
+    yield from _table("asked for", {"tenants": figures["tenants"], "requests": figures["requests"]})
+    yield from _rows({"of them the same once more": figures["repeats"]})
+    for call, answers in figures["answers"].items():
+        if answers:
+            yield _row(call, ", ".join(f"{count} {label}" for label, count in answers.items()))
+    yield ""
+    yield from _table("operations in the end", figures["operations"])
+    yield from _rows({f"for {code}": count for code, count in figures["errors"].items()})
+    yield from _rows({"seen retrying": figures["seen"].get("retrying", 0)})
+    yield from _rows({"seen in need of attention": figures["seen"].get("needs_attention", 0)})
+    yield from _rows({"tries of steps repeated": figures["repeatedSteps"]})
+    yield ""
+    yield from _table("found wrong", figures["violations"])
+    yield ""
+    yield from (f"note: {note}" for note in figures["notes"])
+    yield from _violations(outcome)
+    yield f"took {figures['seconds']:g} s; the plan comes from the seed alone, what meets what in time does not"
+    yield f"again: {figures['command']}"
+
+
+def _violations(outcome: Outcome) -> Iterator[str]:
+    found = sorted(outcome.violations, key=lambda violation: list(Wrong).index(violation.kind))
+    for violation in found[:MOST_SHOWN]:
+        yield f"WRONG {violation}"
+    if len(found) > MOST_SHOWN:
+        yield f"… and {len(found) - MOST_SHOWN} more"
+    if found:
+        yield ""
+
+
+def _table(title: str, rows: dict[str, Any]) -> Iterable[str]:
+    yield title
+    yield from _rows(rows)
+
+
+def _rows(rows: dict[str, Any]) -> Iterable[str]:
+    yield from (_row(name, str(value)) for name, value in rows.items())
+
+
+def _row(name: str, value: str) -> str:
+    return f"  {name:<{WIDTH}} {value:>5}"

@@ -1,0 +1,139 @@
+from pathlib import Path
+
+import anyio
+import asyncpg
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import URL, Connection, make_url, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+import migrations
+from activities.database.own_tables import SCHEMA, own_metadata
+from migrations.upgrade import UNRELEASED_REVISIONS, UnreleasedSchemaError, lacks_migration, pending, upgrade
+from tests.support.connections import connected
+from tests.support.rows import fingerprints
+from tests.support.servers.databases import NewDatabase
+
+pytestmark = pytest.mark.anyio
+
+
+def url_of(database: str) -> URL:
+    return make_url(database).set(drivername="postgresql+asyncpg")
+
+
+async def test_the_migrations_make_the_tables_that_the_code_knows(new_database: NewDatabase) -> None:
+    database = new_database()
+    await upgrade(url_of(database))
+    async with connected(database) as connection:
+        assert await connection.run_sync(_differences) == []
+
+
+async def test_a_second_run_changes_nothing(new_database: NewDatabase) -> None:
+    database = new_database()
+    assert await pending(url_of(database))
+    before, after = await upgrade(url_of(database))
+    assert before is None
+    assert await upgrade(url_of(database)) == (after, after)
+    assert not await pending(url_of(database))
+
+
+async def test_what_a_newer_release_has_migrated_will_do(new_database: NewDatabase) -> None:
+    database = new_database()
+    await upgrade(url_of(database))
+    async with connected(database) as connection:
+        await connection.execute(text("UPDATE alga_tenants.alembic_version SET version_num = 'of-the-next-release'"))
+    assert not await pending(url_of(database))
+    assert await upgrade(url_of(database)) == ("of-the-next-release", "of-the-next-release")
+
+
+@pytest.mark.parametrize("revision", sorted(UNRELEASED_REVISIONS))
+async def test_a_schema_of_an_unreleased_version_is_left_alone_and_must_be_reset(
+    new_database: NewDatabase, revision: str
+) -> None:
+    database = new_database()
+    async with connected(database) as connection:
+        await make_unreleased(connection, revision)
+    remedy = f"unreleased version.*{revision}.*DROP SCHEMA alga_tenants CASCADE"
+    with pytest.raises(UnreleasedSchemaError, match=remedy):
+        await upgrade(url_of(database))
+    with pytest.raises(UnreleasedSchemaError, match=remedy):
+        await pending(url_of(database))
+    async with connected(database) as connection:
+        with pytest.raises(UnreleasedSchemaError):
+            await lacks_migration(connection)
+        assert await connection.scalar(text("SELECT version_num FROM alga_tenants.alembic_version")) == revision
+        assert await connection.scalar(text("SELECT to_regclass('alga_tenants.cancellations')")) is None
+        await connection.execute(text("DROP SCHEMA alga_tenants CASCADE"))
+    assert await upgrade(url_of(database)) == (None, "0.2.0b2")
+
+
+async def make_unreleased(connection: AsyncConnection, revision: str = "0004") -> None:
+    """The beginnings of the schema that an earlier commit left."""
+    await connection.execute(text("CREATE SCHEMA alga_tenants"))
+    await connection.execute(text("CREATE TABLE alga_tenants.alembic_version (version_num varchar(32) PRIMARY KEY)"))
+    await connection.execute(text("CREATE TABLE alga_tenants.operations (workflow_id text PRIMARY KEY)"))
+    await connection.execute(
+        text("INSERT INTO alga_tenants.alembic_version VALUES (:revision)"), {"revision": revision}
+    )
+
+
+def test_there_is_one_initial_migration() -> None:
+    [script] = ScriptDirectory(str(Path(migrations.__file__).parent)).walk_revisions()
+    assert (script.revision, script.down_revision) == ("0.2.0b2", None)
+
+
+async def test_deployments_that_migrate_at_once_wait_for_each_other(new_database: NewDatabase) -> None:
+    database = new_database()
+    async with anyio.create_task_group() as group:
+        for _ in range(4):
+            group.start_soon(upgrade, url_of(database))
+    assert not await pending(url_of(database))
+
+
+async def test_algas_tables_are_not_touched(new_database: NewDatabase, alga_plain_template: str) -> None:
+    database = new_database(alga_plain_template)
+    connection = await asyncpg.connect(database)
+    try:
+        before = await fingerprints(connection)
+        await upgrade(url_of(database))
+        assert await fingerprints(connection) == before
+    finally:
+        await connection.close()
+
+
+async def test_the_gateways_role_gets_our_tables_and_nothing_else(new_database: NewDatabase) -> None:
+    database = new_database()
+    await upgrade(url_of(database), gateway_role="app_user")
+    connection = await asyncpg.connect(database)
+    try:
+        await connection.execute("CREATE TABLE public.algas (id integer)")
+        for table in own_metadata.sorted_tables:
+            assert await connection.fetchval("SELECT has_table_privilege('app_user', $1, 'INSERT')", table.fullname)
+        assert not await connection.fetchval("SELECT has_table_privilege('app_user', 'public.algas', 'SELECT')")
+        version = f"{SCHEMA}.alembic_version"
+        assert await connection.fetchval("SELECT has_table_privilege('app_user', $1, 'SELECT')", version)
+        assert not await connection.fetchval(
+            "SELECT has_table_privilege('app_user', $1, 'INSERT, UPDATE, DELETE')", version
+        )
+    finally:
+        await connection.close()
+
+
+def _differences(connection: Connection) -> list[object]:
+    def ours(name: str | None, kind: str, _: object) -> bool:
+        return kind != "schema" or name == SCHEMA
+
+    context = MigrationContext.configure(
+        connection,
+        opts={
+            "include_schemas": True,
+            "include_name": ours,
+            "version_table_schema": SCHEMA,
+            "compare_type": True,
+            "compare_server_default": True,
+        },
+    )
+    differences: list[object] = compare_metadata(context, own_metadata)
+    return differences

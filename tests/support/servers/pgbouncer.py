@@ -1,0 +1,113 @@
+"""A real PgBouncer in transaction mode before a PostgreSQL server."""
+
+import os
+import shutil
+import signal
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from app.embedded.postgres import EmbeddedPostgres
+from app.embedded.processes.ports import LOOPBACK, free_port
+from app.embedded.processes.processes import ChildProcess, unprivileged_account
+
+PROGRAM = "pgbouncer"
+START_TIMEOUT = 10.0
+SETTINGS = {
+    "listen_addr": LOOPBACK,
+    "unix_socket_dir": "",
+    "auth_type": "scram-sha-256",
+    "pool_mode": "transaction",
+    "logfile": "",
+}
+
+
+def need_pgbouncer() -> str:
+    """The path of the program; skips the test where it is not installed."""
+    found = shutil.which(PROGRAM, path=f"{os.defpath}:/usr/sbin:/usr/local/sbin:{os.environ.get('PATH', '')}")
+    if found is None:
+        pytest.skip("PgBouncer is not installed (Debian: apt-get install pgbouncer)")
+    return found
+
+
+class PgBouncer:
+    """Runs while its `with` block does; `settings` are lines of its configuration. Its port stays the same.
+
+    `server_port` leads to the server by another way. PgBouncer refuses to run as root, so then it runs as `nobody`.
+    """
+
+    def __init__(
+        self, folder: Path, server: EmbeddedPostgres, *, server_port: int | None = None, **settings: str
+    ) -> None:
+        self.port = free_port()
+        self._program = need_pgbouncer()
+        self._account = unprivileged_account()
+        self._folder = folder
+        self._write(server, server_port or server.port, SETTINGS | {"listen_port": str(self.port)} | settings)
+        self._process: ChildProcess | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def url(self, direct: str) -> str:
+        """The way through PgBouncer to the database of a direct URL."""
+        parts = urlsplit(direct)
+        return parts._replace(netloc=parts.netloc.rpartition(":")[0] + f":{self.port}").geturl()
+
+    def start(self) -> None:
+        """Return once it takes connections."""
+        self._process = ChildProcess(
+            "PgBouncer",
+            [self._program, "pgbouncer.ini"],
+            log_file=self._folder / "pgbouncer.log",
+            env={"PATH": os.defpath},
+            cwd=self._folder,
+            account=self._account,
+            # At once; SIGINT would wait for the clients.
+            stop_signal=signal.SIGTERM,
+        )
+        self._process.start()
+        self._process.wait_until(self._is_ready, timeout=START_TIMEOUT)
+
+    def stop(self) -> None:
+        """Close all connections and end."""
+        if self._process is not None:
+            self._process.stop()
+
+    def restart(self) -> None:
+        """Close all connections and start anew."""
+        self.stop()
+        self.start()
+
+    def _is_ready(self) -> bool:
+        with socket.socket() as client:
+            return client.connect_ex((LOOPBACK, self.port)) == 0
+
+    def _write(self, server: EmbeddedPostgres, server_port: int, settings: Mapping[str, str]) -> None:
+        self._folder.mkdir(mode=0o711)
+        users = [urlsplit(url) for url in (server.admin_url, server.url)]
+        passwords = [f'"{user.username}" "{unquote(user.password or "")}"' for user in users]
+        lines = [
+            "[databases]",
+            f"* = host={server.host} port={server_port}",
+            "[pgbouncer]",
+            "auth_file = users.txt",
+            *(f"{name} = {value}" for name, value in settings.items()),
+        ]
+        for name, content in (("users.txt", passwords), ("pgbouncer.ini", lines)):
+            path = self._folder / name
+            path.write_text("\n".join(content) + "\n")
+            path.chmod(0o400)
+            if self._account is not None:
+                os.chown(path, self._account.uid, self._account.gid)
