@@ -4,8 +4,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import structlog
+from sqlalchemy.ext.asyncio import AsyncEngine
 
+from activities.database.engines import create_engine
 from activities.database.errors import DATABASE_ERRORS, UNAVAILABLE, classify
+from app.settings import Settings
+from app.telemetry.tracing.statements import trace_statements
 
 log = structlog.get_logger(__name__)
 
@@ -29,3 +33,32 @@ def database_errors() -> Iterator[None]:
             raise
         log.warning("the database is unavailable", code=diagnosis.known.code, reason=diagnosis.detail)
         raise DatabaseUnavailableError(diagnosis.detail, diagnosis.known.code) from None
+
+
+# Callers wait: what takes longer than this is an outage to them. Seconds.
+STATEMENT_TIMEOUT = 5.0
+
+
+def gateway_engine(settings: Settings) -> AsyncEngine:
+    """The engine of `DATABASE_URL`; connections are tested before use, because requests are not retried."""
+    engine = create_engine(
+        settings.gateway_database,
+        application_name="alga-tenants-gateway",
+        pool_size=settings.database_pool_size,
+        statement_timeout=STATEMENT_TIMEOUT,
+        pgbouncer=settings.database_pgbouncer,
+        pre_ping=True,
+    )
+    return trace_statements(engine)
+
+
+def admin_engine(settings: Settings) -> AsyncEngine:
+    """The engine of the activities: a connection for each that may run at once."""
+    engine = create_engine(
+        settings.admin_database,
+        application_name="alga-tenants-worker",
+        pool_size=max(settings.database_pool_size, settings.max_concurrent_activities),
+        statement_timeout=settings.statement_timeout,
+        pgbouncer=settings.database_pgbouncer,
+    )
+    return trace_statements(engine)

@@ -15,8 +15,8 @@ from pydantic import SecretStr
 from app.auth.authenticator import Authenticator
 from app.auth.keys.api_keys import ApiKeys
 from app.auth.keys.signing import api_key_signer
+from app.database import gateway_engine
 from app.embedded.processes.ports import LOOPBACK
-from app.gateway.services import gateway_engine
 from app.settings import Settings
 
 

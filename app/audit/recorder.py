@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from activities.audit.events import AuditEvent
 from activities.audit.trail import AuditTrail
 from activities.database.errors import DATABASE_ERRORS
-from app.gateway.access.denials import Denials
+from app.audit.queue import Denials
 
 TOLD_SECONDS = 60.0
 MOST_KINDS = 1000

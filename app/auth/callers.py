@@ -1,9 +1,11 @@
 """Who calls: the identity that a request was authenticated as, and the person that it acts for."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
+from activities.audit.events import Action, AuditEvent, Json, Outcome
 from app.auth.scopes import Scope
 from workflows.operations.messages import Origin
 
@@ -59,3 +61,27 @@ class Requester:
             address=self.address,
             requested_at=datetime.now(UTC),
         )
+
+
+def requested(
+    action: Action,
+    requester: Requester,
+    *,
+    workflow_id: str | None = None,
+    tenant_id: UUID | None = None,
+    subject: str | None = None,
+    details: Mapping[str, Json] | None = None,
+) -> AuditEvent:
+    """What a requester asked for and got."""
+    return AuditEvent(
+        action=action,
+        outcome=Outcome.ACCEPTED,
+        caller=requester.caller.identity,
+        on_behalf_of=requester.on_behalf_of,
+        workflow_id=workflow_id,
+        tenant_id=tenant_id,
+        subject=subject,
+        request_id=requester.request_id,
+        address=requester.address,
+        details=details or {},
+    )

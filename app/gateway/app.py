@@ -10,17 +10,17 @@ from activities.alga.blueprints.blueprint import load_blueprints
 from app.gateway.audit import routes as audit
 from app.gateway.codec import routes as codec
 from app.gateway.documentation_page import install_documentation_page
+from app.gateway.documented_app import DocumentedApp
 from app.gateway.error_handlers import crash_response, install_error_handlers
 from app.gateway.http.concurrency import ConcurrencyLimit, Slots
 from app.gateway.http.cross_origin import CrossOrigin
-from app.gateway.http.openapi import DocumentedApp
 from app.gateway.http.request_context import CrashMiddleware, RequestContextMiddleware
 from app.gateway.http.tracing import TracedRequests
 from app.gateway.keys import routes as api_keys
 from app.gateway.operations import routes as operations
 from app.gateway.operations import status_routes as status
 from app.gateway.readiness import Readiness
-from app.gateway.services import Services, open_services
+from app.gateway.services import open_services
 from app.gateway.tenants import directory_routes as directory
 from app.gateway.tenants import routes as tenants
 from app.probes import Probes, probe_routes
@@ -90,8 +90,8 @@ def _probes(app: FastAPI) -> Probes:
     """Return the probes, whose checks exist once the app has started."""
 
     def readiness() -> Readiness:
-        services: Services = app.state.services
-        return services.readiness
+        found: Readiness = app.state.services[Readiness]
+        return found
 
     return Probes(
         {

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from app.gateway.access.anonymous_requests import LimitedByAddress, check_anonymous
-from app.gateway.operations.responses import entity_tag, is_known
+from app.gateway.http.responses import entity_tag, is_known
 
 PATH = "/docs"
 OPENAPI_PATH = "/openapi.json"

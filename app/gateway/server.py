@@ -11,6 +11,7 @@ import uvicorn
 
 from app.gateway.app import create_app
 from app.gateway.http.server.protocol import bounded_protocol
+from app.gateway.operations.statuses import Statuses
 from app.settings import Settings, split_list
 
 log = structlog.get_logger(__name__)
@@ -66,7 +67,7 @@ class GatewayServer(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take no more connections, and let requests under way finish within the grace period."""
-        self.app.state.services.statuses.stop_waiting()
+        self.app.state.services[Statuses].stop_waiting()
         await super().shutdown(sockets)
 
 

@@ -3,13 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
-
-from sqlalchemy.ext.asyncio import AsyncEngine
-from starlette.requests import Request
 
 from activities.alga.blueprints.blueprint import Blueprint
-from activities.database.engines import create_engine
+from app.audit.queue import Denials
 from app.audit.recorder import Auditing
 from app.audit.trail import audit_trail
 from app.auth.authenticator import Authenticator
@@ -21,7 +17,7 @@ from app.auth.oidc.provider import OpenIdProvider
 from app.auth.oidc.tokens import TokenVerifier
 from app.background import stopped
 from app.crypto.derived_keys import derive_key
-from app.gateway.access.denials import Denials
+from app.database import gateway_engine
 from app.gateway.access.rate_limits import RateLimits
 from app.gateway.audit.listing import AuditListing
 from app.gateway.codec.decoding import Decoding
@@ -36,40 +32,19 @@ from app.settings import Settings
 from app.telemetry.metrics.pools import watch_pool
 from app.telemetry.metrics.requests import watch_verifications
 from app.telemetry.metrics.temporal_core import drain_regularly
-from app.telemetry.tracing.statements import trace_statements
 from app.temporal.client import connect
 from app.temporal.encryption import EncryptionCodec
 from app.temporal.operations import OperationsPort
 
 # The purpose of the key of request fingerprints.
 FINGERPRINTS = "request fingerprints"
-# Callers wait: what takes longer than this is an outage to them. Seconds.
-STATEMENT_TIMEOUT = 5.0
-
-
-@dataclass(frozen=True)
-class Services:
-    """The services that routes use."""
-
-    settings: Settings
-    authenticator: Authenticator
-    rate_limits: RateLimits
-    denials: Denials
-    keys: KeyManagement
-    creation: TenantCreation
-    statuses: Statuses
-    cancellation: Cancellation
-    continuation: Continuation
-    listing: Listing
-    directory: Directory
-    audit_listing: AuditListing
-    decoding: Decoding
-    readiness: Readiness
 
 
 @asynccontextmanager
-async def open_services(settings: Settings, blueprints: Mapping[str, Blueprint]) -> AsyncIterator[Services]:
-    """The services of a running gateway; needs neither database nor Temporal to start."""
+async def open_services(
+    settings: Settings, blueprints: Mapping[str, Blueprint]
+) -> AsyncIterator[Mapping[type, object]]:
+    """Open the services of a gateway, by their type. Needs neither the database nor Temporal to start."""
     async with AsyncExitStack() as stack:
         engine = gateway_engine(settings)
         stack.push_async_callback(engine.dispose)
@@ -87,31 +62,33 @@ async def open_services(settings: Settings, blueprints: Mapping[str, Blueprint])
         statuses = Statuses(engine, operations, audit)
         decoding = Decoding(EncryptionCodec(settings.key_ring), auditing)
         stack.callback(decoding.close)
-        yield Services(
-            settings=settings,
-            authenticator=Authenticator(keys, await _token_verifier(settings, stack)),
+        creation = TenantCreation(
+            engine,
+            operations,
+            statuses,
+            blueprints,
+            password_hasher=settings.password_hasher,
+            audit=audit,
+            fingerprint_key=derive_key(settings.nextauth_secret.get_secret_value(), FINGERPRINTS),
             rate_limits=rate_limits,
-            denials=denials,
-            keys=KeyManagement(engine, keys, audit),
-            creation=TenantCreation(
-                engine,
-                operations,
-                statuses,
-                blueprints,
-                password_hasher=settings.password_hasher,
-                audit=audit,
-                fingerprint_key=derive_key(settings.nextauth_secret.get_secret_value(), FINGERPRINTS),
-                rate_limits=rate_limits,
-            ),
-            statuses=statuses,
-            cancellation=Cancellation(engine, operations, statuses, auditing),
-            continuation=Continuation(operations, statuses, blueprints, auditing),
-            listing=Listing(engine),
-            directory=Directory(engine),
-            audit_listing=AuditListing(engine),
-            decoding=decoding,
-            readiness=Readiness(engine, operations),
         )
+        services = (
+            settings,
+            Authenticator(keys, await _token_verifier(settings, stack)),
+            rate_limits,
+            denials,
+            KeyManagement(engine, keys, audit),
+            creation,
+            statuses,
+            Cancellation(engine, operations, statuses, auditing),
+            Continuation(operations, statuses, blueprints, auditing),
+            Listing(engine),
+            Directory(engine),
+            AuditListing(engine),
+            decoding,
+            Readiness(engine, operations),
+        )
+        yield {type(service): service for service in services}
 
 
 async def _token_verifier(settings: Settings, stack: AsyncExitStack) -> TokenVerifier | None:
@@ -120,22 +97,3 @@ async def _token_verifier(settings: Settings, stack: AsyncExitStack) -> TokenVer
     if provider is None:
         return None
     return TokenVerifier.of(settings, provider.issuer, await stack.enter_async_context(ProviderKeys(provider)))
-
-
-def gateway_engine(settings: Settings) -> AsyncEngine:
-    """The engine of `DATABASE_URL`; connections are tested before use, because requests are not retried."""
-    engine = create_engine(
-        settings.gateway_database,
-        application_name="alga-tenants-gateway",
-        pool_size=settings.database_pool_size,
-        statement_timeout=STATEMENT_TIMEOUT,
-        pgbouncer=settings.database_pgbouncer,
-        pre_ping=True,
-    )
-    return trace_statements(engine)
-
-
-def services_of(request: Request) -> Services:
-    """The services of the gateway that serves the request."""
-    services: Services = request.app.state.services
-    return services

@@ -11,7 +11,6 @@ from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkerDeploymentConfig
 
 from activities.alga.blueprints.blueprint import load_blueprints
-from activities.database.engines import create_engine
 from activities.operations.closing import ClosingActivities
 from activities.operations.failure_policy import FailurePolicyActivities
 from activities.operations.parameter_changes import ParameterChangeActivities
@@ -19,7 +18,6 @@ from activities.tenants.provisioning import ProvisioningActivities
 from app.audit.trail import audit_trail
 from app.settings import Settings
 from app.telemetry.metrics.activities import ActivityWatch
-from app.telemetry.tracing.statements import trace_statements
 from app.temporal.operations import OperationsPort
 from app.worker.maintenance import MaintenanceActivities
 from app.worker.reconciler import Reconciler
@@ -48,18 +46,6 @@ class Extensions:
 
 
 NO_EXTENSIONS = Extensions()
-
-
-def admin_engine(settings: Settings) -> AsyncEngine:
-    """The engine of the activities: a connection for each that may run at once."""
-    engine = create_engine(
-        settings.admin_database,
-        application_name="alga-tenants-worker",
-        pool_size=max(settings.database_pool_size, settings.max_concurrent_activities),
-        statement_timeout=settings.statement_timeout,
-        pgbouncer=settings.database_pgbouncer,
-    )
-    return trace_statements(engine)
 
 
 def create_worker(

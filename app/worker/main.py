@@ -14,13 +14,14 @@ from temporalio.worker import Worker
 
 from activities.alga.blueprints.blueprint import load_blueprints
 from app.background import stopped
+from app.database import admin_engine
 from app.settings import Settings
 from app.telemetry.metrics.operations import UnfinishedOperations
 from app.telemetry.metrics.pools import watch_pool
 from app.telemetry.metrics.temporal_core import drain_regularly
 from app.temporal.errors import reason_of
 from app.temporal.operations import OperationsPort
-from app.worker.factory import admin_engine, create_worker
+from app.worker.factory import create_worker
 from app.worker.maintenance import schedule_maintenance
 from app.worker.probes import ProbeServer, WorkerHealth
 from app.worker.startup import check_database, connect_to_namespace, until_there

@@ -1,4 +1,4 @@
-"""Measures what attackers learn and cost: `python -m bench.attacks.__main__ [FILE.json]`, on a real gateway process.
+"""Measures what attackers learn and cost: `python -m bench.attacks [FILE.json]`, on a real gateway process.
 
 Do refusals of unknown, wrong, revoked and expired keys differ in time; does a flood of wrong keys slow the status
 polls of a caller whose key is good; and how much slower are they, and how much memory does the gateway take, beside

@@ -1,7 +1,7 @@
 """A process that attacks a gateway in one way, for as many seconds as each line on its stdin says.
 
-`python -m bench.attacks.attacking ATTACK URL PATH KEY`: PATH is an operation's status, KEY a valid key for attacks that need
-one.
+`python -m bench.attacks.attacking ATTACK URL PATH KEY`: PATH is an operation's status, KEY a valid key for the
+attacks that need one.
 """
 
 import asyncio

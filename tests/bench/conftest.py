@@ -13,12 +13,13 @@ from sqlalchemy import Engine, event, make_url
 
 from activities.alga.development import create_development_tables
 from activities.database.transactions import SEPARATOR
+from app.database import admin_engine
 from app.embedded.postgres import EmbeddedPostgres
 from app.embedded.processes.blocking import run_blocking
 from app.embedded.temporal import EmbeddedTemporal
 from app.settings import Settings
 from app.temporal.client import connect
-from app.worker.factory import admin_engine, create_worker
+from app.worker.factory import create_worker
 from migrations.upgrade import admin_engine as migrating_engine
 from migrations.upgrade import upgrade
 from tests.app.gateway.server import RunningGateway

@@ -7,9 +7,9 @@ from typer.testing import CliRunner
 
 from activities.database import errors as database_errors
 from app.cli import app
+from app.database import admin_engine
 from app.gateway.app import create_app
 from app.settings import Settings
-from app.worker.factory import admin_engine
 from app.worker.probes import WorkerHealth
 from tests.app.worker.test_worker import settings_for
 from tests.deploy.chart import REPOSITORY

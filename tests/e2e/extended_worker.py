@@ -9,9 +9,10 @@ import os
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
+from app.database import admin_engine
 from app.settings import Settings
 from app.temporal.client import connect
-from app.worker.factory import Extensions, admin_engine, create_worker
+from app.worker.factory import Extensions, create_worker
 from workflows.operations.messages import FollowUpInput, StepDone
 from workflows.tenants.steps import TRACK_CUSTOMER
 

@@ -16,7 +16,7 @@ from app.auth.keys.records import ApiKeyRecord
 from app.auth.keys.signing import api_key_signer
 from app.auth.operators import operator
 from app.auth.scopes import Scope
-from app.gateway.services import gateway_engine
+from app.database import gateway_engine
 from app.settings import Settings
 
 EVERYTHING = frozenset(Scope)

@@ -8,8 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from activities.audit.events import Action, Json
 from activities.audit.trail import AuditTrail
-from app.audit.trail import requested
-from app.auth.callers import Requester
+from app.auth.callers import Requester, requested
 from app.auth.keys.api_keys import ApiKeys, CreatedKey, KeyOrder
 from app.auth.keys.records import ApiKeyRecord, ApiKeySigner, ResealedKeys
 from app.auth.scopes import Scope, in_order, scopes_among

@@ -20,10 +20,9 @@ from app.audit.verification import Noted, Report, verify
 from app.auth.operators import operator
 from app.cli.exit_codes import ExitCode
 from app.cli.output import say, visible
-from app.database import DatabaseUnavailableError, database_errors
+from app.database import DatabaseUnavailableError, database_errors, gateway_engine
 from app.gateway.audit.documents import AuditEventDocument, AuditEventList
 from app.gateway.audit.listing import AuditListing
-from app.gateway.services import gateway_engine
 from app.settings import Settings
 
 app = typer.Typer(help="Verify and list audit events.", no_args_is_help=True)

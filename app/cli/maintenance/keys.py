@@ -21,7 +21,7 @@ from app.auth.keys.signing import api_key_signer, signer_of
 from app.auth.operators import operator
 from app.auth.scopes import DEFAULT_SCOPES, Scope
 from app.cli.exit_codes import ExitCode
-from app.database import DatabaseUnavailableError, database_errors
+from app.database import DatabaseUnavailableError, database_errors, gateway_engine
 from app.gateway.keys.documents import (
     DEFAULT_OVERLAP_HOURS,
     LONGEST_LIFE_DAYS,
@@ -31,7 +31,6 @@ from app.gateway.keys.documents import (
     created_key_document,
     key_document,
 )
-from app.gateway.services import gateway_engine
 from app.settings import Settings
 
 app = typer.Typer(help="Make, list, rotate, revoke and reseal API keys.", no_args_is_help=True)

@@ -14,12 +14,12 @@ from activities.database.errors import DATABASE_ERRORS
 from app.audit.trail import audit_trail
 from app.cli.exit_codes import ExitCode
 from app.cli.output import say
+from app.database import admin_engine
 from app.settings import Settings
 from app.telemetry.logging import configure_logging
 from app.temporal.client import connect
 from app.temporal.errors import TemporalUnavailableError
 from app.temporal.operations import OperationsPort
-from app.worker.factory import admin_engine
 from app.worker.reconciler import Finding, Reconciler
 from workflows.operations.messages import OperationStatus
 

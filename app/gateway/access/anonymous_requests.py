@@ -5,9 +5,10 @@ import asyncio
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app.gateway.access.rate_limits import RateLimits
 from app.gateway.http.problems.problem import ProblemError
+from app.gateway.http.provided import provided
 from app.gateway.http.request_context import address_of
-from app.gateway.services import services_of
 
 # Seconds, and how many requests wait at the same time.
 REFUSAL_DELAY = 1.0
@@ -20,7 +21,7 @@ async def check_anonymous(request: Request) -> None:
         return
     request.state.is_counted = True
     try:
-        await services_of(request).rate_limits.check_anonymous(address_of(request))
+        await provided(request, RateLimits).check_anonymous(address_of(request))
     except ProblemError:
         await _refusals.delay()
         raise

@@ -9,13 +9,15 @@ from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.audit.queue import Denials
+from app.auth.authenticator import Authenticator
 from app.auth.callers import Caller
 from app.auth.oidc.claims import BadTokenError
 from app.auth.oidc.key_cache import ProviderUnavailableError
 from app.auth.scopes import Scope, in_order
 from app.database import database_errors
 from app.gateway.access.denials import denial_of
-from app.gateway.access.rate_limits import credential_of
+from app.gateway.access.rate_limits import RateLimits, credential_of
 from app.gateway.http.body_limits import BoundedRequest, check_body
 from app.gateway.http.concurrency import slot_of
 from app.gateway.http.problems.problem import ProblemError
@@ -25,8 +27,9 @@ from app.gateway.http.problems.request_problems import (
     UnauthorizedError,
     UnsupportedMediaTypeError,
 )
+from app.gateway.http.provided import provided
 from app.gateway.http.request_context import add_answer_headers, address_of, caller_of
-from app.gateway.services import services_of
+from app.settings import Settings
 from workflows.operations.kinds import KINDS
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -80,7 +83,7 @@ class AuthenticatedRoute(APIRoute):
                 return await check(request)
             except ProblemError as problem:
                 if problem.is_denial:
-                    services_of(request).denials.note(denial_of(request, problem))
+                    provided(request, Denials).note(denial_of(request, problem))
                 raise
 
         async def check(request: Request) -> Response:
@@ -90,7 +93,7 @@ class AuthenticatedRoute(APIRoute):
             if not takes_body:
                 return await handle(request)
             _check_content_type(request)
-            max_bytes = self.max_body_bytes or services_of(request).settings.max_body_bytes
+            max_bytes = self.max_body_bytes or provided(request, Settings).max_body_bytes
             slot = slot_of(request)
             bounded = BoundedRequest(request.scope, request.receive, max_bytes, slot)
             # FastAPI takes any error while reading for malformed JSON. Afterwards it finds the body in the request.
@@ -112,24 +115,25 @@ class KindScopedRoute(AuthenticatedRoute):
 
 
 async def _authenticate(request: Request) -> None:
-    services, address, credential = services_of(request), address_of(request), credential_of(request.headers)
+    rate_limits, authenticator = provided(request, RateLimits), provided(request, Authenticator)
+    address, credential = address_of(request), credential_of(request.headers)
     # Tokens are renewed every few minutes, so a valid one is usually new: failures of others must not block it.
-    is_judged_first = services.authenticator.is_token(request.headers)
+    is_judged_first = authenticator.is_token(request.headers)
     if not is_judged_first:
-        await services.rate_limits.check_failures(address, credential)
+        await rate_limits.check_failures(address, credential)
     try:
         caller = await _caller(request)
     except ProblemError as problem:
         if problem.is_denial:
             if is_judged_first:
-                await services.rate_limits.check_failures(address, credential)
-            await services.rate_limits.record_failure(address, credential)
+                await rate_limits.check_failures(address, credential)
+            await rate_limits.record_failure(address, credential)
         raise
-    services.rate_limits.remember_valid_credential(credential)
+    rate_limits.remember_valid_credential(credential)
     request.state.caller = caller
     structlog.contextvars.bind_contextvars(caller=caller.identity)
     slot_of(request).assign(caller.identity)
-    add_answer_headers(request, await services.rate_limits.check_caller(caller.identity))
+    add_answer_headers(request, await rate_limits.check_caller(caller.identity))
 
 
 async def authenticate_again(request: Request, scope: Scope) -> Caller:
@@ -142,7 +146,7 @@ async def authenticate_again(request: Request, scope: Scope) -> Caller:
 async def _caller(request: Request) -> Caller:
     try:
         with database_errors():
-            caller = await services_of(request).authenticator.authenticate(request.headers)
+            caller = await provided(request, Authenticator).authenticate(request.headers)
     except BadTokenError as error:
         challenge = f'error="invalid_token", error_description="{error}"'
         raise UnauthorizedError(f"Invalid token: {error}", challenge=challenge) from None

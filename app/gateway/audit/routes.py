@@ -10,13 +10,15 @@ from activities.audit.events import Action, Outcome
 from app.audit.records import EventFilter
 from app.auth.callers import Caller
 from app.auth.scopes import Scope
+from app.gateway.access.parameters import current_caller
 from app.gateway.access.route import AuthenticatedRoute
 from app.gateway.audit.documents import AuditEventList
-from app.gateway.audit.listing import EVENT_PAGE_TOKEN
+from app.gateway.audit.listing import EVENT_PAGE_TOKEN, AuditListing
 from app.gateway.http.openapi import COMMON_PROBLEMS, problems
+from app.gateway.http.parameters import DEFAULT_PAGE, Moment, PageSize
 from app.gateway.http.problems.request_problems import DatabaseOutageError, InvalidRequestError
-from app.gateway.operations.parameters import DEFAULT_PAGE, Moment, PageSize, ServicesDep, current_caller
-from app.gateway.operations.responses import document_response
+from app.gateway.http.provided import provide
+from app.gateway.http.responses import document_response
 from workflows.operations.texts import LONGEST_SENTENCE
 
 router = APIRouter(
@@ -68,11 +70,11 @@ PageToken = Annotated[
 )
 async def list_audit_events(
     caller: Annotated[Caller, Security(current_caller, scopes=[Scope.AUDIT_READ])],
-    services: ServicesDep,
+    listing: Annotated[AuditListing, Depends(provide(AuditListing))],
     wanted: Annotated[EventFilter, Depends(event_filter)],
     page_size: PageSize = DEFAULT_PAGE,
     page_token: PageToken = None,
 ) -> Response:
     """Show what was done and refused, newest first; whether it was tampered with says `alga-tenants audit verify`."""
-    page = await services.audit_listing.page(caller, wanted, size=page_size, token=page_token)
+    page = await listing.page(caller, wanted, size=page_size, token=page_token)
     return document_response(page)

@@ -11,12 +11,11 @@ from pydantic import ValidationError
 
 from activities.audit.events import Action
 from app.audit.recorder import Auditing
-from app.audit.trail import requested
-from app.auth.callers import Requester
+from app.auth.callers import Requester, requested
 from app.gateway.codec.documents import CodecPayloads
+from app.gateway.codec.problems import PayloadUnreadableError
 from app.gateway.http.body_limits import check_body
 from app.gateway.http.problems.request_problems import MalformedJsonError, PathNotFoundError
-from app.gateway.operations.problems import PayloadUnreadableError
 from app.temporal.encryption import EncryptionCodec, PayloadError
 
 # A payload has some ten values.

@@ -2,20 +2,21 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Security
+from fastapi import APIRouter, Body, Depends, Security
 from starlette.requests import Request
 from starlette.responses import Response
 
 from app.auth.callers import Requester
 from app.auth.scopes import Scope
+from app.gateway.access.parameters import ON_BEHALF_OF_HEADER, current_requester
 from app.gateway.access.route import AuthenticatedRoute, Handler
+from app.gateway.codec.decoding import Decoding
 from app.gateway.codec.documents import CodecPayloads
+from app.gateway.codec.problems import PayloadUnreadableError
 from app.gateway.http.openapi import BODY_PROBLEMS, COMMON_PROBLEMS, problems
 from app.gateway.http.problems.request_problems import BadOnBehalfOfError, DatabaseOutageError, PathNotFoundError
+from app.gateway.http.provided import provide, provided
 from app.gateway.http.request_context import caller_of
-from app.gateway.operations.parameters import ON_BEHALF_OF_HEADER, ServicesDep, current_requester
-from app.gateway.operations.problems import PayloadUnreadableError
-from app.gateway.services import services_of
 
 # Temporal accepts payloads of 2 MiB, which become 2.7 MiB in base64.
 MAX_CODEC_BODY_BYTES = 4 * 1024 * 1024
@@ -34,9 +35,9 @@ class CodecRoute(AuthenticatedRoute):
 
         async def handle(request: Request) -> Response:
             requester = await current_requester(request, caller_of(request), request.headers.get(ON_BEHALF_OF_HEADER))
-            services = services_of(request)
-            payloads = await services.decoding.parse(await request.body())
-            return await decode_payloads(requester, payloads, services)
+            decoding = provided(request, Decoding)
+            payloads = await decoding.parse(await request.body())
+            return await decode_payloads(requester, payloads, decoding)
 
         return handle
 
@@ -58,10 +59,10 @@ router = APIRouter(
 async def decode_payloads(
     requester: Annotated[Requester, Security(current_requester, scopes=[Scope.PAYLOADS_DECODE])],
     payloads: Annotated[CodecPayloads, Body()],
-    services: ServicesDep,
+    decoding: Annotated[Decoding, Depends(provide(Decoding))],
 ) -> Response:
     """Return decrypted payloads, as Temporal's remote codecs do; give its UI the URL without `/decode`.
 
     Each call is audited. There is no encoding, because operations are started and signalled through this gateway.
     """
-    return Response(await services.decoding.decode(payloads, requester), media_type="application/json")
+    return Response(await decoding.decode(payloads, requester), media_type="application/json")

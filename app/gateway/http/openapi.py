@@ -1,14 +1,8 @@
 """The gateway's OpenAPI document. Its problems are examples of the classes that the gateway raises."""
 
-from collections.abc import Mapping, Sequence
 from itertools import groupby
-from types import MappingProxyType
 from typing import Any
 
-from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
-
-from activities.tenants.request import TenantRequest
 from app.gateway.http.problems.problem import MEDIA_TYPE, Problem, ProblemError, title_of
 from app.gateway.http.problems.request_problems import (
     BodyTooLargeError,
@@ -29,7 +23,6 @@ from app.gateway.http.problems.request_problems import (
 
 REF_TEMPLATE = "#/components/schemas/{model}"
 EXAMPLE_REQUEST_ID = "0f9c4d1e7b6a4c1f8a53d2b1c0e9f8a7"
-FASTAPI_ERROR_SCHEMAS = ("HTTPValidationError", "ValidationError")
 
 Responses = dict[int | str, dict[str, Any]]
 
@@ -105,46 +98,3 @@ def _entry(kinds: list[type[ProblemError]]) -> dict[str, Any]:
 
 def _example(kind: type[ProblemError]) -> dict[str, Any]:
     return kind.example().document(instance="/tenants", request_id=EXAMPLE_REQUEST_ID).model_dump(mode="json")
-
-
-class DocumentedApp(FastAPI):
-    """Application with our OpenAPI document. `billing_plans` are the values of `billingPlan` by product."""
-
-    billing_plans: Mapping[str, Sequence[str]] = MappingProxyType({})
-
-    def openapi(self) -> dict[str, Any]:
-        """Return the document, which is built once."""
-        if self.openapi_schema is None:
-            self.openapi_schema = _document(self, self.billing_plans)
-        return self.openapi_schema
-
-
-def _document(app: FastAPI, billing_plans: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-    document = get_openapi(
-        title=app.title, version=app.version, description=app.description, routes=app.routes, tags=app.openapi_tags
-    )
-    schemas = document["components"]["schemas"]
-    problem = Problem.model_json_schema(mode="serialization", ref_template=REF_TEMPLATE)
-    schemas.update(problem.pop("$defs"))
-    schemas[Problem.__name__] = problem
-    schemas[TenantRequest.__name__]["allOf"] = [_plan_rule(*item) for item in billing_plans.items()]
-    for name in FASTAPI_ERROR_SCHEMAS:
-        schemas.pop(name, None)
-    for path in document["paths"].values():
-        for operation in path.values():
-            _drop_default_422(operation["responses"])
-    return document
-
-
-def _plan_rule(product_code: str, names: Sequence[str]) -> dict[str, Any]:
-    """Return the schema rule that a request for the product names one of its plans, or none."""
-    is_product: dict[str, Any] = {"properties": {"productCode": {"const": product_code}}}
-    if product_code != TenantRequest.model_fields["product_code"].default:
-        is_product["required"] = ["productCode"]
-    return {"if": is_product, "then": {"properties": {"billingPlan": {"enum": [*names, None]}}}}
-
-
-def _drop_default_422(responses: dict[str, Any]) -> None:
-    """Remove the 422 that FastAPI adds to every route with parameters, even if it cannot occur."""
-    if "application/json" in responses.get("422", {}).get("content", {}):
-        del responses["422"]

@@ -5,18 +5,22 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Path, Security
+from fastapi import APIRouter, Body, Depends, Path, Security
 from starlette.responses import Response
 
 from app.auth.callers import Requester
 from app.auth.keys.api_keys import CreatedKey, KeyOrder, UnusableKeyError
-from app.auth.keys.management import OtherTenantError, ScopeNotHeldError
+from app.auth.keys.management import KeyManagement, OtherTenantError, ScopeNotHeldError
 from app.auth.keys.records import ApiKeyRecord
 from app.auth.scopes import Scope
 from app.database import database_errors
+from app.gateway.access.parameters import current_requester
+from app.gateway.access.problems import OtherTenantIdError, TenantNotFoundError
 from app.gateway.access.route import AuthenticatedRoute
 from app.gateway.http.openapi import BODY_PROBLEMS, COMMON_PROBLEMS, Responses, problems
 from app.gateway.http.problems.request_problems import BadOnBehalfOfError, DatabaseOutageError, ScopeMissingError
+from app.gateway.http.provided import provide
+from app.gateway.http.responses import document_response
 from app.gateway.keys.documents import (
     ApiKeyDocument,
     ApiKeyList,
@@ -26,15 +30,7 @@ from app.gateway.keys.documents import (
     created_key_document,
     key_document,
 )
-from app.gateway.operations.parameters import ServicesDep, current_requester
-from app.gateway.operations.problems import (
-    ApiKeyNotFoundError,
-    ApiKeyUnusableError,
-    OtherTenantIdError,
-    ScopeEscalationError,
-    TenantNotFoundError,
-)
-from app.gateway.operations.responses import document_response
+from app.gateway.keys.problems import ApiKeyNotFoundError, ApiKeyUnusableError, ScopeEscalationError
 
 PREFIX = "/api-keys"
 
@@ -60,7 +56,9 @@ CREATED: Responses = {201: {"description": "The key, this once.", "headers": LOC
     responses={**CREATED, **problems(*BODY_PROBLEMS, ScopeMissingError, ScopeEscalationError, TenantNotFoundError)},
 )
 async def create_key(
-    requester: KeyManager, services: ServicesDep, wanted: Annotated[NewApiKeyRequest, Body()]
+    requester: KeyManager,
+    keys: Annotated[KeyManagement, Depends(provide(KeyManagement))],
+    wanted: Annotated[NewApiKeyRequest, Body()],
 ) -> Response:
     """Make a key and show its secret, this once; it can't do more than the caller."""
     order = KeyOrder(
@@ -71,7 +69,7 @@ async def create_key(
     )
     try:
         with database_errors():
-            created = await services.keys.create(order, requester)
+            created = await keys.create(order, requester)
     except ScopeNotHeldError as error:
         raise ScopeEscalationError(str(error)) from None
     except OtherTenantError:
@@ -80,23 +78,27 @@ async def create_key(
 
 
 @router.get("", summary="List API keys", response_model=ApiKeyList)
-async def list_keys(requester: KeyManager, services: ServicesDep) -> Response:
+async def list_keys(
+    requester: KeyManager, keys: Annotated[KeyManagement, Depends(provide(KeyManagement))]
+) -> Response:
     """Show all keys, oldest first, unusable ones too, but never their secrets.
 
     A key whose state is `forged` opens nothing: its row was not written by this service, or was changed since.
     """
     with database_errors():
-        records = await services.keys.all(requester)
+        records = await keys.all(requester)
     return document_response(ApiKeyList(keys=tuple(key_document(record) for record in records)))
 
 
 @router.get(
     "/{key_id}", summary="Read an API key", response_model=ApiKeyDocument, responses=problems(ApiKeyNotFoundError)
 )
-async def read_key(requester: KeyManager, services: ServicesDep, key_id: KeyId) -> Response:
+async def read_key(
+    requester: KeyManager, keys: Annotated[KeyManagement, Depends(provide(KeyManagement))], key_id: KeyId
+) -> Response:
     """Show one key, but not its secret."""
     with _key_errors():
-        record = await services.keys.find(_known_form(key_id), requester)
+        record = await keys.find(_known_form(key_id), requester)
     return document_response(key_document(_found(record)))
 
 
@@ -106,13 +108,15 @@ async def read_key(requester: KeyManager, services: ServicesDep, key_id: KeyId) 
     response_model=ApiKeyDocument,
     responses=problems(ApiKeyNotFoundError, ScopeMissingError, ScopeEscalationError),
 )
-async def revoke_key(requester: KeyManager, services: ServicesDep, key_id: KeyId) -> Response:
+async def revoke_key(
+    requester: KeyManager, keys: Annotated[KeyManagement, Depends(provide(KeyManagement))], key_id: KeyId
+) -> Response:
     """Revoke a key; gateways stop accepting it within seconds. Again is harmless.
 
     The caller needs the key's scopes, so that a weak key can't put a stronger one out of service.
     """
     with _key_errors():
-        record = await services.keys.revoke(_known_form(key_id), requester)
+        record = await keys.revoke(_known_form(key_id), requester)
     return document_response(key_document(_found(record)))
 
 
@@ -128,7 +132,7 @@ async def revoke_key(requester: KeyManager, services: ServicesDep, key_id: KeyId
 )
 async def rotate_key(
     requester: KeyManager,
-    services: ServicesDep,
+    keys: Annotated[KeyManagement, Depends(provide(KeyManagement))],
     key_id: KeyId,
     wanted: Annotated[RotateRequest | None, Body()] = None,
 ) -> Response:
@@ -140,7 +144,7 @@ async def rotate_key(
     wanted = wanted or RotateRequest()
     try:
         with _key_errors():
-            created = await services.keys.rotate(
+            created = await keys.rotate(
                 _known_form(key_id),
                 requester,
                 overlap=timedelta(hours=wanted.overlap_hours),

@@ -10,8 +10,7 @@ from activities.database.errors import DATABASE_ERRORS
 from activities.operations.records import find_run
 from activities.operations.rows import request_cancel
 from app.audit.recorder import Auditing
-from app.audit.trail import requested
-from app.auth.callers import Requester
+from app.auth.callers import Requester, requested
 from app.gateway.access.required_scopes import require_scope
 from app.gateway.http.problems.problem import ProblemError
 from app.gateway.operations.documents import OperationView

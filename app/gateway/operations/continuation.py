@@ -7,8 +7,7 @@ from activities.alga.blueprints.blueprint import Blueprint
 from activities.audit.events import Action
 from activities.tenants.request import TenantChanges
 from app.audit.recorder import Auditing
-from app.audit.trail import requested
-from app.auth.callers import Caller, Requester
+from app.auth.callers import Caller, Requester, requested
 from app.database import DatabaseUnavailableError
 from app.gateway.access.required_scopes import require_scope
 from app.gateway.http.problems.problem import Fault, ProblemError

@@ -10,7 +10,6 @@ from app.gateway.http.problems.problem import Fault, title_of, type_of
 from app.gateway.operations.problems import OperationKindUnknownError, problem_kind_of
 from app.gateway.operations.responses import EncodedDocument
 from app.gateway.operations.schemas import (
-    CreatedDocument,
     Links,
     OperationProblem,
     OperationSummary,
@@ -74,11 +73,6 @@ class OperationView:
 def status_document(view: OperationView) -> StatusDocument:
     """The operation's status document."""
     return StatusDocument(**_status_fields(view))
-
-
-def creation_document(view: OperationView, temporary_password: str | None) -> CreatedDocument:
-    """The status document with the password that was made for the administrator, if one was."""
-    return CreatedDocument(**_status_fields(view), temporary_password=temporary_password)
 
 
 def summary(record: OperationRecord) -> OperationSummary:

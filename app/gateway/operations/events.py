@@ -10,8 +10,8 @@ from app.auth.callers import Caller
 from app.database import DatabaseUnavailableError
 from app.gateway.http.openapi import REF_TEMPLATE
 from app.gateway.http.problems.problem import ProblemError
+from app.gateway.http.responses import entity_tag
 from app.gateway.operations.documents import OperationView
-from app.gateway.operations.responses import entity_tag
 from app.gateway.operations.schemas import StatusDocument
 from app.gateway.operations.statuses import Statuses
 from app.temporal.errors import TemporalUnavailableError

@@ -3,43 +3,11 @@
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Self
-from uuid import UUID
 
 from activities.database.errors import KNOWN_ERRORS
-from app.auth.scopes import Scope
 from app.gateway.http.problems.problem import Fault, ProblemError
 from app.gateway.http.problems.request_problems import DatabaseOutageError, InternalError, InvalidRequestError
 from workflows.operations.failures import CANCEL_REQUESTED, OPERATION_ENDING, PARAMETER_REFUSED, PARAMETER_USED
-
-
-class ScopeEscalationError(ProblemError):
-    """The caller would control a key that may do more than the caller itself."""
-
-    status, code = 403, "scope-not-held"
-    example_arguments = (Scope.KEYS_MANAGE,)
-
-    def __init__(self, scopes: str) -> None:
-        super().__init__(f"You can't grant, rotate or revoke a scope that you don't have: {scopes}", is_denial=True)
-
-
-class TenantNotFoundError(ProblemError):
-    """The id is no tenant's, or not one that this caller may see."""
-
-    status, code = 404, "tenant-not-found"
-    default_detail = "No such tenant"
-
-
-class OtherTenantIdError(TenantNotFoundError):
-    """A caller that is bound to a tenant has sent the id of another, or none."""
-
-    default_detail = "No such tenant; send the id of your own tenant as `tenantId`"
-
-
-class ApiKeyNotFoundError(ProblemError):
-    """The id is no API key's, or not one that this caller may see."""
-
-    status, code = 404, "api-key-not-found"
-    default_detail = "No such API key"
 
 
 class OperationNotFoundError(ProblemError):
@@ -47,13 +15,6 @@ class OperationNotFoundError(ProblemError):
 
     status, code = 404, "operation-not-found"
     default_detail = "No such operation"
-
-
-class ApiKeyUnusableError(ProblemError):
-    """The API key can't be rotated."""
-
-    status, code = 409, "api-key-unusable"
-    default_detail = "The API key was revoked, has expired or is forged, so it can't be rotated; create a new one"
 
 
 class OperationFinishedError(ProblemError):
@@ -100,18 +61,6 @@ class OperationInProgressError(ProblemError):
     status, code = 409, "operation-in-progress"
 
 
-class DeletionRequiredError(ProblemError):
-    """A cancel names a tenant, which only a deletion can remove."""
-
-    status, code = 409, "deletion-required"
-    example_arguments = ("{id}",)
-
-    def __init__(self, tenant_id: UUID | str) -> None:
-        super().__init__(
-            f"This path cancels an operation by workflow id; to delete the tenant, POST /tenants/{tenant_id}/deletion"
-        )
-
-
 class TenantExistsError(ProblemError):
     """The tenant id is used by another operation or tenant."""
 
@@ -144,29 +93,6 @@ class UnknownBillingPlanError(ProblemError):
         return cls.of_field("billingPlan", f"is not one of: {', '.join(plans) or 'none'}")
 
 
-class IdempotencyKeyReusedError(ProblemError):
-    """The idempotency key belongs to a request with another body."""
-
-    status, code = 422, "idempotency-key-reused"
-    default_detail = "This Idempotency-Key was used for another request; send the same body again, or use a new key"
-
-
-class PayloadUnreadableError(ProblemError):
-    """A payload can't be decrypted."""
-
-    status, code = 422, "payload-unreadable"
-
-    @classmethod
-    def example(cls) -> Self:
-        """Return an example."""
-        return cls.of_field("payloads.0", "a payload of key '2026-11' was changed or cut short")
-
-    @classmethod
-    def of_field(cls, field: str, detail: str) -> Self:
-        """Return a problem with one payload."""
-        return cls(f"{field}: {detail}", errors=[Fault(field=field, detail=detail)])
-
-
 class OperationUnreadableError(ProblemError):
     """Temporal has the operation, but its data can't be decrypted or parsed."""
 
@@ -175,19 +101,6 @@ class OperationUnreadableError(ProblemError):
 
     def __init__(self, reason: object) -> None:
         super().__init__(f"Temporal has the operation, but it can't be read: {reason}")
-
-
-class StartUncertainError(ProblemError):
-    """The creation may or may not have started."""
-
-    status, code = 504, "start-uncertain"
-    example_arguments = ("tenant-creation-1b4e28ba-2fa1-41d2-883f-0016d3cca427",)
-
-    def __init__(self, workflow_id: str) -> None:
-        super().__init__(
-            f"Neither Temporal nor the database responded, and the creation may have started: look for {workflow_id} "
-            "before you send it again; with an Idempotency-Key you could simply repeat it"
-        )
 
 
 # By the code of an error that an operation's status document shows. Any other code is an internal error.

@@ -3,16 +3,18 @@
 from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Security
+from fastapi import APIRouter, Depends, Security
 from fastapi.sse import EventSourceResponse
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from app.auth.callers import Caller, Requester
 from app.auth.scopes import Scope
+from app.gateway.access.parameters import current_caller, current_requester
 from app.gateway.access.route import AuthenticatedRoute, KindScopedRoute, authenticate_again
 from app.gateway.http.concurrency import slot_of
 from app.gateway.http.openapi import BODY_PROBLEMS, COMMON_PROBLEMS, LOCATION, RETRY_AFTER, Responses, problems
+from app.gateway.http.parameters import DEFAULT_PAGE, PageSize
 from app.gateway.http.problems.request_problems import (
     BadOnBehalfOfError,
     DatabaseOutageError,
@@ -24,20 +26,19 @@ from app.gateway.http.problems.request_problems import (
     TooManyStreamsError,
     WorkerOutageError,
 )
+from app.gateway.http.provided import provide
+from app.gateway.operations.cancellation import Cancellation
+from app.gateway.operations.continuation import Continuation
 from app.gateway.operations.documents import status_document
 from app.gateway.operations.events import STATUS_EVENT_SCHEMA, OperationEvents
+from app.gateway.operations.listing import Listing
 from app.gateway.operations.parameters import (
-    DEFAULT_PAGE,
     CancelReason,
     ChangedTenant,
     Filter,
     LastEventId,
-    PageSize,
     PageToken,
-    ServicesDep,
     WorkflowId,
-    current_caller,
-    current_requester,
 )
 from app.gateway.operations.problems import (
     OperationCommittedError,
@@ -51,6 +52,7 @@ from app.gateway.operations.problems import (
 )
 from app.gateway.operations.responses import accepted, changed, listed
 from app.gateway.operations.schemas import OperationList, StatusDocument
+from app.gateway.operations.statuses import Statuses
 from workflows.operations.kinds import KINDS
 
 COMMON = problems(*COMMON_PROBLEMS, TemporalOutageError, DatabaseOutageError)
@@ -98,13 +100,13 @@ UNBUFFERED = {"X-Accel-Buffering": "no"}
 )
 async def list_operations(
     caller: Annotated[Caller, Security(current_caller, scopes=[Scope.TENANTS_READ])],
-    services: ServicesDep,
+    listing: Annotated[Listing, Depends(provide(Listing))],
     wanted: Filter,
     page_size: PageSize = DEFAULT_PAGE,
     page_token: PageToken = None,
 ) -> Response:
     """List operations, newest first, as recorded in the database."""
-    return listed(await services.listing.page(caller, wanted, size=page_size, token=page_token))
+    return listed(await listing.page(caller, wanted, size=page_size, token=page_token))
 
 
 @router.get(
@@ -116,7 +118,7 @@ async def list_operations(
 async def follow_operation(
     caller: Annotated[Caller, Security(current_caller, scopes=[Scope.TENANTS_READ])],
     request: Request,
-    services: ServicesDep,
+    statuses: Annotated[Statuses, Depends(provide(Statuses))],
     workflow_id: WorkflowId,
     last_event_id: LastEventId = None,
 ) -> Response:
@@ -124,7 +126,7 @@ async def follow_operation(
 
     A client that reconnects sends `Last-Event-ID` and misses nothing. 204 means that it has seen the last event.
     """
-    events = OperationEvents(services.statuses, partial(authenticate_again, request, Scope.TENANTS_READ), workflow_id)
+    events = OperationEvents(statuses, partial(authenticate_again, request, Scope.TENANTS_READ), workflow_id)
     slot_of(request).become_stream()
     newest = await events.newest(caller)
     if newest.id == last_event_id and newest.document.has_ended:
@@ -141,12 +143,12 @@ async def follow_operation(
 )
 async def cancel_operation(
     requester: Annotated[Requester, Security(current_requester, scopes=CANCEL_SCOPES)],
-    services: ServicesDep,
+    cancellation: Annotated[Cancellation, Depends(provide(Cancellation))],
     workflow_id: WorkflowId,
     reason: CancelReason,
 ) -> Response:
     """Stop an operation before its commit. Requires the scope of its kind. Repeating the request is harmless."""
-    operation = await services.cancellation.cancel(workflow_id, requester, reason)
+    operation = await cancellation.cancel(workflow_id, requester, reason)
     return accepted(status_document(operation))
 
 
@@ -169,11 +171,11 @@ async def cancel_operation(
 )
 async def resume_operation(
     requester: Annotated[Requester, Security(current_requester, scopes=CANCEL_SCOPES)],
-    services: ServicesDep,
+    continuation: Annotated[Continuation, Depends(provide(Continuation))],
     workflow_id: WorkflowId,
 ) -> Response:
     """Start the next attempt at once if the operation waits for it or for an operator; otherwise do nothing."""
-    operation = await services.continuation.resume(workflow_id, requester)
+    operation = await continuation.resume(workflow_id, requester)
     return accepted(status_document(operation))
 
 
@@ -203,9 +205,9 @@ async def resume_operation(
 async def change_operation(
     requester: Annotated[Requester, Security(current_requester, scopes=CANCEL_SCOPES)],
     changes: ChangedTenant,
-    services: ServicesDep,
+    continuation: Annotated[Continuation, Depends(provide(Continuation))],
     workflow_id: WorkflowId,
 ) -> Response:
     """Change parameters before the commit, all or none, and resume the operation if it waits."""
-    operation = await services.continuation.change(workflow_id, changes, requester)
+    operation = await continuation.change(workflow_id, changes, requester)
     return changed(status_document(operation))

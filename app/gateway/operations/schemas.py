@@ -150,17 +150,6 @@ class StatusDocument(OperationSummary):
     )
 
 
-class CreatedDocument(StatusDocument):
-    """The status document with the password that was made."""
-
-    temporary_password: str | None = Field(
-        default=None,
-        repr=False,
-        description="The administrator's password; only where none was given, and only in the first answer.",
-        exclude_if=_absent,
-    )
-
-
 class OperationList(Document):
     """A page of operations, newest first."""
 

@@ -2,29 +2,24 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Security
+from fastapi import APIRouter, Depends, Security
 from starlette.requests import Request
 from starlette.responses import Response
 
 from app.auth.callers import Caller
 from app.auth.scopes import Scope
+from app.gateway.access.parameters import current_caller
 from app.gateway.access.route import AuthenticatedRoute, Handler
 from app.gateway.http.openapi import COMMON_PROBLEMS, RETRY_AFTER, Responses, problems
+from app.gateway.http.parameters import IfNoneMatch, if_none_match_lines
 from app.gateway.http.problems.request_problems import DatabaseOutageError, TemporalOutageError
+from app.gateway.http.provided import provide, provided
 from app.gateway.http.request_context import caller_of
-from app.gateway.operations.parameters import (
-    IfNoneMatch,
-    ServicesDep,
-    WorkflowId,
-    check_workflow_id,
-    current_caller,
-    if_none_match_lines,
-    tenant_id_of,
-)
+from app.gateway.operations.parameters import WorkflowId, check_workflow_id, tenant_id_of
 from app.gateway.operations.problems import OperationNotFoundError, OperationUnreadableError
 from app.gateway.operations.responses import conditional
 from app.gateway.operations.schemas import StatusDocument
-from app.gateway.services import services_of
+from app.gateway.operations.statuses import Statuses
 
 ETAG = {"ETag": {"description": "For `If-None-Match`.", "schema": {"type": "string"}}}
 STATUS: Responses = {
@@ -46,7 +41,7 @@ class StatusRoute(AuthenticatedRoute):
         async def handle(request: Request) -> Response:
             response: Response = await self.endpoint(
                 caller=caller_of(request),
-                services=services_of(request),
+                statuses=provided(request, Statuses),
                 workflow_id=check_workflow_id(request.path_params["id"]),
                 if_none_match=if_none_match_lines(request),
             )
@@ -66,26 +61,26 @@ router = APIRouter(
 )
 async def read_status(
     caller: Annotated[Caller, Security(current_caller, scopes=[Scope.TENANTS_READ])],
-    services: ServicesDep,
+    statuses: Annotated[Statuses, Depends(provide(Statuses))],
     workflow_id: WorkflowId,
     if_none_match: IfNoneMatch,
 ) -> Response:
     """Return the status of an operation, by its workflow id, or by the id of the tenant that it creates."""
     tenant_id = tenant_id_of(workflow_id)
     if tenant_id is not None:
-        operation = await services.statuses.find_creation_for(caller, tenant_id)
+        operation = await statuses.find_creation_for(caller, tenant_id)
     else:
-        operation = await services.statuses.find_for(caller, workflow_id)
+        operation = await statuses.find_for(caller, workflow_id)
     return conditional(operation.encoded, if_none_match)
 
 
 @router.get("/operations/{id}", tags=["operations"], summary="Read an operation", response_model=StatusDocument)
 async def read_operation(
     caller: Annotated[Caller, Security(current_caller, scopes=[Scope.TENANTS_READ])],
-    services: ServicesDep,
+    statuses: Annotated[Statuses, Depends(provide(Statuses))],
     workflow_id: WorkflowId,
     if_none_match: IfNoneMatch,
 ) -> Response:
     """Return the status of an operation."""
-    operation = await services.statuses.find_for(caller, workflow_id)
+    operation = await statuses.find_for(caller, workflow_id)
     return conditional(operation.encoded, if_none_match)

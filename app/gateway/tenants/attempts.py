@@ -13,8 +13,9 @@ from app.auth.callers import Requester
 from app.database import database_errors
 from app.gateway.http.problems.problem import ProblemError
 from app.gateway.operations.documents import OperationView
-from app.gateway.operations.problems import IdempotencyKeyReusedError, TenantExistsError
+from app.gateway.operations.problems import TenantExistsError
 from app.gateway.tenants.idempotency import Claim, claim_key
+from app.gateway.tenants.problems import IdempotencyKeyReusedError
 from workflows.operations.messages import OperationStatus, Origin
 from workflows.tenants.steps import TENANT_CREATION
 

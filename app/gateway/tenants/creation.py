@@ -21,16 +21,13 @@ from activities.operations.rows import insert_operation, request_event, revoke_s
 from activities.tenants.request import TenantRequest
 from app.auth.callers import Caller, Requester
 from app.database import DatabaseUnavailableError, database_errors
+from app.gateway.access.problems import OtherTenantIdError
 from app.gateway.access.rate_limits import RateLimits
 from app.gateway.operations.documents import OperationView
-from app.gateway.operations.problems import (
-    OperationNotFoundError,
-    OtherTenantIdError,
-    StartUncertainError,
-    UnknownBillingPlanError,
-)
+from app.gateway.operations.problems import OperationNotFoundError, UnknownBillingPlanError
 from app.gateway.operations.statuses import Statuses
 from app.gateway.tenants.attempts import Attempt, Attempts
+from app.gateway.tenants.problems import StartUncertainError
 from app.temporal.errors import OperationExistsError, TemporalUnavailableError
 from app.temporal.operations import OperationsPort
 from workflows.operations.messages import CancelRequest, OperationContext, TenantCreationInput

@@ -11,7 +11,7 @@ from activities.alga.across_tenants import TenantFilter, TenantPlace, list_tenan
 from activities.alga.directory import read_tenants
 from app.auth.callers import Caller
 from app.database import database_errors
-from app.gateway.operations.problems import TenantNotFoundError
+from app.gateway.access.problems import TenantNotFoundError
 from app.gateway.tenants.directory_documents import TenantDocument, TenantList, tenant_document
 
 # Microseconds since year 1, and the id of the last tenant on a page. Every text of this form is a place, so that no

@@ -8,13 +8,15 @@ from starlette.responses import Response
 from activities.alga.across_tenants import TenantFilter
 from app.auth.callers import Caller
 from app.auth.scopes import Scope
+from app.gateway.access.parameters import current_caller
+from app.gateway.access.problems import TenantNotFoundError
 from app.gateway.access.route import AuthenticatedRoute
 from app.gateway.http.openapi import COMMON_PROBLEMS, problems
+from app.gateway.http.parameters import DEFAULT_PAGE, PageSize
 from app.gateway.http.problems.request_problems import DatabaseOutageError, InvalidRequestError
-from app.gateway.operations.parameters import DEFAULT_PAGE, PageSize, ServicesDep, current_caller
-from app.gateway.operations.problems import TenantNotFoundError
-from app.gateway.operations.responses import document_response
-from app.gateway.tenants.directory import TENANT_PAGE_TOKEN
+from app.gateway.http.provided import provide
+from app.gateway.http.responses import document_response
+from app.gateway.tenants.directory import TENANT_PAGE_TOKEN, Directory
 from app.gateway.tenants.directory_documents import TenantDocument, TenantList, TenantState
 from workflows.operations.messages import ProductCode
 
@@ -56,20 +58,20 @@ PageToken = Annotated[
 @router.get("", summary="List tenants", response_model=TenantList, responses=problems(InvalidRequestError))
 async def list_tenants(
     caller: TenantReader,
-    services: ServicesDep,
+    directory: Annotated[Directory, Depends(provide(Directory))],
     wanted: Annotated[TenantFilter, Depends(tenant_filter)],
     page_size: PageSize = DEFAULT_PAGE,
     page_token: PageToken = None,
 ) -> Response:
     """Show tenants as the database has them, newest first, no matter who created them."""
-    return document_response(await services.directory.page(caller, wanted, size=page_size, token=page_token))
+    return document_response(await directory.page(caller, wanted, size=page_size, token=page_token))
 
 
 @router.get("/{id}", summary="Read a tenant", response_model=TenantDocument, responses=problems(TenantNotFoundError))
 async def read_tenant(
     caller: TenantReader,
-    services: ServicesDep,
+    directory: Annotated[Directory, Depends(provide(Directory))],
     path_id: Annotated[str, Path(alias="id", description="The tenant's id, a UUID.")],
 ) -> Response:
     """Show a tenant as the database has it. An operation is at `/operations/{id}`."""
-    return document_response(await services.directory.find(caller, path_id))
+    return document_response(await directory.find(caller, path_id))

@@ -13,11 +13,10 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from app.database import admin_engine, gateway_engine
 from app.embedded.postgres import EmbeddedPostgres
 from app.embedded.processes.processes import unprivileged_account
-from app.gateway.services import gateway_engine
 from app.settings import DatabaseSettings, Settings
-from app.worker.factory import admin_engine
 from migrations.upgrade import admin_engine as migrating_engine
 from tests.support.certificates import Authority, Pair
 from tests.support.servers.pgbouncer import PgBouncer

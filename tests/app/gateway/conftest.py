@@ -13,13 +13,14 @@ from sqlalchemy import make_url
 from temporalio.client import Client
 
 from activities.alga.development import create_development_tables
+from app.database import admin_engine
 from app.embedded.postgres import EmbeddedPostgres
 from app.embedded.processes.blocking import run_blocking
 from app.embedded.processes.ports import free_port
 from app.embedded.temporal import EmbeddedTemporal
 from app.settings import Settings
 from app.temporal.client import connect
-from app.worker.factory import NO_EXTENSIONS, Extensions, admin_engine, create_worker
+from app.worker.factory import NO_EXTENSIONS, Extensions, create_worker
 from migrations.upgrade import admin_engine as migrating_engine
 from migrations.upgrade import upgrade
 from tests.app.gateway.server import RunningGateway

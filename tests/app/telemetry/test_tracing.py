@@ -12,10 +12,10 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from activities.database.transactions import Transactions
+from app.database import admin_engine
 from app.settings import Settings, SettingsError
 from app.telemetry.tracing.current import current_ids, current_tracer
 from app.telemetry.tracing.process import traced
-from app.worker.factory import admin_engine
 from tests.support.servers.databases import NewDatabase
 from tests.support.telemetry.spans import KeptSpans
 from tests.support.waiting import wait_until

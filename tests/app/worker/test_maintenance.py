@@ -19,10 +19,11 @@ from temporalio.exceptions import ApplicationError
 from temporalio.worker import Worker
 
 from activities.alga.development import create_development_tables
+from app.database import admin_engine
 from app.embedded.temporal import EmbeddedTemporal
 from app.settings import Settings
 from app.temporal.client import connect
-from app.worker.factory import admin_engine, create_worker
+from app.worker.factory import create_worker
 from app.worker.maintenance import schedule_maintenance
 from migrations.upgrade import upgrade
 from tests.app.gateway.operation_rows import record

@@ -17,11 +17,11 @@ from temporalio.client import Client
 from temporalio.worker import Worker
 
 from activities.alga.development import create_development_tables
+from app.database import admin_engine
 from app.embedded.postgres import EmbeddedPostgres
 from app.embedded.processes.ports import LOOPBACK, free_port
 from app.embedded.processes.processes import ChildProcess
 from app.embedded.temporal import EmbeddedTemporal
-from app.worker.factory import admin_engine
 from app.worker.main import PollingEndedError, _poll
 from app.worker.probes import WorkerHealth
 from migrations.upgrade import upgrade

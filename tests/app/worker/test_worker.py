@@ -7,11 +7,12 @@ from temporalio.api.workflowservice.v1 import SetWorkerDeploymentCurrentVersionR
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
+from app.database import admin_engine
 from app.embedded.temporal import EmbeddedTemporal
 from app.settings import Settings, SettingsError
 from app.temporal.client import connect
 from app.temporal.conversion import DATA_CONVERTER
-from app.worker.factory import admin_engine, create_worker
+from app.worker.factory import create_worker
 from app.worker.startup import UnfitDatabaseError, check_database
 from migrations.upgrade import upgrade
 from tests.migrations.test_migrations import make_unreleased

@@ -5,7 +5,7 @@ import json
 import httpx
 import pytest
 
-from app.gateway.http.openapi import DocumentedApp
+from app.gateway.documented_app import DocumentedApp
 from app.settings import Settings
 from tests.app.gateway.raw import connected
 from tests.app.gateway.requests import assert_problem

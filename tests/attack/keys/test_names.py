@@ -9,9 +9,10 @@ import pytest
 
 from activities.audit.trail import ITSELF
 from activities.operations.audit_events import UNKNOWN_CALLER
+from app.audit.queue import SEVERAL
 from app.auth.names import RESERVED_PREFIXES, is_reserved
 from app.auth.oidc.claims import ClaimRules
-from app.gateway.access.denials import ANONYMOUS, SEVERAL
+from app.gateway.access.denials import ANONYMOUS
 from tests.app.gateway.requests import assert_problem, create, tenant
 
 pytestmark = pytest.mark.anyio

@@ -13,9 +13,9 @@ from activities.audit.events import Action, AuditEvent, Outcome
 from app.audit.trail import audit_trail
 from app.cli.exit_codes import ExitCode
 from app.cli.maintenance.audit import app
+from app.database import gateway_engine
 from app.embedded.postgres import EmbeddedPostgres
 from app.embedded.processes.ports import free_port
-from app.gateway.services import gateway_engine
 from app.settings import Settings
 from tests.app.gateway.conftest import as_gateway
 from tests.app.gateway.server import environment_of

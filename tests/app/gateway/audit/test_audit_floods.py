@@ -13,15 +13,15 @@ from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from activities.audit.events import Action, AuditEvent, Outcome
+from app.audit.queue import Denials
 from app.audit.recorder import Auditing
 from app.audit.trail import audit_trail
 from app.audit.verification import verify
 from app.auth.keys.format import ApiKey
+from app.database import gateway_engine
 from app.embedded.postgres import EmbeddedPostgres
 from app.embedded.processes.ports import free_port
 from app.gateway.access import denials as module
-from app.gateway.access.denials import Denials
-from app.gateway.services import gateway_engine
 from app.settings import Settings
 from tests.app.gateway.conftest import as_gateway, create_key
 from tests.app.gateway.server import RunningGateway

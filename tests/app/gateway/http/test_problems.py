@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from app.gateway.access.parameters import LONGEST_PERSON
+from app.gateway.access.problems import OtherTenantIdError
 from app.gateway.http.problems.problem import ProblemError
 from app.gateway.http.problems.request_problems import (
     BadIdempotencyKeyError,
@@ -11,8 +13,8 @@ from app.gateway.http.problems.request_problems import (
     FrameworkError,
     OutageError,
 )
-from app.gateway.operations.parameters import LONGEST_IDEMPOTENCY_KEY, LONGEST_PERSON
-from app.gateway.operations.problems import OtherTenantIdError, problem_kind_of
+from app.gateway.operations.problems import problem_kind_of
+from app.gateway.tenants.parameters import LONGEST_IDEMPOTENCY_KEY
 
 # The problem classes that are no kind of their own.
 OTHERS = {ProblemError, OutageError, OtherTenantIdError, FrameworkError}

@@ -16,10 +16,10 @@ from temporalio.testing import ActivityEnvironment
 from activities.alga.blueprints.blueprint import load_blueprints
 from activities.tenants.provisioning import ProvisioningActivities
 from app.audit.trail import audit_trail
+from app.database import admin_engine
 from app.embedded.postgres import EmbeddedPostgres
 from app.settings import Settings
 from app.temporal.described import initial_snapshot
-from app.worker.factory import admin_engine
 from tests.app.gateway.conftest import as_gateway, create_key
 from tests.app.gateway.operation_rows import NOBODY, record, snapshot, start
 from tests.app.gateway.outages import close_database

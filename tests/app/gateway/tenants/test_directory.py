@@ -14,6 +14,7 @@ from sqlalchemy import event, make_url
 
 from app.embedded.postgres import EmbeddedPostgres
 from app.embedded.processes.blocking import run_blocking
+from app.gateway.tenants.directory import Directory
 from app.settings import Settings
 from migrations.upgrade import upgrade
 from tests.app.gateway.conftest import as_gateway, create_key
@@ -279,7 +280,7 @@ async def test_a_page_takes_the_same_two_statements_whatever_its_size(
     name = f"Counted {uuid4()}"
     for _ in range(20):
         await add_user(database, await add_tenant(database, name))
-    engine = own_gateway.app.state.services.directory._engine.sync_engine
+    engine = own_gateway.app.state.services[Directory]._engine.sync_engine
     sent: list[str] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:

@@ -9,7 +9,8 @@ import pytest
 from activities.tenants.request import TenantRequest
 from app.auth.callers import Caller, Requester
 from app.crypto.derived_keys import derive_key
-from app.gateway.services import FINGERPRINTS, gateway_engine
+from app.database import gateway_engine
+from app.gateway.services import FINGERPRINTS
 from app.gateway.tenants.attempts import Attempts
 from app.settings import Settings
 from tests.app.gateway.conftest import SECRET

@@ -1,0 +1,80 @@
+"""Parameters of authenticated endpoints: the caller, and the person on whose behalf it acts."""
+
+from typing import Annotated, Any
+
+from fastapi import Depends, Header, Security
+from fastapi.security import APIKeyHeader, HTTPBearer
+from starlette.requests import Request
+
+from app.auth.callers import Caller, Requester
+from app.auth.names import RESERVED_PREFIXES, is_reserved
+from app.auth.scopes import Scope
+from app.gateway.http.problems.request_problems import BadOnBehalfOfError, ScopeMissingError
+from app.gateway.http.request_context import address_of, caller_of, request_id_of
+
+LONGEST_PERSON = 200
+
+
+ON_BEHALF_OF_HEADER = "X-On-Behalf-Of"
+
+
+BEARER = HTTPBearer(
+    scheme_name="bearer",
+    bearerFormat="at_… or JWT",
+    description="An API key, or an access token of the OpenID provider that the gateway is set up with: a signed JWT "
+    "whose scopes or roles are named like ours.",
+    auto_error=False,
+)
+
+
+API_KEY = APIKeyHeader(name="X-API-Key", scheme_name="apiKey", description="An API key.", auto_error=False)
+
+
+async def current_caller(
+    request: Request,
+    bearer: Annotated[Any, Security(BEARER)],  # noqa: ARG001 - shown in OpenAPI; the route class has read the header
+    api_key: Annotated[Any, Security(API_KEY)],  # noqa: ARG001 - likewise
+) -> Caller:
+    """Return the caller that the route authenticated; it has the scopes in the endpoint's signature."""
+    return caller_of(request)
+
+
+async def current_requester(
+    request: Request,
+    caller: Annotated[Caller, Depends(current_caller)],
+    on_behalf_of: Annotated[
+        str | None,
+        Header(
+            alias=ON_BEHALF_OF_HEADER,
+            description="The person whom the caller acts for, as a name or an address; needs the scope "
+            "`tenants:manage`. Becomes `requestedBy` or `cancelledBy`. Names of this service's own identities, which "
+            "begin with `key:`, `shell:`, `oidc:` or `token:`, are refused, and so are words like `gateway`.",
+            examples=["jane.doe@example.com"],
+            json_schema_extra={"minLength": 1, "maxLength": LONGEST_PERSON, "pattern": "^[!-~]([ -~]*[!-~])?$"},
+        ),
+    ] = None,
+) -> Requester:
+    """Return the caller and the person on whose behalf it acts.
+
+    Raises:
+        ProblemError: the header is malformed, or the caller may not act on behalf of others.
+    """
+    if on_behalf_of is not None:
+        _check_person(on_behalf_of)
+        if Scope.TENANTS_MANAGE not in caller.scopes:
+            raise ScopeMissingError(Scope.TENANTS_MANAGE, ON_BEHALF_OF_HEADER)
+    return Requester(
+        caller=caller, request_id=request_id_of(request), address=address_of(request), on_behalf_of=on_behalf_of
+    )
+
+
+def _check_person(on_behalf_of: str) -> None:
+    is_visible = all(" " <= sign <= "~" for sign in on_behalf_of)
+    if not 1 <= len(on_behalf_of) <= LONGEST_PERSON or not is_visible or on_behalf_of != on_behalf_of.strip():
+        raise BadOnBehalfOfError
+    if is_reserved(on_behalf_of):
+        prefixes = ", ".join(f"{prefix}:" for prefix in RESERVED_PREFIXES)
+        raise BadOnBehalfOfError(
+            f"X-On-Behalf-Of has a name that is reserved for this service; name a person, without a prefix such as "
+            f"{prefixes}"
+        )
