@@ -19,6 +19,7 @@ from app.client import (
 from app.client.models import FINAL_STATUSES, OPEN_STATUSES
 from app.client.responses import retry_after
 from app.gateway.operations import schemas
+from app.gateway.tenants.schemas import CreatedDocument
 from tests.app.client.conftest import API_KEY, Call
 from tests.app.client.scripted_server import (
     OPERATION_PATH,
@@ -84,7 +85,7 @@ def test_the_statuses_are_those_of_the_workflows() -> None:
 @pytest.mark.parametrize(
     ("ours", "theirs"),
     [
-        (Operation, schemas.CreatedDocument),
+        (Operation, CreatedDocument),
         (OperationSummary, schemas.OperationSummary),
         (StepDocument, schemas.StepDocument),
     ],

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from app.gateway.http.server import protocol as http_protocol
+from app.gateway.http.server import connections
 from app.settings import Settings
 from tests.app.gateway.raw import assert_raw_problem, connected
 from tests.app.gateway.server import RunningGateway
@@ -181,7 +181,7 @@ def test_an_idle_connection_gives_way_to_a_new_one(settings: Settings, api_key: 
 def test_headers_that_are_not_complete_are_bounded_on_all_connections_together(
     gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http_protocol, "MAX_PARTIAL_BYTES", 100_000)
+    monkeypatch.setattr(connections, "MAX_PARTIAL_BYTES", 100_000)
     with ExitStack() as stack:
         held = [stack.enter_context(connected(gateway)) for _ in range(6)]
         for connection in held:

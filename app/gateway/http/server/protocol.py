@@ -22,6 +22,7 @@ from app.gateway.http.problems.request_problems import (
     RequestTimeoutError,
 )
 from app.gateway.http.request_context import REQUEST_ID_HEADER
+from app.gateway.http.server.connections import Connections
 from app.gateway.http.server.security_headers import security_headers
 from app.settings import Settings
 
@@ -37,14 +38,10 @@ MAX_HEADERS = 100
 CHUNK_FRAMING = 16
 # What is thrown away of a body after its response, so that the connection can be used again.
 MAX_UNREAD_BODY_BYTES = 4 * 1024 * 1024
-# Bytes of request lines and headers that are not complete, on all connections.
-MAX_PARTIAL_BYTES = 16 * 1024 * 1024
 # Smaller ones are not worth the count: a request in two pieces, or the beginning of the next one.
 MIN_PARTIAL_BYTES = 2048
 # What is read and thrown away of a client that has been refused. Without a limit, reading would be all we do.
 MAX_LINGERING_BYTES = 256 * 1024
-# Refused connections that are given time to read why.
-MAX_LINGERING = 100
 
 log = structlog.get_logger(__name__)
 
@@ -67,67 +64,6 @@ class _Phase(Enum):
 
 class _RefusedError(Exception):
     """Stops the parser once a limit is exceeded."""
-
-
-class Connections:
-    """The open connections of a server, and those without a request in progress, longest idle first."""
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self._open: set[BoundedHttpProtocol] = set()
-        self._idle: dict[BoundedHttpProtocol, None] = {}
-        self._lingering: set[BoundedHttpProtocol] = set()
-        self._partial: dict[BoundedHttpProtocol, int] = {}
-        self._partial_bytes = 0
-
-    def admit(self, connection: "BoundedHttpProtocol") -> bool:
-        """Add a connection. If there are too many, close the one that has been idle for longest.
-
-        A client that only holds connections thus never keeps others out, least of all probes.
-        """
-        if len(self._open) >= self.limit:
-            if not self._idle:
-                return False
-            self._give_way(next(iter(self._idle)))
-        self._open.add(connection)
-        self._idle[connection] = None
-        return True
-
-    def may_linger(self, connection: "BoundedHttpProtocol") -> bool:
-        """Return whether a rejected connection may stay until its client has read the response."""
-        if len(self._lingering) >= MAX_LINGERING:
-            return False
-        self._lingering.add(connection)
-        return True
-
-    def set_idle(self, connection: "BoundedHttpProtocol", *, is_idle: bool) -> None:
-        """Record whether the connection has a request in progress."""
-        if not is_idle:
-            self._idle.pop(connection, None)
-        elif connection in self._open:
-            self._idle.setdefault(connection)
-
-    def set_partial(self, connection: "BoundedHttpProtocol", size: int) -> None:
-        """Record the size of incomplete headers. If their sum is too large, close the oldest such connections."""
-        self._partial_bytes += size - self._partial.get(connection, 0)
-        if size:
-            self._partial[connection] = size
-        else:
-            self._partial.pop(connection, None)
-        while self._partial_bytes > MAX_PARTIAL_BYTES:
-            oldest = next(iter(self._partial))
-            self._give_way(oldest)
-
-    def _give_way(self, connection: "BoundedHttpProtocol") -> None:
-        self.remove(connection)
-        connection.give_way(may_linger=self.may_linger(connection))
-
-    def remove(self, connection: "BoundedHttpProtocol") -> None:
-        """Forget a connection."""
-        self._partial_bytes -= self._partial.pop(connection, 0)
-        self._open.discard(connection)
-        self._lingering.discard(connection)
-        self._idle.pop(connection, None)
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):

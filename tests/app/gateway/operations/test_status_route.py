@@ -38,7 +38,7 @@ def route(request: pytest.FixtureRequest) -> StatusRoute:
     """Return a route whose endpoint responds with its arguments."""
     router = APIRouter(route_class=request.param)
 
-    @router.get("/{id}")  # noqa: FAST003 - read by the dependency
+    @router.get("/{id}")
     async def echo(
         caller: Annotated[Caller, Security(current_caller, scopes=[Scope.TENANTS_READ])],
         statuses: Annotated[Statuses, Depends(provide(Statuses))],
