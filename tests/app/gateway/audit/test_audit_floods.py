@@ -21,7 +21,7 @@ from app.auth.keys.format import ApiKey
 from app.database import gateway_engine
 from app.embedded.postgres import EmbeddedPostgres
 from app.embedded.processes.ports import free_port
-from app.gateway.access import denials as module
+from app.audit import queue as module
 from app.settings import Settings
 from tests.app.gateway.conftest import as_gateway, create_key
 from tests.app.gateway.server import RunningGateway
