@@ -1,6 +1,6 @@
 """The errors of the client, grouped by what the caller can do about them."""
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from app.client.models import Fault, Operation
@@ -44,6 +44,7 @@ class WaitTimeoutError(TenantsError):
         self.document = document
 
 
+@dataclass(kw_only=True, eq=False)
 class ProblemError(TenantsError):
     """The gateway rejected the request; raised itself for every problem that has no subclass.
 
@@ -51,25 +52,16 @@ class ProblemError(TenantsError):
     and None if the gateway sent no `Retry-After`.
     """
 
-    def __init__(
-        self,
-        *,
-        status: int,
-        code: str,
-        detail: str,
-        title: str | None = None,
-        errors: Sequence[Fault] = (),
-        request_id: str | None = None,
-        retry_after: float | None = None,
-    ) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.code = code
-        self.detail = detail
-        self.title = title
-        self.errors = tuple(errors)
-        self.request_id = request_id
-        self.retry_after = retry_after
+    status: int
+    code: str
+    detail: str
+    title: str | None = None
+    errors: tuple[Fault, ...] = ()
+    request_id: str | None = None
+    retry_after: float | None = None
+
+    def __str__(self) -> str:
+        return self.detail
 
     def as_json(self) -> dict[str, Any]:
         """Return the problem document without the members that the gateway left out."""

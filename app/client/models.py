@@ -165,6 +165,16 @@ class Page(Document, Generic[D]):
 class Health(Document):
     """Whether the gateway is ready for work, and the result of each of its checks."""
 
-    ready: bool
+    ready: bool = False
     checks: dict[str, str] = Field(default_factory=dict)
     detail: str | None = None
+
+
+class Problem(Document):
+    """The problem document of a rejected request; all of it may be missing if a proxy rejected it."""
+
+    code: str | None = None
+    detail: str | None = None
+    title: str | None = None
+    errors: tuple[Fault, ...] | None = None
+    request_id: str | None = None

@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 
 from tests.app.cli.conftest import Run
-from tests.app.client.scripted_server import OPERATION_PATH, WORKFLOW_ID, Answer, ScriptedServer, document, problem
+from tests.app.client.scripted_server import OPERATION_PATH, WORKFLOW_ID, Reply, ScriptedServer, document, problem
 
 CHANGE = ("operations", "change", WORKFLOW_ID)
 
 
 @pytest.fixture(autouse=True)
 def accepted(server: ScriptedServer) -> None:
-    server.script("PATCH", OPERATION_PATH, Answer(200, document()))
+    server.script("PATCH", OPERATION_PATH, Reply(200, document()))
 
 
 def test_a_change_sends_one_parameter_and_prints_the_operation(server: ScriptedServer, run: Run) -> None:

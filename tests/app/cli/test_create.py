@@ -8,7 +8,7 @@ from tests.app.cli.conftest import API_KEY, Run
 from tests.app.client.scripted_server import (
     OPERATION_PATH,
     WORKFLOW_ID,
-    Answer,
+    Reply,
     ScriptedServer,
     document,
     operation_error,
@@ -28,8 +28,8 @@ SOON = {"Retry-After": "0"}
 @pytest.fixture(autouse=True)
 def accepted(server: ScriptedServer) -> None:
     """A gateway that takes the request and completes it at the second look."""
-    server.script("POST", "/tenants", Answer(202, document("queued", progress=0, temporaryPassword="made-up-horse")))
-    server.script("GET", OPERATION_PATH, Answer(200, document(), SOON), Answer(200, document("completed")))
+    server.script("POST", "/tenants", Reply(202, document("queued", progress=0, temporaryPassword="made-up-horse")))
+    server.script("GET", OPERATION_PATH, Reply(200, document(), SOON), Reply(200, document("completed")))
 
 
 def test_the_required_options_make_the_smallest_request(server: ScriptedServer, run: Run) -> None:
@@ -115,7 +115,7 @@ def test_without_waiting_the_first_answer_is_all(server: ScriptedServer, run: Ru
 def test_the_exit_status_tells_how_it_ended(
     server: ScriptedServer, run: Run, ended: dict[str, Any], code: int, form: tuple[str, ...]
 ) -> None:
-    server.script("GET", OPERATION_PATH, Answer(200, ended))
+    server.script("GET", OPERATION_PATH, Reply(200, ended))
     ran = run("create", *OPTIONS, *form)
     assert ran.code == code
     if form:
@@ -125,14 +125,14 @@ def test_the_exit_status_tells_how_it_ended(
 def test_a_failure_is_explained(server: ScriptedServer, run: Run) -> None:
     errors = [{"field": "adminUser.email", "detail": "is taken"}]
     error = operation_error("duplicate-email", "somebody has it", errors=errors, step="create_admin_user")
-    server.script("GET", OPERATION_PATH, Answer(200, document("failed", error=error)))
+    server.script("GET", OPERATION_PATH, Reply(200, document("failed", error=error)))
     ran = run("create", *OPTIONS)
     assert "duplicate-email in step create admin user: somebody has it" in ran.stdout
     assert "adminUser.email: is taken" in ran.stdout
 
 
 def test_time_that_runs_out_keeps_the_document_and_the_password(server: ScriptedServer, run: Run) -> None:
-    server.script("GET", OPERATION_PATH, Answer(200, document(), {"Retry-After": "30"}))
+    server.script("GET", OPERATION_PATH, Reply(200, document(), {"Retry-After": "30"}))
     ran = run("create", *OPTIONS, "--json", "--timeout=0.1")
     assert ran.code == 8
     assert ran.document == document(temporaryPassword="made-up-horse")
@@ -147,14 +147,14 @@ def test_a_gateway_lost_while_waiting_keeps_the_document(server: ScriptedServer,
 
 
 def test_an_unanswered_request_says_how_to_repeat_it(server: ScriptedServer, run: Run) -> None:
-    server.script("POST", "/tenants", Answer(hang_up=True))
+    server.script("POST", "/tenants", Reply(hang_up=True))
     ran = run("create", *OPTIONS, "--json")
     assert (ran.code, ran.document["error"]["code"]) == (5, "unreachable")
     assert f"--idempotency-key {server.received[0].headers['idempotency-key']}" in ran.stderr
 
 
 def test_a_repeated_request_says_that_its_password_is_gone(server: ScriptedServer, run: Run) -> None:
-    server.script("POST", "/tenants", Answer(202, document("completed")))
+    server.script("POST", "/tenants", Reply(202, document("completed")))
     assert "not shown again" in run("create", *OPTIONS).stderr
 
 
@@ -168,12 +168,12 @@ def test_a_repeated_request_says_that_its_password_is_gone(server: ScriptedServe
         (problem(409, "conflict"), 7),
         (problem(500, "internal-error"), 5),
         (problem(503, "temporal-unavailable", headers={"Retry-After": "60"}), 5),
-        (Answer(200, b"<html>"), 5),
+        (Reply(200, b"<html>"), 5),
     ],
-    ids=lambda value: value.status if isinstance(value, Answer) else value,
+    ids=lambda value: value.status if isinstance(value, Reply) else value,
 )
 def test_the_exit_status_tells_why_it_was_refused(
-    server: ScriptedServer, run: Run, refusal: Answer, code: int
+    server: ScriptedServer, run: Run, refusal: Reply, code: int
 ) -> None:
     server.script("POST", "/tenants", refusal)
     ran = run("create", *OPTIONS)

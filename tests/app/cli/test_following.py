@@ -9,7 +9,7 @@ from tests.app.cli.conftest import API_KEY
 from tests.app.client.scripted_server import (
     OPERATION_PATH,
     WORKFLOW_ID,
-    Answer,
+    Reply,
     ScriptedServer,
     document,
     operation_error,
@@ -24,12 +24,12 @@ def followed(server: ScriptedServer, console: Console) -> Operation:
 
 
 def test_following_returns_the_settled_document(server: ScriptedServer) -> None:
-    server.script("GET", OPERATION_PATH, Answer(200, document(), SOON), Answer(200, document("completed")))
+    server.script("GET", OPERATION_PATH, Reply(200, document(), SOON), Reply(200, document("completed")))
     assert followed(server, Console(file=io.StringIO())).status == "completed"
 
 
 def test_a_bar_leaves_stdout_alone(server: ScriptedServer, capsys: pytest.CaptureFixture[str]) -> None:
-    server.script("GET", OPERATION_PATH, Answer(200, document(), SOON), Answer(200, document("completed")))
+    server.script("GET", OPERATION_PATH, Reply(200, document(), SOON), Reply(200, document("completed")))
     terminal = io.StringIO()
     followed(server, Console(file=terminal, force_terminal=True, width=100))
     assert capsys.readouterr().out == "<15>\n<100>\n"
@@ -42,7 +42,7 @@ def test_without_a_terminal_there_is_a_line_for_each_change(server: ScriptedServ
     error = operation_error("database-unavailable", "connection lost", step="create_tenant")
     stuck = document("needs_attention", step=None, error=error)
     changes = (document("queued", progress=0), document(), document("retrying", error=error), stuck)
-    server.script("GET", OPERATION_PATH, *(Answer(200, change, SOON) for change in changes))
+    server.script("GET", OPERATION_PATH, *(Reply(200, change, SOON) for change in changes))
     console = Console(file=io.StringIO())
     followed(server, console)
     assert isinstance(console.file, io.StringIO)

@@ -6,7 +6,7 @@ from tests.app.client.scripted_server import (
     RESUME_PATH,
     TENANT_ID,
     WORKFLOW_ID,
-    Answer,
+    Reply,
     ScriptedServer,
     document,
     operation_error,
@@ -23,7 +23,7 @@ NO_MORE = {"nextPageToken": None}
 def test_an_operation_that_could_be_shown_exits_0(
     server: ScriptedServer, run: Run, command: tuple[str, ...], state: str
 ) -> None:
-    server.script("GET", OPERATION_PATH, Answer(200, document(state)))
+    server.script("GET", OPERATION_PATH, Reply(200, document(state)))
     assert run(*command, WORKFLOW_ID).code == 0
     assert run(*command, WORKFLOW_ID, "--json").document == document(state)
 
@@ -40,7 +40,7 @@ def test_a_status_shows_steps_attempts_and_what_is_wrong(server: ScriptedServer,
     answer = document(
         "retrying", steps=[step], error=error, source="database", cancelledBy="key:x", cancelReason="why"
     )
-    server.script("GET", OPERATION_PATH, Answer(200, answer))
+    server.script("GET", OPERATION_PATH, Reply(200, answer))
     text = run("status", WORKFLOW_ID).stdout
     assert "create tenant             retrying              3 attempts" in text
     for shown in ("database-unavailable", "connection lost", "Temporal is unavailable", "by key:x: why", "15 %"):
@@ -59,7 +59,7 @@ def test_a_completed_operation_shows_what_was_asked_for_made_skipped_and_missed(
         "billingAddress": {"city": "Bern"},
     }
     answer = document("completed", steps=[step], warnings=[warning], parameters=parameters)
-    server.script("GET", OPERATION_PATH, Answer(200, answer))
+    server.script("GET", OPERATION_PATH, Reply(200, answer))
     text = run("operations", "show", WORKFLOW_ID).stdout
     shown = [" ".join(line.split()) for line in text.splitlines()]
     for line in (
@@ -79,12 +79,12 @@ def test_a_completed_operation_shows_what_was_asked_for_made_skipped_and_missed(
 
 def test_an_unknown_status_step_and_kind_are_shown_and_listed(server: ScriptedServer, run: Run) -> None:
     step = {"name": "order_cake", "status": "baking", "startedAt": None, "finishedAt": None, "attempts": 1}
-    server.script("GET", OPERATION_PATH, Answer(200, document("paused", kind="tenant_party", steps=[step])))
+    server.script("GET", OPERATION_PATH, Reply(200, document("paused", kind="tenant_party", steps=[step])))
     text = run("operations", "show", WORKFLOW_ID).stdout
     for shown in ("paused", "tenant party", "order cake", "baking"):
         assert shown in text
     listed = summary("paused", kind="tenant_party", step="order_cake")
-    server.script("GET", "/operations", Answer(200, {"operations": [listed], **NO_MORE}))
+    server.script("GET", "/operations", Reply(200, {"operations": [listed], **NO_MORE}))
     assert "paused, order cake" in run("operations", "list").stdout
 
 
@@ -97,7 +97,7 @@ def test_an_unknown_operation_exits_4(server: ScriptedServer, run: Run) -> None:
 
 def test_a_watch_prints_a_line_of_json_for_each_change(server: ScriptedServer, run: Run) -> None:
     changes = [document(progress=5), document(progress=65), document("completed")]
-    server.script("GET", OPERATION_PATH, *(Answer(200, change, SOON) for change in changes))
+    server.script("GET", OPERATION_PATH, *(Reply(200, change, SOON) for change in changes))
     ran = run("watch", WORKFLOW_ID, "--json")
     assert ran.code == 0
     assert ran.lines == changes
@@ -118,7 +118,7 @@ def test_the_exit_status_of_a_watch_tells_how_it_ended(
     server: ScriptedServer, run: Run, state: str, code: int
 ) -> None:
     ended = document(state, finishedAt=None if code == 9 else "2026-01-31T12:00:02Z")
-    server.script("GET", OPERATION_PATH, Answer(200, document("paused"), SOON), Answer(200, ended))
+    server.script("GET", OPERATION_PATH, Reply(200, document("paused"), SOON), Reply(200, ended))
     ran = run("watch", WORKFLOW_ID)
     assert ran.code == code
     assert "paused" in ran.stderr
@@ -127,13 +127,13 @@ def test_the_exit_status_of_a_watch_tells_how_it_ended(
 
 def test_a_watch_shows_the_warnings(server: ScriptedServer, run: Run) -> None:
     warning = {"code": "mail-refused", "detail": "resend it", "step": "send_welcome_email"}
-    server.script("GET", OPERATION_PATH, Answer(200, document("completed", warnings=[warning])))
+    server.script("GET", OPERATION_PATH, Reply(200, document("completed", warnings=[warning])))
     ran = run("watch", WORKFLOW_ID)
     assert (ran.code, "mail-refused in step send welcome email: resend it" in ran.stdout) == (0, True)
 
 
 def test_a_watch_whose_time_runs_out_exits_8(server: ScriptedServer, run: Run) -> None:
-    server.script("GET", OPERATION_PATH, Answer(200, document(), {"Retry-After": "30"}))
+    server.script("GET", OPERATION_PATH, Reply(200, document(), {"Retry-After": "30"}))
     ran = run("watch", WORKFLOW_ID, "--json", "--timeout=0.1")
     assert (ran.code, ran.lines) == (8, [document()])
 
@@ -146,14 +146,14 @@ def test_a_watch_of_nothing_answers_with_the_error(server: ScriptedServer, run: 
 
 def test_a_retry_is_told_on_stderr(server: ScriptedServer, run: Run) -> None:
     refusal = problem(503, "temporal-unavailable", "Temporal is away", headers={"Retry-After": "0"})
-    server.script("GET", OPERATION_PATH, refusal, Answer(200, document()))
+    server.script("GET", OPERATION_PATH, refusal, Reply(200, document()))
     ran = run("status", WORKFLOW_ID, "--json")
     assert ran.document == document()
     assert "Temporal is away; trying again in 0.0 s" in ran.stderr
 
 
 def test_a_cancel_that_was_taken_exits_0(server: ScriptedServer, run: Run) -> None:
-    server.script("DELETE", OPERATION_PATH, Answer(202, document("cancelling")))
+    server.script("DELETE", OPERATION_PATH, Reply(202, document("cancelling")))
     ran = run("cancel", WORKFLOW_ID, "--reason=ordered twice", "--json")
     assert (ran.code, ran.document["status"]) == (0, "cancelling")
     assert server.received[0].query == [("reason", "ordered twice")]
@@ -163,8 +163,8 @@ def test_a_cancel_that_was_taken_exits_0(server: ScriptedServer, run: Run) -> No
     ("state", "code"), [("cancelled", 0), ("completed", 7), ("failed", 1), ("needs_attention", 9)]
 )
 def test_a_cancel_that_waits_tells_how_it_ended(server: ScriptedServer, run: Run, state: str, code: int) -> None:
-    server.script("DELETE", OPERATION_PATH, Answer(202, document("cancelling")))
-    server.script("GET", OPERATION_PATH, Answer(200, document("rolling_back"), SOON), Answer(200, document(state)))
+    server.script("DELETE", OPERATION_PATH, Reply(202, document("cancelling")))
+    server.script("GET", OPERATION_PATH, Reply(200, document("rolling_back"), SOON), Reply(200, document(state)))
     ran = run("cancel", WORKFLOW_ID, "--wait", "--json")
     assert (ran.code, ran.document["status"]) == (code, state)
     assert "rolling back" in ran.stderr
@@ -178,7 +178,7 @@ def test_a_cancel_that_comes_too_late_exits_7(server: ScriptedServer, run: Run) 
 
 
 def test_a_resume_that_was_taken_exits_0(server: ScriptedServer, run: Run) -> None:
-    server.script("POST", RESUME_PATH, Answer(202, document("running")))
+    server.script("POST", RESUME_PATH, Reply(202, document("running")))
     ran = run("resume", WORKFLOW_ID, "--json")
     assert (ran.code, ran.document["status"]) == (0, "running")
 
@@ -190,9 +190,9 @@ def test_a_resume_that_waits_is_not_fooled_by_how_the_operation_stood_before(
     server: ScriptedServer, run: Run, state: str, code: int
 ) -> None:
     before = document("needs_attention")
-    server.script("POST", RESUME_PATH, Answer(202, {**before, "status": "running"}))
+    server.script("POST", RESUME_PATH, Reply(202, {**before, "status": "running"}))
     later = document(state, updatedAt="2026-01-31T12:00:09Z")
-    server.script("GET", OPERATION_PATH, Answer(200, before, {"Retry-After": "30"}), Answer(200, later))
+    server.script("GET", OPERATION_PATH, Reply(200, before, {"Retry-After": "30"}), Reply(200, later))
     ran = run("resume", WORKFLOW_ID, "--wait", "--json")
     assert (ran.code, ran.document["updatedAt"]) == (code, "2026-01-31T12:00:09Z")
 
@@ -205,7 +205,7 @@ def test_a_resume_of_what_has_ended_exits_7(server: ScriptedServer, run: Run) ->
 def test_what_an_operation_waits_for_is_shown(server: ScriptedServer, run: Run) -> None:
     links = {"self": OPERATION_PATH, "resume": RESUME_PATH}
     stuck = document("needs_attention", attentionDeadline="2026-02-07T12:00:00Z", links=links)
-    server.script("GET", OPERATION_PATH, Answer(200, stuck))
+    server.script("GET", OPERATION_PATH, Reply(200, stuck))
     shown = " ".join(run("status", WORKFLOW_ID).stdout.split())
     assert "waits until 2026-02-0" in shown
     assert "possible resume" in shown
@@ -216,7 +216,7 @@ def test_a_list_is_a_table_of_one_line_each(server: ScriptedServer, run: Run, co
     warning = {"code": "mail-refused", "detail": "resend it", "step": "send_welcome_email"}
     long_name = "Bravo " * 40
     operations = [summary("completed", warnings=[warning]), summary(status="failed", tenantName=long_name)]
-    server.script("GET", "/operations", Answer(200, {"operations": operations, **NO_MORE}))
+    server.script("GET", "/operations", Reply(200, {"operations": operations, **NO_MORE}))
     ran = run(*command)
     assert ran.code == 0
     header, first, second = ran.stdout.splitlines()
@@ -229,12 +229,12 @@ def test_a_list_is_a_table_of_one_line_each(server: ScriptedServer, run: Run, co
 
 
 def test_a_list_is_one_json_document(server: ScriptedServer, run: Run) -> None:
-    server.script("GET", "/operations", Answer(200, {"operations": [summary()], **NO_MORE}))
+    server.script("GET", "/operations", Reply(200, {"operations": [summary()], **NO_MORE}))
     assert run("list", "--json").document == {"operations": [summary()]}
 
 
 def test_a_list_stops_at_its_limit_and_says_so(server: ScriptedServer, run: Run) -> None:
-    pages = [Answer(200, {"operations": [summary(), summary()], "nextPageToken": str(page)}) for page in range(3)]
+    pages = [Reply(200, {"operations": [summary(), summary()], "nextPageToken": str(page)}) for page in range(3)]
     server.script("GET", "/operations", *pages)
     ran = run("list", "--limit=3")
     assert len(ran.stdout.splitlines()) == 1 + 3
@@ -243,7 +243,7 @@ def test_a_list_stops_at_its_limit_and_says_so(server: ScriptedServer, run: Run)
 
 
 def test_the_filters_of_a_list_are_sent(server: ScriptedServer, run: Run) -> None:
-    server.script("GET", "/operations", Answer(200, {"operations": [], **NO_MORE}))
+    server.script("GET", "/operations", Reply(200, {"operations": [], **NO_MORE}))
     ran = run(
         "list", "--status=failed", "--status=running", "--kind=tenant_creation",
         f"--tenant-id={TENANT_ID}", "--name=acme", "--limit=10",
@@ -263,7 +263,7 @@ def test_the_filters_of_a_list_are_sent(server: ScriptedServer, run: Run) -> Non
 
 
 def test_a_time_without_an_offset_is_local(server: ScriptedServer, run: Run) -> None:
-    server.script("GET", "/operations", Answer(200, {"operations": [], **NO_MORE}))
+    server.script("GET", "/operations", Reply(200, {"operations": [], **NO_MORE}))
     assert run("list", "--started-after=2026-01-31").code == 0
     ((_, sent), _) = server.received[0].query
     assert sent.startswith("2026-01-31T00:00:00")
@@ -279,15 +279,15 @@ def test_a_time_that_is_none_exits_2(server: ScriptedServer, run: Run) -> None:
 
 def test_what_others_wrote_can_not_steer_the_terminal(server: ScriptedServer, run: Run) -> None:
     nasty = "\x1b[2J\u202eAcme [bold]x[/]\n:bomb:"
-    server.script("GET", "/operations", Answer(200, {"operations": [summary(tenantName=nasty)], **NO_MORE}))
+    server.script("GET", "/operations", Reply(200, {"operations": [summary(tenantName=nasty)], **NO_MORE}))
     text = run("list").stdout
     assert "?[2J?Acme [bold]x[/]?:bomb:" in text
     error = operation_error("final", nasty)
     server.script(
         "GET",
         OPERATION_PATH,
-        Answer(200, document("retrying", error=error)),
-        Answer(200, document("failed", error=error)),
+        Reply(200, document("retrying", error=error)),
+        Reply(200, document("failed", error=error)),
     )
     ran = run("watch", WORKFLOW_ID)
     assert "\x1b" not in ran.stdout + ran.stderr

@@ -16,7 +16,7 @@ import pytest
 from app.cli.exit_codes import ExitCode
 from tests.app.cli.conftest import Run, Start
 from tests.app.cli.test_create import OPTIONS
-from tests.app.client.scripted_server import OPERATION_PATH, WORKFLOW_ID, Answer, ScriptedServer, document
+from tests.app.client.scripted_server import OPERATION_PATH, WORKFLOW_ID, Reply, ScriptedServer, document
 from tests.support.servers.processes import wait_for
 
 LATER = {"Retry-After": "60"}
@@ -45,8 +45,8 @@ def rest(ours: int, theirs: int) -> bytes:
 
 
 def test_ctrl_c_leaves_the_operation_running_and_says_so(server: ScriptedServer, start: Start) -> None:
-    server.script("POST", "/tenants", Answer(202, document("queued", temporaryPassword="made-up")))
-    server.script("GET", OPERATION_PATH, Answer(200, document(), LATER))
+    server.script("POST", "/tenants", Reply(202, document("queued", temporaryPassword="made-up")))
+    server.script("GET", OPERATION_PATH, Reply(200, document(), LATER))
     process = start("create", *OPTIONS, "--json")
     assert process.stderr is not None
     progress = ""
@@ -62,7 +62,7 @@ def test_ctrl_c_leaves_the_operation_running_and_says_so(server: ScriptedServer,
 
 
 def test_ctrl_c_before_an_answer_says_how_to_find_out(server: ScriptedServer, start: Start) -> None:
-    server.script("POST", "/tenants", Answer(202, document(), delay=2))
+    server.script("POST", "/tenants", Reply(202, document(), delay=2))
     process = start("create", *OPTIONS)
     server.wait_for_requests(1)
     process.send_signal(signal.SIGINT)
@@ -72,8 +72,8 @@ def test_ctrl_c_before_an_answer_says_how_to_find_out(server: ScriptedServer, st
 
 
 def test_a_password_is_in_neither_the_arguments_nor_the_output(server: ScriptedServer, start: Start) -> None:
-    server.script("POST", "/tenants", Answer(202, document()))
-    server.script("GET", OPERATION_PATH, Answer(200, document(), LATER))
+    server.script("POST", "/tenants", Reply(202, document()))
+    server.script("GET", OPERATION_PATH, Reply(200, document(), LATER))
     process = start("create", *OPTIONS, "--admin-password-stdin")
     assert process.stdin is not None
     process.stdin.write(f"{PASSWORD}\n")
@@ -90,7 +90,7 @@ def test_a_password_is_in_neither_the_arguments_nor_the_output(server: ScriptedS
 
 @pytest.mark.parametrize("option", ["--admin-password-prompt", "--admin-password-stdin"])
 def test_a_password_that_is_typed_is_not_echoed(server: ScriptedServer, start: Start, option: str) -> None:
-    server.script("POST", "/tenants", Answer(202, document()))
+    server.script("POST", "/tenants", Reply(202, document()))
     with terminal() as (ours, theirs):
         process = start("create", *OPTIONS, option, "--no-wait", stdin=theirs, stderr=theirs)
         shown = b""
@@ -108,7 +108,7 @@ def test_a_password_that_is_typed_is_not_echoed(server: ScriptedServer, start: S
 
 def test_a_progress_bar_on_the_terminal_leaves_stdout_to_json(server: ScriptedServer, start: Start) -> None:
     changes = [document(progress=5), document("completed")]
-    server.script("GET", OPERATION_PATH, *(Answer(200, change, {"Retry-After": "0"}) for change in changes))
+    server.script("GET", OPERATION_PATH, *(Reply(200, change, {"Retry-After": "0"}) for change in changes))
     with terminal() as (ours, theirs):
         process = start("watch", WORKFLOW_ID, "--json", stderr=theirs)
         stdout, _ = process.communicate(timeout=20)

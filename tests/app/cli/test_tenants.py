@@ -1,9 +1,9 @@
 from tests.app.cli.conftest import Run
-from tests.app.client.scripted_server import TENANT_ID, TENANT_PATH, Answer, ScriptedServer, problem, tenant
+from tests.app.client.scripted_server import TENANT_ID, TENANT_PATH, Reply, ScriptedServer, problem, tenant
 
 
 def test_a_tenant_is_shown(server: ScriptedServer, run: Run) -> None:
-    server.script("GET", TENANT_PATH, Answer(200, tenant()))
+    server.script("GET", TENANT_PATH, Reply(200, tenant()))
     ran = run("tenants", "show", TENANT_ID)
     assert ran.code == 0
     heading, *details = (" ".join(line.split()) for line in ran.stdout.splitlines())
@@ -29,7 +29,7 @@ def test_an_unknown_tenant_exits_4(server: ScriptedServer, run: Run) -> None:
 
 def test_tenants_are_a_table_of_one_line_each(server: ScriptedServer, run: Run) -> None:
     others = tenant(name="Bravo", state="deletion_scheduled", licenseCount=None, userCount=None, plan=None)
-    server.script("GET", "/tenants", Answer(200, {"tenants": [tenant(), others], "nextPageToken": None}))
+    server.script("GET", "/tenants", Reply(200, {"tenants": [tenant(), others], "nextPageToken": None}))
     header, first, second = run("tenants", "list").stdout.splitlines()
     assert header.split() == ["tenant", "state", "product", "plan", "users", "created", "tenant", "id"]
     assert "3 of 10" in first
@@ -39,19 +39,19 @@ def test_tenants_are_a_table_of_one_line_each(server: ScriptedServer, run: Run) 
 
 
 def test_a_list_of_tenants_is_one_json_document(server: ScriptedServer, run: Run) -> None:
-    server.script("GET", "/tenants", Answer(200, {"tenants": [tenant()], "nextPageToken": None}))
+    server.script("GET", "/tenants", Reply(200, {"tenants": [tenant()], "nextPageToken": None}))
     assert run("tenants", "list", "--json").document == {"tenants": [tenant()]}
 
 
 def test_a_list_of_tenants_stops_at_its_limit_and_says_so(server: ScriptedServer, run: Run) -> None:
-    server.script("GET", "/tenants", Answer(200, {"tenants": [tenant(), tenant()], "nextPageToken": None}))
+    server.script("GET", "/tenants", Reply(200, {"tenants": [tenant(), tenant()], "nextPageToken": None}))
     ran = run("tenants", "list", "--limit=1")
     assert len(ran.stdout.splitlines()) == 1 + 1
     assert "first 1" in ran.stderr
 
 
 def test_the_filters_of_a_list_of_tenants_are_sent(server: ScriptedServer, run: Run) -> None:
-    server.script("GET", "/tenants", Answer(200, {"tenants": [], "nextPageToken": None}))
+    server.script("GET", "/tenants", Reply(200, {"tenants": [], "nextPageToken": None}))
     ran = run("tenants", "list", "--search=acme", "--product=psa", "--state=suspended", "--limit=10")
     assert ran.code == 0
     expected = [("search", "acme"), ("productCode", "psa"), ("state", "suspended"), ("pageSize", "10")]

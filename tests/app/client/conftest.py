@@ -1,4 +1,4 @@
-"""A scripted server, and both clients behind one function, so that every test holds for both."""
+"""Fixtures: a scripted server, and a function that calls either client, so that each test covers both."""
 
 import asyncio
 import inspect

@@ -1,4 +1,4 @@
-"""A real HTTP server that gives the answers a test wants: those of a gateway in trouble can't be had otherwise."""
+"""A real HTTP server with scripted responses, such as those of a failing gateway."""
 
 import json
 import threading
@@ -28,8 +28,8 @@ STEPS = (
 
 
 @dataclass(frozen=True)
-class Answer:
-    """`body` is JSON, or bytes as they are; `delay` is in seconds; a `hang_up` closes the connection instead."""
+class Reply:
+    """A response; `body` is JSON or raw bytes, `delay` is in seconds, `hang_up` closes the connection instead."""
 
     status: int = 200
     body: Any = None
@@ -40,7 +40,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Received:
-    """A request as it came; `at` is the monotonic clock."""
+    """A received request; `at` is the monotonic time."""
 
     method: str
     path: str
@@ -51,35 +51,35 @@ class Received:
 
 
 class ScriptedServer:
-    """Answers each method and path with its answers in their order, the last one for ever."""
+    """Responds to each method and path with its scripted replies in order, and repeats the last one."""
 
     def __init__(self) -> None:
         self.url = ""
         self.received: list[Received] = []
-        self._answers: dict[tuple[str, str], list[Answer]] = {}
+        self._replies: dict[tuple[str, str], list[Reply]] = {}
         self._changed = threading.Condition()
 
-    def script(self, method: str, path: str, *answers: Answer) -> None:
-        """Set the answers for a method and a path, as it is encoded on the wire."""
-        self._answers[method, path] = list(answers)
+    def script(self, method: str, path: str, *replies: Reply) -> None:
+        """Set the replies for a method and a path; the path is percent-encoded."""
+        self._replies[method, path] = list(replies)
 
     def wait_for_requests(self, count: int) -> None:
-        """Return once so many requests have come."""
+        """Return once this many requests have arrived."""
         with self._changed:
             assert self._changed.wait_for(lambda: len(self.received) >= count, timeout=20)
 
-    def take(self, request: Received) -> Answer:
-        """Note the request and choose its answer."""
+    def take(self, request: Received) -> Reply:
+        """Record the request and return its reply."""
         with self._changed:
             self.received.append(request)
             self._changed.notify_all()
-            answers = self._answers.get((request.method, request.path), [Answer(501)])
-            return answers.pop(0) if len(answers) > 1 else answers[0]
+            replies = self._replies.get((request.method, request.path), [Reply(501)])
+            return replies.pop(0) if len(replies) > 1 else replies[0]
 
 
 @contextmanager
 def scripted_server() -> Iterator[ScriptedServer]:
-    """A server that runs while the block does."""
+    """Run a server for the duration of the block."""
     script = ScriptedServer()
 
     class Handler(BaseHTTPRequestHandler):
@@ -90,14 +90,14 @@ def scripted_server() -> Iterator[ScriptedServer]:
             if not self.raw_requestline or not self.parse_request():
                 self.close_connection = True
                 return
-            answer = script.take(self._request())
-            time.sleep(answer.delay)
-            if answer.hang_up:
+            reply = script.take(self._request())
+            time.sleep(reply.delay)
+            if reply.hang_up:
                 self.close_connection = True
                 return
-            # A test's client may have given up meanwhile.
+            # The client under test may have timed out meanwhile.
             with suppress(ConnectionError):
-                self._answer(answer)
+                self._send(reply)
 
         def _request(self) -> Received:
             length = int(self.headers.get("Content-Length", 0))
@@ -106,12 +106,12 @@ def scripted_server() -> Iterator[ScriptedServer]:
             headers = {name.lower(): value for name, value in self.headers.items()}
             return Received(self.command, url.path, parse_qsl(url.query), headers, body, time.monotonic())
 
-        def _answer(self, answer: Answer) -> None:
-            content = answer.body if isinstance(answer.body, bytes) else json.dumps(answer.body).encode()
-            self.send_response(answer.status)
-            for name, value in {"Content-Type": "application/json", **answer.headers}.items():
+        def _send(self, reply: Reply) -> None:
+            content = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body).encode()
+            self.send_response(reply.status)
+            for name, value in {"Content-Type": "application/json", **reply.headers}.items():
                 self.send_header(name, value)
-            has_content = answer.status not in {204, 304}
+            has_content = reply.status not in {204, 304}
             if has_content:
                 self.send_header("Content-Length", str(len(content)))
             self.end_headers()
@@ -119,7 +119,7 @@ def scripted_server() -> Iterator[ScriptedServer]:
                 self.wfile.write(content)
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base's name
-            """Say nothing."""
+            """Keep the test output clean."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         script.url = f"http://127.0.0.1:{server.server_port}"
@@ -133,7 +133,7 @@ def scripted_server() -> Iterator[ScriptedServer]:
 
 
 def summary(status: str = "running", **changes: Any) -> dict[str, Any]:
-    """An operation as lists show it."""
+    """Return an operation as lists show it."""
     is_final = status in {"completed", "cancelled", "failed"}
     is_committed = status == "completed"
     links = {"self": OPERATION_PATH}
@@ -171,7 +171,7 @@ def summary(status: str = "running", **changes: Any) -> dict[str, Any]:
 
 
 def document(status: str = "running", **changes: Any) -> dict[str, Any]:
-    """An operation document."""
+    """Return an operation document."""
     return {
         **summary(status),
         "parameters": {"tenantName": "Acme", "licenseCount": 10},
@@ -185,7 +185,7 @@ def document(status: str = "running", **changes: Any) -> dict[str, Any]:
 
 
 def tenant(**changes: Any) -> dict[str, Any]:
-    """A tenant as the database has it."""
+    """Return a tenant document."""
     return {
         "tenantId": TENANT_ID,
         "name": "Acme",
@@ -210,8 +210,8 @@ RESULT = {
 }
 
 
-def problem(status: int, code: str, detail: str = "no", headers: dict[str, str] | None = None, **more: Any) -> Answer:
-    """A problem document as an answer."""
+def problem(status: int, code: str, detail: str = "no", headers: dict[str, str] | None = None, **more: Any) -> Reply:
+    """Return a reply with a problem document."""
     body = {
         "type": f"/problems/{code}",
         "title": code.replace("-", " ").capitalize(),
@@ -222,9 +222,9 @@ def problem(status: int, code: str, detail: str = "no", headers: dict[str, str] 
         "requestId": "r-1",
         **more,
     }
-    return Answer(status, body, {"Content-Type": "application/problem+json", **(headers or {})})
+    return Reply(status, body, {"Content-Type": "application/problem+json", **(headers or {})})
 
 
 def operation_error(code: str, detail: str, **more: Any) -> dict[str, Any]:
-    """The `error` of an operation."""
+    """Return the `error` of an operation."""
     return {"type": f"/problems/{code}", "title": code, "status": 409, "detail": detail, "code": code, **more}

@@ -28,21 +28,21 @@ from tests.app.client.scripted_server import (
     TENANT_ID,
     TENANT_PATH,
     WORKFLOW_ID,
-    Answer,
+    Reply,
     ScriptedServer,
     document,
     problem,
     summary,
     tenant,
 )
-from workflows.operations.messages import OperationStatus
+from workflows.operations.statuses import OperationStatus
 
 STARTED = {"startedAt": "2026-01-31T12:00:00Z", "finishedAt": None, "attempts": 1}
 
 
-def test_what_the_gateway_says_is_kept_as_it_is() -> None:
-    said = document("completed", novelty={"nested": [1]}, temporaryPassword="p")
-    assert Operation.model_validate(said).as_json() == said
+def test_documents_are_kept_unchanged() -> None:
+    sent = document("completed", novelty={"nested": [1]}, temporaryPassword="p")
+    assert Operation.model_validate(sent).as_json() == sent
     assert Tenant.model_validate(tenant(novelty=1)).as_json() == tenant(novelty=1)
 
 
@@ -70,7 +70,7 @@ def test_an_unknown_status_step_or_kind_is_read() -> None:
         ("archived", "2026-01-31T12:00:00Z", True, True),
     ],
 )
-def test_an_operation_is_final_by_its_status_and_an_unknown_one_by_its_end(
+def test_an_operation_is_final_by_its_status_or_if_that_is_unknown_by_its_end(
     status: str, finished_at: str | None, is_final: bool, is_settled: bool
 ) -> None:
     operation = Operation.model_validate(document(status, finishedAt=finished_at))
@@ -78,7 +78,7 @@ def test_an_operation_is_final_by_its_status_and_an_unknown_one_by_its_end(
 
 
 def test_the_statuses_are_those_of_the_workflows() -> None:
-    assert {status.value for status in OperationStatus if status.is_final} == FINAL_STATUSES
+    assert {status.value for status in OperationStatus if not status.is_open} == FINAL_STATUSES
     assert {status.value for status in OperationStatus} <= FINAL_STATUSES | OPEN_STATUSES
 
 
@@ -90,7 +90,7 @@ def test_the_statuses_are_those_of_the_workflows() -> None:
         (StepDocument, schemas.StepDocument),
     ],
 )
-def test_the_models_know_every_field_of_the_gateway(ours: type[BaseModel], theirs: type[BaseModel]) -> None:
+def test_the_models_have_every_field_of_the_gateway(ours: type[BaseModel], theirs: type[BaseModel]) -> None:
     assert set(theirs.model_fields) <= set(ours.model_fields)
 
 
@@ -101,7 +101,7 @@ def test_the_result_of_a_creation_is_a_mapping_with_typed_access() -> None:
     assert str(created.tenant_ids.client_id) == RESULT["clientId"]
 
 
-def test_other_results_are_mappings_alone() -> None:
+def test_other_results_are_only_mappings() -> None:
     exported = Operation.model_validate(document("completed", kind="tenant_export", result={"exportId": "e-1"}))
     assert (exported.result, exported.tenant_ids) == ({"exportId": "e-1"}, None)
     assert Operation.model_validate(document()).tenant_ids is None
@@ -118,10 +118,10 @@ def test_the_duration_is_from_start_to_end() -> None:
     assert Operation(workflow_id="x", status="queued").duration is None
 
 
-def test_listing_goes_through_all_pages(server: ScriptedServer, call: Call) -> None:
+def test_listing_reads_all_pages(server: ScriptedServer, call: Call) -> None:
     pages = [
-        Answer(200, {"operations": [summary("failed", tenantName="A")], "nextPageToken": "b+/=&"}),
-        Answer(200, {"operations": [summary("paused", tenantName="B")], "nextPageToken": None}),
+        Reply(200, {"operations": [summary("failed", tenantName="A")], "nextPageToken": "b+/=&"}),
+        Reply(200, {"operations": [summary("paused", tenantName="B")], "nextPageToken": None}),
     ]
     server.script("GET", "/operations", *pages)
     operations = call(
@@ -148,7 +148,7 @@ def test_listing_goes_through_all_pages(server: ScriptedServer, call: Call) -> N
 
 
 def test_pages_are_fetched_as_they_are_needed(server: ScriptedServer) -> None:
-    server.script("GET", "/tenants", Answer(200, {"tenants": [tenant()], "nextPageToken": "next"}))
+    server.script("GET", "/tenants", Reply(200, {"tenants": [tenant()], "nextPageToken": "next"}))
     with TenantsClient(server.url, API_KEY) as client:
         tenants = client.tenants()
         assert server.received == []
@@ -157,7 +157,7 @@ def test_pages_are_fetched_as_they_are_needed(server: ScriptedServer) -> None:
 
 
 def test_listing_by_time_sends_the_offset(server: ScriptedServer, call: Call) -> None:
-    server.script("GET", "/operations", Answer(200, {"operations": [], "nextPageToken": None}))
+    server.script("GET", "/operations", Reply(200, {"operations": [], "nextPageToken": None}))
     zone = timezone(timedelta(hours=2))
     call(
         "operations", started_after=datetime(2026, 1, 1, tzinfo=zone), started_before=datetime(2026, 2, 1, tzinfo=UTC)
@@ -170,14 +170,14 @@ def test_listing_by_time_sends_the_offset(server: ScriptedServer, call: Call) ->
 
 def test_a_time_without_a_zone_is_refused(server: ScriptedServer, call: Call) -> None:
     with pytest.raises(ArgumentError, match="started_after"):
-        call("operations", started_after=datetime(2026, 1, 1))  # noqa: DTZ001 - that is the fault
+        call("operations", started_after=datetime(2026, 1, 1))  # noqa: DTZ001 - the error under test
     assert server.received == []
 
 
-def test_listing_tenants_goes_through_all_pages(server: ScriptedServer, call: Call) -> None:
+def test_listing_tenants_reads_all_pages(server: ScriptedServer, call: Call) -> None:
     pages = [
-        Answer(200, {"tenants": [tenant(name="A")], "nextPageToken": "b+/=&"}),
-        Answer(200, {"tenants": [tenant(name="B", state="deleting")], "nextPageToken": None}),
+        Reply(200, {"tenants": [tenant(name="A")], "nextPageToken": "b+/=&"}),
+        Reply(200, {"tenants": [tenant(name="B", state="deleting")], "nextPageToken": None}),
     ]
     server.script("GET", "/tenants", *pages)
     tenants = call("tenants", search="ä b", product_code="psa", state="active", page_size=1)
@@ -186,15 +186,15 @@ def test_listing_tenants_goes_through_all_pages(server: ScriptedServer, call: Ca
     assert [request.query for request in server.received] == [filters, [*filters, ("pageToken", "b+/=&")]]
 
 
-def test_operations_are_not_taken_for_tenants(server: ScriptedServer, call: Call) -> None:
-    server.script("GET", "/tenants", Answer(200, {"operations": [summary()], "nextPageToken": None}))
+def test_a_page_without_tenants_is_rejected(server: ScriptedServer, call: Call) -> None:
+    server.script("GET", "/tenants", Reply(200, {"operations": [summary()], "nextPageToken": None}))
     with pytest.raises(UnexpectedResponseError):
         call("tenants")
 
 
 @pytest.mark.parametrize("tenant_id", [TENANT_ID, UUID(TENANT_ID)], ids=["text", "uuid"])
 def test_a_tenant_is_read_by_its_id(server: ScriptedServer, call: Call, tenant_id: UUID | str) -> None:
-    server.script("GET", TENANT_PATH, Answer(200, tenant()))
+    server.script("GET", TENANT_PATH, Reply(200, tenant()))
     found = call("tenant", tenant_id)
     assert (found.tenant_id, found.name, found.company_name) == (UUID(TENANT_ID), "Acme", "Acme Corporation")
     assert (found.license_count, found.user_count) == (10, 3)
@@ -206,29 +206,27 @@ def test_an_unknown_tenant_is_not_found(server: ScriptedServer, call: Call) -> N
         call("tenant", TENANT_ID)
 
 
-def test_a_cancel_says_why(server: ScriptedServer, call: Call) -> None:
-    server.script("DELETE", OPERATION_PATH, Answer(202, document("cancelling")))
+def test_a_cancel_sends_the_reason(server: ScriptedServer, call: Call) -> None:
+    server.script("DELETE", OPERATION_PATH, Reply(202, document("cancelling")))
     call("cancel", WORKFLOW_ID, reason="ordered twice & paid once")
     call("cancel", WORKFLOW_ID)
     assert [request.query for request in server.received] == [[("reason", "ordered twice & paid once")], []]
 
 
 def test_a_ready_gateway_is_healthy(server: ScriptedServer, call: Call) -> None:
-    server.script("GET", "/readyz", Answer(200, {"status": "ok", "checks": {"database": "ok"}}))
+    server.script("GET", "/readyz", Reply(200, {"status": "ok", "checks": {"database": "ok"}}))
     health = call("health")
     assert (health.ready, health.checks) == (True, {"database": "ok"})
 
 
 @pytest.mark.parametrize("body", [b"no upstream", b'{"detail": "database: away", "checks": {"database": "away"}}'])
-def test_a_gateway_that_is_not_ready_says_so_without_an_error(
-    server: ScriptedServer, call: Call, body: bytes
-) -> None:
-    server.script("GET", "/readyz", Answer(503, body))
+def test_a_gateway_that_is_not_ready_is_no_error(server: ScriptedServer, call: Call, body: bytes) -> None:
+    server.script("GET", "/readyz", Reply(503, body))
     assert call("health").ready is False
     assert len(server.received) == 1
 
 
-def test_a_health_check_that_nobody_understands_is_an_error(server: ScriptedServer, call: Call) -> None:
+def test_a_failed_health_check_is_an_error(server: ScriptedServer, call: Call) -> None:
     server.script("GET", "/readyz", problem(502, "bad-gateway"))
     with pytest.raises(UnavailableError):
         call("health")
@@ -238,11 +236,11 @@ def test_a_health_check_that_nobody_understands_is_an_error(server: ScriptedServ
     ("value", "expected"),
     [("7", 7.0), ("0", 0.0), ("Thu, 01 Jan 2026 00:00:00 GMT", 0.0), ("soon", None), ("-1", None)],
 )
-def test_the_time_to_come_again_is_read(value: str, expected: float | None) -> None:
+def test_retry_after_is_read(value: str, expected: float | None) -> None:
     assert retry_after(httpx.Response(503, headers={"Retry-After": value})) == expected
 
 
-def test_a_date_to_come_again_is_read() -> None:
+def test_a_date_in_retry_after_is_read() -> None:
     later = datetime.now(UTC) + timedelta(seconds=60)
     header = later.strftime("%a, %d %b %Y %H:%M:%S GMT")
     seconds = retry_after(httpx.Response(503, headers={"Retry-After": header}))
@@ -251,13 +249,13 @@ def test_a_date_to_come_again_is_read() -> None:
 
 
 def test_a_resume_has_no_body(server: ScriptedServer, call: Call) -> None:
-    server.script("POST", RESUME_PATH, Answer(202, document("running")))
+    server.script("POST", RESUME_PATH, Reply(202, document("running")))
     assert call("resume", WORKFLOW_ID).status == "running"
     assert server.received[0].body is None
 
 
-def test_a_change_sends_what_is_to_be_changed(server: ScriptedServer, call: Call) -> None:
-    server.script("PATCH", OPERATION_PATH, Answer(200, document("running")))
+def test_a_change_sends_the_changes(server: ScriptedServer, call: Call) -> None:
+    server.script("PATCH", OPERATION_PATH, Reply(200, document("running")))
     call("change", WORKFLOW_ID, {"licenseCount": 12})
     assert server.received[0].body == {"licenseCount": 12}
     assert server.received[0].headers["content-type"] == "application/json"

@@ -15,7 +15,7 @@ from app.client import (
     UnexpectedResponseError,
 )
 from tests.app.client.conftest import API_KEY, Call
-from tests.app.client.scripted_server import OPERATION_PATH, WORKFLOW_ID, Answer, ScriptedServer, problem
+from tests.app.client.scripted_server import OPERATION_PATH, WORKFLOW_ID, Reply, ScriptedServer, problem
 
 
 @pytest.mark.parametrize(
@@ -32,9 +32,7 @@ from tests.app.client.scripted_server import OPERATION_PATH, WORKFLOW_ID, Answer
         (500, ProblemError),
     ],
 )
-def test_each_refusal_has_its_error(
-    server: ScriptedServer, call: Call, status: int, kind: type[ProblemError]
-) -> None:
+def test_each_status_has_its_error(server: ScriptedServer, call: Call, status: int, kind: type[ProblemError]) -> None:
     server.script("GET", OPERATION_PATH, problem(status, "some-code", "what happened"))
     with pytest.raises(ProblemError) as caught:
         call("operation", WORKFLOW_ID)
@@ -43,7 +41,7 @@ def test_each_refusal_has_its_error(
     assert caught.value.request_id == "r-1"
 
 
-def test_the_fields_at_fault_are_named(server: ScriptedServer, call: Call) -> None:
+def test_invalid_fields_are_named(server: ScriptedServer, call: Call) -> None:
     errors = [{"field": "adminUser.email", "detail": "is required"}]
     server.script("POST", "/tenants", problem(422, "invalid-request", errors=errors))
     with pytest.raises(InvalidRequestError) as caught:
@@ -53,33 +51,33 @@ def test_the_fields_at_fault_are_named(server: ScriptedServer, call: Call) -> No
 
 
 @pytest.mark.parametrize("body", [b"<html>Bad Request</html>", b"", b"[1]", b'{"code": 5, "errors": [1, {}]}'])
-def test_a_refusal_without_a_problem_document_is_understood_by_its_status(
+def test_an_error_without_a_problem_document_is_understood_by_its_status(
     server: ScriptedServer, call: Call, body: bytes
 ) -> None:
-    server.script("GET", OPERATION_PATH, Answer(404, body, {"X-Request-ID": "from-header"}))
+    server.script("GET", OPERATION_PATH, Reply(404, body, {"X-Request-ID": "from-header"}))
     with pytest.raises(NotFoundError, match="got 404 Not Found") as caught:
         call("operation", WORKFLOW_ID)
     assert (caught.value.code, caught.value.errors, caught.value.request_id) == ("http-404", (), "from-header")
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "reply",
     [
-        Answer(200, b"<html>Welcome</html>"),
-        Answer(200, {"hello": "world"}),
-        Answer(302, None, {"Location": "https://login.example/"}),
+        Reply(200, b"<html>Welcome</html>"),
+        Reply(200, {"hello": "world"}),
+        Reply(302, None, {"Location": "https://login.example/"}),
     ],
     ids=["html", "json", "redirect"],
 )
-def test_what_no_gateway_answers_is_not_taken_for_one(server: ScriptedServer, call: Call, answer: Answer) -> None:
-    server.script("GET", OPERATION_PATH, answer)
+def test_a_response_that_is_not_from_a_gateway_is_rejected(server: ScriptedServer, call: Call, reply: Reply) -> None:
+    server.script("GET", OPERATION_PATH, reply)
     with pytest.raises(UnexpectedResponseError):
         call("operation", WORKFLOW_ID)
     assert len(server.received) == 1
 
 
 @pytest.mark.parametrize("workflow_id", ["", ".", ".."])
-def test_an_id_that_would_change_the_path_is_refused(server: ScriptedServer, call: Call, workflow_id: str) -> None:
+def test_an_id_that_would_change_the_path_is_rejected(server: ScriptedServer, call: Call, workflow_id: str) -> None:
     with pytest.raises(ArgumentError):
         call("operation", workflow_id)
     with pytest.raises(ArgumentError):
@@ -94,20 +92,20 @@ def test_an_id_is_encoded_in_the_path(server: ScriptedServer, call: Call) -> Non
 
 
 def test_a_gateway_below_a_path_is_reached(server: ScriptedServer) -> None:
-    server.script("GET", "/alga/readyz", Answer(200, {"status": "ok"}))
+    server.script("GET", "/alga/readyz", Reply(200, {"status": "ok"}))
     with TenantsClient(f"{server.url}/alga/", API_KEY) as client:
         assert client.health().ready
 
 
 @pytest.mark.parametrize("url", ["localhost:8000", "ftp://tenants.example", "http://", "", "http://x:y"])
-def test_an_address_that_is_no_url_is_refused(url: str) -> None:
+def test_an_address_that_is_not_a_url_is_rejected(url: str) -> None:
     with pytest.raises(ArgumentError):
         TenantsClient(url, API_KEY)
 
 
 @pytest.mark.parametrize("key", ["", "with space-secret", "secret\nX-Admin: 1", "secret-ü"])
 @pytest.mark.parametrize("kind", [TenantsClient, AsyncTenantsClient])
-def test_a_key_that_no_header_can_hold_is_refused_and_not_shown(
+def test_an_invalid_api_key_is_rejected_and_not_shown(
     kind: type[TenantsClient | AsyncTenantsClient], key: str
 ) -> None:
     with pytest.raises(ArgumentError) as caught:

@@ -3,30 +3,30 @@ import pytest
 from app.client import Retries, TenantsClient, TenantsError, UnavailableError, UnreachableError
 from app.embedded.processes.ports import free_port
 from tests.app.client.conftest import API_KEY, Call
-from tests.app.client.scripted_server import OPERATION_PATH, WORKFLOW_ID, Answer, ScriptedServer, document, problem
+from tests.app.client.scripted_server import OPERATION_PATH, WORKFLOW_ID, Reply, ScriptedServer, document, problem
 
 QUICK = Retries(first_delay=0.01)
 UNAVAILABLE = problem(503, "temporal-unavailable")
 
 
 @pytest.mark.parametrize(
-    "failure", [UNAVAILABLE, Answer(hang_up=True), Answer(502, b"<html>"), Answer(429), Answer(504)], ids=repr
+    "failure", [UNAVAILABLE, Reply(hang_up=True), Reply(502, b"<html>"), Reply(429), Reply(504)], ids=repr
 )
-def test_a_passing_failure_is_retried(server: ScriptedServer, call: Call, failure: Answer) -> None:
-    server.script("GET", OPERATION_PATH, failure, failure, Answer(200, document()))
+def test_a_transient_failure_is_retried(server: ScriptedServer, call: Call, failure: Reply) -> None:
+    server.script("GET", OPERATION_PATH, failure, failure, Reply(200, document()))
     assert call("operation", WORKFLOW_ID, retries=QUICK).status == "running"
     assert len(server.received) == 3
 
 
-def test_the_pause_that_the_gateway_asks_for_is_kept(server: ScriptedServer, call: Call) -> None:
-    refusal = problem(503, "temporal-unavailable", headers={"Retry-After": "1"})
-    server.script("GET", OPERATION_PATH, refusal, Answer(200, document()))
+def test_retry_after_is_respected(server: ScriptedServer, call: Call) -> None:
+    unavailable = problem(503, "temporal-unavailable", headers={"Retry-After": "1"})
+    server.script("GET", OPERATION_PATH, unavailable, Reply(200, document()))
     call("operation", WORKFLOW_ID, retries=QUICK)
     first, second = server.received
     assert second.at - first.at >= 1.0
 
 
-def test_attempts_are_bounded(server: ScriptedServer, call: Call) -> None:
+def test_attempts_are_limited(server: ScriptedServer, call: Call) -> None:
     server.script("GET", OPERATION_PATH, UNAVAILABLE)
     with pytest.raises(UnavailableError) as caught:
         call("operation", WORKFLOW_ID, retries=QUICK)
@@ -43,28 +43,28 @@ def test_a_long_pause_is_left_to_the_caller(server: ScriptedServer, call: Call) 
 
 
 def test_a_cancel_is_retried(server: ScriptedServer, call: Call) -> None:
-    server.script("DELETE", OPERATION_PATH, UNAVAILABLE, Answer(202, document("cancelling")))
+    server.script("DELETE", OPERATION_PATH, UNAVAILABLE, Reply(202, document("cancelling")))
     assert call("cancel", WORKFLOW_ID, retries=QUICK).status == "cancelling"
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 409, 422, 500])
-def test_a_lasting_refusal_is_not_retried(server: ScriptedServer, call: Call, status: int) -> None:
-    server.script("GET", OPERATION_PATH, problem(status, "refused"))
+def test_a_permanent_failure_is_not_retried(server: ScriptedServer, call: Call, status: int) -> None:
+    server.script("GET", OPERATION_PATH, problem(status, "rejected"))
     with pytest.raises(TenantsError):
         call("operation", WORKFLOW_ID, retries=QUICK)
     assert len(server.received) == 1
 
 
-def test_retries_are_announced(server: ScriptedServer, call: Call) -> None:
-    heard: list[tuple[TenantsError, float]] = []
-    server.script("GET", OPERATION_PATH, UNAVAILABLE, Answer(200, document()))
-    call("operation", WORKFLOW_ID, retries=Retries(first_delay=0.01, notify=lambda *told: heard.append(told)))
-    ((failure, seconds),) = heard
+def test_retries_call_notify(server: ScriptedServer, call: Call) -> None:
+    notified: list[tuple[TenantsError, float]] = []
+    server.script("GET", OPERATION_PATH, UNAVAILABLE, Reply(200, document()))
+    call("operation", WORKFLOW_ID, retries=Retries(first_delay=0.01, notify=lambda *event: notified.append(event)))
+    ((failure, seconds),) = notified
     assert isinstance(failure, UnavailableError)
     assert 0 < seconds < 0.1
 
 
-def test_nobody_listening_is_an_error_of_its_own() -> None:
+def test_a_closed_port_is_an_unreachable_error() -> None:
     with (
         TenantsClient(f"http://127.0.0.1:{free_port()}", API_KEY, retries=QUICK) as client,
         pytest.raises(UnreachableError, match="GET /readyz"),
@@ -74,7 +74,7 @@ def test_nobody_listening_is_an_error_of_its_own() -> None:
 
 def test_pauses_double_up_to_a_limit() -> None:
     retries = Retries(attempts=20, first_delay=1.0, max_delay=5.0)
-    failure = UnreachableError("refused")
+    failure = UnreachableError("rejected")
     for attempt, expected in enumerate((1, 2, 4, 5, 5), start=1):
         delay = retries.delay(attempt, failure)
         assert delay is not None

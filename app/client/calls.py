@@ -1,0 +1,215 @@
+"""The calls of the API as data: the methods of both clients, except for those that wait for an operation."""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from math import inf
+from typing import Any, Generic, TypeVar
+from urllib.parse import quote
+from uuid import UUID, uuid4
+
+import httpx
+from pydantic.alias_generators import to_camel
+
+from app.client.errors import ArgumentError
+from app.client.models import D, Health, Operation, OperationSummary, Page, Tenant
+from app.client.responses import read, read_health
+
+MAX_IDEMPOTENCY_KEY_LENGTH = 255
+MAX_CONNECT_SECONDS = 5.0
+JSON_BODY = {"Content-Type": "application/json"}
+
+T = TypeVar("T")
+Query = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Call(Generic[T]):
+    """A request to the gateway, and the function that reads the response.
+
+    The client's timeout is extended by `extra_seconds`, and limited to `max_seconds`.
+    """
+
+    method: str
+    path: str
+    read: Callable[[httpx.Response], T]
+    query: Query = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    # May hold a password.
+    body: bytes | None = field(default=None, repr=False)
+    extra_seconds: float = 0.0
+    max_seconds: float = inf
+    is_retried: bool = True
+
+    def arguments(self, timeout: float) -> dict[str, Any]:
+        """Return the arguments for `httpx.Client.request` and `httpx.AsyncClient.request`."""
+        seconds = min(timeout + self.extra_seconds, self.max_seconds)
+        return {
+            "method": self.method,
+            "url": self.path,
+            "params": self.query or None,
+            "headers": self.headers,
+            "content": self.body,
+            "timeout": httpx.Timeout(seconds, connect=min(seconds, MAX_CONNECT_SECONDS)),
+        }
+
+
+@dataclass(frozen=True)
+class Listing(Generic[D]):
+    """A list that is read page by page."""
+
+    path: str
+    model: type[Page[D]]
+    filters: Query
+
+    def page(self, token: str | None) -> Call[Page[D]]:
+        """Return the call for the page of a token, or for the first page."""
+        return Call("GET", self.path, partial(read, model=self.model), query=self.filters + _query(page_token=token))
+
+
+def connection_options(base_url: str, api_key: str) -> dict[str, Any]:
+    """Return the arguments for `httpx.Client` and `httpx.AsyncClient`; raise `ArgumentError` if they are invalid."""
+    try:
+        url = httpx.URL(base_url)
+    except httpx.InvalidURL as error:
+        raise ArgumentError(f"the address of the gateway is not a URL: {error}") from None
+    if url.scheme not in {"http", "https"} or not url.host:
+        raise ArgumentError("the address of the gateway must be a URL like https://tenants.example.com")
+    if not api_key or not _is_visible_ascii(api_key):
+        raise ArgumentError("the API key is empty or holds characters that no key or token has")
+    headers = {
+        "Authorization": f"Bearer {api_key}",
+        "Accept": "application/json, application/problem+json",
+        "User-Agent": "alga-tenants-client",
+    }
+    return {"base_url": url, "headers": headers}
+
+
+def create_tenant(
+    request: Mapping[str, object], *, idempotency_key: str | None = None, wait: int | None = None
+) -> Call[Operation]:
+    """Start the creation of a tenant; `request` is the API's JSON document, camelCase or snake_case.
+
+    A second call with the same `idempotency_key` and content returns the same operation. Without a key, a new one
+    protects this call's own retries. With `wait`, the gateway responds when the operation has ended, or after that
+    many seconds. The response holds `temporary_password` if the request had no password and this key was not used
+    before.
+    """
+    key = str(uuid4()) if idempotency_key is None else idempotency_key
+    if not 1 <= len(key) <= MAX_IDEMPOTENCY_KEY_LENGTH or not _is_visible_ascii(key):
+        raise ArgumentError(f"an idempotency key is 1 to {MAX_IDEMPOTENCY_KEY_LENGTH} visible ASCII characters")
+    headers = {**JSON_BODY, "Idempotency-Key": key}
+    if wait is not None:
+        headers["Prefer"] = f"wait={wait}"
+    return Call("POST", "/tenants", _read_operation, headers=headers, body=_encode(request), extra_seconds=wait or 0)
+
+
+def operation(workflow_id: str) -> Call[Operation]:
+    """Return an operation; raise `NotFoundError` if there is none."""
+    return Call("GET", _path("operations", workflow_id), _read_operation)
+
+
+def cancel(workflow_id: str, *, reason: str | None = None) -> Call[Operation]:
+    """Cancel an operation; raise `ConflictError` if it has ended or can no longer be cancelled."""
+    # The reason is in the query, because intermediaries may drop the body of a DELETE.
+    return Call("DELETE", _path("operations", workflow_id), _read_operation, query=_query(reason=reason))
+
+
+def resume(workflow_id: str) -> Call[Operation]:
+    """Resume an operation that waits for a person or for its next attempt.
+
+    Raises `ConflictError` if it has ended or is being stopped.
+    """
+    return Call("POST", f"{_path('operations', workflow_id)}/resume", _read_operation)
+
+
+def change(workflow_id: str, changes: Mapping[str, object]) -> Call[Operation]:
+    """Change parameters before the commit, all or none, and resume the operation if it waits.
+
+    Raises `ConflictError` if the operation is committed, has ended or is being stopped.
+    """
+    path = _path("operations", workflow_id)
+    return Call("PATCH", path, _read_operation, headers=JSON_BODY, body=_encode(changes))
+
+
+def operations(
+    *,
+    status: Iterable[str] = (),
+    kind: str | None = None,
+    tenant_id: UUID | str | None = None,
+    name: str | None = None,
+    started_after: datetime | None = None,
+    started_before: datetime | None = None,
+    page_size: int | None = None,
+) -> Listing[OperationSummary]:
+    """Yield all operations that match, newest first; pages are fetched as they are needed."""
+    filters = _query(
+        status=status,
+        kind=kind,
+        tenant_id=tenant_id,
+        name=name,
+        started_after=started_after,
+        started_before=started_before,
+        page_size=page_size,
+    )
+    return Listing("/operations", Page[OperationSummary], filters)
+
+
+def tenants(
+    *,
+    search: str | None = None,
+    product_code: str | None = None,
+    state: str | None = None,
+    page_size: int | None = None,
+) -> Listing[Tenant]:
+    """Yield all tenants that match; `search` is part of a name or an e-mail address, or a tenant id."""
+    filters = _query(search=search, product_code=product_code, state=state, page_size=page_size)
+    return Listing("/tenants", Page[Tenant], filters)
+
+
+def tenant(tenant_id: UUID | str) -> Call[Tenant]:
+    """Return a tenant; raise `NotFoundError` if there is none."""
+    return Call("GET", _path("tenants", str(tenant_id)), partial(read, model=Tenant))
+
+
+def health() -> Call[Health]:
+    """Return whether the gateway is ready for work; asks once and is not retried."""
+    return Call("GET", "/readyz", read_health, is_retried=False)
+
+
+def _read_operation(response: httpx.Response) -> Operation:
+    return read(response, Operation)
+
+
+def _query(**values: object) -> Query:
+    """Return the query with the parameters that are not None, in camelCase; iterables become several."""
+    return tuple((to_camel(name), text) for name, value in values.items() for text in _parameter_values(name, value))
+
+
+def _parameter_values(name: str, value: object) -> Iterable[str]:
+    if value is None:
+        return ()
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise ArgumentError(f"{name} must have a time zone")
+        return (value.isoformat(),)
+    return (str(value),) if isinstance(value, str) or not isinstance(value, Iterable) else map(str, value)
+
+
+def _path(collection: str, identifier: str) -> str:
+    if identifier in {"", ".", ".."}:
+        raise ArgumentError(f"{identifier!r} is not an id")
+    return f"/{collection}/{quote(identifier, safe='')}"
+
+
+def _encode(document: Mapping[str, object]) -> bytes:
+    try:
+        return json.dumps(document, allow_nan=False).encode()
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(f"the request can't be written as JSON: {error}") from None
+
+
+def _is_visible_ascii(text: str) -> bool:
+    return all("!" <= character <= "~" for character in text)
