@@ -1,6 +1,6 @@
 """A client of the gateway's REST API, for programs and for the command line."""
 
-from app.client.async_client import AsyncTenantsClient
+from app.client.clients import AsyncTenantsClient, TenantsClient
 from app.client.errors import (
     ArgumentError,
     AuthenticationError,
@@ -26,7 +26,6 @@ from app.client.models import (
     TenantIds,
 )
 from app.client.retrying import Retries
-from app.client.sync_client import TenantsClient
 
 __all__ = [
     "ArgumentError",

@@ -1,10 +1,11 @@
-"""The client that blocks."""
+"""The blocking client and the client for asyncio. They differ by the `await` in the loops that retry, poll and page."""
 
+import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from functools import wraps
 from math import inf
-from typing import Concatenate, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import httpx
 
@@ -124,5 +125,114 @@ class TenantsClient:
     def _send_once(self, call: Call[T]) -> httpx.Response:
         try:
             return self._http.request(**call.arguments(self._timeout))
+        except httpx.RequestError as error:
+            raise unreachable(error) from None
+
+
+def _async_method(
+    build: Callable[P, Call[T]],
+) -> Callable[Concatenate["AsyncTenantsClient", P], Coroutine[Any, Any, T]]:
+    @wraps(build)
+    async def call(self: "AsyncTenantsClient", /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._run(build(*args, **kwargs))
+
+    return call
+
+
+def _async_iterator(
+    build: Callable[P, Listing[D]],
+) -> Callable[Concatenate["AsyncTenantsClient", P], AsyncIterator[D]]:
+    @wraps(build)
+    def iterate(self: "AsyncTenantsClient", /, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[D]:
+        return self._items(build(*args, **kwargs))
+
+    return iterate
+
+
+class AsyncTenantsClient:
+    """`TenantsClient` for asyncio; the methods of the same names do the same."""
+
+    def __init__(
+        self, base_url: str, api_key: str, *, timeout: float = DEFAULT_TIMEOUT, retries: Retries | None = None
+    ) -> None:
+        self._http = httpx.AsyncClient(**connection_options(base_url, api_key))
+        self._timeout = timeout
+        self._retries = retries or Retries()
+
+    create_tenant = _async_method(calls.create_tenant)
+    operation = _async_method(calls.operation)
+    cancel = _async_method(calls.cancel)
+    resume = _async_method(calls.resume)
+    change = _async_method(calls.change)
+    operations = _async_iterator(calls.operations)
+    tenants = _async_iterator(calls.tenants)
+    tenant = _async_method(calls.tenant)
+    health = _async_method(calls.health)
+
+    async def wait(
+        self,
+        workflow_id: str,
+        *,
+        timeout: float | None = DEFAULT_WAIT,  # noqa: ASYNC109 - raises an error with the operation's last state
+        since: Operation | None = None,
+    ) -> Operation:
+        """See `TenantsClient.wait`."""
+        *_, settled = [operation async for operation in self.watch(workflow_id, timeout=timeout, since=since)]
+        return settled
+
+    async def watch(
+        self,
+        workflow_id: str,
+        *,
+        timeout: float | None = DEFAULT_WAIT,  # noqa: ASYNC109 - as in `wait`
+        since: Operation | None = None,
+    ) -> AsyncIterator[Operation]:
+        """See `TenantsClient.watch`."""
+        watch = Watch(workflow_id, timeout=timeout, since=since)
+        retries = self._retries.while_waiting()
+        while (pause := watch.pause()) is not None:
+            await asyncio.sleep(pause)
+            changed = watch.receive(await self._send(watch.call(), retries, watch.deadline))
+            if changed is not None:
+                yield changed
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._http.base_url!r})"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def _items(self, listing: Listing[D]) -> AsyncIterator[D]:
+        page = await self._run(listing.page(None))
+        for item in page.items:
+            yield item
+        while page.next_page_token is not None:
+            page = await self._run(listing.page(page.next_page_token))
+            for item in page.items:
+                yield item
+
+    async def _run(self, call: Call[T]) -> T:
+        return call.read(await (self._send(call, self._retries) if call.is_retried else self._send_once(call)))
+
+    async def _send(self, call: Call[T], retries: Retries, deadline: float = inf) -> httpx.Response:
+        attempt = 1
+        while True:
+            try:
+                return reject_unavailable(await self._send_once(call))
+            except (UnreachableError, UnavailableError) as failure:
+                pause = retries.pause(attempt, failure, deadline)
+            await asyncio.sleep(pause)
+            attempt += 1
+
+    async def _send_once(self, call: Call[T]) -> httpx.Response:
+        try:
+            return await self._http.request(**call.arguments(self._timeout))
         except httpx.RequestError as error:
             raise unreachable(error) from None
