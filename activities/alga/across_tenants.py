@@ -56,21 +56,21 @@ _CREATED_AT = func.coalesce(tenants.c.created_at, literal_column("TIMESTAMPTZ 'e
 _TENANT_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
-class Taken(NamedTuple):
+class Conflicts(NamedTuple):
     """Whether the tenant exists, and whether another internal user has the e-mail."""
 
     tenant: bool
     email: bool
 
 
-async def what_is_taken(connection: AsyncConnection, email: str, *, tenant_id: UUID, user_id: UUID) -> Taken:
+async def find_conflicts(connection: AsyncConnection, email: str, *, tenant_id: UUID, user_id: UUID) -> Conflicts:
     """Return what there is of both already, in one round trip; the normalised e-mail in whatever way it is spelt.
 
     The given user's own e-mail is not taken.
     """
     given = {"email": email, "ascii_email": ascii_email(email), "tenant_id": tenant_id, "user_id": user_id}
     found = set(await connection.scalars(_TAKEN, given))
-    return Taken(tenant="tenant" in found, email="email" in found)
+    return Conflicts(tenant="tenant" in found, email="email" in found)
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class TenantPlace(NamedTuple):
     tenant_id: UUID
 
 
-def tenant_id_of(text: str) -> UUID | None:
+def parse_tenant_id(text: str) -> UUID | None:
     """Return the tenant id that the text is, in canonical form and any case, or None."""
     return UUID(text) if _TENANT_ID.fullmatch(text) else None
 
@@ -106,7 +106,7 @@ async def list_tenants(
     if wanted.search is not None:
         query = query.where(
             columns.tenant == tenant_id
-            if (tenant_id := tenant_id_of(wanted.search))
+            if (tenant_id := parse_tenant_id(wanted.search))
             else or_(
                 columns.client_name.icontains(wanted.search, autoescape=True),
                 columns.email.icontains(wanted.search, autoescape=True),

@@ -268,12 +268,12 @@ def classify(error: BaseException) -> Diagnosis | None:
     return next(Diagnosis(known, cause) for known in KNOWN_ERRORS for cause in causes if known.is_about(cause))
 
 
-def is_taken(error: BaseException, table: Table) -> bool:
+def is_unique_violation(error: BaseException, table: Table) -> bool:
     """Whether a row could not be inserted into the table because another one has its key."""
     return _violates(error, UNIQUE_VIOLATION, table)
 
 
-def refuses_null(error: BaseException, table: Table) -> bool:
+def is_not_null_violation(error: BaseException, table: Table) -> bool:
     """Whether the table refused a null."""
     return _violates(error, NOT_NULL_VIOLATION, table)
 

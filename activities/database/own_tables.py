@@ -42,7 +42,7 @@ operations = Table(
     Column("tenant_name", Text),
     Column("product_code", Text),
     Column("parameters", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
-    # Not null, which also guards the commit: see `activities.operations.rows.commit_script`.
+    # Not null, which also guards the commit: see `activities.operations.rows.commit_statement`.
     Column("status", Text, nullable=False),
     Column("step", Text),
     Column("progress", Integer, nullable=False, server_default=text("0")),

@@ -1,11 +1,15 @@
-"""The rows of the administrator, who has the MSP `Admin` role."""
+"""Writes the administrator, who has the MSP `Admin` role."""
 
 from uuid import UUID
 
 from activities.alga import tables
-from activities.alga.bulk_insert import TableRows
+from activities.alga.bulk_insert import TableRows, insert_statement
 from activities.alga.ids import derived_id
-from workflows.operations.messages import AdminUser
+from activities.database.transactions import Secret, Transaction
+from workflows.tenants.request import AdminUser
+
+ADMIN_USER = Secret("admin_user")
+"""The administrator's row, which holds the hash of a password."""
 
 
 def admin_user_id(tenant_id: UUID) -> UUID:
@@ -13,8 +17,8 @@ def admin_user_id(tenant_id: UUID) -> UUID:
     return derived_id(tenant_id, "user", "admin")
 
 
-def admin_user_rows(tenant_id: UUID, admin: AdminUser, admin_role_id: UUID) -> list[TableRows]:
-    """Return the first user and the role that makes them the MSP's administrator."""
+def admin_user_rows(tenant_id: UUID, admin: AdminUser) -> TableRows:
+    """Return the administrator's row, whose document is the value of `ADMIN_USER`."""
     email = admin.email.lower()
     user = {
         "user_id": admin_user_id(tenant_id),
@@ -26,5 +30,13 @@ def admin_user_rows(tenant_id: UUID, admin: AdminUser, admin_role_id: UUID) -> l
         "user_type": "internal",
         "is_inactive": False,
     }
+    return TableRows.of(tables.users, [user])
+
+
+async def write_admin_user(transaction: Transaction, tenant_id: UUID, rows: TableRows, admin_role_id: UUID) -> None:
+    """Insert the administrator, whose row the server keeps as `ADMIN_USER`, and give them the role."""
     role = {"user_id": admin_user_id(tenant_id), "role_id": admin_role_id}
-    return [TableRows.of(tables.users, [user]), TableRows.of(tables.user_roles, [role])]
+    await transaction.run(
+        insert_statement(tenant_id, rows, secret=ADMIN_USER),
+        insert_statement(tenant_id, TableRows.of(tables.user_roles, [role])),
+    )

@@ -1,12 +1,13 @@
-"""The rows that a product's blueprint brings: roles, permissions, grants, statuses, tax, folders, asset types."""
+"""Writes what a product's blueprint brings: roles, permissions, grants, statuses, tax, folders, asset types."""
 
 from datetime import date
 from uuid import UUID
 
 from activities.alga.blueprints.blueprint import Blueprint
-from activities.alga.bulk_insert import TableRows
+from activities.alga.bulk_insert import insert_rows
+from activities.database.transactions import Transaction
 
 
-def blueprint_rows(tenant_id: UUID, blueprint: Blueprint, today: date) -> list[TableRows]:
-    """Return the rows; those with a first day begin on `today`."""
-    return blueprint.documents(tenant_id, today)
+async def write_blueprint(transaction: Transaction, tenant_id: UUID, blueprint: Blueprint, today: date) -> None:
+    """Insert the blueprint's rows; its tax rates are valid from `today`."""
+    await insert_rows(transaction, tenant_id, blueprint.documents(tenant_id, today))

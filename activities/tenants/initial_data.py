@@ -1,27 +1,34 @@
-"""The rows of a tenant's settings, notifications and add-ons, and of its billing if a plan was asked for."""
+"""Writes a tenant's settings, notification settings and add-ons, and its billing if the request names a plan."""
 
-from collections.abc import Iterable
+from typing import Any
 from uuid import UUID
 
 from activities.alga import tables
 from activities.alga.blueprints.blueprint import Blueprint
-from activities.alga.bulk_insert import TableRows
+from activities.alga.bulk_insert import TableRows, insert_rows
 from activities.alga.ids import derived_id
-from workflows.operations.messages import TenantCreationInput
+from activities.alga.notifications import NotificationDefault, notification_settings
+from activities.database.transactions import Transaction
+from workflows.tenants.request import EmailProvider, TenantCreationInput
 
 
-def initial_data_rows(
-    tenant_id: UUID, request: TenantCreationInput, blueprint: Blueprint, notifications: Iterable[TableRows]
-) -> list[TableRows]:
-    """Return the rows; the billing plan has been checked against the blueprint."""
-    records = [
-        _email_settings(request),
+async def write_initial_data(
+    transaction: Transaction,
+    tenant_id: UUID,
+    request: TenantCreationInput,
+    blueprint: Blueprint,
+    notifications: tuple[NotificationDefault, ...],
+) -> None:
+    """Insert the rows. Raises `ValueError` for a billing plan that the blueprint does not have."""
+    # Only Citus has a unique key on e-mail settings. On plain PostgreSQL only the new tenant guards them from twins.
+    rows = [
+        TableRows.of(tables.tenant_email_settings, [_email_settings(request.email_provider)]),
         TableRows.of(tables.tenant_settings, [{"onboarding_completed": False, "onboarding_skipped": False}]),
+        *notification_settings(tenant_id, notifications),
     ]
-    records += notifications
     if request.addons:
         addons = [{"addon_key": key} for key in dict.fromkeys(request.addons)]
-        records.append(TableRows.of(tables.tenant_addons, addons))
+        rows.append(TableRows.of(tables.tenant_addons, addons))
     if request.billing_plan is not None:
         found = blueprint.contract_line(request.billing_plan)
         if found is None:
@@ -34,31 +41,25 @@ def initial_data_rows(
             "billing_frequency": line.billing_frequency,
             "billing_timing": line.billing_timing,
         }
-        records.append(TableRows.of(tables.contract_line_presets, [preset]))
-        records.append(TableRows.of(tables.default_billing_settings, [{"default_currency_code": "USD"}]))
-    return records
+        rows.append(TableRows.of(tables.contract_line_presets, [preset]))
+        rows.append(TableRows.of(tables.default_billing_settings, [{"default_currency_code": "USD"}]))
+    await insert_rows(transaction, tenant_id, rows)
 
 
-def _email_settings(request: TenantCreationInput) -> TableRows:
-    """The tenant's e-mail settings.
-
-    Their key is a serial, and only Citus has one row a tenant as a rule, so that a conflict would stop nothing: they
-    are written once because the tenant's row is.
-    """
-    provider = request.email_provider
-    config = {"apiKey": "", "from": ""} if provider == "resend" else {"host": "", "port": 587, "from": ""}
-    row = {
+def _email_settings(provider: EmailProvider) -> dict[str, Any]:
+    return {
         "email_provider": provider,
         "provider_configs": [
             {
                 "providerId": f"{provider}-provider",
                 "providerType": provider,
                 "isEnabled": False,
-                "config": config,
+                "config": {"apiKey": "", "from": ""}
+                if provider == "resend"
+                else {"host": "", "port": 587, "from": ""},
             }
         ],
         "custom_domains": [],
         "fallback_enabled": True,
         "tracking_enabled": False,
     }
-    return TableRows.of(tables.tenant_email_settings, [row])

@@ -1,4 +1,4 @@
-"""The activity that writes everything of a tenant, in one transaction."""
+"""The activities that make a tenant: one hashes the password, one writes all rows in one transaction."""
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,42 +12,30 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from temporalio import activity
 
 from activities.alga import tables
-from activities.alga.across_tenants import what_is_taken
+from activities.alga.across_tenants import find_conflicts
 from activities.alga.blueprints.blueprint import Blueprint
-from activities.alga.bulk_insert import TableRows, document_settings, insert_script
-from activities.alga.notifications import NOTIFICATION_DEFAULTS, notification_settings, read_notification_defaults
+from activities.alga.notifications import NOTIFICATION_DEFAULTS, read_notification_defaults
 from activities.alga.passwords import PasswordHasher, generate_password
 from activities.audit.trail import AuditTrail
-from activities.database.errors import is_taken, refuses_null
+from activities.database.errors import is_not_null_violation, is_unique_violation
 from activities.database.own_tables import operations
 from activities.database.transactions import Transaction, Transactions
 from activities.errors import CancelRequestedError, FinalError, activity_errors, temporal_errors
 from activities.operations.local_only import local_only
-from activities.operations.rows import (
-    LockedOperation,
-    check_open,
-    commit_script,
-    find_cancellation,
-    insert_operation,
-    lock_operation,
-    refuse_used_start,
-    request_event,
-)
-from activities.tenants.admin_user import admin_user_id, admin_user_rows
-from activities.tenants.blueprint import blueprint_rows
-from activities.tenants.initial_data import initial_data_rows
+from activities.operations.rows import OperationRow
+from activities.tenants.admin_user import ADMIN_USER, admin_user_id, admin_user_rows, write_admin_user
+from activities.tenants.blueprint import write_blueprint
+from activities.tenants.initial_data import write_initial_data
 from activities.tenants.request import TenantRequest, check_password
-from activities.tenants.tenant import COUNTRY_NAME, client_id, read_country, tenant_rows
+from activities.tenants.tenant import COUNTRY_NAME, client_id, country_code, write_tenant
 from workflows.operations.failures import INVALID_REQUEST
-from workflows.operations.messages import (
-    Committed,
-    OperationContext,
+from workflows.operations.messages import Committed, OperationContext, StepProgress
+from workflows.operations.statuses import StepStatus
+from workflows.tenants.request import (
     OperationResult,
     PasswordHash,
     PasswordInput,
     ProvisionInput,
-    StepProgress,
-    StepStatus,
     TenantCreationInput,
 )
 from workflows.tenants.steps import (
@@ -68,7 +56,7 @@ _EMAIL_LOCK = func.pg_advisory_xact_lock(func.hashtext(bindparam("email", type_=
 class ProvisioningActivities:
     """The activities of a creation until its commit, on the engine of the role that owns Alga's tables.
 
-    `following` are the steps after the commit that are configured; the others are skipped.
+    `following` are the configured steps after the commit; the others are skipped.
     """
 
     def __init__(
@@ -92,7 +80,7 @@ class ProvisioningActivities:
     async def hash_password(self, given: PasswordInput) -> PasswordHash:
         """Hash a password that came in clear, or else a random one, so that its owner must reset it.
 
-        Raises `ApplicationError`: `invalid-request` for a password that breaks the rules.
+        Raises `ApplicationError`: `invalid-request` if the password breaks the rules.
         """
         if given.password is not None:
             try:
@@ -104,7 +92,7 @@ class ProvisioningActivities:
     @activity.defn(name=PROVISION_ACTIVITY)
     @local_only
     async def provision_tenant(self, given: ProvisionInput) -> Committed:
-        """Write all rows of the tenant, note it in the operation's row, and commit once.
+        """Write all rows of the tenant and the commit in the operation's row, and commit once.
 
         A second run finds the commit in the operation's row, writes nothing, and returns the same. Raises
         `ApplicationError`, whose details name the step: `invalid-request`, `unknown-billing-plan`, `tenant-exists`,
@@ -120,58 +108,71 @@ class ProvisioningActivities:
         with steps.run(VALIDATE):
             request = self._validated(request, context)
         try:
-            async with self._transactions.begin() as opened:
-                return await self._write(opened, context, request, steps)
+            async with self._transactions.begin() as transaction:
+                return await self._write(transaction, context, request, steps)
         except DBAPIError as error:
-            if is_taken(error, tables.tenants):
-                # Inserting decides: between a look and an insert another operation could make the tenant.
+            if is_unique_violation(error, tables.tenants):
+                # Another service made the tenant since `find_conflicts`.
                 raise _tenant_exists(context.tenant_id) from None
-            if refuses_null(error, operations):
+            if is_not_null_violation(error, operations):
                 raise await self._cancelled(context) from None
             raise
 
     async def _write(
-        self, opened: Transaction, context: OperationContext, request: TenantCreationInput, steps: "StepClock"
+        self, transaction: Transaction, context: OperationContext, request: TenantCreationInput, steps: "StepClock"
     ) -> Committed:
         tenant_id = context.tenant_id
         blueprint = self._blueprints[request.product_code]
-        admin = admin_user_rows(tenant_id, request.admin_user, blueprint.admin_role_id(tenant_id))
+        row = OperationRow(transaction.connection, context)
+        admin = admin_user_rows(tenant_id, request.admin_user)
         with steps.run(VALIDATE):
-            locked, is_new = await _lock(opened.connection, context, request, admin)
+            # The administrator's rows, which hold a secret, are sent as a parameter.
+            locked = await row.ensure_locked(
+                COUNTRY_NAME,
+                NOTIFICATION_DEFAULTS,
+                _EMAIL_LOCK,
+                ADMIN_USER.column,
+                country_code=country_code(request),
+                email=request.admin_user.email,
+                **{ADMIN_USER.name: admin.document},
+            )
             if locked.committed is not None:
                 return locked.committed
-            await check_open(opened.connection, locked, context)
-            await _refuse_what_is_taken(opened.connection, tenant_id, request)
+            await row.check_open(locked)
+            await _refuse_conflicts(transaction.connection, tenant_id, request)
         created_at = datetime.now(UTC)
         country_name, defaults = locked.also[:2]
-        country = read_country(request.billing_address, country_name)
         with steps.run(CREATE_TENANT):
-            source = context.workflow_id
-            rows = tenant_rows(tenant_id, request, country=country, created_at=created_at, source=source)
-            await opened.run(*insert_script(tenant_id, rows))
+            await write_tenant(
+                transaction,
+                tenant_id,
+                request,
+                country_name=country_name,
+                created_at=created_at,
+                source=context.workflow_id,
+            )
         with steps.run(APPLY_BLUEPRINT):
-            rows = blueprint_rows(tenant_id, blueprint, created_at.date())
-            await opened.run(*insert_script(tenant_id, rows))
+            await write_blueprint(transaction, tenant_id, blueprint, created_at.date())
         with steps.run(CREATE_ADMIN_USER):
-            await opened.run(*insert_script(tenant_id, admin, from_settings=True))
+            await write_admin_user(transaction, tenant_id, admin, blueprint.admin_role_id(tenant_id))
         with steps.run(SET_UP_DATA):
-            notifications = notification_settings(tenant_id, read_notification_defaults(defaults))
-            rows = initial_data_rows(tenant_id, request, blueprint, notifications)
-            await opened.run(*insert_script(tenant_id, rows))
-        result = OperationResult(
-            tenant_id=tenant_id,
-            admin_user_id=admin_user_id(tenant_id),
-            client_id=client_id(tenant_id),
-            created_at=created_at,
+            notifications = read_notification_defaults(defaults)
+            await write_initial_data(transaction, tenant_id, request, blueprint, notifications)
+        committed = steps.committed(
+            OperationResult(
+                tenant_id=tenant_id,
+                admin_user_id=admin_user_id(tenant_id),
+                client_id=client_id(tenant_id),
+                created_at=created_at,
+            )
         )
-        committed = steps.committed(result)
-        opened.end_with(commit_script(context, committed))
-        if is_new:
-            await self._audit.append_with_commit(opened, request_event(context))
+        transaction.run_with_commit(row.commit_statement(committed))
+        for event in row.request_events:
+            await self._audit.append_with_commit(transaction, event)
         return committed
 
     def _validated(self, request: TenantCreationInput, context: OperationContext) -> TenantCreationInput:
-        """Return the request held to the rules, with normalised values.
+        """Return the validated request, with normalised values.
 
         Raises `FinalError`: `invalid-request` or `unknown-billing-plan`.
         """
@@ -191,14 +192,14 @@ class ProvisioningActivities:
 
     async def _cancelled(self, context: OperationContext) -> Exception:
         async with self._transactions.connect() as connection:
-            cancel = await find_cancellation(connection, context)
+            cancel = await OperationRow(connection, context).find_cancellation()
         if cancel is None:
             return FinalError("operation-closed", "the cancel that stopped the commit has vanished")
         return CancelRequestedError(cancel)
 
 
 class StepClock:
-    """Times the steps of a transaction, and knows which one is at work."""
+    """Times the steps of a transaction, and knows the current one."""
 
     def __init__(self, context: OperationContext, following: Collection[str]) -> None:
         self.current: str | None = None
@@ -208,21 +209,15 @@ class StepClock:
 
     @contextmanager
     def run(self, step: str) -> Iterator[None]:
-        """Take the time of a step; its start is the first one's if it is run in two pieces."""
+        """Time a step; one that is run in two pieces started with the first."""
         self.current = step
-        known = self._steps.get(step)
-        started_at = known.started_at if known is not None else datetime.now(UTC)
+        started_at = self._steps[step].started_at if step in self._steps else None
+        started_at = started_at or datetime.now(UTC)
         yield
-        self._steps[step] = StepProgress(
-            name=step,
-            status=StepStatus.COMPLETED,
-            started_at=started_at,
-            finished_at=datetime.now(UTC),
-            attempts=self._attempts,
-        )
+        self._steps[step] = self._completed(step, started_at, datetime.now(UTC))
 
     def committed(self, result: OperationResult) -> Committed:
-        """Return what is committed now: if no step follows, the operation is complete with it."""
+        """Return what is committed now: the completed operation, unless a step follows."""
         self.current = COMPLETE
         now = datetime.now(UTC)
         for step in TENANT_CREATION.steps:
@@ -230,56 +225,27 @@ class StepClock:
                 self._steps[step.name] = StepProgress(name=step.name)
             elif step.activity is not None:
                 self._steps[step.name] = StepProgress(name=step.name, status=StepStatus.SKIPPED)
-        last = StepProgress(name=COMPLETE)
-        if not self._following:
-            last = StepProgress(
-                name=COMPLETE, status=StepStatus.COMPLETED, started_at=now, finished_at=now, attempts=self._attempts
-            )
+        last = StepProgress(name=COMPLETE) if self._following else self._completed(COMPLETE, now, now)
         return Committed(committed_at=now, steps=(*self._steps.values(), last), result=result.model_dump(mode="json"))
 
-
-async def _lock(
-    connection: AsyncConnection, context: OperationContext, request: TenantCreationInput, admin: list[TableRows]
-) -> tuple[LockedOperation, bool]:
-    """Lock the operation's row and the administrator's e-mail, and read what rows are made of in the same round trip.
-
-    The administrator's rows, which hold a secret, are sent as parameters. Also returns whether the operation's row is
-    new: the gateway has written it unless a client started the workflow itself.
-    """
-    expressions, values = document_settings(admin)
-    address = request.billing_address
-    code = address.country_code.upper() if address is not None and address.country_code is not None else None
-
-    async def lock() -> LockedOperation | None:
-        return await lock_operation(
-            connection,
-            context,
-            COUNTRY_NAME,
-            NOTIFICATION_DEFAULTS,
-            _EMAIL_LOCK,
-            *expressions,
-            country_code=code,
-            email=request.admin_user.email,
-            **values,
+    def _completed(self, step: str, started_at: datetime, finished_at: datetime) -> StepProgress:
+        return StepProgress(
+            name=step,
+            status=StepStatus.COMPLETED,
+            started_at=started_at,
+            finished_at=finished_at,
+            attempts=self._attempts,
         )
 
-    locked = await lock()
-    is_new = locked is None and await insert_operation(connection, context)
-    if is_new:
-        await refuse_used_start(connection, context)
-    if locked is None and (locked := await lock()) is None:
-        raise FinalError("operation-closed", "the operation's row has vanished, so nothing was written")
-    return locked, is_new
 
-
-async def _refuse_what_is_taken(connection: AsyncConnection, tenant_id: UUID, request: TenantCreationInput) -> None:
+async def _refuse_conflicts(connection: AsyncConnection, tenant_id: UUID, request: TenantCreationInput) -> None:
     """Raise `FinalError` if the tenant exists, or another internal user has the e-mail, which is locked."""
-    taken = await what_is_taken(
+    conflicts = await find_conflicts(
         connection, request.admin_user.email, tenant_id=tenant_id, user_id=admin_user_id(tenant_id)
     )
-    if taken.tenant:
+    if conflicts.tenant:
         raise _tenant_exists(tenant_id)
-    if taken.email:
+    if conflicts.email:
         raise FinalError(
             "duplicate-email",
             "another internal user has the administrator's e-mail already; use another address",
@@ -287,10 +253,10 @@ async def _refuse_what_is_taken(connection: AsyncConnection, tenant_id: UUID, re
         )
 
 
-def _invalid(error: ValidationError, *place: str) -> FinalError:
-    """Return the error of a field at fault; `place` is where the validated document stands in the request."""
+def _invalid(error: ValidationError, *prefix: str) -> FinalError:
+    """Return the error of the first invalid field; `prefix` is the path of the validated value in the request."""
     fault = error.errors(include_input=False)[0]
-    field = ".".join(str(part) for part in (*place, *fault["loc"]))
+    field = ".".join(str(part) for part in (*prefix, *fault["loc"]))
     return FinalError(INVALID_REQUEST, f"{field}: {fault['msg']}", field=field)
 
 

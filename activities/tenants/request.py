@@ -20,19 +20,13 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
 from activities.alga.email_addresses import EmailAddressError, normalised_email
-from workflows.operations.messages import (
-    BillingSource,
-    EmailProvider,
-    Origin,
-    Plan,
-    ProductCode,
-    TenantCreationInput,
-)
+from workflows.operations.messages import Origin
+from workflows.tenants.request import BillingSource, EmailProvider, Plan, ProductCode, TenantCreationInput
 
 # varchar(255) in client_locations, text elsewhere; one limit for all so that a name fits wherever it is copied.
-LONGEST_NAME = 255
-LONGEST_PASSWORD = 256
-SHORTEST_PASSWORD = 8
+MAX_NAME_LENGTH = 255
+MAX_PASSWORD_LENGTH = 256
+MIN_PASSWORD_LENGTH = 8
 
 
 # What a name may not hold: control characters, and what breaks lines. As a pattern, so that OpenAPI can tell it.
@@ -82,13 +76,13 @@ def _is_never_null(schema: dict[str, Any]) -> None:
 
 Name = Annotated[
     str,
-    StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_NAME),
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_NAME_LENGTH),
     AfterValidator(_no_control_characters),
     Field(json_schema_extra={"pattern": NAME}),
 ]
 OptionalText = Annotated[
     str,
-    StringConstraints(strip_whitespace=True, max_length=LONGEST_NAME),
+    StringConstraints(strip_whitespace=True, max_length=MAX_NAME_LENGTH),
     AfterValidator(_no_control_characters),
     Field(json_schema_extra={"pattern": PLAIN_TEXT}),
 ]
@@ -100,7 +94,7 @@ Email = Annotated[
 ]
 Password = Annotated[
     SecretStr,
-    Field(min_length=SHORTEST_PASSWORD, max_length=LONGEST_PASSWORD),
+    Field(min_length=MIN_PASSWORD_LENGTH, max_length=MAX_PASSWORD_LENGTH),
     BeforeValidator(_password),
     Field(json_schema_extra={"pattern": PLAIN_TEXT}),
 ]

@@ -25,11 +25,10 @@ from workflows.operations.messages import (
     OperationError,
     OperationInput,
     OperationSnapshot,
-    OperationStatus,
-    ProvisionInput,
     StepProgress,
-    TenantCreationInput,
 )
+from workflows.operations.statuses import OperationStatus
+from workflows.tenants.request import ProvisionInput, TenantCreationInput
 from workflows.tenants.steps import TENANT_CREATION
 
 RUN = "a-run"

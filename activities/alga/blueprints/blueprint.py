@@ -15,9 +15,9 @@ from activities.alga import tables
 from activities.alga.blueprints.model import (
     Audience,
     BlueprintFile,
+    BrokenRuleError,
     ContractLine,
     PermissionKey,
-    RuleBrokenError,
     check_rules,
 )
 from activities.alga.blueprints.yaml_files import YamlError, YamlFile
@@ -75,7 +75,7 @@ def load_blueprint(file: Path) -> "Blueprint":
             raise _fault(source, error) from None
         try:
             check_rules(model)
-        except RuleBrokenError as error:
+        except BrokenRuleError as error:
             raise source.error(error.path, error.reason) from None
     except YamlError as error:
         raise BlueprintError(str(error)) from None

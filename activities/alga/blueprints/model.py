@@ -6,14 +6,14 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from workflows.operations.messages import ProductCode
+from workflows.tenants.request import ProductCode
 
 Audience = Literal["msp", "client", "both"]
-Words = Annotated[str, StringConstraints(min_length=1, max_length=255)]
+ShortText = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=100)]
 
 
-class RuleBrokenError(Exception):
+class BrokenRuleError(Exception):
     """Parts of a blueprint don't fit together; `path` leads to the one at fault."""
 
     def __init__(self, path: Sequence[str | int], reason: str) -> None:
@@ -39,8 +39,8 @@ class Part(BaseModel):
 class Resource(Part):
     """A kind of thing, and what may be done to it. An action is described as "Create tickets", or in own words."""
 
-    about: Words
-    actions: list[Identifier | Annotated[dict[Identifier, Words], Field(min_length=1, max_length=1)]]
+    about: ShortText
+    actions: list[Identifier | Annotated[dict[Identifier, ShortText], Field(min_length=1, max_length=1)]]
 
     def described(self) -> Iterator[tuple[str, str]]:
         """Each action with its description."""
@@ -54,14 +54,14 @@ class Resource(Part):
 class Role(Part):
     """A role and the permissions that it has; `all` are those of the role's audience and those of both."""
 
-    description: Words
+    description: ShortText
     grants: Literal["all"] | dict[Identifier, list[Identifier]]
 
 
 class Status(Part):
     """A status, in the order of the file."""
 
-    name: Words
+    name: ShortText
     color: Annotated[str, StringConstraints(pattern=r"^#[0-9A-F]{6}$")]
     icon: Annotated[str, StringConstraints(max_length=50)] | None = None
     closed: bool = False
@@ -71,13 +71,13 @@ class Status(Part):
 class TaxRegion(Part):
     """A region in which taxes are the same."""
 
-    region_name: Words
+    region_name: ShortText
 
 
 class TaxRate(Part):
     """A rate in percent of one region, valid from the day of the tenant's creation."""
 
-    region_code: Words
+    region_code: ShortText
     tax_percentage: Annotated[Decimal, Field(ge=0, le=100, decimal_places=4)]
 
 
@@ -106,13 +106,13 @@ class BlueprintFile(Part):
 
     product: ProductCode
     permissions: dict[Audience, dict[Identifier, Resource]]
-    roles: dict[Literal["msp", "client"], dict[Words, Role]]
+    roles: dict[Literal["msp", "client"], dict[ShortText, Role]]
     statuses: dict[Literal["project", "project_task", "ticket", "interaction"], list[Status]] = {}
-    tax_regions: dict[Words, TaxRegion] = {}
-    tax_rates: dict[Words, TaxRate] = {}
+    tax_regions: dict[ShortText, TaxRegion] = {}
+    tax_rates: dict[ShortText, TaxRate] = {}
     folders: dict[Identifier, list[Folder]] = {}
-    asset_types: dict[Identifier, Words] = {}
-    contract_lines: dict[Words, ContractLine] = {}
+    asset_types: dict[Identifier, ShortText] = {}
+    contract_lines: dict[ShortText, ContractLine] = {}
 
     def role_keys(self) -> list[tuple[str, Literal["msp", "client"]]]:
         """Every role's name and audience."""
@@ -140,27 +140,27 @@ class BlueprintFile(Part):
                 candidates = (PermissionKey(audience, resource, action), PermissionKey("both", resource, action))
                 key = next((candidate for candidate in candidates if candidate in reachable), None)
                 if key is None:
-                    raise RuleBrokenError(
+                    raise BrokenRuleError(
                         ("roles", audience, name, "grants", resource, number),
                         f"there is no permission to {action} {resource} for {audience}",
                     )
                 if key in granted:
-                    raise RuleBrokenError(("roles", audience, name, "grants", resource, number), "is granted twice")
+                    raise BrokenRuleError(("roles", audience, name, "grants", resource, number), "is granted twice")
                 granted.add(key)
         return granted
 
 
 def check_rules(blueprint: BlueprintFile) -> None:
-    """Raise `RuleBrokenError` for what a single value can't show: references, order, uniqueness."""
+    """Raise `BrokenRuleError` for what a single value can't show: references, order, uniqueness."""
     if "Admin" not in blueprint.roles.get("msp", {}):
-        raise RuleBrokenError(("roles", "msp"), "there must be a role Admin, which the first user gets")
+        raise BrokenRuleError(("roles", "msp"), "there must be a role Admin, which the first user gets")
     _check_permissions(blueprint)
     for name, audience in blueprint.role_keys():
         blueprint.granted(name, audience)
     _check_statuses(blueprint)
     for name, rate in blueprint.tax_rates.items():
         if rate.region_code not in blueprint.tax_regions:
-            raise RuleBrokenError(
+            raise BrokenRuleError(
                 ("tax_rates", name, "region_code"), f"there is no tax region {rate.region_code} in tax_regions"
             )
     _check_folders(blueprint)
@@ -175,9 +175,9 @@ def _check_permissions(blueprint: BlueprintFile) -> None:
             for number, (action, _) in enumerate(content.described()):
                 path = ("permissions", audience, resource, "actions", number)
                 if action in seen:
-                    raise RuleBrokenError(path, f"{action} is given twice")
+                    raise BrokenRuleError(path, f"{action} is given twice")
                 if resource in shared and action in dict(shared[resource].described()):
-                    raise RuleBrokenError(path, f"{action} is given for both audiences already")
+                    raise BrokenRuleError(path, f"{action} is given for both audiences already")
                 seen.add(action)
 
 
@@ -186,10 +186,10 @@ def _check_statuses(blueprint: BlueprintFile) -> None:
         names = set()
         for number, status in enumerate(statuses):
             if status.name in names:
-                raise RuleBrokenError(("statuses", kind, number, "name"), f"{status.name} is given twice")
+                raise BrokenRuleError(("statuses", kind, number, "name"), f"{status.name} is given twice")
             names.add(status.name)
         if sum(status.default for status in statuses) != 1:
-            raise RuleBrokenError(("statuses", kind), "exactly one status must be the default")
+            raise BrokenRuleError(("statuses", kind), "exactly one status must be the default")
 
 
 def _check_folders(blueprint: BlueprintFile) -> None:
@@ -198,9 +198,9 @@ def _check_folders(blueprint: BlueprintFile) -> None:
         for number, folder in enumerate(folders):
             parent = folder.path.rpartition("/")[0]
             if folder.path in paths:
-                raise RuleBrokenError(("folders", entity, number), f"{folder.path} is given twice")
+                raise BrokenRuleError(("folders", entity, number), f"{folder.path} is given twice")
             if parent and parent not in paths:
-                raise RuleBrokenError(("folders", entity, number), f"the folder {parent} must be given before it")
+                raise BrokenRuleError(("folders", entity, number), f"the folder {parent} must be given before it")
             paths.add(folder.path)
 
 
@@ -208,5 +208,5 @@ def _check_contract_lines(blueprint: BlueprintFile) -> None:
     names = set()
     for name in blueprint.contract_lines:
         if name.casefold() in names:
-            raise RuleBrokenError(("contract_lines", name), "differs from another name in its case only")
+            raise BrokenRuleError(("contract_lines", name), "differs from another name in its case only")
         names.add(name.casefold())

@@ -21,8 +21,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import DBAPIError
 
-from activities.alga.bulk_insert import DECIDING, TableRows, insert_script
-from activities.database.errors import classify, is_taken
+from activities.alga.bulk_insert import MUST_BE_NEW, TableRows, insert_statement
+from activities.database.errors import classify, is_unique_violation
 from tests.support.connections import connected
 from tests.support.inserting import insert
 from tests.support.servers.databases import NewDatabase
@@ -115,15 +115,15 @@ def test_a_value_that_json_does_not_know_is_refused() -> None:
 
 async def test_a_tenant_that_is_there_is_not_left_out(new_database: NewDatabase) -> None:
     tenants = Table("tenants", MetaData(), Column("tenant", Uuid, primary_key=True), Column("name", Text))
-    assert tenants.name in DECIDING
+    assert tenants.name in MUST_BE_NEW
     tenant_id, rows = uuid4(), TableRows.of(tenants, [{"name": "Acme"}])
     async with connected(new_database()) as connection:
         await connection.run_sync(tenants.create)
         await insert(connection, tenant_id, rows)
         with pytest.raises(DBAPIError) as caught:
             await insert(connection, tenant_id, rows)
-    assert is_taken(caught.value, tenants)
-    assert not is_taken(caught.value, things)
+    assert is_unique_violation(caught.value, tenants)
+    assert not is_unique_violation(caught.value, things)
 
 
 def test_rows_of_different_columns_are_refused() -> None:
@@ -132,5 +132,5 @@ def test_rows_of_different_columns_are_refused() -> None:
 
 
 def test_a_statement_names_no_conflict_target() -> None:
-    (statement,) = insert_script(UUID(int=1), [of_things(row("one"))])
-    assert statement.rstrip().endswith("ON CONFLICT DO NOTHING")
+    statement = insert_statement(UUID(int=1), of_things(row("one")))
+    assert str(statement.clause).endswith("ON CONFLICT DO NOTHING")

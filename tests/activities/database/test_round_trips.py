@@ -11,11 +11,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from activities.database.engines import create_engine
 from activities.database.transactions import Transactions
-from activities.operations.rows import insert_operation, request_event
+from activities.operations.rows import OperationRow
 from tests.activities.conftest import provision_input, provisioning_on, request, sqlalchemy_url
 from tests.support.audit import AUDIT
 from tests.support.round_trips import RoundTrips, counting_proxy
-from workflows.operations.messages import TenantCreationInput
+from workflows.tenants.request import TenantCreationInput
 
 pytestmark = pytest.mark.anyio
 
@@ -29,8 +29,10 @@ async def record(engine: AsyncEngine, given: TenantCreationInput) -> None:
     """Write the operation's row as the gateway does when it starts an operation."""
     operation = provision_input(given).operation
     async with Transactions(engine).begin() as opened:
-        assert await insert_operation(opened.connection, operation)
-        await AUDIT.append_with_commit(opened, request_event(operation))
+        row = OperationRow(opened.connection, operation)
+        assert await row.ensure()
+        for event in row.request_events:
+            await AUDIT.append_with_commit(opened, event)
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,11 @@ from typing import Any
 
 import pytest
 
-from activities.alga.across_tenants import what_is_taken
+from activities.alga.across_tenants import find_conflicts
 from activities.alga.tables import TENANT, alga_metadata
 from activities.tenants.provisioning import ProvisioningActivities
 from tests.activities.conftest import provision_input
-from workflows.operations.messages import TenantCreationInput
+from workflows.tenants.request import TenantCreationInput
 
 pytestmark = pytest.mark.anyio
 
@@ -28,7 +28,7 @@ async def test_every_statement_on_a_tenants_table_names_the_tenant(sent: Stateme
     scoped = {table.name for table in alga_metadata.tables.values() if TENANT in table.columns}
     for statement, _ in sent:
         if scoped & set(re.findall(r"(?:FROM|INTO|UPDATE|JOIN) (\w+)", statement)):
-            assert re.search(r"\btenant\b", statement), f"{statement} is not one of {what_is_taken.__module__}"
+            assert re.search(r"\btenant\b", statement), f"{statement} is not one of {find_conflicts.__module__}"
 
 
 async def test_no_statement_binds_an_array_or_names_a_row_type(sent: Statements) -> None:

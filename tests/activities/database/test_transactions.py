@@ -2,16 +2,18 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from uuid import UUID
 
 import asyncpg
 import pytest
-from sqlalchemy import bindparam, literal, make_url, select, text
+from sqlalchemy import make_url, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from activities.database.engines import create_engine
 from activities.database.errors import UNAVAILABLE, classify
-from activities.database.transactions import Transactions, script_literal, script_text, set_setting, setting
+from activities.database.transactions import Secret, Statement, Transactions
 from tests.activities.conftest import sqlalchemy_url
 from tests.support.round_trips import counting_proxy
 from tests.support.waiting import wait_until
@@ -19,6 +21,8 @@ from tests.support.waiting import wait_until
 pytestmark = pytest.mark.anyio
 
 COUNT = text("SELECT count(*) FROM written")
+INSERT = text("INSERT INTO written VALUES (:number)")
+KEEP = text("INSERT INTO kept VALUES (:value)")
 PROCESS = text("SELECT pg_backend_pid()")
 
 
@@ -51,15 +55,15 @@ async def write(engine: AsyncEngine, *last: str, meanwhile: Callable[[], Awaitab
     """A transaction that writes a row, does something else, and ends with the given statements."""
     async with Transactions(engine).begin() as opened:
         await opened.connection.execute(text("INSERT INTO written VALUES (1)"))
-        opened.end_with(*last)
+        opened.run_with_commit(*(Statement(text(statement)) for statement in last))
         await meanwhile()
 
 
 async def test_what_is_left_for_the_end_is_committed_with_the_rest(engine: AsyncEngine) -> None:
     async with Transactions(engine).begin() as opened:
-        await opened.connection.execute(text("INSERT INTO written VALUES (:number)"), {"number": 1})
-        opened.end_with("INSERT INTO written VALUES (2)", "INSERT INTO written SELECT 3")
-        opened.end_with("INSERT INTO written SELECT sum(number) FROM written")
+        await opened.connection.execute(INSERT, {"number": 1})
+        opened.run_with_commit(Statement(INSERT, {"number": 2}), Statement(INSERT, {"number": 3}))
+        opened.run_with_commit(Statement(text("INSERT INTO written SELECT sum(number) FROM written")))
     assert (await state(engine))[0] == 4
     await engine.dispose()
 
@@ -121,22 +125,42 @@ async def test_a_connection_that_is_lost_in_a_script_passes_and_is_replaced(
     await engine.dispose()
 
 
-async def test_a_setting_is_known_to_the_rest_of_its_transaction_alone(engine: AsyncEngine) -> None:
-    value = "it's \\ 100 % $1 :x; COMMIT"
-    read = text(script_text(select(setting("word"))))
+async def test_a_secret_is_known_to_the_rest_of_its_transaction_alone(
+    engine: AsyncEngine, database: asyncpg.Connection
+) -> None:
+    secret, value = Secret("word"), "it's \\ 100 % $1 :x; COMMIT"
+    await database.execute("DROP TABLE IF EXISTS kept; CREATE TABLE kept (value text CHECK (value <> ''))")
     async with Transactions(engine).begin() as opened:
-        await opened.connection.execute(select(set_setting("word", literal(value))))
-        assert (await opened.connection.execute(read)).scalar_one() == value
-    async with Transactions(engine).begin() as opened:
-        assert not (await opened.connection.execute(read)).scalar_one()
+        await opened.connection.execute(select(secret.column), {"word": value})
+        await opened.run(Statement(KEEP, {"value": secret}))
+    assert await database.fetchval("SELECT value FROM kept") == value
+    with pytest.raises(DBAPIError):
+        async with Transactions(engine).begin() as opened:
+            await opened.run(Statement(KEEP, {"value": secret}))
     await engine.dispose()
 
 
-@pytest.mark.parametrize("value", ["it's \\ 100 % $1 :x; COMMIT --", "", "\u00e9\U0001f642", "\x01\n"])
-async def test_a_literal_of_a_script_is_read_as_it_was(engine: AsyncEngine, value: str) -> None:
-    async with Transactions(engine).connect() as connection:
-        for given in (value, value.encode()):
-            assert (await connection.exec_driver_sql(f"SELECT {script_literal(given)}")).scalar_one() == given
+@pytest.mark.parametrize(
+    ("type_name", "value"),
+    [
+        ("text", "it's \\ 100 % $1 :x; COMMIT --"),
+        ("text", ""),
+        ("text", "\u00e9\U0001f642"),
+        ("text", "\x01\n"),
+        ("bytea", b"it's \x00 \\ % :x"),
+        ("integer", -7),
+        ("boolean", False),
+        ("uuid", UUID(int=7)),
+        ("timestamptz", datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC)),
+    ],
+)
+async def test_a_value_of_a_script_is_stored_as_it_is(
+    engine: AsyncEngine, database: asyncpg.Connection, type_name: str, value: object
+) -> None:
+    await database.execute(f"DROP TABLE IF EXISTS kept; CREATE TABLE kept (value {type_name})")
+    async with Transactions(engine).begin() as opened:
+        await opened.run(Statement(KEEP, {"value": value}))
+    assert await database.fetchval("SELECT value FROM kept") == value
     await engine.dispose()
 
 
@@ -168,6 +192,8 @@ async def test_a_lost_connection_is_replaced_where_connections_are_tested(
     await tested.dispose()
 
 
-async def test_a_statement_with_parameters_is_no_part_of_a_script() -> None:
-    with pytest.raises(ValueError, match="can't have parameters"):
-        script_text(select(bindparam("given", 1)))
+async def test_a_value_that_cannot_be_spelled_is_refused(engine: AsyncEngine) -> None:
+    with pytest.raises(TypeError, match="a set can't be a value of a script"):
+        async with Transactions(engine).begin() as opened:
+            opened.run_with_commit(Statement(KEEP, {"value": {1}}))
+    await engine.dispose()

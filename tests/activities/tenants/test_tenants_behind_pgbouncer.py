@@ -28,7 +28,8 @@ from tests.support.rows import row_counts
 from tests.support.servers.databases import NewDatabase
 from tests.support.servers.pgbouncer import PgBouncer
 from tests.support.waiting import wait_until
-from workflows.operations.messages import CancelRequest, TenantCreationInput
+from workflows.operations.messages import Cancellation
+from workflows.tenants.request import TenantCreationInput
 
 pytestmark = pytest.mark.anyio
 
@@ -82,7 +83,7 @@ class Work:
         operation = provision_input(given).operation
         try:
             async with self._engine.begin() as connection:
-                await request_cancel(connection, operation.workflow_id, operation.run_id, CancelRequest())
+                await request_cancel(connection, operation.workflow_id, operation.run_id, Cancellation())
         except DATABASE_ERRORS as error:
             raise to_application_error(error) from None
 

@@ -11,11 +11,10 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from activities.database.transactions import Transactions
+from activities.database.transactions import Statement, Transactions
 from app.database import admin_engine
 from app.settings import Settings, SettingsError
-from app.telemetry.tracing.current import current_ids, current_tracer
-from app.telemetry.tracing.process import traced
+from app.telemetry.tracing.current import current_ids, current_tracer, traced
 from tests.support.servers.databases import NewDatabase
 from tests.support.telemetry.spans import KeptSpans
 from tests.support.waiting import wait_until
@@ -67,7 +66,8 @@ async def fail_in_a_script(engine: AsyncEngine) -> None:
     async def fail() -> None:
         async with Transactions(engine).begin() as opened:
             await opened.connection.execute(text("SELECT set_config('ours.email', :email, true)"), {"email": EMAIL})
-            opened.end_with("DO $$BEGIN RAISE EXCEPTION '%', current_setting('ours.email'); END$$")
+            failure = text("DO $$BEGIN RAISE EXCEPTION '%', current_setting('ours.email'); END$$")
+            opened.run_with_commit(Statement(failure))
 
     with pytest.raises(DBAPIError, match=EMAIL):
         await fail()

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from activities.alga.tables import TENANT, alga_metadata
-from activities.purge.catalogue import DeleteAction, ForeignKey, Table, TenantColumn, TenantType, _child_tables
+from activities.purge.catalogue import DeleteAction, ForeignKey, Table, TenantColumn, TenantType, find_child_tables
 from tests.support.alga import ALGA, CATALOGS
 from tests.support.sql_watch.rules import ScopedTables
 
@@ -41,7 +41,7 @@ def _described(facts: dict[str, Any]) -> ScopedTables:
     ]
     return ScopedTables(
         {name: table.tenant.name for name, table in tables.items() if table.tenant},
-        {name: frozenset(key.parent for key in links) for name, links in _child_tables(tables, keys).items()},
+        {name: frozenset(key.parent for key in links) for name, links in find_child_tables(tables, keys).items()},
     )
 
 

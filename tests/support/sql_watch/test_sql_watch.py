@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from activities.alga.across_tenants import what_is_taken
+from activities.alga.across_tenants import find_conflicts
 from activities.alga.development import create_development_tables
 from activities.database.engines import create_engine
 from app.embedded.postgres import EmbeddedPostgres
@@ -172,7 +172,7 @@ async def test_what_the_product_sends_in_this_process_is_seen_and_what_a_test_se
     watch.start()
     async with engine.begin() as connection:
         await connection.execute(text("SELECT email FROM users"))
-        await what_is_taken(connection, "ada@acme.example", tenant_id=UUID(int=1), user_id=UUID(int=2))
+        await find_conflicts(connection, "ada@acme.example", tenant_id=UUID(int=1), user_id=UUID(int=2))
     watch.stop()
 
     assert [finding.sender for finding in watch.findings(KNOWN)] == ["activities/alga/across_tenants.py"]

@@ -63,7 +63,7 @@ class Allowed:
 
 ALLOWED = (
     Allowed(
-        "activities.alga.across_tenants.what_is_taken",
+        "activities.alga.across_tenants.find_conflicts",
         "an internal user's e-mail must be unique in the whole installation, and no index enforces it",
         r"SELECT users\.user_id(?: AS user_id)? FROM (?P<alias>users) "
         r"WHERE LOWER\(users\.email\) IN \(<value>, <value>\) AND users\.user_type = <value> "
