@@ -1,4 +1,4 @@
-"""What the live database's catalogue says about tenants: whose rows are where, and which keys tie them together."""
+"""What the live database's catalogue says about tenants: which tables hold their rows, and which keys link them."""
 
 import json
 from collections import defaultdict
@@ -20,14 +20,14 @@ OWN_SCHEMA = "alga_tenants"
 
 
 class CatalogueError(FinalError):
-    """The database's structure leaves no safe way to tell a tenant's rows, or to delete them."""
+    """The database's structure gives no safe way to identify a tenant's rows, or to delete them."""
 
     def __init__(self, detail: str) -> None:
         super().__init__("database-mismatch", detail)
 
 
 class TenantType(StrEnum):
-    """The type of a tenant column, by PostgreSQL's name; a value is bound with it so that indexes serve."""
+    """The type of a tenant column, by PostgreSQL's name; values are bound with it so that indexes are used."""
 
     UUID = "uuid"
     VARCHAR = "varchar"
@@ -35,7 +35,7 @@ class TenantType(StrEnum):
 
 
 class DeleteAction(StrEnum):
-    """What a key does with the referencing rows when the referenced row is deleted (`pg_constraint.confdeltype`)."""
+    """What happens to referencing rows when the referenced row is deleted (`pg_constraint.confdeltype`)."""
 
     NO_ACTION = "a"
     RESTRICT = "r"
@@ -44,8 +44,11 @@ class DeleteAction(StrEnum):
     SET_DEFAULT = "d"
 
 
+HARMLESS_ACTIONS = frozenset({DeleteAction.NO_ACTION, DeleteAction.RESTRICT})
+
+
 class CutKind(StrEnum):
-    """How a key is kept from standing in the way: its column cleared first, checked last, or left to cascade."""
+    """How to break a foreign key: clear its column first, defer its check, or let it cascade."""
 
     CLEAR = "clear"
     DEFER = "defer"
@@ -54,7 +57,7 @@ class CutKind(StrEnum):
 
 @dataclass(frozen=True)
 class TenantColumn:
-    """The column that says whose a row is; NULL, where it may be, says nobody's in particular."""
+    """The column that names the tenant that owns a row; NULL means none in particular."""
 
     name: str
     type: TenantType
@@ -63,7 +66,7 @@ class TenantColumn:
 
 @dataclass(frozen=True)
 class Table:
-    """A table; `label` is what the reading session's search path calls it, and its key in a catalogue."""
+    """A table; `label` is its name as the session's search path shows it, and its key in a catalogue."""
 
     schema: str
     name: str
@@ -75,9 +78,8 @@ class Table:
 class ForeignKey:
     """A reference from `child` to `parent`, both labels of tables.
 
-    `set_columns` are those that ON DELETE SET NULL or SET DEFAULT changes. Setting `clearable` to NULL undoes the
-    reference, unless a CHECK that mentions them (`guarded`) objects. A key that is not `declared` is no constraint:
-    its column's name says what it means.
+    Setting the columns `clearable` to NULL removes the reference, unless a CHECK that mentions them (`guarded`)
+    refuses. A key that is not `declared` is no constraint; it is inferred from its column's name.
     """
 
     name: str
@@ -86,7 +88,6 @@ class ForeignKey:
     columns: tuple[str, ...]
     parent_columns: tuple[str, ...]
     on_delete: DeleteAction = DeleteAction.NO_ACTION
-    set_columns: tuple[str, ...] = ()
     clearable: tuple[str, ...] = ()
     guarded: bool = False
     deferrable: bool = False
@@ -95,7 +96,7 @@ class ForeignKey:
 
 @dataclass(frozen=True)
 class Cut:
-    """A key that the order of deletion does not respect, and what is done about it."""
+    """A key that the order of deletion violates, and how it is broken."""
 
     key: ForeignKey
     kind: CutKind
@@ -103,7 +104,7 @@ class Cut:
 
 @dataclass(frozen=True)
 class DeletionPlan:
-    """All tables that can hold a tenant's rows, children before parents, and the keys that this order gives up."""
+    """All tables that can hold a tenant's rows, children before parents, and the keys broken for this order."""
 
     order: tuple[Table, ...]
     cuts: tuple[Cut, ...]
@@ -111,11 +112,10 @@ class DeletionPlan:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Every table by label, the foreign keys onto tables in reach, and the tables that hang on a tenant's rows.
+    """All tables by label, their foreign keys, child tables and triggers.
 
-    `child_tables` have no tenant column; each has the keys by which its rows belong to those of a tenant's table,
-    or of another child table that is a hop nearer to one. One such key that matches makes a row the tenant's.
-    `triggers` are those that fire when rows are deleted or updated, by the label of their table.
+    `child_tables` have no tenant column. Each has the keys that lead to a tenant table, or to a child table nearer
+    to one; a row belongs to the tenant if any of them matches. `triggers` are those on DELETE and UPDATE.
     """
 
     tables: Mapping[str, Table]
@@ -128,16 +128,20 @@ class Catalogue:
         """The tables with a tenant column, by label."""
         return tuple(self.tables[label] for label in sorted(self.tables) if self.tables[label].tenant)
 
-    def deletion_plan(self) -> DeletionPlan:
-        """An order in which one tenant's rows can be deleted; the same database always gives the same one.
+    @cached_property
+    def links(self) -> frozenset[ForeignKey]:
+        """The keys that determine which tenant owns a child table's rows."""
+        return frozenset(key for keys in self.child_tables.values() for key in keys)
 
-        A reference inside one table asks for nothing, RESTRICT included: PostgreSQL checks it after the statement
-        that deletes all the rows. Raises `CatalogueError` where tables reference each other in a circle that
-        can't be cut.
+    def deletion_plan(self) -> DeletionPlan:
+        """Return an order in which one tenant's rows can be deleted, always the same for the same database.
+
+        A reference within one table needs no order: PostgreSQL checks it after the statement. Raises
+        `CatalogueError` if tables reference each other in a cycle that can't be broken.
         """
         labels = {table.label for table in self.tenant_tables} | set(self.child_tables)
         keys: dict[tuple[str, str], set[ForeignKey]] = defaultdict(set)
-        for key in (*self.foreign_keys, *self._links):
+        for key in (*self.foreign_keys, *self.links):
             if key.child in labels and key.parent in labels:
                 keys[key.child, key.parent].add(key)
         edges = [Edge(*pair, cost=self._cost(group)) for pair, group in keys.items()]
@@ -145,21 +149,17 @@ class Catalogue:
             order, given_up = children_first(labels, edges)
         except UncuttableCycleError as error:
             raise CatalogueError(
-                f"these tables reference each other in a way that can't be undone: {error}"
+                f"these tables reference each other in a cycle that can't be cut: {error}"
             ) from error
-        cuts = [cut for edge in given_up for key in keys[edge.child, edge.parent] if (cut := self._cut(key))]
+        cuts = [cut for edge in given_up for key in keys[edge.ends] if (cut := self._cut(key))]
         return DeletionPlan(
             order=tuple(self.tables[label] for label in order),
             cuts=tuple(sorted(cuts, key=lambda cut: (cut.key.child, cut.key.name))),
         )
 
-    @cached_property
-    def _links(self) -> frozenset[ForeignKey]:
-        return frozenset(key for keys in self.child_tables.values() for key in keys)
-
     def _cut(self, key: ForeignKey) -> Cut | None:
-        """The gentlest way to do without the key; none for one that tells whose a row is."""
-        if key in self._links:
+        """Return the least invasive way to break this foreign key, or None if it determines row ownership."""
+        if key in self.links:
             return None
         if key.clearable:
             return Cut(key, CutKind.CLEAR)
@@ -168,7 +168,7 @@ class Catalogue:
         return Cut(key, CutKind.CASCADE) if key.on_delete is DeleteAction.CASCADE else None
 
     def _cost(self, keys: Iterable[ForeignKey]) -> int | None:
-        """What it takes to do without all of the keys: a statement each, and more where a CHECK may object."""
+        """Return the cost of breaking all the keys: a statement each, and more if a CHECK may refuse."""
         cost = 0
         for key in keys:
             cut = self._cut(key)
@@ -179,10 +179,10 @@ class Catalogue:
 
 
 async def read_catalogue(connection: AsyncConnection) -> Catalogue:
-    """Read the structure of the schemas on the connection's search path, our own excepted.
+    """Read the structure of the schemas on the connection's search path, except our own.
 
-    Tenant-scoped is a table with a column `tenant`, or else `tenant_id`; where both are, `tenant_id` is somebody
-    else's. Raises `CatalogueError` where such a column can't hold a tenant's id.
+    A table is tenant-scoped if it has a column `tenant`, or else `tenant_id`; beside `tenant`, a `tenant_id` means
+    something else. Raises `CatalogueError` if the column can't hold a tenant's id.
     """
     rows = [(row.oid, row, json.loads(row.columns)) for row in await connection.execute(TABLES, {"own": OWN_SCHEMA})]
     tables = {oid: _table(row, columns) for oid, row, columns in rows}
@@ -198,7 +198,7 @@ async def read_catalogue(connection: AsyncConnection) -> Catalogue:
     own = (key for key in (*keys, *named) if key.child in columns_in_reach)
     triggers = await read_triggers(connection)
     guarded = {tables[oid].label: found for oid, found in triggers.items() if oid in tables}
-    return Catalogue(by_label, keys, _child_tables(by_label, own), guarded)
+    return Catalogue(by_label, keys, find_child_tables(by_label, own), guarded)
 
 
 def _table(row: Any, columns: list[dict[str, Any]]) -> Table:
@@ -207,7 +207,9 @@ def _table(row: Any, columns: list[dict[str, Any]]) -> Table:
     if row.in_reach and found:
         column = found[min(found)]
         if column["type"] not in set(TenantType):
-            raise CatalogueError(f"column {column['name']} of table {row.label} is of type {column['type']}")
+            raise CatalogueError(
+                f"column {column['name']} of table {row.label} is of type {column['type']}, which holds no tenant id"
+            )
         tenant = TenantColumn(column["name"], TenantType(column["type"]), column["nullable"])
     return Table(row.schema, row.name, row.label, tenant)
 
@@ -215,11 +217,12 @@ def _table(row: Any, columns: list[dict[str, Any]]) -> Table:
 def _foreign_key(row: Any, tables: Mapping[int, Table]) -> ForeignKey:
     child, pairs = tables[row.child], json.loads(row.pairs)
     tenant = child.tenant.name if child.tenant else None
-    open_pairs = [pair for pair in pairs if pair["nullable"] and pair["child"] != tenant]
-    open_pairs.sort(key=lambda pair: pair["checked"])
-    if row.match_full and len(open_pairs) < len(pairs):
-        open_pairs = []
-    cleared = open_pairs if row.match_full else open_pairs[:1]
+    clearable = [pair for pair in pairs if pair["nullable"] and pair["child"] != tenant]
+    clearable.sort(key=lambda pair: pair["checked"])
+    if not row.match_full:
+        clearable = clearable[:1]
+    elif len(clearable) < len(pairs):
+        clearable = []
     return ForeignKey(
         name=row.name,
         child=child.label,
@@ -227,9 +230,8 @@ def _foreign_key(row: Any, tables: Mapping[int, Table]) -> ForeignKey:
         columns=tuple(pair["child"] for pair in pairs),
         parent_columns=tuple(pair["parent"] for pair in pairs),
         on_delete=DeleteAction(row.on_delete),
-        set_columns=tuple(pair["child"] for pair in pairs if pair["set"]),
-        clearable=tuple(pair["child"] for pair in cleared),
-        guarded=any(pair["checked"] for pair in cleared),
+        clearable=tuple(pair["child"] for pair in clearable),
+        guarded=any(pair["checked"] for pair in clearable),
         deferrable=row.deferrable,
     )
 
@@ -237,11 +239,10 @@ def _foreign_key(row: Any, tables: Mapping[int, Table]) -> ForeignKey:
 def _keys_by_name(
     tables: Mapping[str, Table], columns: Mapping[str, list[dict[str, Any]]], keys: Iterable[ForeignKey]
 ) -> Iterator[ForeignKey]:
-    """References that are no constraints: Citus allows none from a table without tenant column to one with it.
+    """Infer references that are no constraints: Citus allows none from a reference table to a tenant table.
 
-    A uuid column of such a table counts as one when it is named like the one column, besides the tenant, of the
-    primary key of exactly one tenant's table, and is not its own table's whole primary key. A uuid that matches
-    by chance is not to be feared.
+    A uuid column of a table without tenant counts as one if exactly one tenant table has a primary key of the
+    tenant and a uuid column with the same name, and if the column is not its own table's whole primary key.
     """
     owners: dict[str, list[str]] = defaultdict(list)
     for label, own in columns.items():
@@ -258,10 +259,10 @@ def _keys_by_name(
                 yield ForeignKey(f"{label}.{name}", label, owners[name][0], (name,), (name,), declared=False)
 
 
-def _child_tables(tables: Mapping[str, Table], keys: Iterable[ForeignKey]) -> dict[str, tuple[ForeignKey, ...]]:
-    """Tables without tenant column that lead to one with it, hop by hop.
+def find_child_tables(tables: Mapping[str, Table], keys: Iterable[ForeignKey]) -> dict[str, tuple[ForeignKey, ...]]:
+    """Return the tables without tenant column that lead to one with it, hop by hop, and the keys that lead there.
 
-    A row whose reference is merely cleared when the tenant's row goes does not belong to the tenant.
+    A row whose reference is only cleared when the tenant's row is deleted does not belong to the tenant.
     """
     candidates: dict[str, list[ForeignKey]] = defaultdict(list)
     for key in keys:

@@ -1,6 +1,6 @@
-"""What `catalogue` asks PostgreSQL about its own structure.
+"""Queries on PostgreSQL's own structure.
 
-Arrays are unfolded and lists come as JSON text, so that asyncpg asks the server about no further type.
+Arrays are unnested and lists come as JSON text, so that asyncpg needs no introspection query for their types.
 """
 
 from sqlalchemy import text
@@ -23,20 +23,17 @@ TABLES = text("""
     ORDER BY label
 """)
 
-# A key made on a partition counts as its partitioned table's. confdelsetcols is read as JSON because servers before
-# version 15 lack it.
+# A key of a partition counts as its partitioned table's.
 FOREIGN_KEYS = text("""
     SELECT k.conname::text AS name, k.child::bigint AS child, k.parent::bigint AS parent,
            k.confdeltype::text AS on_delete, k.condeferrable AS deferrable, k.confmatchtype = 'f' AS match_full,
            json_agg(json_build_object('child', a.attname, 'parent', b.attname,
                'nullable', NOT a.attnotnull AND a.attgenerated = '' AND a.attidentity = '',
-               'set', k.confdeltype IN ('n', 'd') AND coalesce(k.set_columns @> to_jsonb(a.attnum), true),
                'checked', EXISTS (SELECT FROM pg_constraint c WHERE c.conrelid = k.conrelid AND c.contype = 'c'
                                   AND a.attnum = ANY (c.conkey))) ORDER BY position)::text AS pairs
     FROM (
         SELECT con.*, coalesce(pg_partition_root(con.conrelid), con.conrelid) AS child,
-               coalesce(pg_partition_root(con.confrelid), con.confrelid) AS parent,
-               nullif(to_jsonb(con) -> 'confdelsetcols', 'null') AS set_columns
+               coalesce(pg_partition_root(con.confrelid), con.confrelid) AS parent
         FROM pg_constraint con WHERE con.contype = 'f' AND con.conparentid = 0
     ) k
     CROSS JOIN LATERAL unnest(k.conkey, k.confkey) WITH ORDINALITY AS pair(child_column, parent_column, position)
@@ -46,8 +43,8 @@ FOREIGN_KEYS = text("""
     ORDER BY child, name
 """)
 
-# A table's triggers are its own and, those that run for each row, those of its partitions and of what inherits from
-# it. Those by which PostgreSQL keeps constraints are left out.
+# A table's triggers are its own and the row triggers of its partitions and of the tables that inherit from it.
+# PostgreSQL's internal constraint triggers are left out.
 TRIGGERS = text("""
     WITH RECURSIVE ancestry (relation, ancestor) AS (
         SELECT tgrelid, tgrelid FROM pg_trigger WHERE NOT tgisinternal

@@ -1,27 +1,33 @@
-"""An order in which tables that reference each other can be emptied, cutting cycles as rarely as possible.
+"""The order in which tables that reference each other can be emptied, with as few cut references as possible.
 
-Knows nothing of SQL: tables are names, and an edge says that one must be emptied before another.
+Tables are only names here, and an edge says that one must be emptied before another.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 
 
 @dataclass(frozen=True)
 class Edge:
-    """`child` has to be emptied before `parent`; `cost` is that of doing without, None where it must hold.
+    """`child` must be emptied before `parent`; `cost` is the price of a cut, None if it can't be cut.
 
-    There is one edge at most between two tables in one direction.
+    There is at most one edge from one table to another.
     """
 
     child: str
     parent: str
     cost: int | None = None
 
+    @property
+    def ends(self) -> tuple[str, str]:
+        """Child and parent."""
+        return self.child, self.parent
+
 
 class UncuttableCycleError(Exception):
-    """Tables that reference each other in a circle in which no reference can be given up."""
+    """Tables reference each other in a cycle in which no reference can be cut."""
 
     def __init__(self, tables: Collection[str]) -> None:
         self.tables = tuple(sorted(tables))
@@ -29,12 +35,12 @@ class UncuttableCycleError(Exception):
 
 
 def children_first(nodes: Iterable[str], edges: Iterable[Edge]) -> tuple[list[str], list[Edge]]:
-    """All nodes, children before parents, and the edges that this order gives up.
+    """Return all nodes, children before parents, and the edges cut for it.
 
-    Edges from a node to itself are ignored: emptying a table is one statement. The same graph always gives the
-    same answer. Raises `UncuttableCycleError`.
+    Edges from a node to itself are ignored: emptying a table is one statement. The result is deterministic.
+    Raises `UncuttableCycleError`.
     """
-    kept = sorted((edge for edge in edges if edge.child != edge.parent), key=_names)
+    kept = sorted((edge for edge in edges if edge.child != edge.parent), key=lambda edge: edge.ends)
     cut: list[Edge] = []
     while cyclic := _edges_in_cycles(kept):
         weakest = _weakest(cyclic)
@@ -47,61 +53,32 @@ def children_first(nodes: Iterable[str], edges: Iterable[Edge]) -> tuple[list[st
 
 
 def _weakest(cyclic: list[Edge]) -> Edge:
-    """The edge after whose loss the least is left to cut; the cheaper one, then the first by name, among equals."""
+    """Return the edge whose cut leaves the fewest edges in cycles; ties go to the cheaper one, then by name."""
     candidates = [(edge.cost, edge) for edge in cyclic if edge.cost is not None]
     if not candidates:
         raise UncuttableCycleError({edge.child for edge in cyclic})
 
-    def left_over(candidate: tuple[int, Edge]) -> tuple[int, int, tuple[str, str]]:
+    def rank(candidate: tuple[int, Edge]) -> tuple[int, int, tuple[str, str]]:
         cost, edge = candidate
-        return len(_edges_in_cycles([other for other in cyclic if other != edge])), cost, _names(edge)
+        return len(_edges_in_cycles([other for other in cyclic if other != edge])), cost, edge.ends
 
-    return min(candidates, key=left_over)[1]
-
-
-def _names(edge: Edge) -> tuple[str, str]:
-    return edge.child, edge.parent
+    return min(candidates, key=rank)[1]
 
 
 def _edges_in_cycles(edges: list[Edge]) -> list[Edge]:
-    """The edges whose two ends reach each other, in the order given."""
-    parents: dict[str, list[str]] = {}
+    """Return the edges whose parent leads back to their child, in the given order."""
+    parents: dict[str, set[str]] = defaultdict(set)
     for edge in edges:
-        parents.setdefault(edge.child, []).append(edge.parent)
-        parents.setdefault(edge.parent, [])
-    component = {node: index for index, nodes in enumerate(_components(parents)) for node in nodes}
-    return [edge for edge in edges if component[edge.child] == component[edge.parent]]
+        parents[edge.child].add(edge.parent)
+    ancestors = {child: _ancestors(child, parents) for child in list(parents)}
+    return [edge for edge in edges if edge.child in ancestors.get(edge.parent, ())]
 
 
-def _components(graph: Mapping[str, list[str]]) -> Iterator[list[str]]:
-    """Strongly connected components, by Tarjan's algorithm without recursion (chains of keys can be long)."""
-    index: dict[str, int] = {}
-    low: dict[str, int] = {}
-    stack: list[str] = []
-    waiting: set[str] = set()
-    for root in graph:
-        if root in index:
-            continue
-        path = [(root, iter(graph[root]))]
-        index[root] = low[root] = len(index)
-        stack.append(root)
-        waiting.add(root)
-        while path:
-            node, successors = path[-1]
-            following = next(successors, None)
-            if following is None:
-                path.pop()
-                if path:
-                    low[path[-1][0]] = min(low[path[-1][0]], low[node])
-                if low[node] == index[node]:
-                    component = stack[stack.index(node) :]
-                    del stack[-len(component) :]
-                    waiting.difference_update(component)
-                    yield component
-            elif following not in index:
-                index[following] = low[following] = len(index)
-                stack.append(following)
-                waiting.add(following)
-                path.append((following, iter(graph[following])))
-            elif following in waiting:
-                low[node] = min(low[node], index[following])
+def _ancestors(node: str, parents: Mapping[str, set[str]]) -> set[str]:
+    found: set[str] = set()
+    waiting = [node]
+    while waiting:
+        new = parents.get(waiting.pop(), set()) - found
+        found |= new
+        waiting += new
+    return found

@@ -1,4 +1,4 @@
-"""Why a tenant can't be deleted, or must not be: all final, each with a code of its own."""
+"""Why a tenant can't or must not be deleted. All errors are final, each with its own code."""
 
 from collections.abc import Mapping, Sequence
 from uuid import UUID
@@ -7,22 +7,17 @@ from activities.errors import FinalError
 
 
 class TenantRefusedError(FinalError):
-    """The tenant may not be deleted, or none is named."""
+    """The tenant must not be deleted, or no tenant is named."""
 
     @classmethod
     def missing(cls) -> "TenantRefusedError":
-        """There is no id, or it is the nil UUID."""
+        """Return the error for no id or the nil UUID."""
         return cls("tenant-id-missing", "no tenant is named, so nothing is deleted or counted")
 
     @classmethod
     def management(cls, tenant_id: UUID) -> "TenantRefusedError":
-        """The provider's own tenant."""
+        """Return the error for the provider's own tenant."""
         return cls("management-tenant", f"tenant {tenant_id} is the management tenant, which is never deleted")
-
-    @classmethod
-    def complete(cls, tenant_id: UUID) -> "TenantRefusedError":
-        """A tenant that an operation completed, and that is in use since."""
-        return cls("tenant-complete", f"the creation of tenant {tenant_id} was completed; it is not undone")
 
 
 class PurgeIncompleteError(FinalError):
@@ -35,7 +30,7 @@ class PurgeIncompleteError(FinalError):
 
 
 class ForeignReferenceError(FinalError):
-    """Deleting the tenant would change rows that aren't the tenant's; `references` are their tables and keys."""
+    """Deleting the tenant would change rows outside it; `references` are their tables and keys."""
 
     def __init__(self, references: Sequence[tuple[str, str]]) -> None:
         self.references = tuple(references)
@@ -44,15 +39,15 @@ class ForeignReferenceError(FinalError):
 
 
 class MissingRightError(FinalError):
-    """A trigger stands in the way, and the role may not disable it; `remedy` is SQL for an administrator.
+    """The role may not disable a trigger that blocks the purge; `remedy` is SQL for an administrator.
 
-    Names are quoted as SQL wants them.
+    All names are quoted for SQL.
     """
 
     def __init__(self, *, role: str, trigger: str, table: str, owner: str, remedy: str) -> None:
         self.remedy = remedy
         super().__init__(
             "missing-right",
-            f"trigger {trigger} of table {table} forbids deleting, and role {role} may not disable it: it must own "
-            f"the table or have the rights of {owner}, who does; an administrator can run: {remedy}",
+            f"trigger {trigger} of table {table} forbids deleting, and role {role} may not disable it, because "
+            f"{owner} owns the table; an administrator can run: {remedy}",
         )

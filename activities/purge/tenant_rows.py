@@ -1,4 +1,4 @@
-"""Statements about one tenant's rows in any table of a catalogue; each names the tenant and touches nobody else's."""
+"""Statements on one tenant's rows in any table of a catalogue; each names the tenant and touches no other rows."""
 
 from collections import defaultdict
 from collections.abc import Collection
@@ -33,18 +33,17 @@ from sqlalchemy import (
     update,
 )
 
-from activities.purge.catalogue import Catalogue, DeleteAction, ForeignKey, TenantType
+from activities.purge.catalogue import HARMLESS_ACTIONS, Catalogue, ForeignKey, TenantType
 from activities.purge.errors import TenantRefusedError
 
-HARMLESS_ACTIONS = {DeleteAction.NO_ACTION, DeleteAction.RESTRICT}
 NIL = UUID(int=0)
 
 
 class TenantRows:
-    """Builds statements for one tenant; tables go by their labels.
+    """Builds statements for one tenant; tables are given by label.
 
-    The selects give the number `mark` as their first column, so that several can be asked as one UNION ALL.
-    Raises `TenantRefusedError` where no tenant is named.
+    The first column of each select is the number `mark`, so that several can be sent as one UNION ALL. Raises
+    `TenantRefusedError` if no tenant is named.
     """
 
     def __init__(self, catalogue: Catalogue, tenant_id: UUID | None) -> None:
@@ -59,40 +58,40 @@ class TenantRows:
         }
 
     def any(self, mark: int, label: str) -> Select[int]:
-        """A row if the tenant has one in the table."""
+        """Select a row if the tenant has one in the table."""
         source = self._tables[label]
-        return _first(mark, source, self._own(label, source))
+        return _first(mark, source, self._owned(label, source))
 
     def count(self, mark: int, label: str) -> Select[int, int]:
-        """How many rows the tenant has in the table."""
+        """Count the tenant's rows in the table."""
         source = self._tables[label]
         counted = select(_number(mark), func.count().label("rows"))
-        return counted.select_from(source).where(self._own(label, source))
+        return counted.select_from(source).where(self._owned(label, source))
 
     def lock(self, label: str) -> Select[int]:
-        """Lock the tenant's rows until the transaction ends, so that nobody can add a row that references one."""
+        """Lock the tenant's rows until the transaction ends, so that no row can be added that references one."""
         source = self._tables[label]
-        rows = select(_number(0)).select_from(source).where(self._own(label, source)).with_for_update()
+        rows = select(_number(0)).select_from(source).where(self._owned(label, source)).with_for_update()
         return select(func.count()).select_from(rows.subquery())
 
     def delete(self, label: str) -> Delete:
         """Delete the tenant's rows."""
         source = self._tables[label]
-        return delete(source).where(self._own(label, source))
+        return delete(source).where(self._owned(label, source))
 
     def clear(self, key: ForeignKey) -> Update:
-        """Undo the reference in the tenant's rows that have it."""
+        """Clear the reference in the tenant's rows."""
         source = self._tables[key.child]
         return update(source).where(self._referencing(key)).values(dict.fromkeys(key.clearable, null()))
 
     def any_to_clear(self, mark: int, key: ForeignKey) -> Select[int]:
-        """A row if one of the tenant's has the reference."""
+        """Select a row if one of the tenant's has the reference."""
         return _first(mark, self._tables[key.child], self._referencing(key))
 
     def roots(self) -> list[str]:
-        """The tables that others reference by the tenant alone, which is one in Alga's schema, `tenants`.
+        """Return the tables that others reference by the tenant alone; in Alga's schema only `tenants`.
 
-        Nobody can add rows of the tenant to those others while the rows here are locked.
+        While their rows are locked, no row of the tenant can be added to those others.
         """
         tables = self._catalogue.tables
         return sorted(
@@ -104,16 +103,15 @@ class TenantRows:
         )
 
     def keys_to_check(self, occupied: Collection[str]) -> list[ForeignKey]:
-        """The keys by which deleting the tenant's rows from these tables could change rows of somebody else's.
+        """Return the keys by which deleting the tenant's rows from these tables could change other rows.
 
-        A key that contains the tenant on both sides can't.
+        A key with the tenant on both sides can't.
         """
-        links = {key for label in self._catalogue.child_tables for key in self._catalogue.child_tables[label]}
         dangerous = [
             key
             for key in self._catalogue.foreign_keys
             if key.parent in occupied
-            and key not in links
+            and key not in self._catalogue.links
             and key.on_delete not in HARMLESS_ACTIONS
             and not self._holds_tenant(key)
         ]
@@ -126,55 +124,51 @@ class TenantRows:
         return sorted([*dangerous, *ambiguous], key=lambda key: (key.child, key.name))
 
     def foreign(self, mark: int, key: ForeignKey) -> Select[int]:
-        """A row if the key ties the tenant's rows to somebody else's so that deleting them would change those.
+        """Select a row outside the tenant that would change with the tenant's rows because of the key.
 
-        Such are a row outside the tenant that would be deleted or altered with the row it references, and a row
-        of a child table that belongs to two tenants.
+        That is a row that references one of the tenant's and would be deleted or altered with it, or a row of a
+        child table that belongs to two tenants.
         """
         if key in self._catalogue.child_tables.get(key.child, ()):
             source = self._tables[key.child]
-            return _first(mark, source, self._own(key.child, source) & self._through(key, source, others=True))
+            return _first(mark, source, self._owned(key.child, source) & self._through(key, source, others=True))
         child, parent = self._tables[key.child].alias("referencing"), self._tables[key.parent].alias("referenced")
         pairs = zip(key.columns, key.parent_columns, strict=True)
         joined = child.join(parent, and_(*(child.c[mine] == parent.c[theirs] for mine, theirs in pairs)))
-        return _first(mark, joined, self._own(key.parent, parent) & self._outside(key.child, child))
+        return _first(mark, joined, self._owned(key.parent, parent) & self._outside(key.child, child))
 
     def _referencing(self, key: ForeignKey) -> ColumnElement[bool]:
         source = self._tables[key.child]
-        set_ones = or_(*(source.c[name].is_not(None) for name in key.clearable))
-        return self._own(key.child, source) & set_ones
+        is_set = or_(*(source.c[name].is_not(None) for name in key.clearable))
+        return self._owned(key.child, source) & is_set
 
     def _holds_tenant(self, key: ForeignKey) -> bool:
         child, parent = self._catalogue.tables[key.child].tenant, self._catalogue.tables[key.parent].tenant
         pairs = zip(key.columns, key.parent_columns, strict=True)
         return bool(child and parent and (child.name, parent.name) in pairs)
 
-    def _own(self, label: str, source: FromClause) -> ColumnElement[bool]:
-        """Whether a row of `source`, which is the table or an alias of it, is the tenant's."""
-        return self._belongs(label, source, others=False)
-
     def _outside(self, label: str, source: FromClause) -> ColumnElement[bool]:
-        """Whether it is not: another tenant's, nobody's in particular, or of a table that knows no tenants."""
+        """Whether a row is another tenant's, of no tenant, or in a table without tenants."""
         if tenant := self._catalogue.tables[label].tenant:
             return source.c[tenant.name].is_distinct_from(self._values[tenant.type])
         if label in self._catalogue.child_tables:
-            return not_(func.coalesce(self._own(label, source), false()))
+            return not_(func.coalesce(self._owned(label, source), false()))
         return true()
 
-    def _belongs(self, label: str, source: FromClause, *, others: bool) -> ColumnElement[bool]:
-        """Whether a row is the tenant's or, with `others`, another tenant's; the tenant is named at every end."""
+    def _owned(self, label: str, source: FromClause, *, others: bool = False) -> ColumnElement[bool]:
+        """Whether a row of `source`, the table or its alias, is the tenant's or, with `others`, another tenant's."""
         if tenant := self._catalogue.tables[label].tenant:
-            whose, value = source.c[tenant.name], self._values[tenant.type]
-            return whose != value if others else whose == value
+            owner, value = source.c[tenant.name], self._values[tenant.type]
+            return owner != value if others else owner == value
         return or_(*(self._through(key, source, others=others) for key in self._catalogue.child_tables[label]))
 
     def _through(self, key: ForeignKey, source: FromClause, *, others: bool) -> ColumnElement[bool]:
-        """Whether a row of a child table belongs by this key."""
+        """Whether a child table's row is owned through this key."""
         parent = self._tables[key.parent]
         keys = select(*(parent.c[name] for name in key.parent_columns))
         mine = [source.c[name] for name in key.columns]
         reference = mine[0] if len(mine) == 1 else tuple_(*mine)
-        return reference.in_(keys.where(self._belongs(key.parent, parent, others=others)))
+        return reference.in_(keys.where(self._owned(key.parent, parent, others=others)))
 
 
 def _number(mark: int) -> ColumnElement[int]:
@@ -186,15 +180,11 @@ def _first(mark: int, source: FromClause, condition: ColumnElement[bool]) -> Sel
 
 
 def _clauses(catalogue: Catalogue) -> dict[str, TableClause]:
-    """The tables with the columns that tell whose a row is and what it references."""
+    """Return the tables with the columns that determine ownership and references."""
     names: dict[str, set[str]] = defaultdict(set)
-    for key in catalogue.foreign_keys:
+    for key in (*catalogue.foreign_keys, *catalogue.links):
         names[key.child].update(key.columns)
         names[key.parent].update(key.parent_columns)
-    for links in catalogue.child_tables.values():
-        for key in links:
-            names[key.child].update(key.columns)
-            names[key.parent].update(key.parent_columns)
     for known in catalogue.tenant_tables:
         if known.tenant:
             names[known.label].add(known.tenant.name)

@@ -1,18 +1,18 @@
-"""Changes rows past triggers that stand in the way: each is disabled only after it has, and enabled again."""
+"""Changes rows despite triggers that interfere: each is disabled once it has interfered, and enabled again."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from sqlalchemy import Executable, Select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.database.errors import classify, sqlstate
-from activities.purge.catalogue import Catalogue, DeleteAction, ForeignKey
+from activities.purge.catalogue import HARMLESS_ACTIONS, Catalogue, DeleteAction, ForeignKey
 from activities.purge.errors import MissingRightError
-from activities.purge.triggers import INSUFFICIENT_PRIVILEGE, Objection, Place, Trigger, TriggerMode
+from activities.purge.triggers import INSUFFICIENT_PRIVILEGE, Place, Trigger, TriggerInterference, TriggerMode
 
-# While ALTER TABLE waits for its lock, all who come later to write to the table wait behind it.
+# While ALTER TABLE waits for its lock, all later writers to the table wait behind it.
 LOCK_TIMEOUT = "3s"
 PENDING_EVENTS = "55006"
 INHERIT_SINCE = (16,)
@@ -27,22 +27,22 @@ SESSION = text("SELECT quote_ident(current_user) AS role, current_setting('lock_
 SET_LOCK_TIMEOUT = text("SELECT set_config('lock_timeout', :lock_timeout, true)")
 
 
-class DisableFirst(Exception):  # noqa: N818 - a request to begin anew rather than an error
-    """These triggers can be disabled only before any row has been changed, so everything has to be done again."""
+class PendingTriggerEventsError(Exception):
+    """Events of the triggers are queued, so that they can only be disabled before any row is changed."""
 
-    def __init__(self, triggers: Sequence[Trigger], error: DBAPIError) -> None:
-        super().__init__(", ".join(map(str, triggers)))
+    def __init__(self, triggers: Iterable[Trigger], error: DBAPIError) -> None:
         self.triggers = tuple(triggers)
         self.error = error
+        super().__init__(", ".join(map(str, self.triggers)))
 
 
 class TriggerGuard:
-    """The triggers of one purge, which runs in one transaction or savepoint.
+    """Handles the triggers of one purge, which runs in one transaction or savepoint.
 
-    A statement that no trigger runs on is sent as it is. Any other is sent within a savepoint; where that fails, or
-    leaves rows that it should have changed, the trigger that did it is disabled and the statement sent again. Nobody
-    else can write to a trigger's table from the moment it is disabled until the transaction ends, whence no trigger
-    is disabled that has not been in the way, and the wait for the lock is short. Foreign keys are never disabled.
+    A statement that runs triggers is sent within a savepoint. If it fails, or leaves rows that it should have
+    changed, the trigger that caused it is disabled and the statement sent again. A disabled trigger locks its table
+    against other writers until the transaction ends. Hence only triggers that have interfered are disabled, and the
+    wait for the lock is short. Foreign keys are never disabled.
     """
 
     def __init__(self, connection: AsyncConnection, catalogue: Catalogue) -> None:
@@ -52,39 +52,39 @@ class TriggerGuard:
         self._met: dict[Trigger, None] = {}
         self._acting: dict[str, list[ForeignKey]] = defaultdict(list)
         for key in catalogue.foreign_keys:
-            if key.on_delete not in {DeleteAction.NO_ACTION, DeleteAction.RESTRICT}:
+            if key.on_delete not in HARMLESS_ACTIONS:
                 self._acting[key.parent].append(key)
 
     async def delete(self, label: str, statement: Executable, any_left: Select[int]) -> int:
         """Delete rows of the table, and return how many; `any_left` finds one that is still there.
 
-        Raises `MissingRightError`, `DisableFirst`, and the database's error where no trigger is to blame.
+        Raises `MissingRightError`, `PendingTriggerEventsError`, or the database's error if no trigger caused it.
         """
-        return await self._change(statement, any_left, list(self._run_on_delete(label)))
+        return await self._change(statement, any_left, self._run_on_delete(label))
 
     async def update(self, label: str, statement: Executable, any_left: Select[int]) -> int:
-        """Update rows of the table, and return how many; `any_left` finds one that is still as before.
+        """Update rows of the table, and return how many; `any_left` finds one that is unchanged.
 
         Raises as `delete` does.
         """
-        return await self._change(statement, any_left, list(self._run_on_update(label)))
+        return await self._change(statement, any_left, self._run_on_update(label))
 
     async def settle(self) -> None:
-        """Run now what would run at the end of the transaction, and fail here if it fails.
+        """Run now what would run at the end of the transaction, and raise its errors here.
 
-        Raises `DisableFirst` where a deferred trigger did: its work is queued and can't be taken back any more.
+        Raises `PendingTriggerEventsError` if a deferred trigger failed.
         """
         try:
             await self._connection.exec_driver_sql("SET CONSTRAINTS ALL IMMEDIATE")
         except DBAPIError as error:
             deferred = [trigger for trigger in self._met if trigger.deferrable and trigger not in self.disabled]
-            suspects = Objection(error).suspects(deferred)
-            if not suspects:
+            candidates = TriggerInterference(error).candidates(deferred)
+            if not candidates:
                 raise
-            raise DisableFirst(suspects, error) from error
+            raise PendingTriggerEventsError(candidates, error) from error
 
     async def disable(self, triggers: Sequence[Trigger]) -> None:
-        """Disable the triggers until `enable_all`; raises `MissingRightError` and `DisableFirst`."""
+        """Disable the triggers until `enable_all`; raises `MissingRightError` and `PendingTriggerEventsError`."""
         if not triggers:
             return
         session = (await self._connection.execute(SESSION)).one()
@@ -96,7 +96,7 @@ class TriggerGuard:
         await self._connection.execute(SET_LOCK_TIMEOUT, {"lock_timeout": session.lock_timeout})
 
     async def enable_all(self) -> None:
-        """Enable again, in its former mode, what was disabled; `settle` comes before, because queued work bars it."""
+        """Enable the disabled triggers again in their former modes; call `settle` first, as queued events bar it."""
         for trigger in self.disabled:
             for place in trigger.places:
                 await self._connection.exec_driver_sql(
@@ -104,7 +104,7 @@ class TriggerGuard:
                 )
 
     def _run_on_delete(self, label: str) -> Iterator[Trigger]:
-        """What runs when rows of the table are deleted, also on rows that are deleted or altered with them."""
+        """Yield what runs when rows of the table are deleted, also on rows that foreign keys delete or alter."""
         reached, waiting = {label}, [label]
         while waiting:
             parent = waiting.pop(0)
@@ -122,61 +122,67 @@ class TriggerGuard:
     def _enabled(self, label: str) -> Iterator[Trigger]:
         return (trigger for trigger in self._catalogue.triggers.get(label, ()) if trigger not in self.disabled)
 
-    async def _change(self, statement: Executable, any_left: Select[int], triggers: list[Trigger]) -> int:
-        triggers = list(dict.fromkeys(triggers))
+    async def _change(self, statement: Executable, any_left: Select[int], running: Iterator[Trigger]) -> int:
+        triggers = list(dict.fromkeys(running))
         self._met.update(dict.fromkeys(triggers))
         while triggers:
             outcome = await self._try(statement, any_left, triggers)
             if isinstance(outcome, int):
                 return outcome
-            culprits = await self._culprits(statement, any_left, triggers, outcome)
-            if culprits:
-                await self.disable(culprits)
-                triggers = [trigger for trigger in triggers if trigger not in culprits]
+            interfering = await self._interfering_triggers(statement, any_left, triggers, outcome)
+            if interfering:
+                await self.disable(interfering)
+                triggers = [trigger for trigger in triggers if trigger not in interfering]
             elif outcome.error:
                 raise outcome.error
             else:
-                break  # The rows are there again rather than still: another pass deletes them.
+                break  # The rows were written again rather than kept: another pass deletes them.
         return await self._send(statement)
 
     async def _try(
         self, statement: Executable, any_left: Select[int], triggers: Sequence[Trigger]
-    ) -> int | Objection:
-        """Send the statement and say how many rows it changed; or undo it, and say what kept it from its work."""
-        silent = any(trigger.may_swallow for trigger in triggers)
+    ) -> int | TriggerInterference:
+        """Send the statement and return how many rows it changed; or undo it, and return what interfered."""
+        may_suppress_rows = any(trigger.may_suppress_rows for trigger in triggers)
         try:
             async with self._connection.begin_nested() as attempt:
                 changed = await self._send(statement)
-                if silent and (await self._connection.execute(any_left)).first() is not None:
+                if may_suppress_rows and (await self._connection.execute(any_left)).first() is not None:
                     await attempt.rollback()
-                    return Objection(changed=changed)
+                    return TriggerInterference(changed=changed)
                 return changed
         except DBAPIError as error:
-            objection = Objection(error)
-            if objection.suspects(triggers):
-                return objection
+            interference = TriggerInterference(error)
+            if interference.candidates(triggers):
+                return interference
             raise
 
-    async def _culprits(
-        self, statement: Executable, any_left: Select[int], triggers: Sequence[Trigger], objection: Objection
+    async def _interfering_triggers(
+        self,
+        statement: Executable,
+        any_left: Select[int],
+        triggers: Sequence[Trigger],
+        interference: TriggerInterference,
     ) -> list[Trigger]:
-        """The triggers without which the statement fares better: one of the suspects alone, or all together.
+        """Return the triggers without which the statement gets further: one candidate alone, or all together.
 
-        Several are tried one by one, because PostgreSQL does not say which of them kept a row in silence, nor which
-        raised an error that is not PL/pgSQL's. To disable them all would save a trial, and stop triggers that do not
-        object, such as those that write an audit.
+        They are tried one by one, because PostgreSQL does not say which of them suppressed a row, nor which raised
+        an error outside PL/pgSQL. Disabling all at once would also stop harmless ones, such as audit triggers.
         """
-        suspects = objection.suspects(triggers)
-        if objection.error and len(suspects) == 1:
-            return suspects
-        for choice in [*([suspect] for suspect in suspects), *([suspects] if len(suspects) > 1 else [])]:
+        candidates = interference.candidates(triggers)
+        if interference.error and len(candidates) == 1:
+            return candidates
+        choices = [[candidate] for candidate in candidates]
+        if len(candidates) > 1:
+            choices.append(candidates)
+        for choice in choices:
             others = [trigger for trigger in triggers if trigger not in choice]
             async with self._connection.begin_nested() as trial:
                 await self.disable(choice)
                 outcome = await self._try(statement, any_left, others)
                 await trial.rollback()
             self.disabled = self.disabled[: -len(choice)]
-            if isinstance(outcome, int) or not outcome.is_like(objection):
+            if isinstance(outcome, int) or outcome.kind != interference.kind:
                 return choice
         return []
 
@@ -190,7 +196,7 @@ class TriggerGuard:
             diagnosis = classify(error)
             state = sqlstate(diagnosis.error) if diagnosis else None
             if state == PENDING_EVENTS:
-                raise DisableFirst([trigger], error) from error
+                raise PendingTriggerEventsError([trigger], error) from error
             if state != INSUFFICIENT_PRIVILEGE:
                 raise
             version = self._connection.dialect.server_version_info or ()

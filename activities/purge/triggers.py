@@ -14,8 +14,8 @@ from activities.database.errors import sqlstate
 from activities.purge.catalogue_queries import TRIGGERS
 
 INSUFFICIENT_PRIVILEGE = "42501"
-# Classes of SQLSTATE that tell of the session, the server or other transactions, though a trigger may meet them.
-NOT_OF_TRIGGERS = {"08", "25", "40", "53", "54", "55", "57", "58", "XX"}
+# SQLSTATE classes about the session, the server or other transactions, which no trigger is to blame for.
+UNRELATED_CLASSES = {"08", "25", "40", "53", "54", "55", "57", "58", "XX"}
 
 
 class TriggerMode(StrEnum):
@@ -37,10 +37,10 @@ class Place:
 
 @dataclass(frozen=True)
 class Trigger:
-    """A trigger that is not PostgreSQL's own, wherever in a table and its partitions it is.
+    """A user's trigger, in all places where a table and its partitions have it.
 
-    All names are quoted as SQL wants them; the function's is without schema. One that `may_swallow` runs before each
-    row and can keep it as it is without a word. `on_update` and `on_delete` say what it runs on.
+    All names are quoted for SQL; the function's is without schema. A trigger that `may_suppress_rows` runs before
+    each row and can silently keep it unchanged.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Trigger:
     places: tuple[Place, ...]
     on_delete: bool
     on_update: bool
-    may_swallow: bool
+    may_suppress_rows: bool
     deferrable: bool
 
     def __str__(self) -> str:
@@ -56,32 +56,30 @@ class Trigger:
 
 
 @dataclass(frozen=True)
-class Objection:
-    """What kept a statement from its work: an error, or rows that are as before though `changed` others are not."""
+class TriggerInterference:
+    """What kept a statement from working: an error, or rows that stayed unchanged while `changed` others did not."""
 
     error: DBAPIError | None = None
     changed: int = 0
 
-    def is_like(self, other: "Objection") -> bool:
-        """Whether it says the same; the wording of an error may hold values of rows and does not count."""
-        return self.kind == other.kind
+    def candidates(self, triggers: Sequence[Trigger]) -> list[Trigger]:
+        """Return the triggers that may have caused it; none if something else did.
 
-    def suspects(self, triggers: Sequence[Trigger]) -> list[Trigger]:
-        """The triggers that may have done it; none where it was something else.
-
-        PostgreSQL names the function of a PL/pgSQL trigger in the error's context, the innermost first. Where it
-        names none of these, it may have been any of them, unless a constraint is named.
+        PostgreSQL names the function of a PL/pgSQL trigger in the error's context, the innermost first. If it names
+        none of these triggers', any of them may be the cause, unless the error names a constraint.
         """
-        cause = _cause(self.error)
+        cause = self._cause
         if cause is None:
-            return [trigger for trigger in triggers if trigger.may_swallow]
+            return [trigger for trigger in triggers if trigger.may_suppress_rows]
         state = sqlstate(cause)
-        if state is None or state[:2] in NOT_OF_TRIGGERS:
+        if state is None or state[:2] in UNRELATED_CLASSES:
             return []
-        if state == INSUFFICIENT_PRIVILEGE and not _raised_on_purpose(cause):
-            # The trigger lets the rows go, but its own work needs a right that we have not.
+        # The word RAISE is in the context in every language.
+        is_raised = self._context.partition("\n")[0].endswith(" RAISE")
+        if state == INSUFFICIENT_PRIVILEGE and not is_raised:
+            # The trigger permits the change, but its own work needs a right that our role lacks.
             return []
-        functions = _functions(cause)
+        functions = self._functions
         named = {trigger: functions.index(trigger.function) for trigger in triggers if trigger.function in functions}
         if named:
             return [trigger for trigger, depth in named.items() if depth == min(named.values())]
@@ -89,15 +87,30 @@ class Objection:
 
     @property
     def kind(self) -> tuple[str | None, list[str], int]:
-        """SQLSTATE, functions and rows changed."""
-        cause = _cause(self.error)
-        return sqlstate(cause) if cause else None, _functions(cause), self.changed
+        """What makes two interferences the same; not an error's text, which may hold values of rows."""
+        return sqlstate(self._cause) if self._cause else None, self._functions, self.changed
+
+    @property
+    def _cause(self) -> BaseException | None:
+        """The driver's own error."""
+        if self.error is None or self.error.orig is None:
+            return self.error
+        return self.error.orig.__cause__ or self.error.orig
+
+    @property
+    def _context(self) -> str:
+        return getattr(self._cause, "context", None) or ""
+
+    @property
+    def _functions(self) -> list[str]:
+        """The functions without arguments, as triggers' are, in the error's context, without schema."""
+        return re.findall(r'([\w$]+|"(?:[^"]|"")+")\(\)', self._context)
 
 
 async def read_triggers(connection: AsyncConnection) -> dict[int, tuple[Trigger, ...]]:
-    """The triggers that run on DELETE or UPDATE by the oid of their table, in the order in which they run.
+    """Return the triggers on DELETE or UPDATE by the oid of their table, in the order in which they run.
 
-    A table's are also those that its partitions and the tables that inherit from it have for each row.
+    They include the row triggers of its partitions and of the tables that inherit from it.
     """
     found: dict[int, dict[tuple[str, str], list[Any]]] = defaultdict(lambda: defaultdict(list))
     for row in await connection.execute(TRIGGERS):
@@ -112,27 +125,6 @@ def _trigger(rows: Sequence[Any]) -> Trigger:
         places=tuple(Place(row.relation, row.owner, TriggerMode(row.mode)) for row in rows),
         on_delete=any(row.on_delete for row in rows),
         on_update=any(row.on_update for row in rows),
-        may_swallow=any(row.is_before_row for row in rows),
+        may_suppress_rows=any(row.is_before_row for row in rows),
         deferrable=any(row.is_deferrable for row in rows),
     )
-
-
-def _cause(error: DBAPIError | None) -> BaseException | None:
-    """The driver's own error."""
-    if error is None or error.orig is None:
-        return error
-    return error.orig.__cause__ or error.orig
-
-
-def _context(cause: BaseException | None) -> str:
-    return getattr(cause, "context", None) or ""
-
-
-def _functions(cause: BaseException | None) -> list[str]:
-    """The functions without arguments, such as triggers', in an error's context, innermost first, without schema."""
-    return re.findall(r'([\w$]+|"(?:[^"]|"")+")\(\)', _context(cause))
-
-
-def _raised_on_purpose(cause: BaseException | None) -> bool:
-    """Whether a PL/pgSQL function raised it by itself; that word is in the context in every language."""
-    return _context(cause).partition("\n")[0].endswith(" RAISE")

@@ -119,19 +119,6 @@ async def test_a_key_that_tells_whose_a_row_is_is_never_cut(empty: AsyncConnecti
     assert cuts_of(catalogue) == [("owner", CutKind.CLEAR, ("favourite",))]
 
 
-async def test_a_key_that_clears_part_of_its_columns_says_which(empty: AsyncConnection) -> None:
-    catalogue = await catalogue_of(
-        empty,
-        """
-        CREATE TABLE a (tenant uuid, id int, PRIMARY KEY (tenant, id));
-        CREATE TABLE b (tenant uuid, a int, FOREIGN KEY (tenant, a) REFERENCES a ON DELETE SET NULL (a));
-        CREATE TABLE c (tenant uuid, a int, FOREIGN KEY (tenant, a) REFERENCES a ON DELETE SET NULL);
-        """,
-    )
-
-    assert {key.child: key.set_columns for key in catalogue.foreign_keys} == {"b": ("a",), "c": ("tenant", "a")}
-
-
 async def test_a_partitioned_table_counts_once_and_owns_its_partitions_keys(empty: AsyncConnection) -> None:
     catalogue = await catalogue_of(
         empty,

@@ -46,7 +46,7 @@ async def test_a_role_that_may_not_is_told_what_an_administrator_can_do(guarded:
     assert caught.value.code == "missing-right"
     assert str(caught.value) == (
         f'trigger "Append only" of table public."Stock movements" forbids deleting, and role {role} may not disable '
-        f'it: it must own the table or have the rights of "The keeper", who does; an administrator can run: '
+        f'it, because "The keeper" owns the table; an administrator can run: '
         f'GRANT "The keeper" TO {role} WITH INHERIT TRUE'
     )
     assert len(await values(guarded, 'SELECT tenant FROM "Stock movements"')) == 3
