@@ -9,13 +9,11 @@ import structlog
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities.database.errors import classify
-from workflows.operations.failures import CANCEL_REQUESTED
-from workflows.operations.messages import CancelRequest, FailureDetails
+from workflows.operations.failures import CANCEL_REQUESTED, INTERNAL_ERROR
+from workflows.operations.messages import Cancellation, FailureDetails
 
 ArgumentsT = ParamSpec("ArgumentsT")
 ResultT = TypeVar("ResultT")
-
-INTERNAL_ERROR = "internal-error"
 
 log = structlog.get_logger(__name__)
 
@@ -42,7 +40,7 @@ class FinalError(Exception):
 class CancelRequestedError(FinalError):
     """The operation was asked to stop before this step."""
 
-    def __init__(self, request: CancelRequest) -> None:
+    def __init__(self, request: Cancellation) -> None:
         super().__init__(CANCEL_REQUESTED, "the operation was asked to stop")
         self.request = request
 

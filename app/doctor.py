@@ -19,7 +19,7 @@ from app.auth.oidc.provider import OpenIdProvider, ProviderError
 from app.settings import Settings
 from app.temporal.client import connect
 from app.temporal.errors import TemporalUnavailableError
-from app.temporal.operations import OperationsPort
+from app.temporal.operations import TemporalOperations
 from migrations.upgrade import ALL_RIGHTS, UnreleasedSchemaError, admin_engine, pending
 
 TABLE_WRITING_RIGHTS = "INSERT, UPDATE, DELETE, TRUNCATE"
@@ -170,7 +170,7 @@ async def _check_keys(connection: AsyncConnection, table: ApiKeyTable) -> list[F
 async def _check_temporal(settings: Settings) -> Finding:
     client = await connect(settings, lazy=True)
     try:
-        await OperationsPort(client, settings).check()
+        await TemporalOperations(client, settings).check()
     except TemporalUnavailableError as error:
         return Finding(
             "error", "Temporal", f"{settings.temporal_address} does not answer: {error}", "check TEMPORAL_ADDRESS"

@@ -1,4 +1,4 @@
-"""The workflow by which Alga's client learns that a worker is alive."""
+"""The workflow by which Alga's client checks that a worker is alive."""
 
 from typing import Any
 
@@ -11,9 +11,9 @@ with workflow.unsafe.imports_passed_through():
 
 @workflow.defn(name=HEALTH_CHECK_WORKFLOW)
 class HealthCheckWorkflow:
-    """Answers at once; that it answers at all is the news."""
+    """Completes at once."""
 
     @workflow.run
-    async def run(self, argument: Any = None) -> HealthCheckResult:  # noqa: ARG002 - whoever gives one is answered, too
-        """The word `healthy` and the time of the answer."""
+    async def run(self, argument: Any = None) -> HealthCheckResult:  # noqa: ARG002 - an argument is accepted
+        """Return the status `healthy` and the current time."""
         return HealthCheckResult(status="healthy", timestamp=workflow.now())

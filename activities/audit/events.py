@@ -1,4 +1,4 @@
-"""Audit events: what was done or refused, by whom; and the one form in which each is hashed."""
+"""Audit events, and the canonical form in which they are hashed."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -8,14 +8,14 @@ from enum import StrEnum
 from typing import Any, TypeAlias
 from uuid import UUID, uuid4
 
-from workflows.operations.texts import LONGEST_SENTENCE, storable
+from workflows.operations.texts import MAX_SENTENCE_LENGTH, storable
 
-# No fractions: PostgreSQL and Python don't write all of them alike.
+# No floats, because PostgreSQL and Python format some of them differently.
 Json: TypeAlias = str | int | bool | Sequence["Json"] | Mapping[str, "Json"] | None
 
 
 class Action(StrEnum):
-    """What somebody did, or wanted to do."""
+    """What was done or attempted."""
 
     TENANT_CREATE = "tenant.create"
     OPERATION_CANCEL = "operation.cancel"
@@ -28,11 +28,11 @@ class Action(StrEnum):
     PAYLOADS_DECODE = "payloads.decode"
     REQUEST_DENIED = "request.denied"
     AUDIT_BREAK = "audit.break"
-    """The trail's own: its head was found forged, so that what was last before may be lost."""
+    """Recorded by the trail itself: its head was forged, so the last events may be lost."""
 
 
 class Outcome(StrEnum):
-    """How it ended."""
+    """The result of an action."""
 
     ACCEPTED = "accepted"
     DENIED = "denied"
@@ -41,13 +41,13 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class AuditEvent:
-    """One event; never holds a secret.
+    """An audit event. It never contains a secret.
 
-    `caller` is who was authenticated, `on_behalf_of` the person whom it acted for, `subject` what it is about beside
-    workflow and tenant (the id of a key), `reason` a problem's code, `path` a route's template, `count` how many
-    equal ones this stands for. Texts are made such that PostgreSQL takes them, and cut to 1000 characters.
+    `caller` is the authenticated identity, `on_behalf_of` the person for whom it acted, `subject` the id of an API
+    key, `reason` the code of a problem, `path` the template of a route, and `count` the number of events that were
+    merged into this one. Texts are made storable in PostgreSQL and cut to 1000 characters.
 
-    Raises `TypeError` for details that hold anything but text, integers, booleans, null, lists and objects of them.
+    Raises `TypeError` if details contain anything but JSON without floats.
     """
 
     action: Action
@@ -70,30 +70,27 @@ class AuditEvent:
     def __post_init__(self) -> None:
         for name in TEXTS:
             if (given := getattr(self, name)) is not None:
-                object.__setattr__(self, name, storable(given, LONGEST_SENTENCE))
+                object.__setattr__(self, name, storable(given, MAX_SENTENCE_LENGTH))
         object.__setattr__(self, "details", _storable_json(self.details))
         object.__setattr__(self, "occurred_at", self.occurred_at.astimezone(UTC))
 
     def values(self) -> dict[str, Any]:
-        """All fields as JSON has them."""
+        """Return all fields as JSON values."""
         return {
-            **{name: getattr(self, name) for name in TEXTS},
+            **vars(self),
             "action": self.action.value,
             "outcome": self.outcome.value,
             "id": str(self.id),
             "tenant_id": str(self.tenant_id) if self.tenant_id is not None else None,
             "occurred_at": self.occurred_at.replace(tzinfo=None).isoformat(timespec="microseconds"),
-            "count": self.count,
-            "details": self.details,
         }
 
 
 TEXTS = ("caller", "on_behalf_of", "workflow_id", "subject", "reason", "request_id", "address", "method", "path")
-FIELDS = tuple(AuditEvent.__dataclass_fields__)
 
 
 def canonical(values: Mapping[str, Any], sequence: int, previous_hash: bytes) -> bytes:
-    """The bytes that are hashed: the same for the same event at the same place of the chain, and for no other."""
+    """Return the bytes to hash, which are unique for an event and its place in the chain."""
     document = {**values, "sequence": sequence, "previous_hash": previous_hash.hex()}
     return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
 
@@ -101,11 +98,11 @@ def canonical(values: Mapping[str, Any], sequence: int, previous_hash: bytes) ->
 def _storable_json(value: Json) -> Json:
     match value:
         case str():
-            return storable(value, LONGEST_SENTENCE)
+            return storable(value, MAX_SENTENCE_LENGTH)
         case int() | None:
             return value
         case Mapping():
-            return {storable(key, LONGEST_SENTENCE): _storable_json(item) for key, item in value.items()}
+            return {storable(key, MAX_SENTENCE_LENGTH): _storable_json(item) for key, item in value.items()}
         case list() | tuple():
             return [_storable_json(item) for item in value]
         case _:

@@ -1,4 +1,4 @@
-"""Lets the parameters of an operation be changed before its commit."""
+"""The activity that accepts changed parameters before an operation's commit."""
 
 from uuid import UUID, uuid5
 
@@ -10,16 +10,16 @@ from activities.audit.trail import AuditTrail
 from activities.errors import temporal_errors
 from activities.operations.audit_events import operation_event
 from activities.operations.local_only import local_only
-from activities.operations.rows import accept_changes, insert_operation, refuse_used_start, request_event
+from activities.operations.rows import OperationRow
 from workflows.operations.kinds import PARAMETER_CHANGE_ACTIVITY
 from workflows.operations.messages import ParameterChangeInput, StepDone
 
+# Namespace of the ids of the audit events of changes.
 CHANGES = UUID("0f3a8a55-2a0e-4a0e-9d0e-5f8a1b7c2d11")
-"""Namespace of the ids of the audit events of changes."""
 
 
 class ParameterChangeActivities:
-    """An activity because only the database knows what is committed: a commit may have gone unheard."""
+    """An activity because only the database knows what is committed: a workflow may miss the result of a commit."""
 
     def __init__(self, engine: AsyncEngine, audit: AuditTrail) -> None:
         self._engine = engine
@@ -29,31 +29,25 @@ class ParameterChangeActivities:
     @local_only
     @temporal_errors
     async def accept_parameter_changes(self, change: ParameterChangeInput) -> StepDone:
-        """Shut out every attempt that has not seen the change; a second run changes nothing.
+        """Let no attempt commit that missed the change; a second run changes nothing.
 
-        Writes the operation's row and an audit event only. Raises `ApplicationError`: `parameter-used` if the
-        operation is committed, `cancel-requested` and `operation-closed` if it is stopping.
+        Writes the operation's row and audit events only. Raises `ApplicationError`: `parameter-used` if the operation
+        is committed, `cancel-requested` and `operation-closed` if it is stopping.
         """
         async with self._engine.begin() as connection:
-            is_new = await insert_operation(connection, change.operation)
-            if is_new:
-                await refuse_used_start(connection, change.operation)
-            await accept_changes(connection, change.operation)
-            created = [request_event(change.operation)] if is_new else []
-            changed = await self._audit.unknown(connection, [_change_event(change)])
-            await self._audit.append_all(connection, [*created, *changed])
+            row = OperationRow(connection, change.operation)
+            await row.ensure()
+            await row.refuse_used_start()
+            await row.change_parameters()
+            changed = await self._audit.unrecorded(connection, [_change_event(change)])
+            await self._audit.append_all(connection, [*row.request_events, *changed])
         return StepDone()
 
 
 def _change_event(change: ParameterChangeInput) -> AuditEvent:
-    operation = change.operation
-    # A change is accepted twice if its first response was lost; the id makes both one event. Other values for the
-    # same parameters are another change.
-    return operation_event(
-        Action.OPERATION_CHANGE,
-        change.origin,
-        workflow_id=operation.workflow_id,
-        tenant_id=operation.snapshot.tenant_id,
-        details={"changed": sorted(change.changed)},
-        event_id=uuid5(CHANGES, f"{operation.run_id} {operation.parameters_version} {change.digest}"),
-    )
+    context = change.operation
+    # A change whose response was lost is accepted again with the same id; other values of the same parameters are
+    # another change.
+    event_id = uuid5(CHANGES, f"{context.run_id} {context.parameters_version} {change.digest}")
+    details = {"changed": sorted(change.changed)}
+    return operation_event(Action.OPERATION_CHANGE, context, change.origin, event_id=event_id, details=details)

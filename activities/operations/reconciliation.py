@@ -1,137 +1,82 @@
 """Brings the row of an operation in line with its workflow, and closes the row of one that was ended in Temporal."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
 
-from sqlalchemy import exists, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.audit.trail import AuditTrail
-from activities.database.own_tables import cancellations, operations
-from activities.operations.records import OperationRecord, find_run
-from activities.operations.rows import INSERT_OPERATION, documents, request_event, row_values, shown_values
-from workflows.operations.messages import (
-    OperationContext,
-    OperationError,
-    OperationSnapshot,
-    OperationStatus,
-    OperationWarning,
-    StepStatus,
-)
+from activities.operations.records import OperationRecord
+from activities.operations.rows import OperationRow, shown_values
+from workflows.operations.failures import ENDED_OUTSIDE
+from workflows.operations.messages import OperationContext, OperationError, OperationSnapshot, OperationWarning
+from workflows.operations.statuses import OperationStatus
 
-ENDED_OUTSIDE = "ended-outside"
 GONE = "Temporal no longer knows the workflow"
-
-# What a workflow can be in without any transaction of its own writing its row.
-MIRRORED = {
-    OperationStatus.RETRYING,
-    OperationStatus.NEEDS_ATTENTION,
-    OperationStatus.AWAITING_CONFIRMATION,
-    OperationStatus.WAITING,
-    OperationStatus.CANCELLING,
-    OperationStatus.ROLLING_BACK,
-}
-
-
-@dataclass(frozen=True)
-class Closed:
-    """How the row of an operation was closed whose workflow had ended without saying how."""
-
-    status: OperationStatus
-    detail: str
-
-
-async def adopt(connection: AsyncConnection, context: OperationContext) -> bool:
-    """Write the row of an operation that could not do so itself; True if there was none."""
-    return bool((await connection.execute(INSERT_OPERATION, row_values(context))).rowcount)
 
 
 async def mirror(connection: AsyncConnection, record: OperationRecord, snapshot: OperationSnapshot) -> bool:
-    """Show in the row what its running workflow waits for; True if the row was changed.
+    """Show in the row that its open workflow waits or stops; True if the row was changed.
 
-    A row that has been written since `record` was read stays as it is: a transaction knows better.
+    A row that was written since `record` was read stays as it is, because a transaction knows better. Transactions
+    write every other status themselves.
     """
-    shown = shown_values(snapshot)
-    is_known = shown == shown_values(record.snapshot) and snapshot.tenant_id in {None, record.snapshot.tenant_id}
-    if snapshot.status not in MIRRORED or is_known:
+    is_known = shown_values(snapshot) == shown_values(record.snapshot)
+    if is_known and snapshot.tenant_id in {None, record.snapshot.tenant_id}:
         return False
-    changed = await connection.execute(
-        update(operations)
-        .where(
-            *record.is_row,
-            operations.c.finished_at.is_(None),
-            operations.c.updated_at == record.snapshot.updated_at,
-        )
-        .values(**shown, tenant_id=func.coalesce(operations.c.tenant_id, snapshot.tenant_id), updated_at=func.now())
-    )
-    return changed.rowcount == 1
+    if not (snapshot.status.is_waiting or snapshot.status.is_stopping):
+        return False
+    return await OperationRow(connection, record.context).show(snapshot, read_at=record.snapshot.updated_at)
 
 
 async def close_ended_outside(
-    connection: AsyncConnection, record: OperationRecord, reason: str, ended_as: OperationSnapshot | None = None
-) -> Closed | None:
+    row: OperationRow, reason: str, ended_as: OperationSnapshot | None = None
+) -> OperationSnapshot | None:
     """Close the row of an operation whose workflow has ended or is gone; None if it is closed already.
 
-    Waits for a transaction that still runs, and lets none commit later. A committed operation has completed, with a
-    warning about what was to follow. Otherwise nothing was written: it ends as `ended_as`, which the workflow itself
-    said, or as cancelled if that was asked for, or else as failed.
+    Waits for a running transaction, and lets none commit later. `ended_as` is what the workflow itself said.
     """
-    row = (
-        await connection.execute(select(operations).where(*record.is_row).with_for_update(of=operations))
-    ).one_or_none()
-    if row is None or row.finished_at is not None:
+    locked = await row.lock()
+    record = await row.load()
+    if locked is None or locked.has_ended or record is None:
         return None
-    if row.committed_at is not None:
-        closed, changes = _completed(record, reason)
-    elif ended_as is not None and ended_as.status in {OperationStatus.FAILED, OperationStatus.CANCELLED}:
-        closed, changes = Closed(ended_as.status, reason), shown_values(ended_as)
-    else:
-        asked = exists().where(
-            cancellations.c.workflow_id == record.workflow_id, cancellations.c.run_id == record.run_id
-        )
-        is_cancelled = row.cancelled_by is not None or await connection.scalar(select(asked))
-        detail = f"{reason}; nothing was written"
-        error = OperationError(code=ENDED_OUTSIDE, detail=detail, step=row.step)
-        status = OperationStatus.CANCELLED if is_cancelled else OperationStatus.FAILED
-        closed = Closed(status, detail)
-        changes = {"status": status, "error": None if is_cancelled else error.model_dump(mode="json")}
-    times = {"next_try_at": None, "attention_deadline": None, "updated_at": func.now(), "finished_at": func.now()}
-    await connection.execute(update(operations).where(*record.is_row).values({**changes, **times}))
-    return closed
+    is_known = ended_as is not None and ended_as.status in {OperationStatus.FAILED, OperationStatus.CANCELLED}
+    if ended_as is None or not is_known or locked.committed is not None:
+        ended_as = ended_outside(record.snapshot, reason, is_cancelled=locked.is_cancelled)
+    await row.close(ended_as)
+    return ended_as
 
 
 async def settle_ended(
     connection: AsyncConnection, context: OperationContext, reason: str, audit: AuditTrail
 ) -> OperationRecord | None:
-    """Close the row of an operation whose workflow was ended in Temporal, write it if there is none, and return it.
+    """Close the row of an operation whose workflow was ended in Temporal, insert it if there is none, and return it.
 
     None if there can be no row, because another operation of the tenant is open.
     """
-    is_new = await adopt(connection, context)
-    record = await find_run(connection, context.workflow_id, context.run_id)
-    if record is None:
-        return None
-    await close_ended_outside(connection, record, reason)
-    await audit.append_once(connection, [request_event(context)] if is_new else [])
-    return await find_run(connection, context.workflow_id, context.run_id)
+    row = OperationRow(connection, context)
+    await row.insert()
+    await close_ended_outside(row, reason)
+    await audit.append_once(connection, row.request_events)
+    return await row.load()
 
 
-def ended_before_completion(pending: Sequence[str], reason: str) -> OperationWarning:
-    """Return the warning about a committed operation whose workflow ended before the steps that were to follow."""
-    left = f"not done: {', '.join(pending)}" if pending else "nothing was left to do"
-    return OperationWarning(code=ENDED_OUTSIDE, detail=f"{reason} after the commit; {left}")
+def ended_outside(
+    snapshot: OperationSnapshot, reason: str, *, closed_at: datetime | None = None, is_cancelled: bool = False
+) -> OperationSnapshot:
+    """Return the snapshot of an operation whose workflow was ended before it could say how.
 
-
-def _completed(record: OperationRecord, reason: str) -> tuple[Closed, dict[str, Any]]:
-    snapshot = record.snapshot
-    *following, _ = snapshot.steps
-    pending = [step.name for step in following if step.status not in {StepStatus.COMPLETED, StepStatus.SKIPPED}]
-    warning = ended_before_completion(pending, reason)
-    changes: dict[str, Any] = {
-        "status": OperationStatus.COMPLETED,
-        "error": None,
-        "progress": 100,
-        "warnings": documents((*snapshot.warnings, warning)),
-    }
-    return Closed(OperationStatus.COMPLETED, warning.detail), changes
+    A committed operation has completed, with a warning that names the steps left. Otherwise nothing was written, and
+    it is cancelled if that was requested, or else failed.
+    """
+    closed_at = closed_at or snapshot.updated_at
+    ended = snapshot.at_work(updated_at=closed_at, finished_at=closed_at, error=None)
+    if snapshot.committed_at is not None:
+        pending = ", ".join(step.name for step in snapshot.steps[:-1] if not step.is_done)
+        left = f"not done: {pending}" if pending else "nothing was left to do"
+        warning = OperationWarning(code=ENDED_OUTSIDE, detail=f"{reason} after the commit; {left}")
+        warnings = (*snapshot.warnings, warning)
+        return ended.model_copy(update={"status": OperationStatus.COMPLETED, "progress": 100, "warnings": warnings})
+    if is_cancelled or snapshot.cancelled_by is not None or snapshot.status is OperationStatus.CANCELLING:
+        return ended.model_copy(update={"status": OperationStatus.CANCELLED})
+    error = OperationError(code=ENDED_OUTSIDE, detail=f"{reason}; nothing was written", step=snapshot.step)
+    return ended.model_copy(update={"status": OperationStatus.FAILED, "error": error})

@@ -1,4 +1,4 @@
-"""Reads the `operations` table: one operation, a page of them, and those that have not ended."""
+"""Reads operations from the `operations` table."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,12 +7,13 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import ValidationError
-from sqlalchemy import ColumnElement, Select, func, or_, select, tuple_
+from sqlalchemy import Select, func, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.database.own_tables import operations
 from workflows.operations.kinds import KINDS
-from workflows.operations.messages import OperationSnapshot, OperationStatus
+from workflows.operations.messages import OperationContext, OperationSnapshot
+from workflows.operations.statuses import OperationStatus
 
 
 @dataclass(frozen=True)
@@ -24,9 +25,9 @@ class OperationRecord:
     snapshot: OperationSnapshot
 
     @property
-    def is_row(self) -> tuple[ColumnElement[bool], ...]:
-        """What a statement selects the row by."""
-        return (operations.c.workflow_id == self.workflow_id, operations.c.run_id == self.run_id)
+    def context(self) -> OperationContext:
+        """The operation as activities know it."""
+        return OperationContext(workflow_id=self.workflow_id, run_id=self.run_id, snapshot=self.snapshot)
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class UnreadableRecord:
 
 @dataclass(frozen=True)
 class OperationFilter:
-    """Which operations a listing shows; times are of the start, `started_before` exclusive."""
+    """The filter of a listing; `started_before` is exclusive."""
 
     tenant_id: UUID | None = None
     kind: str | None = None
@@ -51,7 +52,7 @@ class OperationFilter:
 
 @dataclass(frozen=True)
 class UnfinishedCount:
-    """How many operations of a kind stand at a status, and for how many seconds the longest has."""
+    """The number of operations of a kind and status, and the age of the oldest status."""
 
     kind: str
     status: str
@@ -60,7 +61,7 @@ class UnfinishedCount:
 
 
 async def count_unfinished(connection: AsyncConnection) -> list[UnfinishedCount]:
-    """The operations that have not ended, by kind and status."""
+    """Count the operations that have not ended, by kind and status."""
     columns = operations.c
     age = func.extract("epoch", func.now() - func.min(columns.updated_at))
     rows = await connection.execute(
@@ -79,39 +80,23 @@ async def find_operation(connection: AsyncConnection, workflow_id: str) -> Opera
     order = [operations.c.started_at.desc()]
     if KINDS.is_own_id(workflow_id):
         order.insert(0, operations.c.committed_at.is_(None).asc())
-    row = (
-        await connection.execute(
-            select(operations).where(operations.c.workflow_id == workflow_id).order_by(*order).limit(1)
-        )
-    ).one_or_none()
-    return _record(row) if row is not None else None
+    return await _first(
+        connection, select(operations).where(operations.c.workflow_id == workflow_id).order_by(*order)
+    )
 
 
 async def find_run(connection: AsyncConnection, workflow_id: str, run_id: str) -> OperationRecord | None:
     """Return one run of a workflow, or None if it has no row."""
-    row = (
-        await connection.execute(
-            select(operations).where(operations.c.workflow_id == workflow_id, operations.c.run_id == run_id)
-        )
-    ).one_or_none()
-    return _record(row) if row is not None else None
+    is_run = (operations.c.workflow_id == workflow_id, operations.c.run_id == run_id)
+    return await _first(connection, select(operations).where(*is_run))
 
 
 async def find_newest_of_tenant(connection: AsyncConnection, tenant_id: UUID, kind: str) -> OperationRecord | None:
     """Return the operation of that kind that was committed for the tenant, else the open one, else the newest."""
-    row = (
-        await connection.execute(
-            select(operations)
-            .where(operations.c.tenant_id == tenant_id, operations.c.kind == kind)
-            .order_by(
-                operations.c.committed_at.is_(None),
-                operations.c.finished_at.is_not(None),
-                operations.c.started_at.desc(),
-            )
-            .limit(1)
-        )
-    ).one_or_none()
-    return _record(row) if row is not None else None
+    columns = operations.c
+    order = (columns.committed_at.is_(None), columns.finished_at.is_not(None), columns.started_at.desc())
+    query = select(operations).where(columns.tenant_id == tenant_id, columns.kind == kind)
+    return await _first(connection, query.order_by(*order))
 
 
 async def list_operations(
@@ -121,38 +106,24 @@ async def list_operations(
     limit: int,
     after: tuple[datetime, str, str] | None = None,
 ) -> list[OperationRecord]:
-    """Operations, newest first, following the given (started_at, workflow_id, run_id) where there is one."""
-    key = tuple_(operations.c.started_at, operations.c.workflow_id, operations.c.run_id)
+    """Return operations, newest first, that follow the given (started_at, workflow_id, run_id)."""
+    key_columns = (operations.c.started_at, operations.c.workflow_id, operations.c.run_id)
     query = _filtered(select(operations), wanted)
     if after is not None:
-        query = query.where(key < tuple_(*after))
-    query = query.order_by(
-        operations.c.started_at.desc(), operations.c.workflow_id.desc(), operations.c.run_id.desc()
-    ).limit(limit)
-    return [_record(row) for row in await connection.execute(query)]
+        query = query.where(tuple_(*key_columns) < tuple_(*after))
+    order = [column.desc() for column in key_columns]
+    return [_record(row) for row in await connection.execute(query.order_by(*order).limit(limit))]
 
 
-async def unrecorded(connection: AsyncConnection, runs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Those of the workflow ids and run ids that have no row."""
-    known = await connection.execute(
-        select(operations.c.workflow_id, operations.c.run_id).where(
-            operations.c.workflow_id.in_([workflow_id for workflow_id, _ in runs])
-        )
-    )
-    recorded = {tuple(row) for row in known}
-    return [run for run in runs if run not in recorded]
-
-
-async def finished_among(connection: AsyncConnection, runs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Those of the workflow ids and run ids whose row says how they ended."""
+async def find_runs(connection: AsyncConnection, workflow_ids: Sequence[str]) -> dict[tuple[str, str], bool]:
+    """Return the workflow ids and run ids of all rows of these workflows, and whether each operation has ended."""
+    columns = operations.c
     rows = await connection.execute(
-        select(operations.c.workflow_id, operations.c.run_id).where(
-            operations.c.workflow_id.in_([workflow_id for workflow_id, _ in runs]),
-            operations.c.finished_at.is_not(None),
+        select(columns.workflow_id, columns.run_id, columns.finished_at.is_not(None)).where(
+            columns.workflow_id.in_(workflow_ids)
         )
     )
-    finished = {tuple(row) for row in rows}
-    return [run for run in runs if run in finished]
+    return {(workflow_id, run_id): has_ended for workflow_id, run_id, has_ended in rows}
 
 
 async def unfinished_operations(
@@ -163,9 +134,9 @@ async def unfinished_operations(
     limit: int,
     after: tuple[str, str] | None = None,
 ) -> list[OperationRecord | UnreadableRecord]:
-    """Operations of a Temporal namespace that have not ended, by workflow id and run id, following the given ones.
+    """Return the operations of a Temporal namespace that have not ended and follow the given workflow id and run id.
 
-    Those that a step has written within `untouched_for` are left out: they are at work.
+    Those that were written within `untouched_for` are left out, because a transaction is at work.
     """
     columns = operations.c
     key = tuple_(columns.workflow_id, columns.run_id)
@@ -197,6 +168,11 @@ def _filtered(query: Select[Any], wanted: OperationFilter) -> Select[Any]:
     return query
 
 
+async def _first(connection: AsyncConnection, query: Select[Any]) -> OperationRecord | None:
+    row = (await connection.execute(query.limit(1))).one_or_none()
+    return _record(row) if row is not None else None
+
+
 def _record_if_readable(row: Any) -> OperationRecord | UnreadableRecord:
     try:
         return _record(row)
@@ -205,11 +181,5 @@ def _record_if_readable(row: Any) -> OperationRecord | UnreadableRecord:
 
 
 def _record(row: Any) -> OperationRecord:
-    fields = row._asdict()
-    return OperationRecord(
-        workflow_id=row.workflow_id,
-        run_id=row.run_id,
-        snapshot=OperationSnapshot.model_validate(
-            {name: fields[name] for name in OperationSnapshot.model_fields if name in fields}
-        ),
-    )
+    snapshot = OperationSnapshot.model_validate(row._asdict())
+    return OperationRecord(row.workflow_id, row.run_id, snapshot)

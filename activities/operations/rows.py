@@ -6,53 +6,47 @@ can't commit behind the back of what came after it.
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import (
-    ColumnElement,
-    Select,
-    Text,
-    and_,
-    bindparam,
-    func,
-    not_,
-    or_,
-    select,
-    update,
-)
+from sqlalchemy import ColumnElement, Select, Text, and_, bindparam, func, not_, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 from temporalio.exceptions import ApplicationError
 
 from activities.alga.bulk_insert import to_json
-from activities.audit.events import Action, AuditEvent
+from activities.audit.events import AuditEvent
 from activities.database.own_tables import audit_events, cancellations, operations
-from activities.database.transactions import script_literal
+from activities.database.transactions import Statement
 from activities.errors import CancelRequestedError, FinalError
-from activities.operations.audit_events import operation_event
-from workflows.operations.failures import PARAMETER_USED, PARAMETERS_CHANGED, START_USED
+from activities.operations.audit_events import request_event
+from activities.operations.records import OperationRecord, find_run
+from workflows.operations.failures import (
+    OPERATION_CLOSED,
+    OPERATION_IN_PROGRESS,
+    PARAMETER_USED,
+    PARAMETERS_CHANGED,
+    START_USED,
+)
 from workflows.operations.kinds import KINDS
 from workflows.operations.messages import (
-    CancelRequest,
+    Cancellation,
     Committed,
     FailureDetails,
     OperationContext,
     OperationSnapshot,
-    OperationStatus,
     StepProgress,
-    StepStatus,
 )
+from workflows.operations.statuses import OperationStatus, StepStatus
 
-# Made once: making a statement takes as long as running it.
-INSERT_OPERATION = postgres_insert(operations).on_conflict_do_nothing()
-
+# Built once, because building a statement takes as long as running it.
+_INSERT = postgres_insert(operations).on_conflict_do_nothing()
 _WORKFLOW = bindparam("workflow", type_=Text)
 _RUN = bindparam("run", type_=Text)
 _START = bindparam("start", type_=Text)
 _ROW = and_(operations.c.workflow_id == _WORKFLOW, operations.c.run_id == _RUN)
-_OPEN = and_(operations.c.finished_at.is_(None), operations.c.committed_at.is_(None))
 _CANCELLATION: Select[Any] = (
     select(cancellations)
     .where(
@@ -61,19 +55,18 @@ _CANCELLATION: Select[Any] = (
     )
     .limit(1)
 )
-_COMMIT = """
+_COMMIT = text("""
     UPDATE alga_tenants.operations SET
         status = CASE WHEN EXISTS (
-            SELECT FROM alga_tenants.cancellations WHERE workflow_id = {workflow} AND run_id IN ({run}, {start})
-        ) THEN NULL ELSE {status} END,
-        step = {step}, progress = {progress}, steps = {steps}::jsonb, result = {result}::jsonb,
+            SELECT FROM alga_tenants.cancellations WHERE workflow_id = :workflow AND run_id IN (:run, :start)
+        ) THEN NULL ELSE :status END,
+        step = :step, progress = :progress, steps = CAST(:steps AS jsonb), result = CAST(:result AS jsonb),
         error = NULL, next_try_at = NULL, attention_deadline = NULL, updated_at = now(),
-        committed_at = {committed_at}::timestamptz,
-        finished_at = CASE WHEN {is_complete} THEN {committed_at}::timestamptz END
-    WHERE workflow_id = {workflow} AND run_id = {run}
-"""
+        committed_at = CAST(:committed_at AS timestamptz),
+        finished_at = CASE WHEN :is_complete THEN CAST(:committed_at AS timestamptz) END
+    WHERE workflow_id = :workflow AND run_id = :run
+""")
 _LOCKED = (
-    operations.c.status,
     operations.c.steps,
     operations.c.result,
     operations.c.committed_at,
@@ -81,13 +74,25 @@ _LOCKED = (
     operations.c.parameters_version,
     _CANCELLATION.exists().label("is_cancelled"),
 )
+# The fields of a snapshot that a change of parameters, a request, and everything else change.
+_PARAMETERS = ("tenant_name", "product_code", "parameters")
+_REQUESTED = (*_PARAMETERS, "kind", "tenant_id", "requested_by", "requested_via", "request_fingerprint", "started_at")
+_SHOWN = (
+    "status",
+    "step",
+    "progress",
+    "cancelled_by",
+    "cancelled_via",
+    "cancel_reason",
+    "next_try_at",
+    "attention_deadline",
+)
 
 
 @dataclass(frozen=True)
 class LockedOperation:
-    """The row of an operation, locked until the transaction ends."""
+    """The state of a locked row; `also` are the values of further expressions."""
 
-    status: OperationStatus
     committed: Committed | None
     has_ended: bool
     is_cancelled: bool
@@ -95,248 +100,238 @@ class LockedOperation:
     also: tuple[Any, ...] = ()
 
 
-async def lock_operation(
-    connection: AsyncConnection, context: OperationContext, *also: ColumnElement[Any], **values: Any
-) -> LockedOperation | None:
-    """Lock the operation's row, or return None if there is none.
+class OperationRow:
+    """The row of one operation within a transaction."""
 
-    The expressions of `also`, with their values, are evaluated in the same round trip, and returned as `also`.
-    """
-    row = (await connection.execute(_lock_statement(also), {**_key(context), **values})).one_or_none()
-    if row is None:
-        return None
-    committed = None
-    if row.committed_at is not None:
-        steps = tuple(StepProgress.model_validate(step) for step in row.steps)
-        committed = Committed(committed_at=row.committed_at, steps=steps, result=row.result)
-    return LockedOperation(
-        status=OperationStatus(row.status),
-        committed=committed,
-        has_ended=row.finished_at is not None,
-        is_cancelled=row.is_cancelled,
-        parameters_version=row.parameters_version,
-        also=tuple(row)[len(_LOCKED) :],
-    )
+    def __init__(self, connection: AsyncConnection, context: OperationContext) -> None:
+        self._connection = connection
+        self._context = context
+        self._key = {
+            "workflow": context.workflow_id,
+            "run": context.run_id,
+            "start": context.origin.start_id or context.run_id,
+        }
+        self._is_new = False
+
+    @property
+    def request_events(self) -> list[AuditEvent]:
+        """The audit event of the request if this transaction has inserted the row, which it must then record."""
+        return [request_event(self._context)] if self._is_new else []
+
+    async def load(self) -> OperationRecord | None:
+        """Return the row, or None if there is none."""
+        return await find_run(self._connection, self._context.workflow_id, self._context.run_id)
+
+    async def insert(self, *, has_ended: bool = False) -> bool:
+        """Insert the row, as queued or as its snapshot has ended.
+
+        Returns False if there is one, or if another operation of the tenant is open.
+        """
+        context, snapshot = self._context, self._context.snapshot
+        values = {
+            **{name: getattr(snapshot, name) for name in _REQUESTED},
+            "workflow_id": context.workflow_id,
+            "run_id": context.run_id,
+            "namespace": context.namespace,
+            "status": OperationStatus.QUEUED,
+            "steps": documents(snapshot.steps),
+        }
+        if has_ended:
+            values |= {**shown_values(snapshot), "finished_at": snapshot.finished_at}
+        self._is_new = bool((await self._connection.execute(_INSERT, values)).rowcount)
+        return self._is_new
+
+    async def ensure(self) -> bool:
+        """Insert the row if there is none, and return whether it is new.
+
+        Raises `FinalError` if another operation of the tenant is open.
+        """
+        query = select(operations.c.kind).where(_ROW)
+        if not await self.insert() and await self._connection.scalar(query, self._key) is None:
+            detail = "another operation of this tenant has not ended"
+            raise FinalError(OPERATION_IN_PROGRESS, detail, field="tenantId")
+        return self._is_new
+
+    async def refuse_used_start(self) -> None:
+        """Raise `FinalError` if the row is new and another run used the same start: its input was replayed."""
+        start_id = self._context.origin.start_id
+        if start_id is None or not self._is_new:
+            return
+        used = select(audit_events.c.id).where(audit_events.c.id == UUID(start_id))
+        if await self._connection.scalar(used) is not None:
+            raise FinalError(START_USED, "another operation used this start, so nothing was written")
+
+    async def lock(self, *also: ColumnElement[Any], **values: Any) -> LockedOperation | None:
+        """Lock the row, or return None if there is none.
+
+        The expressions of `also`, with their values, are evaluated in the same round trip.
+        """
+        result = await self._connection.execute(_lock_statement(also), {**self._key, **values})
+        row = result.one_or_none()
+        if row is None:
+            return None
+        committed = None
+        if row.committed_at is not None:
+            steps = tuple(StepProgress.model_validate(step) for step in row.steps)
+            committed = Committed(committed_at=row.committed_at, steps=steps, result=row.result)
+        return LockedOperation(
+            committed=committed,
+            has_ended=row.finished_at is not None,
+            is_cancelled=row.is_cancelled,
+            parameters_version=row.parameters_version,
+            also=tuple(row)[len(_LOCKED) :],
+        )
+
+    async def ensure_locked(self, *also: ColumnElement[Any], **values: Any) -> LockedOperation:
+        """Lock the row as `lock`, and insert it first if there is none.
+
+        The gateway has inserted it unless a client of Temporal started the workflow. Raises `FinalError` if another
+        operation of the tenant is open, or another run used the same start.
+        """
+        if (locked := await self.lock(*also, **values)) is None:
+            await self.ensure()
+            await self.refuse_used_start()
+            locked = await self.lock(*also, **values)
+        if locked is None:
+            raise FinalError(OPERATION_CLOSED, "the operation's row has vanished, so nothing was written")
+        return locked
+
+    async def check_open(self, locked: LockedOperation) -> None:
+        """Raise the error that explains why the attempt is not allowed to write, if it is not.
+
+        Raises:
+            CancelRequestedError: the operation was cancelled.
+            FinalError: the operation has ended.
+            ApplicationError: the attempt missed a change of parameters, which the next one includes.
+        """
+        if locked.is_cancelled and (cancel := await self.find_cancellation()) is not None:
+            raise CancelRequestedError(cancel)
+        if locked.has_ended:
+            raise FinalError(OPERATION_CLOSED, "the operation has ended, so nothing was written")
+        if locked.parameters_version > self._context.parameters_version:
+            details = FailureDetails(parameters_version=locked.parameters_version)
+            raise ApplicationError("the parameters were changed meanwhile", details, type=PARAMETERS_CHANGED)
+
+    async def find_cancellation(self) -> Cancellation | None:
+        """Return the cancellation that applies to the operation, or None."""
+        found = (await self._connection.execute(_CANCELLATION, self._key)).one_or_none()
+        if found is None:
+            return None
+        return Cancellation(by=found.cancelled_by, via=found.cancelled_via, reason=found.reason)
+
+    def commit_statement(self, committed: Committed) -> Statement:
+        """Return the statement that records the commit in the locked row; it fails if the operation was cancelled.
+
+        It runs in the round trip of the commit, which can't branch: a cancellation sets the status to null, which the
+        table rejects, so that nothing is committed.
+        """
+        done = [step.name for step in committed.steps if step.status is StepStatus.COMPLETED]
+        is_complete = all(step.is_done for step in committed.steps)
+        values = {
+            **self._key,
+            "status": OperationStatus.COMPLETED if is_complete else OperationStatus.RUNNING,
+            "step": done[-1],
+            "progress": KINDS[self._context.snapshot.kind].progress_after(done[-1]),
+            "steps": to_json(documents(committed.steps)),
+            "result": to_json(committed.result),
+            "committed_at": committed.committed_at,
+            "is_complete": is_complete,
+        }
+        return Statement(_COMMIT, values)
+
+    async def change_parameters(self) -> None:
+        """Show the changed parameters, and let no attempt commit that missed the change.
+
+        Waits for a running attempt. The row must exist. The same change can be made again; a change that its workflow
+        never received is replaced by the next one.
+
+        Raises:
+            CancelRequestedError: the operation was cancelled.
+            FinalError: the operation has been committed or has ended.
+        """
+        version, snapshot = self._context.parameters_version, self._context.snapshot
+        is_open = and_(operations.c.finished_at.is_(None), operations.c.committed_at.is_(None))
+        is_next = operations.c.parameters_version.in_((version, version + 1))
+        changed = await self._connection.execute(
+            update(operations)
+            .where(_ROW, is_open, is_next, not_(_CANCELLATION.exists()))
+            .values(parameters_version=version + 1, **{name: getattr(snapshot, name) for name in _PARAMETERS}),
+            self._key,
+        )
+        if changed.rowcount:
+            return
+        locked = await self.lock()
+        if locked is not None and locked.committed is not None:
+            raise FinalError(PARAMETER_USED, "the operation is committed; its parameters can't be changed any more")
+        if locked is not None:
+            await self.check_open(locked)
+        raise FinalError(OPERATION_CLOSED, "the operation has ended, so nothing was changed")
+
+    async def show(self, snapshot: OperationSnapshot, *, read_at: datetime | None) -> bool:
+        """Show the snapshot of an open operation; False if the row was changed after `read_at`."""
+        return await self._update(snapshot, operations.c.updated_at == read_at)
+
+    async def close(self, snapshot: OperationSnapshot) -> None:
+        """Write how the operation ended, unless the row says so already."""
+        await self._update(snapshot, finished_at=func.now())
+
+    async def _update(self, snapshot: OperationSnapshot, *conditions: ColumnElement[bool], **values: Any) -> bool:
+        changed = await self._connection.execute(
+            update(operations)
+            .where(_ROW, operations.c.finished_at.is_(None), *conditions)
+            .values(
+                **shown_values(snapshot),
+                tenant_id=func.coalesce(operations.c.tenant_id, snapshot.tenant_id),
+                updated_at=func.now(),
+                **values,
+            ),
+            self._key,
+        )
+        return changed.rowcount == 1
 
 
-@cache
-def _lock_statement(also: tuple[ColumnElement[Any], ...]) -> Select[Any]:
-    return select(*_LOCKED, *also).where(_ROW).with_for_update(of=operations)
+async def request_cancel(
+    connection: AsyncConnection, workflow_id: str, run_id: str, cancellation: Cancellation
+) -> bool:
+    """Prevent the operation from committing; True for the first cancellation, which counts.
 
-
-async def check_open(connection: AsyncConnection, locked: LockedOperation, context: OperationContext) -> None:
-    """Raise the error that says why an attempt may not write, unless it may.
-
-    Raises:
-        CancelRequestedError: the operation was asked to stop.
-        FinalError: the operation has ended.
-        ApplicationError: the attempt has not seen a change of parameters; the next one will have.
-    """
-    if locked.is_cancelled and (cancel := await find_cancellation(connection, context)) is not None:
-        raise CancelRequestedError(cancel)
-    if locked.has_ended:
-        raise FinalError("operation-closed", "the operation has ended, so nothing was written")
-    if locked.parameters_version > context.parameters_version:
-        details = FailureDetails(parameters_version=locked.parameters_version)
-        raise ApplicationError("the parameters were changed meanwhile", details, type=PARAMETERS_CHANGED)
-
-
-async def insert_operation(connection: AsyncConnection, context: OperationContext) -> bool:
-    """Write the operation's row; True if it is new, so that the transaction must end with `request_event`.
-
-    Raises `FinalError` if another operation of the tenant is open.
-    """
-    inserted = await connection.execute(INSERT_OPERATION, row_values(context))
-    if inserted.rowcount:
-        return True
-    if await connection.scalar(select(operations.c.kind).where(_ROW), _key(context)) is None:
-        raise FinalError("operation-in-progress", "another operation of this tenant has not ended", field="tenantId")
-    return False
-
-
-async def insert_closed(connection: AsyncConnection, context: OperationContext) -> bool:
-    """Write the row of an operation that has ended as its snapshot says; True if it is new, as `insert_operation`."""
-    ended = {**row_values(context), **shown_values(context.snapshot), "finished_at": context.snapshot.finished_at}
-    return bool((await connection.execute(INSERT_OPERATION, ended)).rowcount)
-
-
-def row_values(context: OperationContext) -> dict[str, Any]:
-    """Return the values of a new row."""
-    snapshot = context.snapshot
-    return {
-        "workflow_id": context.workflow_id,
-        "run_id": context.run_id,
-        "namespace": context.namespace,
-        "kind": snapshot.kind,
-        "tenant_id": snapshot.tenant_id,
-        "tenant_name": snapshot.tenant_name,
-        "product_code": snapshot.product_code,
-        "parameters": snapshot.parameters,
-        "status": OperationStatus.QUEUED,
-        "steps": documents(snapshot.steps),
-        "requested_by": snapshot.requested_by,
-        "requested_via": snapshot.requested_via,
-        "request_fingerprint": snapshot.request_fingerprint,
-        "started_at": snapshot.started_at,
-    }
-
-
-def request_event(context: OperationContext) -> AuditEvent:
-    """Return the audit event of an operation's request; its id is that of the start, so each start has one event."""
-    start_id = context.origin.start_id
-    return operation_event(
-        Action(KINDS[context.snapshot.kind].request_action),
-        context.origin,
-        workflow_id=context.workflow_id,
-        tenant_id=context.snapshot.tenant_id,
-        event_id=UUID(start_id) if start_id is not None else None,
-    )
-
-
-async def refuse_used_start(connection: AsyncConnection, context: OperationContext) -> None:
-    """Raise `FinalError` if another run used the same start, because its encrypted input was replayed.
-
-    To be called by who has written the operation's row.
-    """
-    start_id = context.origin.start_id
-    if start_id is None:
-        return
-    if await connection.scalar(select(audit_events.c.id).where(audit_events.c.id == UUID(start_id))) is not None:
-        raise FinalError(START_USED, "another operation has come of this very start, so nothing was written")
-
-
-def commit_script(context: OperationContext, committed: Committed) -> str:
-    """Return the statement that notes the commit in the locked row; it fails if the operation was asked to stop.
-
-    For the round trip of the commit, where nothing can be decided any more: a cancel that came first makes the status
-    null, which the table refuses, so that nothing is committed.
-    """
-    statuses = {step.status for step in committed.steps}
-    done = [step.name for step in committed.steps if step.status is StepStatus.COMPLETED]
-    is_complete = StepStatus.PENDING not in statuses
-    return _COMMIT.format(
-        workflow=script_literal(context.workflow_id),
-        run=script_literal(context.run_id),
-        start=script_literal(context.origin.start_id or context.run_id),
-        status=script_literal(OperationStatus.COMPLETED if is_complete else OperationStatus.RUNNING),
-        step=script_literal(done[-1]),
-        progress=KINDS[context.snapshot.kind].progress_after(done[-1]),
-        steps=script_literal(to_json(documents(committed.steps))),
-        result=script_literal(to_json(committed.result)),
-        committed_at=script_literal(committed.committed_at.isoformat()),
-        is_complete=str(is_complete).lower(),
-    )
-
-
-async def accept_changes(connection: AsyncConnection, context: OperationContext) -> None:
-    """Let no attempt commit any more that has not seen the changed request; the same change again is accepted.
-
-    Waits for an attempt that still runs. The operation's row must be there. A change that was accepted without its
-    workflow hearing of it gives way to another one.
-
-    Raises:
-        CancelRequestedError: the operation was asked to stop.
-        FinalError: the operation has been committed or has ended.
-    """
-    version = context.parameters_version
-    snapshot = context.snapshot
-    accepted = await connection.execute(
-        update(operations)
-        .where(_ROW, _OPEN, operations.c.parameters_version.in_((version, version + 1)), not_(_CANCELLATION.exists()))
-        .values(
-            parameters_version=version + 1,
-            tenant_name=snapshot.tenant_name,
-            product_code=snapshot.product_code,
-            parameters=snapshot.parameters,
-        ),
-        _key(context),
-    )
-    if accepted.rowcount:
-        return
-    locked = await lock_operation(connection, context)
-    if locked is not None and locked.committed is not None:
-        raise FinalError(PARAMETER_USED, "the operation is committed; its parameters can't be changed any more")
-    if locked is not None:
-        await check_open(connection, locked, context)
-    raise FinalError("operation-closed", "the operation has ended, so nothing was changed")
-
-
-async def request_cancel(connection: AsyncConnection, workflow_id: str, run_id: str, request: CancelRequest) -> bool:
-    """Let the operation commit no more; True for the first request, which counts.
-
-    Waits for no running transaction. Instead of a run id the id of a start can be given whose run id is not known.
+    Waits for no running transaction. A start id can stand for an unknown run id.
     """
     inserted = await connection.execute(
         postgres_insert(cancellations)
         .values(
             workflow_id=workflow_id,
             run_id=run_id,
-            cancelled_by=request.cancelled_by,
-            cancelled_via=request.cancelled_via,
-            reason=request.reason,
+            cancelled_by=cancellation.by,
+            cancelled_via=cancellation.via,
+            reason=cancellation.reason,
         )
         .on_conflict_do_nothing()
     )
     return bool(inserted.rowcount)
 
 
-async def revoke_start(connection: AsyncConnection, workflow_id: str, start_id: str, request: CancelRequest) -> None:
+async def revoke_start(
+    connection: AsyncConnection, workflow_id: str, start_id: str, cancellation: Cancellation
+) -> None:
     """Prevent a workflow that may have started from committing; waits for a transaction that is about to commit."""
-    await request_cancel(connection, workflow_id, start_id, request)
+    await request_cancel(connection, workflow_id, start_id, cancellation)
     await connection.execute(
         select(operations.c.run_id).where(operations.c.workflow_id == workflow_id).with_for_update()
     )
 
 
-async def close_operation(connection: AsyncConnection, context: OperationContext) -> None:
-    """Write how the operation ended, as its snapshot says, into its locked row."""
-    snapshot = context.snapshot
-    await connection.execute(
-        update(operations)
-        .where(_ROW, operations.c.finished_at.is_(None))
-        .values(
-            **shown_values(snapshot),
-            tenant_id=func.coalesce(operations.c.tenant_id, snapshot.tenant_id),
-            updated_at=func.now(),
-            finished_at=func.now(),
-        ),
-        _key(context),
-    )
-
-
 def shown_values(snapshot: OperationSnapshot) -> dict[str, Any]:
-    """Return the columns that say how the operation stands."""
-    return {
-        "status": snapshot.status,
-        "step": snapshot.step,
-        "progress": snapshot.progress,
-        "steps": documents(snapshot.steps),
-        "error": snapshot.error.model_dump(mode="json") if snapshot.error else None,
-        "warnings": documents(snapshot.warnings),
-        "cancelled_by": snapshot.cancelled_by,
-        "cancelled_via": snapshot.cancelled_via,
-        "cancel_reason": snapshot.cancel_reason,
-        "next_try_at": snapshot.next_try_at,
-        "attention_deadline": snapshot.attention_deadline,
-    }
-
-
-async def find_cancellation(connection: AsyncConnection, context: OperationContext) -> CancelRequest | None:
-    """Return the request to stop that the operation must heed, or None."""
-    asked = (await connection.execute(_CANCELLATION, _key(context))).one_or_none()
-    if asked is None:
-        return None
-    return CancelRequest(reason=asked.reason, cancelled_by=asked.cancelled_by, cancelled_via=asked.cancelled_via)
+    """Return the values of the columns that show the state of the operation."""
+    values = {name: getattr(snapshot, name) for name in _SHOWN}
+    return {**values, **snapshot.model_dump(mode="json", include={"steps", "error", "warnings"})}
 
 
 def documents(messages: tuple[Any, ...]) -> list[dict[str, Any]]:
-    """Return messages as the row holds them."""
+    """Return messages as JSON documents."""
     return [message.model_dump(mode="json") for message in messages]
 
 
-def _key(context: OperationContext) -> dict[str, str]:
-    return {
-        "workflow": context.workflow_id,
-        "run": context.run_id,
-        "start": context.origin.start_id or context.run_id,
-    }
+@cache
+def _lock_statement(also: tuple[ColumnElement[Any], ...]) -> Select[Any]:
+    return select(*_LOCKED, *also).where(_ROW).with_for_update(of=operations)

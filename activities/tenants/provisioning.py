@@ -180,10 +180,7 @@ class ProvisioningActivities:
             validated = TenantRequest.of(request)
         except ValidationError as error:
             raise _invalid(error) from None
-        blueprint = self._blueprints[validated.product_code]
-        if validated.billing_plan is not None and blueprint.contract_line(validated.billing_plan) is None:
-            known = ", ".join(blueprint.contract_line_names) or "none"
-            raise FinalError("unknown-billing-plan", f"billingPlan is not one of: {known}", field="billingPlan")
+        self._blueprints[validated.product_code].check_billing_plan(validated.billing_plan)
         return validated.to_message(
             tenant_id=context.tenant_id,
             password_hash=request.admin_user.password_hash or "",

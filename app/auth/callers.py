@@ -1,20 +1,29 @@
-"""Who calls: the identity that a request was authenticated as, and the person that it acts for."""
+"""Callers: the identity that a request was authenticated as, and the person on whose behalf it acts."""
 
+import getpass
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from activities.audit.events import Action, AuditEvent, Json, Outcome
 from app.auth.scopes import Scope
 from workflows.operations.messages import Origin
 
+# The kinds of identities; see `Caller.kind`. People call the identities of tokens `token`.
+RESERVED_PREFIXES = ("key", "shell", "oidc", "token")
+# Recorded if there is no caller that can be named.
+RESERVED_NAMES = frozenset({"anonymous", "audit", "gateway", "reconciler", "several", "temporal", "worker"})
+
+_PREFIX = re.compile(rf"({'|'.join(RESERVED_PREFIXES)})\s*:", re.IGNORECASE)
+
 
 @dataclass(frozen=True)
 class Caller:
-    """An authenticated caller; `identity` is what operations record, `name` is for people.
+    """An authenticated caller. Operations record its `identity`; its `name` is for people.
 
-    One that is bound to a tenant sees nothing of any other.
+    A caller that is bound to a tenant can see only that tenant.
     """
 
     identity: str
@@ -24,22 +33,22 @@ class Caller:
 
     @property
     def is_operator(self) -> bool:
-        """Whether it is the shell of a machine of ours, which needs no key; see `app.auth.operators`."""
+        """Whether the caller is a command at the shell, which needs no key; see `operator`."""
         return self.kind == "shell"
 
     @property
     def kind(self) -> str:
-        """What it has authenticated by: the part of its identity before the colon."""
+        """How the caller authenticated: the part of its identity before the colon."""
         return self.identity.partition(":")[0]
 
     def may_see(self, tenant_id: UUID | None) -> bool:
-        """Whether things of that tenant exist for this caller; none stands for what belongs to no tenant."""
+        """Return whether the caller may see what belongs to this tenant, or to no tenant."""
         return self.tenant_id is None or self.tenant_id == tenant_id
 
 
 @dataclass(frozen=True)
 class Requester:
-    """A caller with what an audit wants to know of its request; `on_behalf_of` is the person whom it acts for."""
+    """A caller with the audited data of its request. `on_behalf_of` is the person for whom it acts."""
 
     caller: Caller
     request_id: str
@@ -48,11 +57,11 @@ class Requester:
 
     @property
     def name(self) -> str:
-        """Who wants it: the person, or else the caller itself."""
+        """The person, or else the caller's identity."""
         return self.on_behalf_of or self.caller.identity
 
     def origin(self, request_fingerprint: str | None = None) -> Origin:
-        """Where a request to an operation came from, as the operation and the audit trail record it."""
+        """Return the origin that the operation and the audit trail record for a request."""
         return Origin(
             requested_by=self.name,
             requested_via=self.caller.identity,
@@ -72,7 +81,7 @@ def requested(
     subject: str | None = None,
     details: Mapping[str, Json] | None = None,
 ) -> AuditEvent:
-    """What a requester asked for and got."""
+    """Return the audit event of a request that was accepted."""
     return AuditEvent(
         action=action,
         outcome=Outcome.ACCEPTED,
@@ -85,3 +94,19 @@ def requested(
         address=requester.address,
         details=details or {},
     )
+
+
+def operator() -> Requester:
+    """Return the user who runs this command, who has all scopes and is named in the audit trail."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        # A container's user needs no entry in the list of users.
+        user = "unknown"
+    caller = Caller(identity=f"shell:{user}", name=user, scopes=frozenset(Scope))
+    return Requester(caller=caller, request_id=uuid4().hex)
+
+
+def is_reserved(name: str) -> bool:
+    """Return whether the name looks like an identity of this service, in any case, so no person may have it."""
+    return _PREFIX.match(name.strip()) is not None or name.strip().casefold() in RESERVED_NAMES

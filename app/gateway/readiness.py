@@ -1,4 +1,4 @@
-"""Readiness checks of the gateway: its database with our schema in it, and Temporal."""
+"""Readiness checks of the gateway: migrations, database and Temporal."""
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -8,46 +8,46 @@ from activities.database.own_tables import operations
 from app.database import DatabaseUnavailableError, database_errors
 from app.probes import CheckFailedError, NotStartedError
 from app.temporal.errors import TemporalUnavailableError
-from app.temporal.operations import OperationsPort
+from app.temporal.operations import TemporalOperations
 from migrations.upgrade import UnreleasedSchemaError, lacks_migration
 
-# Checks rights, too, and fails if the table is missing.
+# Fails if the table is missing or the privileges are.
 OWN_SCHEMA = text(f"SELECT has_table_privilege('{operations.fullname}', 'SELECT, INSERT')")
-# A database that answers this is there, and not as this release needs it.
+# Errors of a database that responds, but is not migrated.
 NOT_MIGRATED = frozenset({ACCESS_REFUSED, SCHEMA_INCOMPLETE})
 
 
 class Readiness:
     """The gateway's readiness checks."""
 
-    def __init__(self, engine: AsyncEngine, temporal: OperationsPort) -> None:
+    def __init__(self, engine: AsyncEngine, temporal: TemporalOperations) -> None:
         self._engine = engine
         self._temporal = temporal
         self._is_migrated = False
 
     async def check_migrations(self) -> None:
-        """Raise `NotStartedError` if the database lacks one of this release's migrations.
+        """Raise `NotStartedError` if a migration of this release is missing. Success is remembered.
 
-        Once they are there this is not asked again. Without the database nobody knows, and the gateway may serve.
+        If the database is unavailable, `CheckFailedError` is raised: the gateway may serve.
         """
         if self._is_migrated:
             return
         try:
             with database_errors():
                 async with self._engine.connect() as connection:
-                    lacks = await lacks_migration(connection)
+                    is_outdated = await lacks_migration(connection)
         except UnreleasedSchemaError as error:
             raise NotStartedError(str(error)) from None
         except DatabaseUnavailableError as error:
             if error.code in NOT_MIGRATED:
                 raise NotStartedError(str(error)) from None
             raise CheckFailedError("unknown while the database is unavailable") from None
-        if lacks:
+        if is_outdated:
             raise NotStartedError("schema alga_tenants is not up to date; run `alga-tenants migrate`")
         self._is_migrated = True
 
     async def check_database(self) -> None:
-        """Raise `CheckFailedError` unless our tables are there and open to us."""
+        """Raise `CheckFailedError` unless our tables are accessible."""
         try:
             with database_errors():
                 async with self._engine.connect() as connection:
@@ -56,8 +56,8 @@ class Readiness:
             raise CheckFailedError(str(error)) from None
 
     async def check_temporal(self) -> None:
-        """Raise `CheckFailedError` unless Temporal serves."""
+        """Raise `CheckFailedError` unless Temporal responds."""
         try:
             await self._temporal.check()
         except TemporalUnavailableError:
-            raise CheckFailedError("does not answer") from None
+            raise CheckFailedError("does not respond") from None

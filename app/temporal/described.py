@@ -1,27 +1,20 @@
 """Reads operations from what Temporal describes: their snapshot, and how their workflow was closed."""
 
 from dataclasses import dataclass
-from datetime import datetime
 
 from temporalio.api.enums.v1 import PendingWorkflowTaskState
 from temporalio.client import WorkflowExecutionDescription, WorkflowExecutionStatus
 
-from activities.operations.reconciliation import ENDED_OUTSIDE, ended_before_completion
+from activities.operations.reconciliation import ended_outside
 from app.temporal.encryption import is_encrypted
 from app.temporal.errors import ForeignWorkflowError, UnknownOperationError
 from workflows.operations.kinds import KINDS, OperationKind
-from workflows.operations.messages import (
-    OPERATION_MEMO,
-    OperationError,
-    OperationSnapshot,
-    OperationStatus,
-    StepProgress,
-    StepStatus,
-)
+from workflows.operations.messages import OPERATION_MEMO, OperationSnapshot, StepProgress
+from workflows.operations.statuses import OperationStatus
 
 
 @dataclass(frozen=True)
-class DescribedOperation:
+class TemporalOperation:
     """An operation as Temporal describes it."""
 
     workflow_id: str
@@ -38,7 +31,7 @@ class DescribedOperation:
         return KINDS.is_own_id(self.workflow_id)
 
 
-async def read_description(description: WorkflowExecutionDescription) -> DescribedOperation:
+async def read_description(description: WorkflowExecutionDescription) -> TemporalOperation:
     """Return what the description says.
 
     Raises `ForeignWorkflowError` for a workflow of another type, and `UnknownOperationError` for one that a stranger
@@ -55,8 +48,8 @@ async def read_description(description: WorkflowExecutionDescription) -> Describ
     is_open = description.status is WorkflowExecutionStatus.RUNNING
     closed_as = None if is_open or snapshot.has_ended else _closed_as(description.status)
     if closed_as is not None:
-        snapshot = ended_outside(snapshot, closed_as, description.close_time)
-    return DescribedOperation(
+        snapshot = ended_outside(snapshot, closed_as, closed_at=description.close_time)
+    return TemporalOperation(
         description.id, _first_run_id(description), snapshot, is_open=is_open, closed_as=closed_as
     )
 
@@ -86,27 +79,6 @@ async def _snapshot(
 def initial_snapshot(kind: OperationKind) -> OperationSnapshot:
     """Return the snapshot of an operation that nothing was done for yet."""
     return OperationSnapshot(kind=kind.name, steps=tuple(StepProgress(name=step.name) for step in kind.steps))
-
-
-def ended_outside(snapshot: OperationSnapshot, reason: str, closed_at: datetime | None = None) -> OperationSnapshot:
-    """Return the snapshot of an operation whose workflow was ended before it could say how it stands.
-
-    The row is closed alike by `close_ended_outside`; this is for what the workflow had shown until then.
-    """
-    closed_at = closed_at or snapshot.updated_at
-    if snapshot.committed_at is not None:
-        pending = [
-            step.name for step in snapshot.steps[:-1] if step.status not in {StepStatus.COMPLETED, StepStatus.SKIPPED}
-        ]
-        warnings = (*snapshot.warnings, ended_before_completion(pending, reason))
-        changes: dict[str, object] = {"status": OperationStatus.COMPLETED, "error": None, "warnings": warnings}
-    elif snapshot.status is OperationStatus.CANCELLING:
-        changes = {"status": OperationStatus.CANCELLED}
-    else:
-        error = OperationError(code=ENDED_OUTSIDE, detail=f"{reason}; nothing was written", step=snapshot.step)
-        changes = {"status": OperationStatus.FAILED, "error": error}
-    times = {"next_try_at": None, "attention_deadline": None, "updated_at": closed_at, "finished_at": closed_at}
-    return snapshot.model_copy(update={**changes, **times})
 
 
 def _closed_as(status: WorkflowExecutionStatus | None) -> str:

@@ -22,7 +22,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from app.settings import Settings
 from app.temporal.client import rpc_timeout
-from app.temporal.described import DescribedOperation, initial_snapshot, read_description
+from app.temporal.described import TemporalOperation, initial_snapshot, read_description
 from app.temporal.encryption import PayloadError
 from app.temporal.errors import (
     ChangeRefusedError,
@@ -37,15 +37,14 @@ from app.temporal.errors import (
 from workflows.operations.kinds import KINDS, OperationKind, is_storable_id
 from workflows.operations.messages import (
     OPERATION_MEMO,
-    CancelRequest,
+    Cancellation,
     OperationContext,
     OperationRequest,
     Origin,
     ParameterChanges,
     ResumeRequest,
-    TenantCreationInput,
 )
-from workflows.operations.parameters import parse_request
+from workflows.tenants.request import TenantCreationInput, parse_request
 from workflows.tenants.steps import ALGADESK_TENANT_CREATION_WORKFLOW
 
 CALL_TIMED_OUT = {RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED}
@@ -63,7 +62,7 @@ class ListedOperation:
     is_open: bool
 
 
-class OperationsPort:
+class TemporalOperations:
     """Operations in Temporal; every call takes at most the configured time."""
 
     def __init__(self, client: Client, settings: Settings) -> None:
@@ -75,23 +74,16 @@ class OperationsPort:
 
     async def start(
         self, kind: OperationKind, workflow_type: str, workflow_id: str, request: OperationRequest
-    ) -> DescribedOperation:
+    ) -> TemporalOperation:
         """Start an operation.
 
         Raises:
             OperationExistsError: one of that workflow id is running, or has completed.
             TemporalUnavailableError: it is not certain that the workflow was started.
         """
-        origin = request.origin
-        changes = {
-            "tenant_id": request.tenant_id,
-            "requested_by": origin.requested_by,
-            "requested_via": origin.requested_via,
-            "request_fingerprint": origin.request_fingerprint,
-            "started_at": origin.requested_at,
-            "updated_at": origin.requested_at,
-        }
-        snapshot = initial_snapshot(kind).model_copy(update={**changes, **request.shown})
+        requested_at = request.origin.requested_at
+        changes = {**request.shown, "started_at": requested_at, "updated_at": requested_at}
+        snapshot = initial_snapshot(kind).model_copy(update=changes)
         async with self._in_time():
             try:
                 handle = await self._client.start_workflow(
@@ -107,9 +99,9 @@ class OperationsPort:
                 )
             except WorkflowAlreadyStartedError as error:
                 raise OperationExistsError(error.workflow_id) from None
-        return DescribedOperation(handle.id, handle.first_execution_run_id or "", snapshot)
+        return TemporalOperation(handle.id, handle.first_execution_run_id or "", snapshot)
 
-    async def describe(self, workflow_id: str, run_id: str | None = None) -> DescribedOperation:
+    async def describe(self, workflow_id: str, run_id: str | None = None) -> TemporalOperation:
         """The newest run of an operation, or the given one, whether or not a worker is alive.
 
         Raises:
@@ -154,7 +146,7 @@ class OperationsPort:
         except (RPCError, RuntimeError) as error:
             raise TemporalUnavailableError(reason_of(error)) from None
 
-    async def context_of(self, operation: DescribedOperation) -> OperationContext:
+    async def context_of(self, operation: TemporalOperation) -> OperationContext:
         """Return what the row of an operation is to say that has none: what it was asked for, if that can be read.
 
         Raises `UnknownOperationError` and `TemporalUnavailableError`.
@@ -167,7 +159,7 @@ class OperationsPort:
             except UnreadableOperationError:
                 request = None
             if request is not None:
-                asked = {"tenant_id": snapshot.tenant_id or request.tenant_id, **request.shown}
+                asked = {"tenant_id": snapshot.tenant_id or request.tenant_id, **request.parameters_shown}
                 snapshot, origin = snapshot.model_copy(update=asked), request.origin
         return OperationContext(
             workflow_id=operation.workflow_id,
@@ -206,7 +198,7 @@ class OperationsPort:
         except ValidationError:
             return None
 
-    async def cancel(self, operation: DescribedOperation, request: CancelRequest) -> None:
+    async def cancel(self, operation: TemporalOperation, request: Cancellation) -> None:
         """Ask an operation to stop: a signal says who and why, Temporal's own cancel shows before a worker acts.
 
         Raises:
@@ -227,7 +219,7 @@ class OperationsPort:
                 if not signalled:
                     raise OperationEndedError(operation.workflow_id) from None
 
-    async def resume(self, operation: DescribedOperation, request: ResumeRequest) -> None:
+    async def resume(self, operation: TemporalOperation, request: ResumeRequest) -> None:
         """Let an operation that waits go on at once, as soon as a worker is there to do it.
 
         Raises:
@@ -243,7 +235,7 @@ class OperationsPort:
                     raise OperationEndedError(operation.workflow_id) from None
                 raise
 
-    async def change(self, operation: DescribedOperation, request: ParameterChanges) -> None:
+    async def change(self, operation: TemporalOperation, request: ParameterChanges) -> None:
         """Change parameters of an operation, all or none; its workflow decides whether they still can be.
 
         Raises:

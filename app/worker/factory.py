@@ -18,7 +18,7 @@ from activities.tenants.provisioning import ProvisioningActivities
 from app.audit.trail import audit_trail
 from app.settings import Settings
 from app.telemetry.metrics.activities import ActivityWatch
-from app.temporal.operations import OperationsPort
+from app.temporal.operations import TemporalOperations
 from app.worker.maintenance import MaintenanceActivities
 from app.worker.reconciler import Reconciler
 from workflows.health_check import HealthCheckWorkflow
@@ -69,7 +69,7 @@ def create_worker(
         following=extensions.following,
     )
     closing = ClosingActivities(engine, audit)
-    reconciler = Reconciler(engine, OperationsPort(client, settings), audit)
+    reconciler = Reconciler(engine, TemporalOperations(client, settings), audit)
     maintenance = MaintenanceActivities(engine, reconciler, settings.retention)
     return Worker(
         client,

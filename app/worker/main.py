@@ -13,18 +13,17 @@ from temporalio.service import RPCError
 from temporalio.worker import Worker
 
 from activities.alga.blueprints.blueprint import load_blueprints
-from app.background import stopped
+from app.background import cancel_and_wait
 from app.database import admin_engine
 from app.settings import Settings
-from app.telemetry.metrics.operations import UnfinishedOperations
 from app.telemetry.metrics.pools import watch_pool
 from app.telemetry.metrics.temporal_core import drain_regularly
 from app.temporal.errors import reason_of
-from app.temporal.operations import OperationsPort
+from app.temporal.operations import TemporalOperations
 from app.worker.factory import create_worker
 from app.worker.maintenance import schedule_maintenance
 from app.worker.probes import ProbeServer, WorkerHealth
-from app.worker.startup import check_database, connect_to_namespace, until_there
+from app.worker.startup import check_database, connect_to_namespace, retry_until_ready
 
 Result = TypeVar("Result")
 
@@ -58,8 +57,8 @@ async def run_worker(settings: Settings) -> None:
         stack.push_async_callback(engine.dispose)
         health = WorkerHealth(engine)
         watch_pool("worker", engine)
-        await stack.enter_async_context(ProbeServer(settings, health, UnfinishedOperations(engine)))
-        stack.push_async_callback(stopped, asyncio.create_task(drain_regularly()))
+        await stack.enter_async_context(ProbeServer(settings, health, engine))
+        stack.push_async_callback(cancel_and_wait, asyncio.create_task(drain_regularly()))
         client = await _unless(stop, _prepare(settings, engine, health))
         if client is not None:
             await _work(settings, client, engine, stop, health)
@@ -67,9 +66,9 @@ async def run_worker(settings: Settings) -> None:
 
 
 async def _prepare(settings: Settings, engine: AsyncEngine, health: WorkerHealth) -> Client:
-    await until_there(lambda: check_database(settings, engine), health.waits_for_schema)
+    await retry_until_ready(lambda: check_database(settings, engine), health.waits_for_schema)
     health.has_schema()
-    return await until_there(lambda: connect_to_namespace(settings), health.waits_for_temporal)
+    return await retry_until_ready(lambda: connect_to_namespace(settings), health.waits_for_temporal)
 
 
 async def _work(
@@ -77,11 +76,11 @@ async def _work(
 ) -> None:
     async with AsyncExitStack() as stack:
         worker = create_worker(settings, client, engine, on_fatal_error=health.poller_failed)
-        operations = OperationsPort(client, settings)
+        operations = TemporalOperations(client, settings)
         health.has_temporal(operations)
         log.info("worker started", task_queue=settings.temporal_task_queue, temporal=settings.temporal_address)
         scheduling = asyncio.create_task(_schedule(client, settings))
-        stack.push_async_callback(stopped, scheduling)
+        stack.push_async_callback(cancel_and_wait, scheduling)
         await _poll(worker, stop, health)
 
 
@@ -105,9 +104,9 @@ async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, Result]) -> Res
         await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
         return await working if working.done() else None
     finally:
-        await stopped(stopping)
+        await cancel_and_wait(stopping)
         if not working.done():
-            await stopped(working)
+            await cancel_and_wait(working)
 
 
 async def _poll(worker: Worker, stop: asyncio.Event, health: WorkerHealth) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Generator
 from contextlib import contextmanager
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -14,11 +15,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from activities.database.errors import DATABASE_ERRORS
 from app.probes import CheckFailedError, NotStartedError, Probes, probe_routes
 from app.settings import Settings
-from app.telemetry.metrics.dependencies import DependencyGauges
+from app.telemetry.metrics.dependencies import refresh_dependencies
 from app.telemetry.metrics.exposition import metrics_route
-from app.telemetry.metrics.operations import UnfinishedOperations
+from app.telemetry.metrics.operations import refresh_unfinished_operations
 from app.temporal.errors import TemporalUnavailableError
-from app.temporal.operations import OperationsPort
+from app.temporal.operations import TemporalOperations
 
 NOT_YET = "not looked at yet"
 
@@ -28,7 +29,7 @@ class WorkerHealth:
 
     def __init__(self, database: AsyncEngine) -> None:
         self._database = database
-        self._temporal: OperationsPort | None = None
+        self._temporal: TemporalOperations | None = None
         self.probes = Probes(
             {
                 "schema": self._check_schema,
@@ -55,7 +56,7 @@ class WorkerHealth:
         """Note that Temporal does not answer, or lacks the namespace."""
         self._no_temporal = reason
 
-    def has_temporal(self, operations: OperationsPort) -> None:
+    def has_temporal(self, operations: TemporalOperations) -> None:
         """Check Temporal itself from now on."""
         self._temporal = operations
 
@@ -85,23 +86,27 @@ class WorkerHealth:
         try:
             await self._temporal.check()
         except TemporalUnavailableError:
-            raise CheckFailedError("does not answer") from None
+            raise CheckFailedError("does not respond") from None
 
     async def _check_database(self) -> None:
         try:
             async with self._database.connect() as connection:
                 await connection.execute(text("SELECT 1"))
         except DATABASE_ERRORS as error:
-            raise CheckFailedError(f"does not answer: {type(error).__name__}") from None
+            raise CheckFailedError(f"does not respond: {type(error).__name__}") from None
 
 
 class ProbeServer:
     """Serves the probes while its block runs, signals left to the worker."""
 
-    def __init__(self, settings: Settings, health: WorkerHealth, unfinished: UnfinishedOperations) -> None:
+    def __init__(self, settings: Settings, health: WorkerHealth, engine: AsyncEngine) -> None:
         app = FastAPI(title="alga-tenants worker probes", openapi_url=None, docs_url=None, redoc_url=None)
         app.include_router(probe_routes(health.probes))
-        app.include_router(metrics_route(unfinished.refresh, DependencyGauges(health.probes).refresh))
+        app.include_router(
+            metrics_route(
+                partial(refresh_unfinished_operations, engine), partial(refresh_dependencies, health.probes)
+            )
+        )
         config = uvicorn.Config(
             app,
             host=settings.worker_probe_host,

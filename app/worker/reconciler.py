@@ -12,26 +12,26 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from activities.audit.trail import AuditTrail
-from activities.operations.reconciliation import GONE, Closed, adopt, close_ended_outside, mirror
+from activities.operations.reconciliation import GONE, close_ended_outside, mirror
 from activities.operations.records import (
     OperationRecord,
     UnreadableRecord,
     find_operation,
-    finished_among,
+    find_runs,
     unfinished_operations,
-    unrecorded,
 )
-from activities.operations.rows import request_event
+from activities.operations.rows import OperationRow
 from app.telemetry.metrics.definitions import RECONCILE_FAILURES
-from app.temporal.described import DescribedOperation
+from app.temporal.described import TemporalOperation
 from app.temporal.errors import (
     OperationEndedError,
     TemporalUnavailableError,
     UnknownOperationError,
     UnreadableOperationError,
 )
-from app.temporal.operations import ListedOperation, OperationsPort
-from workflows.operations.messages import OperationSnapshot, OperationStatus, ResumeRequest
+from app.temporal.operations import ListedOperation, TemporalOperations
+from workflows.operations.messages import OperationSnapshot, ResumeRequest
+from workflows.operations.statuses import OperationStatus
 
 PAGE = 100
 # Rows that were written a moment ago belong to transactions at work.
@@ -56,7 +56,7 @@ class Finding:
 class Reconciler:
     """Safe to run twice, and by several workers at once: a row that was written in the meantime is left alone."""
 
-    def __init__(self, engine: AsyncEngine, operations: OperationsPort, audit: AuditTrail) -> None:
+    def __init__(self, engine: AsyncEngine, operations: TemporalOperations, audit: AuditTrail) -> None:
         self._engine = engine
         self._audit = audit
         self._operations = operations
@@ -143,16 +143,19 @@ class Reconciler:
                 yield finding
 
     async def _compare_page(self, page: list[ListedOperation]) -> AsyncIterator[Finding]:
-        runs = [(listed.workflow_id, listed.run_id) for listed in page]
-        running = [(listed.workflow_id, listed.run_id) for listed in page if listed.is_open]
         async with self._engine.connect() as connection:
-            missing = await unrecorded(connection, runs)
-            finished = await finished_among(connection, running) if running else []
-        for look, found in ((self._wake, finished), (self._adopt, missing)):
-            for workflow_id, run_id in found:
-                finding = await self._isolated(workflow_id, partial(look, workflow_id, run_id))
-                if finding is not None:
-                    yield finding
+            recorded = await find_runs(connection, [listed.workflow_id for listed in page])
+        for listed in page:
+            has_ended = recorded.get((listed.workflow_id, listed.run_id))
+            if has_ended is None:
+                look = self._adopt
+            elif has_ended and listed.is_open:
+                look = self._wake
+            else:
+                continue
+            finding = await self._isolated(listed.workflow_id, partial(look, listed.workflow_id, listed.run_id))
+            if finding is not None:
+                yield finding
 
     async def _adopt(self, workflow_id: str, run_id: str) -> Finding | None:
         """Write the row of an operation that could not do so itself, or never will."""
@@ -162,9 +165,10 @@ class Reconciler:
         except UnknownOperationError:
             return None
         async with self._engine.begin() as connection:
-            if not await adopt(connection, context):
+            row = OperationRow(connection, context)
+            if not await row.insert():
                 return None
-            await self._audit.append_once(connection, [request_event(context)])
+            await self._audit.append_once(connection, row.request_events)
         detail = "there was no row, because no transaction has been able to write one"
         return _finding(workflow_id, workflow.run_id, context.snapshot.tenant_id, OperationStatus.QUEUED, detail)
 
@@ -175,7 +179,7 @@ class Reconciler:
         """
         try:
             workflow = await self._operations.describe(workflow_id, run_id)
-            if not workflow.is_open or workflow.snapshot.status is not OperationStatus.NEEDS_ATTENTION:
+            if not workflow.is_open or not workflow.snapshot.status.is_parked:
                 return None
             await self._operations.resume(workflow, ResumeRequest(resumed_by="reconciler"))
         except (UnknownOperationError, OperationEndedError):
@@ -195,7 +199,7 @@ class Reconciler:
         reason = f"the workflow ended as {workflow.snapshot.status} in Temporal, unlike the operation's row"
         return await self._close(record, reason, workflow.snapshot)
 
-    async def _workflow_of(self, record: OperationRecord) -> DescribedOperation | None:
+    async def _workflow_of(self, record: OperationRecord) -> TemporalOperation | None:
         """Return the workflow that works on the operation, or did last, or None if Temporal has forgotten it."""
         with suppress(UnknownOperationError):
             newest = await self._operations.describe(record.workflow_id)
@@ -205,7 +209,7 @@ class Reconciler:
             return await self._operations.describe(record.workflow_id, record.run_id)
         return None
 
-    async def _mirror(self, record: OperationRecord, workflow: DescribedOperation) -> Finding | None:
+    async def _mirror(self, record: OperationRecord, workflow: TemporalOperation) -> Finding | None:
         async with self._engine.begin() as connection:
             if not await mirror(connection, record, workflow.snapshot):
                 return None
@@ -216,18 +220,19 @@ class Reconciler:
         self, record: OperationRecord, reason: str, ended_as: OperationSnapshot | None = None
     ) -> Finding | None:
         async with self._engine.begin() as connection:
-            closed: Closed | None = await close_ended_outside(connection, record, reason, ended_as)
+            closed = await close_ended_outside(OperationRow(connection, record.context), reason, ended_as)
         if closed is None:
             return None
         tenant_id = record.snapshot.tenant_id
+        detail = closed.warnings[-1].detail if closed.committed_at is not None else f"{reason}; nothing was written"
         log.warning(
             "an operation was ended in Temporal",
             workflow_id=record.workflow_id,
             tenant_id=str(tenant_id) if tenant_id is not None else None,
             status=closed.status,
-            detail=closed.detail,
+            detail=detail,
         )
-        return _finding(record.workflow_id, record.run_id, tenant_id, closed.status, closed.detail)
+        return _finding(record.workflow_id, record.run_id, tenant_id, closed.status, detail)
 
 
 def _note_failure(workflow_id: str, reason: str) -> None:

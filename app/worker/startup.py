@@ -30,7 +30,7 @@ class UnfitDatabaseError(Exception):
     """The database lacks what the activities need; the message lists it."""
 
 
-async def until_there(attempt: Callable[[], Awaitable[Result]], say: Callable[[str], None]) -> Result:
+async def retry_until_ready(attempt: Callable[[], Awaitable[Result]], say: Callable[[str], None]) -> Result:
     """What the attempt returns, once it does.
 
     While the database or Temporal is away, or not as it must be, `say` hears why, and it is tried again after pauses

@@ -13,7 +13,7 @@ from app.settings import Settings
 from app.worker.probes import WorkerHealth
 from tests.app.worker.test_worker import settings_for
 from tests.deploy.chart import REPOSITORY
-from workflows.operations.messages import OperationStatus
+from workflows.operations.statuses import OperationStatus
 
 pytestmark = pytest.mark.anyio
 

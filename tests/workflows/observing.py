@@ -12,7 +12,8 @@ from temporalio.worker import Replayer
 
 from app.temporal.conversion import DATA_CONVERTER
 from tests.workflows.scripted import request, unique_id
-from workflows.operations.messages import OPERATION_MEMO, OperationSnapshot, OperationStatus
+from workflows.operations.messages import OPERATION_MEMO, OperationSnapshot
+from workflows.operations.statuses import OperationStatus
 
 Handle = WorkflowHandle[Any, Any]
 

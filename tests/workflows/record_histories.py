@@ -27,7 +27,7 @@ from tests.workflows.scripted import (
     passing,
     request,
 )
-from workflows.operations.messages import CancelRequest, ParameterChanges, ParameterUpdate, ResumeRequest
+from workflows.operations.messages import Cancellation, ParameterChanges, ParameterUpdate, ResumeRequest
 from workflows.tenants.steps import APPLY_BLUEPRINT, CREATE_ADMIN_USER, CREATE_TENANT, TRACK_CUSTOMER
 
 SECRET = "a secret of recorded histories"
@@ -42,7 +42,7 @@ async def _nothing(handle: Handle, script: Script) -> None: ...
 
 async def _cancel_by_signal(handle: Handle, script: Script) -> None:
     await script.reached.wait()
-    await handle.signal("cancel", CancelRequest(reason="a change of mind", cancelled_by="ada"))
+    await handle.signal("cancel", Cancellation(reason="a change of mind", by="ada"))
 
 
 async def _cancel_by_temporal(handle: Handle, script: Script) -> None:

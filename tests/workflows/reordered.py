@@ -4,8 +4,8 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from workflows.operations.kinds import FAILURE_POLICY_ACTIVITY, STEP_TIMEOUT
-    from workflows.operations.messages import TenantCreationResult
     from workflows.tenants.creation import TenantCreation
+    from workflows.tenants.request import TenantCreationResult
 
 
 @workflow.defn(name="tenantCreationWorkflow")

@@ -17,23 +17,20 @@ from workflows.operations.kinds import (
     PARAMETER_CHANGE_ACTIVITY,
 )
 from workflows.operations.messages import (
-    CancelRequest,
+    Cancellation,
     Closure,
     Committed,
     FailureDetails,
     FailurePolicy,
     FollowUpInput,
     OperationInput,
-    OperationResult,
     OperationSnapshot,
     ParameterChangeInput,
-    PasswordHash,
-    PasswordInput,
-    ProvisionInput,
     StepDone,
     StepProgress,
-    StepStatus,
 )
+from workflows.operations.statuses import StepStatus
+from workflows.tenants.request import OperationResult, PasswordHash, PasswordInput, ProvisionInput
 from workflows.tenants.steps import (
     HASH_PASSWORD_ACTIVITY,
     PROVISION_ACTIVITY,
@@ -79,7 +76,7 @@ def passing(step: str | None = None) -> ApplicationError:
 
 
 def cancel_requested() -> ApplicationError:
-    asked = FailureDetails(cancel=CancelRequest(reason="a change of mind", cancelled_by="ada"))
+    asked = FailureDetails(cancel=Cancellation(reason="a change of mind", by="ada"))
     return ApplicationError("asked to stop", asked, type="cancel-requested", non_retryable=True)
 
 

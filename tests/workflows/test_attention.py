@@ -16,15 +16,9 @@ from app.worker.factory import WORKFLOWS
 from tests.workflows.conftest import NewWorker, time_skipping_program
 from tests.workflows.observing import Handle, check_replay, count_events, failure_of, reaches, snapshot_of, start
 from tests.workflows.scripted import IMPATIENT, PATIENT, Script, final, parameters_changed, passing
-from workflows.operations.messages import (
-    CancelRequest,
-    OperationSnapshot,
-    OperationStatus,
-    ParameterChanges,
-    ResumeRequest,
-    StepStatus,
-)
+from workflows.operations.messages import Cancellation, OperationSnapshot, ParameterChanges, ResumeRequest
 from workflows.operations.retrying import RetryWindow
+from workflows.operations.statuses import OperationStatus, StepStatus
 from workflows.tenants.steps import CREATE_TENANT, SET_UP_DATA
 
 pytestmark = pytest.mark.anyio
@@ -76,7 +70,7 @@ async def test_a_parked_operation_is_cancelled(client: Client, worker: NewWorker
     async with worker(parking()) as queue:
         handle = await start(client, queue)
         await reaches(handle, OperationStatus.NEEDS_ATTENTION)
-        await handle.signal("cancel", CancelRequest(cancelled_by="ada"))
+        await handle.signal("cancel", Cancellation(by="ada"))
         await failure_of(handle)
         snapshot = await snapshot_of(handle)
         await check_replay(handle, replayer)
@@ -162,7 +156,7 @@ async def test_a_change_that_can_not_be_made_is_refused_and_names_the_field(
         assert isinstance(cause, ApplicationError)
         assert (cause.type, cause.details[0]) == ("parameter-refused", field)
         assert (await snapshot_of(handle)).status is OperationStatus.NEEDS_ATTENTION
-        await handle.signal("cancel", CancelRequest())
+        await handle.signal("cancel", Cancellation())
         await failure_of(handle)
     assert not script.accepted
 

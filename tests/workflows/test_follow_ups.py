@@ -22,13 +22,8 @@ from tests.workflows.scripted import (
 )
 from tests.workflows.tiny import TINY, Tidying, TidyWorkflow, tidy_activities
 from workflows.operations.kinds import KINDS
-from workflows.operations.messages import (
-    CancelRequest,
-    OperationError,
-    OperationSnapshot,
-    OperationStatus,
-    StepStatus,
-)
+from workflows.operations.messages import Cancellation, OperationError, OperationSnapshot
+from workflows.operations.statuses import OperationStatus, StepStatus
 from workflows.tenants.steps import SEND_WELCOME_EMAIL, SET_UP_DATA, TRACK_CUSTOMER
 
 pytestmark = pytest.mark.anyio
@@ -85,7 +80,7 @@ async def test_a_cancel_after_the_commit_stops_nothing_and_is_a_warning(client: 
     async with worker(script) as queue:
         handle = await start(client, queue)
         await reaches(handle, OperationStatus.RETRYING, OperationStatus.COMPLETED)
-        await handle.signal("cancel", CancelRequest(cancelled_by="ada"))
+        await handle.signal("cancel", Cancellation(by="ada"))
         await handle.result()
         snapshot = await snapshot_of(handle)
     assert snapshot.status is OperationStatus.COMPLETED
@@ -217,7 +212,7 @@ def test_words_of_a_newer_release_are_kept_as_they_came() -> None:
         "newField": 1,
     }
     snapshot = TypeAdapter(OperationSnapshot).validate_python(document)
-    assert (snapshot.status, snapshot.status.is_final, snapshot.has_ended) == ("comparing", False, False)
+    assert (snapshot.status, snapshot.status.is_open, snapshot.has_ended) == ("comparing", True, False)
     written = snapshot.model_dump(mode="json")
     assert (written["status"], written["step"]) == ("comparing", "merge_rows")
     assert written["steps"][0]["status"] == "half_done"

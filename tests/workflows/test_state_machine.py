@@ -38,8 +38,9 @@ from tests.workflows.scripted import (
     passing,
     request,
 )
-from workflows.operations.lifecycle import CANCEL_TOO_LATE
-from workflows.operations.messages import OperationSnapshot, OperationStatus, StepStatus
+from workflows.operations.failures import CANCEL_TOO_LATE
+from workflows.operations.messages import OperationSnapshot
+from workflows.operations.statuses import OperationStatus, StepStatus
 from workflows.tenants.steps import APPLY_BLUEPRINT, CREATE_TENANT
 
 EXAMPLES = 60
@@ -212,7 +213,7 @@ def check_states(states: list[OperationSnapshot]) -> None:
     queued = states[0].model_copy(update={"status": S.QUEUED, "progress": 0, "committed_at": None})
     for before, after in pairwise([queued, *states]):
         assert after.status is before.status or after.status in ALLOWED[before.status], (before.status, after.status)
-        assert not before.status.is_final
+        assert before.status.is_open
         assert after.progress >= before.progress
         if before.committed_at is not None:
             assert after.committed_at == before.committed_at
@@ -225,7 +226,7 @@ def check_states(states: list[OperationSnapshot]) -> None:
         assert not is_committed or state.status in AFTER_THE_COMMIT
         assert is_committed or (state.progress, state.warnings) == (0, ())
         assert is_committed or StepStatus.COMPLETED not in statuses
-        assert (state.finished_at is not None) == state.status.is_final
+        assert (state.finished_at is None) == state.status.is_open
         assert state.error is not None or state.status not in {S.RETRYING, S.NEEDS_ATTENTION, S.FAILED}
         assert (state.next_try_at is not None) == (state.status is S.RETRYING)
         assert state.attention_deadline is None or state.status is S.NEEDS_ATTENTION
@@ -235,7 +236,7 @@ def check_states(states: list[OperationSnapshot]) -> None:
 async def check_end(script: Acting, end: OperationSnapshot) -> None:
     """The end is the one that what the activities did calls for, and Temporal agrees."""
     assert script.handle is not None
-    assert end.status.is_final
+    assert not end.status.is_open
     assert (await script.handle.describe()).status in CLOSED_AS[end.status]
     assert not script.close_errors or not script.closings
     if script.closings and not script.is_committed:

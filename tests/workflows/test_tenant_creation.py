@@ -18,7 +18,8 @@ from tests.workflows.scripted import (
     request,
     unique_id,
 )
-from workflows.operations.messages import CancelRequest, OperationStatus, ParameterChanges, StepStatus
+from workflows.operations.messages import Cancellation, ParameterChanges
+from workflows.operations.statuses import OperationStatus, StepStatus
 from workflows.tenants.steps import APPLY_BLUEPRINT, SET_UP_DATA, TENANT_CREATION
 
 pytestmark = pytest.mark.anyio
@@ -245,6 +246,6 @@ async def test_a_cancel_signal_while_it_waits_ends_it_as_cancelled(client: Clien
     async with worker(script) as queue:
         handle = await start(client, queue)
         await script.reached.wait()
-        await handle.signal("cancel", CancelRequest(reason="enough", cancelled_by="ada"))
+        await handle.signal("cancel", Cancellation(reason="enough", by="ada"))
         assert isinstance(await failure_of(handle), ApplicationError)
         assert (await snapshot_of(handle)).status is OperationStatus.CANCELLED

@@ -15,8 +15,8 @@ with workflow.unsafe.imports_passed_through():
         OperationInput,
         OperationRequest,
         StepProgress,
-        StepStatus,
     )
+    from workflows.operations.statuses import StepStatus
 
 TINY = OperationKind(
     name="tidying",

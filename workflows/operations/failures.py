@@ -1,33 +1,42 @@
-"""Reads failures of activities: whether one is final, and what to show of it."""
+"""The errors of operations: their codes, and how failures of activities become errors."""
 
 from dataclasses import dataclass
 
 from temporalio.exceptions import ActivityError, ApplicationError, FailureError
 from temporalio.exceptions import TimeoutError as ActivityTimeoutError
 
-from workflows.operations.messages import CancelRequest, FailureDetails, OperationError
+from workflows.operations.messages import Cancellation, FailureDetails, OperationError
 
-CANCEL_REQUESTED = "cancel-requested"
+# The codes of errors of operations and of rejected changes; `app.gateway.operations.problems` maps them to problems.
 INVALID_REQUEST = "invalid-request"
-# Somebody has sent again what the history of another run holds.
-START_USED = "start-used"
-
-# Why a change of parameters is refused.
+OPERATION_IN_PROGRESS = "operation-in-progress"
+CANCELLED = "cancelled"
+CANCEL_REQUESTED = "cancel-requested"
+OPERATION_CLOSED = "operation-closed"
+OPERATION_ENDING = "operation-ending"
 PARAMETER_REFUSED = "parameter-refused"
 PARAMETER_USED = "parameter-used"
-OPERATION_ENDING = "operation-ending"
-
-# An attempt did not write because it had not seen a change of parameters.
+# The attempt missed a change of parameters.
 PARAMETERS_CHANGED = "parameters-changed"
+# The encrypted input of another run was sent again.
+START_USED = "start-used"
+# The workflow was ended in Temporal, not by its own code.
+ENDED_OUTSIDE = "ended-outside"
+INTERNAL_ERROR = "internal-error"
+TIMEOUT = "timeout"
+INTERRUPTED = "interrupted"
+
+# The code of a warning: the cancel came after the commit.
+CANCEL_TOO_LATE = "cancel-too-late"
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A failed attempt: final ones end the operation, the others are retried."""
+    """A failed attempt; a final failure ends the operation, any other is retried."""
 
     error: OperationError
     is_final: bool
-    cancel: CancelRequest | None = None
+    cancel: Cancellation | None = None
     parameters_version: int | None = None
 
 
@@ -40,23 +49,24 @@ class StepFailedError(Exception):
 
 
 def describe_failure(failure: FailureError, step: str | None) -> Failure:
-    """Return what an activity's failure means; `step` is shown if the failure names none.
+    """Return the failure of an activity; `step` is shown if the failure names none.
 
-    Activities raise an `ApplicationError` whose type is the problem's code, non-retryable if the error is final, with
-    `FailureDetails` as its only detail. A regular activity's arrives wrapped, a local one's as it is.
+    Activities raise an `ApplicationError` whose type is the error's code, non-retryable if the error is final, with
+    `FailureDetails` as its only detail. That of a regular activity arrives wrapped, that of a local one as it is.
     """
     cause = failure.cause if isinstance(failure, ActivityError) else failure
     if isinstance(cause, ApplicationError):
         details = FailureDetails.model_validate(cause.details[0]) if cause.details else FailureDetails()
         error = OperationError(
-            code=cause.type or "internal-error",
+            code=cause.type or INTERNAL_ERROR,
             detail=cause.message,
             field=details.field,
             step=details.step or step,
         )
         return Failure(error, cause.non_retryable, details.cancel, details.parameters_version)
     if isinstance(cause, ActivityTimeoutError):
-        error = OperationError(code="timeout", detail="the step did not finish in time", step=step)
-        return Failure(error, is_final=False)
-    error = OperationError(code="interrupted", detail=f"the step was interrupted: {type(cause).__name__}", step=step)
+        error = OperationError(code=TIMEOUT, detail="the step did not finish in time", step=step)
+    else:
+        detail = f"the step was interrupted: {type(cause).__name__}"
+        error = OperationError(code=INTERRUPTED, detail=detail, step=step)
     return Failure(error, is_final=False)

@@ -14,7 +14,13 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError, FailureError
 
 with workflow.unsafe.imports_passed_through():
-    from workflows.operations.failures import PARAMETER_USED, StepFailedError, describe_failure
+    from workflows.operations.failures import (
+        CANCEL_TOO_LATE,
+        CANCELLED,
+        PARAMETER_USED,
+        StepFailedError,
+        describe_failure,
+    )
     from workflows.operations.kinds import (
         CLOSE_ACTIVITY,
         COMPLETE_ACTIVITY,
@@ -25,7 +31,8 @@ with workflow.unsafe.imports_passed_through():
         OperationKind,
     )
     from workflows.operations.messages import (
-        CancelRequest,
+        UNKNOWN_CALLER,
+        Cancellation,
         Closure,
         Committed,
         FailurePolicy,
@@ -35,25 +42,19 @@ with workflow.unsafe.imports_passed_through():
         OperationError,
         OperationInput,
         OperationRequest,
-        OperationStatus,
         OperationWarning,
         Origin,
         ParameterChangeInput,
         StepDone,
-        StepStatus,
     )
     from workflows.operations.parameters import apply_changes
     from workflows.operations.progress import Progress
     from workflows.operations.retrying import RetryWindow
+    from workflows.operations.statuses import OperationStatus, StepStatus
 
 RequestT = TypeVar("RequestT", bound=OperationRequest)
 ResultT = TypeVar("ResultT")
 MessageT = TypeVar("MessageT", bound=Message)
-
-CANCELLED = "cancelled"
-CANCEL_TOO_LATE = "cancel-too-late"
-# Asked by a client of Temporal, whom we don't know.
-UNKNOWN_CALLER = "temporal"
 
 
 class OperationCancelledError(Exception):
@@ -70,7 +71,7 @@ class Lifecycle(Generic[RequestT]):
         self._changing = asyncio.Lock()
         self._is_prepared = False
         self._is_closing = False
-        self._cancel: CancelRequest | None = None
+        self._cancel: Cancellation | None = None
         self._cancelled_by_temporal = False
         self._resumed = False
 
@@ -91,7 +92,7 @@ class Lifecycle(Generic[RequestT]):
         """Whether it is too late to change or to cancel anything."""
         return self._is_closing or self.progress.is_committed or self.progress.snapshot.has_ended
 
-    def request_cancel(self, request: CancelRequest) -> None:
+    def request_cancel(self, request: Cancellation) -> None:
         """Stop before the commit; the first request counts, and one after the commit becomes a warning."""
         if self.progress.is_committed:
             self._warn_of_late_cancel()
@@ -99,12 +100,7 @@ class Lifecycle(Generic[RequestT]):
             self._resumed = True
         elif self._cancel is None and not self.progress.snapshot.has_ended:
             self._cancel = request
-            self.progress.publish(
-                status=OperationStatus.CANCELLING,
-                cancelled_by=request.cancelled_by or UNKNOWN_CALLER,
-                cancelled_via=request.cancelled_via,
-                cancel_reason=request.shown_reason,
-            )
+            self.progress.publish(status=OperationStatus.CANCELLING, **request.shown)
 
     def request_resume(self) -> None:
         """Make the next attempt at once if the operation waits for it, or for an operator."""
@@ -131,7 +127,7 @@ class Lifecycle(Generic[RequestT]):
             if self.progress.is_committed:
                 raise _refusal(PARAMETER_USED, "the operation is committed; its parameters can't be changed any more")
             changed = self.changed(changes)
-            described = self.progress.snapshot.model_copy(update=changed.shown)
+            described = self.progress.snapshot.model_copy(update=changed.parameters_shown)
             digest = hashlib.sha256(changed.model_dump_json().encode()).hexdigest()
             try:
                 await self._run_locally(
@@ -390,7 +386,7 @@ class Lifecycle(Generic[RequestT]):
                 if task.cancelled():
                     raise
                 self._cancelled_by_temporal = True
-                self.request_cancel(CancelRequest(reason=workflow.cancellation_reason(), cancelled_by=UNKNOWN_CALLER))
+                self.request_cancel(Cancellation(reason=workflow.cancellation_reason(), by=UNKNOWN_CALLER))
 
 
 def _refusal(code: str, detail: str, field: str | None = None) -> ApplicationError:

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from workflows.operations.messages import Message, OperationRequest, TenantCreationInput
+from workflows.operations.messages import Message, OperationRequest
 
 RequestT = TypeVar("RequestT", bound=OperationRequest)
 MessageT = TypeVar("MessageT", bound=Message)
@@ -17,21 +17,6 @@ class ParameterRefusedError(Exception):
     def __init__(self, field: str, reason: str) -> None:
         super().__init__(f"{field} {reason}")
         self.field = field
-
-
-def parse_request(argument: Any, product_code: str | None) -> TenantCreationInput:
-    """Return the workflow's argument as a request, of the given product if the workflow type decides it.
-
-    Only the structure is checked here, because rules that change between releases would break replays; the
-    activity checks the rest.
-
-    Raises:
-        ValidationError: something is missing or of the wrong type.
-    """
-    if product_code is not None and isinstance(argument, dict):
-        given = {name: value for name, value in argument.items() if name != "product_code"}
-        argument = {**given, "productCode": product_code}
-    return TenantCreationInput.model_validate(argument)
 
 
 def heard(message: type[MessageT], argument: Any) -> MessageT | None:

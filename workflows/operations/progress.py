@@ -8,19 +8,19 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from workflows.operations.kinds import OperationKind
     from workflows.operations.messages import (
+        NOT_CANCELLED,
         OPERATION_MEMO,
         Committed,
         OperationContext,
         OperationError,
         OperationRequest,
         OperationSnapshot,
-        OperationStatus,
         OperationWarning,
         Origin,
         StepProgress,
-        StepStatus,
         WorkflowState,
     )
+    from workflows.operations.statuses import OperationStatus, StepStatus
 
 # How Alga's client calls the ends of an operation, which it takes for steps.
 WIRE_ENDS = {
@@ -54,10 +54,6 @@ class Progress:
         """Take over what the request says about itself, first or after a change."""
         self._origin = request.origin
         self._change(
-            tenant_id=request.tenant_id,
-            requested_by=request.origin.requested_by,
-            requested_via=request.origin.requested_via,
-            request_fingerprint=request.origin.request_fingerprint,
             started_at=request.origin.requested_at or self.snapshot.started_at,
             **request.shown,
         )
@@ -105,9 +101,7 @@ class Progress:
             committed_at=committed.committed_at,
             step=done[-1] if done else self.snapshot.step,
             error=None,
-            cancelled_by=None,
-            cancelled_via=None,
-            cancel_reason=None,
+            **NOT_CANCELLED,
         )
 
     def finish_step(self, step: str) -> None:

@@ -5,13 +5,13 @@ from datetime import datetime, timedelta
 from workflows.operations.messages import FailurePolicy
 
 FIRST_RETRY_DELAY = timedelta(seconds=1)
-LONGEST_RETRY_DELAY = timedelta(minutes=1)
+MAX_RETRY_DELAY = timedelta(minutes=1)
 
 
 def retry_delay(attempt: int) -> timedelta:
     """How long to wait after the given failed attempt (counted from 1): doubling, capped at a minute."""
     doublings = min(attempt - 1, 16)
-    return min(FIRST_RETRY_DELAY * (1 << doublings), LONGEST_RETRY_DELAY)
+    return min(FIRST_RETRY_DELAY * (1 << doublings), MAX_RETRY_DELAY)
 
 
 class RetryWindow:

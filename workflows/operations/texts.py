@@ -5,13 +5,13 @@ from typing import Any
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 # Of a name, as it is stored in Alga's tables.
-LONGEST_NAME = 255
+MAX_NAME_LENGTH = 255
 # Of a reason, or what went wrong.
-LONGEST_SENTENCE = 1000
-MOST_ITEMS = 50
-DEEPEST = 3
+MAX_SENTENCE_LENGTH = 1000
+MAX_ITEMS = 50
+MAX_DEPTH = 3
 # Beyond this PostgreSQL has no integer for it.
-LARGEST_NUMBER = 2**63 - 1
+MAX_INTEGER = 2**63 - 1
 
 
 def storable(text: str, longest: int) -> str:
@@ -20,18 +20,18 @@ def storable(text: str, longest: int) -> str:
     return sound if len(text) <= longest else f"{sound[: longest - 1]}…"
 
 
-def storable_document(value: Any, depth: int = DEEPEST) -> Any:
+def storable_document(value: Any, depth: int = MAX_DEPTH) -> Any:
     """Return JSON of which every part fits: texts and numbers are cut, lists and objects lose what is too much."""
     match value:
         case str():
-            return storable(value, LONGEST_NAME)
-        case int() if abs(value) > LARGEST_NUMBER:
-            return storable(f"a number of {value.bit_length()} bits", LONGEST_NAME)
+            return storable(value, MAX_NAME_LENGTH)
+        case int() if abs(value) > MAX_INTEGER:
+            return storable(f"a number of {value.bit_length()} bits", MAX_NAME_LENGTH)
         case Mapping() if depth:
-            kept = list(value.items())[:MOST_ITEMS]
-            return {storable(name, LONGEST_NAME): storable_document(item, depth - 1) for name, item in kept}
+            kept = list(value.items())[:MAX_ITEMS]
+            return {storable(name, MAX_NAME_LENGTH): storable_document(item, depth - 1) for name, item in kept}
         case Sequence() if depth:
-            return [storable_document(item, depth - 1) for item in value[:MOST_ITEMS]]
+            return [storable_document(item, depth - 1) for item in value[:MAX_ITEMS]]
         case Mapping() | Sequence():
             return REPLACEMENT
         case _:

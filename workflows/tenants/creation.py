@@ -11,18 +11,21 @@ with workflow.unsafe.imports_passed_through():
     from workflows.operations.kinds import KINDS, SINGLE_ATTEMPT, STEP_TIMEOUT, is_storable_id
     from workflows.operations.lifecycle import Lifecycle
     from workflows.operations.messages import (
-        CancelRequest,
+        Cancellation,
         OperationContext,
         OperationError,
         ParameterChanges,
         ParameterUpdate,
+    )
+    from workflows.operations.parameters import ParameterRefusedError, heard
+    from workflows.tenants.request import (
         PasswordHash,
         PasswordInput,
         ProvisionInput,
         TenantCreationInput,
         TenantCreationResult,
+        parse_request,
     )
-    from workflows.operations.parameters import ParameterRefusedError, heard, parse_request
     from workflows.tenants.steps import (
         ALGADESK_TENANT_CREATION_WORKFLOW,
         HASH_PASSWORD_ACTIVITY,
@@ -101,8 +104,8 @@ class TenantCreation:
 
     @workflow.signal(name="cancel")
     def cancel(self, argument: Any = None) -> None:
-        """Ask for the operation to stop before its commit, by a `CancelRequest`; after that it becomes a warning."""
-        self._operation.request_cancel(heard(CancelRequest, argument) or CancelRequest())
+        """Ask for the operation to stop before its commit, by a `Cancellation`; after that it becomes a warning."""
+        self._operation.request_cancel(heard(Cancellation, argument) or Cancellation())
 
     @workflow.signal(name="resume")
     def resume(self, argument: Any = None) -> None:  # noqa: ARG002 - who asked stays in the history

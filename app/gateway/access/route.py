@@ -9,7 +9,7 @@ from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.audit.queue import Denials
+from app.audit.buffer import AuditEventBuffer
 from app.auth.authenticator import Authenticator
 from app.auth.callers import Caller
 from app.auth.oidc.claims import BadTokenError
@@ -28,7 +28,7 @@ from app.gateway.http.problems.request_problems import (
     UnsupportedMediaTypeError,
 )
 from app.gateway.http.provided import provided
-from app.gateway.http.request_context import add_answer_headers, address_of, caller_of
+from app.gateway.http.request_context import add_response_headers, address_of, caller_of
 from app.settings import Settings
 from workflows.operations.kinds import KINDS
 
@@ -83,7 +83,7 @@ class AuthenticatedRoute(APIRoute):
                 return await check(request)
             except ProblemError as problem:
                 if problem.is_denial:
-                    provided(request, Denials).note(denial_of(request, problem))
+                    provided(request, AuditEventBuffer).add(denial_of(request, problem))
                 raise
 
         async def check(request: Request) -> Response:
@@ -133,7 +133,7 @@ async def _authenticate(request: Request) -> None:
     request.state.caller = caller
     structlog.contextvars.bind_contextvars(caller=caller.identity)
     slot_of(request).assign(caller.identity)
-    add_answer_headers(request, await rate_limits.check_caller(caller.identity))
+    add_response_headers(request, await rate_limits.check_caller(caller.identity))
 
 
 async def authenticate_again(request: Request, scope: Scope) -> Caller:

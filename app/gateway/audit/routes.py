@@ -7,19 +7,18 @@ from fastapi import APIRouter, Depends, Query, Security
 from starlette.responses import Response
 
 from activities.audit.events import Action, Outcome
-from app.audit.records import EventFilter
 from app.auth.callers import Caller
 from app.auth.scopes import Scope
 from app.gateway.access.parameters import current_caller
 from app.gateway.access.route import AuthenticatedRoute
 from app.gateway.audit.documents import AuditEventList
-from app.gateway.audit.listing import EVENT_PAGE_TOKEN, AuditListing
+from app.gateway.audit.listing import EVENT_PAGE_TOKEN, AuditListing, EventFilter
 from app.gateway.http.openapi import COMMON_PROBLEMS, problems
-from app.gateway.http.parameters import DEFAULT_PAGE, Moment, PageSize
+from app.gateway.http.parameters import DEFAULT_PAGE_SIZE, Moment, PageSize
 from app.gateway.http.problems.request_problems import DatabaseOutageError, InvalidRequestError
 from app.gateway.http.provided import provide
 from app.gateway.http.responses import document_response
-from workflows.operations.texts import LONGEST_SENTENCE
+from workflows.operations.texts import MAX_SENTENCE_LENGTH
 
 router = APIRouter(
     tags=["audit"],
@@ -35,17 +34,21 @@ async def event_filter(
     outcome: Annotated[list[Outcome], Query(default_factory=list, description="Any of these.")],
     *,
     caller: Annotated[
-        str | None, Query(pattern=ANY_TEXT, max_length=LONGEST_SENTENCE, description="Who was authenticated.")
+        str | None, Query(pattern=ANY_TEXT, max_length=MAX_SENTENCE_LENGTH, description="The authenticated identity.")
     ] = None,
     workflow_id: Annotated[
         str | None,
-        Query(alias="workflowId", pattern=ANY_TEXT, max_length=LONGEST_SENTENCE, description="About this operation."),
+        Query(
+            alias="workflowId", pattern=ANY_TEXT, max_length=MAX_SENTENCE_LENGTH, description="About this operation."
+        ),
     ] = None,
     tenant_id: Annotated[UUID | None, Query(alias="tenantId", description="About this tenant.")] = None,
-    occurred_after: Annotated[Moment | None, Query(alias="occurredAfter", description="Then or later.")] = None,
-    occurred_before: Annotated[Moment | None, Query(alias="occurredBefore", description="Before then.")] = None,
+    occurred_after: Annotated[
+        Moment | None, Query(alias="occurredAfter", description="At this time or later.")
+    ] = None,
+    occurred_before: Annotated[Moment | None, Query(alias="occurredBefore", description="Before this time.")] = None,
 ) -> EventFilter:
-    """Which events are to be listed."""
+    """Return the filter in the query."""
     return EventFilter(
         actions=tuple(action),
         outcomes=tuple(outcome),
@@ -72,9 +75,9 @@ async def list_audit_events(
     caller: Annotated[Caller, Security(current_caller, scopes=[Scope.AUDIT_READ])],
     listing: Annotated[AuditListing, Depends(provide(AuditListing))],
     wanted: Annotated[EventFilter, Depends(event_filter)],
-    page_size: PageSize = DEFAULT_PAGE,
+    page_size: PageSize = DEFAULT_PAGE_SIZE,
     page_token: PageToken = None,
 ) -> Response:
-    """Show what was done and refused, newest first; whether it was tampered with says `alga-tenants audit verify`."""
+    """Show accepted and denied actions, newest first. `alga-tenants audit verify` detects tampering with them."""
     page = await listing.page(caller, wanted, size=page_size, token=page_token)
     return document_response(page)

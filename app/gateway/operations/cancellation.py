@@ -9,7 +9,7 @@ from activities.audit.events import Action, AuditEvent
 from activities.database.errors import DATABASE_ERRORS
 from activities.operations.records import find_run
 from activities.operations.rows import request_cancel
-from app.audit.recorder import Auditing
+from app.audit.recorder import AuditRecorder
 from app.auth.callers import Requester, requested
 from app.gateway.access.required_scopes import require_scope
 from app.gateway.http.problems.problem import ProblemError
@@ -17,22 +17,23 @@ from app.gateway.operations.documents import OperationView
 from app.gateway.operations.problems import OperationCommittedError, OperationFinishedError
 from app.gateway.operations.statuses import Statuses
 from app.temporal.errors import OperationEndedError, TemporalUnavailableError
-from app.temporal.operations import OperationsPort
-from workflows.operations.messages import CancelRequest, OperationStatus
+from app.temporal.operations import TemporalOperations
+from workflows.operations.messages import Cancellation
+from workflows.operations.statuses import OperationStatus
 
 log = structlog.get_logger(__name__)
 
 
-class Cancellation:
+class OperationCancellation:
     """Asks operations to stop."""
 
     def __init__(
-        self, engine: AsyncEngine, operations: OperationsPort, statuses: Statuses, auditing: Auditing
+        self, engine: AsyncEngine, operations: TemporalOperations, statuses: Statuses, recorder: AuditRecorder
     ) -> None:
         self._engine = engine
         self._operations = operations
         self._statuses = statuses
-        self._auditing = auditing
+        self._recorder = recorder
 
     async def cancel(self, workflow_id: str, requester: Requester, reason: str | None) -> OperationView:
         """Ask the operation to stop before its commit; one that is stopping already is left alone.
@@ -50,7 +51,7 @@ class Cancellation:
             raise TemporalUnavailableError("an operation can't be cancelled by its row")
         if snapshot.status.is_stopping:
             return operation
-        request = CancelRequest(reason=reason, cancelled_by=requester.name, cancelled_via=requester.caller.identity)
+        request = Cancellation(reason=reason, by=requester.name, via=requester.caller.identity)
         try:
             await self._operations.cancel(operation.described, request)
         except OperationEndedError:
@@ -65,7 +66,7 @@ class Cancellation:
         await self._prevent_commit(operation, request, event)
         return _cancelling(operation, request)
 
-    async def _prevent_commit(self, operation: OperationView, request: CancelRequest, event: AuditEvent) -> None:
+    async def _prevent_commit(self, operation: OperationView, request: Cancellation, event: AuditEvent) -> None:
         """Let the transaction that may be running commit no more: it sees no signal.
 
         Raises `ProblemError` if it has committed.
@@ -78,20 +79,18 @@ class Cancellation:
                 if record is not None and record.snapshot.committed_at is not None:
                     raise _too_late(replace(operation, snapshot=record.snapshot))
                 if is_first:
-                    await self._auditing.trail.append(connection, event)
+                    await self._recorder.trail.append(connection, event)
         except DATABASE_ERRORS as error:
             # The signal is under way, and stops the operation all the same, unless it has committed by then.
             log.warning("a cancel was not noted", workflow_id=workflow_id, error=type(error).__name__)
-            self._auditing.later.note(event)
+            self._recorder.buffer.add(event)
 
 
-def _cancelling(operation: OperationView, request: CancelRequest) -> OperationView:
+def _cancelling(operation: OperationView, request: Cancellation) -> OperationView:
     """The operation as the workflow will show it; a workflow whose worker is busy or away shows it later."""
     changes = {
         "status": OperationStatus.CANCELLING,
-        "cancelled_by": request.cancelled_by,
-        "cancelled_via": request.cancelled_via,
-        "cancel_reason": request.reason,
+        **request.shown,
     }
     return replace(operation, snapshot=operation.snapshot.model_copy(update=changes))
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from activities.alga.blueprints.blueprint import Blueprint
 from activities.audit.events import Action
 from activities.tenants.request import TenantChanges
-from app.audit.recorder import Auditing
+from app.audit.recorder import AuditRecorder
 from app.auth.callers import Caller, Requester, requested
 from app.database import DatabaseUnavailableError
 from app.gateway.access.required_scopes import require_scope
@@ -20,10 +20,11 @@ from app.gateway.operations.problems import (
     UnknownBillingPlanError,
 )
 from app.gateway.operations.statuses import Statuses
-from app.temporal.described import DescribedOperation
+from app.temporal.described import TemporalOperation
 from app.temporal.errors import ChangeRefusedError, OperationEndedError, TemporalUnavailableError
-from app.temporal.operations import OperationsPort
-from workflows.operations.messages import OperationStatus, ParameterChanges, ResumeRequest
+from app.temporal.operations import TemporalOperations
+from workflows.operations.messages import ParameterChanges, ResumeRequest
+from workflows.operations.statuses import OperationStatus
 
 
 class Continuation:
@@ -31,15 +32,15 @@ class Continuation:
 
     def __init__(
         self,
-        operations: OperationsPort,
+        operations: TemporalOperations,
         statuses: Statuses,
         blueprints: Mapping[str, Blueprint],
-        auditing: Auditing,
+        recorder: AuditRecorder,
     ) -> None:
         self._operations = operations
         self._statuses = statuses
         self._blueprints = blueprints
-        self._auditing = auditing
+        self._recorder = recorder
 
     async def resume(self, workflow_id: str, requester: Requester) -> OperationView:
         """Try again at once what waits to be tried again, or for an operator; what is at work is left alone.
@@ -55,7 +56,7 @@ class Continuation:
             await self._operations.resume(described, ResumeRequest(resumed_by=requester.name))
         except OperationEndedError:
             raise OperationFinishedError from None
-        await self._auditing.tell(
+        await self._recorder.record(
             requested(
                 Action.OPERATION_RESUME,
                 requester,
@@ -89,7 +90,7 @@ class Continuation:
             raise _refusal(refused) from None
         return await self._statuses.find(workflow_id)
 
-    async def _find(self, caller: Caller, workflow_id: str) -> tuple[OperationView, DescribedOperation]:
+    async def _find(self, caller: Caller, workflow_id: str) -> tuple[OperationView, TemporalOperation]:
         """The operation, as one whose workflow runs and goes on."""
         operation = await self._statuses.find_for(caller, workflow_id)
         require_scope(caller, operation.kind.manage_scope)

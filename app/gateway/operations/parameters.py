@@ -17,7 +17,7 @@ from app.gateway.http.parameters import Moment
 from app.gateway.operations.listing import LONGEST_PAGE_TOKEN, PAGE_TOKEN
 from app.gateway.operations.problems import OperationNotFoundError
 from app.gateway.operations.schemas import CancelBody, Reason
-from workflows.operations.messages import OperationStatus
+from workflows.operations.statuses import OperationStatus
 
 LONGEST_WORKFLOW_ID = 255
 MAX_KIND = 100

@@ -14,7 +14,7 @@ from app.gateway.access.parameters import current_caller, current_requester
 from app.gateway.access.route import AuthenticatedRoute, KindScopedRoute, authenticate_again
 from app.gateway.http.concurrency import slot_of
 from app.gateway.http.openapi import BODY_PROBLEMS, COMMON_PROBLEMS, LOCATION, RETRY_AFTER, Responses, problems
-from app.gateway.http.parameters import DEFAULT_PAGE, PageSize
+from app.gateway.http.parameters import DEFAULT_PAGE_SIZE, PageSize
 from app.gateway.http.problems.request_problems import (
     BadOnBehalfOfError,
     DatabaseOutageError,
@@ -27,7 +27,7 @@ from app.gateway.http.problems.request_problems import (
     WorkerOutageError,
 )
 from app.gateway.http.provided import provide
-from app.gateway.operations.cancellation import Cancellation
+from app.gateway.operations.cancellation import OperationCancellation
 from app.gateway.operations.continuation import Continuation
 from app.gateway.operations.documents import status_document
 from app.gateway.operations.events import STATUS_EVENT_SCHEMA, OperationEvents
@@ -102,7 +102,7 @@ async def list_operations(
     caller: Annotated[Caller, Security(current_caller, scopes=[Scope.TENANTS_READ])],
     listing: Annotated[Listing, Depends(provide(Listing))],
     wanted: Filter,
-    page_size: PageSize = DEFAULT_PAGE,
+    page_size: PageSize = DEFAULT_PAGE_SIZE,
     page_token: PageToken = None,
 ) -> Response:
     """List operations, newest first, as recorded in the database."""
@@ -143,7 +143,7 @@ async def follow_operation(
 )
 async def cancel_operation(
     requester: Annotated[Requester, Security(current_requester, scopes=CANCEL_SCOPES)],
-    cancellation: Annotated[Cancellation, Depends(provide(Cancellation))],
+    cancellation: Annotated[OperationCancellation, Depends(provide(OperationCancellation))],
     workflow_id: WorkflowId,
     reason: CancelReason,
 ) -> Response:

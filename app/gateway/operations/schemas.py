@@ -1,23 +1,25 @@
-"""The documents that the gateway answers besides problems; contract and OpenAPI are made of these."""
+"""Documents of operations."""
 
 import re
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from activities.tenants.request import RequestModel
-from app.gateway.http.problems.problem import Document, Fault
-from workflows.operations.messages import OperationStatus, StepStatus
+from app.gateway.http.problems.problem import Document, Fault, title_of, type_of
+from app.gateway.operations.problems import problem_kind_of
+from workflows.operations.messages import OperationError
+from workflows.operations.statuses import OperationStatus, StepStatus
 
-LONGEST_REASON = 500
+MAX_REASON_LENGTH = 500
 TEXT = re.compile(r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$")
 
 Source = Literal["temporal", "database"]
 
-# Enums are open: a newer release may know more, so that what a document says is any text.
+# Documented as plain strings, because a newer release may add values.
 Status = Annotated[
     OperationStatus, WithJsonSchema({"type": "string", "examples": [str(status) for status in OperationStatus]})
 ]
@@ -26,11 +28,12 @@ StepState = Annotated[
 ]
 
 
-def _absent(value: Any) -> bool:
-    return value is None
+def omitted_if_none(description: str, **options: Any) -> Any:
+    """Return an optional field that is omitted from JSON if it is None."""
+    return Field(default=None, description=description, exclude_if=lambda value: value is None, **options)
 
 
-def _text(value: str) -> str:
+def _reject_control_characters(value: str) -> str:
     if TEXT.search(value) is None:
         raise PydanticCustomError("control_characters", "must not hold control characters")
     return value
@@ -38,8 +41,8 @@ def _text(value: str) -> str:
 
 Reason = Annotated[
     str,
-    Field(max_length=LONGEST_REASON, json_schema_extra={"pattern": TEXT.pattern}),
-    AfterValidator(_text),
+    Field(max_length=MAX_REASON_LENGTH, json_schema_extra={"pattern": TEXT.pattern}),
+    AfterValidator(_reject_control_characters),
 ]
 
 
@@ -50,7 +53,9 @@ class CancelBody(RequestModel):
 
 
 class StepDocument(Document):
-    """Where one step stands; those of one transaction become visible together, when it commits."""
+    """The state of one step. The steps of one transaction become visible together, when it commits."""
+
+    model_config = ConfigDict(from_attributes=True)
 
     name: str
     status: StepState
@@ -60,93 +65,98 @@ class StepDocument(Document):
 
 
 class WarningDocument(Document):
-    """What a completed operation could not do, and what to do about it."""
+    """What failed without stopping an operation, and what to do about it."""
+
+    model_config = ConfigDict(from_attributes=True)
 
     code: str
     detail: str
-    step: str | None = Field(default=None, description="The step that failed.", exclude_if=_absent)
+    step: str | None = omitted_if_none("The step that failed.")
 
 
 class OperationProblem(Document):
-    """Why an operation failed, is retrying, or needs attention."""
+    """Why an operation failed, is retrying, or waits for an operator."""
 
     type: str = Field(examples=["/problems/duplicate-email"])
     title: str
-    status: int = Field(description="The HTTP status that fits, as if the fault had been known at once.")
+    status: int = Field(description="The HTTP status that the request would have got if the error had been known.")
     detail: str
     code: str = Field(examples=["duplicate-email"])
-    errors: tuple[Fault, ...] | None = Field(
-        default=None, description="The field of the request that is at fault.", exclude_if=_absent
-    )
-    step: str | None = Field(default=None, description="The step that met the problem.", exclude_if=_absent)
+    errors: tuple[Fault, ...] | None = omitted_if_none("The invalid field of the request.")
+    step: str | None = omitted_if_none("The step that failed.")
+
+    @classmethod
+    def of(cls, error: OperationError) -> Self:
+        """Return the problem of an operation's error."""
+        return cls(
+            type=type_of(error.code),
+            title=title_of(error.code),
+            status=problem_kind_of(error.code).status,
+            detail=error.detail,
+            code=error.code,
+            errors=(Fault(field=error.field, detail=error.detail),) if error.field is not None else None,
+            step=error.step,
+        )
 
 
 class Links(Document):
-    """Where to go from here."""
+    """Paths of the operation and of what can be done with it."""
 
     self: str = Field(description="The operation.")
-    events: str = Field(description="The same as server-sent events, whenever it changes.")
-    cancel: str | None = Field(
-        default=None, description="Takes a DELETE; present while that is of use.", exclude_if=_absent
-    )
-    resume: str | None = Field(
-        default=None,
-        description="Takes a POST; present while the operation waits for an operator.",
-        exclude_if=_absent,
-    )
-    tenant: str | None = Field(default=None, description="The tenant, once it exists.", exclude_if=_absent)
+    events: str = Field(description="Server-sent events with the status document, one after each change.")
+    cancel: str | None = omitted_if_none("For DELETE; present while the operation can be cancelled.")
+    resume: str | None = omitted_if_none("For POST; present while the operation waits for an operator.")
+    tenant: str | None = omitted_if_none("The tenant, once it exists.")
 
 
 class OperationSummary(Document):
-    """What lists show of an operation, as its last transaction or maintenance left it."""
+    """An operation in a list, as its last transaction or maintenance recorded it."""
 
     workflow_id: str
     kind: str = Field(examples=["tenant_creation"])
-    tenant_id: UUID | None = Field(description="Null until a workflow that came without one has made it.")
+    tenant_id: UUID | None = Field(description="Null until the workflow has chosen an id, if the request had none.")
     tenant_name: str | None
     product_code: str | None
     status: Status
-    step: str | None = Field(description="The step at work, or the last one.")
-    progress: int = Field(ge=0, le=100, description="Percent done.")
+    step: str | None = Field(description="The running step, or the last one.")
+    progress: int = Field(ge=0, le=100, description="Percent.")
     error: OperationProblem | None
     warnings: tuple[WarningDocument, ...]
     requested_by: str | None = Field(
-        description="Who asked for it: `key:<id>` for an API key, `oidc:<subject>` for a token, or the person whom a "
+        description="The requester: `key:<id>` for an API key, `oidc:<subject>` for a token, or the person whom a "
         "trusted caller named."
     )
-    requested_via: str | None = Field(description="The key or token that the request came with.")
+    requested_via: str | None = Field(description="The key or token of the request.")
     started_at: datetime | None
-    committed_at: datetime | None = Field(description="The point of no return: from then on it can't be cancelled.")
+    committed_at: datetime | None = Field(description="The point of no return: the operation can't be cancelled any more.")
     updated_at: datetime | None
     finished_at: datetime | None
-    next_try_at: datetime | None = Field(description="When the step that has failed is tried again.")
-    attention_deadline: datetime | None = Field(
-        description="Until when the operation waits for an operator before it fails."
-    )
+    next_try_at: datetime | None = Field(description="When the failed step is retried.")
+    attention_deadline: datetime | None = Field(description="When the operation fails if no operator acts.")
     links: Links
 
     @property
     def has_ended(self) -> bool:
-        """Whether it will never change again."""
-        return self.status.is_final or self.finished_at is not None
+        """Whether the operation will never change again."""
+        return not self.status.is_open or self.finished_at is not None
 
 
 class StatusDocument(OperationSummary):
-    """Everything about one operation."""
+    """An operation with all its details."""
 
     parameters: dict[str, Any] = Field(
-        description="What was asked for, without what concerns persons.", examples=[{"licenseCount": 25}]
+        description="The parameters of the request, without personal data.", examples=[{"licenseCount": 25}]
     )
     steps: tuple[StepDocument, ...]
     result: dict[str, Any] | None = Field(
-        description="What was made; of a creation `tenantId`, `adminUserId`, `clientId` and `createdAt`."
+        description="For a creation `tenantId`, `adminUserId`, `clientId` and `createdAt`."
     )
     cancelled_by: str | None
     cancelled_via: str | None
     cancel_reason: str | None
     cancellable: bool
     source: Source = Field(
-        description="`database`: as the row has it, because Temporal is unavailable or has forgotten the workflow."
+        description="`database` if Temporal is unavailable or no longer has the workflow."
     )
 
 

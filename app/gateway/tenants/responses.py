@@ -1,15 +1,18 @@
-"""Responses to the creation of a tenant."""
+"""Response to the creation of a tenant."""
 
 from starlette.responses import Response
 
 from app.gateway.http.responses import document_response
 from app.gateway.operations.responses import retry_after
+from app.gateway.tenants.creation import StartedCreation
 from app.gateway.tenants.schemas import CreatedDocument
-from workflows.operations.messages import OperationStatus
+from workflows.operations.statuses import OperationStatus
 
 
-def created(document: CreatedDocument, waited: int | None) -> Response:
-    """202, or 201 where the caller has waited and the tenant is complete."""
+def created(creation: StartedCreation, waited: int | None) -> Response:
+    """Return the response with status 201 if the caller waited for a completed tenant, else with 202."""
+    status_document = creation.operation.document
+    document = CreatedDocument(**dict(status_document), temporary_password=creation.temporary_password)
     headers = {"Location": document.links.self, **retry_after(document)}
     if waited is not None:
         headers["Preference-Applied"] = f"wait={waited}"

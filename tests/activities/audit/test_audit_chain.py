@@ -15,7 +15,8 @@ from activities.audit.events import AuditEvent
 from activities.operations.closing import ClosingActivities
 from activities.operations.parameter_changes import ParameterChangeActivities
 from activities.tenants.provisioning import ProvisioningActivities
-from app.audit.records import EventFilter, list_events
+from app.auth.callers import operator
+from app.gateway.audit.listing import AuditListing, EventFilter
 from tests.activities.audit.audited import (
     append,
     append_at_once,
@@ -26,8 +27,9 @@ from tests.activities.audit.audited import (
 )
 from tests.activities.conftest import closing_input, context, provision_input
 from tests.support.audit import AUDIT
-from workflows.operations.messages import Origin, ParameterChangeInput, TenantCreationInput
-from workflows.operations.texts import LONGEST_SENTENCE
+from workflows.operations.messages import Origin, ParameterChangeInput
+from workflows.operations.texts import MAX_SENTENCE_LENGTH
+from workflows.tenants.request import TenantCreationInput
 
 pytestmark = pytest.mark.anyio
 
@@ -99,7 +101,7 @@ async def test_one_event_is_never_two_rows(audit_engine: AsyncEngine) -> None:
         await append(audit_engine, once)
     async with audit_engine.connect() as connection:
         other = event(1)
-        assert await AUDIT.unknown(connection, [once, other]) == [other]
+        assert await AUDIT.unrecorded(connection, [once, other]) == [other]
     assert (await verified(audit_engine)).checked == 1
 
 
@@ -117,12 +119,12 @@ async def test_what_was_written_is_read_as_it_was(
     ]
     await way(audit_engine, *odd)
     assert (await verified(audit_engine)).breaks == ()
-    async with audit_engine.connect() as connection:
-        found = await list_events(connection, EventFilter(), limit=10)
+    page = await AuditListing(audit_engine).page(operator().caller, EventFilter(), size=10, token=None)
+    found = page.events
     assert [record.id for record in found] == [one.id for one in reversed(odd)]
     assert [record.details for record in found] == [one.details for one in reversed(odd)]
     assert found[2].occurred_at == abroad
-    assert len(found[2].reason or "") == LONGEST_SENTENCE
+    assert len(found[2].reason or "") == MAX_SENTENCE_LENGTH
 
 
 def test_details_that_could_be_read_otherwise_than_written_are_refused() -> None:

@@ -29,16 +29,9 @@ from tests.activities.conftest import (
     request,
     sqlalchemy_url,
 )
-from workflows.operations.messages import (
-    CancelRequest,
-    Closure,
-    Committed,
-    OperationInput,
-    OperationStatus,
-    StepProgress,
-    StepStatus,
-    TenantCreationInput,
-)
+from workflows.operations.messages import Cancellation, Closure, Committed, OperationInput, StepProgress
+from workflows.operations.statuses import OperationStatus, StepStatus
+from workflows.tenants.request import TenantCreationInput
 from workflows.tenants.steps import COMPLETE, SEND_WELCOME_EMAIL, TENANT_CREATION
 
 EXAMPLES = 150
@@ -88,8 +81,8 @@ def check(
 ) -> None:
     """What must hold of one call."""
     then, now = before.snapshot, after.snapshot
-    assert (now.finished_at is not None) == now.status.is_final
-    if then.status.is_final or not succeeded:
+    assert (now.finished_at is None) == now.status.is_open
+    if not then.status.is_open or not succeeded:
         assert after == before
     if then.committed_at is not None:
         assert (now.committed_at, now.result) == (then.committed_at, then.result)
@@ -97,7 +90,7 @@ def check(
     elif now.committed_at is not None:
         assert name.startswith("commit")
         assert not was_cancelled
-    if now.status in {S.FAILED, S.CANCELLED} and not then.status.is_final:
+    if now.status in {S.FAILED, S.CANCELLED} and then.status.is_open:
         assert name in {"close", "ended outside"}
     if now.status is S.COMPLETED:
         assert now.committed_at is not None
@@ -114,8 +107,9 @@ class Row:
 
     async def record(self) -> OperationRecord:
         async with self._engine.begin() as connection:
-            await rows.insert_operation(connection, self._context)
-            found = await find_operation(connection, self._context.workflow_id)
+            row = rows.OperationRow(connection, self._context)
+            await row.ensure()
+            found = await row.load()
         assert found is not None
         return found
 
@@ -129,33 +123,34 @@ class Row:
         return False
 
     async def _do(self, connection: AsyncConnection, record: OperationRecord, name: str) -> None:  # noqa: C901 - one case a call
-        locked = await rows.lock_operation(connection, self._context)
+        row = rows.OperationRow(connection, self._context)
+        locked = await row.lock()
         assert locked is not None
         match name:
             case "commit" | "commit and go on":
                 if locked.committed is None:
-                    await rows.check_open(connection, locked, self._context)
+                    await row.check_open(locked)
                     done = committed(is_complete=name == "commit")
-                    await connection.exec_driver_sql(rows.commit_script(self._context, done))
+                    statement = row.commit_statement(done)
+                    await connection.execute(statement.clause, dict(statement.values))
             case "complete":
                 # The workflow does so after the steps that follow a commit only.
                 if locked.committed is not None:
-                    snapshot = record.snapshot.completed(datetime.now(UTC))
-                    await rows.close_operation(connection, self._context.model_copy(update={"snapshot": snapshot}))
+                    await row.close(record.snapshot.completed(datetime.now(UTC)))
             case "close":
                 if locked.committed is None:
-                    await rows.close_operation(connection, closing_input(self._request).operation)
+                    await row.close(closing_input(self._request).operation.snapshot)
             case "cancel":
-                cancel = CancelRequest(reason="a change of mind")
+                cancel = Cancellation(reason="a change of mind")
                 await rows.request_cancel(connection, self._context.workflow_id, self._context.run_id, cancel)
                 self.is_cancelled = True
             case "mirror":
                 waiting = record.snapshot.model_copy(update={"status": S.NEEDS_ATTENTION})
                 await mirror(connection, record, waiting)
             case "change":
-                await rows.accept_changes(connection, self._context)
+                await row.change_parameters()
             case "ended outside":
-                await close_ended_outside(connection, record, "by the test")
+                await close_ended_outside(row, "by the test")
 
 
 def committed(*, is_complete: bool) -> Committed:
@@ -178,23 +173,25 @@ async def test_a_cancel_that_comes_between_the_lock_and_the_commit_makes_the_com
 ) -> None:
     operation = context(uuid4())
     async with engine.begin() as connection:
-        await rows.insert_operation(connection, operation)
+        await rows.OperationRow(connection, operation).ensure()
     async with engine.connect() as connection:
-        await rows.lock_operation(connection, operation)
+        row = rows.OperationRow(connection, operation)
+        await row.lock()
         async with engine.begin() as other:
-            assert await rows.request_cancel(other, operation.workflow_id, operation.run_id, CancelRequest())
+            assert await rows.request_cancel(other, operation.workflow_id, operation.run_id, Cancellation())
+        statement = row.commit_statement(committed(is_complete=True))
         with pytest.raises(Exception, match='null value in column "status"'):
-            await connection.exec_driver_sql(rows.commit_script(operation, committed(is_complete=True)))
+            await connection.execute(statement.clause, dict(statement.values))
 
 
 @pytest.mark.anyio
 async def test_the_first_cancel_counts(engine: AsyncEngine) -> None:
     operation = context(uuid4())
-    first, second = CancelRequest(reason="first"), CancelRequest(reason="second")
+    first, second = Cancellation(reason="first"), Cancellation(reason="second")
     async with engine.begin() as connection:
         assert await rows.request_cancel(connection, operation.workflow_id, operation.run_id, first)
         assert not await rows.request_cancel(connection, operation.workflow_id, operation.run_id, second)
-        assert await rows.find_cancellation(connection, operation) == first
+        assert await rows.OperationRow(connection, operation).find_cancellation() == first
 
 
 @pytest.mark.anyio
@@ -203,12 +200,12 @@ async def test_a_tenant_has_one_open_operation_beside_its_exports(engine: AsyncE
     export = context(tenant_id, f"tenant-export-{tenant_id}")
     export = export.model_copy(update={"snapshot": export.snapshot.model_copy(update={"kind": "tenant_export"})})
     async with engine.begin() as connection:
-        assert await rows.insert_operation(connection, context(tenant_id))
-        assert not await rows.insert_operation(connection, context(tenant_id))
+        assert await rows.OperationRow(connection, context(tenant_id)).ensure()
+        assert not await rows.OperationRow(connection, context(tenant_id)).ensure()
         with pytest.raises(FinalError, match="another operation of this tenant has not ended") as caught:
-            await rows.insert_operation(connection, context(tenant_id, "second"))
+            await rows.OperationRow(connection, context(tenant_id, "second")).ensure()
         assert (caught.value.code, caught.value.field) == ("operation-in-progress", "tenantId")
-        assert await rows.insert_operation(connection, export)
+        assert await rows.OperationRow(connection, export).ensure()
 
 
 @pytest.mark.anyio
@@ -221,7 +218,7 @@ async def test_the_row_of_a_refused_second_operation_can_be_closed(
 ) -> None:
     first = provision_input(tenant_request)
     async with engine.begin() as connection:
-        await rows.insert_operation(connection, first.operation)
+        await rows.OperationRow(connection, first.operation).ensure()
     workflow_id = f"second-{tenant_request.tenant_id}"
     with pytest.raises(ApplicationError) as caught:
         await provisioning.provision_tenant(provision_input(tenant_request, workflow_id))
@@ -288,5 +285,5 @@ async def test_a_committed_operation_is_completed_once_the_steps_after_it_are_do
 @pytest.mark.anyio
 async def test_an_operation_without_a_row_has_nothing_to_lock(engine: AsyncEngine) -> None:
     async with engine.connect() as connection:
-        assert await rows.lock_operation(connection, context(uuid4())) is None
+        assert await rows.OperationRow(connection, context(uuid4())).lock() is None
         assert await connection.scalar(text("SELECT 1")) == 1

@@ -14,7 +14,8 @@ from activities.operations.rows import request_cancel
 from activities.tenants.provisioning import ProvisioningActivities
 from tests.activities.conftest import closing_input, provision_input, request
 from tests.support.audit import AUDIT
-from workflows.operations.messages import CancelRequest, ParameterChangeInput, TenantCreationInput
+from workflows.operations.messages import Cancellation, ParameterChangeInput
+from workflows.tenants.request import TenantCreationInput
 
 pytestmark = pytest.mark.anyio
 
@@ -99,7 +100,7 @@ async def test_an_operation_that_was_asked_to_stop_takes_no_change(
 ) -> None:
     operation = provision_input(ours).operation
     async with engine.begin() as connection:
-        await request_cancel(connection, operation.workflow_id, operation.run_id, CancelRequest())
+        await request_cancel(connection, operation.workflow_id, operation.run_id, Cancellation())
     error = await refused(changes.accept_parameter_changes(change(ours, 12)))
     assert error.type == "cancel-requested"
 

@@ -6,7 +6,8 @@ from uuid import UUID, uuid4
 import asyncpg
 from temporalio.client import Client
 
-from workflows.operations.messages import OPERATION_MEMO, OperationSnapshot, OperationStatus, StepProgress
+from workflows.operations.messages import OPERATION_MEMO, OperationSnapshot, StepProgress
+from workflows.operations.statuses import OperationStatus
 from workflows.tenants.steps import TENANT_CREATION, TENANT_CREATION_WORKFLOW
 
 NOBODY = "nobody-polls"

@@ -27,19 +27,14 @@ from app.settings import Settings, TemporalSettings
 from app.telemetry.metrics.definitions import RECONCILE_FAILURES
 from app.temporal.client import connect
 from app.temporal.errors import UnreadableOperationError
-from app.temporal.operations import OperationsPort
+from app.temporal.operations import TemporalOperations
 from app.worker.reconciler import Finding, Reconciler
 from migrations.upgrade import admin_engine, upgrade
 from tests.app.gateway.operation_rows import record, snapshot, start
 from tests.support.audit import AUDIT
 from tests.support.servers.databases import NewDatabase
-from workflows.operations.messages import (
-    OPERATION_MEMO,
-    CancelRequest,
-    OperationContext,
-    OperationError,
-    OperationStatus,
-)
+from workflows.operations.messages import OPERATION_MEMO, Cancellation, OperationContext, OperationError
+from workflows.operations.statuses import OperationStatus
 from workflows.tenants.steps import SEND_WELCOME_EMAIL, TENANT_CREATION
 
 pytestmark = pytest.mark.anyio
@@ -107,7 +102,7 @@ async def client(settings: Settings) -> Client:
 
 @pytest.fixture
 def reconciler(engine: AsyncEngine, client: Client, settings: Settings) -> Reconciler:
-    return Reconciler(engine, OperationsPort(client, settings), AUDIT)
+    return Reconciler(engine, TemporalOperations(client, settings), AUDIT)
 
 
 async def findings_of(reconciler: Reconciler, **options: Any) -> list[Finding]:
@@ -235,13 +230,13 @@ async def test_an_ended_workflow_is_looked_at_once_over_several_rounds(
 def watch_descriptions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The workflow ids that Temporal is asked about from now on."""
     described: list[str] = []
-    describe = OperationsPort.describe
+    describe = TemporalOperations.describe
 
-    async def noted(port: OperationsPort, workflow_id: str, run_id: str | None = None) -> Any:
+    async def noted(port: TemporalOperations, workflow_id: str, run_id: str | None = None) -> Any:
         described.append(workflow_id)
         return await describe(port, workflow_id, run_id)
 
-    monkeypatch.setattr(OperationsPort, "describe", noted)
+    monkeypatch.setattr(TemporalOperations, "describe", noted)
     return described
 
 
@@ -255,7 +250,7 @@ async def test_an_operation_that_was_asked_to_stop_before_its_commit_is_cancelle
         await database.execute("UPDATE alga_tenants.operations SET status = 'cancelling', cancelled_by = 'key:x'")
     else:
         async with engine.begin() as connection:
-            await request_cancel(connection, workflow_id, row["run_id"], CancelRequest(cancelled_by="key:x"))
+            await request_cancel(connection, workflow_id, row["run_id"], Cancellation(by="key:x"))
     await client.get_workflow_handle(workflow_id).terminate()
     assert [finding.status for finding in await findings_of(reconciler)] == [OperationStatus.CANCELLED]
     row = await row_of(database, workflow_id)
@@ -269,7 +264,7 @@ async def test_an_operation_that_was_asked_to_stop_after_its_commit_has_complete
     await commit(database, workflow_id)
     row = await row_of(database, workflow_id)
     async with engine.begin() as connection:
-        await request_cancel(connection, workflow_id, row["run_id"], CancelRequest(cancelled_by="key:x"))
+        await request_cancel(connection, workflow_id, row["run_id"], Cancellation(by="key:x"))
     await client.get_workflow_handle(workflow_id).terminate()
     assert [finding.status for finding in await findings_of(reconciler)] == [OperationStatus.COMPLETED]
 

@@ -13,7 +13,7 @@ from app.gateway.access.rate_limits import RateLimits
 from app.gateway.http.problems.problem import ProblemError
 from app.settings import Settings
 from app.temporal.errors import TemporalUnavailableError
-from app.temporal.operations import OperationsPort
+from app.temporal.operations import TemporalOperations
 from tests.app.gateway.requests import assert_problem, create, tenant
 from tests.app.gateway.server import RunningGateway
 from tests.support.api_keys import Keys
@@ -86,7 +86,7 @@ async def test_a_start_that_temporal_does_not_take_costs_nothing(
         raise TemporalUnavailableError("away")
 
     with monkeypatch.context() as patched:
-        patched.setattr(OperationsPort, "start", away)
+        patched.setattr(TemporalOperations, "start", away)
         for _ in range(QUOTA + 1):
             headers = {"Idempotency-Key": f"quota-{uuid4()}"}
             assert_problem(await thief.post("/tenants", json=tenant(), headers=headers), 503, "temporal-unavailable")

@@ -7,13 +7,14 @@ from typing import Any
 import httpx
 import pytest
 
-from activities.audit.trail import ITSELF
-from activities.operations.audit_events import UNKNOWN_CALLER
-from app.audit.queue import SEVERAL
-from app.auth.names import RESERVED_PREFIXES, is_reserved
+from activities.audit.trail import TRAIL_CALLER
+from app.audit.buffer import SEVERAL
+from app.auth.callers import RESERVED_PREFIXES, is_reserved
 from app.auth.oidc.claims import ClaimRules
 from app.gateway.access.denials import ANONYMOUS
+from app.settings.oidc import OidcSettings
 from tests.app.gateway.requests import assert_problem, create, tenant
+from workflows.operations.messages import UNKNOWN_CALLER
 
 pytestmark = pytest.mark.anyio
 
@@ -32,14 +33,8 @@ CLAIMED = [
     "several",
     "audit",
 ]
-RULES = ClaimRules(
-    issuer="https://id.example",
-    audiences=("alga-tenants",),
-    scope_claims=(),
-    scope_prefix="",
-    tenant_claims=(),
-    needs_tenant=False,
-)
+ISSUER = "https://id.example"
+RULES = ClaimRules(OidcSettings(oidc_issuer=ISSUER, oidc_audience="alga-tenants"), ISSUER)
 
 
 @pytest.mark.parametrize("person", CLAIMED)
@@ -75,5 +70,5 @@ def test_every_prefix_of_an_identity_is_reserved() -> None:
 
 
 def test_every_word_that_stands_for_a_caller_is_reserved() -> None:
-    words = {ANONYMOUS, SEVERAL, ITSELF, UNKNOWN_CALLER, "gateway", "reconciler"}
+    words = {ANONYMOUS, SEVERAL, TRAIL_CALLER, UNKNOWN_CALLER, "gateway", "reconciler"}
     assert all(is_reserved(word) for word in words)

@@ -15,7 +15,7 @@ from tests.app.gateway.requests import create, tenant
 from tests.app.gateway.server import RunningGateway
 from tests.support.api_keys import EVERYTHING, Keys
 from tests.support.waiting import wait_until
-from workflows.operations.messages import OperationStatus
+from workflows.operations.statuses import OperationStatus
 
 pytestmark = pytest.mark.anyio
 

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from temporalio.api.common.v1 import Payload
 
-from app.auth.keys.api_keys import CreatedKey
+from app.auth.keys.management import CreatedKey
 from app.auth.scopes import Scope
 from app.crypto.payload_keys import KeyRing
 from app.settings import Settings

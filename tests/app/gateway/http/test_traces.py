@@ -9,10 +9,9 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode, format_trace_id
 from starlette.types import Message, Receive, Scope, Send
 
-from app.gateway.http.tracing import TracedRequests
+from app.gateway.http.tracing import TracingMiddleware
 from app.settings import Settings
-from app.telemetry.tracing.current import current_tracer
-from app.telemetry.tracing.process import traced
+from app.telemetry.tracing.current import current_tracer, traced
 from app.temporal.client import connect
 from tests.app.gateway.requests import create
 from tests.app.gateway.server import RunningGateway
@@ -101,7 +100,7 @@ async def test_private_networks_are_trusted_by_default(
     with traced(settings, "alga-tenants-gateway", kept):
         tracer = current_tracer()
         assert tracer is not None
-        await TracedRequests(answer, tracer=tracer, settings=settings)(scope, receive, send)
+        await TracingMiddleware(answer, tracer=tracer, settings=settings)(scope, receive, send)
     assert [message["status"] for message in sent] == [200]
     assert (trace_id_of(request_span(kept.spans)) == theirs) is is_trusted
 

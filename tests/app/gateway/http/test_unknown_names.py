@@ -15,7 +15,8 @@ from tests.app.gateway.operation_rows import record, snapshot, start
 from tests.app.gateway.operations.test_operation_events import read, shown
 from tests.app.gateway.requests import assert_problem, faults
 from tests.support.servers.temporal import converter_of
-from workflows.operations.messages import OperationStatus, StepProgress, StepStatus
+from workflows.operations.messages import StepProgress
+from workflows.operations.statuses import OperationStatus, StepStatus
 
 pytestmark = pytest.mark.anyio
 

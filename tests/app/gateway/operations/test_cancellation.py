@@ -10,7 +10,8 @@ from temporalio.client import Client
 
 from tests.app.gateway.operation_rows import record, snapshot, start
 from tests.app.gateway.requests import assert_problem, create, faults
-from workflows.operations.messages import CancelRequest, OperationStatus
+from workflows.operations.messages import Cancellation
+from workflows.operations.statuses import OperationStatus
 
 pytestmark = pytest.mark.anyio
 
@@ -19,7 +20,7 @@ CANCELLATION = "SELECT * FROM alga_tenants.cancellations WHERE workflow_id = $1"
 COMMIT = "UPDATE alga_tenants.operations SET committed_at = now(), status = 'running' WHERE workflow_id = $1"
 
 
-async def signals(client: Client, workflow_id: str) -> list[CancelRequest]:
+async def signals(client: Client, workflow_id: str) -> list[Cancellation]:
     """What the workflow has been asked for by signals named `cancel`."""
     history = await client.get_workflow_handle(workflow_id).fetch_history()
     found = []
@@ -27,7 +28,7 @@ async def signals(client: Client, workflow_id: str) -> list[CancelRequest]:
         if event.event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED:
             attributes = event.workflow_execution_signaled_event_attributes
             assert attributes.signal_name == "cancel"
-            found += await client.data_converter.decode(attributes.input.payloads, [CancelRequest])
+            found += await client.data_converter.decode(attributes.input.payloads, [Cancellation])
     return found
 
 
@@ -44,10 +45,10 @@ async def test_a_cancel_shows_at_once_and_tells_the_workflow_who_and_why(
     assert (document["cancelledBy"], document["cancelReason"]) == (created["requestedBy"], "ordered by mistake")
     assert (await http.get(created["links"]["self"])).json()["status"] == "cancelling"
     assert await signals(temporal_client, created["workflowId"]) == [
-        CancelRequest(
+        Cancellation(
             reason="ordered by mistake",
-            cancelled_by=created["requestedBy"],
-            cancelled_via=created["requestedVia"],
+            by=created["requestedBy"],
+            via=created["requestedVia"],
         )
     ]
 

@@ -14,7 +14,8 @@ from app.settings import Settings
 from tests.app.gateway.operation_rows import record, snapshot, start
 from tests.app.gateway.requests import assert_problem, create, faults
 from tests.app.gateway.server import RunningGateway
-from workflows.operations.messages import OperationError, OperationStatus, ResumeRequest
+from workflows.operations.messages import OperationError, ResumeRequest
+from workflows.operations.statuses import OperationStatus
 
 pytestmark = pytest.mark.anyio
 

@@ -26,13 +26,9 @@ from tests.app.gateway.outages import close_database
 from tests.app.gateway.requests import assert_problem, create
 from tests.app.gateway.server import RunningGateway
 from tests.support.servers.databases import NewDatabase
-from workflows.operations.messages import (
-    OPERATION_MEMO,
-    OperationContext,
-    OperationStatus,
-    ProvisionInput,
-    TenantCreationInput,
-)
+from workflows.operations.messages import OPERATION_MEMO, OperationContext
+from workflows.operations.statuses import OperationStatus
+from workflows.tenants.request import ProvisionInput, TenantCreationInput
 from workflows.tenants.steps import TENANT_CREATION, TENANT_CREATION_WORKFLOW
 
 pytestmark = pytest.mark.anyio

@@ -18,7 +18,8 @@ from tests.app.gateway.requests import assert_problem, create
 from tests.app.gateway.server import RunningGateway
 from tests.support.api_keys import EVERYTHING, Keys
 from workflows.operations.kinds import KINDS, OperationKind, StepKind
-from workflows.operations.messages import OPERATION_MEMO, OperationSnapshot, OperationStatus
+from workflows.operations.messages import OPERATION_MEMO, OperationSnapshot
+from workflows.operations.statuses import OperationStatus
 
 pytestmark = pytest.mark.anyio
 

@@ -12,7 +12,9 @@ from tests.app.gateway.operation_rows import NOBODY, record, snapshot, start
 from tests.app.gateway.outages import frozen
 from tests.app.gateway.requests import assert_problem, create
 from tests.support.servers.temporal import converter_of
-from workflows.operations.messages import OperationError, OperationResult, OperationStatus
+from workflows.operations.messages import OperationError
+from workflows.operations.statuses import OperationStatus
+from workflows.tenants.request import OperationResult
 from workflows.tenants.steps import CREATE_ADMIN_USER, TENANT_CREATION
 
 pytestmark = pytest.mark.anyio

@@ -11,7 +11,7 @@ from tests.app.gateway.conftest import SECRET
 from tests.app.gateway.requests import VISIBLE_PASSWORD, assert_problem, create, faults, tenant, tenant_with_admin
 from tests.app.gateway.server import RunningGateway
 from tests.support.api_keys import Keys
-from workflows.operations.messages import TenantCreationInput
+from workflows.tenants.request import TenantCreationInput
 
 pytestmark = pytest.mark.anyio
 
