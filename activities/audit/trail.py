@@ -1,54 +1,41 @@
-"""The audit trail: adds events to a chain of keyed hashes, in the transaction of what they tell about."""
+"""The audit trail: appends events to a chain of keyed hashes, in the transaction of the change that they record."""
 
 import hmac
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
-from sqlalchemy import LargeBinary, bindparam, func, select, text
-from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.dialects.postgresql import insert as postgres_insert
+from sqlalchemy import LargeBinary, Text, bindparam, func, make_url, select, text
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from activities.audit.events import FIELDS, Action, AuditEvent, Outcome, canonical
+from activities.audit.events import Action, AuditEvent, Outcome, canonical
 from activities.database.own_tables import audit_events, audit_head
-from activities.database.transactions import Transaction, script_literal
+from activities.database.transactions import Statement, Transaction
 
 NO_HASH = bytes(32)
-ITSELF = "audit"
+TRAIL_CALLER = "audit"
+"""The caller in events that the trail itself adds."""
 HEAD_FORGED = "head-forged"
 
-_COLUMNS = ("sequence", *FIELDS, "previous_hash", "hash")
-_TYPES = {
-    "sequence": "bigint",
-    "id": "uuid",
-    "occurred_at": "timestamptz",
-    "tenant_id": "uuid",
-    "count": "integer",
-    "details": "jsonb",
-    "previous_hash": "bytea",
-    "hash": "bytea",
-}
+_DIALECT = make_url("postgresql+asyncpg://").get_dialect()()
+_TYPES = {column.name: column.type.compile(_DIALECT) for column in audit_events.columns}
 
-
-def _append(events: str, sequence: str, last_hash: str, seal: str) -> str:
-    """One statement for all rows and the head. The rows come as one document, because arrays are slow on Citus."""
-    return f"""
+# One statement for all rows and the head. The rows are one JSON document, because arrays are slow on Citus.
+_APPEND = text(
+    f"""
     WITH written AS (
-        INSERT INTO alga_tenants.audit_events ({", ".join(_COLUMNS)})
-        SELECT {", ".join(_COLUMNS)} FROM jsonb_to_recordset({events}) AS event(
-            {", ".join(f"{name} {_TYPES.get(name, 'text')}" for name in _COLUMNS)}
+        INSERT INTO alga_tenants.audit_events ({", ".join(_TYPES)})
+        SELECT {", ".join(_TYPES)} FROM jsonb_to_recordset(CAST(:events AS jsonb)) AS event(
+            {", ".join(f"{name} {kind}" for name, kind in _TYPES.items())}
         )
     )
-    UPDATE alga_tenants.audit_head SET sequence = {sequence}, hash = {last_hash}, seal = {seal} WHERE is_only
-    """  # noqa: S608 - made of names in this module and of what stands for values
-
-
-_APPEND = text(_append(":events", ":sequence", ":hash", ":seal")).bindparams(
-    bindparam("events", type_=JSONB), bindparam("hash", type_=LargeBinary), bindparam("seal", type_=LargeBinary)
+    UPDATE alga_tenants.audit_head SET sequence = :sequence, hash = :hash, seal = :seal WHERE is_only
+    """  # noqa: S608 - built from constants of this module and placeholders only
+).bindparams(
+    bindparam("events", type_=Text), bindparam("hash", type_=LargeBinary), bindparam("seal", type_=LargeBinary)
 )
 
 _LOCK_HEAD = select(
@@ -61,112 +48,118 @@ _LOCK_HEAD = select(
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True)
-class Head:
-    """The last event's number and hash; the seal is null before the first event."""
+class Head(NamedTuple):
+    """The last event's number and hash. The seal is None before the first event."""
 
     sequence: int
     hash: bytes
     seal: bytes | None
 
 
-UNUSED = Head(0, NO_HASH, None)
-"""How the migration leaves it."""
-
-
-@dataclass(frozen=True)
-class _Chained:
-    """Events as rows, and what the head is once they are written."""
-
-    rows: list[dict[str, Any]]
-    sequence: int
-    last_hash: bytes
-    seal: bytes
+INITIAL_HEAD = Head(0, NO_HASH, None)
+"""The head as the migration writes it."""
 
 
 class AuditTrail:
-    """Writes events; only who has the key can make hashes and seals that hold."""
+    """Writes events. Only the owner of the key can compute valid hashes and seals."""
 
     def __init__(self, key: bytes) -> None:
         self._key = key
 
     async def append(self, connection: AsyncConnection, event: AuditEvent) -> None:
-        """Add an event in the caller's transaction: two round trips; see `append_all`."""
+        """Append an event in the caller's transaction; see `append_all`."""
         await self.append_all(connection, [event])
 
     async def append_all(self, connection: AsyncConnection, events: Sequence[AuditEvent]) -> None:
-        """Add events in the caller's transaction, to be called last in it: others wait until that is committed.
+        """Append events in the caller's transaction. Call it last, because other writers wait for the commit.
 
-        Where the head was forged or lost, an event of its own says so for ever, and the chain goes on after the last
-        row: otherwise the next event would lend the forgery a good seal.
+        If the head was forged or lost, an additional event records that for ever, and the chain continues after the
+        last row. Otherwise the next event would give the forgery a valid seal.
         """
-        if not events:
-            return
-        chained = await self._chain(connection, events)
-        await connection.execute(
-            _APPEND,
-            {"events": chained.rows, "sequence": chained.sequence, "hash": chained.last_hash, "seal": chained.seal},
-        )
+        if events:
+            await connection.execute(_APPEND, await self._chain(connection, events))
 
     async def append_with_commit(self, opened: Transaction, event: AuditEvent) -> None:
-        """Add an event as `append` does, but in the round trip of the commit, so that it takes one itself."""
-        chained = await self._chain(opened.connection, [event])
-        rows = f"{script_literal(json.dumps(chained.rows))}::jsonb"
-        last_hash, seal = script_literal(chained.last_hash), script_literal(chained.seal)
-        opened.end_with(_append(rows, str(int(chained.sequence)), last_hash, seal))
+        """Append an event in the round trip of the commit. This needs one round trip less than `append`."""
+        opened.run_with_commit(Statement(_APPEND, await self._chain(opened.connection, [event])))
 
-    async def _chain(self, connection: AsyncConnection, events: Sequence[AuditEvent]) -> _Chained:
-        """Lock the head, and give the events their places behind it."""
+    async def _chain(self, connection: AsyncConnection, events: Sequence[AuditEvent]) -> dict[str, Any]:
+        """Lock the head, and return the parameters of `_APPEND` for events that follow it."""
         head, is_last = await self._lock_head(connection)
         if head is None or not is_last or not self.is_sealed(head):
             newest = await self._newest(connection)
-            if head != UNUSED or newest != UNUSED:
+            if head != INITIAL_HEAD or newest != INITIAL_HEAD:
+                found = f"{head.sequence}:{head.hash.hex()}" if head is not None else None
                 log.error(
-                    "the head of the audit trail was forged, or sealed with another key, or events were slipped in",
-                    found=_told(head),
+                    "the head of the audit trail was forged or sealed with another key, or events were inserted",
+                    found=found,
                 )
-                events = [_break(head), *events]
+                forgery = AuditEvent(
+                    action=Action.AUDIT_BREAK,
+                    outcome=Outcome.FAILED,
+                    caller=TRAIL_CALLER,
+                    reason=HEAD_FORGED,
+                    details={"found": found},
+                )
+                events = [forgery, *events]
             head = newest
-        return self._chained_to(head, events)
+        sequence, last_hash, rows = head.sequence, head.hash, []
+        for event in events:
+            sequence += 1
+            values = event.values()
+            previous_hash, last_hash = last_hash, self.hash_of(values, sequence, last_hash)
+            rows.append(
+                {
+                    **values,
+                    # Without the Z, PostgreSQL would use the session's time zone.
+                    "occurred_at": f"{values['occurred_at']}Z",
+                    "sequence": sequence,
+                    "previous_hash": f"\\x{previous_hash.hex()}",
+                    "hash": f"\\x{last_hash.hex()}",
+                }
+            )
+        seal = self.seal_of(sequence, last_hash)
+        return {"events": json.dumps(rows), "sequence": sequence, "hash": last_hash, "seal": seal}
 
     async def append_once(self, connection: AsyncConnection, events: Sequence[AuditEvent]) -> None:
-        """Add those of the events that were not added before; see `append_all`."""
-        await self.append_all(connection, await self.unknown(connection, events) if events else [])
+        """Append the events that are not in the trail yet; see `append_all`."""
+        await self.append_all(connection, await self.unrecorded(connection, events))
 
-    async def unknown(self, connection: AsyncConnection, events: Sequence[AuditEvent]) -> list[AuditEvent]:
-        """Those of the events that were not added, for those who never heard how their commit ended."""
+    async def unrecorded(self, connection: AsyncConnection, events: Sequence[AuditEvent]) -> list[AuditEvent]:
+        """Return the events that are not in the trail. They may be there after a commit whose result was lost."""
+        if not events:
+            return []
         ids = [event.id for event in events]
-        found = await connection.scalars(select(audit_events.c.id).where(audit_events.c.id.in_(ids)))
-        known = set(found)
-        return [event for event in events if event.id not in known]
+        recorded = set(await connection.scalars(select(audit_events.c.id).where(audit_events.c.id.in_(ids))))
+        return [event for event in events if event.id not in recorded]
 
     def hash_of(self, values: Mapping[str, Any], sequence: int, previous_hash: bytes) -> bytes:
-        """The hash of an event, given by its `values`, at its place of the chain."""
+        """Return the hash of an event, given by its `values`, at its place in the chain."""
         return self._mac(b"event", canonical(values, sequence, previous_hash))
 
     def seal_of(self, sequence: int, last_hash: bytes) -> bytes:
-        """The seal of a head."""
+        """Return the seal of a head."""
         return self._mac(b"head", b"%d %s" % (sequence, last_hash.hex().encode()))
 
     def is_sealed(self, head: Head) -> bool:
-        """Whether the head's seal was made with our key."""
+        """Return whether the head's seal was made with our key."""
         return head.seal is not None and hmac.compare_digest(head.seal, self.seal_of(head.sequence, head.hash))
 
     def _mac(self, purpose: bytes, content: bytes) -> bytes:
         return hmac.digest(self._key, purpose + b"\n" + content, sha256)
 
     async def _lock_head(self, connection: AsyncConnection) -> tuple[Head | None, bool]:
-        """The head, and whether no event lies beyond it, whose number would be taken when we came to it."""
+        """Lock and return the head, and whether there is no event beyond it, whose number would conflict."""
         row = (await connection.execute(_LOCK_HEAD)).one_or_none()
         if row is None:
             return None, False
-        # What others have added while we waited for them is in the head that we get, and may not yet be in `last`.
+        # Events that were committed while we waited for the lock are in the head, but may be missing in `last`.
         return Head(row.sequence, row.hash, row.seal), (row.last or 0) <= row.sequence
 
     async def _newest(self, connection: AsyncConnection) -> Head:
-        """What the head ought to be by the rows, which is locked then."""
+        """Lock the head, created if it was lost, and return what it should be according to the rows."""
         await connection.execute(
-            postgres_insert(audit_head).values(sequence=0, hash=NO_HASH).on_conflict_do_nothing()
+            postgresql.insert(audit_head).values(sequence=0, hash=NO_HASH).on_conflict_do_nothing()
         )
         await self._lock_head(connection)
         columns = audit_events.c
@@ -175,42 +168,4 @@ class AuditTrail:
                 select(columns.sequence, columns.hash).order_by(columns.sequence.desc()).limit(1)
             )
         ).one_or_none()
-        return Head(row.sequence, row.hash, None) if row is not None else UNUSED
-
-    def _chained_to(self, head: Head, events: Sequence[AuditEvent]) -> _Chained:
-        sequence, last_hash = head.sequence, head.hash
-        rows = []
-        for event in events:
-            sequence += 1
-            values = event.values()
-            new_hash = self.hash_of(values, sequence, last_hash)
-            rows.append(
-                {
-                    **values,
-                    # Without it the session's time zone would count.
-                    "occurred_at": f"{values['occurred_at']}Z",
-                    "sequence": sequence,
-                    "previous_hash": _bytea(last_hash),
-                    "hash": _bytea(new_hash),
-                }
-            )
-            last_hash = new_hash
-        return _Chained(rows, sequence, last_hash, self.seal_of(sequence, last_hash))
-
-
-def _break(found: Head | None) -> AuditEvent:
-    return AuditEvent(
-        action=Action.AUDIT_BREAK,
-        outcome=Outcome.FAILED,
-        caller=ITSELF,
-        reason=HEAD_FORGED,
-        details={"found": _told(found)},
-    )
-
-
-def _told(head: Head | None) -> str | None:
-    return f"{head.sequence}:{head.hash.hex()}" if head is not None else None
-
-
-def _bytea(content: bytes) -> str:
-    return f"\\x{content.hex()}"
+        return Head(row.sequence, row.hash, None) if row is not None else INITIAL_HEAD

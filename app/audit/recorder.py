@@ -1,8 +1,7 @@
-"""Tells the audit trail what the gateway has done that is no change in the database."""
+"""Records audit events for actions that have no database transaction of their own."""
 
 import math
 import time
-from collections import OrderedDict
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -10,45 +9,42 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from activities.audit.events import AuditEvent
 from activities.audit.trail import AuditTrail
 from activities.database.errors import DATABASE_ERRORS
-from app.audit.queue import Denials
+from app.audit.buffer import AuditEventBuffer
+from app.bounded import BoundedDict
 
-TOLD_SECONDS = 60.0
-MOST_KINDS = 1000
+THROTTLE_SECONDS = 60.0
+MAX_THROTTLED = 1000
 
 log = structlog.get_logger(__name__)
 
 
-class Auditing:
-    """The trail, and what is told later because the database is away or because it comes in floods.
+class AuditRecorder:
+    """Writes events to the trail now, or to the buffer if the database is unavailable or they are too many.
 
-    An operation that was cancelled or resumed in Temporal can't be undone because its event could not be written:
-    the event is kept, and written as soon as the database answers.
+    A cancel or resume in Temporal can't be undone if its event can't be written, so the event waits in the buffer.
     """
 
-    def __init__(self, engine: AsyncEngine, trail: AuditTrail, later: Denials) -> None:
+    def __init__(self, engine: AsyncEngine, trail: AuditTrail, buffer: AuditEventBuffer) -> None:
         self.trail = trail
-        self.later = later
+        self.buffer = buffer
         self._engine = engine
-        self._told_at: OrderedDict[tuple[str | None, ...], float] = OrderedDict()
+        self._recorded_at: BoundedDict[tuple[str | None, ...], float] = BoundedDict(MAX_THROTTLED)
 
-    async def tell_first(self, event: AuditEvent) -> None:
-        """Write the first event of its kind by this caller now, and within a minute the others as one each second."""
+    async def record_throttled(self, event: AuditEvent) -> None:
+        """Write the caller's first event of this action now. For a minute, buffer those that follow."""
         kind = (event.action, event.caller, event.on_behalf_of, event.address)
         now = time.monotonic()
-        if now - self._told_at.get(kind, -math.inf) < TOLD_SECONDS:
-            self.later.note(event)
-            return
-        self._told_at[kind] = now
-        self._told_at.move_to_end(kind)
-        if len(self._told_at) > MOST_KINDS:
-            self._told_at.popitem(last=False)
-        await self.tell(event)
+        if now - self._recorded_at.get(kind, -math.inf) < THROTTLE_SECONDS:
+            self.buffer.add(event)
+        else:
+            self._recorded_at[kind] = now
+            await self.record(event)
 
-    async def tell(self, event: AuditEvent) -> None:
-        """Write one event in a transaction of its own, now."""
+    async def record(self, event: AuditEvent) -> None:
+        """Write an event now, in its own transaction."""
         try:
             async with self._engine.begin() as connection:
                 await self.trail.append(connection, event)
         except DATABASE_ERRORS as error:
             log.warning("an audit event waits for the database", action=event.action, error=type(error).__name__)
-            self.later.note(event)
+            self.buffer.add(event)

@@ -1,4 +1,4 @@
-"""The audit trail of this installation, and the events that requests become."""
+"""The audit trail of this installation."""
 
 from activities.audit.trail import AuditTrail
 from app.crypto.derived_keys import derive_key
@@ -8,6 +8,6 @@ PURPOSE = "audit trail"
 
 
 def audit_trail(settings: Settings) -> AuditTrail:
-    """The trail with the key of `AUDIT_SECRET`, or else of `NEXTAUTH_SECRET`."""
+    """Return the trail with the key of `AUDIT_SECRET`, or of `NEXTAUTH_SECRET` if that is not set."""
     secret = settings.audit_secret or settings.nextauth_secret
     return AuditTrail(derive_key(secret.get_secret_value(), PURPOSE))

@@ -1,4 +1,4 @@
-"""Verifies the audit trail: walks its chain from the first event to the head, and says where it is broken."""
+"""Verifies the audit trail: walks its chain from the first event to the head, and reports where it is broken."""
 
 import hmac
 import json
@@ -12,51 +12,51 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.audit.events import Action
-from activities.audit.trail import NO_HASH, UNUSED, AuditTrail, Head
+from activities.audit.trail import INITIAL_HEAD, NO_HASH, AuditTrail, Head
 
-BATCH = 1000
-MOST_BREAKS = 20
-SMALLEST = -(2**63)
+BATCH_SIZE = 1000
+MAX_BREAKS = 20
+MIN_SEQUENCE = -(2**63)
 
-# One statement, so that what is added meanwhile can't come between the two.
+# One statement, so that no event is added between the two reads.
 _HEAD = text("""
     SELECT head.sequence, head.hash, head.seal, (SELECT max(sequence) FROM alga_tenants.audit_events) AS newest
     FROM (VALUES (true)) AS always(is_only) LEFT JOIN alga_tenants.audit_head AS head USING (is_only)
 """)
-# As texts, because a row that somebody has changed may hold what neither driver nor parser can take.
+# As texts, because a row that was tampered with may contain values that the driver or the parser rejects.
 _EVENTS = text("""
     SELECT sequence, id::text AS id,
         to_char(occurred_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US') AS occurred_at,
         action, outcome, caller, on_behalf_of, workflow_id, tenant_id::text AS tenant_id, subject, reason, request_id,
         address, method, path, count, details::text AS details, previous_hash, hash
-    FROM alga_tenants.audit_events WHERE sequence >= :first AND sequence <= :last ORDER BY sequence LIMIT :most
+    FROM alga_tenants.audit_events WHERE sequence >= :first AND sequence <= :last ORDER BY sequence LIMIT :limit
 """)
 
 
 class BreakKind(StrEnum):
-    """What is wrong at one place."""
+    """How the chain is broken."""
 
     CHANGED = "changed"
-    """The event isn't what was written."""
+    """The event differs from what was written."""
     MOVED = "moved"
-    """The event was written at another place."""
+    """The event was written with another sequence."""
     MISSING = "missing"
-    """Events between two others are gone."""
+    """Events between two others were deleted."""
     UNLINKED = "unlinked"
-    """The event was written after another one than that before it now."""
+    """The event was not written after the one that now precedes it."""
     SURPLUS = "surplus"
-    """There are events where the chain has no place for them."""
+    """There are events before the first or after the head."""
     CUT = "cut"
-    """The last events are gone."""
+    """The last events were deleted."""
     HEAD = "head-forged"
-    """The head is lost, or was sealed without the key, or with another one."""
+    """The head was deleted, or its seal is invalid."""
     NOTED = "not-as-noted"
-    """What was noted elsewhere doesn't hold: the chain was cut or replaced, head and all."""
+    """The noted head is not in the chain, so the chain was cut or replaced together with its head."""
 
 
 @dataclass(frozen=True)
 class Break:
-    """Where the chain is broken: at one sequence, or from the first to the last of several."""
+    """One place where the chain is broken."""
 
     kind: BreakKind
     sequence: int
@@ -65,7 +65,7 @@ class Break:
 
 @dataclass(frozen=True)
 class Noted:
-    """A head as somebody noted it elsewhere."""
+    """A head that was noted outside the database."""
 
     sequence: int
     hash: bytes
@@ -73,7 +73,7 @@ class Noted:
 
 @dataclass(frozen=True)
 class Report:
-    """What a verification found; where `is_complete` is False it stopped at the most breaks that it tells."""
+    """The result of a verification. It is incomplete if the verification stopped at the maximum number of breaks."""
 
     sequence: int
     hash: bytes
@@ -83,110 +83,111 @@ class Report:
 
     @property
     def is_intact(self) -> bool:
-        """Whether everything is as it was written."""
+        """Whether no break was found."""
         return not self.breaks
 
 
 async def verify(
-    connection: AsyncConnection, trail: AuditTrail, *, noted: Noted | None = None, most_breaks: int = MOST_BREAKS
+    connection: AsyncConnection, trail: AuditTrail, *, noted: Noted | None = None, max_breaks: int = MAX_BREAKS
 ) -> Report:
-    """Check every event up to the head that there is now, a thousand at a time; needs no transaction to be kept."""
+    """Check every event up to the current head, in batches that need no common transaction."""
     row = (await connection.execute(_HEAD)).one()
     await connection.rollback()
     head = Head(row.sequence, row.hash, row.seal) if row.sequence is not None else None
     newest = row.newest or 0
-    walk = _Walk(trail, noted, most_breaks)
+    walk = _Walk(trail, noted, max_breaks)
     walk.begin(head, newest)
-    first, last = SMALLEST, newest if head is None else min(newest, head.sequence)
+    first, last = MIN_SEQUENCE, newest if head is None else min(newest, head.sequence)
     while not walk.is_over:
-        rows = (await connection.execute(_EVENTS, {"first": first, "last": last, "most": BATCH})).all()
-        # Nothing is locked meanwhile, and no snapshot kept that would hold back vacuuming.
+        rows = (await connection.execute(_EVENTS, {"first": first, "last": last, "limit": BATCH_SIZE})).all()
+        # Between batches there is no snapshot that would delay vacuuming.
         await connection.rollback()
         for row in takewhile(lambda _: not walk.is_over, rows):
             walk.visit(row._asdict())
-        if len(rows) < BATCH:
+        if len(rows) < BATCH_SIZE:
             break
         first = rows[-1].sequence + 1
     is_complete = not walk.is_over
     if is_complete:
         walk.end(head, newest)
-    told = head or UNUSED
-    return Report(told.sequence, told.hash, walk.checked, walk.told(), is_complete)
+    sequence, head_hash, _ = head or INITIAL_HEAD
+    return Report(sequence, head_hash, walk.checked, walk.reported_breaks(), is_complete)
 
 
 @dataclass
 class _Walk:
-    """What is known of the chain up to an event."""
+    """The state of a verification after an event."""
 
     trail: AuditTrail
     noted: Noted | None
-    most_breaks: int
+    max_breaks: int
     breaks: list[Break] = field(default_factory=list)
     checked: int = 0
     _next: int = 1
     _last_hash: bytes = NO_HASH
     _last_holds: bool = True
-    # Events that don't hold, for finding those that have changed places.
+    # Events with a wrong hash, to find those that have changed places.
     _suspects: dict[int, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def is_over(self) -> bool:
-        """Whether no more breaks are to be told."""
-        return len(self.breaks) >= self.most_breaks
+        """Whether the maximum number of breaks is reached."""
+        return len(self.breaks) >= self.max_breaks
 
     def begin(self, head: Head | None, newest: int) -> None:
         """Check the head's seal."""
         if head is None:
-            self._note(BreakKind.HEAD, newest, "the head is gone")
-        elif not self.trail.is_sealed(head) and (head != UNUSED or newest):
-            self._note(BreakKind.HEAD, head.sequence, "the head was sealed without the key, or with another one")
+            self._report(BreakKind.HEAD, newest, "the head was deleted")
+        elif not self.trail.is_sealed(head) and (head != INITIAL_HEAD or newest):
+            self._report(BreakKind.HEAD, head.sequence, "the head has no seal, or one that was made with another key")
 
     def visit(self, row: dict[str, Any]) -> None:
         """Check the next event."""
         self.checked += 1
         sequence, previous_hash, row_hash = row.pop("sequence"), row.pop("previous_hash"), row.pop("hash")
         if sequence < self._next:
-            self._note(BreakKind.SURPLUS, sequence, "events begin with 1")
+            self._report(BreakKind.SURPLUS, sequence, "the first event has the sequence 1")
             return
         if sequence > self._next:
-            self._note_missing(BreakKind.MISSING, sequence - 1)
+            self._report_missing(BreakKind.MISSING, sequence - 1)
         values = {**row, "details": _parsed(row["details"])}
         holds = hmac.compare_digest(row_hash, self.trail.hash_of(values, sequence, previous_hash))
         if not holds:
             self._suspects[sequence] = {"values": values, "previous_hash": previous_hash, "hash": row_hash}
-            self._note(BreakKind.CHANGED, sequence, "the event is not what was written")
+            self._report(BreakKind.CHANGED, sequence, "the event differs from what was written")
         elif sequence == self._next and self._last_holds and previous_hash != self._last_hash:
-            self._note(BreakKind.UNLINKED, sequence, "the event was written after another one than that before it")
+            self._report(BreakKind.UNLINKED, sequence, "the event was not written after the one that precedes it")
         if holds and values["action"] == Action.AUDIT_BREAK:
             found = values["details"].get("found")
-            self._note(BreakKind.HEAD, sequence, f"the head was found to be {found}; events before may have been cut")
+            self._report(
+                BreakKind.HEAD, sequence, f"the head was {found}, which was forged; earlier events may be missing"
+            )
         if self.noted is not None and sequence == self.noted.sequence and row_hash != self.noted.hash:
-            self._note(BreakKind.NOTED, sequence, "the event has another hash than was noted")
+            self._report(BreakKind.NOTED, sequence, "the hash of the event differs from the noted one")
         self._next, self._last_hash, self._last_holds = sequence + 1, row_hash, holds
 
     def end(self, head: Head | None, newest: int) -> None:
-        """Compare what was walked with the head."""
+        """Compare the last event with the head."""
         last = self._next - 1
         if head is not None:
             if head.sequence == last and self._last_holds and head.hash != self._last_hash:
-                self._note(BreakKind.HEAD, last, "the last event has another hash than the head")
+                self._report(BreakKind.HEAD, last, "the hash of the last event differs from that of the head")
             if head.sequence > last:
-                self._note_missing(BreakKind.CUT, head.sequence)
+                self._report_missing(BreakKind.CUT, head.sequence)
             if newest > head.sequence:
-                detail = f"there are events up to here, but the head is {head.sequence}"
-                self._note(BreakKind.SURPLUS, newest, detail)
+                self._report(BreakKind.SURPLUS, newest, f"there are events after the head, which is {head.sequence}")
         if self.noted is not None and self.noted.sequence > last:
-            self._note(BreakKind.NOTED, self.noted.sequence, f"the last event is {last}")
+            self._report(BreakKind.NOTED, self.noted.sequence, f"the last event is {last}")
 
-    def told(self) -> tuple[Break, ...]:
-        """The breaks in order, with events that have changed places told as such."""
+    def reported_breaks(self) -> tuple[Break, ...]:
+        """Return the breaks in order, with changed events reported as moved if they were."""
         return tuple(self._moved(found) if found.kind is BreakKind.CHANGED else found for found in self.breaks)
 
-    def _note(self, kind: BreakKind, sequence: int, detail: str) -> None:
+    def _report(self, kind: BreakKind, sequence: int, detail: str) -> None:
         self.breaks.append(Break(kind, sequence, detail))
 
-    def _note_missing(self, kind: BreakKind, last: int) -> None:
-        self._note(kind, self._next, f"{last - self._next + 1} events are gone, up to {last}")
+    def _report_missing(self, kind: BreakKind, last: int) -> None:
+        self._report(kind, self._next, f"{last - self._next + 1} events were deleted, up to {last}")
 
     def _moved(self, found: Break) -> Break:
         suspect = self._suspects[found.sequence]

@@ -9,12 +9,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from activities.audit.trail import AuditTrail
 from app.audit.trail import audit_trail
-from app.auth.callers import Caller
-from app.auth.keys.api_keys import ApiKeys, CreatedKey, KeyOrder
-from app.auth.keys.management import KeyManagement
+from app.auth.callers import Caller, operator
+from app.auth.keys.api_keys import ApiKeys
+from app.auth.keys.management import CreatedKey, KeyManagement, KeyOrder
 from app.auth.keys.records import ApiKeyRecord
 from app.auth.keys.signing import api_key_signer
-from app.auth.operators import operator
 from app.auth.scopes import Scope
 from app.database import gateway_engine
 from app.settings import Settings

@@ -1,10 +1,10 @@
-"""The form of an API key: `at_<id>_<secret><checksum>`, which a secret scanner can recognise without asking us."""
+"""The format of an API key, `at_<id>_<secret><checksum>`, which secret scanners can recognise on their own."""
 
 import re
 import secrets
 import string
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 PREFIX = "at_"
 BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
@@ -15,41 +15,33 @@ CHECKSUM_LENGTH = 6
 
 KEY_PATTERN = rf"{PREFIX}[0-9A-Za-z]{{{ID_LENGTH}}}_[0-9A-Za-z]{{{SECRET_LENGTH + CHECKSUM_LENGTH}}}"
 
-_KEY = re.compile(
-    rf"{PREFIX}(?P<key_id>[0-9A-Za-z]{{{ID_LENGTH}}})_(?P<secret>[0-9A-Za-z]{{{SECRET_LENGTH}}})"
-    rf"(?P<checksum>[0-9A-Za-z]{{{CHECKSUM_LENGTH}}})"
-)
-
 
 @dataclass(frozen=True)
 class ApiKey:
-    """A key in its parts."""
+    """The parts of a key."""
 
     key_id: str
-    secret: str
+    secret: str = field(repr=False)
 
     @classmethod
     def generate(cls) -> "ApiKey":
-        """A new key from the operating system's randomness."""
+        """Return a new key from the operating system's randomness."""
         return cls(key_id=_random(ID_LENGTH), secret=_random(SECRET_LENGTH))
 
     @classmethod
     def parse(cls, text: str) -> "ApiKey | None":
-        """The key in a text that is nothing else; none where it has another form or a wrong checksum."""
-        match = _KEY.fullmatch(text)
-        if match is None:
+        """Return the key that the text consists of, or None if its form or checksum is wrong."""
+        if re.fullmatch(KEY_PATTERN, text) is None:
             return None
-        key = cls(key_id=match["key_id"], secret=match["secret"])
+        key_id, _, secret = text.removeprefix(PREFIX).partition("_")
+        key = cls(key_id=key_id, secret=secret[:SECRET_LENGTH])
         return key if key.text == text else None
 
     @property
     def text(self) -> str:
-        """The key as its owner has it."""
+        """The key as its owner knows it."""
         body = f"{PREFIX}{self.key_id}_{self.secret}"
         return body + _base62(zlib.crc32(body.encode()))
-
-    def __repr__(self) -> str:
-        return f"ApiKey(key_id={self.key_id!r})"
 
 
 def _random(length: int) -> str:

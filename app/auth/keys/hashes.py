@@ -1,4 +1,4 @@
-"""Hashes of secrets: argon2id in threads of their own, few at a time, and never twice for one good secret."""
+"""Hashes of secrets: argon2id in a few threads of their own, once per valid secret."""
 
 import asyncio
 import hashlib
@@ -6,7 +6,6 @@ import hmac
 import os
 import secrets
 import threading
-from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar, TypeVarTuple
@@ -14,65 +13,59 @@ from typing import TypeVar, TypeVarTuple
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-# OWASP's least for argon2id, in the variant that takes the least memory: 7 MiB, 5 passes, one lane. More would
-# only slow callers down, because a secret of 256 random bits can't be guessed however fast guesses are.
+from app.bounded import BoundedDict
+
+# OWASP's minimum for argon2id, in the variant with the least memory: 7 MiB, 5 passes, one lane. More would only
+# slow callers down, because a secret of 256 random bits can't be guessed however fast guesses are.
 HASHER = PasswordHasher(time_cost=5, memory_cost=7168, parallelism=1)
 
-# The event loop needs a processor as well; where there is one only, the system shares it by niceness.
+# The event loop needs a processor as well. If there is only one, it is shared by niceness.
 THREADS = max(1, (os.cpu_count() or 1) // 2)
 NICENESS = 10
 
-MOST_PROVEN = 10_000
+MAX_KNOWN_GOOD = 10_000
 
 ResultT = TypeVar("ResultT")
 ArgumentTs = TypeVarTuple("ArgumentTs")
 
 
 class SecretHashes:
-    """Hashes and verifies.
+    """Hashes and verifies secrets.
 
-    A secret that has matched its hash is remembered as proven, by a keyed digest that only this process can make:
-    so a caller whose key was good before never waits behind those who try wrong ones.
+    A secret that has matched its hash is remembered by a keyed digest that only this process can compute. So a caller
+    whose key was valid before never waits behind callers that try wrong ones.
     """
 
     def __init__(self) -> None:
-        # argon2 releases the interpreter's lock, so that threads do run beside the event loop.
+        # argon2 releases the interpreter's lock, so these threads do run beside the event loop.
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="argon2", initializer=_be_nice)
         self._pepper = secrets.token_bytes(32)
-        self._proven: OrderedDict[bytes, None] = OrderedDict()
-        self._nobodys_hash: str | None = None
+        self._known_good: BoundedDict[bytes, None] = BoundedDict(MAX_KNOWN_GOOD)
+        self._dummy_hash: str | None = None
         self.waiting = 0
-        """How many are being hashed or wait for it."""
+        """How many secrets are being hashed or wait to be."""
 
     def close(self) -> None:
-        """Let the threads end."""
+        """Stop the threads."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def hash(self, secret: str) -> str:
-        """The hash to keep in the secret's place."""
+        """Return the hash to store instead of the secret."""
         return await self._in_thread(HASHER.hash, secret)
 
     async def verify(self, secret_hash: str, secret: str) -> bool:
-        """Whether the hash is the secret's."""
-        proof = self._proof(secret_hash, secret)
-        if proof in self._proven:
-            self._proven.move_to_end(proof)
-            return True
-        if not await self._in_thread(_matches, secret_hash, secret):
-            return False
-        self._proven[proof] = None
-        if len(self._proven) > MOST_PROVEN:
-            self._proven.popitem(last=False)
-        return True
+        """Return whether the secret has this hash."""
+        proof = hmac.digest(self._pepper, f"{secret_hash} {secret}".encode(), hashlib.sha256)
+        is_match = proof in self._known_good or await self._in_thread(_matches, secret_hash, secret)
+        if is_match:
+            self._known_good[proof] = None
+        return is_match
 
-    async def verify_nobody(self, secret: str) -> None:
-        """Take the time that a wrong secret takes."""
-        if self._nobodys_hash is None:
-            self._nobodys_hash = await self.hash(secrets.token_urlsafe())
-        await self._in_thread(_matches, self._nobodys_hash, secret)
-
-    def _proof(self, secret_hash: str, secret: str) -> bytes:
-        return hmac.digest(self._pepper, f"{secret_hash} {secret}".encode(), hashlib.sha256)
+    async def verify_dummy(self, secret: str) -> None:
+        """Take as long as the verification of a wrong secret."""
+        if self._dummy_hash is None:
+            self._dummy_hash = await self.hash(secrets.token_urlsafe())
+        await self._in_thread(_matches, self._dummy_hash, secret)
 
     async def _in_thread(self, function: Callable[[*ArgumentTs], ResultT], *arguments: *ArgumentTs) -> ResultT:
         self.waiting += 1
@@ -83,7 +76,7 @@ class SecretHashes:
 
 
 def _be_nice() -> None:
-    """Let the event loop go first. Only Linux has niceness by thread."""
+    """Give the event loop priority. Only Linux has niceness by thread."""
     if hasattr(os, "setpriority"):
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
 

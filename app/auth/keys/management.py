@@ -1,21 +1,24 @@
-"""What people do with API keys, each in one transaction with its audit event."""
+"""Changes of API keys, each in one transaction with its audit event."""
 
 from collections.abc import Mapping
-from dataclasses import replace
-from datetime import timedelta
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from activities.audit.events import Action, Json
 from activities.audit.trail import AuditTrail
 from app.auth.callers import Requester, requested
-from app.auth.keys.api_keys import ApiKeys, CreatedKey, KeyOrder
-from app.auth.keys.records import ApiKeyRecord, ApiKeySigner, ResealedKeys
+from app.auth.keys.api_keys import ApiKeys
+from app.auth.keys.format import ApiKey
+from app.auth.keys.records import ApiKeyRecord, KeyState, NewApiKey, ResealedKeys
+from app.auth.keys.signing import ApiKeySigner
 from app.auth.scopes import Scope, in_order, scopes_among
 
 
 class ScopeNotHeldError(Exception):
-    """Somebody wants to give, or to take over, scopes that it does not have; `scopes` are those."""
+    """The requester wants to grant or control `scopes` that it does not have."""
 
     def __init__(self, scopes: tuple[Scope, ...]) -> None:
         super().__init__(", ".join(scopes))
@@ -23,113 +26,157 @@ class ScopeNotHeldError(Exception):
 
 
 class OtherTenantError(Exception):
-    """A requester that is bound to a tenant reaches for a key that is not bound to that one."""
+    """The requester is bound to a tenant, and the key is not bound to that tenant."""
+
+
+class UnusableKeyError(Exception):
+    """The key was revoked, has expired or is forged, so it can't be rotated."""
+
+
+@dataclass(frozen=True)
+class KeyOrder:
+    """The properties of a key to be created. By default it never expires and is bound to no tenant."""
+
+    name: str
+    scopes: frozenset[Scope]
+    tenant_id: UUID | None = None
+    expires_in: timedelta | None = None
+
+
+@dataclass(frozen=True)
+class CreatedKey:
+    """A new key. `key` is shown to its owner once and stored nowhere."""
+
+    key: str = field(repr=False)
+    record: ApiKeyRecord
 
 
 class KeyManagement:
-    """Makes, lists, rotates and revokes keys.
+    """Creates, lists, rotates and revokes keys.
 
-    A requester that is bound to a tenant deals with that tenant's keys alone. Nobody gives, takes over or revokes
-    scopes that it does not have itself: neither a new key nor a rotated one can do more than the key that asked for
-    it, and a weak key can't put a stronger one out of service.
+    A requester that is bound to a tenant can only manage that tenant's keys. A requester can't create, rotate or
+    revoke a key with scopes that it does not have itself, so that a weak key can't put a stronger one out of service.
 
-    Secrets are hashed before a transaction is opened, so that no connection waits for that.
+    Secrets are hashed before a transaction is opened, so that no connection waits for the hash.
     """
 
     def __init__(self, engine: AsyncEngine, keys: ApiKeys, audit: AuditTrail) -> None:
         self._engine = engine
         self._audit = audit
-        self._keys = keys
+        self._table = keys.table
+        self._hashes = keys.hashes
 
     async def create(self, order: KeyOrder, requester: Requester) -> CreatedKey:
-        """Make a key; raises `ScopeNotHeldError` and `OtherTenantError`."""
+        """Create a key; raise `ScopeNotHeldError` or `OtherTenantError`."""
         if not requester.caller.may_see(order.tenant_id):
             raise OtherTenantError
-        _refuse_more_than(requester, order.scopes)
-        secret = await self._keys.new_secret()
+        _check_scopes(requester, order.scopes)
+        key = ApiKey.generate()
+        now = datetime.now(UTC)
+        new = NewApiKey(
+            key_id=key.key_id,
+            name=order.name,
+            caller_id=key.key_id,
+            scopes=in_order(order.scopes),
+            tenant_id=order.tenant_id,
+            secret_hash=await self._hashes.hash(key.secret),
+            created_at=now,
+            expires_at=now + order.expires_in if order.expires_in is not None else None,
+            created_by=requester.name,
+        )
         async with self._engine.begin() as connection:
-            created = await self._keys.create(connection, replace(order, created_by=requester.name), secret)
-            await self._tell(connection, Action.KEY_CREATE, created.record, requester)
-            return created
+            record = await self._table.insert(connection, new)
+            await self._record(connection, Action.KEY_CREATE, record, requester)
+        return CreatedKey(key.text, record)
 
     async def all(self, requester: Requester) -> list[ApiKeyRecord]:
-        """Return every key, oldest first, unusable ones too."""
+        """Return all keys, oldest first, including unusable ones."""
         async with self._engine.connect() as connection:
-            return await self._keys.all(connection, requester.caller.tenant_id)
+            return await self._table.list(connection, requester.caller.tenant_id)
 
     async def find(self, key_id: str, requester: Requester) -> ApiKeyRecord | None:
-        """Return the key of that id, usable or not; raises `OtherTenantError`."""
+        """Return the key with this id, usable or not; raise `OtherTenantError`."""
         async with self._engine.connect() as connection:
             return await self._find(connection, key_id, requester)
 
     async def rotate(
         self, key_id: str, requester: Requester, *, overlap: timedelta, expires_in: timedelta | None
     ) -> CreatedKey | None:
-        """Make a key in another's place, which works for the overlap still; None if there is no such key.
+        """Create a key that replaces another, which still works for the overlap. Return None if there is no such key.
 
-        The new key is the same caller if the old one rotates itself or an operator at the shell does it. Otherwise
-        it is a caller of its own: rotating another's key must not be a way to act as that caller.
+        The new key is the same caller if the old one rotates itself or an operator at the shell does it, so that
+        repeated requests find what they started with the old key. Otherwise the new key is a caller of its own:
+        rotating another's key must not be a way to act as that caller.
 
-        Raises `UnusableKeyError`, `ScopeNotHeldError` and `OtherTenantError`, after which the old key is as it was.
+        Raises `UnusableKeyError`, `ScopeNotHeldError` or `OtherTenantError`, and then leaves the old key unchanged.
         """
-        secret = await self._keys.new_secret()
+        key = ApiKey.generate()
+        secret_hash = await self._hashes.hash(key.secret)
         async with self._engine.begin() as connection:
             old = await self._find(connection, key_id, requester, lock=True)
             if old is None:
                 return None
-            _refuse_more_than(requester, scopes_among(old.scopes))
-            created = await self._keys.rotate(
-                connection,
-                old,
-                secret,
-                overlap=overlap,
-                expires_in=expires_in,
+            _check_scopes(requester, scopes_among(old.scopes))
+            now = datetime.now(UTC)
+            if old.state(now) is not KeyState.ACTIVE:
+                raise UnusableKeyError(key_id)
+            await self._table.expire(connection, key_id, now + overlap)
+            caller = requester.caller
+            keeps_caller = caller.is_operator or caller.identity == f"key:{old.caller_id}"
+            new = NewApiKey(
+                key_id=key.key_id,
+                name=old.name,
+                caller_id=old.caller_id if keeps_caller else key.key_id,
+                scopes=old.scopes,
+                tenant_id=old.tenant_id,
+                secret_hash=secret_hash,
+                created_at=now,
+                expires_at=now + expires_in if expires_in is not None else None,
                 created_by=requester.name,
-                keeps_caller=requester.caller.is_operator or requester.caller.identity == f"key:{old.caller_id}",
             )
+            record = await self._table.insert(connection, new)
             replaced: Mapping[str, Json] = {"replaces": key_id, "overlapSeconds": int(overlap.total_seconds())}
-            await self._tell(connection, Action.KEY_ROTATE, created.record, requester, replaced)
-            return created
+            await self._record(connection, Action.KEY_ROTATE, record, requester, replaced)
+        return CreatedKey(key.text, record)
 
     async def revoke(self, key_id: str, requester: Requester) -> ApiKeyRecord | None:
-        """Revoke a key, forged or not, again or for the first time; None if there is no such key.
+        """Revoke a key, forged or not, even if it is revoked already. Return None if there is no such key.
 
-        Raises `ScopeNotHeldError` and `OtherTenantError`.
+        Raises `ScopeNotHeldError` or `OtherTenantError`.
         """
         async with self._engine.begin() as connection:
             old = await self._find(connection, key_id, requester, lock=True)
             if old is None:
                 return None
-            _refuse_more_than(requester, scopes_among(old.scopes))
-            record = await self._keys.revoke(connection, key_id)
-            forgery: Mapping[str, Json] | None = None if old.is_genuine else {"wasForged": True}
-            await self._tell(connection, Action.KEY_REVOKE, record, requester, forgery)
-            return record
+            _check_scopes(requester, scopes_among(old.scopes))
+            record = await self._table.revoke(connection, key_id)
+            forgery: Mapping[str, Json] = {} if old.is_genuine else {"wasForged": True}
+            await self._record(connection, Action.KEY_REVOKE, record, requester, forgery)
+        return record
 
     async def reseal(self, old: ApiKeySigner, requester: Requester) -> ResealedKeys:
-        """Renew the MACs of all keys that verify under an old secret's key, after the secret was changed."""
+        """Renew the MACs of all keys that the old signer verifies, after the secret was changed."""
         async with self._engine.begin() as connection:
-            resealed = await self._keys.reseal(connection, old)
+            resealed = await self._table.reseal(connection, old)
             details: Mapping[str, Json] = {
                 "resealed": list(resealed.resealed),
                 "current": len(resealed.current),
                 "forged": list(resealed.forged),
             }
             await self._audit.append(connection, requested(Action.KEY_RESEAL, requester, details=details))
-            return resealed
+        return resealed
 
     async def _find(
         self, connection: AsyncConnection, key_id: str, requester: Requester, *, lock: bool = False
     ) -> ApiKeyRecord | None:
-        """Find a key by its id and, for a bound requester, by its tenant; raises `OtherTenantError`."""
         tenant_id = requester.caller.tenant_id
-        found = await self._keys.find(connection, key_id, tenant_id, lock=lock)
-        # Asked for unknown ids, too: both cases take the same time.
-        if found is None and tenant_id is not None and await self._keys.exists(connection, key_id):
+        found = await self._table.find(connection, key_id, tenant_id=tenant_id, lock=lock)
+        # This runs for unknown ids, too, so that both cases take the same time.
+        if found is None and tenant_id is not None and await self._table.exists(connection, key_id):
             raise OtherTenantError
         return found
 
-    async def _tell(
+    async def _record(
         self,
         connection: AsyncConnection,
         action: Action,
@@ -137,18 +184,11 @@ class KeyManagement:
         requester: Requester,
         details: Mapping[str, Json] | None = None,
     ) -> None:
-        await self._audit.append(
-            connection,
-            requested(
-                action,
-                requester,
-                tenant_id=key.tenant_id,
-                subject=key.key_id,
-                details={"name": key.name, "scopes": list(key.scopes), **(details or {})},
-            ),
-        )
+        all_details: Mapping[str, Json] = {"name": key.name, "scopes": list(key.scopes), **(details or {})}
+        event = requested(action, requester, tenant_id=key.tenant_id, subject=key.key_id, details=all_details)
+        await self._audit.append(connection, event)
 
 
-def _refuse_more_than(requester: Requester, scopes: frozenset[Scope]) -> None:
+def _check_scopes(requester: Requester, scopes: frozenset[Scope]) -> None:
     if missing := in_order(scopes - requester.caller.scopes):
         raise ScopeNotHeldError(missing)

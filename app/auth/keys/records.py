@@ -1,12 +1,9 @@
-"""The `api_keys` table: who may call the gateway and what for, with a hash in each secret's place."""
+"""The `api_keys` table. It holds a hash instead of each key's secret."""
 
-import hmac
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
@@ -14,16 +11,11 @@ from sqlalchemy import ColumnElement, exists, func, insert, or_, select, true, u
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.database.own_tables import api_keys
-
-# Everything that gives rights, or says where they come from.
-SIGNED_COLUMNS = (
-    *("key_id", "name", "caller_id", "scopes", "tenant_id", "secret_hash"),
-    *("created_by", "created_at", "expires_at", "revoked_at"),
-)
+from app.auth.keys.signing import ApiKeySigner
 
 
 class KeyState(StrEnum):
-    """Whether a key opens anything, and why not."""
+    """Whether a key can be used, and if not, why."""
 
     ACTIVE = "active"
     EXPIRED = "expired"
@@ -66,28 +58,9 @@ class ApiKeyRecord(NewApiKey):
         return KeyState.EXPIRED if self.expires_at is not None and self.expires_at <= now else KeyState.ACTIVE
 
 
-class ApiKeySigner:
-    """Computes the MAC of rows, under a key that is not in the database.
-
-    Alga's role can write our tables, so a row alone proves nothing. See docs/security.md for what this leaves open.
-    """
-
-    def __init__(self, key: bytes) -> None:
-        self._key = key
-
-    def sign(self, row: Mapping[str, Any]) -> bytes:
-        """Return the MAC (HMAC-SHA-256) of a row, given by its columns."""
-        content = json.dumps([_canonical(row[name]) for name in SIGNED_COLUMNS], separators=(",", ":"))
-        return hmac.digest(self._key, content.encode(), sha256)
-
-    def verifies(self, row: Mapping[str, Any]) -> bool:
-        """Return whether the row's MAC is good."""
-        return row["mac"] is not None and hmac.compare_digest(row["mac"], self.sign(row))
-
-
 @dataclass(frozen=True)
 class ResealedKeys:
-    """Ids of the keys that got a new MAC, of those that had it already, and of those that were left as forged."""
+    """Ids of keys that were signed again, that already had a valid MAC, and that were left alone as forged."""
 
     resealed: tuple[str, ...]
     current: tuple[str, ...]
@@ -95,25 +68,14 @@ class ResealedKeys:
 
 
 class ApiKeyTable:
-    """Reads and writes rows; each write renews the row's MAC."""
+    """Reads and writes rows in the caller's transaction. Each write but `note_use` renews the row's MAC."""
 
     def __init__(self, signer: ApiKeySigner) -> None:
         self._signer = signer
 
     async def insert(self, connection: AsyncConnection, key: NewApiKey) -> ApiKeyRecord:
         """Write a new key."""
-        values = {
-            "key_id": key.key_id,
-            "name": key.name,
-            "caller_id": key.caller_id,
-            "scopes": " ".join(key.scopes),
-            "tenant_id": key.tenant_id,
-            "secret_hash": key.secret_hash,
-            "created_by": key.created_by,
-            "created_at": key.created_at,
-            "expires_at": key.expires_at,
-            "revoked_at": None,
-        }
+        values = {**vars(key), "scopes": " ".join(key.scopes), "revoked_at": None}
         row = await connection.execute(
             insert(api_keys).values(**values, mac=self._signer.sign(values)).returning(*api_keys.c)
         )
@@ -122,38 +84,38 @@ class ApiKeyTable:
     async def find(
         self, connection: AsyncConnection, key_id: str, *, tenant_id: UUID | None = None, lock: bool = False
     ) -> ApiKeyRecord | None:
-        """Return the key of that id, usable or not; with a tenant, only if the key is bound to that one."""
+        """Return the key with this id, usable or not. With a tenant, only if the key is bound to it."""
         row = await self._find(connection, key_id, tenant_id, lock=lock)
         return self._record(row) if row is not None else None
 
     async def exists(self, connection: AsyncConnection, key_id: str) -> bool:
-        """Return whether there is a key of that id, whatever it is bound to."""
+        """Return whether there is a key with this id, whatever it is bound to."""
         return bool(await connection.scalar(select(exists().where(api_keys.c.key_id == key_id))))
 
     async def list(self, connection: AsyncConnection, tenant_id: UUID | None = None) -> list[ApiKeyRecord]:
-        """Return all keys, oldest first, unusable ones too; with a tenant, those that are bound to it."""
+        """Return all keys, oldest first, including unusable ones. With a tenant, those that are bound to it."""
         rows = await connection.execute(
             select(api_keys).where(_bound_to(tenant_id)).order_by(api_keys.c.created_at, api_keys.c.key_id)
         )
         return [self._record(row._asdict()) for row in rows]
 
     async def revoke(self, connection: AsyncConnection, key_id: str) -> ApiKeyRecord:
-        """Revoke a key that exists, forged or not, keeping the time of an earlier revocation.
+        """Revoke an existing key, forged or not, and keep the time of an earlier revocation.
 
-        A forged row gets a good MAC by this, which is harmless: from then on it says that the key is revoked.
+        This gives a forged row a valid MAC, which is harmless: from then on the row says that the key is revoked.
         """
         row = await self._locked(connection, key_id)
         return await self._update(connection, row, revoked_at=row["revoked_at"] or datetime.now(UTC))
 
     async def expire(self, connection: AsyncConnection, key_id: str, expires_at: datetime) -> ApiKeyRecord:
-        """Let a genuine key that exists expire then, unless it does so earlier."""
+        """Make an existing genuine key expire at this time, unless it expires earlier."""
         row = await self._locked(connection, key_id)
         if not self._signer.verifies(row):
             raise ValueError(f"the row of the API key {key_id} is forged")
         return await self._update(connection, row, expires_at=min(row["expires_at"] or expires_at, expires_at))
 
     async def note_use(self, connection: AsyncConnection, key_id: str, *, every: timedelta) -> None:
-        """Set `last_used_at` to now, unless that was done within the given time; the MAC does not cover it."""
+        """Set `last_used_at`, which the MAC does not cover, to now unless that was done within the interval."""
         last_used = api_keys.c.last_used_at
         await connection.execute(
             update(api_keys)
@@ -162,7 +124,7 @@ class ApiKeyTable:
         )
 
     async def reseal(self, connection: AsyncConnection, old: ApiKeySigner) -> ResealedKeys:
-        """Renew the MAC of rows that verify under the old key; leave those that verify under neither."""
+        """Renew the MAC of rows that the old signer verifies. Leave rows that neither signer verifies."""
         rows = (await connection.execute(select(api_keys).order_by(api_keys.c.key_id).with_for_update())).all()
         resealed, current, forged = [], [], []
         for row in (found._asdict() for found in rows):
@@ -199,22 +161,10 @@ class ApiKeyTable:
         return self._record(updated.one()._asdict())
 
     def _record(self, row: Mapping[str, Any]) -> ApiKeyRecord:
-        fields = {name: value for name, value in row.items() if name != "mac"}
-        scopes = tuple(row["scopes"].split())
-        return ApiKeyRecord(**{**fields, "scopes": scopes}, is_genuine=self._signer.verifies(row))
+        fields = {**row, "scopes": tuple(row["scopes"].split()), "is_genuine": self._signer.verifies(row)}
+        del fields["mac"]
+        return ApiKeyRecord(**fields)
 
 
 def _bound_to(tenant_id: UUID | None) -> ColumnElement[bool]:
     return api_keys.c.tenant_id == tenant_id if tenant_id is not None else true()
-
-
-def _canonical(value: object) -> str | None:
-    match value:
-        case None | str():
-            return value
-        case datetime():
-            return value.astimezone(UTC).isoformat(timespec="microseconds")
-        case UUID():
-            return str(value)
-        case _:
-            raise TypeError(f"the MAC of an API key can't cover a {type(value).__name__}")

@@ -1,60 +1,47 @@
-"""Reads a verified token's claims: who calls, with which scopes, bound to which tenant."""
+"""Reads the caller, its scopes and its tenant from the claims of a verified token."""
 
 import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 from uuid import UUID
 
-from app.auth.callers import Caller
-from app.auth.names import is_reserved
+from app.auth.callers import Caller, is_reserved
 from app.auth.scopes import Scope, scopes_among
 from app.settings import split_list
 from app.settings.oidc import OidcSettings
 
 AUDIENCE = "{audience}"
-# OpenID Connect Core 1.0, section 2, says ASCII and 255 at most; a log line and a row take it as it is.
+# OpenID Connect Core 1.0, section 2: at most 255 ASCII characters. Log lines and rows contain it unchanged.
 SUBJECT = re.compile(r"[!-~]{1,255}")
-# Claims that name a caller for people, the best one first.
-NAMES = ("preferred_username", "azp", "client_id", "sub")
-LONGEST_NAME = 200
+# Claims with a readable name of the caller, the best one first.
+NAME_CLAIMS = ("preferred_username", "azp", "client_id", "sub")
+MAX_NAME_LENGTH = 200
 ISSUER_DIGITS = 8
+MISSING = object()
 
 
 class BadTokenError(Exception):
-    """The token is refused; the text says why in words for its owner: ASCII without quotes or backslashes."""
+    """The token is rejected. The text tells its owner why, in ASCII without quotes or backslashes."""
 
 
-@dataclass(frozen=True)
 class ClaimRules:
-    """Where in a token scopes and tenant are, and whom it may be meant for."""
+    """Which issuer and audiences a token must have, and which of its claims hold scopes and tenant."""
 
-    issuer: str
-    audiences: tuple[str, ...]
-    scope_claims: tuple[str, ...]
-    scope_prefix: str
-    tenant_claims: tuple[str, ...]
-    needs_tenant: bool
-
-    @classmethod
-    def of(cls, settings: OidcSettings, issuer: str) -> Self:
-        """The rules of the settings."""
-        return cls(
-            issuer=issuer,
-            audiences=tuple(split_list(settings.oidc_audience or "")),
-            scope_claims=tuple(split_list(settings.oidc_scope_claims)),
-            scope_prefix=settings.oidc_scope_prefix or "",
-            tenant_claims=tuple(split_list(settings.oidc_tenant_claim)),
-            needs_tenant=settings.oidc_require_tenant,
-        )
+    def __init__(self, settings: OidcSettings, issuer: str) -> None:
+        self.issuer = issuer
+        self.audiences = split_list(settings.oidc_audience or "")
+        self._scope_claims = split_list(settings.oidc_scope_claims)
+        self._scope_prefix = settings.oidc_scope_prefix or ""
+        self._tenant_claims = split_list(settings.oidc_tenant_claim)
+        self._needs_tenant = settings.oidc_require_tenant
 
     def caller(self, claims: Mapping[str, Any]) -> Caller:
-        """The caller of a token whose signature, issuer, audience and times are good; raises `BadTokenError`.
+        """Return the caller of a token with valid signature, issuer, audience and times, or raise `BadTokenError`.
 
-        Its identity begins with a digest of the issuer, because a subject is unique at one issuer alone.
+        Its identity contains a digest of the issuer, because a subject is unique only within one issuer.
         """
-        _refuse_other_tokens(claims)
+        _check_is_access_token(claims)
         subject = claims["sub"]
         if SUBJECT.fullmatch(subject) is None:
             raise BadTokenError("sub must be 1 to 255 visible ASCII characters")
@@ -68,40 +55,37 @@ class ClaimRules:
         )
 
     def _scopes(self, claims: Mapping[str, Any]) -> frozenset[Scope]:
-        prefix = self.scope_prefix
-        paths = (path for claim in self.scope_claims for path in self._paths(claim, claims["aud"]))
-        words = (word for path in paths for word in _words(_value(claims, path)))
-        return scopes_among(word.removeprefix(prefix) for word in words if word.startswith(prefix))
+        prefix = self._scope_prefix
+        paths = (path for claim in self._scope_claims for path in self._paths(claim, claims["aud"]))
+        names = (name for path in paths for name in _string_values(_value(claims, path)))
+        return scopes_among(name.removeprefix(prefix) for name in names if name.startswith(prefix))
 
     def _paths(self, claim: str, aud: str | Sequence[str]) -> Iterator[tuple[str, ...]]:
-        # A whole name first, because providers name claims like URLs, with dots in them.
+        # The whole name first, because some providers' claims are named by URLs, which contain dots.
         yield (claim,)
         parts = claim.split(".")
-        meant_for = {aud} if isinstance(aud, str) else set(aud)
         for audience in self.audiences:
-            if audience in meant_for:
+            if audience in ([aud] if isinstance(aud, str) else aud):
                 yield tuple(part.replace(AUDIENCE, audience) for part in parts)
 
     def _tenant(self, claims: Mapping[str, Any]) -> UUID | None:
-        """The one tenant that the claims name; what is there and is no tenant's id must not mean all tenants."""
+        """Return the tenant that the claims name. A malformed id is an error, since None means all tenants."""
         tenants = set()
-        for claim in self.tenant_claims:
+        for claim in self._tenant_claims:
             for path in {(claim,), tuple(claim.split("."))}:
-                if _has(claims, path):
-                    tenants.add(_tenant_id(claim, _value(claims, path)))
+                if (value := _value(claims, path, MISSING)) is not MISSING:
+                    tenants.add(_tenant_id(claim, value))
         if len(tenants) > 1:
             raise BadTokenError("its claims name several tenants")
-        if not tenants and self.needs_tenant:
+        if not tenants and self._needs_tenant:
             raise BadTokenError("its claims name no tenant")
         return tenants.pop() if tenants else None
 
 
-def _refuse_other_tokens(claims: Mapping[str, Any]) -> None:
-    """Refuse what the same provider signs for other purposes.
+def _check_is_access_token(claims: Mapping[str, Any]) -> None:
+    """Reject tokens that the provider signs for other purposes, and tokens that are bound to a key (RFC 7800).
 
-    Keycloak says in `typ` what a token is; an ID token's hashes (OpenID Connect Core 1.0) and a logout token's
-    `events` are in no access token. One that is bound to a key (RFC 7800) is worth nothing without a proof of that
-    key, which nobody checks here.
+    Keycloak names a token's purpose in `typ`. Only ID tokens have hashes, and only logout tokens have `events`.
     """
     if claims.get("typ", "Bearer") != "Bearer" or not claims.keys().isdisjoint({"at_hash", "c_hash", "events"}):
         raise BadTokenError("it is not an access token")
@@ -110,11 +94,11 @@ def _refuse_other_tokens(claims: Mapping[str, Any]) -> None:
 
 
 def _name(claims: Mapping[str, Any]) -> str | None:
-    """Return the best name that people can read and that is none of our own, or None if there is none."""
-    for claim in NAMES:
+    """Return the best printable name that is not reserved, or None if there is none."""
+    for claim in NAME_CLAIMS:
         name = claims.get(claim)
         if isinstance(name, str) and name.strip() and name.isprintable() and not is_reserved(name):
-            return name[:LONGEST_NAME]
+            return name[:MAX_NAME_LENGTH]
     return None
 
 
@@ -128,23 +112,15 @@ def _tenant_id(claim: str, value: Any) -> UUID:
     return tenant_id
 
 
-def _has(claims: Any, path: Sequence[str]) -> bool:
+def _value(claims: Any, path: Sequence[str], default: Any = None) -> Any:
     for part in path:
         if not isinstance(claims, Mapping) or part not in claims:
-            return False
+            return default
         claims = claims[part]
-    return True
-
-
-def _value(claims: Any, path: Sequence[str]) -> Any:
-    for part in path:
-        claims = claims.get(part) if isinstance(claims, Mapping) else None
     return claims
 
 
-def _words(value: Any) -> list[str]:
+def _string_values(value: Any) -> list[str]:
     if isinstance(value, str):
         return value.split()
-    if isinstance(value, list):
-        return [word for word in value if isinstance(word, str)]
-    return []
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []

@@ -1,4 +1,4 @@
-"""Fetches an OpenID provider's keys over HTTP, within bounds of time and size."""
+"""Fetches an OpenID provider's keys over HTTP, limited in time and size."""
 
 import asyncio
 import json
@@ -14,17 +14,17 @@ from app.settings.oidc import OidcSettings, is_provider_url
 
 # For discovery and keys together.
 FETCH_SECONDS = 5.0
-LARGEST_DOCUMENT = 512 * 1024
+MAX_DOCUMENT_BYTES = 512 * 1024
 DISCOVERY = "/.well-known/openid-configuration"
 
 
 class ProviderError(Exception):
-    """The provider could not be asked, or its answer can't be used; the text says why, for a log."""
+    """The provider's keys could not be fetched. The text is for logs."""
 
 
 @dataclass(frozen=True)
 class OpenIdProvider:
-    """Where the provider is, and how it is trusted."""
+    """The provider's address, and how its server is trusted."""
 
     issuer: str
     jwks_url: str | None = None
@@ -33,7 +33,7 @@ class OpenIdProvider:
 
     @classmethod
     def of(cls, settings: OidcSettings) -> Self | None:
-        """The provider of the settings; none where there are API keys alone."""
+        """Return the provider in the settings, or None if there is none."""
         if settings.oidc_issuer is None:
             return None
         return cls(
@@ -41,51 +41,47 @@ class OpenIdProvider:
         )
 
     async def fetch_keys(self) -> tuple[PublishedKey, ...]:
-        """The keys that the provider publishes now; raises `ProviderError`."""
+        """Return the keys that the provider publishes now; raise `ProviderError`."""
         try:
             async with asyncio.timeout(FETCH_SECONDS), await self._client() as client:
-                return await self._fetch_keys(client)
-        except TimeoutError:
-            raise ProviderError(f"did not answer within {FETCH_SECONDS:g} s") from None
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            raise ProviderError(f"could not be asked: {type(error).__name__}: {error}") from error
-
-    async def _client(self) -> httpx.AsyncClient:
-        # Reading the system's certificates takes longer than an event loop may stand still.
-        context = await asyncio.to_thread(ssl.create_default_context, cafile=self.ca_file)
-        # A redirect is an error: neither document has a reason to be elsewhere than its address says.
-        return httpx.AsyncClient(verify=context, timeout=FETCH_SECONDS, follow_redirects=False)
-
-    async def _fetch_keys(self, client: httpx.AsyncClient) -> tuple[PublishedKey, ...]:
-        url = self.jwks_url or await self._discover(client)
-        try:
-            return read_key_set(await _get(client, url))
+                url = self.jwks_url or await self._discover(client)
+                return read_key_set(await _get(client, url))
         except UnusableSetError as error:
             raise ProviderError(f"{url} {error}") from None
+        except TimeoutError:
+            raise ProviderError(f"no response within {FETCH_SECONDS:g} s") from None
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            raise ProviderError(f"request failed: {type(error).__name__}: {error}") from error
+
+    async def _client(self) -> httpx.AsyncClient:
+        # Reading the system's certificates takes too long for the event loop.
+        context = await asyncio.to_thread(ssl.create_default_context, cafile=self.ca_file)
+        # A redirect is an error, because both documents must be at the addresses that are configured or discovered.
+        return httpx.AsyncClient(verify=context, timeout=FETCH_SECONDS, follow_redirects=False)
 
     async def _discover(self, client: httpx.AsyncClient) -> str:
-        """The address of the keys (OpenID Connect Discovery 1.0, section 4)."""
+        """Return the address of the keys (OpenID Connect Discovery 1.0, section 4)."""
         url = self.issuer.removesuffix("/") + DISCOVERY
         document = await _get(client, url)
         if not isinstance(document, dict) or document.get("issuer") != self.issuer:
-            raise ProviderError(f"{url} is not that of the issuer {self.issuer}")
+            raise ProviderError(f"{url} does not name the issuer {self.issuer}")
         jwks_url = document.get("jwks_uri")
         if not isinstance(jwks_url, str) or not is_provider_url(jwks_url, allow_http=self.allow_http):
-            raise ProviderError(f"{url} names no acceptable address of its keys")
+            raise ProviderError(f"{url} has no acceptable jwks_uri")
         return jwks_url
 
 
 async def _get(client: httpx.AsyncClient, url: str) -> Any:
-    # Uncompressed, so that what is counted is what is held.
+    # Uncompressed, so that the limit applies to what is kept in memory.
     headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
-    async with client.stream("GET", url, headers=headers) as answer:
-        if answer.status_code != httpx.codes.OK:
-            raise ProviderError(f"{url} answered {answer.status_code}")
+    async with client.stream("GET", url, headers=headers) as response:
+        if response.status_code != httpx.codes.OK:
+            raise ProviderError(f"{url} responded {response.status_code}")
         content = bytearray()
-        async for chunk in answer.aiter_raw():
+        async for chunk in response.aiter_raw():
             content += chunk
-            if len(content) > LARGEST_DOCUMENT:
-                raise ProviderError(f"{url} is larger than {LARGEST_DOCUMENT} bytes")
+            if len(content) > MAX_DOCUMENT_BYTES:
+                raise ProviderError(f"{url} is larger than {MAX_DOCUMENT_BYTES} bytes")
     try:
         return json.loads(content)
     except (ValueError, RecursionError):

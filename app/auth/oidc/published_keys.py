@@ -1,4 +1,4 @@
-"""The public keys in a JSON Web Key Set (RFC 7517): those that are fit to verify signatures."""
+"""Reads a JSON Web Key Set (RFC 7517) and keeps the public keys that can verify signatures."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,30 +9,30 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
-SMALLEST_RSA_BITS = 2048
-# A verification by a key this long takes milliseconds.
-LARGEST_RSA_BITS = 8192
+MIN_RSA_BITS = 2048
+# A verification with a key of this size takes milliseconds.
+MAX_RSA_BITS = 8192
 CURVES = {"ES256": "secp256r1", "ES384": "secp384r1", "ES512": "secp521r1"}
-# Sets of large providers have some ten.
-MOST_KEYS = 100
+# Large providers publish about ten.
+MAX_KEYS = 100
 
 PublicKey = RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey
 
 
 class UnusableSetError(Exception):
-    """What should be a key set is none, or holds no key for signatures."""
+    """The document is not a key set, or has no key for signatures."""
 
 
 @dataclass(frozen=True)
 class PublishedKey:
-    """A key, the id that it was published under, and the one signature that it is for where the set says so."""
+    """A public key with its id, and with its only algorithm if the set names one."""
 
     key_id: str | None
     algorithm: str | None
     key: PublicKey
 
     def fits(self, algorithm: str) -> bool:
-        """Whether the key can make such signatures, and is meant to."""
+        """Return whether the key may verify signatures of this algorithm."""
         if self.algorithm not in (None, algorithm):
             return False
         if isinstance(self.key, RSAPublicKey):
@@ -43,13 +43,13 @@ class PublishedKey:
 
 
 def read_key_set(document: Any) -> tuple[PublishedKey, ...]:
-    """The set's keys for signatures; others, weak ones and unknown kinds are left out (RFC 7517, section 5).
+    """Return the set's keys for signatures. Weak keys and unknown kinds are ignored (RFC 7517, section 5).
 
-    Raises `UnusableSetError` where none is left.
+    Raises `UnusableSetError` if no key is left.
     """
     listed = document.get("keys") if isinstance(document, dict) else None
-    if not isinstance(listed, list) or len(listed) > MOST_KEYS:
-        raise UnusableSetError(f"is not a set of at most {MOST_KEYS} keys")
+    if not isinstance(listed, list) or len(listed) > MAX_KEYS:
+        raise UnusableSetError(f"is not a set of at most {MAX_KEYS} keys")
     keys = tuple(key for item in listed if isinstance(item, dict) and (key := _read(item)) is not None)
     if not keys:
         raise UnusableSetError("holds no key for signatures")
@@ -68,10 +68,7 @@ def _read(item: Mapping[str, Any]) -> PublishedKey | None:
         key = jwt.PyJWK.from_dict({name: value for name, value in item.items() if name != "alg"}).key
     except (jwt.PyJWTError, ValueError, TypeError):
         return None
-    if isinstance(key, RSAPublicKey):
-        is_strong = SMALLEST_RSA_BITS <= key.key_size <= LARGEST_RSA_BITS
-        return PublishedKey(key_id, algorithm, key) if is_strong else None
-    if isinstance(key, EllipticCurvePublicKey | Ed25519PublicKey):
-        return PublishedKey(key_id, algorithm, key)
-    # One with its private part is anybody's to sign with.
-    return None
+    # Anybody can sign with a key whose private part is published.
+    is_public = isinstance(key, PublicKey)
+    is_strong = not isinstance(key, RSAPublicKey) or MIN_RSA_BITS <= key.key_size <= MAX_RSA_BITS
+    return PublishedKey(key_id, algorithm, key) if is_public and is_strong else None

@@ -1,9 +1,9 @@
-"""Verifies an OpenID provider's access tokens: signed JWTs (RFC 7519), by the rules of RFC 8725 and RFC 9068."""
+"""Verifies an OpenID provider's access tokens: signed JWTs (RFC 7519) that follow RFC 8725 and RFC 9068."""
 
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any
 
 import jwt
 
@@ -14,10 +14,10 @@ from app.auth.oidc.published_keys import PublishedKey
 from app.settings import split_list
 from app.settings.oidc import OidcSettings
 
-LONGEST_TOKEN = 16 * 1024
-LONGEST_KEY_ID = 255
+MAX_TOKEN_LENGTH = 16 * 1024
+MAX_KEY_ID_LENGTH = 255
 COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
-# `JWT` says nothing, `at+jwt` that it is an access token; other types are other things that the provider signs.
+# `at+jwt` is an access token, and `JWT` may be one. Tokens of other types have other purposes.
 TYPES = frozenset({"jwt", "at+jwt"})
 REQUIRED = ("exp", "iss", "aud", "sub")
 REASONS: Mapping[type[jwt.PyJWTError], str] = MappingProxyType(
@@ -32,33 +32,27 @@ REASONS: Mapping[type[jwt.PyJWTError], str] = MappingProxyType(
 
 
 class TokenVerifier:
-    """Accepts what the provider has signed for us, with its keys alone: no token names the key to trust."""
+    """Accepts tokens that the provider has signed for us. Only keys that the provider publishes are trusted."""
 
-    def __init__(self, keys: ProviderKeys, rules: ClaimRules, algorithms: tuple[str, ...], leeway: float) -> None:
+    def __init__(self, settings: OidcSettings, issuer: str, keys: ProviderKeys) -> None:
         self._keys = keys
-        self._rules = rules
-        self._algorithms = algorithms
-        self._leeway = leeway
-
-    @classmethod
-    def of(cls, settings: OidcSettings, issuer: str, keys: ProviderKeys) -> Self:
-        """A verifier by the settings."""
-        algorithms = tuple(split_list(settings.oidc_algorithms))
-        return cls(keys, ClaimRules.of(settings, issuer), algorithms, settings.oidc_leeway)
+        self._rules = ClaimRules(settings, issuer)
+        self._algorithms = split_list(settings.oidc_algorithms)
+        self._leeway = settings.oidc_leeway
 
     async def verify(self, token: str) -> Caller:
-        """The token's caller.
+        """Return the token's caller.
 
         Raises:
-            BadTokenError: it is none of the provider's, or not good now, or not for us.
-            ProviderUnavailableError: its key is not known, and the provider is away.
+            BadTokenError: the token is not the provider's, not valid now or not meant for this service.
+            ProviderUnavailableError: the token's key is unknown, and the provider is unavailable.
         """
         header = self._header(token)
         key = await self._key(header)
         return self._rules.caller(self._claims(token, key, header["alg"]))
 
     def _header(self, token: str) -> dict[str, Any]:
-        if len(token) > LONGEST_TOKEN or COMPACT.fullmatch(token) is None:
+        if len(token) > MAX_TOKEN_LENGTH or COMPACT.fullmatch(token) is None:
             raise BadTokenError("it is neither an API key nor a signed JWT of a reasonable size")
         try:
             header = jwt.get_unverified_header(token)
@@ -75,7 +69,7 @@ class TokenVerifier:
 
     async def _key(self, header: dict[str, Any]) -> PublishedKey:
         key_id = header.get("kid")
-        if key_id is not None and len(key_id) > LONGEST_KEY_ID:
+        if key_id is not None and len(key_id) > MAX_KEY_ID_LENGTH:
             raise BadTokenError("its key id is too long")
         keys = await self._keys.find(key_id)
         if key_id is None and len(keys) > 1:
@@ -92,7 +86,7 @@ class TokenVerifier:
             return jwt.decode(
                 token,
                 key.key,
-                # The one that the key was found to be for, out of those of the settings.
+                # The key is for this algorithm, which is one of those in the settings.
                 algorithms=[algorithm],
                 issuer=self._rules.issuer,
                 audience=self._rules.audiences,

@@ -6,13 +6,12 @@ from fastapi import Depends, Header, Security
 from fastapi.security import APIKeyHeader, HTTPBearer
 from starlette.requests import Request
 
-from app.auth.callers import Caller, Requester
-from app.auth.names import RESERVED_PREFIXES, is_reserved
+from app.auth.callers import RESERVED_PREFIXES, Caller, Requester, is_reserved
 from app.auth.scopes import Scope
 from app.gateway.http.problems.request_problems import BadOnBehalfOfError, ScopeMissingError
 from app.gateway.http.request_context import address_of, caller_of, request_id_of
 
-LONGEST_PERSON = 200
+MAX_PERSON_LENGTH = 200
 
 
 ON_BEHALF_OF_HEADER = "X-On-Behalf-Of"
@@ -50,7 +49,7 @@ async def current_requester(
             "`tenants:manage`. Becomes `requestedBy` or `cancelledBy`. Names of this service's own identities, which "
             "begin with `key:`, `shell:`, `oidc:` or `token:`, are refused, and so are words like `gateway`.",
             examples=["jane.doe@example.com"],
-            json_schema_extra={"minLength": 1, "maxLength": LONGEST_PERSON, "pattern": "^[!-~]([ -~]*[!-~])?$"},
+            json_schema_extra={"minLength": 1, "maxLength": MAX_PERSON_LENGTH, "pattern": "^[!-~]([ -~]*[!-~])?$"},
         ),
     ] = None,
 ) -> Requester:
@@ -70,7 +69,7 @@ async def current_requester(
 
 def _check_person(on_behalf_of: str) -> None:
     is_visible = all(" " <= sign <= "~" for sign in on_behalf_of)
-    if not 1 <= len(on_behalf_of) <= LONGEST_PERSON or not is_visible or on_behalf_of != on_behalf_of.strip():
+    if not 1 <= len(on_behalf_of) <= MAX_PERSON_LENGTH or not is_visible or on_behalf_of != on_behalf_of.strip():
         raise BadOnBehalfOfError
     if is_reserved(on_behalf_of):
         prefixes = ", ".join(f"{prefix}:" for prefix in RESERVED_PREFIXES)

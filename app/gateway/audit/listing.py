@@ -1,16 +1,35 @@
 """Pages of audit events, newest first."""
 
-from dataclasses import replace
+from dataclasses import dataclass
+from datetime import datetime
+from operator import eq, ge, lt
+from uuid import UUID
 
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.sql.operators import in_op
 
-from app.audit.records import EventFilter, list_events
+from activities.audit.events import Action, Outcome
+from activities.database.own_tables import audit_events
 from app.auth.callers import Caller
 from app.database import database_errors
-from app.gateway.audit.documents import AuditEventList, event_document
+from app.gateway.audit.documents import AuditEventDocument, AuditEventList
 
 # The sequence of the last event on a page. All texts of this form are smaller than the largest bigint.
 EVENT_PAGE_TOKEN = r"^[0-9]{18}$"  # noqa: S105 - a pattern
+
+
+@dataclass(frozen=True)
+class EventFilter:
+    """Which events a listing shows. `occurred_before` is exclusive."""
+
+    actions: tuple[Action, ...] = ()
+    outcomes: tuple[Outcome, ...] = ()
+    caller: str | None = None
+    workflow_id: str | None = None
+    tenant_id: UUID | None = None
+    occurred_after: datetime | None = None
+    occurred_before: datetime | None = None
 
 
 class AuditListing:
@@ -20,19 +39,31 @@ class AuditListing:
         self._engine = engine
 
     async def page(self, caller: Caller, wanted: EventFilter, *, size: int, token: str | None) -> AuditEventList:
-        """The page that the token leads to, or the first one; raises `DatabaseUnavailableError`.
+        """Return the page for the token, or the first one; raise `DatabaseUnavailableError`.
 
-        A caller that is bound to a tenant sees that one's events alone.
+        A caller that is bound to a tenant sees only that tenant's events.
         """
-        if caller.tenant_id is not None and wanted.tenant_id not in {None, caller.tenant_id}:
-            return AuditEventList(events=(), next_page_token=None)
-        wanted = replace(wanted, tenant_id=caller.tenant_id or wanted.tenant_id)
-        before = int(token) if token is not None else None
+        columns = audit_events.c
+        conditions = [
+            compare(column, value)
+            for column, compare, value in (
+                (columns.action, in_op, wanted.actions or None),
+                (columns.outcome, in_op, wanted.outcomes or None),
+                (columns.caller, eq, wanted.caller),
+                (columns.workflow_id, eq, wanted.workflow_id),
+                (columns.tenant_id, eq, wanted.tenant_id),
+                (columns.tenant_id, eq, caller.tenant_id),
+                (columns.occurred_at, ge, wanted.occurred_after),
+                (columns.occurred_at, lt, wanted.occurred_before),
+                (columns.sequence, lt, int(token) if token is not None else None),
+            )
+            if value is not None
+        ]
+        query = select(audit_events).where(*conditions).order_by(columns.sequence.desc()).limit(size + 1)
         with database_errors():
             async with self._engine.connect() as connection:
-                records = await list_events(connection, wanted, limit=size + 1, before=before)
-        shown = records[:size]
+                rows = (await connection.execute(query)).all()
+        events = tuple(AuditEventDocument(**row._asdict()) for row in rows[:size])
         return AuditEventList(
-            events=tuple(event_document(record) for record in shown),
-            next_page_token=f"{shown[-1].sequence:018d}" if len(records) > size else None,
+            events=events, next_page_token=f"{events[-1].sequence:018d}" if len(rows) > size else None
         )

@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
 from activities.audit.events import Action
-from app.audit.recorder import Auditing
+from app.audit.recorder import AuditRecorder
 from app.auth.callers import Requester, requested
 from app.gateway.codec.documents import CodecPayloads
 from app.gateway.codec.problems import PayloadUnreadableError
@@ -31,9 +31,9 @@ class Decoding:
     free, and no more than one request takes memory for it.
     """
 
-    def __init__(self, codec: EncryptionCodec, auditing: Auditing) -> None:
+    def __init__(self, codec: EncryptionCodec, recorder: AuditRecorder) -> None:
         self._codec = codec
-        self._auditing = auditing
+        self._recorder = recorder
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="decoding")
 
     async def parse(self, body: bytes) -> CodecPayloads:
@@ -56,7 +56,7 @@ class Decoding:
             raise PathNotFoundError(is_denial=True)
         # The codec's interface is asynchronous, and its work is not.
         document = await self._in_thread(lambda: asyncio.run(self._decoded(sent)))
-        await self._auditing.tell_first(
+        await self._recorder.record_throttled(
             requested(Action.PAYLOADS_DECODE, requester, details={"payloads": len(sent.payloads)})
         )
         return document

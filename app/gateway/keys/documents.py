@@ -8,27 +8,27 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from activities.tenants.request import RequestModel
-from app.auth.keys.api_keys import CreatedKey
+from app.auth.keys.management import CreatedKey
 from app.auth.keys.records import ApiKeyRecord, KeyState
 from app.auth.scopes import DEFAULT_SCOPES, Scope, in_order, scopes_among
 from app.gateway.http.problems.problem import Document
 
-LONGEST_NAME = 100
-LONGEST_LIFE_DAYS = 3650
-LONGEST_OVERLAP_HOURS = 24 * 90
+MAX_NAME_LENGTH = 100
+MAX_LIFETIME_DAYS = 3650
+MAX_OVERLAP_HOURS = 24 * 90
 DEFAULT_OVERLAP_HOURS = 24
 
 
 def check_key_name(value: str) -> str:
     """The name without space around it; raises `PydanticCustomError` for one that can't be read."""
     name = value.strip()
-    if not name or len(name) > LONGEST_NAME or not name.isprintable():
-        raise PydanticCustomError("key_name", f"must be 1 to {LONGEST_NAME} printable characters")
+    if not name or len(name) > MAX_NAME_LENGTH or not name.isprintable():
+        raise PydanticCustomError("key_name", f"must be 1 to {MAX_NAME_LENGTH} printable characters")
     return name
 
 
 ExpiresInDays = Annotated[
-    int | None, Field(default=None, ge=1, le=LONGEST_LIFE_DAYS, description="Never expires without it.")
+    int | None, Field(default=None, ge=1, le=MAX_LIFETIME_DAYS, description="Never expires without it.")
 ]
 
 
@@ -37,7 +37,7 @@ class NewApiKeyRequest(RequestModel):
 
     name: Annotated[str, AfterValidator(check_key_name)] = Field(
         min_length=1,
-        max_length=LONGEST_NAME,
+        max_length=MAX_NAME_LENGTH,
         examples=["admin UI"],
         description="Whose key it is, for people.",
         json_schema_extra={"pattern": "^[ -~]*[!-~][ -~]*$"},
@@ -59,7 +59,7 @@ class RotateRequest(RequestModel):
     overlap_hours: int = Field(
         default=DEFAULT_OVERLAP_HOURS,
         ge=0,
-        le=LONGEST_OVERLAP_HOURS,
+        le=MAX_OVERLAP_HOURS,
         description="How long the old key works beside the new one.",
     )
     expires_in_days: ExpiresInDays

@@ -9,8 +9,14 @@ from fastapi import APIRouter, Body, Depends, Path, Security
 from starlette.responses import Response
 
 from app.auth.callers import Requester
-from app.auth.keys.api_keys import CreatedKey, KeyOrder, UnusableKeyError
-from app.auth.keys.management import KeyManagement, OtherTenantError, ScopeNotHeldError
+from app.auth.keys.management import (
+    CreatedKey,
+    KeyManagement,
+    KeyOrder,
+    OtherTenantError,
+    ScopeNotHeldError,
+    UnusableKeyError,
+)
 from app.auth.keys.records import ApiKeyRecord
 from app.auth.scopes import Scope
 from app.database import database_errors

@@ -27,4 +27,4 @@ async def open_verifier(settings: Settings) -> AsyncIterator[TokenVerifier]:
     openid = OpenIdProvider.of(settings)
     assert openid is not None
     async with ProviderKeys(openid) as keys:
-        yield TokenVerifier.of(settings, openid.issuer, keys)
+        yield TokenVerifier(settings, openid.issuer, keys)

@@ -15,8 +15,8 @@ from structlog.testing import capture_logs
 from app.auth.oidc import key_cache as jwks
 from app.auth.oidc import provider as provider_module
 from app.auth.oidc.key_cache import ProviderKeys, ProviderUnavailableError
-from app.auth.oidc.provider import LARGEST_DOCUMENT, OpenIdProvider
-from app.auth.oidc.published_keys import MOST_KEYS
+from app.auth.oidc.provider import MAX_DOCUMENT_BYTES, OpenIdProvider
+from app.auth.oidc.published_keys import MAX_KEYS
 from tests.support.servers.openid import CERTS, DISCOVERY, OpenIdServer, new_key, published, send
 
 pytestmark = pytest.mark.anyio
@@ -87,7 +87,7 @@ async def test_a_new_key_is_found_at_once_and_the_old_one_stays(keys: ProviderKe
 
 
 async def test_key_after_key_is_found_at_once(keys: ProviderKeys, provider: OpenIdServer) -> None:
-    for _ in range(jwks.MOST_FETCHES - 1):
+    for _ in range(jwks.MAX_FETCHES - 1):
         provider.rotate(keep=False)
         assert await keys.find(provider.key_id)
 
@@ -97,11 +97,11 @@ async def test_made_up_key_ids_reach_the_provider_seldom(
 ) -> None:
     for _ in range(300):
         assert await keys.find(uuid4().hex) == ()
-    assert provider.number_asked(CERTS) == jwks.MOST_FETCHES
+    assert provider.number_asked(CERTS) == jwks.MAX_FETCHES
     assert await keys.find(provider.key_id), "the flood keeps nobody out"
     clock.now += jwks.FETCH_WINDOW
-    await asyncio.gather(*(keys.find(uuid4().hex) for _ in range(jwks.MOST_WAITING)))
-    assert provider.number_asked(CERTS) <= 2 * jwks.MOST_FETCHES
+    await asyncio.gather(*(keys.find(uuid4().hex) for _ in range(jwks.MAX_WAITING)))
+    assert provider.number_asked(CERTS) <= 2 * jwks.MAX_FETCHES
 
 
 async def test_old_keys_are_used_on_while_newer_ones_are_fetched(
@@ -132,7 +132,7 @@ async def test_known_keys_work_on_while_the_provider_is_away_but_not_for_ever(
     clock.now += jwks.STALE_SECONDS + 1
     assert await keys.find(provider.key_id)
     assert await is_unavailable(keys, "unknown"), "a 503, because it may well be a new key"
-    clock.now += jwks.KEPT_SECONDS - jwks.STALE_SECONDS - 2
+    clock.now += jwks.EXPIRED_SECONDS - jwks.STALE_SECONDS - 2
     assert await keys.find(provider.key_id)
     clock.now += 2
     assert await is_unavailable(keys, provider.key_id)
@@ -161,7 +161,7 @@ async def test_a_provider_that_is_away_is_not_asked_by_every_request(
     clock.now += jwks.RETRY_SECONDS - 1
     for _ in range(3):
         assert await is_unavailable(keys, "unknown")
-    assert len(keys._begun) == 2, "before, and once now"
+    assert len(keys._fetch_times) == 2, "before, and once now"
 
 
 async def test_a_gateway_starts_without_its_provider(provider: OpenIdServer, clock: Clock) -> None:
@@ -210,7 +210,7 @@ async def test_so_many_wait_for_a_slow_provider_and_no_more(
     keys: ProviderKeys, provider: OpenIdServer, request: pytest.FixtureRequest
 ) -> None:
     request.getfixturevalue("held")
-    waiting = [asyncio.create_task(keys.find(uuid4().hex)) for _ in range(jwks.MOST_WAITING)]
+    waiting = [asyncio.create_task(keys.find(uuid4().hex)) for _ in range(jwks.MAX_WAITING)]
     await until(lambda: provider.number_asked(CERTS) == 2)
     assert await is_unavailable(keys, "one more")
     assert await keys.find(provider.key_id)
@@ -236,13 +236,13 @@ def _json(document: Any) -> Callable[[BaseHTTPRequestHandler], None]:
         (CERTS, lambda request: send(request, b"<html>")),
         (CERTS, lambda request: send(request, b"[" * 9000)),
         (CERTS, lambda request: send(request, b"{}", status=500)),
-        (CERTS, _json({"keys": [published(new_key(), "ES256")], "more": "x" * LARGEST_DOCUMENT})),
+        (CERTS, _json({"keys": [published(new_key(), "ES256")], "more": "x" * MAX_DOCUMENT_BYTES})),
         (CERTS, lambda request: send(request, b"\x1f\x8b", Content_Encoding="gzip")),
         (CERTS, _json([])),
         (CERTS, _json({"keys": {}})),
         (CERTS, _json({"keys": []})),
         (CERTS, _json({"keys": [7, {}, {"kty": "oct", "k": "c2VjcmV0"}, {"kty": "RSA", "n": 7, "e": "AQAB"}]})),
-        (CERTS, _json({"keys": [published(new_key(), "ES256")] * (MOST_KEYS + 1)})),
+        (CERTS, _json({"keys": [published(new_key(), "ES256")] * (MAX_KEYS + 1)})),
         (DISCOVERY, _json([])),
         (DISCOVERY, lambda request: send(request, b"", status=404)),
     ],
@@ -279,7 +279,7 @@ async def test_keys_are_fetched_from_an_encrypted_address_alone(
     provider.answers[DISCOVERY] = _json({"issuer": provider.issuer, "jwks_uri": url})
     with capture_logs() as lines:
         assert await is_unavailable(keys, "unknown")
-    assert lines[0]["reason"].endswith("names no acceptable address of its keys")
+    assert lines[0]["reason"].endswith("has no acceptable jwks_uri")
 
 
 async def test_the_keys_address_may_be_given(provider: OpenIdServer) -> None:

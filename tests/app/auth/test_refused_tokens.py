@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.auth.oidc.tokens import LONGEST_TOKEN, TokenVerifier
+from app.auth.oidc.tokens import MAX_TOKEN_LENGTH, TokenVerifier
 from tests.app.auth.opening import open_verifier, settings_for
 from tests.app.auth.refusals import refusal
 from tests.support.servers.openid import OpenIdServer, base64url, encode, new_key, published
@@ -200,7 +200,19 @@ async def test_no_key_is_taken_from_the_token_or_from_where_it_says(
 
 @pytest.mark.parametrize(
     "text",
-    ["", "a", "a.b", "a.b.c.d.e", "..", "a.b.", "ä.b.c", "a=.b.c", "a b.c.d", "a.b.c\n", "x" * (LONGEST_TOKEN + 1)],
+    [
+        "",
+        "a",
+        "a.b",
+        "a.b.c.d.e",
+        "..",
+        "a.b.",
+        "ä.b.c",
+        "a=.b.c",
+        "a b.c.d",
+        "a.b.c\n",
+        "x" * (MAX_TOKEN_LENGTH + 1),
+    ],
 )
 async def test_what_is_no_signed_jwt_is_refused(verifier: TokenVerifier, text: str) -> None:
     assert await refusal(verifier, text) == "it is neither an API key nor a signed JWT of a reasonable size"
@@ -224,5 +236,5 @@ async def test_a_payload_that_is_nested_without_end_is_refused(
 
 
 async def test_a_token_that_is_too_long_is_not_looked_at(verifier: TokenVerifier, provider: OpenIdServer) -> None:
-    token = provider.token(padding="x" * LONGEST_TOKEN)
+    token = provider.token(padding="x" * MAX_TOKEN_LENGTH)
     assert await refusal(verifier, token) == "it is neither an API key nor a signed JWT of a reasonable size"

@@ -127,7 +127,7 @@ async def test_a_forged_key_takes_the_time_of_an_unknown_one_and_its_hash_is_not
 ) -> None:
     key = await forge(stolen_role)
     verified: list[str] = []
-    nobody = SecretHashes.verify_nobody
+    nobody = SecretHashes.verify_dummy
 
     async def refuse(_: SecretHashes, secret_hash: str, secret: str) -> bool:  # noqa: ARG001 - as the original
         raise AssertionError("an attacker chose this hash, and how long it takes")
@@ -137,7 +137,7 @@ async def test_a_forged_key_takes_the_time_of_an_unknown_one_and_its_hash_is_not
         await nobody(hashes, secret)
 
     monkeypatch.setattr(SecretHashes, "verify", refuse)
-    monkeypatch.setattr(SecretHashes, "verify_nobody", count)
+    monkeypatch.setattr(SecretHashes, "verify_dummy", count)
     assert await keys.verify(key.text) is None
     assert verified == [key.secret]
 

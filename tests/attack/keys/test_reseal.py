@@ -119,8 +119,8 @@ async def test_a_row_that_verifies_under_neither_secret_is_named(
     async with open_keys(after) as keys:
         assert await keys.verify(made.key) is None
     done = reseal("--old-secret-env", "ELSEWHERE", ELSEWHERE=OLD)
-    assert (done.exit_code, done.stdout) == (ExitCode.DONE, "1 signed anew, 0 had a good signature\n")
-    assert reseal(OLD_AUDIT_SECRET=OLD).stdout == "0 signed anew, 1 had a good signature\n"
+    assert (done.exit_code, done.stdout) == (ExitCode.DONE, "1 signed again, 0 already valid\n")
+    assert reseal(OLD_AUDIT_SECRET=OLD).stdout == "0 signed again, 1 already valid\n"
 
 
 def test_without_the_old_secret_nothing_is_done(reseal: Run) -> None:

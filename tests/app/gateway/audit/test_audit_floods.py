@@ -13,15 +13,15 @@ from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from activities.audit.events import Action, AuditEvent, Outcome
-from app.audit.queue import Denials
-from app.audit.recorder import Auditing
+from app.audit import buffer as module
+from app.audit.buffer import AuditEventBuffer
+from app.audit.recorder import AuditRecorder
 from app.audit.trail import audit_trail
 from app.audit.verification import verify
 from app.auth.keys.format import ApiKey
 from app.database import gateway_engine
 from app.embedded.postgres import EmbeddedPostgres
 from app.embedded.processes.ports import free_port
-from app.audit import queue as module
 from app.settings import Settings
 from tests.app.gateway.conftest import as_gateway, create_key
 from tests.app.gateway.server import RunningGateway
@@ -96,10 +96,10 @@ async def test_a_flood_of_denied_requests_is_few_rows_and_counted_exactly(own_se
 
 
 async def test_what_waits_is_written_when_the_gateway_ends(own_settings: Settings, engine: AsyncEngine) -> None:
-    async with Denials(engine, audit_trail(own_settings), interval=600) as denials:
+    async with AuditEventBuffer(engine, audit_trail(own_settings), interval=600) as buffer:
         for _ in range(3):
-            denials.note(denied(address="192.0.2.1"))
-        denials.note(accepted())
+            buffer.add(denied(address="192.0.2.1"))
+        buffer.add(accepted())
     found = await rows(own_settings)
     assert [(row["outcome"], row["count"]) for row in found] == [("denied", 3), ("accepted", 1)]
     assert found[0]["details"]["until"] > found[0]["occurred_at"].isoformat()
@@ -108,9 +108,9 @@ async def test_what_waits_is_written_when_the_gateway_ends(own_settings: Setting
 async def test_denials_that_differ_are_told_apart_up_to_a_bound_and_counted_beyond(
     own_settings: Settings, engine: AsyncEngine
 ) -> None:
-    async with Denials(engine, audit_trail(own_settings), interval=600, most=5) as denials:
+    async with AuditEventBuffer(engine, audit_trail(own_settings), interval=600, max_distinct=5) as buffer:
         for number in range(105):
-            denials.note(denied(address=f"2001:db8::{number:x}"))
+            buffer.add(denied(address=f"2001:db8::{number:x}"))
     found = await rows(own_settings)
     assert [(row["caller"], row["count"]) for row in found] == [*[("anonymous", 1)] * 5, ("several", 100)]
     assert sum(row["count"] for row in found) == 105
@@ -118,10 +118,10 @@ async def test_denials_that_differ_are_told_apart_up_to_a_bound_and_counted_beyo
 
 async def test_what_was_done_is_never_counted_together(own_settings: Settings, engine: AsyncEngine) -> None:
     done = [accepted(request_id=f"request-{number}", details={"reason": f"{number}"}) for number in range(30)]
-    async with Denials(engine, audit_trail(own_settings), interval=600, most=1) as denials:
+    async with AuditEventBuffer(engine, audit_trail(own_settings), interval=600, max_distinct=1) as buffer:
         for number, event in enumerate(done):
-            denials.note(denied(address=f"192.0.2.{number}"))
-            denials.note(event)
+            buffer.add(denied(address=f"192.0.2.{number}"))
+            buffer.add(event)
     found = [row for row in await rows(own_settings) if row["outcome"] == "accepted"]
     assert [(row["id"], row["request_id"], row["count"]) for row in found] == [
         (event.id, event.request_id, 1) for event in done
@@ -131,12 +131,12 @@ async def test_what_was_done_is_never_counted_together(own_settings: Settings, e
 async def test_what_was_done_and_can_not_be_kept_is_in_the_log_as_a_whole(
     own_settings: Settings, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "MOST_OTHERS", 2)
+    monkeypatch.setattr(module, "MAX_OTHER_EVENTS", 2)
     with structlog.testing.capture_logs() as lines:
-        async with Denials(engine, audit_trail(own_settings), interval=600) as denials:
+        async with AuditEventBuffer(engine, audit_trail(own_settings), interval=600) as buffer:
             for number in range(4):
-                denials.note(accepted(request_id=f"request-{number}"))
-    assert [line["told"]["request_id"] for line in lines] == ["request-2", "request-3"]
+                buffer.add(accepted(request_id=f"request-{number}"))
+    assert [line["audit_event"]["request_id"] for line in lines] == ["request-2", "request-3"]
     assert [row["count"] for row in await rows(own_settings)] == [1, 1, 2]
 
 
@@ -147,15 +147,15 @@ async def test_what_was_done_while_the_database_is_away_is_written_once_it_is_ba
     back = gateway_engine(own_settings)
     trail = audit_trail(own_settings)
     event = accepted()
-    async with Denials(engine, trail, interval=0.01) as denials:
-        await Auditing(engine, trail, denials).tell(event)
-        denials.note(denied())
+    async with AuditEventBuffer(engine, trail, interval=0.01) as buffer:
+        await AuditRecorder(engine, trail, buffer).record(event)
+        buffer.add(denied())
 
         async def is_waiting() -> bool:
-            return denials._is_away
+            return buffer._is_unavailable
 
         await wait_until(is_waiting, timeout=10)
-        denials._engine = back
+        buffer._engine = back
 
         async def are_written() -> bool:
             return len(await rows(own_settings)) == 2
@@ -174,9 +174,9 @@ async def test_an_event_whose_commit_went_unheard_is_not_written_twice(
     trail, event = audit_trail(own_settings), accepted()
     async with engine.begin() as connection:
         await trail.append(connection, event)
-    async with Denials(engine, trail, interval=600) as denials:
-        denials.note(event)
-        denials.note(denied())
+    async with AuditEventBuffer(engine, trail, interval=600) as buffer:
+        buffer.add(event)
+        buffer.add(denied())
     assert [row["outcome"] for row in await rows(own_settings)] == ["accepted", "denied"]
     async with engine.connect() as connection:
         assert (await verify(connection, trail)).is_intact
@@ -185,9 +185,9 @@ async def test_an_event_whose_commit_went_unheard_is_not_written_twice(
 async def test_what_is_lost_with_the_process_is_said_with_its_number(own_settings: Settings, away: Settings) -> None:
     engine = gateway_engine(away)
     with structlog.testing.capture_logs() as lines:
-        async with Denials(engine, audit_trail(own_settings), interval=600) as denials:
+        async with AuditEventBuffer(engine, audit_trail(own_settings), interval=600) as buffer:
             for _ in range(7):
-                denials.note(denied(request_id=str(uuid4())))
+                buffer.add(denied(request_id=str(uuid4())))
     assert [(line["event"], line["count"]) for line in lines if line["log_level"] == "error"] == [
         ("audit events are lost", 7)
     ]
