@@ -1,10 +1,10 @@
-"""The few statements that can't name a tenant, because the rule they serve spans all tenants.
+"""The few statements that can't name a tenant, because they serve a rule or a list that spans all tenants.
 
-An internal user's e-mail must be unique across Alga's whole installation, and no index enforces it. So whoever takes
-one locks it before, in a statement of its own, because a statement sees what was there when it began.
+An internal user's e-mail must be unique across Alga's whole installation, and no index enforces it. Writers lock the
+e-mail in an earlier statement, because a statement sees the state from when it began.
 
-The directory lists all tenants. `list_tenants` finds which ones a page shows, in table `tenants` alone; what is shown
-of them is read by `activities.alga.directory`, which names them.
+`list_tenants` finds the tenants of a page in table `tenants` alone. `activities.alga.directory` reads the rest by
+tenant.
 """
 
 import re
@@ -13,45 +13,28 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import (
-    CompoundSelect,
-    and_,
-    bindparam,
-    func,
-    literal_column,
-    not_,
-    or_,
-    select,
-    tuple_,
-    union_all,
-)
+from sqlalchemy import CompoundSelect, and_, bindparam, func, literal_column, not_, or_, select, tuple_, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.alga.email_addresses import ascii_email
 from activities.alga.tables import tenants, users
 
-_IS_GIVEN_USER = and_(users.c.tenant == bindparam("tenant_id"), users.c.user_id == bindparam("user_id"))
-# Made once: making it takes as long as running it.
-# Alga has stored some in mixed case, and domains in Unicode or in ASCII.
+# Alga has stored some e-mails in mixed case, and domains in Unicode or in ASCII.
 _OTHER_USER = (
     select(users.c.user_id)
     .where(
         func.lower(users.c.email).in_([bindparam("email"), bindparam("ascii_email")]),
         users.c.user_type == "internal",
-        not_(_IS_GIVEN_USER),
+        not_(and_(users.c.tenant == bindparam("tenant_id"), users.c.user_id == bindparam("user_id"))),
     )
     .limit(1)
 )
-
-
-# Each a part of its own, so that on Citus the one goes to the tenant's shard.
-_TAKEN: CompoundSelect[str] = union_all(
+# In two parts, so that on Citus the first goes to the tenant's shard alone.
+_CONFLICTS: CompoundSelect[str] = union_all(
     select(literal_column("'tenant'").label("what")).where(tenants.c.tenant == bindparam("tenant_id")),
     select(literal_column("'email'")).select_from(_OTHER_USER.subquery("other")),
 )
-
-
-# Alga's column has no default and may be null; such tenants come last.
+# Alga's column has no default and may be null. Such tenants come last.
 _CREATED_AT = func.coalesce(tenants.c.created_at, literal_column("TIMESTAMPTZ 'epoch'")).label("created_at")
 _TENANT_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
@@ -64,18 +47,15 @@ class Conflicts(NamedTuple):
 
 
 async def find_conflicts(connection: AsyncConnection, email: str, *, tenant_id: UUID, user_id: UUID) -> Conflicts:
-    """Return what there is of both already, in one round trip; the normalised e-mail in whatever way it is spelt.
-
-    The given user's own e-mail is not taken.
-    """
+    """Return what exists already, in one round trip; the given user may have the normalised e-mail."""
     given = {"email": email, "ascii_email": ascii_email(email), "tenant_id": tenant_id, "user_id": user_id}
-    found = set(await connection.scalars(_TAKEN, given))
+    found = set(await connection.scalars(_CONFLICTS, given))
     return Conflicts(tenant="tenant" in found, email="email" in found)
 
 
 @dataclass(frozen=True)
 class TenantFilter:
-    """Which tenants a page shows. `search` is a tenant id, or part of a name or e-mail in any case."""
+    """Which tenants a page shows; `search` is a tenant id, or part of a name or e-mail in any case."""
 
     tenant_id: UUID | None = None
     search: str | None = None
@@ -91,20 +71,20 @@ class TenantPlace(NamedTuple):
 
 
 def parse_tenant_id(text: str) -> UUID | None:
-    """Return the tenant id that the text is, in canonical form and any case, or None."""
+    """Return the UUID if the text is one in canonical form, in any case, or None."""
     return UUID(text) if _TENANT_ID.fullmatch(text) else None
 
 
 async def list_tenants(
     connection: AsyncConnection, wanted: TenantFilter, *, limit: int, after: TenantPlace | None = None
 ) -> list[TenantPlace]:
-    """Return the places of tenants, newest first, that come after the given one."""
+    """Return the places of tenants after the given one, newest first."""
     columns = tenants.c
-    query = select(_CREATED_AT, columns.tenant)
+    conditions = []
     if wanted.tenant_id is not None:
-        query = query.where(columns.tenant == wanted.tenant_id)
+        conditions.append(columns.tenant == wanted.tenant_id)
     if wanted.search is not None:
-        query = query.where(
+        conditions.append(
             columns.tenant == tenant_id
             if (tenant_id := parse_tenant_id(wanted.search))
             else or_(
@@ -113,11 +93,12 @@ async def list_tenants(
             )
         )
     if wanted.product_code is not None:
-        query = query.where(columns.product_code == wanted.product_code)
+        conditions.append(columns.product_code == wanted.product_code)
     if wanted.is_suspended is not None:
         is_active = columns.suspended_at.is_(None)
-        query = query.where(not_(is_active) if wanted.is_suspended else is_active)
+        conditions.append(not_(is_active) if wanted.is_suspended else is_active)
     if after is not None:
-        query = query.where(tuple_(_CREATED_AT.element, columns.tenant) < tuple_(*after))
+        conditions.append(tuple_(_CREATED_AT.element, columns.tenant) < tuple_(*after))
+    query = select(_CREATED_AT, columns.tenant).where(*conditions)
     rows = await connection.execute(query.order_by(_CREATED_AT.desc(), columns.tenant.desc()).limit(limit))
     return [TenantPlace(*row) for row in rows]

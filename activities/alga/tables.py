@@ -1,8 +1,10 @@
 """The tables of Alga that a new tenant touches, with only the columns that we read or write.
 
-Types, keys and defaults are Alga's on plain PostgreSQL, so that the development database can be made from them;
-on Citus most keys also hold the tenant, and so nothing here is ever named as a conflict target.
+Types, keys and defaults are Alga's on plain PostgreSQL, so that the development database can be made from them. On
+Citus most keys also hold the tenant, and so no statement names one as a conflict target.
 """
+
+from typing import Any
 
 from sqlalchemy import (
     JSON,
@@ -26,105 +28,115 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.schema import SchemaItem
-from sqlalchemy.sql.elements import TextClause
+from sqlalchemy.types import TypeEngine
 
 TENANT = "tenant"
-TRUE = text("true")
-FALSE = text("false")
-NEW_ID = func.gen_random_uuid()
+CHANGE_TIMES = ("created_at", "updated_at")
 
 alga_metadata = MetaData(naming_convention={"ix": "%(table_name)s_%(column_0_N_name)s_idx"})
 
-
-def _tenant_table(name: str, *items: SchemaItem, cascade: bool = False) -> Table:
-    """A tenant-scoped table: `tenant` first in its key, and a key to `tenants`."""
-    to_tenants = ForeignKeyConstraint([TENANT], ["tenants.tenant"], ondelete="CASCADE" if cascade else None)
-    return Table(name, alga_metadata, Column(TENANT, Uuid, primary_key=True), *items, to_tenants)
+_Columns = tuple[Column[Any], ...]
+_Type = TypeEngine[Any] | type[TypeEngine[Any]]
+_SHORT = String(255)
 
 
-def _id(name: str) -> Column[object]:
-    return Column(name, Uuid, primary_key=True, server_default=NEW_ID)
+def _tenant_table(
+    name: str, *items: SchemaItem, times: tuple[str, ...] = CHANGE_TIMES, cascade: bool = False
+) -> Table:
+    """Define a tenant-scoped table: `tenant` first in its key, `times` last, and a foreign key to `tenants`."""
+    tenant = Column(TENANT, Uuid, primary_key=True)
+    return Table(name, alga_metadata, tenant, *items, *_times(*times), _to_tenants(cascade=cascade))
 
 
-def _flag(name: str, default: TextClause = FALSE) -> Column[bool]:
-    return Column(name, Boolean, nullable=False, server_default=default)
+def _to_tenants(*, cascade: bool = False) -> ForeignKeyConstraint:
+    return ForeignKeyConstraint([TENANT], ["tenants.tenant"], ondelete="CASCADE" if cascade else None)
 
 
-def _words(name: str, default: str) -> Column[str]:
-    return Column(name, Text, nullable=False, server_default=default)
+def _to_parent(child: str, parent: str) -> ForeignKeyConstraint:
+    return ForeignKeyConstraint([child], [parent], ondelete="CASCADE")
 
 
-def _created() -> Column[object]:
-    return Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now())
+def _within_tenant(column: str, parent: str, *, ondelete: str | None = None) -> ForeignKeyConstraint:
+    return ForeignKeyConstraint([TENANT, column], [f"{parent}.tenant", f"{parent}.{column}"], ondelete=ondelete)
 
 
-def _times() -> tuple[Column[object], Column[object]]:
-    return _created(), Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now())
+def _key(*names: str, type_: _Type = Uuid) -> _Columns:
+    return tuple(Column(name, type_, primary_key=True) for name in names)
+
+
+def _id(name: str) -> Column[Any]:
+    return Column(name, Uuid, primary_key=True, server_default=func.gen_random_uuid())
+
+
+def _optional(*names: str, type_: _Type = Text) -> _Columns:
+    return tuple(Column(name, type_) for name in names)
+
+
+def _required(*names: str, type_: _Type = Text, default: Any = None) -> _Columns:
+    return tuple(Column(name, type_, nullable=False, server_default=default) for name in names)
+
+
+def _flags(*names: str, default: bool = False) -> _Columns:
+    value = text("true" if default else "false")
+    return tuple(Column(name, Boolean, nullable=False, server_default=value) for name in names)
+
+
+def _times(*names: str) -> _Columns:
+    return _required(*names, type_=DateTime(timezone=True), default=func.now())
 
 
 tenants = Table(
     "tenants",
     alga_metadata,
     _id(TENANT),
-    Column("client_name", Text, nullable=False),
-    Column("email", Text, nullable=False),
-    _words("billing_source", "stripe"),
-    _words("product_code", "psa"),
-    Column("plan", Text),
-    Column("licensed_user_count", Integer),
-    Column("last_license_update", DateTime(timezone=True)),
-    Column("stripe_event_id", String(255)),
-    Column("suspended_at", DateTime(timezone=True)),
-    *_times(),
+    *_required("client_name", "email"),
+    *_required("billing_source", default="stripe"),
+    *_required("product_code", default="psa"),
+    *_optional("plan"),
+    *_optional("licensed_user_count", type_=Integer),
+    *_optional("last_license_update", type_=DateTime(timezone=True)),
+    *_optional("stripe_event_id", type_=_SHORT),
+    *_optional("suspended_at", type_=DateTime(timezone=True)),
+    *_times(*CHANGE_TIMES),
     CheckConstraint("product_code IN ('psa', 'algadesk')"),
 )
 
 clients = _tenant_table(
     "clients",
     _id("client_id"),
-    Column("client_name", Text, nullable=False),
-    _words("client_type", "company"),
-    _words("billing_cycle", "monthly"),
-    Column("default_currency_code", String(3), nullable=False, server_default="USD"),
-    _words("lifecycle_status", "active"),
-    _flag("is_inactive"),
-    _flag("is_tax_exempt"),
-    _flag("auto_invoice"),
-    Column("properties", JSONB),
-    *_times(),
+    *_required("client_name"),
+    *_required("client_type", default="company"),
+    *_required("billing_cycle", default="monthly"),
+    *_required("default_currency_code", type_=String(3), default="USD"),
+    *_required("lifecycle_status", default="active"),
+    *_flags("is_inactive", "is_tax_exempt", "auto_invoice"),
+    *_optional("properties", type_=JSONB),
     UniqueConstraint("client_id"),
     UniqueConstraint(TENANT, "client_name"),
 )
 
 client_locations = _tenant_table(
     "client_locations",
-    Column("location_id", Uuid, primary_key=True),
-    Column("client_id", Uuid, nullable=False),
-    Column("location_name", String(255)),
-    Column("address_line1", String(255), nullable=False),
-    Column("address_line2", String(255)),
-    Column("city", String(255), nullable=False),
-    Column("state_province", String(255)),
-    Column("postal_code", String(255)),
-    Column("country_code", String(255), nullable=False),
-    Column("country_name", String(255), nullable=False),
-    Column("phone", String(255)),
-    Column("email", String(255)),
-    _flag("is_default"),
-    _flag("is_billing_address"),
-    _flag("is_shipping_address"),
-    _flag("is_active", TRUE),
-    *_times(),
-    ForeignKeyConstraint(["client_id"], ["clients.client_id"], ondelete="CASCADE"),
+    *_key("location_id"),
+    *_required("client_id", type_=Uuid),
+    *_optional("location_name", type_=_SHORT),
+    *_required("address_line1", type_=_SHORT),
+    *_optional("address_line2", type_=_SHORT),
+    *_required("city", type_=_SHORT),
+    *_optional("state_province", "postal_code", type_=_SHORT),
+    *_required("country_code", "country_name", type_=_SHORT),
+    *_optional("phone", "email", type_=_SHORT),
+    *_flags("is_default", "is_billing_address", "is_shipping_address"),
+    *_flags("is_active", default=True),
+    _to_parent("client_id", "clients.client_id"),
     Index(None, TENANT, "client_id", unique=True, postgresql_where=text("is_default")),
 )
 
 tenant_companies = _tenant_table(
     "tenant_companies",
-    Column("client_id", Uuid, primary_key=True),
-    _flag("is_default"),
-    *_times(),
-    ForeignKeyConstraint(["client_id"], ["clients.client_id"], ondelete="CASCADE"),
+    *_key("client_id"),
+    *_flags("is_default"),
+    _to_parent("client_id", "clients.client_id"),
     Index(None, TENANT, unique=True, postgresql_where=text("is_default")),
     cascade=True,
 )
@@ -132,18 +144,12 @@ tenant_companies = _tenant_table(
 users = _tenant_table(
     "users",
     _id("user_id"),
-    Column("email", Text, primary_key=True),
-    Column("username", Text, nullable=False),
-    Column("hashed_password", Text, nullable=False),
-    Column("first_name", Text),
-    Column("last_name", Text),
-    _words("user_type", "internal"),
-    _flag("is_inactive"),
-    _flag("is_google_user"),
-    _flag("needs_contact_association"),
-    _flag("two_factor_enabled"),
-    _flag("two_factor_required_new_device"),
-    *_times(),
+    *_key("email", type_=Text),
+    *_required("username", "hashed_password"),
+    *_optional("first_name", "last_name"),
+    *_required("user_type", default="internal"),
+    *_flags("is_inactive", "is_google_user", "needs_contact_association"),
+    *_flags("two_factor_enabled", "two_factor_required_new_device"),
     UniqueConstraint(TENANT, "user_id"),
     CheckConstraint("user_type IN ('internal', 'client')"),
 )
@@ -151,185 +157,161 @@ users = _tenant_table(
 roles = _tenant_table(
     "roles",
     _id("role_id"),
-    Column("role_name", Text, nullable=False),
-    Column("description", Text),
-    _flag("msp", TRUE),
-    _flag("client"),
-    *_times(),
+    *_required("role_name"),
+    *_optional("description"),
+    *_flags("msp", default=True),
+    *_flags("client"),
 )
 
 user_roles = _tenant_table(
     "user_roles",
-    Column("user_id", Uuid, primary_key=True),
-    Column("role_id", Uuid, primary_key=True),
-    _created(),
-    ForeignKeyConstraint([TENANT, "role_id"], ["roles.tenant", "roles.role_id"]),
-    ForeignKeyConstraint([TENANT, "user_id"], ["users.tenant", "users.user_id"]),
+    *_key("user_id", "role_id"),
+    _within_tenant("role_id", "roles"),
+    _within_tenant("user_id", "users"),
+    times=("created_at",),
 )
 
 permissions = _tenant_table(
     "permissions",
     _id("permission_id"),
-    Column("resource", Text, nullable=False),
-    Column("action", Text, nullable=False),
-    Column("description", Text),
-    _flag("msp", TRUE),
-    _flag("client"),
-    _created(),
+    *_required("resource", "action"),
+    *_optional("description"),
+    *_flags("msp", default=True),
+    *_flags("client"),
+    times=("created_at",),
 )
 
 role_permissions = _tenant_table(
     "role_permissions",
-    Column("role_id", Uuid, primary_key=True),
-    Column("permission_id", Uuid, primary_key=True),
-    _created(),
-    ForeignKeyConstraint([TENANT, "role_id"], ["roles.tenant", "roles.role_id"]),
-    ForeignKeyConstraint([TENANT, "permission_id"], ["permissions.tenant", "permissions.permission_id"]),
+    *_key("role_id", "permission_id"),
+    _within_tenant("role_id", "roles"),
+    _within_tenant("permission_id", "permissions"),
+    times=("created_at",),
 )
 
 statuses = _tenant_table(
     "statuses",
     _id("status_id"),
-    Column("name", Text, nullable=False),
-    Column("status_type", Text, nullable=False),
-    Column("item_type", Text),
-    Column("order_number", Integer, nullable=False),
-    _flag("is_closed"),
-    _flag("is_default"),
-    Column("color", String(7)),
-    Column("icon", String(50)),
-    _created(),
+    *_required("name", "status_type"),
+    *_optional("item_type"),
+    *_required("order_number", type_=Integer),
+    *_flags("is_closed", "is_default"),
+    *_optional("color", type_=String(7)),
+    *_optional("icon", type_=String(50)),
     Index(None, TENANT, "status_type", "name", unique=True, postgresql_where=text("status_type <> 'ticket'")),
     Index(None, TENANT, "status_type", "order_number", unique=True, postgresql_where=text("status_type <> 'ticket'")),
+    times=("created_at",),
 )
 
 tax_regions = _tenant_table(
     "tax_regions",
-    Column("region_code", String(255), primary_key=True),
-    Column("region_name", Text, nullable=False),
-    _flag("is_active", TRUE),
-    *_times(),
+    *_key("region_code", type_=_SHORT),
+    *_required("region_name"),
+    *_flags("is_active", default=True),
     cascade=True,
 )
 
 tax_rates = Table(
     "tax_rates",
     alga_metadata,
-    Column("tax_rate_id", Uuid, primary_key=True),
-    Column(TENANT, Uuid, nullable=False),
-    Column("region_code", String(255), nullable=False),
-    Column("tax_percentage", Numeric(10, 4), nullable=False),
-    Column("description", Text),
-    Column("start_date", Date, nullable=False),
-    _flag("is_active", TRUE),
-    _flag("is_composite"),
-    _flag("is_reverse_charge_applicable"),
-    *_times(),
+    *_key("tax_rate_id"),
+    *_required(TENANT, type_=Uuid),
+    *_required("region_code", type_=_SHORT),
+    *_required("tax_percentage", type_=Numeric(10, 4)),
+    *_optional("description"),
+    *_required("start_date", type_=Date),
+    *_flags("is_active", default=True),
+    *_flags("is_composite", "is_reverse_charge_applicable"),
+    *_times(*CHANGE_TIMES),
     UniqueConstraint(TENANT, "tax_rate_id"),
-    ForeignKeyConstraint([TENANT], ["tenants.tenant"]),
-    ForeignKeyConstraint(
-        [TENANT, "region_code"], ["tax_regions.tenant", "tax_regions.region_code"], ondelete="RESTRICT"
-    ),
+    _to_tenants(),
+    _within_tenant("region_code", "tax_regions", ondelete="RESTRICT"),
 )
 
 document_default_folders = _tenant_table(
     "document_default_folders",
     _id("default_folder_id"),
-    Column("entity_type", Text, nullable=False),
-    Column("folder_name", Text, nullable=False),
-    Column("folder_path", Text, nullable=False),
-    _flag("is_client_visible"),
-    Column("sort_order", Integer, nullable=False, server_default=text("0")),
-    *_times(),
+    *_required("entity_type", "folder_name", "folder_path"),
+    *_flags("is_client_visible"),
+    *_required("sort_order", type_=Integer, default=text("0")),
     UniqueConstraint(TENANT, "entity_type", "folder_path"),
 )
 
 asset_type_registry = _tenant_table(
     "asset_type_registry",
     _id("type_id"),
-    Column("slug", Text, nullable=False),
-    Column("name", Text, nullable=False),
-    Column("display_order", Integer, nullable=False, server_default=text("0")),
-    _flag("is_builtin"),
-    Column("fields_schema", JSONB, nullable=False, server_default=text("'[]'::jsonb")),
-    *_times(),
+    *_required("slug", "name"),
+    *_required("display_order", type_=Integer, default=text("0")),
+    *_flags("is_builtin"),
+    *_required("fields_schema", type_=JSONB, default=text("'[]'::jsonb")),
     UniqueConstraint(TENANT, "slug"),
 )
 
 tenant_settings = _tenant_table(
     "tenant_settings",
-    _flag("onboarding_completed"),
-    _flag("onboarding_skipped"),
+    *_flags("onboarding_completed", "onboarding_skipped"),
     Column("default_tax_source", String(20), server_default="internal"),
-    _flag("allow_external_tax_override"),
-    *_times(),
+    *_flags("allow_external_tax_override"),
     cascade=True,
 )
 
 tenant_email_settings = Table(
     "tenant_email_settings",
     alga_metadata,
-    Column("id", Integer, primary_key=True),
-    Column(TENANT, Uuid, nullable=False),
+    *_key("id", type_=Integer),
+    *_required(TENANT, type_=Uuid),
     Column("email_provider", Text, server_default="smtp"),
     Column("provider_configs", JSON, server_default=text("'[]'::json")),
     Column("custom_domains", JSON, server_default=text("'[]'::json")),
-    _flag("fallback_enabled", TRUE),
-    _flag("tracking_enabled"),
-    *_times(),
-    ForeignKeyConstraint([TENANT], ["tenants.tenant"], ondelete="CASCADE"),
+    *_flags("fallback_enabled", default=True),
+    *_flags("tracking_enabled"),
+    *_times(*CHANGE_TIMES),
+    _to_tenants(cascade=True),
 )
 
-tenant_addons = _tenant_table(
-    "tenant_addons",
-    Column("addon_key", Text, primary_key=True),
-    Column("activated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
-)
+tenant_addons = _tenant_table("tenant_addons", *_key("addon_key", type_=Text), times=("activated_at",))
 
 contract_line_presets = _tenant_table(
     "contract_line_presets",
     _id("preset_id"),
-    Column("preset_name", String(255), nullable=False),
-    Column("contract_line_type", String(50), nullable=False),
-    Column("billing_frequency", String(50), nullable=False, server_default="monthly"),
-    Column("billing_timing", String(16), nullable=False, server_default="arrears"),
-    *_times(),
+    *_required("preset_name", type_=_SHORT),
+    *_required("contract_line_type", type_=String(50)),
+    *_required("billing_frequency", type_=String(50), default="monthly"),
+    *_required("billing_timing", type_=String(16), default="arrears"),
     cascade=True,
 )
 
 default_billing_settings = _tenant_table(
     "default_billing_settings",
-    Column("default_currency_code", String(3), nullable=False, server_default="USD"),
-    *_times(),
+    *_required("default_currency_code", type_=String(3), default="USD"),
 )
 
 
 def _notification_source(name: str, key: str, *items: SchemaItem) -> Table:
-    """A global table of notifications; it belongs to no tenant."""
+    """Define a global table of notifications, which belongs to no tenant."""
     return Table(
         name,
         alga_metadata,
-        Column(key, Integer, primary_key=True),
+        *_key(key, type_=Integer),
         *items,
-        Column("name", String(255), nullable=False),
-        Column("description", String(255)),
-        _flag("is_enabled", TRUE),
-        _flag("is_default_enabled", TRUE),
-        *_times(),
+        *_required("name", type_=_SHORT),
+        *_optional("description", type_=_SHORT),
+        *_flags("is_enabled", "is_default_enabled", default=True),
+        *_times(*CHANGE_TIMES),
     )
 
 
-def _notification_settings(name: str, reference: str, source: str) -> Table:
-    """A tenant's own switches for the rows of a global table of notifications."""
+def _notification_settings(source: Table, reference: str) -> Table:
+    """Define the table of the tenants' settings for the rows of a global table of notifications."""
+    (key,) = source.primary_key.columns
+    name = f"tenant_{source.name.replace('categories', 'category').replace('subtypes', 'subtype')}_settings"
     return _tenant_table(
         name,
         _id(f"{name.removesuffix('s')}_id"),
-        Column(reference, Integer, nullable=False),
-        _flag("is_enabled", TRUE),
-        _flag("is_default_enabled", TRUE),
-        *_times(),
+        *_required(reference, type_=Integer),
+        *_flags("is_enabled", "is_default_enabled", default=True),
         UniqueConstraint(TENANT, reference),
-        ForeignKeyConstraint([reference], [source], ondelete="CASCADE"),
+        _to_parent(reference, str(key)),
         cascade=True,
     )
 
@@ -338,8 +320,8 @@ notification_categories = _notification_source("notification_categories", "id")
 notification_subtypes = _notification_source(
     "notification_subtypes",
     "id",
-    Column("category_id", Integer, nullable=False),
-    ForeignKeyConstraint(["category_id"], ["notification_categories.id"], ondelete="CASCADE"),
+    *_required("category_id", type_=Integer),
+    _to_parent("category_id", "notification_categories.id"),
 )
 internal_notification_categories = _notification_source(
     "internal_notification_categories", "internal_notification_category_id"
@@ -347,34 +329,15 @@ internal_notification_categories = _notification_source(
 internal_notification_subtypes = _notification_source(
     "internal_notification_subtypes",
     "internal_notification_subtype_id",
-    Column("internal_category_id", Integer, nullable=False),
-    ForeignKeyConstraint(
-        ["internal_category_id"],
-        ["internal_notification_categories.internal_notification_category_id"],
-        ondelete="CASCADE",
-    ),
+    *_required("internal_category_id", type_=Integer),
+    _to_parent("internal_category_id", "internal_notification_categories.internal_notification_category_id"),
 )
 
-tenant_notification_category_settings = _notification_settings(
-    "tenant_notification_category_settings", "category_id", "notification_categories.id"
-)
-tenant_notification_subtype_settings = _notification_settings(
-    "tenant_notification_subtype_settings", "subtype_id", "notification_subtypes.id"
-)
+tenant_notification_category_settings = _notification_settings(notification_categories, "category_id")
+tenant_notification_subtype_settings = _notification_settings(notification_subtypes, "subtype_id")
 tenant_internal_notification_category_settings = _notification_settings(
-    "tenant_internal_notification_category_settings",
-    "category_id",
-    "internal_notification_categories.internal_notification_category_id",
+    internal_notification_categories, "category_id"
 )
-tenant_internal_notification_subtype_settings = _notification_settings(
-    "tenant_internal_notification_subtype_settings",
-    "subtype_id",
-    "internal_notification_subtypes.internal_notification_subtype_id",
-)
+tenant_internal_notification_subtype_settings = _notification_settings(internal_notification_subtypes, "subtype_id")
 
-countries = Table(
-    "countries",
-    alga_metadata,
-    Column("code", String(2), primary_key=True),
-    Column("name", String(100), nullable=False),
-)
+countries = Table("countries", alga_metadata, *_key("code", type_=String(2)), *_required("name", type_=String(100)))

@@ -1,4 +1,4 @@
-"""TLS files of clients: what must be in them, and the context that they make."""
+"""Checks the TLS files of clients, and makes a context of them."""
 
 import ssl
 from pathlib import Path
@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 
 
 class TlsFileError(Exception):
-    """A file can't be used; the message says why and holds nothing of the file."""
+    """A TLS file can't be used; the message says why and quotes nothing of the file."""
 
 
 def check_authorities(path: Path) -> None:
@@ -33,20 +33,18 @@ def check_pair(certificate: Path, key: Path) -> None:
 def client_context(
     *, authorities: Path | None, certificate: Path | None, key: Path | None, verified: bool, named: bool
 ) -> ssl.SSLContext:
-    """A context for clients, TLS 1.2 or newer; reads the files.
+    """Return a context for clients, TLS 1.2 or newer; reads the files.
 
-    Without `authorities` the system's count. The server's certificate must be theirs where `verified`, and name the
-    host where `named` too. `certificate` and `key` are what the client shows; both or neither.
-
-    Raises:
-        OSError: a file can't be read or used (`ssl.SSLError` is one).
+    Without `authorities` the system's are trusted. `verified` checks who issued the server's certificate, and `named`
+    also checks that it names the host. `certificate` and `key` are the client's; give both or neither. Raises
+    `OSError` (`ssl.SSLError` is one) if a file can't be used.
     """
     context = ssl.create_default_context(cafile=authorities)
     context.check_hostname = named
     context.verify_mode = ssl.CERT_REQUIRED if verified else ssl.CERT_NONE
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if certificate is not None:
-        # An encrypted key must fail here instead of asking for its passphrase on a terminal.
+        # With an empty password an encrypted key fails instead of asking for its passphrase on a terminal.
         context.load_cert_chain(certificate, key, password="")
     return context
 

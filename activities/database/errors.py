@@ -1,7 +1,7 @@
-"""The one table of database and network errors: which are final, which pass, and what to look at.
+"""The one table of database and network errors: which are final, which pass, and what to check.
 
-An error is final only where the data or our own statement is at fault, because a tenant is then rolled back at once.
-What time, another server or an operator can put right passes, and so does everything that nobody has thought of.
+An error is final only if the data or our own statement is at fault, because the transaction is then not repeated.
+What time, another server or an operator can put right passes, and so does every unknown error.
 """
 
 import re
@@ -29,7 +29,7 @@ ACCESS_REFUSED = "database-access-refused"
 SCHEMA_INCOMPLETE = "database-schema-incomplete"
 PGBOUNCER_UNDECLARED = "pgbouncer-undeclared"
 
-# What SQLAlchemy, the network and the driver raise; the last three, the driver's, are not always wrapped.
+# SQLAlchemy's errors, the network's, and the driver's, which are not always wrapped.
 DATABASE_ERRORS: tuple[type[Exception], ...] = (
     DBAPIError,
     PoolTimeoutError,
@@ -48,17 +48,15 @@ _RAISED_IN = re.compile(r'[^"(\n]*PL/pgSQL[^"(\n]*?\s((?:[^\s"().]+\.)?[^\s"().]
 
 @dataclass(frozen=True)
 class KnownError:
-    """A line of the table. It is about the errors that have everything it names; the first such line counts.
+    """A line of the table. It matches the errors that have everything it names.
 
-    `sqlstate` is a whole SQLSTATE or a class, its first two characters; `source` who defines it, which for a bare
-    name is PostgreSQL's appendix A; `meaning` tells whoever is on call what to look at. `fragment` is part of the
-    message, `kind` a type of exception, and `ends_session` asks that the server closed the connection with it. After
-    an error that `drops_connections` the pool's connections are replaced though they are open.
+    `sqlstate` is a whole SQLSTATE or a class, its first two characters; `meaning` says what to check; `fragment` is
+    part of the message; `kind` is a type of exception; `ends_session` means that the server closed the connection
+    with the error; `drops_connections` means that the pool's open connections must be replaced.
     """
 
     code: str
     sqlstate: str
-    source: str
     meaning: str
     fragment: str = ""
     kind: type[BaseException] = BaseException
@@ -67,17 +65,17 @@ class KnownError:
 
     @property
     def name(self) -> str:
-        """What tells the line from the others; empty for the last."""
+        """The unique name of the line; empty for the last."""
         kind = "" if self.kind is BaseException else f"{self.kind.__module__}.{self.kind.__name__}"
         return " ".join(filter(None, (self.sqlstate, self.fragment, kind, "FATAL" * self.ends_session)))
 
     @property
     def is_final(self) -> bool:
-        """Whether the same step would fail again, so that it is rolled back at once."""
+        """Whether another attempt would fail, too."""
         return self.code in FINAL
 
-    def is_about(self, error: BaseException) -> bool:
-        """Whether the error itself has everything that the line names; its causes are not looked at."""
+    def matches(self, error: BaseException) -> bool:
+        """Whether the error itself, without its causes, has everything that the line names."""
         return (
             (sqlstate(error) or "").startswith(self.sqlstate)
             and self.fragment in str(error)
@@ -96,164 +94,99 @@ _NO_ENTRY = "the database does not let this role in: see the user, password and 
 _PREPARED = "a prepared statement was lost or is there twice: behind PgBouncer, set DATABASE_PGBOUNCER=true"
 _READS_ONLY = "the server takes no writes: is there a failover, or does the URL lead to a standby?"
 _STALE = "a table was changed under a prepared statement, which is now prepared anew: is a migration running?"
-_UNKNOWN_WORDS = "the database does not know what the statement asks for: does its version fit this program's?"
+_UNKNOWN_TERMS = "the database does not know what the statement asks for: does its version fit this program's?"
+_UNREACHABLE = "the server can't be reached: does it run? See its URL's host and port, DNS, TLS and the network"
+_NO_ANSWER = "the database did not answer in time: is it frozen, overloaded, or cut off from the network?"
+_NO_SERVER = (
+    "PgBouncer had no server connection to give: see its SHOW POOLS, long transactions, and the server behind it"
+)
+_NO_RIGHT = "the role lacks a right: see the grants that `alga-tenants migrate` makes, and who owns Alga's tables"
+_TOO_SLOW = "a statement took longer than STATEMENT_TIMEOUT, or was cancelled: see locks and load in pg_stat_activity"
+_NO_CONNECTION = "no connection is left: see max_connections, the limits of role and database, and DATABASE_POOL_SIZE"
 
+# The first line that matches counts.
 KNOWN_ERRORS: tuple[KnownError, ...] = (
-    # Told apart by more than the SQLSTATE.
+    # These need more than their SQLSTATE. A Citus coordinator says the first before it has taken over.
     KnownError(
-        READ_ONLY,
-        "XX000",
-        "Citus, on a coordinator that has not taken over yet",
-        _READS_ONLY,
-        fragment="writing to worker nodes is not currently allowed",
-        drops_connections=True,
+        READ_ONLY, "XX000", _READS_ONLY, "writing to worker nodes is not currently allowed", drops_connections=True
     ),
-    KnownError(BUSY, "0A000", "asyncpg, on cached plans", _STALE, kind=asyncpg.InvalidCachedStatementError),
+    KnownError(BUSY, "0A000", _STALE, kind=asyncpg.InvalidCachedStatementError),
+    # PgBouncer has one SQLSTATE for everything.
+    KnownError(BUSY, "08P01", _NO_SERVER, "query_wait_timeout"),
+    KnownError(BUSY, "08P01", "PgBouncer takes no more clients: see that setting", "max_client_conn"),
     KnownError(
-        BUSY,
-        "08P01",
-        "PgBouncer",
-        "PgBouncer had no server connection to give: see its SHOW POOLS, long transactions, and the server behind it",
-        fragment="query_wait_timeout",
-    ),
-    KnownError(
-        BUSY, "08P01", "PgBouncer", "PgBouncer takes no more clients: see that setting", fragment="max_client_conn"
-    ),
-    KnownError(
-        UNAVAILABLE,
-        "08P01",
-        "PgBouncer",
-        "PgBouncer can't log in to the server behind it: see its log",
-        fragment="server_login_retry",
+        UNAVAILABLE, "08P01", "PgBouncer can't log in to the server behind it: see its log", "server_login_retry"
     ),
     KnownError(
         PGBOUNCER_UNDECLARED,
         "08P01",
-        "PgBouncer, ignore_startup_parameters",
         "PgBouncer takes no session settings: set DATABASE_PGBOUNCER=true",
-        fragment="unsupported startup parameter",
+        "unsupported startup parameter",
     ),
-    KnownError(ACCESS_REFUSED, "08P01", "PgBouncer, auth_file", _NO_ENTRY, fragment="authentication failed"),
-    KnownError(ACCESS_REFUSED, "08P01", "PgBouncer, [databases]", _NO_ENTRY, fragment="does not exist"),
-    # Passing.
-    KnownError(READ_ONLY, "25006", "read_only_sql_transaction", _READS_ONLY, drops_connections=True),
-    KnownError(
-        TIMEOUT,
-        "25P03",
-        "idle_in_transaction_session_timeout",
-        "a transaction stood still too long: was this process frozen or overloaded?",
-    ),
-    KnownError(
-        TIMEOUT,
-        "25P04",
-        "transaction_timeout",
-        "a transaction took too long: see the server's transaction_timeout, locks and load",
-    ),
-    KnownError(PGBOUNCER_UNDECLARED, "26000", "invalid_sql_statement_name", _PREPARED, drops_connections=True),
-    KnownError(PGBOUNCER_UNDECLARED, "42P05", "duplicate_prepared_statement", _PREPARED, drops_connections=True),
-    KnownError(ACCESS_REFUSED, "28", "invalid authorization specification", _NO_ENTRY),
-    KnownError(ACCESS_REFUSED, "3D000", "invalid_catalog_name", _NO_ENTRY),
-    KnownError(
-        ACCESS_REFUSED,
-        "42501",
-        "insufficient_privilege",
-        "the role lacks a right: see the grants that `alga-tenants migrate` makes, and who owns Alga's tables",
-    ),
-    KnownError(SCHEMA_INCOMPLETE, "3F000", "invalid_schema_name", _MISSING),
-    KnownError(SCHEMA_INCOMPLETE, "42P01", "undefined_table", _MISSING),
-    KnownError(SCHEMA_INCOMPLETE, "42703", "undefined_column", _MISSING),
-    KnownError(SCHEMA_INCOMPLETE, "42704", "undefined_object", _MISSING),
-    KnownError(SCHEMA_INCOMPLETE, "42883", "undefined_function", _MISSING),
-    KnownError(BUSY, "40P01", "deadlock_detected", "transactions waited for each other, and this one gave way"),
-    KnownError(BUSY, "40", "transaction rollback", "another transaction changed the same rows"),
-    KnownError(
-        BUSY, "55P03", "lock_not_available", "a lock was not given in time: see pg_locks; is a migration running?"
-    ),
-    KnownError(
-        BUSY,
-        "53300",
-        "too_many_connections",
-        "no connection is left: see max_connections, the limits of role and database, and DATABASE_POOL_SIZE",
-    ),
-    KnownError(FAILURE, "53100", "disk_full", "the server's disk is full"),
-    KnownError(
-        FAILURE, "53", "insufficient resources", "the server is short of memory or another resource: see its log"
-    ),
-    KnownError(
-        TIMEOUT,
-        "57014",
-        "query_canceled",
-        "a statement took longer than STATEMENT_TIMEOUT, or was cancelled: see locks and load in pg_stat_activity",
-    ),
-    KnownError(UNAVAILABLE, "57P03", "cannot_connect_now", "the server starts, stops or recovers: see its log"),
-    KnownError(UNAVAILABLE, "57", "operator intervention", _CLOSED),
-    KnownError(FAILURE, "58", "system error", _BROKEN),
-    KnownError(FAILURE, "XX", "internal error", _BROKEN),
-    # After all that the server may have said last, because the driver calls every lost connection this.
-    KnownError(UNAVAILABLE, "08", "connection exception", _CLOSED),
-    # Whatever the SQLSTATE: it is about the session, not about a statement.
-    KnownError(UNAVAILABLE, "", "severity FATAL", "the server refused the session: see its log", ends_session=True),
+    KnownError(ACCESS_REFUSED, "08P01", _NO_ENTRY, "authentication failed"),
+    KnownError(ACCESS_REFUSED, "08P01", _NO_ENTRY, "does not exist"),
+    # Passing. The names of the SQLSTATEs are in PostgreSQL's appendix A.
+    KnownError(READ_ONLY, "25006", _READS_ONLY, drops_connections=True),
+    KnownError(TIMEOUT, "25P03", "a transaction stood still too long: was this process frozen or overloaded?"),
+    KnownError(TIMEOUT, "25P04", "a transaction took too long: see the server's transaction_timeout, locks and load"),
+    KnownError(PGBOUNCER_UNDECLARED, "26000", _PREPARED, drops_connections=True),
+    KnownError(PGBOUNCER_UNDECLARED, "42P05", _PREPARED, drops_connections=True),
+    KnownError(ACCESS_REFUSED, "28", _NO_ENTRY),
+    KnownError(ACCESS_REFUSED, "3D000", _NO_ENTRY),
+    KnownError(ACCESS_REFUSED, "42501", _NO_RIGHT),
+    *(KnownError(SCHEMA_INCOMPLETE, state, _MISSING) for state in ("3F000", "42P01", "42703", "42704", "42883")),
+    KnownError(BUSY, "40P01", "transactions waited for each other, and this one gave way"),
+    KnownError(BUSY, "40", "another transaction changed the same rows"),
+    KnownError(BUSY, "55P03", "a lock was not given in time: see pg_locks; is a migration running?"),
+    KnownError(BUSY, "53300", _NO_CONNECTION),
+    KnownError(FAILURE, "53100", "the server's disk is full"),
+    KnownError(FAILURE, "53", "the server is short of memory or another resource: see its log"),
+    KnownError(TIMEOUT, "57014", _TOO_SLOW),
+    KnownError(UNAVAILABLE, "57P03", "the server starts, stops or recovers: see its log"),
+    KnownError(UNAVAILABLE, "57", _CLOSED),
+    KnownError(FAILURE, "58", _BROKEN),
+    KnownError(FAILURE, "XX", _BROKEN),
+    # After everything that a server may send last, because the driver calls every lost connection this.
+    KnownError(UNAVAILABLE, "08", _CLOSED),
+    # About the session, not a statement, whatever the SQLSTATE.
+    KnownError(UNAVAILABLE, "", "the server refused the session: see its log", ends_session=True),
     # Final.
-    KnownError(
-        DATA_REFUSED, "22", "data exception", "a value can't be stored: it is too long, too large or malformed"
-    ),
-    KnownError(CONSTRAINT_VIOLATION, "23", "integrity constraint violation", "the rows violate a constraint"),
-    KnownError(
-        CONSTRAINT_VIOLATION, "44000", "with_check_option_violation", "the rows violate the condition of a view"
-    ),
-    KnownError(REFUSED_BY_TRIGGER, "P0", "PL/pgSQL error", "a trigger or function of the database refused the rows"),
-    KnownError(MISMATCH, "42", "syntax error or access rule violation", _UNKNOWN_WORDS),
-    KnownError(MISMATCH, "0A000", "feature_not_supported", _UNKNOWN_WORDS),
-    # Without an SQLSTATE; all pass.
+    KnownError(DATA_REFUSED, "22", "a value can't be stored: it is too long, too large or malformed"),
+    KnownError(CONSTRAINT_VIOLATION, "23", "the rows violate a constraint"),
+    KnownError(CONSTRAINT_VIOLATION, "44000", "the rows violate the condition of a view"),
+    KnownError(REFUSED_BY_TRIGGER, "P0", "a trigger or function of the database refused the rows"),
+    KnownError(MISMATCH, "42", _UNKNOWN_TERMS),
+    KnownError(MISMATCH, "0A000", _UNKNOWN_TERMS),
+    # Passing, without a SQLSTATE: SQLAlchemy's pool, the timeouts of asyncpg, the network, and asyncpg after its end.
     KnownError(
         BUSY,
         "",
-        "SQLAlchemy's pool",
         "no pooled connection became free: see slow statements and DATABASE_POOL_SIZE",
         kind=PoolTimeoutError,
     ),
-    KnownError(
-        TIMEOUT,
-        "",
-        "asyncpg, timeout and command_timeout",
-        "the database did not answer in time: is it frozen, overloaded, or cut off from the network?",
-        kind=TimeoutError,
-        drops_connections=True,
-    ),
-    KnownError(
-        UNAVAILABLE,
-        "",
-        "Python, on the network's errors",
-        "the server can't be reached: does it run? See its URL's host and port, DNS, TLS and the network",
-        kind=OSError,
-    ),
-    KnownError(
-        UNAVAILABLE,
-        "",
-        "asyncpg, on use after the end",
-        _CLOSED,
-        fragment="connection is closed",
-        kind=asyncpg.InterfaceError,
-    ),
-    KnownError(UNAVAILABLE, "", "everything else", "the database answered something unexpected: see its log"),
+    KnownError(TIMEOUT, "", _NO_ANSWER, kind=TimeoutError, drops_connections=True),
+    KnownError(UNAVAILABLE, "", _UNREACHABLE, kind=OSError),
+    KnownError(UNAVAILABLE, "", _CLOSED, "connection is closed", kind=asyncpg.InterfaceError),
+    KnownError(UNAVAILABLE, "", "the database sent something unexpected: see its log"),
 )
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """An error of the database and its line of the table."""
+    """A database error and its line of the table."""
 
     known: KnownError
     error: BaseException
 
     @property
     def detail(self) -> str:
-        """What to tell people: it names SQLSTATE, table, constraint and function, and holds no value of a row."""
+        """The meaning with SQLSTATE, table, constraint and function, but no value of a row."""
         state = sqlstate(self.error)
+        raised_in = _RAISED_IN.match(getattr(self.error, "context", None) or "")
         places = {
             "table": getattr(self.error, "table_name", None),
             "constraint": getattr(self.error, "constraint_name", None),
-            "function": _raised_in(self.error),
+            "function": raised_in and raised_in[1],
         }
         facts = [f"SQLSTATE {state}" if state else type(self.error).__name__]
         facts += [f"{kind} {name}" for kind, name in places.items() if name]
@@ -261,15 +194,15 @@ class Diagnosis:
 
 
 def classify(error: BaseException) -> Diagnosis | None:
-    """What the table says of an error of the database, or on the way to it; none for any other error."""
+    """Return the diagnosis of an error of the database or the way to it, or None for any other error."""
     if not isinstance(error, DATABASE_ERRORS):
         return None
     causes = list(_causes(error))
-    return next(Diagnosis(known, cause) for known in KNOWN_ERRORS for cause in causes if known.is_about(cause))
+    return next(Diagnosis(known, cause) for known in KNOWN_ERRORS for cause in causes if known.matches(cause))
 
 
 def is_unique_violation(error: BaseException, table: Table) -> bool:
-    """Whether a row could not be inserted into the table because another one has its key."""
+    """Whether the table refused a row because another one has its key."""
     return _violates(error, UNIQUE_VIOLATION, table)
 
 
@@ -282,18 +215,18 @@ def _violates(error: BaseException, state: str, table: Table) -> bool:
     diagnosis = classify(error)
     if diagnosis is None or sqlstate(diagnosis.error) != state:
         return False
-    # On Citus it is a shard's name, which has a number behind the table's.
+    # Citus names the shard, which is the table's name and a number.
     return re.fullmatch(rf"{table.name}(_\d+)?", getattr(diagnosis.error, "table_name", None) or "") is not None
 
 
 def sqlstate(error: BaseException) -> str | None:
-    """The five characters by which PostgreSQL names an error; none where the connection itself failed."""
+    """Return PostgreSQL's five-character code of the error, or None if the connection itself failed."""
     state: str | None = getattr(error.orig if isinstance(error, DBAPIError) else error, "sqlstate", None)
     return state
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The driver's error without SQLAlchemy's wrappers, and what caused it: the server's last words, the network."""
+    """Yield the driver's error without SQLAlchemy's wrappers, and its causes."""
     cause: BaseException | None = error
     if isinstance(error, DBAPIError) and error.orig is not None:
         cause = error.orig.__cause__ or error.orig
@@ -303,11 +236,5 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _severity(error: BaseException) -> str | None:
-    """How bad PostgreSQL calls it, in English; PgBouncer has the field only that a server would translate."""
+    """Return the severity in English; PgBouncer has only the field that a server would translate."""
     return getattr(error, "severity_en", None) or getattr(error, "severity", None)
-
-
-def _raised_in(error: BaseException) -> str | None:
-    """The PL/pgSQL function that raised it."""
-    found = _RAISED_IN.match(getattr(error, "context", None) or "")
-    return found[1] if found else None

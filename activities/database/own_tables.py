@@ -1,4 +1,6 @@
-"""The tables of this service itself, in the schema `alga_tenants`; Alembic's migrations make them."""
+"""The tables of this service itself, in schema `alga_tenants`, which Alembic's migrations create."""
+
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -30,46 +32,55 @@ own_metadata = MetaData(
     },
 )
 
-# One row a workflow run: a client that talks to Temporal itself may use a workflow id again.
+
+def _texts(*names: str, **options: Any) -> tuple[Column[Any], ...]:
+    return tuple(Column(name, Text, **options) for name in names)
+
+
+def _times(*names: str, **options: Any) -> tuple[Column[Any], ...]:
+    return tuple(Column(name, DateTime(timezone=True), **options) for name in names)
+
+
+def _list(name: str) -> Column[Any]:
+    return Column(name, JSONB, nullable=False, server_default=text("'[]'::jsonb"))
+
+
+def _counter(name: str) -> Column[Any]:
+    return Column(name, Integer, nullable=False, server_default=text("0"))
+
+
+# One row for each workflow run, because a client of Temporal may use a workflow id again.
 operations = Table(
     "operations",
     own_metadata,
-    Column("workflow_id", Text, primary_key=True),
-    Column("run_id", Text, primary_key=True),
+    *_texts("workflow_id", "run_id", primary_key=True),
     Column("namespace", Text),
     Column("kind", Text, nullable=False),
     Column("tenant_id", Uuid),
-    Column("tenant_name", Text),
-    Column("product_code", Text),
+    *_texts("tenant_name", "product_code"),
     Column("parameters", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
-    # Not null, which also guards the commit: see `activities.operations.rows.commit_statement`.
+    # Not null, which also guards the commit: see `OperationRow.commit_statement`.
     Column("status", Text, nullable=False),
     Column("step", Text),
-    Column("progress", Integer, nullable=False, server_default=text("0")),
-    Column("steps", JSONB, nullable=False, server_default=text("'[]'::jsonb")),
-    Column("parameters_version", Integer, nullable=False, server_default=text("0")),
+    _counter("progress"),
+    _list("steps"),
+    _counter("parameters_version"),
     Column("error", JSONB(none_as_null=True)),
-    Column("warnings", JSONB, nullable=False, server_default=text("'[]'::jsonb")),
+    _list("warnings"),
     Column("result", JSONB(none_as_null=True)),
-    Column("requested_by", Text),
-    Column("requested_via", Text),
-    Column("request_fingerprint", Text),
-    Column("cancelled_by", Text),
-    Column("cancelled_via", Text),
-    Column("cancel_reason", Text),
-    Column("started_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    *_texts("requested_by", "requested_via", "request_fingerprint"),
+    *_texts("cancelled_by", "cancelled_via", "cancel_reason"),
+    *_times("started_at", nullable=False, server_default=func.now()),
     # The point of no return.
-    Column("committed_at", DateTime(timezone=True)),
-    Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
-    Column("finished_at", DateTime(timezone=True)),
-    Column("next_try_at", DateTime(timezone=True)),
-    Column("attention_deadline", DateTime(timezone=True)),
+    *_times("committed_at"),
+    *_times("updated_at", nullable=False, server_default=func.now()),
+    *_times("finished_at", "next_try_at", "attention_deadline"),
     Index(None, "started_at", "workflow_id", "run_id"),
     Index(None, "status", "started_at"),
     Index(None, "tenant_id"),
     Index("operations_unfinished_idx", "updated_at", postgresql_where=text("finished_at IS NULL")),
     Index("operations_finished_idx", "finished_at"),
-    # One open operation of a tenant, exports excepted.
+    # A tenant has one open operation, exports excepted.
     Index(
         "operations_open_tenant_idx",
         "tenant_id",
@@ -78,89 +89,67 @@ operations = Table(
     ),
 )
 
-# A request to stop an operation, which its transaction sees before it commits: a signal reaches the workflow only
-# between workflow tasks. A table of its own, because a running transaction holds the lock of the operation's row.
-# The run id may also be the id of one start (`Origin.start_id`) whose response, and so whose run id, was lost.
+# Requests to cancel an operation, which its transaction reads before it commits: a signal reaches the workflow only
+# between workflow tasks. They have their own table because a running transaction locks the operation's row.
+# `run_id` may also be the id of a start (`Origin.start_id`) whose response was lost, and with it the run id.
 cancellations = Table(
     "cancellations",
     own_metadata,
-    Column("workflow_id", Text, primary_key=True),
-    Column("run_id", Text, primary_key=True),
-    Column("cancelled_by", Text),
-    Column("cancelled_via", Text),
-    Column("reason", Text),
-    Column("requested_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    *_texts("workflow_id", "run_id", primary_key=True),
+    *_texts("cancelled_by", "cancelled_via", "reason"),
+    *_times("requested_at", nullable=False, server_default=func.now()),
 )
 
-# Binds a caller's Idempotency-Key to the request it was first used for.
+# Binds a caller's Idempotency-Key to the request that used it first.
 idempotency_keys = Table(
     "idempotency_keys",
     own_metadata,
-    Column("caller", Text, primary_key=True),
-    Column("key_digest", Text, primary_key=True),
-    Column("request_fingerprint", Text, nullable=False),
-    Column("workflow_id", Text, nullable=False),
+    *_texts("caller", "key_digest", primary_key=True),
+    *_texts("request_fingerprint", "workflow_id", nullable=False),
     Column("tenant_id", Uuid, nullable=False),
-    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    *_times("created_at", nullable=False, server_default=func.now()),
 )
 
 api_keys = Table(
     "api_keys",
     own_metadata,
     Column("key_id", Text, primary_key=True),
-    Column("name", Text, nullable=False),
-    # The id of the first of the keys that replaced each other: all of them are one caller.
-    Column("caller_id", Text, nullable=False),
-    # Separated by spaces.
-    Column("scopes", Text, nullable=False),
+    # `caller_id` is the first of the keys that replaced each other: they are one caller. Spaces separate `scopes`.
+    *_texts("name", "caller_id", "scopes", nullable=False),
     Column("tenant_id", Uuid),
     Column("secret_hash", Text, nullable=False),
     Column("created_by", Text),
-    Column("created_at", DateTime(timezone=True), nullable=False),
-    Column("expires_at", DateTime(timezone=True)),
-    Column("revoked_at", DateTime(timezone=True)),
-    Column("last_used_at", DateTime(timezone=True)),
-    # Over all other columns but the last use. A row without a good one opens nothing: see `app.auth.keys.records`.
+    *_times("created_at", nullable=False),
+    *_times("expires_at", "revoked_at", "last_used_at"),
+    # Covers all columns but the last use. A row without a valid one grants nothing: see `app.auth.keys.records`.
     Column("mac", LargeBinary),
 )
 
-# What was done and what was refused, each row chained to the one before it; triggers refuse changes and deletions.
-# `gateway_rights` is what the gateway's role is granted, where that is not everything.
+# Accepted and refused actions, each row chained to the one before it. Triggers refuse changes and deletions.
+# `gateway_rights` is what the gateway's role is granted, if that is not everything.
 audit_events = Table(
     "audit_events",
     own_metadata,
-    # Given by `audit_head`, because a database's own sequences leave gaps.
+    # From `audit_head`, because a database's own sequences have gaps.
     Column("sequence", BigInteger, primary_key=True, autoincrement=False),
     Column("id", Uuid, nullable=False),
-    Column("occurred_at", DateTime(timezone=True), nullable=False),
-    Column("action", Text, nullable=False),
-    Column("outcome", Text, nullable=False),
-    Column("caller", Text, nullable=False),
-    Column("on_behalf_of", Text),
-    Column("workflow_id", Text),
+    *_times("occurred_at", nullable=False),
+    *_texts("action", "outcome", "caller", nullable=False),
+    *_texts("on_behalf_of", "workflow_id"),
     Column("tenant_id", Uuid),
-    Column("subject", Text),
-    Column("reason", Text),
-    Column("request_id", Text),
-    Column("address", Text),
-    Column("method", Text),
-    Column("path", Text),
+    *_texts("subject", "reason", "request_id", "address", "method", "path"),
     Column("count", Integer, nullable=False),
     Column("details", JSONB, nullable=False),
     Column("previous_hash", LargeBinary, nullable=False),
     Column("hash", LargeBinary, nullable=False),
     CheckConstraint("outcome IN ('accepted', 'denied', 'failed')", name="outcome"),
     Index(None, "id", unique=True),
-    Index(None, "tenant_id", "sequence"),
-    Index(None, "workflow_id", "sequence"),
-    Index(None, "caller", "sequence"),
-    Index(None, "action", "sequence"),
+    *(Index(None, name, "sequence") for name in ("tenant_id", "workflow_id", "caller", "action")),
     Index(None, "occurred_at"),
     info={"gateway_rights": "SELECT, INSERT"},
 )
 
-# One row: the last event's number and hash, with a seal that only holders of the key can make; its lock orders
-# writers.
+# One row: the last event's number and hash, and a seal that only holders of the key can make; writers lock it.
 audit_head = Table(
     "audit_head",
     own_metadata,

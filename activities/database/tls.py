@@ -1,4 +1,4 @@
-"""TLS of connections to PostgreSQL: libpq's URL parameters, which SQLAlchemy would hand to a driver without them."""
+"""TLS of connections to PostgreSQL, by libpq's URL parameters, which asyncpg does not know."""
 
 import ssl
 from collections.abc import Mapping
@@ -12,19 +12,19 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from activities.database.certificates import TlsFileError, check_authorities, check_pair, client_context
 
-# What libpq calls the certificates that the system trusts.
+# libpq's name for the certificates that the system trusts.
 SYSTEM = "system"
 MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 VERIFYING = frozenset({"verify-ca", "verify-full"})
 ENCRYPTING = VERIFYING | {"require"}
 
 PARAMETERS = ("sslmode", "sslrootcert", "sslcert", "sslkey")
-# What else may be in a URL, because asyncpg takes it as text.
+# Parameters that asyncpg takes from a URL as text.
 OTHER_PARAMETERS = frozenset({"host", "port", "target_session_attrs", "passfile"})
 
 
 class TlsError(Exception):
-    """Parameters don't fit together, or a file can't be used; `parameter` is the one to mend, by libpq's name."""
+    """Parameters contradict each other, or a file can't be used; `parameter` is libpq's name of the one to change."""
 
     def __init__(self, parameter: str, reason: str) -> None:
         super().__init__(reason)
@@ -34,7 +34,7 @@ class TlsError(Exception):
 
 @dataclass(frozen=True)
 class DatabaseTls:
-    """The parameters by libpq's names, with libpq's meaning; without `sslmode` the driver encrypts where it can."""
+    """The parameters by libpq's names, with libpq's meaning; without `sslmode` the driver encrypts if it can."""
 
     sslmode: str | None = None
     sslrootcert: str | None = None
@@ -43,11 +43,11 @@ class DatabaseTls:
 
     @classmethod
     def of(cls, url: URL) -> "DatabaseTls":
-        """What a URL asks for."""
+        """Return the parameters of a URL."""
         return cls(**{name: str(url.query[name]) for name in PARAMETERS if name in url.query})
 
     def add_to(self, url: URL) -> URL:
-        """The URL with these parameters besides its own."""
+        """Return the URL with these parameters besides its own, which take precedence."""
         return url.update_query_dict({name: value for name, value in self.given.items() if name not in url.query})
 
     @property
@@ -56,7 +56,7 @@ class DatabaseTls:
         return {name: value for name in PARAMETERS if (value := getattr(self, name)) is not None}
 
     def check(self) -> None:
-        """Raise `TlsError` where the parameters contradict each other or a file can't be used; reads the files."""
+        """Raise `TlsError` if the parameters contradict each other or a file can't be used; reads the files."""
         self._check_mode()
         if bool(self.sslcert) != bool(self.sslkey):
             lacking = "sslkey" if self.sslcert else "sslcert"
@@ -76,37 +76,37 @@ class DatabaseTls:
                 f"is not set: {self.sslmode} needs a file of certificates to trust, or `{SYSTEM}` for the system's",
             )
         if self.sslmode not in ENCRYPTING and len(self.given) > (self.sslmode is not None):
-            raise TlsError("sslmode", "must be verify-full (or verify-ca, require) where TLS files are named")
+            raise TlsError("sslmode", "must be verify-full (or verify-ca, require) if TLS files are named")
         if self.sslrootcert == SYSTEM and self.sslmode != "verify-full":
-            raise TlsError("sslmode", f"must be verify-full where `{SYSTEM}` certificates are trusted")
+            raise TlsError("sslmode", f"must be verify-full if `{SYSTEM}` certificates are trusted")
 
     def argument(self) -> ssl.SSLContext | str:
-        """What asyncpg takes as `ssl`; reads the files. With a context it never goes on in plain text."""
+        """Return asyncpg's `ssl` argument; reads the files. With a context asyncpg never falls back to plain text."""
         if self.sslmode not in ENCRYPTING:
             return str(self.sslmode)
         return client_context(
             authorities=Path(self.sslrootcert) if self.sslrootcert and self.sslrootcert != SYSTEM else None,
             certificate=Path(self.sslcert) if self.sslcert else None,
             key=Path(self.sslkey) if self.sslkey else None,
-            # As libpq does: certificates that are named are looked at, also with `require`.
+            # Like libpq, which verifies named certificates with `require`, too.
             verified=bool(self.sslrootcert),
             named=self.sslmode == "verify-full",
         )
 
 
 def check_url(url: URL) -> None:
-    """Raise `TlsError` where the URL has a parameter that would keep the driver from connecting."""
+    """Raise `TlsError` if the URL has a parameter that the driver does not know."""
     for name in url.query:
         if name not in OTHER_PARAMETERS and name not in PARAMETERS:
             known = ", ".join(sorted([*PARAMETERS, *OTHER_PARAMETERS]))
             hint = "; for TLS write sslmode=verify-full" if name.startswith("ssl") else ""
-            raise TlsError(name, f"is not a parameter that is known here ({known}){hint}")
+            raise TlsError(name, f"is not a known parameter ({known}){hint}")
 
 
 def engine_of(url: URL, **options: Any) -> AsyncEngine:
-    """An engine that shows no parameters in its errors, and makes each connection as the URL asks for.
+    """Return an engine that hides parameters in errors and connects with the TLS of the URL.
 
-    Files are read for every connection, so that those that were renewed count without a restart.
+    Each connection reads the files, so that renewed ones count without a restart.
     """
     tls = DatabaseTls.of(url)
     engine = create_async_engine(url.difference_update_query(PARAMETERS), hide_parameters=True, **options)

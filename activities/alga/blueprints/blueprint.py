@@ -24,6 +24,7 @@ from activities.alga.blueprints.yaml_files import YamlError, YamlFile
 from activities.alga.bulk_insert import TableRows
 from activities.alga.ids import derived_id
 from activities.alga.row_templates import CreationDay, DerivedId, RowTemplates
+from activities.errors import FinalError
 
 BUILT_IN = Path(__file__).parent
 ADMIN_ROLE = ("Admin", "msp")
@@ -131,6 +132,12 @@ class Blueprint:
         return next(
             ((known, line) for known, line in self._model.contract_lines.items() if known.casefold() == wanted), None
         )
+
+    def check_billing_plan(self, name: str | None) -> None:
+        """Raise `FinalError` if the name is not None, and the product has no such billing plan."""
+        if name is not None and self.contract_line(name) is None:
+            known = ", ".join(self.contract_line_names) or "none"
+            raise FinalError("unknown-billing-plan", f"billingPlan is not one of: {known}", field="billingPlan")
 
     def admin_role_id(self, tenant_id: UUID) -> UUID:
         """The id of the tenant's MSP `Admin` role; the client portal has an `Admin` of its own."""

@@ -34,24 +34,23 @@ def test_every_line_of_the_table_is_provoked() -> None:
     assert {known.name for known in KNOWN_ERRORS} == {provocation.line for provocation in ALL}
 
 
-def test_lines_are_told_apart_by_their_names() -> None:
+def test_every_line_has_a_name_of_its_own() -> None:
     assert len({known.name for known in KNOWN_ERRORS}) == len(KNOWN_ERRORS)
 
 
-def test_only_the_datas_faults_and_our_own_are_final() -> None:
+def test_only_faults_of_the_data_and_of_our_statements_are_final() -> None:
     final = {known.name for known in KNOWN_ERRORS if known.is_final}
     assert final == {"22", "23", "44000", "P0", "42", "0A000"}
 
 
 @pytest.mark.parametrize("known", KNOWN_ERRORS, ids=lambda known: known.name)
-def test_every_line_says_what_to_look_at_and_who_defines_it(known: KnownError) -> None:
+def test_every_line_says_what_to_check(known: KnownError) -> None:
     assert re.fullmatch(r"[a-z]+(-[a-z]+)+", known.code)
     assert known.meaning
-    assert known.source
 
 
 @each(*STATEMENTS.all, *CONNECTIONS.all)
-async def test_an_error_is_told_as_the_table_says(
+async def test_an_error_is_reported_as_the_table_says(
     provocation: Provocation[Stage], postgres: EmbeddedPostgres, database: str
 ) -> None:
     async with Stage(postgres, database) as stage:

@@ -13,11 +13,11 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.database import admin_engine, gateway_engine
+from app.database import gateway_engine, worker_engine
 from app.embedded.postgres import EmbeddedPostgres
 from app.embedded.processes.processes import unprivileged_account
 from app.settings import DatabaseSettings, Settings
-from migrations.upgrade import admin_engine as migrating_engine
+from migrations.upgrade import admin_engine
 from tests.support.certificates import Authority, Pair
 from tests.support.servers.pgbouncer import PgBouncer
 
@@ -95,7 +95,7 @@ async def reaches(engine: AsyncEngine) -> bool:
 
 async def try_url(url: str) -> bool:
     given = {"database_url": SecretStr(url), "admin_database_url": SecretStr(url)}
-    return await reaches(migrating_engine(DatabaseSettings.model_validate(given).admin_database))
+    return await reaches(admin_engine(DatabaseSettings.model_validate(given).admin_database))
 
 
 async def test_all_engines_use_the_certificates_that_are_set(
@@ -110,9 +110,9 @@ async def test_all_engines_use_the_certificates_that_are_set(
     )
     for engine in (
         gateway_engine(settings),
-        admin_engine(settings),
-        migrating_engine(settings.admin_database),
-        migrating_engine(settings.gateway_database),
+        worker_engine(settings),
+        admin_engine(settings.admin_database),
+        admin_engine(settings.gateway_database),
     ):
         assert await reaches(engine)
 
@@ -182,7 +182,7 @@ async def test_renewed_files_count_from_the_next_connection(
 ) -> None:
     trusted = tmp_path / "trusted.pem"
     trusted.write_bytes(stranger.file.read_bytes())
-    engine = admin_engine(settings_for(server, mode="verify-full", ca_file=str(trusted)))
+    engine = worker_engine(settings_for(server, mode="verify-full", ca_file=str(trusted)))
     with pytest.raises(OSError, match="CERTIFICATE_VERIFY_FAILED"):
         await reaches(engine)
     trusted.write_bytes(authority.file.read_bytes())
