@@ -1,4 +1,4 @@
-"""The blocking client and the client for asyncio. They differ by the `await` in the loops that retry, poll and page."""
+"""The blocking client and the client for asyncio, which differ by the `await` in the loops that retry and poll."""
 
 import asyncio
 import time

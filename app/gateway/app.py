@@ -1,7 +1,8 @@
-"""Puts the gateway together."""
+"""The gateway's application: middleware, error handlers and routes."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 
 from fastapi import FastAPI
@@ -15,17 +16,16 @@ from app.gateway.error_handlers import crash_response, install_error_handlers
 from app.gateway.http.concurrency import ConcurrencyLimit, Slots
 from app.gateway.http.cross_origin import CrossOrigin
 from app.gateway.http.request_context import CrashMiddleware, RequestContextMiddleware
-from app.gateway.http.tracing import TracedRequests
+from app.gateway.http.tracing import TracingMiddleware
 from app.gateway.keys import routes as api_keys
 from app.gateway.operations import routes as operations
 from app.gateway.operations import status_routes as status
 from app.gateway.readiness import Readiness
 from app.gateway.services import open_services
-from app.gateway.tenants import directory_routes as directory
 from app.gateway.tenants import routes as tenants
 from app.probes import Probes, probe_routes
 from app.settings import Settings, split_list
-from app.telemetry.metrics.dependencies import DependencyGauges
+from app.telemetry.metrics.dependencies import refresh_dependencies
 from app.telemetry.metrics.exposition import metrics_route
 from app.telemetry.tracing.current import current_tracer
 
@@ -37,11 +37,7 @@ A creation is an operation: start it, follow its status document, cancel it. Eve
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The gateway's application; connects to nothing before its first request.
-
-    Raises:
-        BlueprintError: a blueprint file is broken.
-    """
+    """Return the gateway's application; raise `BlueprintError` if a blueprint file is invalid."""
     blueprints = load_blueprints(settings.blueprints_dir)
 
     @asynccontextmanager
@@ -55,13 +51,11 @@ def create_app(settings: Settings) -> FastAPI:
         version=version(DISTRIBUTION),
         description=DESCRIPTION,
         lifespan=lifespan,
-        docs_url=None,
         openapi_url=None,
-        redoc_url=None,
         redirect_slashes=False,
     )
     app.billing_plans = {code: blueprint.contract_line_names for code, blueprint in blueprints.items()}
-    # The one added last is the outermost.
+    # The last one is the outermost.
     app.add_middleware(ConcurrencyLimit, slots=Slots(settings.max_concurrent_requests, settings.max_event_streams))
     app.add_middleware(CrashMiddleware, crash_response=crash_response)
     if settings.cors_origins:
@@ -69,34 +63,33 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(RequestContextMiddleware)
     tracer = current_tracer()
     if tracer is not None:
-        app.add_middleware(TracedRequests, tracer=tracer, settings=settings)
+        app.add_middleware(TracingMiddleware, tracer=tracer, settings=settings)
     install_error_handlers(app)
     install_documentation_page(app)
-    app.include_router(tenants.router)
-    app.include_router(status.router)
-    app.include_router(operations.router)
-    app.include_router(operations.kind_router)
-    app.include_router(directory.router)
-    app.include_router(api_keys.router)
-    app.include_router(audit.router)
-    app.include_router(codec.router)
-    app.state.probes = _probes(app)
-    app.include_router(probe_routes(app.state.probes))
-    app.include_router(metrics_route(DependencyGauges(app.state.probes).refresh))
-    return app
-
-
-def _probes(app: FastAPI) -> Probes:
-    """Return the probes, whose checks exist once the app has started."""
+    for router in (
+        tenants.router,
+        tenants.directory_router,
+        status.router,
+        operations.router,
+        operations.kind_router,
+        api_keys.router,
+        audit.router,
+        codec.router,
+    ):
+        app.include_router(router)
 
     def readiness() -> Readiness:
-        found: Readiness = app.state.services[Readiness]
-        return found
+        # Exists once the app has started.
+        service: Readiness = app.state.services[Readiness]
+        return service
 
-    return Probes(
+    app.state.probes = Probes(
         {
             "migrations": lambda: readiness().check_migrations(),
             "database": lambda: readiness().check_database(),
             "temporal": lambda: readiness().check_temporal(),
         }
     )
+    app.include_router(probe_routes(app.state.probes))
+    app.include_router(metrics_route(partial(refresh_dependencies, app.state.probes)))
+    return app

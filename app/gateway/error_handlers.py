@@ -10,9 +10,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match
 
+from activities.errors import FinalError
 from app.database import DatabaseUnavailableError
 from app.gateway.access.anonymous_requests import check_anonymous
-from app.gateway.http.problems.problem import ProblemError, problem_response
+from app.gateway.http.problems.problem import Fault, ProblemError, problem_response
 from app.gateway.http.problems.request_problems import (
     DatabaseOutageError,
     FrameworkError,
@@ -24,21 +25,28 @@ from app.gateway.http.problems.request_problems import (
     WorkerOutageError,
 )
 from app.gateway.http.problems.validation import validation_problem
-from app.gateway.operations.problems import OperationUnreadableError
+from app.gateway.operations.problems import OperationUnreadableError, problem_kind_of
 from app.temporal.errors import TemporalUnavailableError, UnreadableOperationError, WorkerUnavailableError
 
 log = structlog.get_logger(__name__)
 
 
+EXPECTED_ERRORS = (
+    ProblemError,
+    RequestValidationError,
+    HTTPException,
+    FinalError,
+    UnreadableOperationError,
+    TemporalUnavailableError,
+    WorkerUnavailableError,
+    DatabaseUnavailableError,
+)
+
+
 def install_error_handlers(app: FastAPI) -> None:
-    """Install a handler for each expected error. Any other error is a crash, which the outermost layer handles."""
-    app.exception_handler(ProblemError)(_problem)
-    app.exception_handler(RequestValidationError)(_invalid)
-    app.exception_handler(HTTPException)(_framework_error)
-    app.exception_handler(UnreadableOperationError)(_unreadable)
-    app.exception_handler(TemporalUnavailableError)(_temporal_unavailable)
-    app.exception_handler(WorkerUnavailableError)(_worker_unavailable)
-    app.exception_handler(DatabaseUnavailableError)(_database_unavailable)
+    """Install a handler for each expected error. Any other error is a crash, which `CrashMiddleware` handles."""
+    for kind in EXPECTED_ERRORS:
+        app.exception_handler(kind)(_respond)
 
 
 def crash_response(request: Request) -> Response:
@@ -46,49 +54,50 @@ def crash_response(request: Request) -> Response:
     return problem_response(request, InternalError())
 
 
-async def _problem(request: Request, error: ProblemError) -> Response:
-    return problem_response(request, error)
+async def _respond(request: Request, error: Exception) -> Response:
+    problem: ProblemError
+    match error:
+        case ProblemError():
+            problem = error
+        case RequestValidationError():
+            problem = validation_problem(request, error)
+        case HTTPException():
+            problem = await _framework_problem(request, error)
+        case FinalError():
+            errors = [Fault(field=error.field, detail=error.detail)] if error.field is not None else None
+            problem = problem_kind_of(error.code)(error.detail, errors=errors)
+        case UnreadableOperationError():
+            problem = OperationUnreadableError(error)
+        case TemporalUnavailableError():
+            log.warning("temporal is unavailable", reason=str(error))
+            problem = TemporalOutageError()
+        case WorkerUnavailableError():
+            problem = WorkerOutageError()
+        case _:
+            problem = DatabaseOutageError()
+    return problem_response(request, problem)
 
 
-async def _invalid(request: Request, error: RequestValidationError) -> Response:
-    return problem_response(request, validation_problem(request, error))
-
-
-async def _temporal_unavailable(request: Request, error: TemporalUnavailableError) -> Response:
-    log.warning("temporal is unavailable", reason=str(error))
-    return problem_response(request, TemporalOutageError())
-
-
-async def _unreadable(request: Request, error: UnreadableOperationError) -> Response:
-    return problem_response(request, OperationUnreadableError(error))
-
-
-async def _worker_unavailable(request: Request, _error: WorkerUnavailableError) -> Response:
-    return problem_response(request, WorkerOutageError())
-
-
-async def _database_unavailable(request: Request, _error: DatabaseUnavailableError) -> Response:
-    return problem_response(request, DatabaseOutageError())
-
-
-async def _framework_error(request: Request, error: HTTPException) -> Response:
-    """Respond to what Starlette and FastAPI reject: unknown paths and methods, and unreadable bodies."""
+async def _framework_problem(request: Request, error: HTTPException) -> ProblemError:
+    """Return the problem for what Starlette and FastAPI reject: unknown paths and methods, and malformed bodies."""
     if error.status_code in {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}:
         try:
             await check_anonymous(request)
-        except ProblemError as problem:
-            return problem_response(request, problem)
-    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        return problem_response(request, _method_not_allowed(request))
-    if error.status_code == HTTPStatus.NOT_FOUND:
-        return problem_response(request, PathNotFoundError())
-    if error.status_code == HTTPStatus.BAD_REQUEST:
-        return problem_response(request, MalformedJsonError())
-    return problem_response(request, FrameworkError(HTTPStatus(error.status_code), error.headers))
+        except ProblemError as limit:
+            return limit
+    match error.status_code:
+        case HTTPStatus.NOT_FOUND:
+            return PathNotFoundError()
+        case HTTPStatus.METHOD_NOT_ALLOWED:
+            return _method_not_allowed(request)
+        case HTTPStatus.BAD_REQUEST:
+            return MalformedJsonError()
+        case status:
+            return FrameworkError(HTTPStatus(status), error.headers)
 
 
 def _method_not_allowed(request: Request) -> ProblemError:
-    # Starlette names the methods of one route only, and two routes may share a path.
+    # Starlette lists the methods of one route only, but two routes may share a path.
     allowed = [
         method
         for method in HTTPMethod

@@ -22,9 +22,9 @@ from app.gateway.access.rate_limits import RateLimits
 from app.gateway.audit.listing import AuditListing
 from app.gateway.codec.decoding import Decoding
 from app.gateway.operations.cancellation import OperationCancellation
-from app.gateway.operations.continuation import Continuation
 from app.gateway.operations.listing import Listing
-from app.gateway.operations.statuses import Statuses
+from app.gateway.operations.lookup import OperationLookup
+from app.gateway.operations.updates import OperationUpdates
 from app.gateway.readiness import Readiness
 from app.gateway.tenants.creation import TenantCreation
 from app.gateway.tenants.directory import Directory
@@ -59,13 +59,13 @@ async def open_services(
         audit_buffer = await stack.enter_async_context(AuditEventBuffer(engine, audit))
         recorder = AuditRecorder(engine, audit, audit_buffer)
         operations = TemporalOperations(await connect(settings, lazy=True), settings)
-        statuses = Statuses(engine, operations, audit)
+        lookup = OperationLookup(engine, operations, audit)
         decoding = Decoding(EncryptionCodec(settings.key_ring), recorder)
         stack.callback(decoding.close)
         creation = TenantCreation(
             engine,
             operations,
-            statuses,
+            lookup,
             blueprints,
             password_hasher=settings.password_hasher,
             audit=audit,
@@ -79,9 +79,9 @@ async def open_services(
             audit_buffer,
             KeyManagement(engine, keys, audit),
             creation,
-            statuses,
-            OperationCancellation(engine, operations, statuses, recorder),
-            Continuation(operations, statuses, blueprints, recorder),
+            lookup,
+            OperationCancellation(engine, operations, lookup, recorder),
+            OperationUpdates(operations, lookup, blueprints, recorder),
             Listing(engine),
             Directory(engine),
             AuditListing(engine),

@@ -1,15 +1,14 @@
-"""Blueprints: what a new tenant of a product gets beside what its request says. The files are in `blueprints/`."""
+"""Blueprints: the rows that every new tenant of a product gets. Their files are in this folder."""
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import date
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import ValidationError
-from sqlalchemy import Table
 
 from activities.alga import tables
 from activities.alga.blueprints.model import (
@@ -34,7 +33,7 @@ FLAGS: dict[Audience, dict[str, bool]] = {
     "both": {"msp": True, "client": True},
 }
 
-# Pydantic's words for these speak of Python.
+# Pydantic's messages for these speak of Python.
 REASONS = {
     "extra_forbidden": "is not a known key",
     "missing": "is missing",
@@ -43,9 +42,7 @@ REASONS = {
     "list_type": "must be a list",
 }
 
-Rows = list[dict[str, Any]]
-NewId = Callable[..., Any]
-"""Makes the id of a symbolic name."""
+Row = dict[str, Any]
 
 
 class BlueprintError(Exception):
@@ -53,10 +50,9 @@ class BlueprintError(Exception):
 
 
 def load_blueprints(extra_dir: Path | None = None) -> Mapping[str, "Blueprint"]:
-    """The blueprints by product code; a file in `extra_dir` takes the place of the built-in one of its product.
+    """Return the blueprints by product code; a file in `extra_dir` replaces the built-in one of its product.
 
-    Raises:
-        BlueprintError: a file is broken, two are for one product, or the folder is not there.
+    Raises `BlueprintError` if a file is broken, two are for one product, or the folder is missing.
     """
     blueprints = _load_folder(BUILT_IN)
     if extra_dir is not None:
@@ -67,7 +63,7 @@ def load_blueprints(extra_dir: Path | None = None) -> Mapping[str, "Blueprint"]:
 
 
 def load_blueprint(file: Path) -> "Blueprint":
-    """The blueprint in one file; raises `BlueprintError`."""
+    """Return the blueprint in one file; raises `BlueprintError`."""
     try:
         source = YamlFile(file)
         try:
@@ -84,10 +80,10 @@ def load_blueprint(file: Path) -> "Blueprint":
 
 
 def _fault(source: YamlFile, error: ValidationError) -> YamlError:
-    """The most precise of the faults; where a value may be of several kinds, why it is none of them."""
+    """Return the most precise of the errors; for a value of several possible types, why it is none of them."""
     reasons: dict[tuple[str | int, ...], list[str]] = defaultdict(list)
     for fault in error.errors(include_url=False):
-        # Pydantic's paths also name the kind that was tried, which the file doesn't know.
+        # Pydantic's paths also name the type that was tried, which is not in the file.
         path = source.existing(fault["loc"]) + (fault["loc"][-1:] if fault["type"] == "missing" else ())
         reasons[path].append(REASONS.get(fault["type"], fault["msg"]))
     deepest = max(reasons, key=len)
@@ -111,14 +107,14 @@ def _load_folder(folder: Path) -> dict[str, "Blueprint"]:
 
 
 class Blueprint:
-    """A blueprint that has been found sound, ready to give the rows of any tenant."""
+    """A valid blueprint, which makes the rows of any tenant."""
 
     def __init__(self, model: BlueprintFile) -> None:
         self._model = model
 
     @property
     def product_code(self) -> str:
-        """The product that it is for."""
+        """The product of the blueprint."""
         return self._model.product
 
     @property
@@ -126,154 +122,140 @@ class Blueprint:
         """The names that a request's `billingPlan` may have."""
         return tuple(self._model.contract_lines)
 
-    def contract_line(self, name: str) -> tuple[str, ContractLine] | None:
-        """The contract line of that name, whatever its case, with the name as the blueprint spells it."""
-        wanted = name.casefold()
-        return next(
-            ((known, line) for known, line in self._model.contract_lines.items() if known.casefold() == wanted), None
-        )
+    def contract_line(self, name: str) -> tuple[str, ContractLine]:
+        """Return the contract line of that name in any case, with the name as the blueprint spells it.
+
+        Raises `FinalError` if the product has no such billing plan.
+        """
+        for known, line in self._model.contract_lines.items():
+            if known.casefold() == name.casefold():
+                return known, line
+        known_names = ", ".join(self.contract_line_names) or "none"
+        raise FinalError("unknown-billing-plan", f"billingPlan is not one of: {known_names}", field="billingPlan")
 
     def check_billing_plan(self, name: str | None) -> None:
         """Raise `FinalError` if the name is not None, and the product has no such billing plan."""
-        if name is not None and self.contract_line(name) is None:
-            known = ", ".join(self.contract_line_names) or "none"
-            raise FinalError("unknown-billing-plan", f"billingPlan is not one of: {known}", field="billingPlan")
+        if name is not None:
+            self.contract_line(name)
 
     def admin_role_id(self, tenant_id: UUID) -> UUID:
-        """The id of the tenant's MSP `Admin` role; the client portal has an `Admin` of its own."""
-        role_id: UUID = _role_id(partial(derived_id, tenant_id), *ADMIN_ROLE)
-        return role_id
+        """Return the id of the tenant's MSP `Admin` role; the client portal has another `Admin`."""
+        return derived_id(tenant_id, *_role_id(*ADMIN_ROLE).name)
 
-    def rows(self, tenant_id: UUID, today: date) -> list[tuple[Table, Rows]]:
-        """The tenant's rows without the tenant column, in an order in which they can be inserted."""
-        return self._rows(partial(derived_id, tenant_id), today)
-
-    def documents(self, tenant_id: UUID, today: date) -> list[TableRows]:
-        """The same rows as JSON, which costs a tenth."""
+    def rows(self, tenant_id: UUID, today: date) -> list[TableRows]:
+        """Return the tenant's rows, in an order in which they can be inserted."""
         return self._templates.fill(tenant_id, today)
 
     @cached_property
     def _templates(self) -> RowTemplates:
-        return RowTemplates(self._rows(lambda *name: DerivedId(name), CreationDay()))
-
-    def _rows(self, new_id: NewId, today: date | CreationDay) -> list[tuple[Table, Rows]]:
+        model = self._model
+        permissions = model.permission_descriptions()
         rows = [
-            (tables.roles, self._roles(new_id)),
-            (tables.permissions, self._permissions(new_id)),
-            (tables.role_permissions, self._grants(new_id)),
-            (tables.statuses, self._statuses(new_id)),
-            (tables.tax_regions, self._tax_regions()),
-            (tables.tax_rates, self._tax_rates(new_id, today)),
-            (tables.document_default_folders, self._folders(new_id)),
-            (tables.asset_type_registry, self._asset_types(new_id)),
+            (tables.roles, [_role(name, audience, model) for name, audience in model.role_keys()]),
+            (tables.permissions, [_permission(key, description) for key, description in permissions.items()]),
+            (tables.role_permissions, _grants(model)),
+            (tables.statuses, _statuses(model)),
+            (tables.tax_regions, _tax_regions(model)),
+            (tables.tax_rates, _tax_rates(model)),
+            (tables.document_default_folders, _folders(model)),
+            (tables.asset_type_registry, _asset_types(model)),
         ]
-        return [(table, records) for table, records in rows if records]
-
-    @cached_property
-    def _described_permissions(self) -> list[tuple[PermissionKey, str]]:
-        return list(self._model.permission_descriptions().items())
-
-    @cached_property
-    def _granted(self) -> list[tuple[tuple[str, Audience], list[PermissionKey]]]:
-        return [(role, sorted(self._model.granted(*role))) for role in self._model.role_keys()]
-
-    def _roles(self, new_id: NewId) -> Rows:
-        return [
-            {
-                "role_id": _role_id(new_id, name, audience),
-                "role_name": name,
-                "description": self._model.roles[audience][name].description,
-                **FLAGS[audience],
-            }
-            for name, audience in self._model.role_keys()
-        ]
-
-    def _permissions(self, new_id: NewId) -> Rows:
-        return [
-            {
-                "permission_id": _permission_id(new_id, key),
-                "resource": key.resource,
-                "action": key.action,
-                "description": description,
-                **FLAGS[key.audience],
-            }
-            for key, description in self._described_permissions
-        ]
-
-    def _grants(self, new_id: NewId) -> Rows:
-        permission_ids = {key: _permission_id(new_id, key) for key, _ in self._described_permissions}
-        return [
-            {"role_id": role_id, "permission_id": permission_ids[key]}
-            for role, keys in self._granted
-            for role_id in (_role_id(new_id, *role),)
-            for key in keys
-        ]
-
-    def _statuses(self, new_id: NewId) -> Rows:
-        return [
-            {
-                "status_id": new_id("status", kind, status.name),
-                "name": status.name,
-                "status_type": kind,
-                "item_type": kind,
-                "order_number": order,
-                "is_closed": status.closed,
-                "is_default": status.default,
-                "color": status.color,
-                "icon": status.icon,
-            }
-            for kind, statuses in self._model.statuses.items()
-            for order, status in enumerate(statuses, start=1)
-        ]
-
-    def _tax_regions(self) -> Rows:
-        return [
-            {"region_code": code, "region_name": region.region_name}
-            for code, region in self._model.tax_regions.items()
-        ]
-
-    def _tax_rates(self, new_id: NewId, today: date | CreationDay) -> Rows:
-        return [
-            {
-                "tax_rate_id": new_id("tax_rate", name),
-                "region_code": rate.region_code,
-                "tax_percentage": rate.tax_percentage,
-                "description": name,
-                "start_date": today,
-            }
-            for name, rate in self._model.tax_rates.items()
-        ]
-
-    def _asset_types(self, new_id: NewId) -> Rows:
-        return [
-            {
-                "type_id": new_id("asset_type", slug),
-                "slug": slug,
-                "name": name,
-                "display_order": order,
-                "is_builtin": True,
-            }
-            for order, (slug, name) in enumerate(self._model.asset_types.items())
-        ]
-
-    def _folders(self, new_id: NewId) -> Rows:
-        return [
-            {
-                "default_folder_id": new_id("folder", entity, folder.path),
-                "entity_type": entity,
-                "folder_name": folder.path.rpartition("/")[2],
-                "folder_path": folder.path,
-                "is_client_visible": folder.client_visible,
-                "sort_order": order,
-            }
-            for entity, folders in self._model.folders.items()
-            for order, folder in enumerate(folders)
-        ]
+        return RowTemplates([(table, records) for table, records in rows if records])
 
 
-def _role_id(new_id: NewId, name: str, audience: str) -> Any:
-    return new_id("role", audience, name)
+def _role_id(name: str, audience: str) -> DerivedId:
+    return DerivedId(("role", audience, name))
 
 
-def _permission_id(new_id: NewId, key: PermissionKey) -> Any:
-    return new_id("permission", key.audience, key.resource, key.action)
+def _permission_id(key: PermissionKey) -> DerivedId:
+    return DerivedId(("permission", key.audience, key.resource, key.action))
+
+
+def _role(name: str, audience: Literal["msp", "client"], model: BlueprintFile) -> Row:
+    return {
+        "role_id": _role_id(name, audience),
+        "role_name": name,
+        "description": model.roles[audience][name].description,
+        **FLAGS[audience],
+    }
+
+
+def _permission(key: PermissionKey, description: str) -> Row:
+    return {
+        "permission_id": _permission_id(key),
+        "resource": key.resource,
+        "action": key.action,
+        "description": description,
+        **FLAGS[key.audience],
+    }
+
+
+def _grants(model: BlueprintFile) -> list[Row]:
+    return [
+        {"role_id": _role_id(*role), "permission_id": _permission_id(key)}
+        for role in model.role_keys()
+        for key in sorted(model.granted(*role))
+    ]
+
+
+def _statuses(model: BlueprintFile) -> list[Row]:
+    return [
+        {
+            "status_id": DerivedId(("status", kind, status.name)),
+            "name": status.name,
+            "status_type": kind,
+            "item_type": kind,
+            "order_number": order,
+            "is_closed": status.closed,
+            "is_default": status.default,
+            "color": status.color,
+            "icon": status.icon,
+        }
+        for kind, statuses in model.statuses.items()
+        for order, status in enumerate(statuses, start=1)
+    ]
+
+
+def _tax_regions(model: BlueprintFile) -> list[Row]:
+    return [{"region_code": code, "region_name": region.region_name} for code, region in model.tax_regions.items()]
+
+
+def _tax_rates(model: BlueprintFile) -> list[Row]:
+    return [
+        {
+            "tax_rate_id": DerivedId(("tax_rate", name)),
+            "region_code": rate.region_code,
+            "tax_percentage": rate.tax_percentage,
+            "description": name,
+            "start_date": CreationDay(),
+        }
+        for name, rate in model.tax_rates.items()
+    ]
+
+
+def _folders(model: BlueprintFile) -> list[Row]:
+    return [
+        {
+            "default_folder_id": DerivedId(("folder", entity, folder.path)),
+            "entity_type": entity,
+            "folder_name": folder.path.rpartition("/")[2],
+            "folder_path": folder.path,
+            "is_client_visible": folder.client_visible,
+            "sort_order": order,
+        }
+        for entity, folders in model.folders.items()
+        for order, folder in enumerate(folders)
+    ]
+
+
+def _asset_types(model: BlueprintFile) -> list[Row]:
+    return [
+        {
+            "type_id": DerivedId(("asset_type", slug)),
+            "slug": slug,
+            "name": name,
+            "display_order": order,
+            "is_builtin": True,
+        }
+        for order, (slug, name) in enumerate(model.asset_types.items())
+    ]

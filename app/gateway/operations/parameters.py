@@ -1,6 +1,6 @@
-"""The parameters of endpoints as annotated types.
+"""Parameters of the endpoints of operations.
 
-All dependencies are coroutines, because FastAPI runs plain functions in threads, which takes longer than they do.
+All dependencies are coroutines, because FastAPI would run plain functions in threads, which takes longer.
 """
 
 import re
@@ -14,22 +14,22 @@ from pydantic_core import PydanticCustomError
 from activities.operations.records import OperationFilter
 from activities.tenants.request import TenantChanges
 from app.gateway.http.parameters import Moment
-from app.gateway.operations.listing import LONGEST_PAGE_TOKEN, PAGE_TOKEN
+from app.gateway.operations.listing import MAX_PAGE_TOKEN_LENGTH, PAGE_TOKEN
 from app.gateway.operations.problems import OperationNotFoundError
 from app.gateway.operations.schemas import CancelBody, Reason
 from workflows.operations.statuses import OperationStatus
 
-LONGEST_WORKFLOW_ID = 255
-MAX_KIND = 100
+MAX_WORKFLOW_ID_LENGTH = 255
+MAX_KIND_LENGTH = 100
 UUID_PATTERN = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-LONGEST_SEARCH = 255
+MAX_SEARCH_LENGTH = 255
 
 EXAMPLE_WORKFLOW_ID = "tenant-creation-1b4e28ba-2fa1-41d2-883f-0016d3cca427"
 
 
 def check_workflow_id(workflow_id: str) -> str:
     """Return the id; raise `OperationNotFoundError` if no operation can have it."""
-    if len(workflow_id) > LONGEST_WORKFLOW_ID or "\0" in workflow_id:
+    if len(workflow_id) > MAX_WORKFLOW_ID_LENGTH or "\0" in workflow_id:
         raise OperationNotFoundError
     return workflow_id
 
@@ -49,21 +49,21 @@ def tenant_id_of(id_in_path: str) -> UUID | None:
 
 
 async def cancel_reason(
-    reason: Annotated[Reason | None, Query(description="Why; the body's `reason` goes first.")] = None,
+    reason: Annotated[Reason | None, Query(description="Why. The body's `reason` has precedence.")] = None,
     body: Annotated[CancelBody | None, Body()] = None,
 ) -> str | None:
     """Return the reason of a cancellation."""
     return body.reason if body is not None and body.reason is not None else reason
 
 
-def _no_nul(value: str) -> str:
+def _reject_nul(value: str) -> str:
     if "\0" in value:
         raise PydanticCustomError("nul", "must not hold NUL characters")
     return value
 
 
 def _known_status(value: str) -> OperationStatus:
-    # Documents may have unknown statuses, but in a request they are an error.
+    # The enum accepts unknown statuses, which a request must not have.
     if value not in list(OperationStatus):
         raise PydanticCustomError("status", "must be one of " + ", ".join(OperationStatus))
     return OperationStatus(value)
@@ -78,14 +78,20 @@ KnownStatus = Annotated[
 
 async def operation_filter(  # noqa: PLR0917 - FastAPI passes them by name
     status: Annotated[list[KnownStatus], Query(default_factory=list, description="Any of these.")],
-    kind: Annotated[str | None, Query(max_length=MAX_KIND, pattern="^[a-z_]+$", description="Of this kind.")] = None,
-    tenant_id: Annotated[UUID | None, Query(alias="tenantId", description="That worked on this tenant.")] = None,
-    name: Annotated[
-        Annotated[str, AfterValidator(_no_nul), Field(json_schema_extra={"pattern": "^[^\\x00]*$"})] | None,
-        Query(max_length=LONGEST_SEARCH, description="Part of the tenant's name, in any case."),
+    kind: Annotated[
+        str | None, Query(max_length=MAX_KIND_LENGTH, pattern="^[a-z_]+$", description="Of this kind.")
     ] = None,
-    started_after: Annotated[Moment | None, Query(alias="startedAfter", description="Started then or later.")] = None,
-    started_before: Annotated[Moment | None, Query(alias="startedBefore", description="Started before then.")] = None,
+    tenant_id: Annotated[UUID | None, Query(alias="tenantId", description="On this tenant.")] = None,
+    name: Annotated[
+        Annotated[str, AfterValidator(_reject_nul), Field(json_schema_extra={"pattern": "^[^\\x00]*$"})] | None,
+        Query(max_length=MAX_SEARCH_LENGTH, description="Part of the tenant's name, in any case."),
+    ] = None,
+    started_after: Annotated[
+        Moment | None, Query(alias="startedAfter", description="Started at this time or later.")
+    ] = None,
+    started_before: Annotated[
+        Moment | None, Query(alias="startedBefore", description="Started before this time.")
+    ] = None,
 ) -> OperationFilter:
     """Return the filter for a list of operations."""
     return OperationFilter(
@@ -107,7 +113,10 @@ Filter = Annotated[OperationFilter, Depends(operation_filter)]
 PageToken = Annotated[
     str | None,
     Query(
-        alias="pageToken", pattern=PAGE_TOKEN, max_length=LONGEST_PAGE_TOKEN, description="`nextPageToken` of a page."
+        alias="pageToken",
+        pattern=PAGE_TOKEN,
+        max_length=MAX_PAGE_TOKEN_LENGTH,
+        description="`nextPageToken` of a page.",
     ),
 ]
 ChangedTenant = Annotated[TenantChanges, Body()]

@@ -1,13 +1,19 @@
-"""Problems with operations, tenants and API keys, and the tables from an operation's error code to its problem."""
+"""Problems with operations, and the tables from the code of an operation's error to its problem."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Self
 
 from activities.database.errors import KNOWN_ERRORS
 from app.gateway.http.problems.problem import Fault, ProblemError
 from app.gateway.http.problems.request_problems import DatabaseOutageError, InternalError, InvalidRequestError
-from workflows.operations.failures import CANCEL_REQUESTED, OPERATION_ENDING, PARAMETER_REFUSED, PARAMETER_USED
+from workflows.operations.failures import (
+    CANCEL_REQUESTED,
+    OPERATION_CLOSED,
+    OPERATION_ENDING,
+    PARAMETER_REFUSED,
+    PARAMETER_USED,
+)
 
 
 class OperationNotFoundError(ProblemError):
@@ -85,12 +91,7 @@ class UnknownBillingPlanError(ProblemError):
     @classmethod
     def example(cls) -> Self:
         """Return an example."""
-        return cls.among(["Standard"])
-
-    @classmethod
-    def among(cls, plans: Sequence[str]) -> Self:
-        """Return the problem for a product with these plans."""
-        return cls.of_field("billingPlan", f"is not one of: {', '.join(plans) or 'none'}")
+        return cls.of_field("billingPlan", "is not one of: Standard")
 
 
 class OperationUnreadableError(ProblemError):
@@ -103,19 +104,14 @@ class OperationUnreadableError(ProblemError):
         super().__init__(f"Temporal has the operation, but it can't be read: {reason}")
 
 
-# By the code of an error that an operation's status document shows. Any other code is an internal error.
+# By the code of an operation's error. Any other code is an internal error.
 OPERATION_PROBLEMS: Mapping[str, type[ProblemError]] = MappingProxyType(
     {
-        **{
-            kind.code: kind
-            for kind in (
-                DuplicateEmailError,
-                InvalidRequestError,
-                OperationInProgressError,
-                TenantExistsError,
-                UnknownBillingPlanError,
-            )
-        },
+        DuplicateEmailError.code: DuplicateEmailError,
+        InvalidRequestError.code: InvalidRequestError,
+        OperationInProgressError.code: OperationInProgressError,
+        TenantExistsError.code: TenantExistsError,
+        UnknownBillingPlanError.code: UnknownBillingPlanError,
         **{known.code: DatabaseOutageError for known in KNOWN_ERRORS if not known.is_final},
         "timeout": DatabaseOutageError,
     }
@@ -127,11 +123,11 @@ CHANGE_PROBLEMS: Mapping[str, type[ProblemError]] = MappingProxyType(
         PARAMETER_USED: ParameterUsedError,
         CANCEL_REQUESTED: OperationStoppingError,
         OPERATION_ENDING: OperationStoppingError,
-        "operation-closed": OperationStoppingError,
+        OPERATION_CLOSED: OperationStoppingError,
     }
 )
 
 
 def problem_kind_of(code: str) -> type[ProblemError]:
-    """Return the kind of problem that an operation's error is, as if it had been known before the start."""
+    """Return the kind of problem of an operation's error."""
     return OPERATION_PROBLEMS.get(code, InternalError)

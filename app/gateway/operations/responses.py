@@ -2,15 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from starlette.responses import Response
 
 from app.gateway.http.responses import document_response, entity_tag, is_known
 from app.gateway.operations.schemas import StatusDocument
-
-if TYPE_CHECKING:
-    from app.gateway.operations.documents import OperationView
 
 POLL_SECONDS = 1
 ATTENTION_SECONDS = 30
@@ -32,9 +29,8 @@ class EncodedDocument:
         return cls(body, tag, {"ETag": f'"{tag}"', **retry_after(document)})
 
 
-def accepted(operation: "OperationView") -> Response:
-    """Return a 202 response with the operation's status document and path."""
-    document = operation.document
+def accepted(document: StatusDocument) -> Response:
+    """Return a 202 response with the status document and its path."""
     return document_response(document, 202, {"Location": document.links.self, **retry_after(document)})
 
 

@@ -1,4 +1,4 @@
-"""The routes of operations of every kind, but for their status, which is in `status.py`."""
+"""Routes of operations of every kind. Those that read one operation are in `status_routes`."""
 
 from functools import partial
 from typing import Annotated
@@ -27,19 +27,12 @@ from app.gateway.http.problems.request_problems import (
     WorkerOutageError,
 )
 from app.gateway.http.provided import provide
+from app.gateway.http.responses import document_response
 from app.gateway.operations.cancellation import OperationCancellation
-from app.gateway.operations.continuation import Continuation
-from app.gateway.operations.documents import status_document
-from app.gateway.operations.events import STATUS_EVENT_SCHEMA, OperationEvents
+from app.gateway.operations.events import STATUS_EVENT_SCHEMA, follow
 from app.gateway.operations.listing import Listing
-from app.gateway.operations.parameters import (
-    CancelReason,
-    ChangedTenant,
-    Filter,
-    LastEventId,
-    PageToken,
-    WorkflowId,
-)
+from app.gateway.operations.lookup import OperationLookup
+from app.gateway.operations.parameters import CancelReason, ChangedTenant, Filter, LastEventId, PageToken, WorkflowId
 from app.gateway.operations.problems import (
     OperationCommittedError,
     OperationFinishedError,
@@ -50,9 +43,9 @@ from app.gateway.operations.problems import (
     ParameterUsedError,
     UnknownBillingPlanError,
 )
-from app.gateway.operations.responses import accepted, changed, listed
+from app.gateway.operations.responses import accepted, retry_after
 from app.gateway.operations.schemas import OperationList, StatusDocument
-from app.gateway.operations.statuses import Statuses
+from app.gateway.operations.updates import OperationUpdates
 from workflows.operations.kinds import KINDS
 
 COMMON = problems(*COMMON_PROBLEMS, TemporalOutageError, DatabaseOutageError)
@@ -71,13 +64,9 @@ CANCEL_PROBLEMS = (
     OperationCommittedError,
     OperationKindUnknownError,
 )
-CANCELLING: Responses = {
-    202: {"description": "The operation stops.", "headers": {**LOCATION, **RETRY_AFTER}},
-}
-RESUMED: Responses = {
-    202: {"description": "The operation goes on.", "headers": {**LOCATION, **RETRY_AFTER}},
-}
-CHANGED: Responses = {200: {"description": "The changes will be used.", "headers": RETRY_AFTER}}
+CANCELLING: Responses = {202: {"description": "The operation stops.", "headers": {**LOCATION, **RETRY_AFTER}}}
+RESUMED: Responses = {202: {"description": "The operation continues.", "headers": {**LOCATION, **RETRY_AFTER}}}
+CHANGED: Responses = {200: {"description": "The changes are accepted.", "headers": RETRY_AFTER}}
 EVENTS: Responses = {
     200: {
         "description": "Events of type `status`; the data of each is a status document.",
@@ -88,16 +77,11 @@ EVENTS: Responses = {
         OperationNotFoundError, OperationUnreadableError, RateLimitedError, TooManyRequestsError, TooManyStreamsError
     ),
 }
-# Proxies like nginx would hold events back until a buffer is full.
+# Proxies like nginx would buffer the events.
 UNBUFFERED = {"X-Accel-Buffering": "no"}
 
 
-@router.get(
-    "",
-    summary="List operations",
-    response_model=OperationList,
-    responses=problems(InvalidRequestError),
-)
+@router.get("", summary="List operations", response_model=OperationList, responses=problems(InvalidRequestError))
 async def list_operations(
     caller: Annotated[Caller, Security(current_caller, scopes=[Scope.TENANTS_READ])],
     listing: Annotated[Listing, Depends(provide(Listing))],
@@ -106,19 +90,14 @@ async def list_operations(
     page_token: PageToken = None,
 ) -> Response:
     """List operations, newest first, as recorded in the database."""
-    return listed(await listing.page(caller, wanted, size=page_size, token=page_token))
+    return document_response(await listing.page(caller, wanted, size=page_size, token=page_token))
 
 
-@router.get(
-    "/{id}/events",
-    summary="Follow an operation",
-    response_class=StreamingResponse,
-    responses=EVENTS,
-)
+@router.get("/{id}/events", summary="Follow an operation", response_class=StreamingResponse, responses=EVENTS)
 async def follow_operation(
     caller: Annotated[Caller, Security(current_caller, scopes=[Scope.TENANTS_READ])],
     request: Request,
-    statuses: Annotated[Statuses, Depends(provide(Statuses))],
+    lookup: Annotated[OperationLookup, Depends(provide(OperationLookup))],
     workflow_id: WorkflowId,
     last_event_id: LastEventId = None,
 ) -> Response:
@@ -126,12 +105,13 @@ async def follow_operation(
 
     A client that reconnects sends `Last-Event-ID` and misses nothing. 204 means that it has seen the last event.
     """
-    events = OperationEvents(statuses, partial(authenticate_again, request, Scope.TENANTS_READ), workflow_id)
     slot_of(request).become_stream()
-    newest = await events.newest(caller)
-    if newest.id == last_event_id and newest.document.has_ended:
+    operation = await lookup.find_for(caller, workflow_id)
+    if operation.encoded.tag == last_event_id and operation.document.has_ended:
         return Response(status_code=204)
-    return EventSourceResponse(events.follow(caller, newest, last_event_id), headers=UNBUFFERED)
+    authenticate = partial(authenticate_again, request, Scope.TENANTS_READ)
+    events = follow(lookup, operation, last_event_id, caller, authenticate)
+    return EventSourceResponse(events, headers=UNBUFFERED)
 
 
 @kind_router.delete(
@@ -147,9 +127,9 @@ async def cancel_operation(
     workflow_id: WorkflowId,
     reason: CancelReason,
 ) -> Response:
-    """Stop an operation before its commit. Requires the scope of its kind. Repeating the request is harmless."""
+    """Cancel an operation before its commit. Requires the scope of its kind. The request is safe to repeat."""
     operation = await cancellation.cancel(workflow_id, requester, reason)
-    return accepted(status_document(operation))
+    return accepted(operation.document)
 
 
 @kind_router.post(
@@ -171,12 +151,12 @@ async def cancel_operation(
 )
 async def resume_operation(
     requester: Annotated[Requester, Security(current_requester, scopes=CANCEL_SCOPES)],
-    continuation: Annotated[Continuation, Depends(provide(Continuation))],
+    updates: Annotated[OperationUpdates, Depends(provide(OperationUpdates))],
     workflow_id: WorkflowId,
 ) -> Response:
     """Start the next attempt at once if the operation waits for it or for an operator; otherwise do nothing."""
-    operation = await continuation.resume(workflow_id, requester)
-    return accepted(status_document(operation))
+    operation = await updates.resume(workflow_id, requester)
+    return accepted(operation.document)
 
 
 @kind_router.patch(
@@ -205,9 +185,9 @@ async def resume_operation(
 async def change_operation(
     requester: Annotated[Requester, Security(current_requester, scopes=CANCEL_SCOPES)],
     changes: ChangedTenant,
-    continuation: Annotated[Continuation, Depends(provide(Continuation))],
+    updates: Annotated[OperationUpdates, Depends(provide(OperationUpdates))],
     workflow_id: WorkflowId,
 ) -> Response:
     """Change parameters before the commit, all or none, and resume the operation if it waits."""
-    operation = await continuation.change(workflow_id, changes, requester)
-    return changed(status_document(operation))
+    operation = await updates.change(workflow_id, changes, requester)
+    return document_response(operation.document, headers=retry_after(operation.document))

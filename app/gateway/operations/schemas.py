@@ -128,7 +128,9 @@ class OperationSummary(Document):
     )
     requested_via: str | None = Field(description="The key or token of the request.")
     started_at: datetime | None
-    committed_at: datetime | None = Field(description="The point of no return: the operation can't be cancelled any more.")
+    committed_at: datetime | None = Field(
+        description="The point of no return: the operation can't be cancelled any more."
+    )
     updated_at: datetime | None
     finished_at: datetime | None
     next_try_at: datetime | None = Field(description="When the failed step is retried.")
@@ -155,9 +157,7 @@ class StatusDocument(OperationSummary):
     cancelled_via: str | None
     cancel_reason: str | None
     cancellable: bool
-    source: Source = Field(
-        description="`database` if Temporal is unavailable or no longer has the workflow."
-    )
+    source: Source = Field(description="`database` if Temporal is unavailable or no longer has the workflow.")
 
 
 class OperationList(Document):

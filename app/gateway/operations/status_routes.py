@@ -1,4 +1,4 @@
-"""The two routes that are polled: the status of an operation, by its own path and by the creation's."""
+"""The two routes that clients poll: the status of an operation, by its own path and by that of the tenant."""
 
 from typing import Annotated
 
@@ -15,11 +15,11 @@ from app.gateway.http.parameters import IfNoneMatch, if_none_match_lines
 from app.gateway.http.problems.request_problems import DatabaseOutageError, TemporalOutageError
 from app.gateway.http.provided import provide, provided
 from app.gateway.http.request_context import caller_of
+from app.gateway.operations.lookup import OperationLookup
 from app.gateway.operations.parameters import WorkflowId, check_workflow_id, tenant_id_of
 from app.gateway.operations.problems import OperationNotFoundError, OperationUnreadableError
 from app.gateway.operations.responses import conditional
 from app.gateway.operations.schemas import StatusDocument
-from app.gateway.operations.statuses import Statuses
 
 ETAG = {"ETag": {"description": "For `If-None-Match`.", "schema": {"type": "string"}}}
 STATUS: Responses = {
@@ -30,18 +30,18 @@ STATUS: Responses = {
 
 
 class StatusRoute(AuthenticatedRoute):
-    """A route that calls its endpoint itself, because FastAPI's solving of dependencies takes too long (ADR 6).
+    """A route that calls its endpoint without FastAPI's slow dependency injection (ADR 6).
 
-    FastAPI describes the endpoint's parameters in OpenAPI. All endpoints of this class have the same ones.
+    FastAPI still describes the endpoint's parameters, which are the same for all endpoints, in OpenAPI.
     """
 
     def handler(self) -> Handler:
-        """Return what calls the endpoint with the values that its dependencies would return."""
+        """Return a handler that calls the endpoint with the values that its dependencies would return."""
 
         async def handle(request: Request) -> Response:
             response: Response = await self.endpoint(
                 caller=caller_of(request),
-                statuses=provided(request, Statuses),
+                lookup=provided(request, OperationLookup),
                 workflow_id=check_workflow_id(request.path_params["id"]),
                 if_none_match=if_none_match_lines(request),
             )
@@ -61,26 +61,26 @@ router = APIRouter(
 )
 async def read_status(
     caller: Annotated[Caller, Security(current_caller, scopes=[Scope.TENANTS_READ])],
-    statuses: Annotated[Statuses, Depends(provide(Statuses))],
+    lookup: Annotated[OperationLookup, Depends(provide(OperationLookup))],
     workflow_id: WorkflowId,
     if_none_match: IfNoneMatch,
 ) -> Response:
     """Return the status of an operation, by its workflow id, or by the id of the tenant that it creates."""
     tenant_id = tenant_id_of(workflow_id)
     if tenant_id is not None:
-        operation = await statuses.find_creation_for(caller, tenant_id)
+        operation = await lookup.find_creation_for(caller, tenant_id)
     else:
-        operation = await statuses.find_for(caller, workflow_id)
+        operation = await lookup.find_for(caller, workflow_id)
     return conditional(operation.encoded, if_none_match)
 
 
 @router.get("/operations/{id}", tags=["operations"], summary="Read an operation", response_model=StatusDocument)
 async def read_operation(
     caller: Annotated[Caller, Security(current_caller, scopes=[Scope.TENANTS_READ])],
-    statuses: Annotated[Statuses, Depends(provide(Statuses))],
+    lookup: Annotated[OperationLookup, Depends(provide(OperationLookup))],
     workflow_id: WorkflowId,
     if_none_match: IfNoneMatch,
 ) -> Response:
     """Return the status of an operation."""
-    operation = await statuses.find_for(caller, workflow_id)
+    operation = await lookup.find_for(caller, workflow_id)
     return conditional(operation.encoded, if_none_match)

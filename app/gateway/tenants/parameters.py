@@ -1,17 +1,25 @@
 """Parameters of the endpoints of tenants."""
 
+import re
 from typing import Annotated
 
-from fastapi import Body, Depends, Header
+from fastapi import Body, Depends, Header, Path, Query
 from starlette.requests import Request
 
+from activities.alga.across_tenants import TenantFilter
 from activities.tenants.request import TenantRequest
-from app.gateway.http.preferences import wait_preference
+from app.gateway.http.parameters import wait_preference
 from app.gateway.http.problems.request_problems import BadIdempotencyKeyError
 from app.gateway.http.provided import provided
+from app.gateway.tenants.directory import TENANT_PAGE_TOKEN
+from app.gateway.tenants.schemas import TenantState
 from app.settings import Settings
+from workflows.tenants.request import ProductCode
 
-LONGEST_IDEMPOTENCY_KEY = 255
+MAX_IDEMPOTENCY_KEY_LENGTH = 255
+IDEMPOTENCY_KEY = re.compile(rf"[!-~]{{1,{MAX_IDEMPOTENCY_KEY_LENGTH}}}")
+MAX_SEARCH_LENGTH = 255
+NO_NUL = r"^[^\x00]*$"
 
 
 async def idempotency_key(
@@ -19,36 +27,54 @@ async def idempotency_key(
         str | None,
         Header(
             alias="Idempotency-Key",
-            description="Makes repeating the request harmless: 1 to 255 visible ASCII characters, new for each one.",
+            description="Makes it safe to repeat the request: 1 to 255 visible ASCII characters, new for each one.",
             examples=["7c9e6679-7425-40de-944b-e07fc1f90ae7"],
-            json_schema_extra={"minLength": 1, "maxLength": LONGEST_IDEMPOTENCY_KEY, "pattern": "^[!-~]+$"},
+            json_schema_extra={"minLength": 1, "maxLength": MAX_IDEMPOTENCY_KEY_LENGTH, "pattern": "^[!-~]+$"},
         ),
     ] = None,
 ) -> str | None:
-    """Return the header's value; raise `ProblemError` if it is malformed."""
-    if idempotency_key is None:
-        return None
-    if not 1 <= len(idempotency_key) <= LONGEST_IDEMPOTENCY_KEY or not all(
-        "!" <= sign <= "~" for sign in idempotency_key
-    ):
+    """Return the header's value; raise `BadIdempotencyKeyError` if it is malformed."""
+    if idempotency_key is not None and not IDEMPOTENCY_KEY.fullmatch(idempotency_key):
         raise BadIdempotencyKeyError
     return idempotency_key
 
 
 async def prefer_wait(
     request: Request,
-    prefer: Annotated[  # noqa: ARG001 - shown in OpenAPI; it may come in several lines, which only the request has
+    prefer: Annotated[  # noqa: ARG001 - for OpenAPI; several lines of it are only in the request
         str | None,
         Header(
             alias="Prefer",
-            description="`wait=N` answers only when the operation has ended, or after N seconds (RFC 7240).",
+            description="`wait=N`: respond when the operation has ended, or after N seconds (RFC 7240).",
         ),
     ] = None,
 ) -> int | None:
     """Return the seconds to wait for the end of the operation, capped; None if the caller doesn't want to wait."""
-    return wait_preference(request.headers.getlist("prefer"), most=provided(request, Settings).prefer_wait_max)
+    return wait_preference(request.headers.getlist("prefer"), maximum=provided(request, Settings).prefer_wait_max)
+
+
+async def tenant_filter(
+    search: Annotated[
+        str | None,
+        Query(
+            pattern=NO_NUL,
+            max_length=MAX_SEARCH_LENGTH,
+            description="A tenant id, or part of a name or e-mail in any case.",
+        ),
+    ] = None,
+    product_code: Annotated[ProductCode | None, Query(alias="productCode", description="The product.")] = None,
+    state: Annotated[TenantState | None, Query(description="The state.")] = None,
+) -> TenantFilter:
+    """Return the filter for a list of tenants."""
+    is_suspended = None if state is None else state is TenantState.SUSPENDED
+    return TenantFilter(search=search, product_code=product_code, is_suspended=is_suspended)
 
 
 IdempotencyKey = Annotated[str | None, Depends(idempotency_key)]
 PreferWait = Annotated[int | None, Depends(prefer_wait)]
 NewTenant = Annotated[TenantRequest, Body()]
+TenantPathId = Annotated[str, Path(alias="id", description="The tenant's id, a UUID.")]
+Filter = Annotated[TenantFilter, Depends(tenant_filter)]
+PageToken = Annotated[
+    str | None, Query(alias="pageToken", pattern=TENANT_PAGE_TOKEN, description="`nextPageToken` of a page.")
+]

@@ -1,36 +1,38 @@
-"""The routes by which tenants are created, and creations cancelled."""
+"""Routes of tenants: to create, list and read them, and to cancel a creation."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Security
 from starlette.responses import Response
 
-from app.auth.callers import Requester
+from app.auth.callers import Caller, Requester
 from app.auth.scopes import Scope
-from app.gateway.access.parameters import current_requester
+from app.gateway.access.parameters import current_caller, current_requester
 from app.gateway.access.problems import TenantNotFoundError
 from app.gateway.access.route import AuthenticatedRoute
 from app.gateway.http.openapi import BODY_PROBLEMS, COMMON_PROBLEMS, LOCATION, RETRY_AFTER, Responses, problems
+from app.gateway.http.parameters import DEFAULT_PAGE_SIZE, PageSize
 from app.gateway.http.problems.request_problems import (
     BadIdempotencyKeyError,
     BadOnBehalfOfError,
     DatabaseOutageError,
+    InvalidRequestError,
     TemporalOutageError,
 )
 from app.gateway.http.provided import provide
-from app.gateway.operations.cancellation import Cancellation
-from app.gateway.operations.documents import status_document
+from app.gateway.http.responses import document_response
+from app.gateway.operations.cancellation import OperationCancellation
 from app.gateway.operations.parameters import CancelReason, WorkflowId, tenant_id_of
 from app.gateway.operations.problems import OperationUnreadableError, TenantExistsError, UnknownBillingPlanError
 from app.gateway.operations.responses import accepted
 from app.gateway.operations.routes import CANCEL_PROBLEMS, CANCELLING
 from app.gateway.operations.schemas import StatusDocument
 from app.gateway.tenants.creation import TenantCreation
-from app.gateway.tenants.documents import creation_document
-from app.gateway.tenants.parameters import IdempotencyKey, NewTenant, PreferWait
+from app.gateway.tenants.directory import Directory
+from app.gateway.tenants.parameters import Filter, IdempotencyKey, NewTenant, PageToken, PreferWait, TenantPathId
 from app.gateway.tenants.problems import DeletionRequiredError, IdempotencyKeyReusedError, StartUncertainError
 from app.gateway.tenants.responses import created
-from app.gateway.tenants.schemas import CreatedDocument
+from app.gateway.tenants.schemas import CreatedDocument, TenantDocument, TenantList
 
 router = APIRouter(
     prefix="/tenants",
@@ -38,14 +40,22 @@ router = APIRouter(
     route_class=AuthenticatedRoute,
     responses=problems(*COMMON_PROBLEMS, TemporalOutageError, DatabaseOutageError),
 )
+# These routes need only the database.
+directory_router = APIRouter(
+    prefix="/tenants",
+    tags=["tenants"],
+    route_class=AuthenticatedRoute,
+    responses=problems(*COMMON_PROBLEMS, DatabaseOutageError),
+)
 
+TenantReader = Annotated[Caller, Security(current_caller, scopes=[Scope.TENANTS_READ])]
 CREATED: Responses = {
     201: {
         "model": CreatedDocument,
         "description": "The tenant is complete (only with `Prefer: wait`).",
         "headers": LOCATION,
     },
-    202: {"description": "The creation is under way.", "headers": {**LOCATION, **RETRY_AFTER}},
+    202: {"description": "The creation has started.", "headers": {**LOCATION, **RETRY_AFTER}},
 }
 
 
@@ -76,7 +86,7 @@ async def create_tenant(
     key: IdempotencyKey,
     wait: PreferWait,
 ) -> Response:
-    """Start the creation of a tenant and return where to follow it.
+    """Start the creation of a tenant and return its operation.
 
     With an Idempotency-Key, the same request may be sent again and returns the operation that it started. If no
     password is given, one is generated and returned once, as `temporaryPassword`.
@@ -84,7 +94,7 @@ async def create_tenant(
     creation = await creations.create(request, requester, key)
     if wait:
         creation = await creations.wait(creation, wait)
-    return created(creation_document(creation.operation, creation.temporary_password), wait)
+    return created(creation, wait)
 
 
 @router.delete(
@@ -96,12 +106,34 @@ async def create_tenant(
 )
 async def cancel_creation(
     requester: Annotated[Requester, Security(current_requester, scopes=[Scope.TENANTS_CANCEL])],
-    cancellation: Annotated[Cancellation, Depends(provide(Cancellation))],
+    cancellation: Annotated[OperationCancellation, Depends(provide(OperationCancellation))],
     workflow_id: WorkflowId,
     reason: CancelReason,
 ) -> Response:
-    """Stop the creation of a tenant before its commit, by its workflow id; nothing has been written by then."""
+    """Cancel the creation of a tenant before its commit, by its workflow id; nothing has been written by then."""
     if (tenant_id := tenant_id_of(workflow_id)) is not None:
         raise DeletionRequiredError(tenant_id)
     operation = await cancellation.cancel(workflow_id, requester, reason)
-    return accepted(status_document(operation))
+    return accepted(operation.document)
+
+
+@directory_router.get("", summary="List tenants", response_model=TenantList, responses=problems(InvalidRequestError))
+async def list_tenants(
+    caller: TenantReader,
+    directory: Annotated[Directory, Depends(provide(Directory))],
+    wanted: Filter,
+    page_size: PageSize = DEFAULT_PAGE_SIZE,
+    page_token: PageToken = None,
+) -> Response:
+    """List the tenants in the database, newest first, no matter who created them."""
+    return document_response(await directory.page(caller, wanted, size=page_size, token=page_token))
+
+
+@directory_router.get(
+    "/{id}", summary="Read a tenant", response_model=TenantDocument, responses=problems(TenantNotFoundError)
+)
+async def read_tenant(
+    caller: TenantReader, directory: Annotated[Directory, Depends(provide(Directory))], path_id: TenantPathId
+) -> Response:
+    """Return a tenant in the database. An operation is at `/operations/{id}`."""
+    return document_response(await directory.find(caller, path_id))

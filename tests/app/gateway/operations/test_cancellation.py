@@ -36,11 +36,11 @@ async def test_a_cancel_shows_at_once_and_tells_the_workflow_who_and_why(
     http: httpx.AsyncClient, temporal_client: Client
 ) -> None:
     created = await create(http)
-    answer = await http.request("DELETE", created["links"]["cancel"], json={"reason": "ordered by mistake"})
-    document = answer.json()
-    assert answer.status_code == 202
-    assert answer.headers["location"] == created["links"]["self"]
-    assert answer.headers["retry-after"] == "1"
+    response = await http.request("DELETE", created["links"]["cancel"], json={"reason": "ordered by mistake"})
+    document = response.json()
+    assert response.status_code == 202
+    assert response.headers["location"] == created["links"]["self"]
+    assert response.headers["retry-after"] == "1"
     assert (document["status"], document["cancellable"]) == ("cancelling", False)
     assert (document["cancelledBy"], document["cancelReason"]) == (created["requestedBy"], "ordered by mistake")
     assert (await http.get(created["links"]["self"])).json()["status"] == "cancelling"
@@ -70,22 +70,22 @@ async def test_the_reason_is_in_the_query_or_the_body(
 ) -> None:
     path = (await create(http))["links"]["cancel"]
     params = {"reason": query} if query is not None else {}
-    answer = await http.request("DELETE", path, params=params, json=body)
-    assert (answer.status_code, answer.json()["cancelReason"]) == (202, reason)
+    response = await http.request("DELETE", path, params=params, json=body)
+    assert (response.status_code, response.json()["cancelReason"]) == (202, reason)
 
 
 @pytest.mark.parametrize("reason", ["nul\0", "\x1b[31m", "x" * 501, 5])
 async def test_a_bad_reason_is_refused_and_nothing_is_cancelled(http: httpx.AsyncClient, reason: Any) -> None:
     created = await create(http)
-    answer = await http.request("DELETE", created["links"]["cancel"], json={"reason": reason})
-    assert_problem(answer, 422, "invalid-request")
-    assert list(faults(answer)) == ["reason"]
+    response = await http.request("DELETE", created["links"]["cancel"], json={"reason": reason})
+    assert_problem(response, 422, "invalid-request")
+    assert list(faults(response)) == ["reason"]
     assert (await http.get(created["links"]["self"])).json()["status"] == "queued"
 
 
 async def test_a_bad_reason_in_the_query_is_refused(http: httpx.AsyncClient) -> None:
-    answer = await http.delete((await create(http))["links"]["cancel"], params={"reason": "nul\0"})
-    assert_problem(answer, 422, "invalid-request")
+    response = await http.delete((await create(http))["links"]["cancel"], params={"reason": "nul\0"})
+    assert_problem(response, 422, "invalid-request")
 
 
 async def test_a_second_cancel_is_harmless(http: httpx.AsyncClient, temporal_client: Client) -> None:
@@ -100,8 +100,8 @@ async def test_an_operation_that_is_stopping_is_left_alone(
     http: httpx.AsyncClient, temporal_client: Client, status: OperationStatus
 ) -> None:
     workflow_id = await start(temporal_client, snapshot(status, uuid4()))
-    answer = await http.delete(f"/operations/{workflow_id}")
-    assert (answer.status_code, answer.json()["status"]) == (202, status)
+    response = await http.delete(f"/operations/{workflow_id}")
+    assert (response.status_code, response.json()["status"]) == (202, status)
     assert await signals(temporal_client, workflow_id) == []
 
 
@@ -109,9 +109,11 @@ async def test_the_admin_ui_cancels_a_creation_at_the_path_of_tenants(
     http: httpx.AsyncClient, temporal_client: Client
 ) -> None:
     created = await create(http)
-    answer = await http.request("DELETE", f"/tenants/{created['workflowId']}", json={"reason": "ordered by mistake"})
-    assert (answer.status_code, answer.json()["status"]) == (202, "cancelling")
-    assert answer.headers["location"] == created["links"]["self"]
+    response = await http.request(
+        "DELETE", f"/tenants/{created['workflowId']}", json={"reason": "ordered by mistake"}
+    )
+    assert (response.status_code, response.json()["status"]) == (202, "cancelling")
+    assert response.headers["location"] == created["links"]["self"]
     [asked] = await signals(temporal_client, created["workflowId"])
     assert asked.reason == "ordered by mistake"
 
@@ -137,9 +139,9 @@ async def test_a_completed_creation_can_not_be_cancelled_and_names_the_deletion_
     workflow_id = await start(temporal_client, snapshot(OperationStatus.COMPLETED, tenant_id, committed_at=NOON))
     if is_closed:
         await temporal_client.get_workflow_handle(workflow_id).terminate()
-    answer = await http.delete(f"{path}/{workflow_id}")
-    assert_problem(answer, 409, "operation-committed")
-    assert f"POST /tenants/{tenant_id}/deletion" in answer.json()["detail"]
+    response = await http.delete(f"{path}/{workflow_id}")
+    assert_problem(response, 409, "operation-committed")
+    assert f"POST /tenants/{tenant_id}/deletion" in response.json()["detail"]
 
 
 @pytest.mark.parametrize("path", ["/operations", "/tenants"])
@@ -151,9 +153,9 @@ async def test_a_committed_creation_that_still_has_steps_to_do_can_not_be_cancel
     document = (await http.get(f"/operations/{workflow_id}")).json()
     assert (document["cancellable"], document["links"].get("cancel")) == (False, None)
     assert document["links"]["tenant"] == f"/tenants/{tenant_id}"
-    answer = await http.delete(f"{path}/{workflow_id}")
-    assert_problem(answer, 409, "operation-committed")
-    assert f"POST /tenants/{tenant_id}/deletion" in answer.json()["detail"]
+    response = await http.delete(f"{path}/{workflow_id}")
+    assert_problem(response, 409, "operation-committed")
+    assert f"POST /tenants/{tenant_id}/deletion" in response.json()["detail"]
     assert await signals(temporal_client, workflow_id) == []
 
 
@@ -162,9 +164,9 @@ async def test_a_cancel_that_comes_after_a_commit_which_only_the_row_shows_is_re
 ) -> None:
     created = await create(http)
     await database.execute(COMMIT, created["workflowId"])
-    answer = await http.delete(created["links"]["cancel"])
-    assert_problem(answer, 409, "operation-committed")
-    assert f"POST /tenants/{created['tenantId']}/deletion" in answer.json()["detail"]
+    response = await http.delete(created["links"]["cancel"])
+    assert_problem(response, 409, "operation-committed")
+    assert f"POST /tenants/{created['tenantId']}/deletion" in response.json()["detail"]
     assert await database.fetchrow(CANCELLATION, created["workflowId"]) is None
 
 

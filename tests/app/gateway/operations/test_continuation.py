@@ -45,21 +45,21 @@ async def test_a_parked_operation_says_until_when_and_how_to_resume_it(
     http: httpx.AsyncClient, temporal_client: Client
 ) -> None:
     workflow_id = await parked(temporal_client)
-    answer = await http.get(f"/operations/{workflow_id}")
-    document = answer.json()
+    response = await http.get(f"/operations/{workflow_id}")
+    document = response.json()
     assert document["attentionDeadline"] == "2099-01-02T00:00:00Z"
     assert document["links"]["resume"] == f"/operations/{workflow_id}/resume"
-    assert answer.headers["retry-after"] == "30"
+    assert response.headers["retry-after"] == "30"
 
 
 async def test_resuming_tells_the_workflow_who_did_and_shows_the_operation_at_work(
     http: httpx.AsyncClient, temporal_client: Client
 ) -> None:
     workflow_id = await parked(temporal_client)
-    answer = await http.post(f"/operations/{workflow_id}/resume")
-    assert answer.status_code == 202
-    assert answer.headers["location"] == f"/operations/{workflow_id}"
-    assert (answer.json()["status"], answer.json()["attentionDeadline"]) == ("running", None)
+    response = await http.post(f"/operations/{workflow_id}/resume")
+    assert response.status_code == 202
+    assert response.headers["location"] == f"/operations/{workflow_id}"
+    assert (response.json()["status"], response.json()["attentionDeadline"]) == ("running", None)
     [resume] = await resumes(temporal_client, workflow_id)
     assert resume.resumed_by is not None
     assert resume.resumed_by.startswith("key:")
@@ -67,8 +67,8 @@ async def test_resuming_tells_the_workflow_who_did_and_shows_the_operation_at_wo
 
 async def test_resuming_what_does_not_wait_changes_nothing(http: httpx.AsyncClient, temporal_client: Client) -> None:
     created = await create(http)
-    answer = await http.post(f"/operations/{created['workflowId']}/resume")
-    assert (answer.status_code, answer.json()["status"]) == (202, "queued")
+    response = await http.post(f"/operations/{created['workflowId']}/resume")
+    assert (response.status_code, response.json()["status"]) == (202, "queued")
     assert await resumes(temporal_client, created["workflowId"]) == []
 
 
@@ -120,17 +120,17 @@ async def test_a_bad_change_is_a_422_that_names_the_field(
     http: httpx.AsyncClient, body: dict[str, Any], field: str
 ) -> None:
     created = await create(http)
-    answer = await http.patch(f"/operations/{created['workflowId']}", json=body)
-    assert_problem(answer, 422, "invalid-request")
-    assert set(faults(answer)) == {field}
+    response = await http.patch(f"/operations/{created['workflowId']}", json=body)
+    assert_problem(response, 422, "invalid-request")
+    assert set(faults(response)) == {field}
 
 
 @pytest.mark.parametrize("name", ["billingPlan", "contractLine", "contract_line"])
 async def test_an_unknown_billing_plan_is_a_422_that_lists_the_known_ones(http: httpx.AsyncClient, name: str) -> None:
     created = await create(http)
-    answer = await http.patch(f"/operations/{created['workflowId']}", json={name: "Nothing"})
-    assert_problem(answer, 422, "unknown-billing-plan")
-    assert "Managed Services" in faults(answer)["billingPlan"]
+    response = await http.patch(f"/operations/{created['workflowId']}", json={name: "Nothing"})
+    assert_problem(response, 422, "unknown-billing-plan")
+    assert "Managed Services" in faults(response)["billingPlan"]
 
 
 async def test_a_change_that_no_worker_takes_is_a_503(settings: Settings, api_key: str) -> None:
@@ -138,6 +138,6 @@ async def test_a_change_that_no_worker_takes_is_a_503(settings: Settings, api_ke
     with RunningGateway(impatient, api_key) as gateway:
         async with gateway.client() as http:
             created = await create(http)
-            answer = await http.patch(f"/operations/{created['workflowId']}", json={"addons": ["ai"]})
-            assert_problem(answer, 503, "worker-unavailable")
-            assert int(answer.headers["retry-after"]) > 0
+            response = await http.patch(f"/operations/{created['workflowId']}", json={"addons": ["ai"]})
+            assert_problem(response, 503, "worker-unavailable")
+            assert int(response.headers["retry-after"]) > 0

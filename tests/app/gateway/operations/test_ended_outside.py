@@ -16,7 +16,7 @@ from temporalio.testing import ActivityEnvironment
 from activities.alga.blueprints.blueprint import load_blueprints
 from activities.tenants.provisioning import ProvisioningActivities
 from app.audit.trail import audit_trail
-from app.database import admin_engine
+from app.database import worker_engine
 from app.embedded.postgres import EmbeddedPostgres
 from app.settings import Settings
 from app.temporal.described import initial_snapshot
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.anyio
 ROW = "SELECT * FROM alga_tenants.operations WHERE workflow_id = $1"
 FORGET = "DELETE FROM alga_tenants.operations WHERE workflow_id = $1"
 COMMIT = """
-UPDATE alga_tenants.operations SET committed_at = now(), status = 'running',
+UPDATE alga_tenants.operations SET committed_at = now(), status = 'running', result = '{}',
     steps = '[{"name": "set_up_data", "status": "completed"}, {"name": "track_customer"}, {"name": "complete"}]'
 WHERE workflow_id = $1
 """
@@ -59,7 +59,7 @@ async def provision(settings: Settings, client: Client, created: dict[str, Any])
         origin=request.origin,
         snapshot=shown,
     )
-    engine = admin_engine(settings)
+    engine = worker_engine(settings)
     blueprints = load_blueprints(settings.blueprints_dir)
     activities = ProvisioningActivities(engine, blueprints, settings.password_hasher, audit_trail(settings))
     try:
@@ -76,14 +76,14 @@ async def test_before_the_commit_it_has_failed_at_once_and_nothing_can_be_commit
 ) -> None:
     created = await create(http)
     await terminate(temporal_client, created["workflowId"])
-    answer = await http.get(created["links"]["self"])
-    document = answer.json()
+    response = await http.get(created["links"]["self"])
+    document = response.json()
     assert (document["status"], document["error"]["code"]) == ("failed", "ended-outside")
     assert document["error"]["detail"] == "the workflow was terminated in Temporal; nothing was written"
     assert document["finishedAt"] is not None
     assert document["cancellable"] is False
     assert not {"cancel", "resume", "tenant"} & document["links"].keys()
-    assert "retry-after" not in answer.headers
+    assert "retry-after" not in response.headers
     row = await database.fetchrow(ROW, created["workflowId"])
     assert row is not None
     assert (row["status"], row["finished_at"] is not None, row["committed_at"]) == ("failed", True, None)
@@ -203,9 +203,9 @@ async def test_while_the_database_is_away_nobody_guesses_how_it_ended(
             await terminate(temporal_client, ended["workflowId"])
             await close_database(url)
             for path in (ended["links"]["self"], f"/tenants/{ended['workflowId']}/status"):
-                answer = await http.get(path)
-                assert_problem(answer, 503, "database-unavailable")
-                assert int(answer.headers["retry-after"]) > 0
+                response = await http.get(path)
+                assert_problem(response, 503, "database-unavailable")
+                assert int(response.headers["retry-after"]) > 0
             assert (await http.get(running["links"]["self"])).json()["status"] == "queued"
 
 

@@ -137,18 +137,18 @@ async def test_what_has_no_parameters_can_not_be_changed(
     http: httpx.AsyncClient, temporal_client: Client, kind: OperationKind
 ) -> None:
     workflow_id = await start(temporal_client, kind)
-    answer = await http.patch(f"/operations/{workflow_id}", json={"tenantName": "Other"})
-    assert_problem(answer, 409, "parameter-used")
-    assert kind.name in answer.json()["detail"]
+    response = await http.patch(f"/operations/{workflow_id}", json={"tenantName": "Other"})
+    assert_problem(response, 409, "parameter-used")
+    assert kind.name in response.json()["detail"]
 
 
 async def test_a_committed_one_is_not_taken_for_a_creation(
     http: httpx.AsyncClient, temporal_client: Client, kind: OperationKind
 ) -> None:
     workflow_id = await start(temporal_client, kind, renaming(OperationStatus.RUNNING, committed_at=NOON))
-    answer = await http.delete(f"/operations/{workflow_id}")
-    assert_problem(answer, 409, "operation-committed")
-    assert "deletion" not in answer.json()["detail"]
+    response = await http.delete(f"/operations/{workflow_id}")
+    assert_problem(response, 409, "operation-committed")
+    assert "deletion" not in response.json()["detail"]
 
 
 async def test_what_is_registered_no_more_is_somebody_elses_workflow(

@@ -23,10 +23,10 @@ FAILED = {
 
 async def listed(http: httpx.AsyncClient, **params: Any) -> list[str]:
     """The workflow ids of the only page."""
-    answer = await http.get("/operations", params=params)
-    assert answer.status_code == 200, answer.text
-    assert answer.json()["nextPageToken"] is None
-    return [operation["workflowId"] for operation in answer.json()["operations"]]
+    response = await http.get("/operations", params=params)
+    assert response.status_code == 200, response.text
+    assert response.json()["nextPageToken"] is None
+    return [operation["workflowId"] for operation in response.json()["operations"]]
 
 
 async def test_a_creation_is_listed(http: httpx.AsyncClient) -> None:
@@ -194,9 +194,9 @@ async def test_a_bound_caller_finds_no_operation_of_another_tenant(
     ],
 )
 async def test_a_bad_parameter_is_named(http: httpx.AsyncClient, params: dict[str, str], field: str) -> None:
-    answer = await http.get("/operations", params=params)
-    assert_problem(answer, 422, "invalid-request")
-    assert list(faults(answer)) == [field]
+    response = await http.get("/operations", params=params)
+    assert_problem(response, 422, "invalid-request")
+    assert list(faults(response)) == [field]
 
 
 @pytest.mark.parametrize(

@@ -20,10 +20,10 @@ from tests.support.api_keys import Keys
 pytestmark = pytest.mark.anyio
 
 
-async def read(answer: httpx.Response) -> AsyncGenerator[dict[str, str], None]:
+async def read(response: httpx.Response) -> AsyncGenerator[dict[str, str], None]:
     """The events of a stream, as a client of the WHATWG standard reads them."""
     fields: dict[str, str] = {}
-    async for line in answer.aiter_lines():
+    async for line in response.aiter_lines():
         if line.startswith(":"):
             continue
         if line:
@@ -43,12 +43,12 @@ async def test_the_document_comes_at_once_and_again_when_it_has_changed(http: ht
     created = await create(http)
     with anyio.fail_after(PATIENCE):
         async with (
-            http.stream("GET", f"/operations/{created['workflowId']}/events") as answer,
-            aclosing(read(answer)) as events,
+            http.stream("GET", f"/operations/{created['workflowId']}/events") as response,
+            aclosing(read(response)) as events,
         ):
-            assert answer.status_code == 200
-            assert answer.headers["content-type"].startswith("text/event-stream")
-            assert answer.headers["cache-control"] == "no-store"
+            assert response.status_code == 200
+            assert response.headers["content-type"].startswith("text/event-stream")
+            assert response.headers["cache-control"] == "no-store"
             first = await anext(events)
             assert (first["event"], shown(first)) == ("status", created)
             await http.delete(created["links"]["cancel"])
@@ -61,17 +61,17 @@ async def test_who_was_cut_off_gets_only_what_has_changed_since(http: httpx.Asyn
     created = await create(http)
     path = f"/operations/{created['workflowId']}/events"
     with anyio.fail_after(PATIENCE):
-        async with http.stream("GET", path) as answer, aclosing(read(answer)) as events:
+        async with http.stream("GET", path) as response, aclosing(read(response)) as events:
             seen = (await anext(events))["id"]
         async with (
-            http.stream("GET", path, headers={"Last-Event-ID": seen}) as answer,
-            aclosing(read(answer)) as events,
+            http.stream("GET", path, headers={"Last-Event-ID": seen}) as response,
+            aclosing(read(response)) as events,
         ):
             await http.delete(created["links"]["cancel"])
             assert shown(await anext(events))["status"] == "cancelling"
         async with (
-            http.stream("GET", path, headers={"Last-Event-ID": seen}) as answer,
-            aclosing(read(answer)) as events,
+            http.stream("GET", path, headers={"Last-Event-ID": seen}) as response,
+            aclosing(read(response)) as events,
         ):
             assert shown(await anext(events))["status"] == "cancelling"
 
@@ -82,8 +82,8 @@ async def test_the_stream_of_a_finished_operation_ends_and_is_not_begun_again(
     workflow_id = await record(database, status="completed", finished_at=datetime.now(UTC))
     with anyio.fail_after(PATIENCE):
         async with (
-            http.stream("GET", f"/operations/{workflow_id}/events") as answer,
-            aclosing(read(answer)) as events,
+            http.stream("GET", f"/operations/{workflow_id}/events") as response,
+            aclosing(read(response)) as events,
         ):
             only = [event async for event in events]
     assert [shown(event)["status"] for event in only] == ["completed"]
@@ -101,7 +101,7 @@ async def test_a_revoked_key_sees_no_more(gateway: RunningGateway, keys: Keys, h
     key = await keys.create()
     async with gateway.client(Authorization=f"Bearer {key.key}") as other:
         with anyio.fail_after(PATIENCE):
-            async with other.stream("GET", path) as answer, aclosing(read(answer)) as events:
+            async with other.stream("GET", path) as response, aclosing(read(response)) as events:
                 await anext(events)
                 await keys.revoke(key.record.key_id)
                 assert [event async for event in events] == []
@@ -117,8 +117,8 @@ async def test_an_outage_of_temporal_is_sat_out(
             created = await create(http)
             with anyio.fail_after(2 * PATIENCE):
                 async with (
-                    http.stream("GET", f"/operations/{created['workflowId']}/events") as answer,
-                    aclosing(read(answer)) as events,
+                    http.stream("GET", f"/operations/{created['workflowId']}/events") as response,
+                    aclosing(read(response)) as events,
                 ):
                     await anext(events)
                     own_temporal.stop()
@@ -135,8 +135,8 @@ async def test_the_end_of_the_process_ends_the_stream(settings: Settings, api_ke
             created = await create(http)
             with anyio.fail_after(PATIENCE):
                 async with (
-                    http.stream("GET", f"/operations/{created['workflowId']}/events") as answer,
-                    aclosing(read(answer)) as events,
+                    http.stream("GET", f"/operations/{created['workflowId']}/events") as response,
+                    aclosing(read(response)) as events,
                     anyio.create_task_group() as tasks,
                 ):
                     await anext(events)

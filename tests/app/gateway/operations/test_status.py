@@ -25,12 +25,12 @@ pytestmark = pytest.mark.anyio
 )
 async def test_an_operation_is_shown_at_each_of_its_paths(http: httpx.AsyncClient, path: str) -> None:
     created = await create(http)
-    answer = await http.get(path.format(**created))
-    assert answer.status_code == 200
-    assert answer.json() == created
-    assert answer.json()["source"] == "temporal"
-    assert answer.headers["retry-after"] == "1"
-    assert answer.headers["cache-control"] == "no-store"
+    response = await http.get(path.format(**created))
+    assert response.status_code == 200
+    assert response.json() == created
+    assert response.json()["source"] == "temporal"
+    assert response.headers["retry-after"] == "1"
+    assert response.headers["cache-control"] == "no-store"
 
 
 async def test_a_document_that_the_caller_has_is_not_sent_again(http: httpx.AsyncClient) -> None:
@@ -38,9 +38,9 @@ async def test_a_document_that_the_caller_has_is_not_sent_again(http: httpx.Asyn
     etag = (await http.get(path)).headers["etag"]
     assert etag.startswith('"')
     for tags in (etag, f'"other", {etag}', f"W/{etag}", "*"):
-        answer = await http.get(path, headers={"If-None-Match": tags})
-        assert (answer.status_code, answer.content) == (304, b"")
-        assert answer.headers["etag"] == etag
+        response = await http.get(path, headers={"If-None-Match": tags})
+        assert (response.status_code, response.content) == (304, b"")
+        assert response.headers["etag"] == etag
     assert (await http.get(path, headers={"If-None-Match": '"other"'})).status_code == 200
 
 
@@ -48,8 +48,8 @@ async def test_a_change_changes_the_etag(http: httpx.AsyncClient) -> None:
     document = await create(http)
     etag = (await http.get(document["links"]["self"])).headers["etag"]
     await http.delete(document["links"]["cancel"])
-    answer = await http.get(document["links"]["self"], headers={"If-None-Match": etag})
-    assert (answer.status_code, answer.json()["status"]) == (200, "cancelling")
+    response = await http.get(document["links"]["self"], headers={"If-None-Match": etag})
+    assert (response.status_code, response.json()["status"]) == (200, "cancelling")
 
 
 @pytest.mark.parametrize(
@@ -70,8 +70,8 @@ async def test_what_was_encrypted_with_an_unknown_key_is_answered_from_the_row(
     assert_problem(await http.get(f"/tenants/{unrecorded}/status"), 502, "operation-unreadable")
     workflow_id = await record(database, status="running")
     await start(strange, snapshot(OperationStatus.RUNNING), workflow_id)
-    answer = await http.get(f"/operations/{workflow_id}")
-    assert (answer.status_code, answer.json()["source"]) == (200, "database")
+    response = await http.get(f"/operations/{workflow_id}")
+    assert (response.status_code, response.json()["source"]) == (200, "database")
 
 
 async def test_a_workflow_of_another_type_is_a_404_and_is_not_touched(
@@ -89,8 +89,8 @@ async def test_a_workflow_of_another_type_is_a_404_and_is_not_touched(
 async def test_a_failure_is_shown_as_a_problem(http: httpx.AsyncClient, temporal_client: Client) -> None:
     error = OperationError(code="duplicate-email", detail="is taken", field="adminUser.email", step=CREATE_ADMIN_USER)
     workflow_id = await start(temporal_client, snapshot(OperationStatus.FAILED, uuid4(), error=error))
-    answer = await http.get(f"/operations/{workflow_id}")
-    assert answer.json()["error"] == {
+    response = await http.get(f"/operations/{workflow_id}")
+    assert response.json()["error"] == {
         "type": "/problems/duplicate-email",
         "title": "Duplicate email",
         "status": 409,
@@ -99,9 +99,9 @@ async def test_a_failure_is_shown_as_a_problem(http: httpx.AsyncClient, temporal
         "errors": [{"field": "adminUser.email", "detail": "is taken"}],
         "step": "create_admin_user",
     }
-    assert answer.json()["cancellable"] is False
-    assert "cancel" not in answer.json()["links"]
-    assert "retry-after" not in answer.headers
+    assert response.json()["cancellable"] is False
+    assert "cancel" not in response.json()["links"]
+    assert "retry-after" not in response.headers
 
 
 async def test_a_result_is_shown(http: httpx.AsyncClient, temporal_client: Client) -> None:

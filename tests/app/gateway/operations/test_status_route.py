@@ -15,10 +15,10 @@ from app.gateway.access.parameters import current_caller
 from app.gateway.access.route import AuthenticatedRoute
 from app.gateway.http.parameters import IfNoneMatch
 from app.gateway.http.provided import provide
+from app.gateway.operations.lookup import OperationLookup
 from app.gateway.operations.parameters import WorkflowId
 from app.gateway.operations.problems import OperationNotFoundError
 from app.gateway.operations.status_routes import StatusRoute
-from app.gateway.operations.statuses import Statuses
 
 pytestmark = pytest.mark.anyio
 
@@ -41,11 +41,11 @@ def route(request: pytest.FixtureRequest) -> StatusRoute:
     @router.get("/{id}")
     async def echo(
         caller: Annotated[Caller, Security(current_caller, scopes=[Scope.TENANTS_READ])],
-        statuses: Annotated[Statuses, Depends(provide(Statuses))],
+        lookup: Annotated[OperationLookup, Depends(provide(OperationLookup))],
         workflow_id: WorkflowId,
         if_none_match: IfNoneMatch,
     ) -> Response:
-        return JSONResponse([caller.identity, statuses, workflow_id, if_none_match])
+        return JSONResponse([caller.identity, lookup, workflow_id, if_none_match])
 
     (made,) = router.routes
     assert isinstance(made, StatusRoute)
@@ -61,7 +61,7 @@ async def call(route: StatusRoute, workflow_id: str, headers: list[tuple[bytes, 
             "path_params": {"id": workflow_id},
             "query_string": b"",
             "headers": headers,
-            "app": SimpleNamespace(state=SimpleNamespace(services={Statuses: "the statuses"})),
+            "app": SimpleNamespace(state=SimpleNamespace(services={OperationLookup: "the lookup"})),
             "state": {"caller": CALLER},
             **dict.fromkeys(STACKS, stack),
         }
@@ -71,13 +71,13 @@ async def call(route: StatusRoute, workflow_id: str, headers: list[tuple[bytes, 
 async def test_an_endpoint_gets_what_fastapi_would_pass(route: StatusRoute) -> None:
     tags = ['"a", W/"b"', "*"]
     response = await call(route, "tenant-creation ä", [(b"if-none-match", tag.encode()) for tag in tags])
-    expected = JSONResponse([CALLER.identity, "the statuses", "tenant-creation ä", tags])
+    expected = JSONResponse([CALLER.identity, "the lookup", "tenant-creation ä", tags])
     assert response.body == expected.body
 
 
 async def test_an_endpoint_gets_no_tags_without_the_header(route: StatusRoute) -> None:
     response = await call(route, "x", [])
-    assert response.body == JSONResponse([CALLER.identity, "the statuses", "x", []]).body
+    assert response.body == JSONResponse([CALLER.identity, "the lookup", "x", []]).body
 
 
 @pytest.mark.parametrize("workflow_id", ["x" * 256, "a\0b"], ids=["too long", "with a NUL"])

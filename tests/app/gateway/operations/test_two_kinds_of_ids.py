@@ -71,17 +71,17 @@ async def test_deleting_a_tenant_by_its_id_names_the_resource_of_its_deletion(
     created = await create(http)
     tenant_id = created["tenantId"] if is_known else str(uuid4())
     for path_id in (tenant_id, tenant_id.upper()):
-        answer = await http.delete(f"/tenants/{path_id}")
-        assert_problem(answer, 409, "deletion-required")
-        assert f"/tenants/{tenant_id}/deletion" in answer.json()["detail"]
+        response = await http.delete(f"/tenants/{path_id}")
+        assert_problem(response, 409, "deletion-required")
+        assert f"/tenants/{tenant_id}/deletion" in response.json()["detail"]
     assert (await http.get(created["links"]["self"])).json()["status"] == "queued"
 
 
 async def test_a_workflow_id_at_the_path_of_a_tenant_names_the_path_of_the_operation(http: httpx.AsyncClient) -> None:
     created = await create(http)
-    answer = await http.get(f"/tenants/{created['workflowId']}")
-    assert_problem(answer, 404, "tenant-not-found")
-    assert created["links"]["self"] in answer.json()["detail"]
+    response = await http.get(f"/tenants/{created['workflowId']}")
+    assert_problem(response, 404, "tenant-not-found")
+    assert created["links"]["self"] in response.json()["detail"]
 
 
 async def test_a_tenant_id_is_no_operation(http: httpx.AsyncClient) -> None:

@@ -17,9 +17,9 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_a_request_is_answered_with_where_to_follow_it(http: httpx.AsyncClient) -> None:
-    answer = await http.post("/tenants", json=tenant())
-    document = answer.json()
-    assert answer.status_code == 202, answer.text
+    response = await http.post("/tenants", json=tenant())
+    document = response.json()
+    assert response.status_code == 202, response.text
     assert document["workflowId"] == f"tenant-creation-{UUID(document['tenantId'])}"
     assert document["status"] == "queued"
     assert document["cancellable"] is True
@@ -28,9 +28,9 @@ async def test_a_request_is_answered_with_where_to_follow_it(http: httpx.AsyncCl
         "events": f"/operations/{document['workflowId']}/events",
         "cancel": f"/operations/{document['workflowId']}",
     }
-    assert answer.headers["location"] == document["links"]["self"]
-    assert answer.headers["retry-after"] == "1"
-    assert answer.headers["cache-control"] == "no-store"
+    assert response.headers["location"] == document["links"]["self"]
+    assert response.headers["retry-after"] == "1"
+    assert response.headers["cache-control"] == "no-store"
 
 
 async def test_the_steps_are_listed_before_any_has_begun(http: httpx.AsyncClient) -> None:
@@ -72,9 +72,9 @@ async def test_a_password_is_made_and_answered_where_none_is_given(
 
 
 async def test_a_given_password_is_not_answered(http: httpx.AsyncClient) -> None:
-    answer = await http.post("/tenants", json=tenant())
-    assert "temporaryPassword" not in answer.json()
-    assert VISIBLE_PASSWORD not in answer.text
+    response = await http.post("/tenants", json=tenant())
+    assert "temporaryPassword" not in response.json()
+    assert VISIBLE_PASSWORD not in response.text
 
 
 async def test_the_operation_is_in_the_table_before_a_worker_has_seen_it(
@@ -100,9 +100,9 @@ async def test_a_tenant_id_minted_beforehand_is_used(http: httpx.AsyncClient) ->
 async def test_a_tenant_id_of_another_operation_is_refused(http: httpx.AsyncClient) -> None:
     tenant_id = str(uuid4())
     await create(http, tenant(tenantId=tenant_id))
-    answer = await http.post("/tenants", json=tenant(tenantId=tenant_id))
-    assert_problem(answer, 409, "tenant-exists")
-    assert list(faults(answer)) == ["tenantId"]
+    response = await http.post("/tenants", json=tenant(tenantId=tenant_id))
+    assert_problem(response, 409, "tenant-exists")
+    assert list(faults(response)) == ["tenantId"]
 
 
 async def test_a_tenant_id_that_alga_knows_is_refused_and_nothing_is_started(
@@ -114,8 +114,8 @@ async def test_a_tenant_id_that_alga_knows_is_refused_and_nothing_is_started(
         " VALUES ($1, 'Theirs', 'a@b.example', 'manual', 'psa')",
         tenant_id,
     )
-    answer = await http.post("/tenants", json=tenant(tenantId=str(tenant_id)))
-    assert_problem(answer, 409, "tenant-exists")
+    response = await http.post("/tenants", json=tenant(tenantId=str(tenant_id)))
+    assert_problem(response, 409, "tenant-exists")
     assert (await http.get(f"/operations/tenant-creation-{tenant_id}")).status_code == 404
 
 
@@ -134,9 +134,9 @@ async def test_a_billing_plan_is_one_of_the_products_blueprint(
     http: httpx.AsyncClient, product: str, known: str
 ) -> None:
     assert await create(http, tenant(productCode=product, billingPlan=known))
-    answer = await http.post("/tenants", json=tenant(productCode=product, billingPlan="Platinum"))
-    assert_problem(answer, 422, "unknown-billing-plan")
-    assert known in faults(answer)["billingPlan"]
+    response = await http.post("/tenants", json=tenant(productCode=product, billingPlan="Platinum"))
+    assert_problem(response, 422, "unknown-billing-plan")
+    assert known in faults(response)["billingPlan"]
 
 
 @pytest.mark.parametrize(
@@ -154,11 +154,11 @@ async def test_a_billing_plan_is_one_of_the_products_blueprint(
 async def test_waiting_is_asked_for_as_rfc_7240_says(
     http: httpx.AsyncClient, preference: str, applied: str | None
 ) -> None:
-    answer = await http.post("/tenants", json=tenant(), headers={"Prefer": preference})
-    assert answer.status_code == 202, "no worker runs, so nothing is complete"
-    assert answer.headers.get("preference-applied") == applied
+    response = await http.post("/tenants", json=tenant(), headers={"Prefer": preference})
+    assert response.status_code == 202, "no worker runs, so nothing is complete"
+    assert response.headers.get("preference-applied") == applied
 
 
 async def test_waiting_takes_no_longer_than_asked_for(http: httpx.AsyncClient) -> None:
-    answer = await http.post("/tenants", json=tenant(), headers={"Prefer": "wait=1"})
-    assert 1.0 <= answer.elapsed.total_seconds() < 5
+    response = await http.post("/tenants", json=tenant(), headers={"Prefer": "wait=1"})
+    assert 1.0 <= response.elapsed.total_seconds() < 5

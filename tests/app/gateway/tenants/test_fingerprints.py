@@ -11,7 +11,7 @@ from app.auth.callers import Caller, Requester
 from app.crypto.derived_keys import derive_key
 from app.database import gateway_engine
 from app.gateway.services import FINGERPRINTS
-from app.gateway.tenants.attempts import Attempts
+from app.gateway.tenants.idempotency import IdempotentRequests
 from app.settings import Settings
 from tests.app.gateway.conftest import SECRET
 from tests.app.gateway.requests import create, tenant
@@ -31,7 +31,9 @@ async def test_a_fingerprint_is_made_with_a_derived_key(
     requester = Requester(Caller(created["requestedVia"], "tests"), "request")
     engine = gateway_engine(settings)
     made = {
-        name: (await Attempts(engine, key).begin(TenantRequest.model_validate(body), requester, None)).origin
+        name: (
+            await IdempotentRequests(engine, key).prepare(TenantRequest.model_validate(body), requester, None)
+        ).origin
         for name, key in {"derived": derive_key(SECRET, FINGERPRINTS), "secret": SECRET.encode()}.items()
     }
     await engine.dispose()

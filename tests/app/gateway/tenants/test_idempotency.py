@@ -40,16 +40,16 @@ async def test_another_body_with_the_same_key_is_refused(
 ) -> None:
     body = tenant()
     await create(http, body, **key)
-    answer = await http.post("/tenants", json={**body, **change}, headers=key)
-    assert_problem(answer, 422, "idempotency-key-reused")
+    response = await http.post("/tenants", json={**body, **change}, headers=key)
+    assert_problem(response, 422, "idempotency-key-reused")
 
 
 async def test_another_password_is_another_body(http: httpx.AsyncClient, key: dict[str, str]) -> None:
     body = tenant()
     await create(http, body, **key)
     admin = {**body["adminUser"], "password": "another password"}
-    answer = await http.post("/tenants", json={**body, "adminUser": admin}, headers=key)
-    assert_problem(answer, 422, "idempotency-key-reused")
+    response = await http.post("/tenants", json={**body, "adminUser": admin}, headers=key)
+    assert_problem(response, 422, "idempotency-key-reused")
 
 
 async def test_a_body_that_says_the_same_in_other_words_is_the_same(
@@ -101,5 +101,5 @@ async def test_fifty_requests_at_once_with_one_key_make_one_tenant(
 @pytest.mark.parametrize("bad", [b"", b"x" * 256, b"with space", b"t\tab", "naïve".encode()], ids=range(5))
 async def test_a_key_of_another_form_is_refused(http: httpx.AsyncClient, bad: bytes) -> None:
     headers = [(b"Idempotency-Key", bad), (b"Content-Type", b"application/json")]
-    answer = await http.post("/tenants", content=json.dumps(tenant()), headers=headers)
-    assert_problem(answer, 400, "bad-idempotency-key")
+    response = await http.post("/tenants", content=json.dumps(tenant()), headers=headers)
+    assert_problem(response, 400, "bad-idempotency-key")

@@ -70,9 +70,9 @@ async def test_another_body_is_refused(http: httpx.AsyncClient, *, is_keyed: boo
     body = minted()
     await create(http, body)
     for change in ({"tenantName": "Another"}, {"licenseCount": 3}, {"adminUser": tenant()["adminUser"]}):
-        answer = await http.post("/tenants", json={**body, **change}, headers=key() if is_keyed else {})
-        assert_problem(answer, 409, "tenant-exists")
-        assert list(faults(answer)) == ["tenantId"]
+        response = await http.post("/tenants", json={**body, **change}, headers=key() if is_keyed else {})
+        assert_problem(response, 409, "tenant-exists")
+        assert list(faults(response)) == ["tenantId"]
 
 
 async def test_the_same_body_of_another_caller_is_refused(
