@@ -11,10 +11,10 @@ NULL = b"binary/null"
 NOTHING = Payload(metadata={ENCODING: NULL})
 """Stands for what can't be read. An error in its place would be raised again for ever, in each workflow task."""
 
-# By either spelling that our models accept. Who asked is known of our gateway alone, and a hash that takes a
-# password's place is made by us alone.
-OURS_ALONE = frozenset({"origin", "cancelled_by", "cancelled_via", "resumed_by"})
-OURS_ALONE_OF_PEOPLE = frozenset({"password_hash"})
+# In snake case, because our models accept both spellings; `by` and `via` are fields of `Cancellation`. Only our
+# gateway knows who the caller is, and only we make a hash that replaces a password.
+RESERVED = frozenset({"origin", "by", "via", "cancelled_by", "cancelled_via", "resumed_by"})
+RESERVED_FOR_PEOPLE = frozenset({"password_hash"})
 CLAIMED = {"cancelled_by": "claimedBy"}
 
 
@@ -28,10 +28,10 @@ def read_foreign(payload: Payload) -> Payload:
         return NOTHING
     data = payload.data
     if isinstance(document, dict):
-        heard = _without(document, OURS_ALONE)
+        heard = _without(document, RESERVED)
         for name in ("adminUser", "admin_user"):
             if isinstance(person := heard.get(name), dict):
-                heard[name] = _without(person, OURS_ALONE_OF_PEOPLE)
+                heard[name] = _without(person, RESERVED_FOR_PEOPLE)
         if heard != document:
             data = to_json(heard)
     # Further metadata could tell our converters to make something else of it.

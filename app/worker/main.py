@@ -14,7 +14,7 @@ from temporalio.worker import Worker
 
 from activities.alga.blueprints.blueprint import load_blueprints
 from app.background import cancel_and_wait
-from app.database import admin_engine
+from app.database import worker_engine
 from app.settings import Settings
 from app.telemetry.metrics.pools import watch_pool
 from app.telemetry.metrics.temporal_core import drain_regularly
@@ -53,7 +53,7 @@ async def run_worker(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with AsyncExitStack() as stack:
-        engine = admin_engine(settings)
+        engine = worker_engine(settings)
         stack.push_async_callback(engine.dispose)
         health = WorkerHealth(engine)
         watch_pool("worker", engine)

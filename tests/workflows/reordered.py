@@ -1,5 +1,7 @@
 """Workflows that a replay must not accept."""
 
+from typing import Any
+
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
@@ -12,12 +14,8 @@ with workflow.unsafe.imports_passed_through():
 class Reordered(TenantCreation):
     """The same workflow with an activity more before all others."""
 
-    @workflow.init
-    def __init__(self, argument: object = None) -> None:
-        super().__init__(argument)
-
     @workflow.run
-    async def run(self, argument: object = None) -> TenantCreationResult:  # noqa: ARG002 - read by __init__
+    async def run(self, argument: Any = None) -> TenantCreationResult:  # noqa: ARG002 - read by __init__
         await workflow.execute_local_activity(FAILURE_POLICY_ACTIVITY, start_to_close_timeout=STEP_TIMEOUT)
         return await self.create()
 
@@ -26,10 +24,6 @@ class Reordered(TenantCreation):
 class Telling(TenantCreation):
     """Fails over its argument, and quotes it."""
 
-    @workflow.init
-    def __init__(self, argument: object = None) -> None:
-        super().__init__(argument)
-
     @workflow.run
-    async def run(self, argument: object = None) -> TenantCreationResult:
+    async def run(self, argument: Any = None) -> TenantCreationResult:
         raise ValueError(f'message: "{argument}"')

@@ -48,6 +48,11 @@ class StepFailedError(Exception):
         self.error = error
 
 
+def refusal(code: str, detail: str, field: str | None = None) -> ApplicationError:
+    """Return the final error of a request that the workflow rejects."""
+    return ApplicationError(detail, field, type=code, non_retryable=True)
+
+
 def describe_failure(failure: FailureError, step: str | None) -> Failure:
     """Return the failure of an activity; `step` is shown if the failure names none.
 

@@ -1,4 +1,4 @@
-"""The shell around the work of an operation: retry, attention, cancel, commit, and what follows the commit.
+"""The lifecycle of an operation: retry, attention, cancel, commit, and what follows the commit.
 
 Until the commit nothing is written, so that a cancel or a final error leaves nothing to undo. After it the operation
 only moves forward: what fails then becomes a warning.
@@ -20,22 +20,20 @@ with workflow.unsafe.imports_passed_through():
         PARAMETER_USED,
         StepFailedError,
         describe_failure,
+        refusal,
     )
     from workflows.operations.kinds import (
         CLOSE_ACTIVITY,
         COMPLETE_ACTIVITY,
-        FAILURE_POLICY_ACTIVITY,
         PARAMETER_CHANGE_ACTIVITY,
         SINGLE_ATTEMPT,
         STEP_TIMEOUT,
         OperationKind,
     )
     from workflows.operations.messages import (
-        UNKNOWN_CALLER,
         Cancellation,
         Closure,
         Committed,
-        FailurePolicy,
         FollowUpInput,
         Message,
         OperationContext,
@@ -49,20 +47,21 @@ with workflow.unsafe.imports_passed_through():
     )
     from workflows.operations.parameters import apply_changes
     from workflows.operations.progress import Progress
-    from workflows.operations.retrying import RetryWindow
+    from workflows.operations.retrying import RetryWindow, read_failure_policy, run_locally
     from workflows.operations.statuses import OperationStatus, StepStatus
 
 RequestT = TypeVar("RequestT", bound=OperationRequest)
 ResultT = TypeVar("ResultT")
-MessageT = TypeVar("MessageT", bound=Message)
+Prepare = Callable[[], Awaitable[None]]
+TransactionInput = Callable[[OperationContext, RequestT], Message]
 
 
 class OperationCancelledError(Exception):
-    """The operation was asked to stop and has not been committed."""
+    """The operation was cancelled before its commit."""
 
 
 class Lifecycle(Generic[RequestT]):
-    """One operation: its progress, its request once accepted, and the only way its work is run."""
+    """One operation: its progress, its accepted request, and the only way to run its work."""
 
     def __init__(self, kind: OperationKind) -> None:
         self.progress = Progress(kind)
@@ -71,7 +70,7 @@ class Lifecycle(Generic[RequestT]):
         self._changing = asyncio.Lock()
         self._is_prepared = False
         self._is_closing = False
-        self._cancel: Cancellation | None = None
+        self._is_cancelled = False
         self._cancelled_by_temporal = False
         self._resumed = False
 
@@ -83,7 +82,7 @@ class Lifecycle(Generic[RequestT]):
         return self._request
 
     def accept(self, request: RequestT) -> None:
-        """Take over the request, once it has been understood, or with changes."""
+        """Accept the parsed or changed request."""
         self._request = request
         self.progress.accept(request)
 
@@ -92,18 +91,18 @@ class Lifecycle(Generic[RequestT]):
         """Whether it is too late to change or to cancel anything."""
         return self._is_closing or self.progress.is_committed or self.progress.snapshot.has_ended
 
-    def request_cancel(self, request: Cancellation) -> None:
-        """Stop before the commit; the first request counts, and one after the commit becomes a warning."""
+    def request_cancel(self, cancellation: Cancellation) -> None:
+        """Stop before the commit; the first cancellation counts, and one after the commit becomes a warning."""
         if self.progress.is_committed:
             self._warn_of_late_cancel()
         elif self._is_closing:
             self._resumed = True
-        elif self._cancel is None and not self.progress.snapshot.has_ended:
-            self._cancel = request
-            self.progress.publish(status=OperationStatus.CANCELLING, **request.shown)
+        elif not self._is_cancelled and not self.progress.snapshot.has_ended:
+            self._is_cancelled = True
+            self.progress.publish(status=OperationStatus.CANCELLING, **cancellation.shown)
 
     def request_resume(self) -> None:
-        """Make the next attempt at once if the operation waits for it, or for an operator."""
+        """Make the next attempt at once if the operation waits for it or for an operator."""
         if self.progress.snapshot.status.is_resumable:
             self._resumed = True
 
@@ -112,85 +111,74 @@ class Lifecycle(Generic[RequestT]):
         return apply_changes(self.request, changes, self._kind.parameters)
 
     async def change(self, changes: Mapping[str, Any], origin: Origin | None = None) -> None:
-        """Change parameters before the commit, all or none; an operation that waits makes its next attempt at once.
+        """Change parameters before the commit, all or none; a waiting operation makes its next attempt at once.
 
-        Only the database knows whether it was committed: an attempt that was given up on may still be running. The
-        row then lets none commit that has not seen the change.
+        Only the database knows whether the operation was committed: an attempt that was given up on may still run.
+        From then on the row lets no attempt commit that missed the change.
 
         Raises:
             ParameterRefusedError: one of the parameters can't be changed.
             ApplicationError: the operation is committed or stopping, or the database is unavailable.
         """
-        # Until it is prepared the request may hold a password in clear.
+        # Until it is prepared the request may hold a plaintext password.
         await workflow.wait_condition(lambda: self._is_prepared)
         async with self._changing:
             if self.progress.is_committed:
-                raise _refusal(PARAMETER_USED, "the operation is committed; its parameters can't be changed any more")
+                detail = "the operation is committed; its parameters can't be changed any more"
+                raise refusal(PARAMETER_USED, detail)
             changed = self.changed(changes)
-            described = self.progress.snapshot.model_copy(update=changed.parameters_shown)
+            snapshot = self.progress.snapshot.model_copy(update=changed.parameters_shown)
             digest = hashlib.sha256(changed.model_dump_json().encode()).hexdigest()
+            argument = ParameterChangeInput(
+                operation=self.progress.context().showing(snapshot),
+                changed=tuple(changes),
+                digest=digest,
+                origin=origin or Origin(),
+            )
             try:
-                await self._run_locally(
-                    PARAMETER_CHANGE_ACTIVITY,
-                    ParameterChangeInput(
-                        operation=self.progress.context().model_copy(update={"snapshot": described}),
-                        changed=tuple(changes),
-                        digest=digest,
-                        origin=origin or Origin(),
-                    ),
-                    StepDone,
-                )
+                await run_locally(PARAMETER_CHANGE_ACTIVITY, argument, StepDone)
             except FailureError as error:
                 failure = describe_failure(error, None).error
-                raise _refusal(failure.code, failure.detail, failure.field) from None
+                raise refusal(failure.code, failure.detail, failure.field) from None
             self.accept(changed)
             self.progress.parameters_version += 1
         self.request_resume()
 
-    async def run(
-        self,
-        prepare: Callable[[], Awaitable[None]],
-        transaction_input: Callable[[OperationContext, RequestT], Message],
-    ) -> dict[str, Any]:
-        """Prepare the request, commit the transaction, and do what follows; returns the operation's result.
+    async def run(self, prepare: Prepare, transaction_input: TransactionInput[RequestT]) -> dict[str, Any]:
+        """Prepare the request, commit the transaction, run the steps that follow, and return the operation's result.
 
-        Raises `ApplicationError`, or `asyncio.CancelledError` if Temporal's own cancel ended it.
+        Raises `ApplicationError`, or `asyncio.CancelledError` if a cancel in Temporal ended the operation.
         """
+        committed: Committed | None
         try:
             committed = await self._uninterrupted(self._commit(prepare, transaction_input))
         except OperationCancelledError:
-            closed = await self._uninterrupted(self._close(None))
+            committed = await self._uninterrupted(self._close(None))
         except StepFailedError as failure:
-            closed = await self._uninterrupted(self._close(failure.error))
-        else:
-            closed = committed
-        if closed is None:
-            raise self.ending()
-        await self._uninterrupted(self._finish(closed))
-        return closed.result
+            committed = await self._uninterrupted(self._close(failure.error))
+        if committed is None:
+            raise self._ending()
+        await self._uninterrupted(self._finish(committed))
+        return committed.result
 
     def fail(self, error: OperationError) -> BaseException:
-        """End the operation before it has begun; returns what the workflow raises."""
-        self.progress.end(OperationStatus.FAILED, error)
-        return self.ending()
+        """Fail the operation before it has begun, and return the error that the workflow must raise."""
+        self.progress.publish(status=OperationStatus.FAILED, error=error, finished_at=workflow.now())
+        return self._ending()
 
-    def ending(self) -> BaseException:
-        """Return what the workflow raises to end as its status says."""
+    def _ending(self) -> BaseException:
+        """Return the error by which the workflow ends as its status says."""
         snapshot = self.progress.snapshot
         if snapshot.status is OperationStatus.CANCELLED:
             if self._cancelled_by_temporal:
                 return asyncio.CancelledError()
-            return ApplicationError(snapshot.cancel_reason or "cancelled", type=CANCELLED, non_retryable=True)
+            return ApplicationError(snapshot.cancel_reason or CANCELLED, type=CANCELLED, non_retryable=True)
         if snapshot.error is None:
-            return RuntimeError("an operation that neither failed nor was cancelled has no such ending")
+            return RuntimeError("the operation has neither failed nor been cancelled")
         return ApplicationError(snapshot.error.detail, type=snapshot.error.code, non_retryable=True)
 
-    async def _commit(
-        self,
-        prepare: Callable[[], Awaitable[None]],
-        transaction_input: Callable[[OperationContext, RequestT], Message],
-    ) -> Committed:
-        """Prepare, and run the transaction until it commits, retrying passing errors and parking when they last.
+    async def _commit(self, prepare: Prepare, transaction_input: TransactionInput[RequestT]) -> Committed:
+        """Prepare, and run the transaction until it commits; retry passing errors, and park when they last.
 
         Raises:
             StepFailedError: it failed for good, or the parked operation was not resumed in time.
@@ -199,7 +187,7 @@ class Lifecycle(Generic[RequestT]):
 
         async def attempt() -> Committed:
             argument = transaction_input(self.progress.context(), self.request)
-            return await self._run_locally(self._kind.transaction, argument, Committed)
+            return await run_locally(self._kind.transaction, argument, Committed)
 
         first = self._kind.steps[0].name
         await self._retry(first, prepare, parks=True, is_cancellable=True)
@@ -209,40 +197,31 @@ class Lifecycle(Generic[RequestT]):
     async def _close(self, error: OperationError | None) -> Committed | None:
         """Close the operation's row as failed, or as cancelled if there is no error, so that nothing commits later.
 
-        Returns what was committed if the commit came first: then the operation stays open and goes on.
+        Returns what was committed if the commit came first: then the operation stays open.
         """
         self._is_closing = True
         self.progress.forget_steps(error)
         status = OperationStatus.FAILED if error else OperationStatus.CANCELLED
-        ended = self.progress.snapshot.model_copy(
-            update={
-                "status": status,
-                "error": error,
-                "next_try_at": None,
-                "attention_deadline": None,
-                "finished_at": workflow.now(),
-            }
-        )
+        ended = self.progress.snapshot.at_work(status=status, error=error, finished_at=workflow.now())
 
         async def attempt() -> Closure:
-            context = self.progress.context().model_copy(update={"snapshot": ended})
-            return await self._run_locally(CLOSE_ACTIVITY, OperationInput(operation=context), Closure)
+            argument = OperationInput(operation=self.progress.context().showing(ended))
+            return await run_locally(CLOSE_ACTIVITY, argument, Closure)
 
         try:
             closure = await self._retry(None, attempt, parks=True, is_cancellable=False)
         finally:
             self._is_closing = False
-        if closure.committed is not None:
-            return closure.committed
-        # A closing that nobody heard of counts, whatever the workflow was asked since then.
-        self.progress.snapshot = closure.ended or ended
-        self.progress.publish()
-        return None
+        if closure.committed is None:
+            # If an earlier attempt closed the row and its result was lost, that is how the operation ended.
+            self.progress.snapshot = closure.ended or ended
+            self.progress.publish()
+        return closure.committed
 
     async def _finish(self, committed: Committed) -> None:
-        """Do what follows the commit, and complete the operation; nothing here fails it any more."""
+        """Run the steps that follow the commit, and complete the operation; nothing fails it any more."""
         self.progress.commit(committed)
-        if self._cancel is not None:
+        if self._is_cancelled:
             self._warn_of_late_cancel()
         pending = [line.name for line in committed.steps if line.status is StepStatus.PENDING]
         for name in pending:
@@ -254,12 +233,12 @@ class Lifecycle(Generic[RequestT]):
         self.progress.complete()
 
     async def _follow_up(self, step: str, activity: str | None) -> None:
-        """Run a step after the commit; without an activity of its own it closes the operation's row."""
+        """Run a step after the commit; one without an activity closes the operation's row."""
 
         async def attempt() -> StepDone:
             context = self.progress.context()
             if activity is None:
-                return await self._run_locally(COMPLETE_ACTIVITY, OperationInput(operation=context), StepDone)
+                return await run_locally(COMPLETE_ACTIVITY, OperationInput(operation=context), StepDone)
             request = self.request.model_dump(mode="json", by_alias=True)
             done: StepDone = await workflow.execute_activity(
                 activity,
@@ -293,7 +272,7 @@ class Lifecycle(Generic[RequestT]):
         while True:
             if is_cancellable:
                 await workflow.wait_condition(lambda: not self._changing.locked())
-                if self._cancel is not None:
+                if self._is_cancelled:
                     raise OperationCancelledError
             attempt += 1
             if step is not None:
@@ -312,22 +291,22 @@ class Lifecycle(Generic[RequestT]):
             if failure.is_final and not self._is_closing:
                 raise StepFailedError(failure.error)
             window = await self._wait(failure.error, window, parks=parks, is_cancellable=is_cancellable)
-            # Only now: an attempt that Temporal has given up on gets no further than the wait.
+            # After the wait: an attempt that Temporal has given up on gets no further than that.
             self.progress.see_parameters(failure.parameters_version)
 
     async def _wait(
         self, error: OperationError, window: RetryWindow | None, *, parks: bool, is_cancellable: bool
     ) -> RetryWindow | None:
-        """Return when it is time for the next attempt, with the window that it falls in, or None for a new one."""
+        """Wait for the next attempt, and return the window that it is part of, or None for a new one."""
         if window is None:
-            window = RetryWindow(await self._failure_policy(), workflow.now())
+            window = RetryWindow(await read_failure_policy(), workflow.now())
         delay = window.next_delay(workflow.now())
         if delay is not None:
             self._show_waiting(OperationStatus.RETRYING, error, next_try_at=workflow.now() + delay)
             return None if await self._woken(delay) else window
         if not parks:
             raise StepFailedError(error)
-        # A row that must be closed is never given up on: until then an attempt might still commit.
+        # A row is closed whatever it takes: until then an attempt might still commit.
         timeout = window.policy.attention_timeout if is_cancellable else None
         deadline = workflow.now() + timeout if timeout is not None else None
         self._show_waiting(OperationStatus.NEEDS_ATTENTION, error, attention_deadline=deadline)
@@ -336,37 +315,20 @@ class Lifecycle(Generic[RequestT]):
         return None
 
     def _show_waiting(self, status: OperationStatus, error: OperationError, **until: Any) -> None:
-        if self._cancel is None or self._is_closing:
+        if not self._is_cancelled or self._is_closing:
             self.progress.publish(status=status, error=error, **until)
 
-    async def _woken(self, patience: timedelta | None) -> bool:
-        """Return True if a resume or a cancel came within that time."""
+    async def _woken(self, within: timedelta | None) -> bool:
+        """Return whether a resume or a cancel came within that time."""
         self._resumed = False
-        is_closing_or_committed = self.is_ending
+        is_cancellable = not self.is_ending
         try:
             await workflow.wait_condition(
-                lambda: self._resumed or (self._cancel is not None and not is_closing_or_committed), timeout=patience
+                lambda: self._resumed or (is_cancellable and self._is_cancelled), timeout=within
             )
         except TimeoutError:
             return False
         return True
-
-    async def _failure_policy(self) -> FailurePolicy:
-        """Return the policy of the worker that runs now, by a local activity so that a replay finds what was read."""
-        policy: FailurePolicy = await workflow.execute_local_activity(
-            FAILURE_POLICY_ACTIVITY, result_type=FailurePolicy, start_to_close_timeout=STEP_TIMEOUT
-        )
-        return policy
-
-    async def _run_locally(self, activity: str, argument: Message, result_type: type[MessageT]) -> MessageT:
-        result: MessageT = await workflow.execute_local_activity(
-            activity,
-            argument,
-            result_type=result_type,
-            start_to_close_timeout=STEP_TIMEOUT,
-            retry_policy=SINGLE_ATTEMPT,
-        )
-        return result
 
     def _warn_of_late_cancel(self) -> None:
         if any(warning.code == CANCEL_TOO_LATE for warning in self.progress.snapshot.warnings):
@@ -375,8 +337,8 @@ class Lifecycle(Generic[RequestT]):
         detail = f"the cancel came after the commit and stopped nothing; {undo}"
         self.progress.warn(OperationWarning(code=CANCEL_TOO_LATE, detail=detail))
 
-    async def _uninterrupted(self, work: Coroutine[Any, Any, ResultT] | Awaitable[ResultT]) -> ResultT:
-        """Await work that Temporal's own cancel must not interrupt: it becomes a request to stop."""
+    async def _uninterrupted(self, work: Coroutine[Any, Any, ResultT]) -> ResultT:
+        """Await work that a cancel in Temporal must not interrupt: it becomes a cancellation of the operation."""
         task = asyncio.ensure_future(work)
         while True:
             try:
@@ -386,8 +348,4 @@ class Lifecycle(Generic[RequestT]):
                 if task.cancelled():
                     raise
                 self._cancelled_by_temporal = True
-                self.request_cancel(Cancellation(reason=workflow.cancellation_reason(), by=UNKNOWN_CALLER))
-
-
-def _refusal(code: str, detail: str, field: str | None = None) -> ApplicationError:
-    return ApplicationError(detail, field, type=code, non_retryable=True)
+                self.request_cancel(Cancellation(reason=workflow.cancellation_reason()))

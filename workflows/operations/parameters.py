@@ -1,4 +1,4 @@
-"""The request inside a workflow: reading it, and changing it before the commit."""
+"""Reads signals, and applies changes of parameters to a request."""
 
 from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
@@ -19,8 +19,8 @@ class ParameterRefusedError(Exception):
         self.field = field
 
 
-def heard(message: type[MessageT], argument: Any) -> MessageT | None:
-    """Return a signal's argument as the message that it should be, or None for anything else."""
+def parse_signal(message: type[MessageT], argument: Any) -> MessageT | None:
+    """Return a signal's argument as a message, or None if it is no such message."""
     try:
         return message.model_validate(argument)
     except ValidationError:
@@ -28,10 +28,9 @@ def heard(message: type[MessageT], argument: Any) -> MessageT | None:
 
 
 def apply_changes(request: RequestT, changes: Mapping[str, Any], changeable: Collection[str]) -> RequestT:
-    """Return the request with all the parameters changed.
+    """Return the request with all parameters changed.
 
-    Raises:
-        ParameterRefusedError: one of them is unknown or of the wrong type; or there are none.
+    Raises `ParameterRefusedError` if there is no change, or if one is unknown or has the wrong type.
     """
     if not changes:
         raise ParameterRefusedError("changes", "must name at least one parameter")

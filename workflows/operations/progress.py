@@ -1,6 +1,5 @@
-"""What the outside sees of one operation, kept in the workflow's memo."""
+"""The progress of one operation, published in the workflow's memo."""
 
-from collections.abc import Callable
 from typing import Any
 
 from temporalio import workflow
@@ -22,7 +21,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from workflows.operations.statuses import OperationStatus, StepStatus
 
-# How Alga's client calls the ends of an operation, which it takes for steps.
+# The ends of an operation, which are steps to Alga's client.
 WIRE_ENDS = {
     OperationStatus.COMPLETED: "completed",
     OperationStatus.FAILED: "failed",
@@ -51,7 +50,7 @@ class Progress:
         return self.snapshot.committed_at is not None
 
     def accept(self, request: OperationRequest) -> None:
-        """Take over what the request says about itself, first or after a change."""
+        """Show the parsed or changed request."""
         self._origin = request.origin
         self._change(
             started_at=request.origin.requested_at or self.snapshot.started_at,
@@ -59,14 +58,14 @@ class Progress:
         )
 
     def see_parameters(self, version: int | None) -> None:
-        """Go on from a version of the parameters that the row has and nobody was told of: it was given up."""
+        """Continue from the version of the parameters in the row, whose change was given up on before it returned."""
         self.parameters_version = max(self.parameters_version, version or 0)
 
     def start(self, step: str, attempt: int) -> None:
-        """Begin a step, or the transaction by its first one.
+        """Begin a step, or the transaction by its first step.
 
-        The first attempt at the transaction is not published: a memo is seen only when the workflow task completes,
-        which on the usual path is at the end. The gateway takes the started task for a running operation.
+        The first attempt at the transaction is not published: a memo becomes visible when the workflow task ends,
+        usually with the operation. The gateway takes the started task for a running operation.
         """
         started = {"started_at": workflow.now()} if attempt == 1 else {}
         self._change(step=step, status=OperationStatus.RUNNING)
@@ -75,24 +74,25 @@ class Progress:
             self.publish()
 
     def fail_attempt(self, step: str, attempt: int, status: StepStatus) -> None:
-        """Show which step an attempt at the transaction failed in; what the others wrote was rolled back."""
+        """Show which step failed; before the commit, the others were rolled back."""
         if not self.is_committed:
-            self._each_step(lambda line: line.model_copy(update={"status": StepStatus.PENDING}))
+            self._reset_steps()
         self._change(step=step)
         self.set_step(step, status=status, attempts=attempt)
 
     def forget_steps(self, error: OperationError | None) -> None:
-        """Show that nothing of the steps is left, and which one failed for good, if one did."""
-        self._each_step(lambda line: line.model_copy(update={"status": StepStatus.PENDING}))
+        """Show that all steps were rolled back, and which one failed for good."""
+        self._reset_steps()
         if error is not None and error.step is not None:
             self.set_step(error.step, status=StepStatus.FAILED, finished_at=workflow.now())
 
     def set_step(self, name: str, **changes: Any) -> None:
-        """Change one step's line; seen with the next thing that is published."""
-        self._each_step(lambda line: line.model_copy(update=changes) if line.name == name else line)
+        """Change one step; `publish` makes it visible."""
+        steps = (step.model_copy(update=changes) if step.name == name else step for step in self.snapshot.steps)
+        self._change(steps=tuple(steps))
 
     def commit(self, committed: Committed) -> None:
-        """Take over what the transaction has committed."""
+        """Show what the transaction has committed."""
         done = [line.name for line in committed.steps if line.status is StepStatus.COMPLETED]
         self._change(
             steps=committed.steps,
@@ -105,12 +105,12 @@ class Progress:
         )
 
     def finish_step(self, step: str) -> None:
-        """Show that a step after the commit has done its work."""
+        """Complete a step after the commit."""
         self.set_step(step, status=StepStatus.COMPLETED, finished_at=workflow.now())
         self._change(progress=self.kind.progress_after(step), error=None)
 
     def warn(self, warning: OperationWarning) -> None:
-        """Add a warning; seen with the next thing that is published."""
+        """Add a warning; `publish` makes it visible."""
         self._change(warnings=(*self.snapshot.warnings, warning), error=None)
 
     def complete(self) -> None:
@@ -118,17 +118,13 @@ class Progress:
         self.snapshot = self.snapshot.completed(workflow.now())
         self.publish()
 
-    def end(self, status: OperationStatus, error: OperationError | None) -> None:
-        """End the operation with nothing written."""
-        self.publish(status=status, error=error, finished_at=workflow.now())
-
     def publish(self, **changes: Any) -> None:
-        """Change the snapshot and show it; what the operation waits for is gone unless it is among the changes."""
-        self._change(**{"next_try_at": None, "attention_deadline": None, **changes})
+        """Change the snapshot and publish it; the operation no longer waits, unless the changes say so."""
+        self.snapshot = self.snapshot.at_work(**changes, updated_at=workflow.now())
         workflow.upsert_memo({OPERATION_MEMO: self.snapshot})
 
     def context(self) -> OperationContext:
-        """Return what activities need to know of this operation."""
+        """Return the operation as activities need it."""
         info = workflow.info()
         return OperationContext(
             workflow_id=info.workflow_id,
@@ -154,8 +150,9 @@ class Progress:
             error=snapshot.error.detail if snapshot.error else snapshot.cancel_reason,
         )
 
-    def _each_step(self, change: Callable[[StepProgress], StepProgress]) -> None:
-        self._change(steps=tuple(change(line) for line in self.snapshot.steps))
+    def _reset_steps(self) -> None:
+        pending = {"status": StepStatus.PENDING}
+        self._change(steps=tuple(step.model_copy(update=pending) for step in self.snapshot.steps))
 
     def _change(self, **changes: Any) -> None:
         self.snapshot = self.snapshot.model_copy(update={**changes, "updated_at": workflow.now()})

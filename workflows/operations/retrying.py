@@ -1,21 +1,48 @@
-"""When a failed try is repeated, and for how long."""
+"""How activities of operations are run: local ones with a single attempt, and when a failed attempt is repeated."""
 
 from datetime import datetime, timedelta
+from typing import TypeVar
 
-from workflows.operations.messages import FailurePolicy
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from workflows.operations.kinds import FAILURE_POLICY_ACTIVITY, SINGLE_ATTEMPT, STEP_TIMEOUT
+    from workflows.operations.messages import FailurePolicy, Message
+
+MessageT = TypeVar("MessageT", bound=Message)
 
 FIRST_RETRY_DELAY = timedelta(seconds=1)
 MAX_RETRY_DELAY = timedelta(minutes=1)
 
 
+async def run_locally(activity: str, argument: Message, result_type: type[MessageT]) -> MessageT:
+    """Run a local activity once; raises `temporalio.exceptions.FailureError`."""
+    result: MessageT = await workflow.execute_local_activity(
+        activity,
+        argument,
+        result_type=result_type,
+        start_to_close_timeout=STEP_TIMEOUT,
+        retry_policy=SINGLE_ATTEMPT,
+    )
+    return result
+
+
+async def read_failure_policy() -> FailurePolicy:
+    """Return the policy of the current worker, by a local activity so that a replay finds what was read."""
+    policy: FailurePolicy = await workflow.execute_local_activity(
+        FAILURE_POLICY_ACTIVITY, result_type=FailurePolicy, start_to_close_timeout=STEP_TIMEOUT
+    )
+    return policy
+
+
 def retry_delay(attempt: int) -> timedelta:
-    """How long to wait after the given failed attempt (counted from 1): doubling, capped at a minute."""
+    """Return how long to wait after the given failed attempt, counted from 1: doubling, at most a minute."""
     doublings = min(attempt - 1, 16)
     return min(FIRST_RETRY_DELAY * (1 << doublings), MAX_RETRY_DELAY)
 
 
 class RetryWindow:
-    """The time in which a step's passing errors are retried, from its first failed try or from a resume."""
+    """The time in which a step's passing errors are retried, from its first failed attempt or from a resume."""
 
     def __init__(self, policy: FailurePolicy, since: datetime) -> None:
         self.policy = policy
@@ -23,9 +50,9 @@ class RetryWindow:
         self._failures = 0
 
     def next_delay(self, now: datetime) -> timedelta | None:
-        """How long to wait after one more failed try; none when the window is over.
+        """Return how long to wait after one more failed attempt, or None once the window is over.
 
-        The last wait is cut short, so that the last try is made at the end of the window.
+        The last wait is cut short, so that the last attempt is made at the end of the window.
         """
         self._failures += 1
         remaining = self._until - now
