@@ -71,29 +71,28 @@ class Requester:
             requested_at=datetime.now(UTC),
         )
 
-
-def requested(
-    action: Action,
-    requester: Requester,
-    *,
-    workflow_id: str | None = None,
-    tenant_id: UUID | None = None,
-    subject: str | None = None,
-    details: Mapping[str, Json] | None = None,
-) -> AuditEvent:
-    """Return the audit event of a request that was accepted."""
-    return AuditEvent(
-        action=action,
-        outcome=Outcome.ACCEPTED,
-        caller=requester.caller.identity,
-        on_behalf_of=requester.on_behalf_of,
-        workflow_id=workflow_id,
-        tenant_id=tenant_id,
-        subject=subject,
-        request_id=requester.request_id,
-        address=requester.address,
-        details=details or {},
-    )
+    def audit_event(
+        self,
+        action: Action,
+        *,
+        workflow_id: str | None = None,
+        tenant_id: UUID | None = None,
+        subject: str | None = None,
+        details: Mapping[str, Json] | None = None,
+    ) -> AuditEvent:
+        """Return the audit event of an action that was accepted."""
+        return AuditEvent(
+            action=action,
+            outcome=Outcome.ACCEPTED,
+            caller=self.caller.identity,
+            on_behalf_of=self.on_behalf_of,
+            workflow_id=workflow_id,
+            tenant_id=tenant_id,
+            subject=subject,
+            request_id=self.request_id,
+            address=self.address,
+            details=details or {},
+        )
 
 
 def operator() -> Requester:

@@ -40,16 +40,14 @@ class Keys:
         order = KeyOrder(name, scopes, tenant_id, expires_in)
         return await self._management.create(order, operator())
 
-    async def rotate(self, key_id: str, overlap: timedelta) -> CreatedKey | None:
+    async def rotate(self, key_id: str, overlap: timedelta) -> CreatedKey:
         return await self._management.rotate(key_id, operator(), overlap=overlap, expires_in=None)
 
-    async def revoke(self, key_id: str) -> ApiKeyRecord | None:
+    async def revoke(self, key_id: str) -> ApiKeyRecord:
         return await self._management.revoke(key_id, operator())
 
     async def find(self, key_id: str) -> ApiKeyRecord:
-        record = await self._management.find(key_id, operator())
-        assert record is not None
-        return record
+        return await self._management.find(key_id, operator())
 
     async def verify(self, text: str) -> Caller | None:
         verified = await self.api_keys.verify(text)

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from activities.audit.events import Action, Json
 from activities.audit.trail import AuditTrail
-from app.auth.callers import Requester, requested
+from app.auth.callers import Requester
 from app.auth.keys.api_keys import ApiKeys
 from app.auth.keys.format import ApiKey
 from app.auth.keys.records import ApiKeyRecord, KeyState, NewApiKey, ResealedKeys
@@ -27,6 +27,10 @@ class ScopeNotHeldError(Exception):
 
 class OtherTenantError(Exception):
     """The requester is bound to a tenant, and the key is not bound to that tenant."""
+
+
+class KeyNotFoundError(Exception):
+    """There is no key with this id, which is the text of the error."""
 
 
 class UnusableKeyError(Exception):
@@ -94,28 +98,27 @@ class KeyManagement:
         async with self._engine.connect() as connection:
             return await self._table.list(connection, requester.caller.tenant_id)
 
-    async def find(self, key_id: str, requester: Requester) -> ApiKeyRecord | None:
-        """Return the key with this id, usable or not; raise `OtherTenantError`."""
+    async def find(self, key_id: str, requester: Requester) -> ApiKeyRecord:
+        """Return the key with this id, usable or not; raise `KeyNotFoundError` or `OtherTenantError`."""
         async with self._engine.connect() as connection:
             return await self._find(connection, key_id, requester)
 
     async def rotate(
         self, key_id: str, requester: Requester, *, overlap: timedelta, expires_in: timedelta | None
-    ) -> CreatedKey | None:
-        """Create a key that replaces another, which still works for the overlap. Return None if there is no such key.
+    ) -> CreatedKey:
+        """Create a key that replaces another, which still works for the overlap.
 
         The new key is the same caller if the old one rotates itself or an operator at the shell does it, so that
         repeated requests find what they started with the old key. Otherwise the new key is a caller of its own:
         rotating another's key must not be a way to act as that caller.
 
-        Raises `UnusableKeyError`, `ScopeNotHeldError` or `OtherTenantError`, and then leaves the old key unchanged.
+        Raises `KeyNotFoundError`, `UnusableKeyError`, `ScopeNotHeldError` or `OtherTenantError`, and then leaves the
+        old key unchanged.
         """
         key = ApiKey.generate()
         secret_hash = await self._hashes.hash(key.secret)
         async with self._engine.begin() as connection:
             old = await self._find(connection, key_id, requester, lock=True)
-            if old is None:
-                return None
             _check_scopes(requester, scopes_among(old.scopes))
             now = datetime.now(UTC)
             if old.state(now) is not KeyState.ACTIVE:
@@ -139,15 +142,13 @@ class KeyManagement:
             await self._record(connection, Action.KEY_ROTATE, record, requester, replaced)
         return CreatedKey(key.text, record)
 
-    async def revoke(self, key_id: str, requester: Requester) -> ApiKeyRecord | None:
-        """Revoke a key, forged or not, even if it is revoked already. Return None if there is no such key.
+    async def revoke(self, key_id: str, requester: Requester) -> ApiKeyRecord:
+        """Revoke a key, forged or not, even if it is revoked already.
 
-        Raises `ScopeNotHeldError` or `OtherTenantError`.
+        Raises `KeyNotFoundError`, `ScopeNotHeldError` or `OtherTenantError`.
         """
         async with self._engine.begin() as connection:
             old = await self._find(connection, key_id, requester, lock=True)
-            if old is None:
-                return None
             _check_scopes(requester, scopes_among(old.scopes))
             record = await self._table.revoke(connection, key_id)
             forgery: Mapping[str, Json] = {} if old.is_genuine else {"wasForged": True}
@@ -163,17 +164,18 @@ class KeyManagement:
                 "current": len(resealed.current),
                 "forged": list(resealed.forged),
             }
-            await self._audit.append(connection, requested(Action.KEY_RESEAL, requester, details=details))
+            await self._audit.append(connection, requester.audit_event(Action.KEY_RESEAL, details=details))
         return resealed
 
     async def _find(
         self, connection: AsyncConnection, key_id: str, requester: Requester, *, lock: bool = False
-    ) -> ApiKeyRecord | None:
+    ) -> ApiKeyRecord:
         tenant_id = requester.caller.tenant_id
         found = await self._table.find(connection, key_id, tenant_id=tenant_id, lock=lock)
-        # This runs for unknown ids, too, so that both cases take the same time.
-        if found is None and tenant_id is not None and await self._table.exists(connection, key_id):
-            raise OtherTenantError
+        if found is None:
+            # This runs for unknown ids, too, so that both cases take the same time.
+            is_other_tenants = tenant_id is not None and await self._table.exists(connection, key_id)
+            raise OtherTenantError if is_other_tenants else KeyNotFoundError(key_id)
         return found
 
     async def _record(
@@ -185,7 +187,7 @@ class KeyManagement:
         details: Mapping[str, Json] | None = None,
     ) -> None:
         all_details: Mapping[str, Json] = {"name": key.name, "scopes": list(key.scopes), **(details or {})}
-        event = requested(action, requester, tenant_id=key.tenant_id, subject=key.key_id, details=all_details)
+        event = requester.audit_event(action, tenant_id=key.tenant_id, subject=key.key_id, details=all_details)
         await self._audit.append(connection, event)
 
 

@@ -1,11 +1,8 @@
-"""`alga-tenants audit`: verifies and lists audit events, straight in the database."""
+"""`alga-tenants audit`: verifies and lists audit events, directly in the database."""
 
-import asyncio
-import json
 import re
-from collections.abc import Awaitable, Callable
 from dataclasses import asdict
-from typing import Annotated, TypeVar
+from typing import Annotated
 from uuid import UUID
 
 import typer
@@ -14,32 +11,27 @@ from rich.table import Table
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from activities.audit.events import Action, Outcome
-from app.audit.records import EventFilter
 from app.audit.trail import audit_trail
 from app.audit.verification import Noted, Report, verify
-from app.auth.operators import operator
+from app.auth.callers import operator
+from app.cli.console import print_json, say, visible
 from app.cli.exit_codes import ExitCode
-from app.cli.output import say, visible
-from app.database import DatabaseUnavailableError, database_errors, gateway_engine
+from app.cli.maintenance.database import run_on_database
+from app.cli.options import AsJson
 from app.gateway.audit.documents import AuditEventDocument, AuditEventList
-from app.gateway.audit.listing import AuditListing
+from app.gateway.audit.listing import AuditListing, EventFilter
 from app.settings import Settings
 
 app = typer.Typer(help="Verify and list audit events.", no_args_is_help=True)
 
-LARGEST_LIST = 10_000
-NOTED = re.compile(r"([0-9]{1,18}):([0-9a-f]{64})")
-BROKEN = 1
-
-AsJson = Annotated[bool, typer.Option("--json", help="Answer as one JSON document.")]
-
-ResultT = TypeVar("ResultT")
+MAX_EVENTS = 10_000
+HEAD = re.compile(r"([0-9]{1,18}):([0-9a-f]{64})")
 
 
 def _noted(text: str) -> Noted:
-    match = NOTED.fullmatch(text)
+    match = HEAD.fullmatch(text)
     if match is None:
-        raise typer.BadParameter("must be SEQUENCE:HASH, as `audit verify` has printed it")
+        raise typer.BadParameter("must be SEQUENCE:HASH, as printed by `audit verify`")
     return Noted(int(match[1]), bytes.fromhex(match[2]))
 
 
@@ -48,41 +40,50 @@ def verify_trail(
     expect: Annotated[
         Noted | None,
         typer.Option(
-            parser=_noted, metavar="SEQUENCE:HASH", help="A head that was printed before and kept elsewhere."
+            parser=_noted, metavar="SEQUENCE:HASH", help="A head that was printed earlier and kept elsewhere."
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Walk the chain of all audit events, and print its head.
+    """Verify the chain of all audit events and print its head.
 
-    Whoever can write to the database may cut the trail and put back an older head with it: note the head elsewhere
-    now and then, and give it with --expect the next time.
+    A person who can write to the database could remove the newest events
+    and restore an older head. To detect that, regularly keep the head
+    elsewhere and pass it with --expect the next time.
 
-    Exits 1 where the trail is broken.
+    Exits with 1 if the trail is broken.
     """
 
     async def work(engine: AsyncEngine, settings: Settings) -> Report:
         async with engine.connect() as connection:
             return await verify(connection, audit_trail(settings), noted=expect)
 
-    report = _run(work)
+    report = run_on_database(work)
     if as_json:
-        typer.echo(_document(report))
+        print_json(
+            {
+                "intact": report.is_intact,
+                "head": _head(report),
+                "checked": report.checked,
+                "breaks": [asdict(found) for found in report.breaks],
+                "complete": report.is_complete,
+            }
+        )
     else:
         _show(report)
     if not report.is_intact:
-        raise typer.Exit(BROKEN)
+        raise typer.Exit(ExitCode.FAILED)
 
 
 @app.command("list")
 def list_trail(
-    action: Annotated[list[Action] | None, typer.Option(help="Any of these.")] = None,
-    outcome: Annotated[list[Outcome] | None, typer.Option(help="Any of these.")] = None,
+    action: Annotated[list[Action] | None, typer.Option(help="Only these actions; may be repeated.")] = None,
+    outcome: Annotated[list[Outcome] | None, typer.Option(help="Only these outcomes; may be repeated.")] = None,
     *,
-    caller: Annotated[str | None, typer.Option(help="Who was authenticated, like key:<id>.")] = None,
-    workflow_id: Annotated[str | None, typer.Option(help="Events about this operation.")] = None,
-    tenant: Annotated[UUID | None, typer.Option(help="Events about this tenant.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=LARGEST_LIST, help="The newest so many.")] = 50,
+    caller: Annotated[str | None, typer.Option(help="Only of this caller, such as key:<id>.")] = None,
+    workflow_id: Annotated[str | None, typer.Option(help="Only about this operation.")] = None,
+    tenant: Annotated[UUID | None, typer.Option(help="Only about this tenant.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=MAX_EVENTS, help="Maximum number of events.")] = 50,
     as_json: AsJson = False,
 ) -> None:
     """Show audit events, newest first."""
@@ -97,42 +98,12 @@ def list_trail(
     async def work(engine: AsyncEngine, _settings: Settings) -> AuditEventList:
         return await AuditListing(engine).page(operator().caller, wanted, size=limit, token=None)
 
-    page = _run(work)
+    page = run_on_database(work)
     if as_json:
         typer.echo(page.model_dump_json())
     else:
-        # What callers have sent is no markup.
+        # The events hold text that callers sent, which must not be read as markup.
         Console(markup=False, highlight=False).print(_table(page.events))
-
-
-def _run(work: Callable[[AsyncEngine, Settings], Awaitable[ResultT]]) -> ResultT:
-    settings = Settings.load()
-
-    async def with_engine() -> ResultT:
-        engine = gateway_engine(settings)
-        try:
-            return await work(engine, settings)
-        finally:
-            await engine.dispose()
-
-    try:
-        with database_errors():
-            return asyncio.run(with_engine())
-    except DatabaseUnavailableError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(ExitCode.UNAVAILABLE) from None
-
-
-def _document(report: Report) -> str:
-    return json.dumps(
-        {
-            "intact": report.is_intact,
-            "head": _head(report),
-            "checked": report.checked,
-            "breaks": [asdict(found) for found in report.breaks],
-            "complete": report.is_complete,
-        }
-    )
 
 
 def _show(report: Report) -> None:
@@ -140,7 +111,7 @@ def _show(report: Report) -> None:
     for found in report.breaks:
         say(console, f"{found.kind:<14}{found.sequence:>12}  {found.detail}", "red")
     if not report.is_complete:
-        say(console, "there may be more breaks; these were enough to stop")
+        say(console, "verification stopped here; there may be more breaks")
     verdict = "intact" if report.is_intact else "broken"
     say(console, f"{verdict}: {report.checked} events checked", "green" if report.is_intact else "bold red")
     say(console, f"head: {_head(report)}")
@@ -151,9 +122,21 @@ def _head(report: Report) -> str:
 
 
 def _table(events: tuple[AuditEventDocument, ...]) -> Table:
-    table = Table("no.", "when", "action", "outcome", "caller", "for", "about", "why", "from", "times", box=None)
+    table = Table(
+        "no.",
+        "time",
+        "action",
+        "outcome",
+        "caller",
+        "on behalf of",
+        "subject",
+        "reason",
+        "address",
+        "count",
+        box=None,
+    )
     for event in events:
-        about = event.workflow_id or event.subject or " ".join(filter(None, (event.method, event.path)))
+        subject = event.workflow_id or event.subject or " ".join(filter(None, (event.method, event.path)))
         cells = (
             str(event.sequence),
             f"{event.occurred_at:%Y-%m-%d %H:%M:%S}",
@@ -161,7 +144,7 @@ def _table(events: tuple[AuditEventDocument, ...]) -> Table:
             event.outcome,
             event.caller,
             event.on_behalf_of or "",
-            about,
+            subject,
             event.reason or "",
             event.address or "",
             str(event.count),

@@ -1,11 +1,9 @@
-"""`alga-tenants keys`: makes, lists, rotates, revokes and reseals API keys, straight in the database."""
+"""`alga-tenants keys`: creates, rotates, lists, revokes and reseals API keys, directly in the database."""
 
-import asyncio
-import json
 import os
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Annotated, TypeVar
 from uuid import UUID
 
@@ -13,19 +11,22 @@ import typer
 from pydantic_core import PydanticCustomError
 from rich.console import Console
 from rich.table import Column, Table
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.audit.trail import audit_trail
-from app.auth.keys.api_keys import ApiKeys, CreatedKey, KeyOrder, UnusableKeyError
-from app.auth.keys.management import KeyManagement
-from app.auth.keys.signing import api_key_signer, signer_of
-from app.auth.operators import operator
+from app.auth.callers import operator
+from app.auth.keys.api_keys import ApiKeys
+from app.auth.keys.management import CreatedKey, KeyManagement, KeyNotFoundError, KeyOrder, UnusableKeyError
+from app.auth.keys.signing import ApiKeySigner, api_key_signer
 from app.auth.scopes import DEFAULT_SCOPES, Scope
+from app.cli.console import fail, print_json
 from app.cli.exit_codes import ExitCode
-from app.database import DatabaseUnavailableError, database_errors, gateway_engine
+from app.cli.maintenance.database import run_on_database
+from app.cli.options import AsJson
 from app.gateway.keys.documents import (
     DEFAULT_OVERLAP_HOURS,
-    LONGEST_LIFE_DAYS,
-    LONGEST_OVERLAP_HOURS,
+    MAX_LIFETIME_DAYS,
+    MAX_OVERLAP_HOURS,
     ApiKeyList,
     check_key_name,
     created_key_document,
@@ -33,33 +34,28 @@ from app.gateway.keys.documents import (
 )
 from app.settings import Settings
 
-app = typer.Typer(help="Make, list, rotate, revoke and reseal API keys.", no_args_is_help=True)
+app = typer.Typer(help="Create, rotate, list, revoke and reseal API keys.", no_args_is_help=True)
 
-AsJson = Annotated[bool, typer.Option("--json", help="Answer as one JSON document.")]
-
-OLD_SECRET_VARIABLE = "OLD_AUDIT_SECRET"  # noqa: S105 - a name
-LISTED = ("name", "state", "scopes", "tenant", "created", "expires", "last used")
-
-KeyId = Annotated[str, typer.Argument(metavar="ID", help="As `keys list` shows it.")]
-ExpiresInDays = Annotated[int | None, typer.Option(min=1, max=LONGEST_LIFE_DAYS, help="Never expires by default.")]
+KeyId = Annotated[str, typer.Argument(metavar="ID", help="The key's id, as shown by `keys list`.")]
+ExpiresInDays = Annotated[
+    int | None, typer.Option(min=1, max=MAX_LIFETIME_DAYS, help="Lifetime (default: unlimited).")
+]
 
 ResultT = TypeVar("ResultT")
 
 
 @app.command()
 def create(
-    name: Annotated[str, typer.Argument(help="Whose key it is, for people.")],
+    name: Annotated[str, typer.Argument(help="Who uses the key.")],
     scope: Annotated[
         list[Scope] | None,
-        typer.Option(
-            help="What it may do; to be given several times. All of tenants:* by default.", show_default=False
-        ),
+        typer.Option(help="What the key allows; may be repeated (default: all of tenants:*).", show_default=False),
     ] = None,
-    tenant: Annotated[UUID | None, typer.Option(help="Bind it to this one tenant.")] = None,
+    tenant: Annotated[UUID | None, typer.Option(help="Restrict the key to this tenant.")] = None,
     expires_in_days: ExpiresInDays = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make an API key and show it, this once."""
+    """Create an API key and show it once."""
     try:
         checked = check_key_name(name)
     except PydanticCustomError as error:
@@ -77,14 +73,16 @@ def create(
 def rotate(
     key_id: KeyId,
     overlap_hours: Annotated[
-        int, typer.Option(min=0, max=LONGEST_OVERLAP_HOURS, help="How long the old key works beside the new one.")
+        int, typer.Option(min=0, max=MAX_OVERLAP_HOURS, help="How long the old key stays valid.")
     ] = DEFAULT_OVERLAP_HOURS,
     expires_in_days: ExpiresInDays = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make an API key in another's place, with its name, scopes and tenant, and show it, this once.
+    """Replace an API key by a new one and show that once.
 
-    To the service both are the same caller; a key that another caller rotates by the REST API is one of its own.
+    The new key has the same name, scopes and tenant, and is the same caller
+    to the service. A key that another caller rotates over the REST API is a
+    caller of its own.
     """
     try:
         created = _run(
@@ -93,30 +91,30 @@ def rotate(
             )
         )
     except UnusableKeyError:
-        typer.echo(f"the API key {key_id} was revoked, has expired or is forged; make a new one", err=True)
-        raise typer.Exit(ExitCode.CONFLICT) from None
-    if created is None:
-        raise _not_found(key_id)
+        fail(f"API key {key_id} is revoked, expired or forged; create a new one", ExitCode.CONFLICT)
     _show(created, as_json=as_json)
 
 
 @app.command("list")
 def list_keys(as_json: AsJson = False) -> None:
-    """Show all API keys, unusable ones too, but never their secrets.
+    """List all API keys, including unusable ones, without their secrets.
 
-    A forged key opens nothing: its row was not written by this service, or was changed since. See `doctor`.
+    A forged key is rejected: its row was written or changed by something
+    other than this service. See `doctor`.
     """
     records = _run(lambda keys: keys.all(operator()))
     if as_json:
         typer.echo(ApiKeyList(keys=tuple(key_document(record) for record in records)).model_dump_json())
         return
-    table = Table(Column("id", no_wrap=True), *LISTED, box=None)
+    table = Table(
+        Column("id", no_wrap=True), "name", "state", "scopes", "tenant", "created", "expires", "last used", box=None
+    )
     for key in map(key_document, records):
-        times = (key.created_at, key.expires_at, key.last_used_at)
         tenant = str(key.tenant_id) if key.tenant_id is not None else "-"
-        scopes = "\n".join(key.scopes)
-        table.add_row(key.id, key.name, key.state, scopes, tenant, *(_for_people(time) for time in times))
-    # A key's name is whatever a caller has given it, and no markup.
+        times = (key.created_at, key.expires_at, key.last_used_at)
+        shown = (f"{time:%Y-%m-%d %H:%M}" if time is not None else "-" for time in times)
+        table.add_row(key.id, key.name, key.state, "\n".join(key.scopes), tenant, *shown)
+    # Names are text from callers, which must not be read as markup.
     Console(markup=False, highlight=False).print(table)
 
 
@@ -124,8 +122,6 @@ def list_keys(as_json: AsJson = False) -> None:
 def revoke(key_id: KeyId, as_json: AsJson = False) -> None:
     """Revoke an API key; gateways stop accepting it within seconds."""
     record = _run(lambda keys: keys.revoke(key_id, operator()))
-    if record is None:
-        raise _not_found(key_id)
     typer.echo(key_document(record).model_dump_json() if as_json else f"revoked {record.key_id} ({record.name})")
 
 
@@ -133,26 +129,30 @@ def revoke(key_id: KeyId, as_json: AsJson = False) -> None:
 def reseal(
     old_secret_env: Annotated[
         str,
-        typer.Option(metavar="VARIABLE", help="Environment variable that holds the old secret."),
-    ] = OLD_SECRET_VARIABLE,
+        typer.Option(metavar="VARIABLE", help="Environment variable with the old secret."),
+    ] = "OLD_AUDIT_SECRET",  # noqa: S107 - a name
     as_json: AsJson = False,
 ) -> None:
-    """Sign API keys anew after AUDIT_SECRET, or NEXTAUTH_SECRET in its place, was changed.
+    """Sign all API keys again after a change of AUDIT_SECRET.
 
-    Keys that verify under the old secret are signed with the new one. All others are named and left as they are;
-    exits 1 if there are any. If the old secret has leaked, make new keys instead: its holder may have forged rows.
+    Also needed after a change of NEXTAUTH_SECRET if AUDIT_SECRET is not set.
+    Keys that verify with the old secret are signed with the new one. Others
+    are named and left unchanged; exits with 1 if there are any.
+
+    If the old secret has leaked, create new keys instead, because rows may
+    have been forged with it.
     """
     old_secret = os.environ.get(old_secret_env)
     if not old_secret:
-        message = f"{old_secret_env} is not set; export the secret that the keys were signed with"
+        message = f"{old_secret_env} is not set; export the secret with which the keys were signed"
         raise typer.BadParameter(message, param_hint="--old-secret-env")
-    resealed = _run(lambda keys: keys.reseal(signer_of(old_secret), operator()))
+    resealed = _run(lambda keys: keys.reseal(ApiKeySigner(old_secret), operator()))
     if as_json:
-        typer.echo(json.dumps(asdict(resealed)))
+        print_json(asdict(resealed))
     else:
-        typer.echo(f"{len(resealed.resealed)} signed anew, {len(resealed.current)} had a good signature")
+        typer.echo(f"{len(resealed.resealed)} signed again, {len(resealed.current)} already valid")
         for key_id in resealed.forged:
-            typer.echo(f"{key_id} verifies under neither secret and was left as it is", err=True)
+            typer.echo(f"{key_id} verifies with neither secret and was left unchanged", err=True)
     if resealed.forged:
         raise typer.Exit(ExitCode.FAILED)
 
@@ -161,12 +161,7 @@ def _show(created: CreatedKey, *, as_json: bool) -> None:
     if as_json:
         typer.echo(created_key_document(created).model_dump_json())
     else:
-        typer.echo(f"{created.key}\n\nKeep it: it can't be shown again.")
-
-
-def _not_found(key_id: str) -> typer.Exit:
-    typer.echo(f"there is no API key with the id {key_id}; see `alga-tenants keys list`", err=True)
-    return typer.Exit(ExitCode.NOT_FOUND)
+        typer.echo(f"{created.key}\n\nKeep it now; it can't be shown again.")
 
 
 def _days(days: int | None) -> timedelta | None:
@@ -174,24 +169,14 @@ def _days(days: int | None) -> timedelta | None:
 
 
 def _run(work: Callable[[KeyManagement], Awaitable[ResultT]]) -> ResultT:
-    settings = Settings.load()
+    async def with_keys(engine: AsyncEngine, settings: Settings) -> ResultT:
+        keys = ApiKeys(engine, api_key_signer(settings))
+        try:
+            return await work(KeyManagement(engine, keys, audit_trail(settings)))
+        finally:
+            keys.close()
+
     try:
-        with database_errors():
-            return asyncio.run(_with_keys(settings, work))
-    except DatabaseUnavailableError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(ExitCode.UNAVAILABLE) from None
-
-
-async def _with_keys(settings: Settings, work: Callable[[KeyManagement], Awaitable[ResultT]]) -> ResultT:
-    engine = gateway_engine(settings)
-    keys = ApiKeys(engine, api_key_signer(settings))
-    try:
-        return await work(KeyManagement(engine, keys, audit_trail(settings)))
-    finally:
-        keys.close()
-        await engine.dispose()
-
-
-def _for_people(time: datetime | None) -> str:
-    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M}" if time is not None else "-"
+        return run_on_database(with_keys)
+    except KeyNotFoundError as error:
+        fail(f"there is no API key with the id {error}; see `alga-tenants keys list`", ExitCode.NOT_FOUND)

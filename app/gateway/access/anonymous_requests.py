@@ -1,4 +1,4 @@
-"""Limits requests that need no credential by the address that they come from; never probes and metrics."""
+"""Limits requests that need no credential, by address. Probes and metrics are not limited."""
 
 import asyncio
 
@@ -10,51 +10,35 @@ from app.gateway.http.problems.problem import ProblemError
 from app.gateway.http.provided import provided
 from app.gateway.http.request_context import address_of
 
-# Seconds, and how many requests wait at the same time.
-REFUSAL_DELAY = 1.0
+# Seconds. Without a delay, rejecting a client that retries at once would take all of the gateway's time.
+REJECTION_DELAY = 1.0
 MAX_DELAYED = 100
+
+_delayed = asyncio.Semaphore(MAX_DELAYED)
 
 
 async def check_anonymous(request: Request) -> None:
-    """Count a request of its address, once; raises `ProblemError` 429 for one too many."""
+    """Count a request, once; raise `ProblemError` 429 if its address has exceeded the limit."""
     if getattr(request.state, "is_counted", False):
         return
     request.state.is_counted = True
     try:
         await provided(request, RateLimits).check_anonymous(address_of(request))
     except ProblemError:
-        await _refusals.delay()
+        if not _delayed.locked():
+            async with _delayed:
+                await asyncio.sleep(REJECTION_DELAY)
         raise
 
 
-class _Refusals:
-    """Lets those wait who were refused, or refusing a client that comes again at once would be all we do."""
-
-    def __init__(self) -> None:
-        self._waiting = 0
-
-    async def delay(self) -> None:
-        """Wait, unless too many do."""
-        if self._waiting >= MAX_DELAYED:
-            return
-        self._waiting += 1
-        try:
-            await asyncio.sleep(REFUSAL_DELAY)
-        finally:
-            self._waiting -= 1
-
-
-_refusals = _Refusals()
-
-
 class LimitedByAddress:
-    """An application whose requests are counted."""
+    """ASGI middleware that limits the requests to an application."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request, or refuse it."""
+        """Serve a request, or reject it."""
         if scope["type"] == "http":
             await check_anonymous(Request(scope))
         await self._app(scope, receive, send)

@@ -4,8 +4,10 @@ docs/adr/0007-rate-limit-buckets.md says why no library does this.
 """
 
 import time
-from collections import OrderedDict, defaultdict
+from collections import defaultdict
 from dataclasses import dataclass
+
+from app.bounded import BoundedDict
 
 MAX_BUCKETS = 10_000
 MICROSECONDS = 1_000_000
@@ -58,21 +60,17 @@ def apply_policy(policy: Policy, until_full: int, *, consumes: bool) -> tuple[Li
 
 
 class MemoryBuckets:
-    """Buckets of this process. The least recently used ones of each policy are forgotten first."""
+    """Buckets of this process. The least recently used ones of each policy are dropped first."""
 
     def __init__(self) -> None:
-        self._full_at: defaultdict[str, OrderedDict[str, int]] = defaultdict(OrderedDict)
+        self._full_at: defaultdict[str, BoundedDict[str, int]] = defaultdict(lambda: BoundedDict(MAX_BUCKETS))
 
     async def consume(self, policy: Policy, key: str) -> LimitStatus:
         """Take one token, if there is one."""
         now = _microseconds()
         status, until_full = apply_policy(policy, self._until_full(policy, key, now), consumes=True)
         if status.is_allowed:
-            full_at = self._full_at[policy.name]
-            full_at[key] = now + until_full
-            full_at.move_to_end(key)
-            if len(full_at) > MAX_BUCKETS:
-                full_at.popitem(last=False)
+            self._full_at[policy.name][key] = now + until_full
         return status
 
     async def peek(self, policy: Policy, key: str) -> LimitStatus:

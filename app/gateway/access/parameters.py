@@ -12,20 +12,15 @@ from app.gateway.http.problems.request_problems import BadOnBehalfOfError, Scope
 from app.gateway.http.request_context import address_of, caller_of, request_id_of
 
 MAX_PERSON_LENGTH = 200
-
-
 ON_BEHALF_OF_HEADER = "X-On-Behalf-Of"
-
 
 BEARER = HTTPBearer(
     scheme_name="bearer",
     bearerFormat="at_… or JWT",
-    description="An API key, or an access token of the OpenID provider that the gateway is set up with: a signed JWT "
-    "whose scopes or roles are named like ours.",
+    description="An API key, or an access token of the configured OpenID provider: a signed JWT whose scopes or "
+    "roles have the names of this API's scopes.",
     auto_error=False,
 )
-
-
 API_KEY = APIKeyHeader(name="X-API-Key", scheme_name="apiKey", description="An API key.", auto_error=False)
 
 
@@ -45,9 +40,9 @@ async def current_requester(
         str | None,
         Header(
             alias=ON_BEHALF_OF_HEADER,
-            description="The person whom the caller acts for, as a name or an address; needs the scope "
-            "`tenants:manage`. Becomes `requestedBy` or `cancelledBy`. Names of this service's own identities, which "
-            "begin with `key:`, `shell:`, `oidc:` or `token:`, are refused, and so are words like `gateway`.",
+            description="The name or address of the person on whose behalf the caller acts. Requires the scope "
+            "`tenants:manage`. Becomes `requestedBy` or `cancelledBy`. Names of this service's own identities, such "
+            "as `gateway` and names that begin with `key:`, `shell:`, `oidc:` or `token:`, are rejected.",
             examples=["jane.doe@example.com"],
             json_schema_extra={"minLength": 1, "maxLength": MAX_PERSON_LENGTH, "pattern": "^[!-~]([ -~]*[!-~])?$"},
         ),
@@ -60,15 +55,14 @@ async def current_requester(
     """
     if on_behalf_of is not None:
         _check_person(on_behalf_of)
-        if Scope.TENANTS_MANAGE not in caller.scopes:
-            raise ScopeMissingError(Scope.TENANTS_MANAGE, ON_BEHALF_OF_HEADER)
+        require_scope(caller, Scope.TENANTS_MANAGE, ON_BEHALF_OF_HEADER)
     return Requester(
         caller=caller, request_id=request_id_of(request), address=address_of(request), on_behalf_of=on_behalf_of
     )
 
 
 def _check_person(on_behalf_of: str) -> None:
-    is_visible = all(" " <= sign <= "~" for sign in on_behalf_of)
+    is_visible = all(" " <= character <= "~" for character in on_behalf_of)
     if not 1 <= len(on_behalf_of) <= MAX_PERSON_LENGTH or not is_visible or on_behalf_of != on_behalf_of.strip():
         raise BadOnBehalfOfError
     if is_reserved(on_behalf_of):
@@ -77,3 +71,9 @@ def _check_person(on_behalf_of: str) -> None:
             f"X-On-Behalf-Of has a name that is reserved for this service; name a person, without a prefix such as "
             f"{prefixes}"
         )
+
+
+def require_scope(caller: Caller, scope: str, purpose: str | None = None) -> None:
+    """Raise `ScopeMissingError` unless the caller has the scope."""
+    if scope not in caller.scopes:
+        raise ScopeMissingError(Scope(scope), purpose)

@@ -4,13 +4,13 @@ from app.gateway.http.problems.problem import ProblemError
 
 
 class TenantNotFoundError(ProblemError):
-    """The id is no tenant's, or not one that this caller may see."""
+    """There is no tenant with this id that the caller may see."""
 
     status, code = 404, "tenant-not-found"
     default_detail = "No such tenant"
 
 
 class OtherTenantIdError(TenantNotFoundError):
-    """A caller that is bound to a tenant has sent the id of another, or none."""
+    """A caller that is bound to a tenant has sent the id of another tenant, or no id."""
 
     default_detail = "No such tenant; send the id of your own tenant as `tenantId`"

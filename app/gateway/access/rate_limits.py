@@ -7,10 +7,10 @@ seconds; `r` are left, and all of them are available again after `t` seconds.
 import hmac
 import ipaddress
 import math
-from collections import OrderedDict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from app.bounded import BoundedDict
 from app.crypto.derived_keys import derive_key
 from app.gateway.access.buckets import MICROSECONDS, LimitStatus, MemoryBuckets, Policy
 from app.gateway.http.problems.request_problems import RateLimitedError
@@ -46,8 +46,9 @@ class RateLimits:
         self._anonymous = _policy(
             "anonymous", settings.rate_limit_anonymous_per_minute, settings.rate_limit_anonymous_burst
         )
+        self._creations_per_hour = settings.creations_per_hour
         self._hash_key = derive_key(settings.nextauth_secret.get_secret_value(), KEY_PURPOSE)
-        self._known_good: OrderedDict[bytes, None] = OrderedDict()
+        self._known_good: BoundedDict[bytes, None] = BoundedDict(MAX_KNOWN_GOOD)
         self._buckets = _buckets(settings)
 
     async def check_caller(self, identity: str) -> Mapping[str, str]:
@@ -56,12 +57,7 @@ class RateLimits:
         Raises:
             RateLimitedError: the caller has exceeded its rate limit.
         """
-        if self._callers is None:
-            return {}
-        status = await self._buckets.consume(self._callers, self._key(identity))
-        if not status.is_allowed:
-            raise _limit_exceeded(self._callers, status, "Rate limit exceeded")
-        return _headers(self._callers, status)
+        return await self._consume(self._callers, identity, "Rate limit exceeded")
 
     async def consume_creation(self, identity: str) -> None:
         """Count a creation that a caller is about to start.
@@ -69,12 +65,8 @@ class RateLimits:
         Raises:
             RateLimitedError: the caller has used up its quota.
         """
-        if self._creations is None:
-            return
-        status = await self._buckets.consume(self._creations, self._key(identity))
-        if not status.is_allowed:
-            detail = f"Quota of {self._creations.capacity} creations per hour used up"
-            raise _limit_exceeded(self._creations, status, detail)
+        detail = f"Quota of {self._creations_per_hour} creations per hour used up"
+        await self._consume(self._creations, identity, detail)
 
     async def refund_creation(self, identity: str) -> None:
         """Undo `consume_creation` for a creation that was not started."""
@@ -106,13 +98,8 @@ class RateLimits:
 
     def remember_valid_credential(self, credential: str | None) -> None:
         """Keep a hash of a credential that was valid, in this process only."""
-        if self._failures is None or credential is None:
-            return
-        digest = self._digest(credential)
-        self._known_good[digest] = None
-        self._known_good.move_to_end(digest)
-        if len(self._known_good) > MAX_KNOWN_GOOD:
-            self._known_good.popitem(last=False)
+        if self._failures is not None and credential is not None:
+            self._known_good[self._digest(credential)] = None
 
     async def check_anonymous(self, address: str | None) -> None:
         """Count a request that needs no credential.
@@ -121,18 +108,26 @@ class RateLimits:
             RateLimitedError: the address has exceeded its limit. The connection closes, so that pipelined requests
                 are not served.
         """
-        if self._anonymous is None:
-            return
-        status = await self._buckets.consume(self._anonymous, self._key(_network(address)))
-        if not status.is_allowed:
-            detail = "Too many anonymous requests from this address"
-            problem = _limit_exceeded(self._anonymous, status, detail, is_denial=False)
+        detail = "Too many anonymous requests from this address"
+        try:
+            await self._consume(self._anonymous, _network(address), detail, is_denial=False)
+        except RateLimitedError as problem:
             problem.headers["Connection"] = "close"
-            raise problem
+            raise
 
     async def close(self) -> None:
         """Close the connections."""
         await self._buckets.close()
+
+    async def _consume(
+        self, policy: Policy | None, subject: str, detail: str, *, is_denial: bool = True
+    ) -> Mapping[str, str]:
+        if policy is None:
+            return {}
+        status = await self._buckets.consume(policy, self._key(subject))
+        if not status.is_allowed:
+            raise _limit_exceeded(policy, status, detail, is_denial=is_denial)
+        return _headers(policy, status)
 
     def _key(self, text: str) -> str:
         return self._digest(text).hex()

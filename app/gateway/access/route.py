@@ -9,6 +9,7 @@ from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
 
+from activities.audit.events import Action, AuditEvent, Outcome
 from app.audit.buffer import AuditEventBuffer
 from app.auth.authenticator import Authenticator
 from app.auth.callers import Caller
@@ -16,23 +17,24 @@ from app.auth.oidc.claims import BadTokenError
 from app.auth.oidc.key_cache import ProviderUnavailableError
 from app.auth.scopes import Scope, in_order
 from app.database import database_errors
-from app.gateway.access.denials import denial_of
+from app.gateway.access.parameters import require_scope
 from app.gateway.access.rate_limits import RateLimits, credential_of
 from app.gateway.http.body_limits import BoundedRequest, check_body
 from app.gateway.http.concurrency import slot_of
 from app.gateway.http.problems.problem import ProblemError
 from app.gateway.http.problems.request_problems import (
     IdentityProviderOutageError,
-    ScopeMissingError,
     UnauthorizedError,
     UnsupportedMediaTypeError,
 )
 from app.gateway.http.provided import provided
-from app.gateway.http.request_context import add_response_headers, address_of, caller_of
+from app.gateway.http.request_context import add_response_headers, address_of, caller_of, path_template, request_id_of
 from app.settings import Settings
 from workflows.operations.kinds import KINDS
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+ANONYMOUS = "anonymous"
 
 
 class UnscopedRouteError(TypeError):
@@ -45,7 +47,7 @@ class AuthenticatedRoute(APIRoute):
     The required scopes are those in the `Security(...)` of the endpoint's signature. There must be at least one.
     """
 
-    # None for the setting `MAX_BODY_BYTES`.
+    # None means the setting `MAX_BODY_BYTES`.
     max_body_bytes: ClassVar[int | None] = None
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -83,13 +85,15 @@ class AuthenticatedRoute(APIRoute):
                 return await check(request)
             except ProblemError as problem:
                 if problem.is_denial:
-                    provided(request, AuditEventBuffer).add(denial_of(request, problem))
+                    provided(request, AuditEventBuffer).add(_denial(request, problem))
                 raise
 
         async def check(request: Request) -> Response:
             await _authenticate(request)
-            if not self.is_allowed(caller_of(request)):
-                _authorize(request, scopes)
+            caller = caller_of(request)
+            if not self.is_allowed(caller):
+                for scope in in_order(scopes):
+                    require_scope(caller, scope)
             if not takes_body:
                 return await handle(request)
             _check_content_type(request)
@@ -98,7 +102,7 @@ class AuthenticatedRoute(APIRoute):
             bounded = BoundedRequest(request.scope, request.receive, max_bytes, slot)
             # FastAPI takes any error while reading for malformed JSON. Afterwards it finds the body in the request.
             body = await bounded.body()
-            async with slot.large_body(len(body)):
+            async with slot.slots.large_body(len(body)):
                 self.check_body(body)
                 return await handle(bounded)
 
@@ -110,7 +114,7 @@ class KindScopedRoute(AuthenticatedRoute):
 
     def is_allowed(self, caller: Caller) -> bool:
         """Return whether the caller has one of the scopes, or one of a kind that was registered later."""
-        of_kinds = {scope for kind in KINDS for scope in (kind.cancel_scope, kind.manage_scope)}
+        of_kinds = {scope for kind in KINDS.values() for scope in (kind.cancel_scope, kind.manage_scope)}
         return not caller.scopes.isdisjoint(self.scopes | of_kinds)
 
 
@@ -139,7 +143,7 @@ async def _authenticate(request: Request) -> None:
 async def authenticate_again(request: Request, scope: Scope) -> Caller:
     """Return the caller of a long response; raise `ProblemError` if it is no longer allowed."""
     await _authenticate(request)
-    _authorize(request, frozenset({scope}))
+    require_scope(caller_of(request), scope)
     return caller_of(request)
 
 
@@ -157,9 +161,20 @@ async def _caller(request: Request) -> Caller:
     return caller
 
 
-def _authorize(request: Request, scopes: frozenset[Scope]) -> None:
-    for scope in in_order(scopes - caller_of(request).scopes):
-        raise ScopeMissingError(scope)
+def _denial(request: Request, problem: ProblemError) -> AuditEvent:
+    """Return the audit event of a denied request. Of the request itself it contains only the route."""
+    caller: Caller | None = getattr(request.state, "caller", None)
+    return AuditEvent(
+        action=Action.REQUEST_DENIED,
+        outcome=Outcome.DENIED,
+        caller=caller.identity if caller is not None else ANONYMOUS,
+        tenant_id=caller.tenant_id if caller is not None else None,
+        reason=problem.code,
+        request_id=request_id_of(request),
+        address=address_of(request),
+        method=request.method,
+        path=path_template(request.scope),
+    )
 
 
 def _check_content_type(request: Request) -> None:

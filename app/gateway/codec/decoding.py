@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from activities.audit.events import Action
 from app.audit.recorder import AuditRecorder
-from app.auth.callers import Requester, requested
+from app.auth.callers import Requester
 from app.gateway.codec.documents import CodecPayloads
 from app.gateway.codec.problems import PayloadUnreadableError
 from app.gateway.http.body_limits import check_body
@@ -57,7 +57,7 @@ class Decoding:
         # The codec's interface is asynchronous, and its work is not.
         document = await self._in_thread(lambda: asyncio.run(self._decoded(sent)))
         await self._recorder.record_throttled(
-            requested(Action.PAYLOADS_DECODE, requester, details={"payloads": len(sent.payloads)})
+            requester.audit_event(Action.PAYLOADS_DECODE, details={"payloads": len(sent.payloads)})
         )
         return document
 

@@ -1,6 +1,6 @@
-"""The documents of API keys: what callers send to make and rotate them, and what they get."""
+"""Request and response bodies for API keys."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 from uuid import UUID
 
@@ -20,20 +20,25 @@ DEFAULT_OVERLAP_HOURS = 24
 
 
 def check_key_name(value: str) -> str:
-    """The name without space around it; raises `PydanticCustomError` for one that can't be read."""
+    """Return the name without surrounding spaces, or raise `PydanticCustomError` if it is not readable."""
     name = value.strip()
     if not name or len(name) > MAX_NAME_LENGTH or not name.isprintable():
         raise PydanticCustomError("key_name", f"must be 1 to {MAX_NAME_LENGTH} printable characters")
     return name
 
 
-ExpiresInDays = Annotated[
-    int | None, Field(default=None, ge=1, le=MAX_LIFETIME_DAYS, description="Never expires without it.")
-]
+class _ExpiringKeyRequest(RequestModel):
+    expires_in_days: int | None = Field(
+        default=None, ge=1, le=MAX_LIFETIME_DAYS, description="By default the key never expires."
+    )
+
+    @property
+    def expires_in(self) -> timedelta | None:
+        return timedelta(days=self.expires_in_days) if self.expires_in_days is not None else None
 
 
-class NewApiKeyRequest(RequestModel):
-    """The key that is wanted."""
+class NewApiKeyRequest(_ExpiringKeyRequest):
+    """The key to be created."""
 
     name: Annotated[str, AfterValidator(check_key_name)] = Field(
         min_length=1,
@@ -45,33 +50,33 @@ class NewApiKeyRequest(RequestModel):
     scopes: frozenset[Scope] = Field(
         default=DEFAULT_SCOPES,
         min_length=1,
-        description="What it may do: at most what you may do yourself.",
-        # One that is named twice counts once.
+        description="What the key may do. You need these scopes yourself.",
+        # Duplicates are allowed.
         json_schema_extra={"uniqueItems": False},
     )
-    tenant_id: UUID | None = Field(default=None, description="Binds it to one tenant; it sees nothing of others.")
-    expires_in_days: ExpiresInDays
+    tenant_id: UUID | None = Field(
+        default=None, description="Binds the key to one tenant, so that it can see no other."
+    )
 
 
-class RotateRequest(RequestModel):
-    """How one key follows another: as the same caller if it rotates itself, else as a caller of its own."""
+class RotateRequest(_ExpiringKeyRequest):
+    """How a key replaces another: as the same caller if it rotates itself, else as a caller of its own."""
 
     overlap_hours: int = Field(
         default=DEFAULT_OVERLAP_HOURS,
         ge=0,
         le=MAX_OVERLAP_HOURS,
-        description="How long the old key works beside the new one.",
+        description="How long the old key keeps working.",
     )
-    expires_in_days: ExpiresInDays
 
 
 class ApiKeyDocument(Document):
-    """One API key, without its secret."""
+    """An API key, without its secret."""
 
     id: str = Field(examples=["Qm3ZxT8bLw2K"])
     name: str
     state: KeyState = Field(
-        description="Only an `active` key opens anything. `forged`: its row was changed in the database."
+        description="Only an `active` key can be used. The row of a `forged` key was changed in the database."
     )
     scopes: tuple[Scope, ...]
     tenant_id: UUID | None
@@ -79,13 +84,13 @@ class ApiKeyDocument(Document):
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
-    last_used_at: datetime | None = Field(description="Exact to a minute.")
+    last_used_at: datetime | None = Field(description="Accurate to a minute.")
 
 
 class CreatedApiKeyDocument(ApiKeyDocument):
     """A new key with its secret, this once."""
 
-    key: str = Field(repr=False, description="Keep it: it can't be shown again.")
+    key: str = Field(repr=False, description="The secret key. Keep it: it can't be shown again.")
 
 
 class ApiKeyList(Document):
@@ -95,25 +100,15 @@ class ApiKeyList(Document):
 
 
 def key_document(record: ApiKeyRecord) -> ApiKeyDocument:
-    """The key as callers see it."""
+    """Return the document of a key."""
     return ApiKeyDocument(**_fields(record))
 
 
 def created_key_document(created: CreatedKey) -> CreatedApiKeyDocument:
-    """The new key with its secret."""
+    """Return the document of a new key, with its secret."""
     return CreatedApiKeyDocument(**_fields(created.record), key=created.key)
 
 
 def _fields(record: ApiKeyRecord) -> dict[str, object]:
-    return {
-        "id": record.key_id,
-        "name": record.name,
-        "state": record.state(datetime.now(UTC)),
-        "scopes": in_order(scopes_among(record.scopes)),
-        "tenant_id": record.tenant_id,
-        "created_by": record.created_by,
-        "created_at": record.created_at,
-        "expires_at": record.expires_at,
-        "revoked_at": record.revoked_at,
-        "last_used_at": record.last_used_at,
-    }
+    scopes = in_order(scopes_among(record.scopes))
+    return {**vars(record), "id": record.key_id, "state": record.state(datetime.now(UTC)), "scopes": scopes}

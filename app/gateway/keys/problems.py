@@ -5,17 +5,19 @@ from app.gateway.http.problems.problem import ProblemError
 
 
 class ScopeEscalationError(ProblemError):
-    """The caller would control a key that may do more than the caller itself."""
+    """The caller lacks a scope of the key that it wants to create, rotate or revoke."""
 
     status, code = 403, "scope-not-held"
     example_arguments = (Scope.KEYS_MANAGE,)
 
     def __init__(self, scopes: str) -> None:
-        super().__init__(f"You can't grant, rotate or revoke a scope that you don't have: {scopes}", is_denial=True)
+        super().__init__(
+            f"You can't create, rotate or revoke a key with scopes that you don't have: {scopes}", is_denial=True
+        )
 
 
 class ApiKeyNotFoundError(ProblemError):
-    """The id is no API key's, or not one that this caller may see."""
+    """There is no API key with this id that the caller may see."""
 
     status, code = 404, "api-key-not-found"
     default_detail = "No such API key"

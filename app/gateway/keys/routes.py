@@ -6,24 +6,26 @@ from datetime import timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Depends, Path, Security
+from pydantic import AfterValidator
 from starlette.responses import Response
 
 from app.auth.callers import Requester
 from app.auth.keys.management import (
     CreatedKey,
     KeyManagement,
+    KeyNotFoundError,
     KeyOrder,
     OtherTenantError,
     ScopeNotHeldError,
     UnusableKeyError,
 )
-from app.auth.keys.records import ApiKeyRecord
 from app.auth.scopes import Scope
 from app.database import database_errors
 from app.gateway.access.parameters import current_requester
 from app.gateway.access.problems import OtherTenantIdError, TenantNotFoundError
 from app.gateway.access.route import AuthenticatedRoute
 from app.gateway.http.openapi import BODY_PROBLEMS, COMMON_PROBLEMS, Responses, problems
+from app.gateway.http.problems.problem import ProblemError
 from app.gateway.http.problems.request_problems import BadOnBehalfOfError, DatabaseOutageError, ScopeMissingError
 from app.gateway.http.provided import provide
 from app.gateway.http.responses import document_response
@@ -48,48 +50,47 @@ router = APIRouter(
 )
 
 KeyManager = Annotated[Requester, Security(current_requester, scopes=[Scope.KEYS_MANAGE])]
-KeyId = Annotated[str, Path(description="As the list of keys shows it.", examples=["Qm3ZxT8bLw2K"])]
+Keys = Annotated[KeyManagement, Depends(provide(KeyManagement))]
 
 LOCATION = {"Location": {"description": "Path of the new key.", "schema": {"type": "string"}}}
 CREATED: Responses = {201: {"description": "The key, this once.", "headers": LOCATION}}
 
 
+def _check_key_id(key_id: str) -> str:
+    # PostgreSQL has no NUL in texts.
+    if "\0" in key_id:
+        raise ApiKeyNotFoundError
+    return key_id
+
+
+KeyId = Annotated[
+    str, Path(description="The id in the list of keys.", examples=["Qm3ZxT8bLw2K"]), AfterValidator(_check_key_id)
+]
+
+
 @router.post(
     "",
-    summary="Make an API key",
+    summary="Create an API key",
     status_code=201,
     response_model=CreatedApiKeyDocument,
     responses={**CREATED, **problems(*BODY_PROBLEMS, ScopeMissingError, ScopeEscalationError, TenantNotFoundError)},
 )
 async def create_key(
     requester: KeyManager,
-    keys: Annotated[KeyManagement, Depends(provide(KeyManagement))],
+    keys: Keys,
     wanted: Annotated[NewApiKeyRequest, Body()],
 ) -> Response:
-    """Make a key and show its secret, this once; it can't do more than the caller."""
-    order = KeyOrder(
-        name=wanted.name,
-        scopes=wanted.scopes,
-        tenant_id=wanted.tenant_id,
-        expires_in=_days(wanted.expires_in_days),
-    )
-    try:
-        with database_errors():
-            created = await keys.create(order, requester)
-    except ScopeNotHeldError as error:
-        raise ScopeEscalationError(str(error)) from None
-    except OtherTenantError:
-        raise OtherTenantIdError(is_denial=True) from None
-    return _created(created)
+    """Create a key and show its secret, this once. It can have only scopes that the caller has."""
+    order = KeyOrder(wanted.name, wanted.scopes, wanted.tenant_id, wanted.expires_in)
+    with _key_problems(OtherTenantIdError):
+        return _created(await keys.create(order, requester))
 
 
 @router.get("", summary="List API keys", response_model=ApiKeyList)
-async def list_keys(
-    requester: KeyManager, keys: Annotated[KeyManagement, Depends(provide(KeyManagement))]
-) -> Response:
-    """Show all keys, oldest first, unusable ones too, but never their secrets.
+async def list_keys(requester: KeyManager, keys: Keys) -> Response:
+    """Show all keys, oldest first, including unusable ones, but never their secrets.
 
-    A key whose state is `forged` opens nothing: its row was not written by this service, or was changed since.
+    A key with the state `forged` can't be used: its row was not written by this service, or was changed since.
     """
     with database_errors():
         records = await keys.all(requester)
@@ -99,13 +100,10 @@ async def list_keys(
 @router.get(
     "/{key_id}", summary="Read an API key", response_model=ApiKeyDocument, responses=problems(ApiKeyNotFoundError)
 )
-async def read_key(
-    requester: KeyManager, keys: Annotated[KeyManagement, Depends(provide(KeyManagement))], key_id: KeyId
-) -> Response:
+async def read_key(requester: KeyManager, keys: Keys, key_id: KeyId) -> Response:
     """Show one key, but not its secret."""
-    with _key_errors():
-        record = await keys.find(_known_form(key_id), requester)
-    return document_response(key_document(_found(record)))
+    with _key_problems():
+        return document_response(key_document(await keys.find(key_id, requester)))
 
 
 @router.delete(
@@ -114,16 +112,13 @@ async def read_key(
     response_model=ApiKeyDocument,
     responses=problems(ApiKeyNotFoundError, ScopeMissingError, ScopeEscalationError),
 )
-async def revoke_key(
-    requester: KeyManager, keys: Annotated[KeyManagement, Depends(provide(KeyManagement))], key_id: KeyId
-) -> Response:
-    """Revoke a key; gateways stop accepting it within seconds. Again is harmless.
+async def revoke_key(requester: KeyManager, keys: Keys, key_id: KeyId) -> Response:
+    """Revoke a key. Gateways stop accepting it within seconds. Repeating the request changes nothing.
 
     The caller needs the key's scopes, so that a weak key can't put a stronger one out of service.
     """
-    with _key_errors():
-        record = await keys.revoke(_known_form(key_id), requester)
-    return document_response(key_document(_found(record)))
+    with _key_problems():
+        return document_response(key_document(await keys.revoke(key_id, requester)))
 
 
 @router.post(
@@ -138,59 +133,37 @@ async def revoke_key(
 )
 async def rotate_key(
     requester: KeyManager,
-    keys: Annotated[KeyManagement, Depends(provide(KeyManagement))],
+    keys: Keys,
     key_id: KeyId,
     wanted: Annotated[RotateRequest | None, Body()] = None,
 ) -> Response:
-    """Make a key in another's place, with its name, scopes and tenant; both work until the overlap ends.
+    """Create a key that replaces another, with its name, scopes and tenant. Both work until the overlap ends.
 
     If a key rotates itself, both are the same caller, so that repeated requests find what they started with the old
     one. A key that another caller rotates becomes a caller of its own. The caller needs the key's scopes.
     """
     wanted = wanted or RotateRequest()
-    try:
-        with _key_errors():
-            created = await keys.rotate(
-                _known_form(key_id),
-                requester,
-                overlap=timedelta(hours=wanted.overlap_hours),
-                expires_in=_days(wanted.expires_in_days),
-            )
-    except UnusableKeyError:
-        raise ApiKeyUnusableError from None
-    if created is None:
-        raise ApiKeyNotFoundError
-    return _created(created)
+    overlap = timedelta(hours=wanted.overlap_hours)
+    with _key_problems():
+        return _created(await keys.rotate(key_id, requester, overlap=overlap, expires_in=wanted.expires_in))
 
 
 @contextmanager
-def _key_errors() -> Iterator[None]:
-    """Turn what keeps a caller from one key into problems."""
+def _key_problems(of_other_tenant: type[ProblemError] = ApiKeyNotFoundError) -> Iterator[None]:
+    """Turn errors of `KeyManagement` into problems."""
     try:
         with database_errors():
             yield
     except ScopeNotHeldError as error:
         raise ScopeEscalationError(str(error)) from None
     except OtherTenantError:
-        raise ApiKeyNotFoundError(is_denial=True) from None
+        raise of_other_tenant(is_denial=True) from None
+    except KeyNotFoundError:
+        raise ApiKeyNotFoundError from None
+    except UnusableKeyError:
+        raise ApiKeyUnusableError from None
 
 
 def _created(created: CreatedKey) -> Response:
     location = {"Location": f"{PREFIX}/{created.record.key_id}"}
     return document_response(created_key_document(created), 201, location)
-
-
-def _known_form(key_id: str) -> str:
-    if "\0" in key_id:
-        raise ApiKeyNotFoundError
-    return key_id
-
-
-def _found(record: ApiKeyRecord | None) -> ApiKeyRecord:
-    if record is None:
-        raise ApiKeyNotFoundError
-    return record
-
-
-def _days(days: int | None) -> timedelta | None:
-    return timedelta(days=days) if days is not None else None

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 from pydantic import SecretStr
 
-from app.doctor import Finding, _check_gateway_database
+from app.doctor import Finding, check_databases
 from app.embedded.postgres import EmbeddedPostgres
 from app.settings import Settings
 from app.settings.types import sqlalchemy_url
@@ -54,8 +54,8 @@ async def own_role(
 
 
 async def role_finding(settings: Settings) -> Finding:
-    found = await _check_gateway_database(settings)
-    return next(finding for finding in found if finding.subject == "database (DATABASE_URL)")
+    findings = {finding.subject: finding async for finding in check_databases(settings)}
+    return findings["database (DATABASE_URL)"]
 
 
 async def test_doctor_warns_of_a_role_that_may_write_algas_tables(settings: Settings) -> None:

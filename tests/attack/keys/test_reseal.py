@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 from activities.audit.events import Action
 from app.cli.exit_codes import ExitCode
 from app.cli.maintenance.keys import app
-from app.doctor import Finding, _check_gateway_database
+from app.doctor import Finding, check_databases
 from app.embedded.postgres import EmbeddedPostgres
 from app.settings import Settings
 from tests.app.gateway.conftest import as_gateway
@@ -63,7 +63,7 @@ async def admin(settings: Settings) -> asyncpg.Connection:
 
 
 async def findings(settings: Settings) -> dict[str, Finding]:
-    return {finding.subject: finding for finding in await _check_gateway_database(settings)}
+    return {finding.subject: finding async for finding in check_databases(settings)}
 
 
 async def test_keys_open_nothing_under_a_new_secret_until_they_are_resealed(

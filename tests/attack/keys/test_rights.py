@@ -35,7 +35,7 @@ async def test_a_weak_key_does_not_revoke_a_stronger_one(gateway: RunningGateway
 
 async def test_the_operator_at_the_shell_revokes_every_key(keys: Keys) -> None:
     strong = await keys.create("strong")
-    assert await keys.revoke(strong.record.key_id) is not None
+    await keys.revoke(strong.record.key_id)
 
 
 async def test_a_key_that_somebody_else_rotates_becomes_a_caller_of_its_own(
@@ -57,7 +57,6 @@ async def test_a_key_that_rotates_itself_stays_the_same_caller(gateway: RunningG
     async with gateway.client(**{"X-API-Key": own.key}) as caller:
         successor = (await caller.post(f"/api-keys/{own.record.key_id}/rotate")).json()
     by_operator = await keys.rotate(successor["id"], own.record.created_at - own.record.created_at)
-    assert by_operator is not None
     assert by_operator.record.caller_id == own.record.key_id
 
 
@@ -92,6 +91,6 @@ async def test_no_connection_is_held_while_a_secret_is_hashed(
 
     monkeypatch.setattr(SecretHashes, "hash", look)
     made = await keys.create(scopes=EVERYTHING)
-    assert await keys.rotate(made.record.key_id, made.record.created_at - made.record.created_at) is not None
+    await keys.rotate(made.record.key_id, made.record.created_at - made.record.created_at)
     assert held == [0, 0]
     assert await database.fetchval("SELECT 1") == 1

@@ -108,7 +108,7 @@ async def test_a_key_that_has_not_expired_is_taken(gateway: RunningGateway, keys
 async def test_a_revoked_key_is_refused_within_seconds(gateway: RunningGateway, keys: Keys) -> None:
     created = await keys.create("to be revoked")
     assert (await get(gateway, **bearer(created.key))).status_code == 200
-    assert await keys.revoke(created.record.key_id)
+    await keys.revoke(created.record.key_id)
     with anyio.fail_after(REMEMBERED_SECONDS + 2):
         while (await get(gateway, **bearer(created.key))).status_code == 200:  # noqa: ASYNC110 - only asking tells
             await anyio.sleep(0.2)

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from temporalio.client import Client
 
-from app.auth.keys.api_keys import CreatedKey
+from app.auth.keys.management import CreatedKey
 from app.auth.scopes import Scope
 from tests.app.gateway.operation_rows import record
 from tests.app.gateway.requests import assert_problem, create, tenant
