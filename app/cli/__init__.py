@@ -10,46 +10,42 @@ import typer
 from app.cli.exit_codes import EXIT_CODES_HELP
 from app.cli.lazy import LazyCommand, LazyGroup
 
-PEOPLE = "Tenants"
+TENANTS = "Tenants"
 SHORT = "Short forms"
 SERVICE = "Service"
 
 
-def _short(target: str, help_text: str) -> LazyCommand:
-    return LazyCommand(target, help_text, SHORT, is_client=True)
-
-
 class _Root(LazyGroup):
     lazy_commands: ClassVar = {
-        "tenants": LazyCommand("app.cli.operations.tenants:app", "Create, list and show tenants.", PEOPLE),
-        "operations": LazyCommand(
-            "app.cli.operations.operations:app", "List, show, watch and change operations.", PEOPLE
+        "tenants": LazyCommand("app.cli.operations.tenants:app", "Create, list and show tenants.", TENANTS),
+        "operations": LazyCommand("app.cli.operations.operations:app", "List, watch and change operations.", TENANTS),
+        "create": LazyCommand("app.cli.operations.create:create", "Create a tenant: tenants create.", SHORT),
+        "list": LazyCommand(
+            "app.cli.operations.operations:list_operations", "List operations: operations list.", SHORT
         ),
-        "create": _short("app.cli.operations.create:create", "Create a tenant and watch it: tenants create."),
-        "list": _short("app.cli.operations.operations:list_operations", "List operations: operations list."),
-        "status": _short("app.cli.operations.operations:show", "Show an operation: operations show."),
-        "watch": _short("app.cli.operations.operations:watch", "Watch an operation: operations watch."),
-        "resume": _short("app.cli.operations.operations:resume", "Resume an operation: operations resume."),
-        "cancel": _short("app.cli.operations.operations:cancel", "Cancel an operation: operations cancel."),
+        "status": LazyCommand("app.cli.operations.operations:show", "Show an operation: operations show.", SHORT),
+        "watch": LazyCommand("app.cli.operations.operations:watch", "Watch an operation: operations watch.", SHORT),
+        "resume": LazyCommand(
+            "app.cli.operations.operations:resume", "Resume an operation: operations resume.", SHORT
+        ),
+        "cancel": LazyCommand(
+            "app.cli.operations.operations:cancel", "Cancel an operation: operations cancel.", SHORT
+        ),
         "dev": LazyCommand(
-            "app.cli.processes.dev:command", "Start everything on this machine, for trying out.", SERVICE
+            "app.cli.processes.dev:command", "Start everything on this machine, to try it out.", SERVICE
         ),
         "gateway": LazyCommand("app.cli.processes.gateway:command", "Run the gateway process.", SERVICE),
         "worker": LazyCommand("app.cli.processes.worker:command", "Run the worker process.", SERVICE),
-        "migrate": LazyCommand(
-            "app.cli.maintenance.migrate:command", "Bring schema alga_tenants up to date.", SERVICE
-        ),
+        "migrate": LazyCommand("app.cli.maintenance.migrate:command", "Upgrade the schema alga_tenants.", SERVICE),
         "doctor": LazyCommand(
-            "app.cli.maintenance.doctor:command", "Say what is missing, and how to mend it.", SERVICE
+            "app.cli.maintenance.doctor:command", "Report what is missing and how to fix it.", SERVICE
         ),
         "reconcile": LazyCommand(
             "app.cli.maintenance.reconcile:command", "Compare operations with Temporal.", SERVICE
         ),
-        "replay": LazyCommand(
-            "app.cli.maintenance.replay:command", "Check running workflows before a deploy.", SERVICE
-        ),
-        "keys": LazyCommand("app.cli.maintenance.keys:app", "Create, list and revoke API keys.", SERVICE),
-        "audit": LazyCommand("app.cli.maintenance.audit:app", "Verify and list what was done and refused.", SERVICE),
+        "replay": LazyCommand("app.cli.maintenance.replay:command", "Check workflows before a deployment.", SERVICE),
+        "keys": LazyCommand("app.cli.maintenance.keys:app", "Create, rotate, list and revoke API keys.", SERVICE),
+        "audit": LazyCommand("app.cli.maintenance.audit:app", "Verify and list the audit trail.", SERVICE),
     }
 
 
@@ -65,24 +61,24 @@ app = typer.Typer(
 
 @app.callback()
 def alga_tenants() -> None:
-    """Create and look after Alga PSA tenants."""
+    """Create and manage Alga PSA tenants."""
 
 
 def main() -> None:
     """Run the command that the arguments name, and exit."""
     try:
         app(prog_name="alga-tenants")
-    except SystemExit as ending:
+    except SystemExit as error:
         if "temporalio" in sys.modules:
-            _leave(ending.code)
+            _exit_without_cleanup(error.code)
         raise
 
 
-def _leave(code: object) -> NoReturn:
-    """Exit without tearing the interpreter down.
+def _exit_without_cleanup(code: object) -> NoReturn:
+    """Exit without finalizing the interpreter.
 
-    Threads of Temporal's SDK may still hold the interpreter then, which aborts one exit in ten with status 134
-    (measured with temporalio 1.35 and Python 3.11). All that is left to do is to write out what was said.
+    Threads of Temporal's SDK may still hold the interpreter, which aborts one exit in ten with status 134 (measured
+    with temporalio 1.35 and Python 3.11).
     """
     if isinstance(code, str):
         print(code, file=sys.stderr)  # noqa: T201 - as the interpreter would

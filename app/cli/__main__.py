@@ -1,4 +1,4 @@
-"""`python -m app.cli`, for where the command isn't on the path."""
+"""`python -m app.cli`, for environments where the command isn't on the path."""
 
 from app.cli import main
 

@@ -5,25 +5,25 @@ from typing import Self
 
 
 class ExitCode(IntEnum):
-    """The exit statuses, each with its meaning in words."""
+    """The exit statuses, each with its meaning for people."""
 
     meaning: str
 
-    DONE = 0, "done"
+    DONE = 0, "success"
     FAILED = 1, "the operation failed"
-    INVALID = 2, "wrong usage, settings or request"
+    INVALID = 2, "invalid usage, settings or request"
     CANCELLED = 3, "the operation was cancelled"
     NOT_FOUND = 4, "no such operation or tenant"
-    UNAVAILABLE = 5, "the gateway can't be reached, or can't do its work now"
-    UNAUTHENTICATED = 6, "the API key or token was refused"
-    CONFLICT = 7, "refused as things stand: the tenant id is taken, or it is too late"
-    TIMED_OUT = 8, "time ran out; the operation goes on"
+    UNAVAILABLE = 5, "the gateway is unreachable or unavailable"
+    UNAUTHENTICATED = 6, "the API key or token was rejected"
+    CONFLICT = 7, "conflict with the current state, such as a tenant id that is taken"
+    TIMED_OUT = 8, "timeout; the operation continues"
     NEEDS_ATTENTION = 9, "the operation waits for a person"
-    UNKNOWN_STATUS = 10, "the operation ended with a status that this version does not know"
-    INTERRUPTED = 130, "Ctrl-C; the operation goes on"
+    UNKNOWN_STATUS = 10, "the operation ended with a status unknown to this version"
+    INTERRUPTED = 130, "interrupted by Ctrl-C; the operation continues"
 
     def __new__(cls, value: int, meaning: str) -> Self:
-        """An integer that knows its meaning."""
+        """Return a member with its meaning."""
         member = int.__new__(cls, value)
         member._value_ = value
         member.meaning = meaning

@@ -1,4 +1,4 @@
-"""A group whose commands are imported when they are run, so that none slows or breaks another."""
+"""A group whose commands are imported when they run, so that no command slows down or breaks another."""
 
 import sys
 from collections.abc import Mapping
@@ -14,16 +14,18 @@ from app.cli.exit_codes import EXIT_CODES_HELP, ExitCode
 
 @dataclass(frozen=True)
 class LazyCommand:
-    """Where a command is: a function, or a `typer.Typer` with commands of its own; and its line in the help."""
+    """The module and name of a command, and its line in the help.
+
+    The target is a function, or a `typer.Typer` with commands of its own.
+    """
 
     target: str
     help: str
     panel: str
-    is_client: bool = False
 
 
 class LazyGroup(TyperGroup):
-    """Knows its commands' names and one line about each, and imports only the one that is asked for."""
+    """Imports only the command that runs; its help is made of the commands' names and help lines."""
 
     lazy_commands: ClassVar[Mapping[str, LazyCommand]] = {}
 
@@ -33,12 +35,12 @@ class LazyGroup(TyperGroup):
             self.add_command(TyperCommand(name, help=command.help, rich_help_panel=command.panel))
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """The real command in place of the one that only has the name."""
+        """Replace the placeholder of a command by the command."""
         name, known, rest = super().resolve_command(ctx, args)
         return name, _load(name, self.lazy_commands[name]) if name is not None else known, rest
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command; settings that are missing or wrong end it with a line for each, and no traceback."""
+        """Run the command; print a line for each missing or invalid setting instead of a traceback."""
         try:
             return super().invoke(ctx)
         except Exception as error:
@@ -55,15 +57,15 @@ def _load(name: str, command: LazyCommand) -> Any:
         target = getattr(import_module(module), attribute)
     except ModuleNotFoundError as error:
         typer.echo(f"alga-tenants {name}: the Python module {error.name} is not installed", err=True)
-        raise typer.Exit(1) from None
+        raise typer.Exit(ExitCode.FAILED) from None
     if isinstance(target, typer.Typer):
         return typer.main.get_group(target)
     single = typer.Typer(add_completion=False)
-    single.command(name, epilog=EXIT_CODES_HELP if command.is_client else None)(target)
+    single.command(name, epilog=EXIT_CODES_HELP if module.startswith("app.cli.operations.") else None)(target)
     return typer.main.get_command(single)
 
 
 def _is_settings_error(error: Exception) -> bool:
-    # Whoever raised one has imported its module; importing it here would slow down commands that have no settings.
+    # If it is one, its module has been imported. Importing it here would slow down commands without settings.
     settings = sys.modules.get("app.settings")
     return settings is not None and isinstance(error, settings.SettingsError)

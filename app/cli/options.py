@@ -1,41 +1,31 @@
-"""Options that several commands share."""
+"""Options that several commands share, and a way to add options to a command."""
 
-from typing import Annotated
+import inspect
+from collections.abc import Callable, Iterable
+from typing import Annotated, Any
 
 import typer
 
-DEFAULT_URL = "http://127.0.0.1:8000"
 DEFAULT_TIMEOUT = 600.0
 DEFAULT_LIMIT = 50
 # The gateway refuses larger pages.
 MAX_PAGE_SIZE = 200
-CONNECTION = "Connection"
 
-Url = Annotated[
-    str,
-    typer.Option(
-        "--url",
-        envvar="ALGA_TENANTS_URL",
-        show_envvar=True,
-        show_default=True,
-        help="Address of the gateway.",
-        rich_help_panel=CONNECTION,
-    ),
-]
-ApiKey = Annotated[
-    str,
-    typer.Option(
-        "--api-key",
-        envvar="ALGA_TENANTS_API_KEY",
-        show_envvar=True,
-        show_default=False,
-        help="API key or token; other users of this machine can see the command line, so better set the variable.",
-        rich_help_panel=CONNECTION,
-    ),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout; all else goes to stderr.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON to stdout; messages go to stderr.")]
 WorkflowId = Annotated[str, typer.Argument(metavar="ID", help="The operation's workflow id.")]
-Timeout = Annotated[
-    float, typer.Option("--timeout", min=0, metavar="SECONDS", show_default=True, help="Longest to wait.")
-]
-Limit = Annotated[int, typer.Option("--limit", min=1, show_default=True, help="How many at most.")]
+Timeout = Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Maximum time to wait.")]
+Limit = Annotated[int, typer.Option(min=1, help="Maximum number of rows.")]
+
+
+def keyword(name: str, annotation: Any, default: Any = None) -> inspect.Parameter:
+    """Return an option as a parameter of a command."""
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def replace_first_parameter(
+    command: Callable[..., object], wrapper: Callable[..., None], options: Iterable[inspect.Parameter]
+) -> None:
+    """Let Typer see the wrapper with the command's parameters, but with the options in place of the first one."""
+    _, *others = inspect.signature(command).parameters.values()
+    parameters = sorted([*options, *others], key=lambda parameter: parameter.kind)
+    setattr(wrapper, "__signature__", inspect.Signature(parameters))  # noqa: B010 - unknown to type checkers

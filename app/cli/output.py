@@ -1,4 +1,4 @@
-"""Shows operations and tenants to people: a progress bar, the details of one, a table of many."""
+"""Shows operations and tenants to people: the progress of an operation, the details of one, a table of many."""
 
 import json
 import re
@@ -12,10 +12,10 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from app.client import Operation, OperationProblem, OperationSummary, Tenant, TenantsClient
+from app.cli.console import say, visible
+from app.client import Operation, OperationSummary, Tenant, TenantsClient
 from app.client.models import CANCELLED, COMPLETED, FAILED, WAITING_FOR_PERSON
 
-WARNING_STYLE = "yellow"
 STYLES = {
     COMPLETED: "green",
     FAILED: "bold red",
@@ -27,9 +27,8 @@ STYLES = {
 # Columns that a table needs beside its ids; with fewer, each row gets two lines.
 ONE_LINE_ROOM = 68
 TWO_LINES_ROOM = 20
-# Without a terminal, no line is wrapped.
 PIPE_WIDTH = 1000
-STALE = "last state in the database; Temporal is unavailable or no longer has the operation"
+STALE = "last state in the database, because Temporal is unavailable or has deleted the operation"
 
 OnChange = Callable[[Operation], None]
 
@@ -56,35 +55,27 @@ def follow(
     return document
 
 
-def say(console: Console, text: str, style: str = "") -> None:
-    """Print a line as it is: no markup, no wrapping, and nothing in it that could steer a terminal."""
-    console.print(Text(visible(text), style), soft_wrap=True)
-
-
-def show_operation(console: Console, operation: Operation) -> None:
-    """Print the details of one operation."""
-    say(console, f"{operation.workflow_id}  {words(operation.status)}", STYLES.get(operation.status, "bold"))
+def show_operation(console: Console, operation: Operation, *, field_name: Callable[[str], str] = str) -> None:
+    """Print the details of one operation, with the names of invalid fields as `field_name` returns them."""
+    say(console, f"{operation.workflow_id}  {humanize(operation.status)}", STYLES.get(operation.status, "bold"))
     _show_details(console, _operation_details(operation))
     for step in operation.steps:
         took = _duration(step.finished_at - step.started_at) if step.finished_at and step.started_at else ""
         attempts = f"{step.attempts} attempts" if step.attempts > 1 else ""
-        say(console, f"  {words(step.name):<26}{words(step.status):<12}{took:<10}{attempts}".rstrip())
+        say(console, f"  {humanize(step.name):<26}{humanize(step.status):<12}{took:<10}{attempts}".rstrip())
     for warning in operation.warnings:
-        say(console, f"  warning: {warning.code}{_place(warning.step)}: {warning.detail}", WARNING_STYLE)
+        say(console, f"  warning: {warning.code}{_place(warning.step)}: {warning.detail}", "yellow")
     if operation.error is not None:
-        show_problem(console, operation.error)
-
-
-def show_problem(console: Console, problem: OperationProblem) -> None:
-    """Print why an operation failed or is stuck."""
-    say(console, f"  {problem.code}{_place(problem.step)}: {problem.detail}", "red")
-    for fault in problem.errors or ():
-        say(console, f"    {fault.field}: {fault.detail}", "red")
+        error = operation.error
+        say(console, f"  {error.code}{_place(error.step)}: {error.detail}", "red")
+        for fault in error.errors or ():
+            say(console, f"    {field_name(fault.field)}: {fault.detail}", "red")
 
 
 def show_tenant(console: Console, tenant: Tenant) -> None:
     """Print the details of one tenant."""
-    say(console, f"{tenant.name}  {words(tenant.state or '')}".rstrip(), STYLES.get(tenant.state or "", "bold"))
+    state = tenant.state or ""
+    say(console, f"{tenant.name}  {humanize(state)}".rstrip(), STYLES.get(state, "bold"))
     details = {
         "tenant id": tenant.tenant_id,
         "company": tenant.company_name,
@@ -101,11 +92,11 @@ def print_operations(console: Console, operations: Iterable[OperationSummary]) -
     """Print a table of operations."""
     rows = [
         (
-            _cell(operation.tenant_name),
+            operation.tenant_name,
             Text(_state(operation), STYLES.get(operation.status, "")),
-            _cell(_time(operation.started_at)),
-            _cell(_duration(operation.duration)),
-            _cell(operation.workflow_id),
+            _time(operation.started_at),
+            _duration(operation.duration),
+            operation.workflow_id,
         )
         for operation in operations
     ]
@@ -116,58 +107,50 @@ def print_tenants(console: Console, tenants: Iterable[Tenant]) -> None:
     """Print a table of tenants."""
     rows = [
         (
-            _cell(tenant.name),
-            Text(words(tenant.state or ""), STYLES.get(tenant.state or "", "")),
-            _cell(tenant.product_code),
-            _cell(tenant.plan),
-            _cell(_users(tenant)),
-            _cell(_time(tenant.created_at)),
-            _cell(str(tenant.tenant_id)),
+            tenant.name,
+            Text(humanize(tenant.state or ""), STYLES.get(tenant.state or "", "")),
+            tenant.product_code,
+            tenant.plan,
+            _users(tenant),
+            _time(tenant.created_at),
+            str(tenant.tenant_id),
         )
         for tenant in tenants
     ]
     _print_table(console, ("tenant", "state", "product", "plan", "users", "created", "tenant id"), rows)
 
 
-def _print_table(console: Console, columns: Sequence[str], rows: Sequence[Sequence[Text]]) -> None:
+def _print_table(console: Console, columns: Sequence[str], rows: Iterable[Iterable[Text | str | None]]) -> None:
     # The first column has a name, the second a state, and the last an id, which must stay whole.
+    cells = [[cell if isinstance(cell, Text) else Text(visible(cell or "")) for cell in row] for row in rows]
     table = Table(box=None, pad_edge=False)
-    id_width = max((len(row[-1]) for row in rows), default=0)
+    id_width = max((len(row[-1]) for row in cells), default=0)
     if not console.is_terminal or console.width - id_width >= ONE_LINE_ROOM:
         for position, column in enumerate(columns):
             table.add_column(column, overflow="fold", no_wrap=position > 1)
-        for row in rows:
+        for row in cells:
             table.add_row(*row)
     else:
         first_width = max(1, min(id_width, console.width - TWO_LINES_ROOM))
         table.add_column(f"{columns[0]}, {columns[-1]}", overflow="fold", width=first_width)
         table.add_column(", ".join(columns[1:-1]), overflow="fold")
-        for name, state, *facts, id_ in rows:
-            table.add_row(_two_lines(name, id_), _two_lines(state, Text("  ").join(filter(None, facts))))
-    if not console.is_terminal:
-        console = Console(width=PIPE_WIDTH, highlight=False)
-    console.print(table)
+        for name, state, *facts, id_ in cells:
+            details = Text("  ").join(filter(None, facts))
+            table.add_row(Text("\n").join((name, id_)), Text("\n").join((state, details)))
+    # Without a terminal, no line is wrapped.
+    (console if console.is_terminal else Console(width=PIPE_WIDTH, highlight=False)).print(table)
 
 
-def _two_lines(first: Text, second: Text) -> Text:
-    return Text("\n").join((first, second))
-
-
-def words(name: str) -> str:
-    """Return a name of the API as people write it."""
+def humanize(name: str) -> str:
+    """Return a name of the API in plain words: `licenseCount` becomes `license count`."""
     spaced = re.sub(r"(?<=[a-z0-9])[A-Z]", lambda capital: f" {capital[0].lower()}", name)
     return visible(spaced.replace("_", " "))
 
 
-def visible(text: str) -> str:
-    """Return the text with a question mark for each character that could steer a terminal or hide what follows."""
-    return "".join(character if character.isprintable() else "?" for character in text)
-
-
 def _operation_details(operation: Operation) -> dict[str, object]:
     actions = [name for name, link in operation.links.items() if link and name not in {"self", "tenant"}]
-    details = {
-        "kind": words(operation.kind or ""),
+    details: dict[str, object] = {
+        "kind": humanize(operation.kind or ""),
         "tenant name": operation.tenant_name,
         "tenant id": operation.tenant_id,
         "product code": operation.product_code,
@@ -175,17 +158,15 @@ def _operation_details(operation: Operation) -> dict[str, object]:
         "committed": _time(operation.committed_at),
         "took": _duration(operation.duration) if operation.is_final else None,
         "progress": None if operation.is_final else f"{operation.progress} %",
-        "next try": _time(operation.next_try_at),
+        "next attempt": _time(operation.next_try_at),
         "waits until": _time(operation.attention_deadline),
         "requested by": operation.requested_by,
         "cancelled": _cancellation(operation),
-        "possible": words(", ".join(actions)),
+        "possible actions": humanize(", ".join(actions)),
         "note": None if operation.is_final or operation.source != "database" else STALE,
     }
-    more = {
-        words(name): _plain(value) for name, value in {**operation.parameters, **(operation.result or {})}.items()
-    }
-    return {**details, **{name: value for name, value in more.items() if name not in details}}
+    more = {humanize(name): value for name, value in {**operation.parameters, **(operation.result or {})}.items()}
+    return details | {name: _plain(value) for name, value in more.items() if name not in details}
 
 
 def _show_details(console: Console, details: Mapping[str, object]) -> None:
@@ -208,11 +189,11 @@ def _state(operation: OperationSummary) -> str:
         parts.append(operation.step)
     if operation.warnings:
         parts.append(f"{len(operation.warnings)} warning{'s' if len(operation.warnings) > 1 else ''}")
-    return words(", ".join(parts))
+    return humanize(", ".join(parts))
 
 
 def _place(step: str | None) -> str:
-    return f" in step {words(step)}" if step else ""
+    return f" in step {humanize(step)}" if step else ""
 
 
 def _users(tenant: Tenant) -> str:
@@ -229,13 +210,9 @@ def _progress(console: Console) -> Iterator[OnChange]:
     if not console.is_terminal:
         yield lambda document: say(console, f"{document.progress:>3} %  {_activity(document)}")
         return
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeElapsedColumn(),
-    )
-    # Redirecting would send what a command writes to stdout meanwhile to this console, which may be stderr.
+    description = TextColumn("{task.description}", markup=False)
+    columns = (description, BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    # Redirecting would send stdout to this console, which may be stderr.
     with Progress(*columns, console=console, redirect_stdout=False, redirect_stderr=False) as progress:
         task = progress.add_task("", total=100)
         yield lambda document: progress.update(
@@ -244,7 +221,7 @@ def _progress(console: Console) -> Iterator[OnChange]:
 
 
 def _activity(operation: Operation) -> str:
-    step = words(operation.step) if operation.step else ""
+    step = humanize(operation.step) if operation.step else ""
     match operation.status:
         case "queued":
             return "waiting for a worker"
@@ -252,13 +229,9 @@ def _activity(operation: Operation) -> str:
             return step
         case "retrying" | "rolling_back" | "needs_attention" if operation.error:
             place = f" {step}" if operation.status == "retrying" else ""
-            return visible(f"{words(operation.status)}{place}: {operation.error.detail}")
+            return visible(f"{humanize(operation.status)}{place}: {operation.error.detail}")
         case _:
-            return words(operation.status)
-
-
-def _cell(content: str | None) -> Text:
-    return Text(visible(content or ""))
+            return humanize(operation.status)
 
 
 def _time(moment: datetime | None) -> str:

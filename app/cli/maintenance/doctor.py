@@ -1,31 +1,33 @@
-"""`alga-tenants doctor`: says what is missing, and how to mend it."""
+"""`alga-tenants doctor`: reports what is missing, and how to fix it."""
 
 import asyncio
-import json
-from typing import Annotated
+from dataclasses import asdict
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from app.cli.console import print_json
+from app.cli.exit_codes import ExitCode
+from app.cli.options import AsJson
 from app.doctor import Finding, examine
 from app.settings import Settings
 
 STYLES = {"ok": "green", "warning": "yellow", "error": "bold red"}
 
 
-def command(as_json: Annotated[bool, typer.Option("--json", help="Answer as one JSON document.")] = False) -> None:
-    """Compare the database, Temporal, blueprints and keys with what the service needs.
+def command(as_json: AsJson = False) -> None:
+    """Check the database, Temporal, blueprints and keys.
 
-    Exits 1 where something would keep it from working.
+    Exits with 1 if an error would keep the service from working.
     """
     findings = asyncio.run(_examine(Settings.load()))
     if as_json:
-        typer.echo(json.dumps({"findings": [finding.as_document() for finding in findings]}))
+        print_json({"findings": [asdict(finding) for finding in findings]})
     else:
         Console().print(_table(findings))
     if any(finding.level == "error" for finding in findings):
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.FAILED)
 
 
 async def _examine(settings: Settings) -> list[Finding]:
@@ -33,7 +35,7 @@ async def _examine(settings: Settings) -> list[Finding]:
 
 
 def _table(findings: list[Finding]) -> Table:
-    table = Table("", "what", "finding", "remedy", box=None)
+    table = Table("", "part", "finding", "remedy", box=None)
     for finding in findings:
         table.add_row(
             f"[{STYLES[finding.level]}]{finding.level}[/]", finding.subject, finding.problem, finding.remedy

@@ -14,7 +14,7 @@ from app.audit.trail import audit_trail
 from app.cli.console import fail, print_json
 from app.cli.exit_codes import ExitCode
 from app.cli.options import AsJson
-from app.database import admin_engine
+from app.database import worker_engine
 from app.settings import Settings
 from app.telemetry.logging import configure_logging
 from app.temporal.client import connect
@@ -22,10 +22,6 @@ from app.temporal.errors import TemporalUnavailableError
 from app.temporal.operations import TemporalOperations
 from app.worker.reconciler import Finding, Reconciler
 from workflows.operations.statuses import OperationStatus
-
-
-class UnknownWorkflowError(Exception):
-    """No operation has this workflow id."""
 
 
 def command(
@@ -46,8 +42,6 @@ def command(
     configure_logging(settings, sys.stderr)
     try:
         findings = asyncio.run(_reconcile(settings, workflow_id))
-    except UnknownWorkflowError:
-        fail(f"there is no operation {workflow_id}", ExitCode.NOT_FOUND)
     except TemporalUnavailableError as error:
         fail(f"Temporal at {settings.temporal_address} is unavailable: {error}", ExitCode.UNAVAILABLE)
     except DATABASE_ERRORS as error:
@@ -61,7 +55,7 @@ def command(
 
 
 async def _reconcile(settings: Settings, workflow_id: str | None) -> list[Finding]:
-    engine = admin_engine(settings)
+    engine = worker_engine(settings)
     try:
         operations = TemporalOperations(await connect(settings, lazy=True), settings)
         reconciler = Reconciler(engine, operations, audit_trail(settings))
@@ -69,7 +63,7 @@ async def _reconcile(settings: Settings, workflow_id: str | None) -> list[Findin
             return [finding async for finding in reconciler.reconcile()]
         record, finding = await reconciler.reconcile_one(workflow_id)
         if record is None:
-            raise UnknownWorkflowError(workflow_id)
+            fail(f"there is no operation {workflow_id}", ExitCode.NOT_FOUND)
         return [finding] if finding is not None else []
     finally:
         await engine.dispose()

@@ -1,7 +1,6 @@
-"""`alga-tenants replay`: checks before a deploy that this release may take over the workflows that run."""
+"""`alga-tenants replay`: checks before a deployment that this release can continue the running workflows."""
 
 import asyncio
-import json
 import logging
 import sys
 from collections.abc import Callable
@@ -12,8 +11,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from app.cli.console import fail, print_json, say
 from app.cli.exit_codes import ExitCode
-from app.cli.output import say
+from app.cli.options import AsJson
 from app.settings import HistorySettings
 from app.telemetry.logging import configure_logging
 from app.temporal.client import connect, replay_converter
@@ -25,7 +25,7 @@ from app.worker.factory import WORKFLOWS
 
 @dataclass
 class Outcome:
-    """What came of the replays."""
+    """The result of the replays; `gone` counts histories that were deleted in the meantime."""
 
     replayed: int = 0
     gone: int = 0
@@ -33,57 +33,52 @@ class Outcome:
 
 
 def command(
-    query: Annotated[str | None, typer.Option(help="A visibility query that narrows down which workflows.")] = None,
+    query: Annotated[str | None, typer.Option(help="Visibility query that selects among the workflows.")] = None,
     closed: Annotated[
         int,
-        typer.Option(min=0, show_default=True, help="How many closed workflows, newest first, besides all running."),
+        typer.Option(min=0, help="Number of newest closed workflows, besides all running ones."),
     ] = 200,
     file: Annotated[
-        Path | None, typer.Option(help="Replay this exported history, or all in this folder, without Temporal.")
+        Path | None, typer.Option(help="Replay an exported history, or all in a folder, instead.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Answer as one JSON document.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Replay workflows' histories against the workflow code of this release.
+    """Replay workflow histories against the workflow code of this release.
 
-    Needs Temporal's settings only, and changes nothing. Run it from a release before deploying that.
+    Run it from a release before you deploy that release.
+    Needs only Temporal's settings and changes nothing.
 
-    Exits 0 where this release may take over all of them, 1 where it may not.
+    Exits with 1 if this release is incompatible with one of them.
     """
     if file is not None and query is not None:
-        raise typer.BadParameter("files are not queried: give either --file or --query")
+        raise typer.BadParameter("give either --file or --query")
     settings = HistorySettings.load()
-    _log_without_the_sdk(settings)
+    _log_without_sdk(settings)
     stderr = Console(stderr=True, highlight=False)
     try:
         with stderr.status("replaying") as status:
             outcome = asyncio.run(
                 _replay(settings, query, closed, file, lambda count: status.update(f"{count} histories replayed"))
             )
-    except HistoryError as error:
-        say(stderr, str(error), "red")
-        raise typer.Exit(ExitCode.INVALID) from None
-    except PayloadError as error:
-        say(stderr, str(error), "red")
-        raise typer.Exit(ExitCode.INVALID) from None
+    except (HistoryError, PayloadError) as error:
+        fail(str(error), ExitCode.INVALID)
     except QueryRefusedError as error:
-        say(stderr, f"Temporal at {settings.temporal_address} refuses: {error}", "red")
-        raise typer.Exit(ExitCode.INVALID) from None
+        fail(f"Temporal at {settings.temporal_address} rejected the request: {error}", ExitCode.INVALID)
     except TemporalUnavailableError as error:
-        say(stderr, f"Temporal at {settings.temporal_address}: {error}", "red")
-        raise typer.Exit(ExitCode.UNAVAILABLE) from None
+        fail(f"Temporal at {settings.temporal_address} is unavailable: {error}", ExitCode.UNAVAILABLE)
     if as_json:
-        typer.echo(json.dumps(asdict(outcome)))
+        print_json(asdict(outcome))
     else:
-        _tell(outcome)
+        _show(outcome)
     if outcome.incompatible:
         raise typer.Exit(ExitCode.FAILED)
 
 
-def _log_without_the_sdk(settings: HistorySettings) -> None:
-    """Log nothing of the SDK: it reports what it was told to look for, with payloads in its tracebacks."""
+def _log_without_sdk(settings: HistorySettings) -> None:
+    """Suppress the SDK's logs: they repeat the incompatibilities, with payloads in their tracebacks."""
     configure_logging(settings, sys.stderr)
     for handler in logging.getLogger().handlers:
-        # Not a level: the SDK's core hands its records to the handlers whatever the level is.
+        # Not a level, because the SDK's core passes records to the handlers at every level.
         handler.addFilter(lambda record: not record.name.startswith("temporalio"))
 
 
@@ -106,10 +101,10 @@ async def _replay(
     return outcome
 
 
-def _tell(outcome: Outcome) -> None:
+def _show(outcome: Outcome) -> None:
     console = Console(highlight=False)
     for replayed in outcome.incompatible:
         run = f"{replayed.workflow_id} ({replayed.workflow_type}, run {replayed.run_id})"
         say(console, f"incompatible: {run}: {replayed.problem}", "red")
-    gone = f", {outcome.gone} were deleted meanwhile" if outcome.gone else ""
+    gone = f", {outcome.gone} deleted in the meantime" if outcome.gone else ""
     say(console, f"{outcome.replayed} histories replayed, {len(outcome.incompatible)} incompatible{gone}")

@@ -8,39 +8,19 @@ from uuid import uuid4
 import typer
 
 from app.cli.exit_codes import ExitCode
-from app.cli.operations import tenant_fields as fields
-from app.cli.operations.report import Report, settled_code
-from app.cli.options import DEFAULT_TIMEOUT, DEFAULT_URL, ApiKey, AsJson, Timeout, Url
-from app.cli.output import follow
+from app.cli.operations.fields import ADMIN, CREATION_FIELDS, OPTIONS, STDIN, read_file, takes_fields
+from app.cli.operations.report import Report, connected
+from app.cli.options import DEFAULT_TIMEOUT, Timeout
 
-ADMIN = "Administrator"
-REQUIRED = {
-    "tenantName": "--tenant-name",
-    "firstName": "--admin-first-name",
-    "lastName": "--admin-last-name",
-    "email": "--admin-email",
-}
+REQUIRED = ("tenantName", "adminUser.firstName", "adminUser.lastName", "adminUser.email")
 
 
+@takes_fields(CREATION_FIELDS)
+@connected
 def create(
+    report: Report,
+    given: dict[str, Any],
     *,
-    api_key: ApiKey,
-    tenant_name: fields.TenantName = None,
-    company_name: fields.CompanyName = None,
-    client_name: fields.ClientName = None,
-    product: Annotated[str | None, fields.option("psa (default) or algadesk.", fields.TENANT)] = None,
-    plan: fields.Plan = None,
-    billing_plan: fields.BillingPlan = None,
-    billing_source: fields.BillingSource = None,
-    license_count: fields.LicenseCount = None,
-    email_provider: fields.EmailProvider = None,
-    addons: fields.Addons = None,
-    tenant_id: Annotated[
-        str | None, fields.option("A UUID minted beforehand; else one is made.", fields.TENANT)
-    ] = None,
-    admin_first_name: Annotated[str | None, fields.option("Given name.", ADMIN)] = None,
-    admin_last_name: Annotated[str | None, fields.option("Family name.", ADMIN)] = None,
-    admin_email: Annotated[str | None, fields.option("E-mail address, and the name to log in with.", ADMIN)] = None,
     admin_password_stdin: Annotated[
         bool,
         typer.Option(
@@ -50,89 +30,43 @@ def create(
     admin_password_prompt: Annotated[
         bool, typer.Option("--admin-password-prompt", help="Ask for the password.", rich_help_panel=ADMIN)
     ] = False,
-    address_line1: fields.AddressLine1 = None,
-    address_line2: fields.AddressLine2 = None,
-    address_city: fields.AddressCity = None,
-    address_state: fields.AddressState = None,
-    address_postal_code: fields.AddressPostalCode = None,
-    address_country_code: fields.AddressCountryCode = None,
-    address_phone: fields.AddressPhone = None,
     file: Annotated[
-        str | None,
-        typer.Option(metavar="PATH", help="Read the whole request as JSON from this file, or from stdin with -."),
+        str | None, typer.Option(metavar="PATH", help="Read the whole request as JSON from a file; - means stdin.")
     ] = None,
     idempotency_key: Annotated[
-        str | None, typer.Option(help="The same key and request never make a second tenant; new by default.")
+        str | None,
+        typer.Option(help="Repeating a request with its key never makes a second tenant (default: generated)."),
     ] = None,
-    wait: Annotated[
-        bool, typer.Option("--wait/--no-wait", show_default=True, help="Watch until it has ended.")
-    ] = True,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the end of the creation.")] = True,
     timeout: Timeout = DEFAULT_TIMEOUT,
-    url: Url = DEFAULT_URL,
-    as_json: AsJson = False,
-) -> None:
+) -> ExitCode:
     """Create a tenant and watch the creation.
 
-    The administrator's password is never taken from the command line.
-    If none is given, one is made and shown once.
+    The administrator's password can't be given on the command line.
+    Without one, a password is generated and shown once.
     """
-    given = fields.without_blanks(
-        {
-            "tenantName": tenant_name,
-            "companyName": company_name,
-            "clientName": client_name,
-            "productCode": product,
-            "plan": plan,
-            "billingPlan": billing_plan,
-            "billingSource": billing_source,
-            "licenseCount": license_count,
-            "emailProvider": email_provider,
-            "addons": addons,
-            "tenantId": tenant_id,
-            "adminUser": {"firstName": admin_first_name, "lastName": admin_last_name, "email": admin_email},
-            "billingAddress": {
-                "line1": address_line1,
-                "line2": address_line2,
-                "city": address_city,
-                "state": address_state,
-                "postalCode": address_postal_code,
-                "countryCode": address_country_code,
-                "phone": address_phone,
-            },
-        }
-    )
-    if file == fields.STDIN and admin_password_stdin:
+    if file == STDIN and admin_password_stdin:
         raise typer.BadParameter("stdin can't be both the request and the password")
-    request = _from_options(given) if file is None else fields.read_file(file, given)
+    request = _complete(given) if file is None else read_file(file, given)
     if admin_password_stdin or admin_password_prompt:
         _set_password(request, _password_from_stdin() if admin_password_stdin else _password_from_prompt())
-    report = Report(url, as_json=as_json)
+    report.names_options = file is None
     report.idempotency_key = idempotency_key if idempotency_key is not None else str(uuid4())
-    code = _run(report, api_key, request, timeout=timeout if wait else None)
-    report.finish()
-    raise typer.Exit(code)
+    created = report.client.create_tenant(request, idempotency_key=report.idempotency_key)
+    report.changed(created)
+    report.note(f"started {created.workflow_id}")
+    if created.temporary_password is not None:
+        report.show_password(created.temporary_password)
+    elif not _has_password(request):
+        report.note("This request was made before; the password generated then is not shown again.")
+    return report.follow(created.workflow_id, timeout) if wait else ExitCode.DONE
 
 
-def _run(report: Report, api_key: str, request: Mapping[str, Any], timeout: float | None) -> ExitCode:
-    with report.client(api_key) as client:
-        created = client.create_tenant(request, idempotency_key=report.idempotency_key)
-        report.changed(created)
-        report.note(f"started {created.workflow_id}")
-        if created.temporary_password is not None:
-            report.show_password(created.temporary_password)
-        elif not _has_password(request):
-            report.note("This request was made before; the password that was made then is not shown again.")
-        if timeout is None:
-            return ExitCode.DONE
-        document = follow(client, created.workflow_id, report.stderr, timeout=timeout, on_change=report.changed)
-        return settled_code(document)
-
-
-def _from_options(given: dict[str, Any]) -> dict[str, Any]:
-    names = given.keys() | given.get("adminUser", {}).keys()
-    missing = [option for name, option in REQUIRED.items() if name not in names]
+def _complete(given: dict[str, Any]) -> dict[str, Any]:
+    names = given.keys() | {f"adminUser.{name}" for name in given.get("adminUser", {})}
+    missing = [OPTIONS[name] for name in REQUIRED if name not in names]
     if missing:
-        raise typer.BadParameter(f"needed: {', '.join(missing)}; or --file with the whole request")
+        raise typer.BadParameter(f"missing {', '.join(missing)}; or give --file with the whole request")
     return given
 
 
@@ -165,4 +99,4 @@ def _set_password(request: dict[str, Any], password: str) -> None:
     key = _admin_key(request)
     if not isinstance(request.get(key), dict):
         raise typer.BadParameter(f"the request's {key} is not an object", param_hint="--file")
-    request[key] = {**request[key], "password": password}
+    request[key]["password"] = password

@@ -1,29 +1,17 @@
 """`alga-tenants operations`: lists, shows, watches, cancels, resumes and changes operations."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from app.cli.exit_codes import EXIT_CODES_HELP, ExitCode
-from app.cli.operations.change import change
-from app.cli.operations.report import Report, settled_code
-from app.cli.options import (
-    DEFAULT_LIMIT,
-    DEFAULT_TIMEOUT,
-    DEFAULT_URL,
-    MAX_PAGE_SIZE,
-    ApiKey,
-    AsJson,
-    Limit,
-    Timeout,
-    Url,
-    WorkflowId,
-)
-from app.cli.output import follow, print_operations
+from app.cli.operations.fields import CHANGEABLE_FIELDS, read_file, takes_fields
+from app.cli.operations.report import Report, connected
+from app.cli.options import DEFAULT_LIMIT, DEFAULT_TIMEOUT, MAX_PAGE_SIZE, Limit, Timeout, WorkflowId
+from app.cli.output import print_operations
 
 app = typer.Typer(help="List, show, watch, cancel, resume and change operations.", no_args_is_help=True)
-app.command("change", epilog=EXIT_CODES_HELP)(change)
 
 
 def _moment(text: str) -> datetime:
@@ -34,133 +22,128 @@ def _moment(text: str) -> datetime:
     return moment.astimezone() if moment.tzinfo is None else moment
 
 
+Moment = Annotated[
+    datetime | None,
+    typer.Option(parser=_moment, metavar="TIME", help="ISO 8601 time; local time if it has no offset."),
+]
+Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the operation ends or waits for a person.")]
+
+
 @app.command(epilog=EXIT_CODES_HELP)
-def show(workflow_id: WorkflowId, *, api_key: ApiKey, url: Url = DEFAULT_URL, as_json: AsJson = False) -> None:
+@connected
+def show(report: Report, workflow_id: WorkflowId) -> None:
     """Show an operation.
 
-    Exits 0 whatever its status; the exit status of `watch` depends on it.
+    Exits with 0 for every status; the exit status of `watch` depends on it.
     """
-    report = Report(url, as_json=as_json)
-    with report.client(api_key) as client:
-        report.changed(client.operation(workflow_id))
-    report.finish()
+    report.changed(report.client.operation(workflow_id))
 
 
 @app.command(epilog=EXIT_CODES_HELP)
+@connected
 def watch(
+    report: Report,
     workflow_id: WorkflowId,
     *,
-    api_key: ApiKey,
     timeout: Annotated[
-        float | None, typer.Option(min=0, metavar="SECONDS", help="Longest to wait; no limit by default.")
+        float | None, typer.Option(min=0, metavar="SECONDS", help="Maximum time to wait (default: unlimited).")
     ] = None,
-    url: Url = DEFAULT_URL,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print a line of JSON on stdout for each change; all else goes to stderr.")
-    ] = False,
-) -> None:
-    """Watch an operation until it has ended or waits for a person."""
-    report = Report(url, as_json=as_json, each_change=True)
-    with report.client(api_key) as client:
-        document = follow(client, workflow_id, report.stderr, timeout=timeout, on_change=report.changed)
-    report.finish()
-    raise typer.Exit(settled_code(document))
+) -> ExitCode:
+    """Watch an operation until it ends or waits for a person.
 
-
-@app.command(epilog=EXIT_CODES_HELP)
-def resume(
-    workflow_id: WorkflowId,
-    *,
-    api_key: ApiKey,
-    wait: Annotated[
-        bool, typer.Option("--wait/--no-wait", show_default=True, help="Wait until it has ended, or waits again.")
-    ] = False,
-    timeout: Timeout = DEFAULT_TIMEOUT,
-    url: Url = DEFAULT_URL,
-    as_json: AsJson = False,
-) -> None:
-    """Resume an operation that waits for a person or for its next try.
-
-    Exits 0 once the gateway has accepted the request; with --wait as `watch` does.
+    With --json, prints a line for each change.
     """
-    report = Report(url, as_json=as_json)
-    code = ExitCode.DONE
-    with report.client(api_key) as client:
-        resumed = client.resume(workflow_id)
-        report.changed(resumed)
-        if wait:
-            document = follow(
-                client, workflow_id, report.stderr, timeout=timeout, on_change=report.changed, since=resumed
-            )
-            code = settled_code(document)
-    report.finish()
-    raise typer.Exit(code)
+    report.shows_each_change = True
+    return report.follow(workflow_id, timeout)
 
 
 @app.command(epilog=EXIT_CODES_HELP)
+@connected
+def resume(
+    report: Report, workflow_id: WorkflowId, *, wait: Wait = False, timeout: Timeout = DEFAULT_TIMEOUT
+) -> ExitCode:
+    """Resume an operation that waits for a person or for its next attempt.
+
+    Exits with 0 once the gateway has accepted the request.
+    With --wait, exits as `watch` does.
+    """
+    resumed = report.client.resume(workflow_id)
+    report.changed(resumed)
+    return report.follow(workflow_id, timeout, since=resumed) if wait else ExitCode.DONE
+
+
+@app.command(epilog=EXIT_CODES_HELP)
+@connected
 def cancel(
+    report: Report,
     workflow_id: WorkflowId,
     *,
-    api_key: ApiKey,
-    reason: Annotated[str | None, typer.Option(help="Why; kept with the operation.")] = None,
-    wait: Annotated[
-        bool,
-        typer.Option("--wait/--no-wait", show_default=True, help="Wait until it has ended, or waits for a person."),
-    ] = False,
+    reason: Annotated[str | None, typer.Option(help="Reason, stored with the operation.")] = None,
+    wait: Wait = False,
     timeout: Timeout = DEFAULT_TIMEOUT,
-    url: Url = DEFAULT_URL,
-    as_json: AsJson = False,
-) -> None:
+) -> ExitCode:
     """Cancel an operation.
 
-    Exits 0 once the gateway has accepted the request.
-    With --wait: 0 once the operation is cancelled, 7 if it was completed first.
+    Exits with 0 once the gateway has accepted the request.
+    With --wait, exits with 0 if it was cancelled, and with 7 if it completed.
     """
-    report = Report(url, as_json=as_json)
-    code = ExitCode.DONE
-    with report.client(api_key) as client:
-        report.changed(client.cancel(workflow_id, reason=reason))
-        if wait:
-            document = follow(client, workflow_id, report.stderr, timeout=timeout, on_change=report.changed)
-            code = _cancelled_code(settled_code(document))
-    report.finish()
-    raise typer.Exit(code)
+    report.changed(report.client.cancel(workflow_id, reason=reason))
+    if not wait:
+        return ExitCode.DONE
+    code = report.follow(workflow_id, timeout)
+    return {ExitCode.CANCELLED: ExitCode.DONE, ExitCode.DONE: ExitCode.CONFLICT}.get(code, code)
+
+
+@app.command(epilog=EXIT_CODES_HELP)
+@takes_fields(CHANGEABLE_FIELDS)
+@connected
+def change(
+    report: Report,
+    changes: dict[str, Any],
+    workflow_id: WorkflowId,
+    *,
+    file: Annotated[
+        str | None, typer.Option(metavar="PATH", help="Read the changes as JSON from a file; - means stdin.")
+    ] = None,
+) -> None:
+    """Change parameters that an operation has not used yet.
+
+    An operation that waits for a person resumes.
+    --addon and the address options replace all earlier values.
+    In a file, null restores a default.
+    """
+    if file is not None:
+        changes = read_file(file, changes)
+        report.names_options = False
+    if not changes:
+        options = ", ".join(field.option for field in CHANGEABLE_FIELDS)
+        raise typer.BadParameter(f"nothing to change; give --file or one of {options}")
+    report.changed(report.client.change(workflow_id, changes))
 
 
 @app.command("list", epilog=EXIT_CODES_HELP)
+@connected
 def list_operations(
+    report: Report,
     *,
-    api_key: ApiKey,
     status: Annotated[
         list[str] | None, typer.Option(help="Only with this status, such as running or failed; may be repeated.")
     ] = None,
     kind: Annotated[str | None, typer.Option(help="Only of this kind, such as tenant_creation.")] = None,
     tenant_id: Annotated[str | None, typer.Option(help="Only of the tenant with this id.")] = None,
-    name: Annotated[str | None, typer.Option(help="Only of tenants with this in their name.")] = None,
-    started_after: Annotated[
-        datetime | None, typer.Option(parser=_moment, metavar="TIME", help="ISO 8601; local time without an offset.")
-    ] = None,
-    started_before: Annotated[
-        datetime | None, typer.Option(parser=_moment, metavar="TIME", help="ISO 8601; local time without an offset.")
-    ] = None,
+    name: Annotated[str | None, typer.Option(help="Only of tenants whose name contains this text.")] = None,
+    started_after: Moment = None,
+    started_before: Moment = None,
     limit: Limit = DEFAULT_LIMIT,
-    url: Url = DEFAULT_URL,
-    as_json: AsJson = False,
 ) -> None:
     """List operations, newest first."""
-    report = Report(url, as_json=as_json)
-    with report.client(api_key) as client:
-        matching = client.operations(
-            status=status or (),
-            kind=kind,
-            tenant_id=tenant_id,
-            name=name,
-            started_after=started_after,
-            started_before=started_before,
-            page_size=min(limit, MAX_PAGE_SIZE),
-        )
-        report.show_list("operations", matching, limit, print_operations)
-
-
-def _cancelled_code(code: ExitCode) -> ExitCode:
-    return {ExitCode.CANCELLED: ExitCode.DONE, ExitCode.DONE: ExitCode.CONFLICT}.get(code, code)
+    matching = report.client.operations(
+        status=status or (),
+        kind=kind,
+        tenant_id=tenant_id,
+        name=name,
+        started_after=started_after,
+        started_before=started_before,
+        page_size=min(limit, MAX_PAGE_SIZE),
+    )
+    report.show_list("operations", matching, limit, print_operations)

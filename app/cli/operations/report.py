@@ -1,16 +1,20 @@
 """Output and exit status of a command: results on stdout as text or JSON, everything else on stderr."""
 
-import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import inspect
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from itertools import islice
-from typing import Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
 
+from app.cli.console import print_json, say
 from app.cli.exit_codes import ExitCode
-from app.cli.output import say, show_operation
+from app.cli.operations.fields import option_of
+from app.cli.options import AsJson, keyword, replace_first_parameter
+from app.cli.output import follow, show_operation
 from app.client import (
     ArgumentError,
     AuthenticationError,
@@ -29,16 +33,13 @@ from app.client import (
 )
 from app.client.models import CANCELLED, COMPLETED, FAILED, WAITING_FOR_PERSON, D
 
-ERROR_CODES: Mapping[type[TenantsError], ExitCode] = {
+# All other errors are UNAVAILABLE.
+ERROR_CODES: dict[type[TenantsError], ExitCode] = {
     ArgumentError: ExitCode.INVALID,
     AuthenticationError: ExitCode.UNAUTHENTICATED,
     ConflictError: ExitCode.CONFLICT,
     InvalidRequestError: ExitCode.INVALID,
     NotFoundError: ExitCode.NOT_FOUND,
-    ProblemError: ExitCode.UNAVAILABLE,
-    UnavailableError: ExitCode.UNAVAILABLE,
-    UnexpectedResponseError: ExitCode.UNAVAILABLE,
-    UnreachableError: ExitCode.UNAVAILABLE,
     WaitTimeoutError: ExitCode.TIMED_OUT,
 }
 STATUS_CODES = {
@@ -49,125 +50,159 @@ STATUS_CODES = {
 }
 
 
+CONNECTION = "Connection"
+Url = Annotated[
+    str,
+    typer.Option("--url", envvar="ALGA_TENANTS_URL", help="Address of the gateway.", rich_help_panel=CONNECTION),
+]
+ApiKey = Annotated[
+    str,
+    typer.Option(
+        "--api-key",
+        envvar="ALGA_TENANTS_API_KEY",
+        show_default=False,
+        help="API key or token. Prefer the variable: other users of this machine can see command lines.",
+        rich_help_panel=CONNECTION,
+    ),
+]
+CONNECTION_OPTIONS = (
+    keyword("as_json", AsJson, default=False),
+    keyword("api_key", ApiKey, default=inspect.Parameter.empty),
+    keyword("url", Url, default="http://127.0.0.1:8000"),
+)
+
+
 class Report:
     """Prints what a command found, and why it failed.
 
     With `as_json`, stdout gets the operation's last known document, or `{"error": …}` if there is none; with
-    `each_change` it gets a line for every change instead.
+    `shows_each_change` it gets a line for every change instead. With `names_options`, messages name the option that
+    sets an invalid field instead of the field.
     """
 
-    def __init__(self, url: str, *, as_json: bool, each_change: bool = False) -> None:
+    client: TenantsClient
+
+    def __init__(self, url: str, *, as_json: bool) -> None:
         self.stdout = Console(highlight=False)
         self.stderr = Console(stderr=True, highlight=False)
         self.document: Operation | None = None
         self.idempotency_key: str | None = None
         self._url = url
-        self._as_json = as_json
-        self._each_change = each_change
+        self.as_json = as_json
+        self.shows_each_change = False
+        self.names_options = True
 
     @contextmanager
-    def client(self, api_key: str) -> Iterator[TenantsClient]:
-        """Open a client whose errors, and Ctrl-C, end the command with a message and an exit status of its own."""
+    def connection(self, api_key: str) -> Iterator[None]:
+        """Open a client whose errors, and Ctrl-C, end the command with a message and an exit status of their own."""
         try:
-            with TenantsClient(self._url, api_key, retries=Retries(notify=self._retrying)) as client:
-                yield client
+            with TenantsClient(self._url, api_key, retries=Retries(notify=self._retrying)) as self.client:
+                yield
         except TenantsError as error:
-            self._failed(error)
-            raise typer.Exit(ERROR_CODES[type(error)]) from None
+            self._show_error(error)
+            self._explain_how_to_proceed(is_uncertain=isinstance(error, UnreachableError | UnavailableError))
+            if self.as_json and self.document is None:
+                print_json({"error": error.as_json()})
+            code = ERROR_CODES.get(type(error), ExitCode.UNAVAILABLE)
         except KeyboardInterrupt:
-            self._interrupted()
-            raise typer.Exit(ExitCode.INTERRUPTED) from None
+            self._explain_how_to_proceed(is_uncertain=True)
+            code = ExitCode.INTERRUPTED
+        else:
+            return
+        self._print_document()
+        raise typer.Exit(code)
 
     def changed(self, document: Operation) -> None:
         """Keep the operation as it is now, together with a password of an earlier response."""
         if self.document is not None and self.document.temporary_password is not None:
             document = document.model_copy(update={"temporary_password": self.document.temporary_password})
         self.document = document
-        if self._as_json and self._each_change:
+        if self.as_json and self.shows_each_change:
             print_json(document.as_json())
+
+    def follow(self, workflow_id: str, timeout: float | None, *, since: Operation | None = None) -> ExitCode:
+        """Show the operation's progress until it is settled, and return the exit status for its last status."""
+        document = follow(self.client, workflow_id, self.stderr, timeout=timeout, on_change=self.changed, since=since)
+        return STATUS_CODES.get(document.status, ExitCode.UNKNOWN_STATUS)
 
     def note(self, text: str) -> None:
         """Print a message for people."""
         say(self.stderr, text)
 
     def show_password(self, password: str) -> None:
-        """Show people the password that was made; JSON has it in the document."""
-        if not self._as_json:
+        """Show people the generated password; JSON has it in the document."""
+        if not self.as_json:
             say(self.stdout, f"temporary password of the administrator, shown only now: {password}", "bold")
 
-    def finish(self) -> None:
-        """Print the operation."""
-        if self._as_json:
-            self._print_document()
-        elif self.document is not None:
-            show_operation(self.stdout, self.document)
+    def finish(self, code: ExitCode) -> NoReturn:
+        """Print the operation and exit."""
+        self._print_document()
+        if not self.as_json and self.document is not None:
+            show_operation(self.stdout, self.document, field_name=self._field_name)
+        raise typer.Exit(code)
 
     def show_list(
         self, name: str, documents: Iterator[D], limit: int, show: Callable[[Console, Iterable[D]], None]
     ) -> None:
         """Print the first documents of a list, and say whether there are more."""
         shown = list(islice(documents, limit))
-        if self._as_json:
+        if self.as_json:
             print_json({name: [document.as_json() for document in shown]})
             return
         are_more = next(documents, None) is not None
         show(self.stdout, shown)
         if are_more:
-            self.note(f"Only the first {limit} are shown; --limit shows more.")
+            self.note(f"Only the first {limit} are shown; a higher --limit shows more.")
 
     def _print_document(self) -> None:
-        if self.document is not None and not self._each_change:
+        if self.as_json and self.document is not None and not self.shows_each_change:
             print_json(self.document.as_json())
+
+    def _field_name(self, path: str) -> str:
+        return option_of(path) if self.names_options else path
 
     def _retrying(self, error: TenantsError, seconds: float) -> None:
         self.note(f"{error}; trying again in {seconds:.1f} s")
 
-    def _failed(self, error: TenantsError) -> None:
-        say(self.stderr, f"{self._prefix(error)}: {error}", "red")
-        if isinstance(error, ProblemError):
-            for fault in error.errors:
-                say(self.stderr, f"  {fault.field}: {fault.detail}", "red")
-            if error.request_id:
-                self.note(f"  request id: {error.request_id}")
-        if self.document is not None:
-            self._tell_how_to_go_on()
-        elif isinstance(error, UnreachableError | UnavailableError):
-            self._tell_how_to_repeat()
-        if self._as_json and self.document is None:
-            print_json({"error": error.as_json()})
-        elif self._as_json:
-            self._print_document()
-
-    def _prefix(self, error: TenantsError) -> str:
-        if isinstance(error, UnreachableError | UnexpectedResponseError):
-            return f"no usable response from {self._url}"
-        return f"error {error.status} ({error.code})" if isinstance(error, ProblemError) else "error"
-
-    def _interrupted(self) -> None:
-        if self.document is None:
-            self._tell_how_to_repeat()
+    def _show_error(self, error: TenantsError) -> None:
+        if not isinstance(error, ProblemError):
+            is_foreign = isinstance(error, UnreachableError | UnexpectedResponseError)
+            prefix = f"no usable response from {self._url}" if is_foreign else "error"
+            say(self.stderr, f"{prefix}: {error}", "red")
             return
-        self._tell_how_to_go_on()
-        if self._as_json:
-            self._print_document()
+        # The detail repeats the errors with the names of the JSON fields.
+        detail = error.title if error.errors and error.title else error.detail
+        say(self.stderr, f"error {error.status} ({error.code}): {detail}", "red")
+        for fault in error.errors:
+            say(self.stderr, f"  {self._field_name(fault.field)}: {fault.detail}", "red")
+        if error.request_id:
+            self.note(f"  request id: {error.request_id}")
 
-    def _tell_how_to_go_on(self) -> None:
+    def _explain_how_to_proceed(self, *, is_uncertain: bool) -> None:
         if self.document is not None and not self.document.is_settled:
             workflow_id = self.document.workflow_id
-            self.note(f"The operation goes on. To watch it:  alga-tenants watch {workflow_id}")
-            self.note(f"                       To cancel it: alga-tenants cancel {workflow_id}")
-
-    def _tell_how_to_repeat(self) -> None:
-        if self.idempotency_key is not None:
-            self.note("It is not certain whether the tenant is being created. Running the same command again with")
-            self.note(f"--idempotency-key {self.idempotency_key} finds out, and never makes a second one.")
-
-
-def settled_code(document: Operation) -> ExitCode:
-    """Return the exit status for an operation that is settled."""
-    return STATUS_CODES.get(document.status, ExitCode.UNKNOWN_STATUS)
+            self.note("The operation continues.")
+            self.note(f"To watch it:  alga-tenants watch {workflow_id}")
+            self.note(f"To cancel it: alga-tenants cancel {workflow_id}")
+        elif self.document is None and is_uncertain and self.idempotency_key is not None:
+            self.note(
+                "The tenant may or may not be under creation. To find out without making a second one, repeat the"
+            )
+            self.note(f"command with --idempotency-key {self.idempotency_key}")
 
 
-def print_json(document: Mapping[str, Any]) -> None:
-    """Print one line of JSON to stdout, at once."""
-    typer.echo(json.dumps(document))
+def connected(command: Callable[..., ExitCode | None]) -> Callable[..., None]:
+    """Give a command the options of a connection; its first parameter becomes a `Report` with an open client.
+
+    The command's result is its exit status; None means success.
+    """
+
+    @wraps(command)
+    def run(*positional: Any, api_key: str, url: str, as_json: bool, **arguments: Any) -> None:
+        report = Report(url, as_json=as_json)
+        with report.connection(api_key):
+            code = command(report, *positional, **arguments)
+        report.finish(code or ExitCode.DONE)
+
+    replace_first_parameter(command, run, CONNECTION_OPTIONS)
+    return run

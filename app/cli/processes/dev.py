@@ -1,9 +1,10 @@
-"""`alga-tenants dev`: the whole service on one machine, with nothing installed by hand."""
+"""`alga-tenants dev`: runs the whole service on one machine."""
 
 import os
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated
 from uuid import UUID
 
 import typer
@@ -13,8 +14,9 @@ from rich.console import Console
 from activities.alga.development import AlgaOwnsDatabaseError
 from activities.purge.catalogue import read_catalogue
 from activities.purge.purge import count_tenant_rows
+from app.cli.console import fail
 from app.cli.output import follow
-from app.client import Operation, TenantIds, TenantsClient
+from app.client import TenantsClient
 from app.embedded.development import Installation, install
 from app.embedded.errors import StackError
 from app.embedded.paths import remove_data_dir
@@ -28,36 +30,44 @@ from migrations.upgrade import UnreleasedSchemaError, admin_engine
 def command(
     *,
     port: Annotated[
-        int | None, typer.Option(min=1, max=65535, help="Port of the gateway; 8000, or a free one where it is taken.")
+        int | None, typer.Option(min=1, max=65535, help="Port of the gateway (default: 8000, or any free port).")
     ] = None,
     data_dir: Annotated[
-        Path | None, typer.Option(help="Where the data is kept; by default a folder of this checkout's in /var/tmp.")
+        Path | None, typer.Option(help="Folder for the data (default: one per checkout, in /var/tmp).")
     ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print one line of JSON on stdout when ready, and nothing else there.")
+        bool, typer.Option("--json", help="Print one line of JSON to stdout when ready; messages go to stderr.")
     ] = False,
-    example: Annotated[bool, typer.Option("--example", help="Provision an example tenant when ready.")] = False,
-    once: Annotated[
-        bool, typer.Option("--once", help="End after the example, with exit status 1 where it failed.")
-    ] = False,
+    example: Annotated[bool, typer.Option("--example", help="Create an example tenant when ready.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Exit after the example, with 1 if it failed.")] = False,
     reset: Annotated[
-        bool, typer.Option("--reset", help="Remove the data of an earlier start first; nothing may be using it.")
+        bool, typer.Option("--reset", help="Remove the data of earlier runs first; no process may be using it.")
     ] = False,
 ) -> None:
-    """Start PostgreSQL, Temporal, a worker and the gateway, and stay up until Ctrl-C.
+    """Run PostgreSQL, Temporal, a worker and the gateway until Ctrl-C.
 
-    Where ADMIN_DATABASE_URL (and DATABASE_URL) or TEMPORAL_ADDRESS is set, that one is used instead of an embedded
-    one. Data survives a restart. As root, PostgreSQL runs as the account nobody.
+    Set ADMIN_DATABASE_URL (and DATABASE_URL) or TEMPORAL_ADDRESS to use an
+    existing server instead of an embedded one. Data survives a restart.
+    If you are root, PostgreSQL runs as the user nobody.
     """
     console = Console(stderr=as_json)
+    stack = DevStack(
+        data_dir,
+        admin_database_url=os.environ.get("ADMIN_DATABASE_URL"),
+        database_url=os.environ.get("DATABASE_URL"),
+        temporal_address=os.environ.get("TEMPORAL_ADDRESS"),
+    )
     is_up = False
     try:
         if reset:
             console.print(f"removed {remove_data_dir(data_dir)}", markup=False, soft_wrap=True)
-        with stop_on_signals(), _stack(data_dir) as stack:
+        with stop_on_signals(), stack:
             installation = install(stack, port=port, say=lambda what: console.print(f"… {what}"))
             is_up = True
-            _announce(installation, console, as_json=as_json)
+            if as_json:
+                typer.echo(installation.as_json())
+            else:
+                _show(_addresses(installation), console)
             if example or once:
                 succeeded = _provision_example(installation, console)
                 if once:
@@ -69,61 +79,40 @@ def command(
             raise
         console.print("stopped")
     except UnreleasedSchemaError as error:
-        _fail(str(error) if "ADMIN_DATABASE_URL" in os.environ else _offer_reset(data_dir))
+        fail(f"alga-tenants dev: {error if 'ADMIN_DATABASE_URL' in os.environ else _offer_reset(data_dir)}")
     except (StackError, AlgaOwnsDatabaseError) as error:
-        _fail(str(error))
+        fail(f"alga-tenants dev: {error}")
 
 
-def _fail(reason: str) -> NoReturn:
-    Console(stderr=True).print(f"alga-tenants dev: {reason}", style="red", markup=False, highlight=False)
-    raise typer.Exit(1) from None
+def _addresses(installation: Installation) -> dict[str, str]:
+    return {
+        "gateway": installation.url,
+        "API documentation": f"{installation.url}/docs",
+        "API key": installation.api_key,
+        "Temporal's web UI": installation.temporal_ui or "see the external server",
+        "database": installation.admin_database_url,
+    }
 
 
 def _offer_reset(data_dir: Path | None) -> str:
     options = f" --data-dir {data_dir}" if data_dir is not None else ""
     return (
         "the data is of an unreleased version and can't be upgraded; "
-        f"to remove it and start afresh, run `alga-tenants dev --reset{options}`"
+        f"to remove it and start anew, run `alga-tenants dev --reset{options}`"
     )
-
-
-def _stack(data_dir: Path | None) -> DevStack:
-    return DevStack(
-        data_dir,
-        admin_database_url=os.environ.get("ADMIN_DATABASE_URL"),
-        database_url=os.environ.get("DATABASE_URL"),
-        temporal_address=os.environ.get("TEMPORAL_ADDRESS"),
-    )
-
-
-def _announce(installation: Installation, console: Console, *, as_json: bool) -> None:
-    if as_json:
-        typer.echo(installation.as_json())
-        return
-    facts = {
-        "gateway": installation.url,
-        "API documentation": f"{installation.url}/docs",
-        "API key": installation.api_key,
-        "Temporal's web UI": installation.temporal_ui or "not ours",
-        "database": installation.admin_database_url,
-    }
-    _show(facts, console)
 
 
 def _provision_example(installation: Installation, console: Console) -> bool:
-    """Provision a tenant through the REST API, and show its progress and what was made."""
+    """Create a tenant through the REST API; show its progress and what was written."""
     name = f"Example {secrets.token_hex(3)}"
+    email = f"{name.lower().replace(' ', '-')}@tenants.example"
     request = {
         "tenantName": name,
-        "adminUser": {
-            "firstName": "Ada",
-            "lastName": "Example",
-            "email": f"{name.lower().replace(' ', '-')}@tenants.example",
-        },
+        "adminUser": {"firstName": "Ada", "lastName": "Example", "email": email},
         "productCode": "psa",
         "licenseCount": 5,
     }
-    console.print(f"\nprovisioning the example tenant [bold]{name}[/]")
+    console.print(f"\ncreating the example tenant [bold]{name}[/]")
     with TenantsClient(installation.url, installation.api_key) as client:
         started = client.create_tenant(request)
         document = follow(client, started.workflow_id, console)
@@ -131,8 +120,19 @@ def _provision_example(installation: Installation, console: Console) -> bool:
     if ids is None:
         console.print(f"the example ended as {document.status}: {document.error}", style="red", markup=False)
         return False
+    facts = {"administrator": email}
+    if started.temporary_password:
+        facts["temporary password"] = started.temporary_password
+    facts |= {
+        "tenant id": str(ids.tenant_id),
+        "administrator's id": str(ids.admin_user_id),
+        "client id": str(ids.client_id),
+    }
+    if document.duration is not None:
+        facts["took"] = f"{document.duration.total_seconds() * 1000:.0f} ms in the workflow"
     rows = run_blocking(_rows(installation, ids.tenant_id))
-    _show(_made(request, started.temporary_password, document, ids, rows), console)
+    facts["rows"] = f"{sum(rows.values())} in {len(rows)} tables"
+    _show(facts | {f"  {table}": str(count) for table, count in sorted(rows.items())}, console)
     return True
 
 
@@ -149,26 +149,8 @@ async def _rows(installation: Installation, tenant_id: UUID) -> dict[str, int]:
         await engine.dispose()
 
 
-def _made(
-    request: dict[str, Any], password: str | None, document: Operation, ids: TenantIds, rows: dict[str, int]
-) -> dict[str, str]:
-    facts = {"administrator": request["adminUser"]["email"]}
-    if password:
-        facts["temporary password"] = password
-    facts |= {
-        "tenant id": str(ids.tenant_id),
-        "administrator's id": str(ids.admin_user_id),
-        "client id": str(ids.client_id),
-    }
-    if document.started_at and document.finished_at:
-        milliseconds = (document.finished_at - document.started_at).total_seconds() * 1000
-        facts["took"] = f"{milliseconds:.0f} ms in the workflow"
-    facts["rows"] = f"{sum(rows.values())} in {len(rows)} tables"
-    return facts | {f"  {table}": str(count) for table, count in sorted(rows.items())}
-
-
-def _show(facts: dict[str, str], console: Console) -> None:
-    """One line a fact, never shortened: people copy keys and ids from here."""
+def _show(facts: Mapping[str, str], console: Console) -> None:
+    """Print a line for each fact without wrapping, because people copy keys and ids from here."""
     width = max(map(len, facts))
     for name, value in facts.items():
         console.print(f"  {name:<{width}}  {value}", markup=False, highlight=False, soft_wrap=True)

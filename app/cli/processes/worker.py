@@ -2,13 +2,12 @@
 
 import sys
 
-import typer
-
 from activities.alga.blueprints.blueprint import BlueprintError
+from app.cli.console import fail
 from app.settings import Settings
 from app.telemetry.logging import configure_logging
 from app.telemetry.metrics.temporal_core import BUFFER
-from app.telemetry.tracing.process import traced
+from app.telemetry.tracing.current import traced
 from app.worker.main import PollingEndedError, run_worker
 
 if sys.platform == "win32":
@@ -18,10 +17,10 @@ else:
 
 
 def command() -> None:
-    """Run the worker until SIGTERM, which lets running work finish.
+    """Run the worker until SIGTERM, which lets running activities finish.
 
-    Waits for the database and Temporal, and until the database is as the activities need it. Exits 1 where a
-    blueprint is broken, or polling fails for good.
+    Waits for Temporal, and for a database with the tables that activities
+    need. Exits with 1 if a blueprint is invalid or polling fails for good.
     """
     settings = Settings.load()
     configure_logging(settings, metrics=BUFFER)
@@ -29,7 +28,4 @@ def command() -> None:
         with traced(settings, "alga-tenants-worker"):
             run(run_worker(settings))
     except (BlueprintError, PollingEndedError) as error:
-        typer.echo(f"alga-tenants worker: {error}", err=True)
-    else:
-        return
-    raise typer.Exit(1)
+        fail(f"alga-tenants worker: {error}")

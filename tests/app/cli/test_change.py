@@ -77,7 +77,7 @@ def test_an_empty_change_is_refused_and_names_the_options(
 @pytest.mark.parametrize(
     ("arguments", "stdin", "message"),
     [
-        (("--file=-", "--plan=pro"), "{}", "excludes"),
+        (("--file=-", "--plan=pro"), "{}", "combined"),
         (("--file=-",), "[]", "not a JSON object"),
         (("--license-count=many",), "", "--license-count"),
         (("--product=psa",), "", "No such option"),

@@ -128,7 +128,7 @@ def test_a_failure_is_explained(server: ScriptedServer, run: Run) -> None:
     server.script("GET", OPERATION_PATH, Reply(200, document("failed", error=error)))
     ran = run("create", *OPTIONS)
     assert "duplicate-email in step create admin user: somebody has it" in ran.stdout
-    assert "adminUser.email: is taken" in ran.stdout
+    assert "--admin-email: is taken" in ran.stdout
 
 
 def test_time_that_runs_out_keeps_the_document_and_the_password(server: ScriptedServer, run: Run) -> None:
@@ -182,7 +182,7 @@ def test_the_exit_status_tells_why_it_was_refused(
     assert ran.stderr
 
 
-def test_a_refusal_names_the_fields_and_the_request(server: ScriptedServer, run: Run) -> None:
+def test_a_refusal_names_the_options_or_fields_and_the_request(server: ScriptedServer, run: Run) -> None:
     errors = [{"field": "licenseCount", "detail": "must be at least 1"}]
     server.script("POST", "/tenants", problem(422, "invalid-request", "1 field is wrong", errors=errors))
     ran = run("create", *OPTIONS, "--json")
@@ -194,8 +194,10 @@ def test_a_refusal_names_the_fields_and_the_request(server: ScriptedServer, run:
         "errors": errors,
         "requestId": "r-1",
     }
-    for shown in ("1 field is wrong", "licenseCount: must be at least 1", "request id: r-1"):
+    for shown in ("Invalid request", "--license-count: must be at least 1", "request id: r-1"):
         assert shown in ran.stderr
+    from_file = run("create", "--file=-", stdin="{}")
+    assert "licenseCount: must be at least 1" in from_file.stderr
 
 
 def test_a_password_from_stdin_is_sent_and_not_shown(server: ScriptedServer, run: Run) -> None:

@@ -208,7 +208,7 @@ def test_what_an_operation_waits_for_is_shown(server: ScriptedServer, run: Run) 
     server.script("GET", OPERATION_PATH, Reply(200, stuck))
     shown = " ".join(run("status", WORKFLOW_ID).stdout.split())
     assert "waits until 2026-02-0" in shown
-    assert "possible resume" in shown
+    assert "possible actions resume" in shown
 
 
 @pytest.mark.parametrize("command", [("list",), ("operations", "list")], ids="-".join)
