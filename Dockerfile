@@ -1,24 +1,24 @@
-# One image for gateway, worker and migrate; the command's first argument says which.
+# One image for gateway, worker and migrate. The first argument selects the process.
 #
-#   docker buildx imagetools inspect python:3.11-slim-bookworm   # its first lines name the digest
-#   docker build --tag alga-tenants:0.1.0 \
+#   docker buildx imagetools inspect python:3.11-slim-bookworm   # prints the digest in its first lines
+#   docker build --tag alga-tenants:0.2.0 \
 #       --build-arg BASE_IMAGE=python:3.11-slim-bookworm@sha256:<digest> .
 #
-# The default is a tag, which may be another image tomorrow: for trying out only. Any image with Python 3.11 or newer as
-# `python3` will do as base. BUILD_IMAGE needs venv and pip, too, and must have its Python at the same place as
-# BASE_IMAGE; give it with a digest as well.
+# The default is a tag, which may point to another image tomorrow. Use it for trials only. BASE_IMAGE can be any image
+# with Python 3.11 or newer as `python3`. BUILD_IMAGE also needs venv and pip, and its Python must be at the same path.
+# Name both by digest.
 ARG BASE_IMAGE=python:3.11-slim-bookworm
 ARG BUILD_IMAGE=${BASE_IMAGE}
 
 FROM ${BUILD_IMAGE} AS build
-# Bytecode is then named by its source's hash, not by a time, and is the same in every build.
+# Names bytecode by the hash of its source and not by a time, so that every build is the same.
 ENV SOURCE_DATE_EPOCH=0 \
     PIP_NO_CACHE_DIR=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_ROOT_USER_ACTION=ignore
 WORKDIR /src
 COPY requirements.lock requirements-dev.lock ./
-# The service gets an environment without pip. What builds our own package stays outside of it.
+# The service's environment has no pip. The tools that build our package are in another environment.
 RUN python3 -m venv --without-pip /opt/alga-tenants \
     && python3 -m pip --python /opt/alga-tenants/bin/python install \
         --require-hashes --only-binary :all: --requirement requirements.lock \
@@ -41,7 +41,7 @@ LABEL org.opencontainers.image.title="alga-tenants" \
       org.opencontainers.image.description="Creates, tracks, changes and cancels Alga PSA tenants" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
-# Python's own image brings pip and setuptools; nothing that runs here wants them.
+# The image of Python contains pip and setuptools, which the service does not need.
 RUN rm -rf /usr/local/lib/python3.*/site-packages/* /usr/local/lib/python3.*/ensurepip /usr/local/bin/pip* \
     && groupadd --gid 10001 alga \
     && useradd --uid 10001 --gid alga --no-log-init --no-create-home --home-dir /nonexistent \
@@ -52,7 +52,7 @@ ENV PATH=/opt/alga-tenants/bin:${PATH} \
     PYTHONUNBUFFERED=1
 WORKDIR /tmp
 USER 10001:10001
-# The gateway's port, and the one of the worker's probes.
+# 8000: the gateway. 8001: the worker's probes.
 EXPOSE 8000 8001
 ENTRYPOINT ["alga-tenants"]
 CMD ["gateway"]

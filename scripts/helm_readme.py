@@ -1,4 +1,4 @@
-"""Writes helm/README.md's table of values out of helm/values.yaml: `python scripts/helm_readme.py`."""
+"""Update the table of values in helm/README.md from helm/values.yaml: `python scripts/helm_readme.py`."""
 
 import json
 import re
@@ -15,7 +15,7 @@ INDENT = 2
 
 
 def readme(text: str, values: str) -> str:
-    """The README with the table that fits these values."""
+    """Return the README with the table of these values."""
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
     lines = ["| value | default | meaning |", "| --- | --- | --- |"]
@@ -24,7 +24,7 @@ def readme(text: str, values: str) -> str:
 
 
 def described(values: str) -> Iterator[tuple[str, str, str]]:
-    """Path, default and meaning of each value that has a comment right above it."""
+    """Yield path, default and meaning of each value that has a comment directly above it."""
     defaults = yaml.safe_load(values)
     path: list[str] = []
     meaning = ""
