@@ -10,4 +10,4 @@ from activities.database.transactions import Transaction
 
 async def write_blueprint(transaction: Transaction, tenant_id: UUID, blueprint: Blueprint, today: date) -> None:
     """Insert the blueprint's rows; its tax rates are valid from `today`."""
-    await insert_rows(transaction, tenant_id, blueprint.documents(tenant_id, today))
+    await insert_rows(transaction, tenant_id, blueprint.rows(tenant_id, today))

@@ -19,7 +19,7 @@ async def write_initial_data(
     blueprint: Blueprint,
     notifications: tuple[NotificationDefault, ...],
 ) -> None:
-    """Insert the rows. Raises `ValueError` for a billing plan that the blueprint does not have."""
+    """Insert the rows. Raises `FinalError` for an unknown billing plan."""
     # Only Citus has a unique key on e-mail settings. On plain PostgreSQL only the new tenant guards them from twins.
     rows = [
         TableRows.of(tables.tenant_email_settings, [_email_settings(request.email_provider)]),
@@ -30,10 +30,7 @@ async def write_initial_data(
         addons = [{"addon_key": key} for key in dict.fromkeys(request.addons)]
         rows.append(TableRows.of(tables.tenant_addons, addons))
     if request.billing_plan is not None:
-        found = blueprint.contract_line(request.billing_plan)
-        if found is None:
-            raise ValueError("the billing plan was not checked against the blueprint")
-        name, line = found
+        name, line = blueprint.contract_line(request.billing_plan)
         preset = {
             "preset_id": derived_id(tenant_id, "contract_line_preset", name),
             "preset_name": name,

@@ -1,4 +1,4 @@
-"""What a blueprint file may say, and the rules between its parts."""
+"""The contents of a blueprint file, and the rules between its parts."""
 
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
@@ -14,7 +14,7 @@ Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_
 
 
 class BrokenRuleError(Exception):
-    """Parts of a blueprint don't fit together; `path` leads to the one at fault."""
+    """A rule between parts of a blueprint is broken; `path` leads to the part at fault."""
 
     def __init__(self, path: Sequence[str | int], reason: str) -> None:
         super().__init__(reason)
@@ -23,7 +23,7 @@ class BrokenRuleError(Exception):
 
 
 class PermissionKey(NamedTuple):
-    """What makes a permission of a blueprint unique."""
+    """The unique key of a permission in a blueprint."""
 
     audience: Audience
     resource: str
@@ -31,19 +31,19 @@ class PermissionKey(NamedTuple):
 
 
 class Part(BaseModel):
-    """Base of everything in a blueprint: unknown keys are refused."""
+    """Base of all parts of a blueprint, which refuse unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class Resource(Part):
-    """A kind of thing, and what may be done to it. An action is described as "Create tickets", or in own words."""
+    """A resource and the actions on it, with descriptions like "Create tickets" if they have none of their own."""
 
     about: ShortText
     actions: list[Identifier | Annotated[dict[Identifier, ShortText], Field(min_length=1, max_length=1)]]
 
     def described(self) -> Iterator[tuple[str, str]]:
-        """Each action with its description."""
+        """Yield each action with its description."""
         for action in self.actions:
             if isinstance(action, dict):
                 yield from action.items()
@@ -52,14 +52,14 @@ class Resource(Part):
 
 
 class Role(Part):
-    """A role and the permissions that it has; `all` are those of the role's audience and those of both."""
+    """A role and its permissions; `all` are those of the role's audience and those of both."""
 
     description: ShortText
     grants: Literal["all"] | dict[Identifier, list[Identifier]]
 
 
 class Status(Part):
-    """A status, in the order of the file."""
+    """A status; the order in the file counts."""
 
     name: ShortText
     color: Annotated[str, StringConstraints(pattern=r"^#[0-9A-F]{6}$")]
@@ -69,20 +69,20 @@ class Status(Part):
 
 
 class TaxRegion(Part):
-    """A region in which taxes are the same."""
+    """A tax region."""
 
     region_name: ShortText
 
 
 class TaxRate(Part):
-    """A rate in percent of one region, valid from the day of the tenant's creation."""
+    """A region's rate in percent, valid from the day of the tenant's creation."""
 
     region_code: ShortText
     tax_percentage: Annotated[Decimal, Field(ge=0, le=100, decimal_places=4)]
 
 
 class Folder(Part):
-    """A folder for documents; written as its path alone, or with `client_visible`."""
+    """A folder for documents: its path alone, or with `client_visible`."""
 
     path: Annotated[str, StringConstraints(pattern=r"^(/[^/]+)+$", max_length=255)]
     client_visible: bool = False
@@ -94,7 +94,7 @@ class Folder(Part):
 
 
 class ContractLine(Part):
-    """A preset that a request's `billingPlan` can name; written only when it does."""
+    """A preset, which a tenant gets only if its request's `billingPlan` names it."""
 
     type: Literal["Fixed", "Hourly", "Usage"]
     billing_frequency: Literal["weekly", "monthly", "quarterly", "annually"] = "monthly"
@@ -102,7 +102,7 @@ class ContractLine(Part):
 
 
 class BlueprintFile(Part):
-    """A whole blueprint, as its file says it."""
+    """A whole blueprint file."""
 
     product: ProductCode
     permissions: dict[Audience, dict[Identifier, Resource]]
@@ -115,11 +115,11 @@ class BlueprintFile(Part):
     contract_lines: dict[ShortText, ContractLine] = {}
 
     def role_keys(self) -> list[tuple[str, Literal["msp", "client"]]]:
-        """Every role's name and audience."""
+        """Return every role's name and audience."""
         return [(name, audience) for audience, roles in self.roles.items() for name in roles]
 
     def permission_descriptions(self) -> dict[PermissionKey, str]:
-        """Every permission with its description."""
+        """Return every permission with its description."""
         return {
             PermissionKey(audience, resource, action): description
             for audience, resources in self.permissions.items()
@@ -128,85 +128,70 @@ class BlueprintFile(Part):
         }
 
     def granted(self, name: str, audience: Literal["msp", "client"]) -> set[PermissionKey]:
-        """The permissions of a role; of one for its audience and one for both, the former."""
-        known = self.permission_descriptions().keys()
-        reachable = {key for key in known if key.audience in {audience, "both"}}
+        """Return the permissions of a role. One for its audience takes precedence over one for both."""
+        reachable = {key for key in self.permission_descriptions() if key.audience in {audience, "both"}}
         grants = self.roles[audience][name].grants
         if grants == "all":
             return reachable
         granted = set()
         for resource, actions in grants.items():
             for number, action in enumerate(actions):
+                path = ("roles", audience, name, "grants", resource, number)
                 candidates = (PermissionKey(audience, resource, action), PermissionKey("both", resource, action))
                 key = next((candidate for candidate in candidates if candidate in reachable), None)
                 if key is None:
-                    raise BrokenRuleError(
-                        ("roles", audience, name, "grants", resource, number),
-                        f"there is no permission to {action} {resource} for {audience}",
-                    )
+                    raise BrokenRuleError(path, f"there is no permission to {action} {resource} for {audience}")
                 if key in granted:
-                    raise BrokenRuleError(("roles", audience, name, "grants", resource, number), "is granted twice")
+                    raise BrokenRuleError(path, "is granted twice")
                 granted.add(key)
         return granted
 
 
 def check_rules(blueprint: BlueprintFile) -> None:
-    """Raise `BrokenRuleError` for what a single value can't show: references, order, uniqueness."""
+    """Check references, order and uniqueness; raises `BrokenRuleError`."""
     if "Admin" not in blueprint.roles.get("msp", {}):
         raise BrokenRuleError(("roles", "msp"), "there must be a role Admin, which the first user gets")
     _check_permissions(blueprint)
     for name, audience in blueprint.role_keys():
         blueprint.granted(name, audience)
-    _check_statuses(blueprint)
+    for kind, statuses in blueprint.statuses.items():
+        _check_unique([status.name for status in statuses], "statuses", kind)
+        if sum(status.default for status in statuses) != 1:
+            raise BrokenRuleError(("statuses", kind), "exactly one status must be the default")
     for name, rate in blueprint.tax_rates.items():
         if rate.region_code not in blueprint.tax_regions:
-            raise BrokenRuleError(
-                ("tax_rates", name, "region_code"), f"there is no tax region {rate.region_code} in tax_regions"
-            )
-    _check_folders(blueprint)
-    _check_contract_lines(blueprint)
+            reason = f"there is no tax region {rate.region_code} in tax_regions"
+            raise BrokenRuleError(("tax_rates", name, "region_code"), reason)
+    for entity, folders in blueprint.folders.items():
+        _check_folders([folder.path for folder in folders], entity)
+    names = list(blueprint.contract_lines)
+    for number, name in enumerate(names):
+        if name.casefold() in {other.casefold() for other in names[:number]}:
+            raise BrokenRuleError(("contract_lines", name), "differs from another name in its case only")
 
 
 def _check_permissions(blueprint: BlueprintFile) -> None:
     for audience, resources in blueprint.permissions.items():
         shared = blueprint.permissions.get("both", {}) if audience != "both" else {}
         for resource, content in resources.items():
-            seen = set()
-            for number, (action, _) in enumerate(content.described()):
-                path = ("permissions", audience, resource, "actions", number)
-                if action in seen:
-                    raise BrokenRuleError(path, f"{action} is given twice")
-                if resource in shared and action in dict(shared[resource].described()):
-                    raise BrokenRuleError(path, f"{action} is given for both audiences already")
-                seen.add(action)
+            path = ("permissions", audience, resource, "actions")
+            actions = [action for action, _ in content.described()]
+            _check_unique(actions, *path)
+            of_both = dict(shared[resource].described()) if resource in shared else {}
+            for number, action in enumerate(actions):
+                if action in of_both:
+                    raise BrokenRuleError((*path, number), f"{action} is given for both audiences already")
 
 
-def _check_statuses(blueprint: BlueprintFile) -> None:
-    for kind, statuses in blueprint.statuses.items():
-        names = set()
-        for number, status in enumerate(statuses):
-            if status.name in names:
-                raise BrokenRuleError(("statuses", kind, number, "name"), f"{status.name} is given twice")
-            names.add(status.name)
-        if sum(status.default for status in statuses) != 1:
-            raise BrokenRuleError(("statuses", kind), "exactly one status must be the default")
+def _check_folders(paths: Sequence[str], entity: str) -> None:
+    _check_unique(paths, "folders", entity)
+    for number, path in enumerate(paths):
+        parent = path.rpartition("/")[0]
+        if parent and parent not in paths[:number]:
+            raise BrokenRuleError(("folders", entity, number), f"the folder {parent} must be given before it")
 
 
-def _check_folders(blueprint: BlueprintFile) -> None:
-    for entity, folders in blueprint.folders.items():
-        paths: set[str] = set()
-        for number, folder in enumerate(folders):
-            parent = folder.path.rpartition("/")[0]
-            if folder.path in paths:
-                raise BrokenRuleError(("folders", entity, number), f"{folder.path} is given twice")
-            if parent and parent not in paths:
-                raise BrokenRuleError(("folders", entity, number), f"the folder {parent} must be given before it")
-            paths.add(folder.path)
-
-
-def _check_contract_lines(blueprint: BlueprintFile) -> None:
-    names = set()
-    for name in blueprint.contract_lines:
-        if name.casefold() in names:
-            raise BrokenRuleError(("contract_lines", name), "differs from another name in its case only")
-        names.add(name.casefold())
+def _check_unique(names: Sequence[str], *path: str) -> None:
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            raise BrokenRuleError((*path, number), f"{name} is given twice")

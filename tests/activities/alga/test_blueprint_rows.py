@@ -48,9 +48,7 @@ async def new_tenant(connection: AsyncConnection, product: str) -> UUID:
 
 async def write(connection: AsyncConnection, blueprint: Blueprint, tenant_id: UUID) -> dict[str, int]:
     """How many rows of each table were inserted."""
-    return {
-        rows.table.name: await insert(connection, tenant_id, rows) for rows in blueprint.documents(tenant_id, TODAY)
-    }
+    return {rows.table.name: await insert(connection, tenant_id, rows) for rows in blueprint.rows(tenant_id, TODAY)}
 
 
 async def stored(connection: AsyncConnection, tenant_id: UUID, names: Mapping[str, int]) -> dict[str, int]:

@@ -1,3 +1,4 @@
+import json
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
@@ -7,6 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from activities.alga.blueprints.blueprint import BUILT_IN, Blueprint, BlueprintError, load_blueprint, load_blueprints
+from activities.errors import FinalError
 
 TENANT = UUID("9b2f3a52-6c1c-4a4f-9c3a-0d3c3c1f7a10")
 SMALL = """\
@@ -52,7 +54,7 @@ contract_lines:
 
 
 def rows(blueprint: Blueprint, tenant_id: UUID = TENANT) -> dict[str, list[dict[str, Any]]]:
-    return {table.name: records for table, records in blueprint.rows(tenant_id, date(2026, 1, 2))}
+    return {rows.table.name: json.loads(rows.document) for rows in blueprint.rows(tenant_id, date(2026, 1, 2))}
 
 
 def grants(records: Mapping[str, list[dict[str, Any]]]) -> dict[str, list[list[Any]]]:
@@ -100,19 +102,19 @@ def test_the_same_tenant_gets_the_same_rows_and_another_gets_other_ids() -> None
 
 def test_the_administrators_role_is_the_msps() -> None:
     blueprint = load_blueprint(BUILT_IN / "psa.yaml")
-    (role,) = [row for row in rows(blueprint)["roles"] if row["role_id"] == blueprint.admin_role_id(TENANT)]
+    (role,) = [row for row in rows(blueprint)["roles"] if row["role_id"] == blueprint.admin_role_id(TENANT).hex]
     assert (role["role_name"], role["msp"], role["client"]) == ("Admin", True, False)
 
 
 def test_a_contract_line_is_found_in_any_case() -> None:
     blueprint = load_blueprints()["psa"]
-    found = blueprint.contract_line("managed services")
-    assert found is not None
-    assert found[0] == "Managed Services"
-    assert blueprint.contract_line("Nothing of the kind") is None
+    name, _ = blueprint.contract_line("managed services")
+    assert name == "Managed Services"
+    with pytest.raises(FinalError, match="Managed Services"):
+        blueprint.contract_line("Nothing of the kind")
 
 
-def test_a_file_of_ones_own_takes_the_place_of_the_built_in_one(tmp_path: Path) -> None:
+def test_a_custom_file_replaces_the_built_in_one(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(SMALL)
     blueprints = load_blueprints(tmp_path)
     assert blueprints["psa"].contract_line_names == ("Flat",)
