@@ -1,1 +1,1 @@
-"""Measures the service beside what its parts cost by themselves; not part of what is shipped."""
+"""Benchmarks the service against what its parts cost by themselves; not shipped."""

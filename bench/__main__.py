@@ -1,4 +1,4 @@
-"""`python -m bench`: measures the service beside its floors, and says which bars it reaches."""
+"""`python -m bench`: measures the service against its floors, and reports which bars it meets."""
 
 import argparse
 import asyncio
@@ -27,7 +27,7 @@ BUDGET = 290.0
 
 
 def main() -> int:
-    """Run as the command line says; returns the exit status."""
+    """Run the command line and return the exit status."""
     arguments = _parse()
     names = arguments.only or ([] if arguments.against else list(SECTIONS))
     begun = time.monotonic()
@@ -59,12 +59,12 @@ def main() -> int:
 
 
 def say(line: str) -> None:
-    """Print at once, also into a pipe."""
+    """Print without buffering, even into a pipe."""
     print(line, flush=True)  # noqa: T201 - a command
 
 
 def _run_sections(options: Options, names: Sequence[str], begun: float, figures: Figures, failures: list[str]) -> int:
-    """Measure the sections on a stack of their own; returns how many of Alga's tables it has."""
+    """Measure the sections on their own stack, and return how many of Alga's tables it has."""
     with DevStack(options.folder / "stack", ui=False) as stack:
         say("starting the servers")
         bench = Bench(stack)
@@ -74,8 +74,8 @@ def _run_sections(options: Options, names: Sequence[str], begun: float, figures:
 
 
 def _run_comparison(commit: str, options: Options, figures: Figures, failures: list[str]) -> dict[str, Any]:
-    """Measure beside the commit; returns what the report says of the run."""
-    say(f"measuring beside commit {commit[: report.COMMIT_LENGTH]}")
+    """Measure against the commit, and return what the report adds about the run."""
+    say(f"measuring against commit {commit[: report.COMMIT_LENGTH]}")
     facts = Facts()
     try:
         compare(commit, options, figures, facts, say)
@@ -85,14 +85,14 @@ def _run_comparison(commit: str, options: Options, figures: Figures, failures: l
 
 
 async def _measure(bench: Bench, options: Options, names: Sequence[str], begun: float, figures: Figures) -> list[str]:
-    """Add the figures of the sections; returns why they are not complete."""
+    """Add the figures of the sections, and return the failures."""
     context = Context(bench, await Client.connect(bench.endpoints.temporal_address), options, figures, say)
     is_bounded = not set(names) & set(EXTRA)
     failures = []
     for name in names:
         left = BUDGET - (time.monotonic() - begun)
         if is_bounded and left <= 0:
-            failures.append(f"{name} was not begun within {BUDGET:.0f} s")
+            failures.append(f"{name} was not started within {BUDGET:.0f} s")
             continue
         say(f"measuring {name}, {time.monotonic() - begun:.0f} s after the start")
         try:
@@ -100,7 +100,7 @@ async def _measure(bench: Bench, options: Options, names: Sequence[str], begun: 
                 await {**SECTIONS, **EXTRA}[name](context)
         except TimeoutError:
             failures.append(f"{name} was not finished within {BUDGET:.0f} s in all")
-        except Exception as error:  # noqa: BLE001 - told at the end; the other sections are worth having
+        except Exception as error:  # noqa: BLE001 - reported at the end; the other sections still count
             failures.append(f"{name}: {_reason(error)}")
     return failures
 
@@ -125,11 +125,11 @@ def _parse() -> argparse.Namespace:
         "--against",
         type=_commit,
         metavar="REVISION",
-        help="measure this earlier commit and the present checkout in turns, and nothing else unless --only names it",
+        help="measure this earlier commit and the present checkout in turns, and only the sections that --only names",
     )
-    parser.add_argument("--quick", action="store_true", help="few of everything: shows that it works, not how fast")
-    parser.add_argument("--seed", type=int, default=1, help="part of every name and e-mail that is made up (1)")
-    parser.add_argument("--strict", action="store_true", help="end with status 1 where a bar is missed")
+    parser.add_argument("--quick", action="store_true", help="few iterations: shows that it works, not how fast")
+    parser.add_argument("--seed", type=int, default=1, help="part of all generated names and e-mails (1)")
+    parser.add_argument("--strict", action="store_true", help="exit with 1 if a bar is missed")
     parser.add_argument("--results", type=Path, default=report.RESULTS, help="folder for the JSON and the plot")
     return parser.parse_args()
 

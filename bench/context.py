@@ -1,4 +1,4 @@
-"""What the sections share: the running service, the floors beside it, and where figures go."""
+"""What the sections share: the running service, its floors, and the figures."""
 
 import asyncio
 import itertools
@@ -12,19 +12,19 @@ from typing import Any
 from temporalio.client import Client, WorkflowHistoryEventFilterType
 
 from bench.databases.floors import TASK_QUEUE, EmptyWorkflow, LocalStepsWorkflow
-from bench.http import Answer, HttpClient
+from bench.http import HttpClient, Response
 from bench.reporting.figures import Figures
 from bench.stack import Bench, Started
 
-ENDED_WELL = 201
+CREATED = 201
 ACCEPTED = 202
-# 504: nobody can tell whether it was started; then it is one more tenant than was asked for.
+# 504: it may have been started; then there is one more tenant than requested.
 UNAVAILABLE = {503, 504}
-PATIENCE = 60
+WAIT_SECONDS = 60
 
 
 class MeasuringError(Exception):
-    """Something that is no figure: the service or a floor did not do what was to be timed."""
+    """The service or a floor did not do what was to be timed."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,12 @@ class Options:
     folder: Path
 
     def few(self, many: int, quick: int) -> int:
-        """How many, in a full run and in a quick one."""
+        """Return the count for a full or a quick run."""
         return quick if self.quick else many
 
     @property
     def rounds(self) -> int:
-        """How often each thing is measured, in turns with what it is compared with."""
+        """How often each kind is measured, in turns with those it is compared with."""
         return self.few(3, 1)
 
 
@@ -64,25 +64,25 @@ class Context:
         self._run = f"{options.seed}-{secrets.token_hex(3)}"
 
     async def gateway(self) -> Started:
-        """The gateway that all sections use; started when first wanted."""
+        """Return the gateway that all sections use; it is started on first use."""
         if self._gateway is None:
             self._gateway = await asyncio.to_thread(self.bench.start_gateway)
         return self._gateway
 
     async def worker(self) -> Started:
-        """The worker that all sections use; started when first wanted, and again after `stop_worker`."""
+        """Return the worker that all sections use; it is started on first use, and again after `stop_worker`."""
         if self._worker is None:
             self._worker = await asyncio.to_thread(self.bench.start_worker)
         return self._worker
 
     async def stop_worker(self) -> None:
-        """Let no worker of the product run."""
+        """Stop the product's worker."""
         if self._worker is not None:
             await asyncio.to_thread(self._worker.process.stop)
             self._worker = None
 
     async def floors(self) -> None:
-        """Have the worker of the floors running."""
+        """Start the worker of the floors if it isn't running."""
         if not self._has_floors:
             await asyncio.to_thread(self.bench.start_floors)
             self._has_floors = True
@@ -90,7 +90,7 @@ class Context:
 
     @asynccontextmanager
     async def client(self, url: str | None = None) -> AsyncIterator[HttpClient]:
-        """A client with a key, of the gateway where no other URL is given."""
+        """Open a client with a key, by default of the shared gateway."""
         async with HttpClient(url or (await self.gateway()).url, self.bench.credentials) as http:
             yield http
 
@@ -103,7 +103,7 @@ class Context:
         await self.temporal.execute_workflow(LocalStepsWorkflow.run, id=self._floor_id(), task_queue=TASK_QUEUE)
 
     async def start_empty(self) -> str:
-        """Start an empty workflow and don't wait for it; its id."""
+        """Start an empty workflow without waiting for it, and return its id."""
         started = await self.temporal.start_workflow(EmptyWorkflow.run, id=self._floor_id(), task_queue=TASK_QUEUE)
         return started.id
 
@@ -111,33 +111,33 @@ class Context:
         """Wait until a workflow has ended."""
         handle = self.temporal.get_workflow_handle(workflow_id)
         closing = WorkflowHistoryEventFilterType.CLOSE_EVENT
-        # Its result is not asked for, which may be encrypted.
+        # The result is not fetched, because it may be encrypted.
         async for _ in handle.fetch_history_events(wait_new_event=True, event_filter_type=closing):
             return
 
-    async def tenant(self, http: HttpClient) -> Answer:
-        """Create a tenant and wait until it is complete; raises `MeasuringError` when it isn't.
+    async def tenant(self, http: HttpClient) -> Response:
+        """Create a tenant and wait until it is complete; raises `MeasuringError` if it fails.
 
-        Where the gateway says that it can't now, another is asked for when it says.
+        While the gateway is unavailable, another one is requested after its `Retry-After`.
         """
         while True:
-            answer = await http.post("/tenants", self.request(), {"Prefer": f"wait={PATIENCE}"})
-            if answer.status == ENDED_WELL:
-                return answer
-            if answer.status not in UNAVAILABLE:
-                raise MeasuringError(f"a creation was answered {answer.status}: {answer.body.decode()[:500]}")
+            response = await http.post("/tenants", self.request(), {"Prefer": f"wait={WAIT_SECONDS}"})
+            if response.status == CREATED:
+                return response
+            if response.status not in UNAVAILABLE:
+                raise MeasuringError(f"a creation got status {response.status}: {response.body.decode()[:500]}")
             self.refusals += 1
-            await asyncio.sleep(float(answer.headers.get("retry-after", "1")))
+            await asyncio.sleep(float(response.headers.get("retry-after", "1")))
 
     async def accepted(self, http: HttpClient) -> str:
-        """Ask for a tenant; the workflow id. Raises `MeasuringError` unless it is accepted."""
-        answer = await http.post("/tenants", self.request())
-        if answer.status != ACCEPTED:
-            raise MeasuringError(f"a creation was answered {answer.status}: {answer.body.decode()[:500]}")
-        return str(answer.json()["workflowId"])
+        """Request a tenant and return the workflow id; raises `MeasuringError` unless it is accepted."""
+        response = await http.post("/tenants", self.request())
+        if response.status != ACCEPTED:
+            raise MeasuringError(f"a creation got status {response.status}: {response.body.decode()[:500]}")
+        return str(response.json()["workflowId"])
 
     def request(self, email: str | None = None) -> dict[str, Any]:
-        """The body of a request that nobody has made before."""
+        """Return the body of a new request."""
         return tenant_request(self._run, next(self._numbers), email)
 
     def _floor_id(self) -> str:
@@ -157,6 +157,6 @@ def tenant_request(run: str, number: int, email: str | None = None) -> dict[str,
 
 
 def in_turns(kinds: Sequence[str], number: int) -> list[str]:
-    """The kinds in another order each round, so that none always comes after the same other."""
+    """Rotate the kinds each round, so that none always follows the same other."""
     start = number % len(kinds)
     return [*kinds[start:], *kinds[:start]]

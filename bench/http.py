@@ -1,4 +1,4 @@
-"""A light HTTP/1.1 client, some 0.05 ms of a core a request, so that it is the service that is measured."""
+"""A light HTTP/1.1 client, some 0.05 ms of a core per request, so that the service is measured and not the client."""
 
 import asyncio
 import json
@@ -6,7 +6,6 @@ import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -16,22 +15,22 @@ BODILESS = {204, 304}
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a server answered; header names are in lower case."""
+class Response:
+    """A response; header names are in lower case."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
 
     def json(self) -> Any:
-        """The body as JSON."""
+        """Parse the body as JSON."""
         return json.loads(self.body)
 
 
 class HttpClient:
-    """Requests to one origin over kept connections, each made when all others are busy.
+    """Sends requests to one origin over a pool of connections, which grows when all are busy.
 
-    Sends the given headers with every request. Knows bodies of a stated length and no others, which is all that
+    Every request carries the given headers. Only bodies with a `Content-Length` are supported, which is all that
     the service sends to a request without `Accept`.
     """
 
@@ -50,28 +49,26 @@ class HttpClient:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         while self._idle:
             self._idle.pop().close()
 
-    async def get(self, path: str) -> Answer:
-        """`GET path`; raises as `request` does."""
+    async def get(self, path: str) -> Response:
+        """Send `GET path`; raises as `request` does."""
         return await self.request("GET", path)
 
-    async def post(self, path: str, document: Any, headers: Mapping[str, str] | None = None) -> Answer:
-        """`POST path` with a JSON body; raises as `request` does."""
+    async def post(self, path: str, document: Any, headers: Mapping[str, str] | None = None) -> Response:
+        """Send `POST path` with a JSON body; raises as `request` does."""
         return await self.request("POST", path, json.dumps(document).encode(), headers)
 
     async def request(
         self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
-    ) -> Answer:
-        """Send a request and read its answer.
+    ) -> Response:
+        """Send a request and read the response.
 
         Raises:
-            OSError: no connection, or one that was lost; `TimeoutError` is one of these.
-            EOFError: the server closed the connection before its answer was complete.
+            OSError: there is no connection, or it was lost; includes `TimeoutError`.
+            EOFError: the server closed the connection before the response was complete.
         """
         extra = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
         if body is not None:
@@ -112,7 +109,7 @@ class _Connection:
     def close(self) -> None:
         self._writer.transport.abort()
 
-    async def exchange(self, message: bytes) -> Answer:
+    async def exchange(self, message: bytes) -> Response:
         self._writer.write(message)
         head = await self._reader.readuntil(END_OF_HEADERS)
         first, *lines = head[: -len(END_OF_HEADERS)].decode("latin-1").split("\r\n")
@@ -122,8 +119,8 @@ class _Connection:
             headers[name.lower()] = value.strip()
         status = int(first.split(" ", 2)[1])
         if "transfer-encoding" in headers:
-            raise OSError("the answer's length is not stated, which this client can't read")
+            raise OSError("the response has no Content-Length, which this client needs")
         length = 0 if status in BODILESS else int(headers.get("content-length", "0"))
         body = await self._reader.readexactly(length)
         self._is_ending = headers.get("connection", "").lower() == "close"
-        return Answer(status, headers, body)
+        return Response(status, headers, body)

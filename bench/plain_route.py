@@ -21,7 +21,7 @@ from app.settings import Settings
 
 
 def create_app(settings: Settings, document: Any) -> FastAPI:
-    """An application that answers one document to whoever has a key."""
+    """Return an application that serves one document to callers with a key."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -35,7 +35,7 @@ def create_app(settings: Settings, document: Any) -> FastAPI:
     app = FastAPI(lifespan=lifespan)
 
     @app.get("/document")
-    async def answer(request: Request) -> Any:
+    async def serve_document(request: Request) -> Any:
         if await request.app.state.authenticator.authenticate(request.headers) is None:
             raise HTTPException(401)
         return document
@@ -48,7 +48,7 @@ def create_app(settings: Settings, document: Any) -> FastAPI:
 
 
 def main(port: str, file: str) -> None:
-    """Serve the document in the file on that port until told to end."""
+    """Serve the document in the file on that port until stopped."""
     settings = Settings.load(
         environment="production",
         database_url=SecretStr(os.environ["DATABASE_URL"]),

@@ -1,4 +1,4 @@
-"""The installation that is measured: durable servers on disk, and the service's own processes on them."""
+"""The installation that is measured: durable servers on disk, and the service's processes on them."""
 
 import os
 import secrets
@@ -15,10 +15,10 @@ from pydantic import SecretStr
 from sqlalchemy import make_url
 
 from app.audit.trail import audit_trail
-from app.auth.keys.api_keys import ApiKeys, KeyOrder
-from app.auth.keys.management import KeyManagement
+from app.auth.callers import operator
+from app.auth.keys.api_keys import ApiKeys
+from app.auth.keys.management import KeyManagement, KeyOrder
 from app.auth.keys.signing import api_key_signer
-from app.auth.operators import operator
 from app.auth.scopes import Scope
 from app.embedded.processes.blocking import run_blocking
 from app.embedded.processes.ports import LOOPBACK, free_port
@@ -30,7 +30,7 @@ from bench.databases.floors import ADDRESS
 from migrations.upgrade import admin_engine, upgrade
 
 PROBE_TIMEOUT = 2.0
-# Limits of callers are on, and so high that none is reached.
+# Rate limits are on, but too high to be reached.
 UNLIMITED = {"RATE_LIMIT_PER_MINUTE": "1000000", "RATE_LIMIT_BURST": "10000000", "CREATIONS_PER_HOUR": "0"}
 
 
@@ -61,28 +61,28 @@ class Bench:
 
     @property
     def credentials(self) -> dict[str, str]:
-        """The headers of a caller with a key."""
+        """Headers with the API key."""
         return {"Authorization": f"Bearer {self.api_key}"}
 
     def start_gateway(self, environment: Mapping[str, str] | None = None) -> Started:
-        """A gateway that is ready."""
+        """Start a gateway and wait until it is ready."""
         port = free_port()
         return self._start("gateway", ["-m", "app.cli", "gateway"], port, {"GATEWAY_PORT": str(port)}, environment)
 
     def start_worker(self, environment: Mapping[str, str] | None = None) -> Started:
-        """A worker that is ready."""
+        """Start a worker and wait until it is ready."""
         port = free_port()
         return self._start("worker", ["-m", "app.cli", "worker"], port, {"WORKER_PROBE_PORT": str(port)}, environment)
 
     def start_floors(self) -> None:
-        """The worker of the empty workflow and of the no-op steps; it polls soon after."""
+        """Start the worker of the empty workflow and the no-op steps, without waiting for it."""
         environment = {**os.environ, ADDRESS: self.endpoints.temporal_address}
         self._stack.start_process(
             "floors", [sys.executable, "-m", "bench.databases.floors"], environment, lambda: True
         )
 
     def start_plain_route(self, document: Path) -> Started:
-        """The bare route that answers the document in that file."""
+        """Start the bare route that serves the document in that file."""
         port = free_port()
         return self._start("plain-route", ["-m", "bench.plain_route", str(port), str(document)], port, {}, None)
 
@@ -97,7 +97,7 @@ class Bench:
         return Started(process, f"http://{LOOPBACK}:{port}", time.perf_counter() - begun)
 
     async def _prepare(self) -> str:
-        """Make the tables, all of Alga's where they are known; returns an API key."""
+        """Create the tables, all of Alga's if they are known, and return an API key."""
         admin_url = self.endpoints.admin_database_url
         admin = make_url(admin_url).set(drivername="postgresql+asyncpg")
         role = str(urlsplit(self.endpoints.database_url).username)
@@ -120,7 +120,7 @@ class Bench:
 
 
 def processor_seconds(started: Started) -> float:
-    """What the process has used of the processor until now."""
+    """Return the processor time that the process has used so far."""
     times = psutil.Process(started.process.pid).cpu_times()
     return float(times.user + times.system)
 
@@ -128,7 +128,7 @@ def processor_seconds(started: Started) -> float:
 def service_environment(
     *, database_url: str, admin_database_url: str, temporal_address: str, secret: str
 ) -> dict[str, str]:
-    """Return the environment of a gateway or a worker, as in production, the log included, which goes to a file."""
+    """Return the environment of a gateway or a worker as in production, including its log, which goes to a file."""
     return {
         **os.environ,
         "ENVIRONMENT": "production",
@@ -143,7 +143,7 @@ def service_environment(
 
 
 def is_ready(port: int) -> Callable[[], bool]:
-    """Return a check whether the process with probes on that port is ready."""
+    """Return a check that the process with probes on that port is ready."""
 
     def check() -> bool:
         try:

@@ -1,8 +1,8 @@
 """Measures what attackers learn and cost: `python -m bench.attacks [FILE.json]`, on a real gateway process.
 
-Do refusals of unknown, wrong, revoked and expired keys differ in time; does a flood of wrong keys slow the status
-polls of a caller whose key is good; and how much slower are they, and how much memory does the gateway take, beside
-endless trailers, bodies that take long to check, event streams, unread documents and held connections.
+It compares the times in which unknown, wrong, revoked and expired keys are refused, and measures how much a flood of
+wrong keys, endless trailers, bodies that are slow to validate, event streams, unread documents and held connections
+slow a valid caller's status polls and grow the gateway's memory.
 """
 
 import asyncio
@@ -29,15 +29,15 @@ from bench.attacks.attacking import ATTACKS
 from bench.attacks.guarded import Gateway, Keys, gateway, servers
 
 TRIES = 200
-# Runs that have found a difference of a twentieth of the median would have found what argon2 takes many times over.
+# Runs that detect a difference of 5 % of the median would detect the time of argon2, which is many times longer.
 SIGNIFICANCE = 0.01
 SHUFFLES = 1000
 WARM_UP = 20
-# On a busy machine fewer tries are made, and the table says how many.
-MOST_SECONDS = 40.0
+# On a busy machine fewer attempts are made, and the table says how many.
+MAX_SECONDS = 40.0
 ROUNDS = 4
 WINDOW_SECONDS = 3.0
-MOST_SLOWDOWN = 2.0
+MAX_SLOWDOWN = 2.0
 # MiB
 MAX_GROWTH = 50
 TIMEOUT = 60.0
@@ -48,7 +48,7 @@ Times = Mapping[str, Sequence[float]]
 
 
 async def refusals(http: httpx.AsyncClient, keys: Keys, tries: int) -> dict[str, list[float]]:
-    """Milliseconds that each kind of bad key is refused after; the kinds take turns, in an order that is drawn."""
+    """Return the milliseconds in which each kind of bad key is refused; the kinds take turns in random order."""
     key_id = keys.good.record.key_id
     kinds = {
         "unknown id": lambda: ApiKey.generate().text,
@@ -58,7 +58,7 @@ async def refusals(http: httpx.AsyncClient, keys: Keys, tries: int) -> dict[str,
     }
     times: dict[str, list[float]] = {kind: [] for kind in kinds}
     order = random.Random(SEED)  # noqa: S311 - no secret
-    until = time.monotonic() + MOST_SECONDS
+    until = time.monotonic() + MAX_SECONDS
     for attempt in range(WARM_UP + tries):
         if time.monotonic() > until and attempt > 2 * WARM_UP:
             break
@@ -70,7 +70,7 @@ async def refusals(http: httpx.AsyncClient, keys: Keys, tries: int) -> dict[str,
 
 
 def likelihood(times: Times) -> float:
-    """How often labels that are shuffled within each turn give medians that lie as far apart (permutation test)."""
+    """Return how often labels shuffled within each turn give medians as far apart (permutation test)."""
     turns = list(zip(*times.values(), strict=True))
     observed = _spread(turns)
     shuffler = random.Random(SEED)  # noqa: S311 - no secret
@@ -79,9 +79,10 @@ def likelihood(times: Times) -> float:
 
 
 async def polls_beside(command: Sequence[str], gateway: Gateway, key: str, path: str) -> dict[str, Any]:
-    """Milliseconds of status polls in turn without and with an attack by another process, and its responses.
+    """Measure status polls in turn without and with an attack by another process.
 
-    Beside them, how late the event loop is, as `/livez` shows, and how much memory the gateway takes.
+    Returns milliseconds, the statuses that the attack got, the delay of the event loop as `/livez` shows it, and the
+    growth of the gateway's memory.
     """
     url = gateway.url
     times: dict[str, list[float]] = {"quiet": [], "flood": []}
@@ -100,12 +101,12 @@ async def polls_beside(command: Sequence[str], gateway: Gateway, key: str, path:
                     times["quiet"].append(await _timed(http, path, key, expected=200))
                 flood.stdin.write(f"{WINDOW_SECONDS}\n")
                 flood.stdin.flush()
-                answer = asyncio.create_task(asyncio.to_thread(flood.stdout.readline))
-                while not answer.done():
+                response = asyncio.create_task(asyncio.to_thread(flood.stdout.readline))
+                while not response.done():
                     times["flood"].append(await _timed(http, path, key, expected=200))
                     delays.append(await _timed(http, "/livez", key, expected=200))
                     highest_memory = max(highest_memory, _memory(gateway.pid))
-                statuses.update(json.loads(await answer))
+                statuses.update(json.loads(await response))
         flood.stdin.close()
     return {
         **{kind: _summary(taken) for kind, taken in times.items()},
@@ -119,7 +120,7 @@ async def polls_beside(command: Sequence[str], gateway: Gateway, key: str, path:
 
 
 async def measure(folder: Path) -> dict[str, Any]:
-    """All figures, with a verdict each."""
+    """Return all figures, each with a verdict."""
     report: dict[str, Any] = {}
     with servers(folder) as (stack, keys):
         good = keys.good
@@ -132,7 +133,7 @@ async def measure(folder: Path) -> dict[str, Any]:
             report["refusals"] = {
                 "kinds": {kind: _summary(taken) for kind, taken in times.items()},
                 "p": chance,
-                "is_fine": chance >= SIGNIFICANCE,
+                "is_ok": chance >= SIGNIFICANCE,
             }
             report["flood without limit"] = await polls_beside(
                 _flood(unlimited, path, good.record.key_id), unlimited, good.key, path
@@ -151,17 +152,17 @@ async def measure(folder: Path) -> dict[str, Any]:
     for name, figures in report.items():
         if name in ATTACKS:
             is_light = figures["growth"] <= MAX_GROWTH
-            figures["is_fine"] = is_light and figures["ratios"]["median"] <= MOST_SLOWDOWN
+            figures["is_ok"] = is_light and figures["ratios"]["median"] <= MAX_SLOWDOWN
         elif name != "refusals":
-            figures["is_fine"] = max(figures["ratios"].values()) <= MOST_SLOWDOWN
+            figures["is_ok"] = max(figures["ratios"].values()) <= MAX_SLOWDOWN
     return report
 
 
 def show(report: Mapping[str, Any]) -> None:
-    """The figures as a table."""
+    """Print the figures as a table."""
     table = Table("measured", "n", "median ms", "quartiles ms", "p95 ms", "verdict", box=None)
     rows = [(f"refused: {kind}", figures, "") for kind, figures in report["refusals"]["kinds"].items()]
-    rows[-1] = (*rows[-1][:2], f"{_word(report['refusals'])}: p = {report['refusals']['p']:.3f}")
+    rows[-1] = (*rows[-1][:2], f"{_verdict(report['refusals'])}: p = {report['refusals']['p']:.3f}")
     for name, figures in report.items():
         if name == "refusals":
             continue
@@ -172,7 +173,7 @@ def show(report: Mapping[str, Any]) -> None:
                 f"polls beside {name}",
                 figures["flood"],
                 (
-                    f"{_word(figures)}: {ratios}; loop {figures['delay']:.0f} ms late at most; "
+                    f"{_verdict(figures)}: {ratios}; loop {figures['delay']:.0f} ms late at most; "
                     f"{figures['growth']:+.0f} MiB; {figures['statuses']}"
                 ),
             ),
@@ -190,13 +191,13 @@ def _flood(gateway: Gateway, path: str, key_id: str) -> list[str]:
 
 
 def _memory(pid: int) -> float:
-    """Resident memory in MiB."""
+    """Return the resident memory in MiB."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-def _word(figures: Mapping[str, Any]) -> str:
-    return "fine" if figures["is_fine"] else "BAD"
+def _verdict(figures: Mapping[str, Any]) -> str:
+    return "fine" if figures["is_ok"] else "BAD"
 
 
 def _spread(turns: Sequence[Sequence[float]]) -> float:
@@ -211,31 +212,31 @@ def _summary(times: Sequence[float]) -> dict[str, Any]:
 
 async def _timed(http: httpx.AsyncClient, path: str, key: str, *, expected: int) -> float:
     started = time.perf_counter()
-    answer = await http.get(path, headers={"X-API-Key": key})
+    response = await http.get(path, headers={"X-API-Key": key})
     taken = (time.perf_counter() - started) * 1000
-    if answer.status_code != expected:
-        raise RuntimeError(f"{path} was answered with {answer.status_code} in place of {expected}")
+    if response.status_code != expected:
+        raise RuntimeError(f"{path} got status {response.status_code} instead of {expected}")
     return taken
 
 
 async def _started(url: str, key: str) -> str:
-    """The path of an operation that stays unfinished, so that each poll asks Temporal."""
+    """Start an operation that stays unfinished, so that each poll queries Temporal, and return its path."""
     admin = {"firstName": "Ada", "lastName": "Byron", "email": f"ada-{uuid4().hex}@acme.example"}
     async with httpx.AsyncClient(base_url=url, timeout=TIMEOUT, headers={"X-API-Key": key}) as http:
-        answer = await http.post("/tenants", json={"tenantName": "Acme", "adminUser": admin})
-    answer.raise_for_status()
-    return f"/tenants/{answer.json()['workflowId']}/status"
+        response = await http.post("/tenants", json={"tenantName": "Acme", "adminUser": admin})
+    response.raise_for_status()
+    return f"/tenants/{response.json()['workflowId']}/status"
 
 
 def main() -> int:
-    """Measure, print, and write the figures where an argument says so; 1 where one of them is bad."""
+    """Measure, print, and write the figures to the file given; returns 1 if one of them is bad."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         report = asyncio.run(measure(Path(folder) / "stack"))
     show(report)
     if sys.argv[1:]:
         Path(sys.argv[1]).write_text(json.dumps(report, indent=2) + "\n")
-    return 0 if all(figures["is_fine"] for figures in report.values()) else 1
+    return 0 if all(figures["is_ok"] for figures in report.values()) else 1
 
 
 if __name__ == "__main__":

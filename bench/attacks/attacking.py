@@ -1,4 +1,4 @@
-"""A process that attacks a gateway in one way, for as many seconds as each line on its stdin says.
+"""A process that attacks a gateway in one way, for the seconds in each line of its stdin.
 
 `python -m bench.attacks.attacking ATTACK URL PATH KEY`: PATH is an operation's status, KEY a valid key for the
 attacks that need one.
@@ -19,7 +19,7 @@ import httpx
 
 TIMEOUT = 60.0
 PIECE = 60_000
-LARGEST = 250_000
+MAX_BODY = 250_000
 MEBIBYTE = 2**20
 STREAMS = 1005
 CONNECTIONS = 3000
@@ -27,7 +27,7 @@ CONNECTIONS = 3000
 
 @dataclass(frozen=True)
 class Target:
-    """What is attacked, and how much the attacker knows."""
+    """What is attacked, and what the attacker knows."""
 
     url: str
     path: str
@@ -50,23 +50,23 @@ Attack = Callable[[Target, Counter[str]], Awaitable[None]]
 
 
 async def trailers(target: Target, seen: Counter[str]) -> None:
-    """Send trailer lines without end, without a key."""
+    """Send endless trailer lines, without a key."""
     head = b"POST /tenants HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"
     await _at_once(20, target, seen, lambda: _sent(target, head, b"X-Trailer: x\r\n" * (PIECE // 14), seen))
 
 
 async def trailer(target: Target, seen: Counter[str]) -> None:
-    """Send one trailer without end, without a key."""
+    """Send one endless trailer, without a key."""
     head = b"POST /tenants HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-Trailer: "
     await _at_once(20, target, seen, lambda: _sent(target, head, b"x" * PIECE, seen))
 
 
 async def bodies(target: Target, seen: Counter[str]) -> None:
-    """Send what takes long to check: unknown fields, scopes, payloads; four at a time, with a key."""
+    """Send bodies that are slow to validate, four at a time, with a key."""
     payloads = [{"metadata": {"encoding": "YQ=="}, "data": ""}] * 1000
     data = base64.b64encode(b"x" * (2 * MEBIBYTE)).decode()
     sent = [
-        ("/tenants", json.dumps({f"f{place}": 1 for place in range(LARGEST // 13)})),
+        ("/tenants", json.dumps({f"f{place}": 1 for place in range(MAX_BODY // 13)})),
         ("/tenants", json.dumps({f"f{place}": 1 for place in range(190)})),
         ("/api-keys", json.dumps({"name": "x", "scopes": ["nonsense"] * 190})),
         ("/codec/decode", json.dumps({"payloads": payloads})),
@@ -77,32 +77,32 @@ async def bodies(target: Target, seen: Counter[str]) -> None:
 
         async def send_each() -> None:
             for path, body in sent:
-                answer = await http.post(path, content=body, headers={"Content-Type": "application/json"})
-                seen[str(answer.status_code)] += 1
+                response = await http.post(path, content=body, headers={"Content-Type": "application/json"})
+                seen[str(response.status_code)] += 1
 
         await _at_once(4, target, seen, send_each)
 
 
 async def streams(target: Target, seen: Counter[str]) -> None:
-    """Open event streams and keep them, with a key."""
+    """Open event streams and hold them, with a key."""
     async with _client(target) as http, contextlib.AsyncExitStack() as stack:
         until = time.monotonic() + target.seconds
         for _ in range(STREAMS):
-            answer = await stack.enter_async_context(http.stream("GET", target.events))
-            seen[str(answer.status_code)] += 1
-            if answer.is_error:
-                await answer.aread()
+            response = await stack.enter_async_context(http.stream("GET", target.events))
+            seen[str(response.status_code)] += 1
+            if response.is_error:
+                await response.aread()
         await asyncio.sleep(max(0.0, until - time.monotonic()))
 
 
 async def documents(target: Target, seen: Counter[str]) -> None:
-    """Ask for the OpenAPI document, as often as one connection may before a response, without a key."""
+    """Request the OpenAPI document without reading it, as often as one connection may, without a key."""
     asked = b"GET /openapi.json HTTP/1.1\r\nHost: a\r\n\r\n" * 100
     await _at_once(20, target, seen, lambda: _sent(target, asked, b"", seen))
 
 
 async def connections(target: Target, seen: Counter[str]) -> None:
-    """Hold connections with headers that are never complete, without a key."""
+    """Hold connections with incomplete headers, without a key."""
     held: list[asyncio.StreamWriter] = []
     until = time.monotonic() + target.seconds
     while len(held) < CONNECTIONS and time.monotonic() < until:
@@ -147,7 +147,7 @@ async def _at_once(number: int, target: Target, seen: Counter[str], act: Callabl
 
 
 async def _sent(target: Target, head: bytes, endless: bytes, seen: Counter[str]) -> None:
-    """Send on one connection until the gateway ends it, or 20 MiB; count the statuses that come back."""
+    """Send up to 20 MiB on one connection until the gateway closes it, and count the statuses received."""
     reader, writer = await asyncio.open_connection(*target.address)
     try:
         writer.write(head)
@@ -166,7 +166,7 @@ async def _sent(target: Target, head: bytes, endless: bytes, seen: Counter[str])
 
 
 async def main(name: str, url: str, path: str, key: str) -> None:
-    """Answer each line of seconds with a line of JSON: how many responses of each status there were."""
+    """Write for each line of seconds a line of JSON with the number of responses by status."""
     while line := await asyncio.to_thread(sys.stdin.readline):
         seen: Counter[str] = Counter()
         await ATTACKS[name](Target(url, path, key, float(line)), seen)

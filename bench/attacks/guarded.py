@@ -1,4 +1,4 @@
-"""A gateway process on servers of its own and without a worker, and keys in every state."""
+"""A gateway process on its own servers, without a worker, and keys in every state."""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -12,10 +12,10 @@ from sqlalchemy import make_url, text
 
 from activities.alga.development import create_development_tables
 from app.audit.trail import audit_trail
-from app.auth.keys.api_keys import ApiKeys, CreatedKey, KeyOrder
-from app.auth.keys.management import KeyManagement
+from app.auth.callers import operator
+from app.auth.keys.api_keys import ApiKeys
+from app.auth.keys.management import CreatedKey, KeyManagement, KeyOrder
 from app.auth.keys.signing import api_key_signer
-from app.auth.operators import operator
 from app.auth.scopes import Scope
 from app.embedded.processes.blocking import run_blocking
 from app.embedded.processes.ports import LOOPBACK, free_port
@@ -23,12 +23,12 @@ from app.embedded.stack import DevStack, Endpoints
 from app.settings import Settings
 from migrations.upgrade import admin_engine, upgrade
 
-SECRET = "a secret of measurements only"  # noqa: S105 - of a database that is thrown away
+SECRET = "a secret of measurements only"  # noqa: S105 - of a temporary database
 
 
 @dataclass(frozen=True)
 class Keys:
-    """A good key, and those that are good no more."""
+    """Valid keys, and keys that are no longer valid."""
 
     good: CreatedKey
     revoked: CreatedKey
@@ -38,7 +38,7 @@ class Keys:
 
 @contextmanager
 def servers(folder: Path) -> Iterator[tuple[DevStack, Keys]]:
-    """PostgreSQL and Temporal with our tables and keys, for the length of the block."""
+    """Run PostgreSQL and Temporal with our tables and keys for the duration of the block."""
     with DevStack(folder, ui=False, durable=False) as stack:
         yield stack, run_blocking(_prepare(stack.endpoints))
 
@@ -53,7 +53,7 @@ class Gateway:
 
 @contextmanager
 def gateway(stack: DevStack, name: str, settings: Mapping[str, str]) -> Iterator[Gateway]:
-    """One more gateway on the servers, with these settings."""
+    """Run another gateway on the servers, with these settings."""
     port = free_port()
     url = f"http://{LOOPBACK}:{port}"
     environment = {**_environment(stack.endpoints), "GATEWAY_PORT": str(port), **settings}

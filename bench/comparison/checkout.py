@@ -15,7 +15,7 @@ REPOSITORY = Path(__file__).parents[2]
 PACKAGES = ("app", "activities", "workflows", "migrations")
 LOCK_FILE = "requirements-dev.lock"
 PIN = re.compile(r"^([\w.\[\],-]+==[^\s;\\]+)", re.MULTILINE)
-# Run as the service is: in the checkout's folder, which goes before the editable install on the path.
+# Run like the service, in the checkout's folder, which precedes the editable install on the path.
 IMPORTS = (
     "import importlib, json, sys;"
     " print(json.dumps({name: importlib.import_module(name).__path__[0] for name in sys.argv[1:]}))"
@@ -36,7 +36,7 @@ class Checkout:
 
 def resolve_commit(revision: str) -> str:
     """Return the full hash of a revision's commit; raise `CheckoutError` if there is none."""
-    # A tag or a branch may begin with a hyphen, and is no option of ours to git.
+    # A tag or a branch may begin with a hyphen without being an option of git.
     found = _git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
     if found.returncode != 0:
         raise CheckoutError(f"{revision!r} is not a revision of this repository")
@@ -45,7 +45,7 @@ def resolve_commit(revision: str) -> str:
 
 @contextmanager
 def worktree(commit: str, folder: Path) -> Iterator[Path]:
-    """Check out the commit in that folder for the length of the block; raise `CheckoutError` if git refuses."""
+    """Check out the commit in that folder for the duration of the block; raise `CheckoutError` if git refuses."""
     try:
         # Interrupted halfway, git would leave an entry in the repository.
         with shielded():
@@ -76,7 +76,7 @@ def check_imports(folder: Path, environment: Mapping[str, str]) -> None:
 
 
 def differing_pins(earlier: Path, present: Path) -> tuple[list[str], list[str]]:
-    """Return the pins that only the first checkout's lock file has, and those that only the second one's has."""
+    """Return the pins that only the first checkout's lock file has, and those that only the second's has."""
     before, now = (_pins(folder / LOCK_FILE) for folder in (earlier, present))
     return sorted(before - now), sorted(now - before)
 
@@ -86,7 +86,7 @@ def _pins(lock: Path) -> set[str]:
 
 
 def _git(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run git in a session of its own, which Ctrl-C in a terminal doesn't reach."""
+    """Run git in its own session, which Ctrl-C in a terminal doesn't reach."""
     return subprocess.run(  # noqa: S603 - arguments of this module and a revision
         ["git", *arguments],  # noqa: S607 - whichever git the user has
         cwd=REPOSITORY,

@@ -1,4 +1,4 @@
-"""One commit's gateway and worker on servers of their own, started as in production and used over HTTP only."""
+"""One commit's gateway and worker on their own servers, started as in production and used only over HTTP."""
 
 import itertools
 import json
@@ -9,7 +9,6 @@ import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
@@ -26,15 +25,14 @@ from bench.stack import is_ready, service_environment
 
 COMMAND_TIMEOUT = 120.0
 READY_TIMEOUT = 60.0
-# The environment variable with the port of each process, whose `/readyz` is there.
+# The environment variable with the port of each process's `/readyz`.
 PORTS = {"worker": "WORKER_PROBE_PORT", "gateway": "GATEWAY_PORT"}
 
 
 class Installation:
     """A checkout's service, installed in `folder`; use it in a `with` block.
 
-    Both installations of a comparison get the same servers with the same settings, so that they differ by the
-    service alone.
+    Both installations of a comparison get the same servers with the same settings, so that only the service differs.
     """
 
     def __init__(self, checkout: Checkout, folder: Path) -> None:
@@ -59,14 +57,12 @@ class Installation:
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._cleanup.close()
 
     @property
     def credentials(self) -> dict[str, str]:
-        """The headers of a caller with a key."""
+        """Headers with the API key."""
         return {"Authorization": f"Bearer {self._api_key}"}
 
     @property
@@ -75,13 +71,13 @@ class Installation:
         return self._postgres.port
 
     def processor_seconds(self) -> dict[str, float]:
-        """Return what each process and its descendants have used of the processor until now."""
+        """Return the processor time of each process and its descendants so far."""
         pids = {name: process.pid for name, process in self._processes.items()}
         pids |= {"temporal": self._temporal.pid, "postgres": self._postgres.pid}
         return {name: tree_seconds(pid) for name, pid in pids.items()}
 
     def start_service(self, database_port: int | None = None) -> None:
-        """Start worker and gateway, on the database at another port if one is given; return when both are ready."""
+        """Start worker and gateway, optionally with the database at another port; return when both are ready."""
         environment = self._environment(database_port)
         for name, variable in PORTS.items():
             port = free_port()
@@ -107,7 +103,7 @@ class Installation:
         make_folder(self._folder / "logs")
         check_imports(self.checkout.folder, os.environ)
         for server in (self._postgres, self._temporal):
-            # Noted first: a stop signal may arrive at any moment.
+            # Registered first, because a stop signal may arrive at any moment.
             self._cleanup.callback(server.stop)
             server.start()
         role = str(urlsplit(self._postgres.url).username)

@@ -11,7 +11,7 @@ TOTAL = "total"
 def tree_seconds(pid: int) -> float:
     """Return the processor time of a process, its descendants, and those of them that have ended.
 
-    A PostgreSQL backend that has ended is found in its parent's time for children.
+    An ended PostgreSQL backend counts in its parent's time for children.
     """
     root = psutil.Process(pid)
     while True:
@@ -20,7 +20,7 @@ def tree_seconds(pid: int) -> float:
             seconds = sum(_seconds(process) for process in family)
         except psutil.NoSuchProcess:
             continue
-        # Whatever ended meanwhile would be counted twice, or not at all.
+        # A process that ended meanwhile would count twice, or not at all.
         if set(root.children(recursive=True)) == set(family[1:]):
             return seconds
 

@@ -13,21 +13,21 @@ from bench.comparison.tenants import Tenants
 from bench.context import Options, in_turns
 from bench.databases.counting import CountingProxy
 from bench.http import HttpClient
-from bench.reporting.timing import Spell, count_done
+from bench.reporting.timing import Timings, count_done
 
 IN_FLIGHT = 50
-# Many short ones: whatever else the machine does then falls on both commits.
+# Many short rounds, so that other load on the machine affects both commits.
 ROUNDS = 9
 WARM_UP = 20
 IDLE_SECONDS = 5.0
-# What a tenant leaves to be done after its response counts for it.
+# Work after a tenant's response counts for it.
 SETTLE_SECONDS = 0.5
 BETWEEN_TENANTS = 0.1
 
 
 @dataclass(frozen=True)
 class Round:
-    """What one installation did in one round: milliseconds, tenants a second, processor milliseconds a tenant."""
+    """One installation's results: milliseconds, tenants per second, processor milliseconds per tenant."""
 
     latency: float
     throughput: float
@@ -44,17 +44,17 @@ class Contestant:
         self.idle: dict[str, float] = {}
 
     async def round(self, *, one_by_one: int, at_once: int) -> Round:
-        """Create so many tenants one after the other, then so many with `IN_FLIGHT` in flight."""
-        alone, processor = await self._spell(one_by_one, in_flight=1)
-        loaded, loaded_processor = await self._spell(at_once, in_flight=IN_FLIGHT)
+        """Create tenants sequentially, then with `IN_FLIGHT` requests in flight."""
+        alone, processor = await self._timings(one_by_one, in_flight=1)
+        loaded, loaded_processor = await self._timings(at_once, in_flight=IN_FLIGHT)
         return Round(statistics.median(alone.milliseconds), loaded.rate, processor, loaded_processor)
 
-    async def _spell(self, count: int, *, in_flight: int) -> tuple[Spell, dict[str, float]]:
+    async def _timings(self, count: int, *, in_flight: int) -> tuple[Timings, dict[str, float]]:
         begun, before = time.perf_counter(), self.installation.processor_seconds()
-        spell = await count_done(self.tenants.create, in_flight=in_flight, count=count)
+        timings = await count_done(self.tenants.create, in_flight=in_flight, count=count)
         await asyncio.sleep(SETTLE_SECONDS)
         after, seconds = self.installation.processor_seconds(), time.perf_counter() - begun
-        return spell, spent_per_tenant(before, after, idle=self.idle, seconds=seconds, tenants=count)
+        return timings, spent_per_tenant(before, after, idle=self.idle, seconds=seconds, tenants=count)
 
 
 async def run_rounds(
@@ -102,7 +102,7 @@ async def count_round_trips(installation: Installation, options: Options) -> lis
 
 
 async def _measure_idle(contestants: Sequence[Contestant]) -> None:
-    """Note what the processes of each use when nobody asks for anything."""
+    """Record what the processes of each use without requests."""
     await asyncio.sleep(SETTLE_SECONDS)
     begun = time.perf_counter()
     before = [contestant.installation.processor_seconds() for contestant in contestants]

@@ -1,4 +1,4 @@
-"""One comparison from the worktree to the figures."""
+"""Runs one comparison, from the worktree to the figures."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -44,20 +44,20 @@ MEASURES: Mapping[str, Measure] = {
 
 @dataclass
 class Facts:
-    """What the figures are of: the tables of each database, and pins that only one of the lock files has."""
+    """Context of the figures: the tables of each database, and the pins that only one lock file has."""
 
     tables: int = 0
     pins_of_earlier: list[str] = field(default_factory=list)
     pins_of_present: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
-        """Return them as a part of the run's description."""
+        """Return them as part of the run's description."""
         pins = {EARLIER: self.pins_of_earlier, PRESENT: self.pins_of_present}
         return {"tables": self.tables, "differingPins": pins}
 
 
 def compare(commit: str, options: Options, figures: Figures, facts: Facts, say: Callable[[str], None]) -> None:
-    """Measure the commit and the present checkout in turns; add the figures, and the facts as they become known.
+    """Measure the commit and the present checkout in turns, and fill in the figures and facts.
 
     Raises:
         CheckoutError: the commit can't be checked out, or its code can't be run with the present packages.
@@ -82,7 +82,7 @@ def compare(commit: str, options: Options, figures: Figures, facts: Facts, say: 
 def add_figures(figures: Figures, rounds: Mapping[str, Sequence[Round]]) -> None:
     """Add each figure for both commits, and the ratio of the two.
 
-    The ratio is the median of those of the rounds: what slows down the machine for a while slows down both commits.
+    The ratio is the median of the rounds' ratios, because a slow period of the machine affects both commits.
     """
     for name, measure in MEASURES.items():
         taken = {which: [measure.read(one) for one in rounds[which]] for which in (EARLIER, PRESENT)}
@@ -102,7 +102,7 @@ async def _measure(
     for installation in installations.values():
         await asyncio.to_thread(installation.stop_service)
     for name, installation in installations.items():
-        # More are those of a tenant whose connection had not yet prepared the statements.
+        # The minimum, because a connection may still have to prepare statements.
         trips = min(await count_round_trips(installation, options))
         figures.add(f"against.round_trips.{name}", f"round trips to the database, {name}", trips, "")
 

@@ -1,23 +1,23 @@
-"""Creates tenants at one gateway over HTTP, in the way that every commit understands."""
+"""Creates tenants at one gateway over HTTP, with requests that every commit supports."""
 
 import asyncio
 import itertools
 import secrets
 
-from bench.context import ACCEPTED, ENDED_WELL, PATIENCE, UNAVAILABLE, MeasuringError, tenant_request
-from bench.http import Answer, HttpClient
+from bench.context import ACCEPTED, CREATED, UNAVAILABLE, WAIT_SECONDS, MeasuringError, tenant_request
+from bench.http import HttpClient, Response
 
 POLL_INTERVAL = 0.005
 STUCK = {"failed", "cancelled", "needs_attention"}
 
 
 class Tenants:
-    """Creates tenants, each under a name of its own; `refusals` counts the 503 and 504 responses.
+    """Creates tenants with unique names; `refusals` counts the 503 and 504 responses.
 
-    The gateway is asked to wait for `wait` seconds; whatever is not complete by then is polled.
+    Requests prefer to wait `wait` seconds; an operation that isn't complete by then is polled.
     """
 
-    def __init__(self, http: HttpClient, *, wait: int = PATIENCE) -> None:
+    def __init__(self, http: HttpClient, *, wait: int = WAIT_SECONDS) -> None:
         self._http = http
         self._wait = wait
         self._run = secrets.token_hex(4)
@@ -25,7 +25,7 @@ class Tenants:
         self.refusals = 0
 
     async def create(self) -> None:
-        """Create a tenant and return when it is complete; raise `MeasuringError` if it doesn't get there."""
+        """Create a tenant and return when it is complete; raise `MeasuringError` if it fails."""
         while True:
             body = tenant_request(self._run, next(self._numbers))
             response = await self._http.post("/tenants", body, {"Prefer": f"wait={self._wait}"})
@@ -33,14 +33,14 @@ class Tenants:
                 break
             self.refusals += 1
             await asyncio.sleep(float(response.headers.get("retry-after", "1")))
-        if response.status == ENDED_WELL:
+        if response.status == CREATED:
             return
         if response.status != ACCEPTED:
             raise _error(response)
         await self._poll(f"/tenants/{response.json()['workflowId']}/status")
 
     async def _poll(self, path: str) -> None:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(WAIT_SECONDS):
             while True:
                 response = await self._http.get(path)
                 status = response.json().get("status")
@@ -51,5 +51,5 @@ class Tenants:
                 await asyncio.sleep(POLL_INTERVAL)
 
 
-def _error(response: Answer) -> MeasuringError:
-    return MeasuringError(f"a creation was answered {response.status}: {response.body.decode()[:500]}")
+def _error(response: Response) -> MeasuringError:
+    return MeasuringError(f"a creation got status {response.status}: {response.body.decode()[:500]}")

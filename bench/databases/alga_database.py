@@ -1,4 +1,4 @@
-"""Alga's side of the database: all of its tables if their description is there, else the development tables."""
+"""Alga's side of the database: all of its tables if their description is available, else the development tables."""
 
 import asyncpg
 from sqlalchemy import make_url
@@ -9,7 +9,7 @@ from tests.support.alga import ALGA, build_template
 
 
 async def make_alga_tables(admin_url: str, role: str) -> int:
-    """Make the tables with the rows that a new tenant reads, give the role its rights; return how many there are."""
+    """Create the tables with the rows that a new tenant reads, grant the role its rights, and return their number."""
     if ALGA.is_dir():
         build_template("plain", lambda template=None: admin_url)  # noqa: ARG005 - no database but this one
     engine = admin_engine(make_url(admin_url).set(drivername="postgresql+asyncpg"))

@@ -13,19 +13,19 @@ from migrations.upgrade import admin_engine
 
 
 class TenantCopy:
-    """The rows of one complete tenant, which can be removed and written again by COPY."""
+    """The rows of one complete tenant, which can be deleted and written again by COPY."""
 
     def __init__(self, connection: asyncpg.Connection, tenant_id: UUID, columns: dict[str, str]) -> None:
         self._connection = connection
         self._tenant_id = tenant_id
-        # By table, parents first: the name of the column that says whose a row is.
+        # The name of the tenant column by table, parents first.
         self._columns = columns
         self._data: dict[str, bytes] = {}
         self.rows = 0
 
     @classmethod
     async def of(cls, connection: asyncpg.Connection, admin_url: str, tenant_id: UUID) -> Self:
-        """Read the tenant's rows by this connection, of the role that owns Alga's tables."""
+        """Read the tenant's rows with this connection of the role that owns Alga's tables."""
         engine = admin_engine(make_url(admin_url).set(drivername="postgresql+asyncpg"))
         try:
             async with engine.connect() as reading:
@@ -39,13 +39,13 @@ class TenantCopy:
         return copy
 
     async def write(self) -> None:
-        """Write all rows, in one transaction."""
+        """Write all rows in one transaction."""
         async with self._connection.transaction():
             for table, data in self._data.items():
                 await self._connection.copy_to_table(table, source=io.BytesIO(data), format="binary")
 
     async def remove(self) -> None:
-        """Delete all rows, without asking who references them."""
+        """Delete all rows without checking references."""
         async with self._connection.transaction():
             await self._connection.execute("SET LOCAL session_replication_role = replica")
             for table, column in self._columns.items():

@@ -1,8 +1,7 @@
-"""A proxy before PostgreSQL that counts what passes by."""
+"""A proxy in front of PostgreSQL that counts transactions, statements and round trips."""
 
 import asyncio
 from collections.abc import Callable
-from types import TracebackType
 from typing import Self
 
 from app.embedded.processes.ports import LOOPBACK
@@ -22,13 +21,11 @@ class CountingProxy:
         self.port = 0
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._welcome, LOOPBACK, 0)
+        self._server = await asyncio.start_server(self._accept, LOOPBACK, 0)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         if self._server is not None:
             self._server.close()
         for task in self._forwarding:
@@ -36,24 +33,24 @@ class CountingProxy:
         await asyncio.gather(*self._forwarding, return_exceptions=True)
 
     def take(self) -> list[Transaction]:
-        """The transactions that ended since the last call."""
+        """Return the transactions that ended since the last call."""
         done, self._done = self._done, []
         return done
 
-    def _note(self, transaction: Transaction) -> None:
+    def _record(self, transaction: Transaction) -> None:
         self._done.append(transaction)
 
-    def _welcome(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.create_task(self._forward(reader, writer))
         self._forwarding.add(task)
         task.add_done_callback(self._forwarding.discard)
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there_reader, there_writer = await asyncio.open_connection(LOOPBACK, self._target)
-        wire = Wire(self._note)
+        wire = Wire(self._record)
         pumps = [
-            asyncio.create_task(_pump(reader, there_writer, wire.asked)),
-            asyncio.create_task(_pump(there_reader, writer, wire.answered)),
+            asyncio.create_task(_pump(reader, there_writer, wire.sent)),
+            asyncio.create_task(_pump(there_reader, writer, wire.received)),
         ]
         try:
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
@@ -67,7 +64,7 @@ class CountingProxy:
 
 async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter, see: Callable[[bytes], None]) -> None:
     while data := await source.read(CHUNK):
-        # Sent on first: what is counted is not to wait for the counting.
+        # Forwarded first, so that counting delays nothing.
         sink.write(data)
         see(data)
         await sink.drain()

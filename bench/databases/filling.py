@@ -1,4 +1,4 @@
-"""Fills a database with tenants like one that the service has made."""
+"""Fills a database with copies of a tenant that the service created."""
 
 from collections.abc import Sequence
 from typing import Self
@@ -31,7 +31,7 @@ OPERATIONS = """
 
 
 class Filling:
-    """Copies of one tenant's rows, each with ids and e-mails of its own; values of ids follow from their number."""
+    """Copies one tenant's rows; each copy has its own ids and e-mails, which follow from its number."""
 
     def __init__(self, connection: asyncpg.Connection, tenant_id: str, statements: Sequence[str]) -> None:
         self._connection = connection
@@ -41,7 +41,7 @@ class Filling:
 
     @classmethod
     async def like(cls, connection: asyncpg.Connection, tenant_id: str) -> Self:
-        """Prepare to copy the tenant; the connection is a superuser's."""
+        """Prepare to copy the tenant with a superuser's connection."""
         columns: dict[str, dict[str, str]] = {}
         for row in await connection.fetch(COLUMNS):
             columns.setdefault(row["table"], {})[row["name"]] = row["type"]
@@ -52,11 +52,11 @@ class Filling:
         return cls(connection, tenant_id, [*statements, OPERATIONS])
 
     async def fill(self, tenants: int) -> None:
-        """Have so many copies in all, and statistics of them."""
+        """Add copies up to this number, and update statistics."""
         while self._filled < tenants:
             first, last = self._filled + 1, min(self._filled + BATCH, tenants)
             async with self._connection.transaction():
-                # Parents and children come in any order, and what a copy references outside of itself is not there.
+                # Parents and children come in any order, and references to other tenants' rows are broken.
                 await self._connection.execute("SET LOCAL session_replication_role = replica")
                 for statement in self._statements:
                     await self._connection.execute(statement, self._tenant_id, first, last)
@@ -64,13 +64,13 @@ class Filling:
         await self._connection.execute("VACUUM ANALYZE")
 
     async def rows(self, table: str) -> int:
-        """How many rows a table has."""
+        """Return how many rows a table has."""
         count: int = await self._connection.fetchval(f"SELECT count(*) FROM {table}")  # noqa: S608 - our own words
         return count
 
 
 def _copy_of(table: str, types: dict[str, str]) -> str:
-    """The statement that copies the rows of tenant $1 for the numbers from $2 to $3."""
+    """Return the statement that copies the rows of tenant $1 for the numbers from $2 to $3."""
     values = ", ".join(_value(name, kind) for name, kind in types.items())
     return (
         f"INSERT INTO {table} ({', '.join(types)}) SELECT {values} FROM {table},"  # noqa: S608 - the same

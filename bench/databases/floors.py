@@ -1,7 +1,6 @@
 """The floors on Temporal: an empty workflow, and one with a local activity that does nothing.
 
-`python -m bench.databases.floors` is the worker that runs them, a process of its own with the product's slots and
-cache.
+`python -m bench.databases.floors` is their worker, a separate process with the product's slots and cache.
 """
 
 import asyncio
@@ -23,12 +22,12 @@ ADDRESS = "TEMPORAL_ADDRESS"
 
 @activity.defn
 async def do_nothing() -> None:
-    """A step that does nothing."""
+    """Do nothing."""
 
 
 @workflow.defn
 class EmptyWorkflow:
-    """Ends as soon as it has begun."""
+    """A workflow that completes at once."""
 
     @workflow.run
     async def run(self) -> None:
@@ -37,7 +36,7 @@ class EmptyWorkflow:
 
 @workflow.defn
 class LocalStepsWorkflow:
-    """One local activity, as a creation has."""
+    """A workflow with one local activity, like a creation."""
 
     @workflow.run
     async def run(self) -> None:
@@ -46,7 +45,7 @@ class LocalStepsWorkflow:
 
 
 async def main() -> None:
-    """Poll until the process is told to end."""
+    """Poll until the process is stopped."""
     client = await Client.connect(os.environ[ADDRESS])
     worker = Worker(
         client,

@@ -1,4 +1,4 @@
-"""What load is asked for, and on whom it may be put."""
+"""The options of a load run, and the check of its target."""
 
 import argparse
 import ipaddress
@@ -9,18 +9,18 @@ from urllib.parse import urlsplit
 
 KEY_VARIABLE = "ALGA_TENANTS_API_KEY"
 DEFAULT_URL = "http://127.0.0.1:8000"
-LONGEST = 3600.0
+MAX_DURATION = 3600.0
 ACTIONS = ("create", "poll", "cancel")
 DEFAULT_MIX = "create=1,poll=10,cancel=0"
 
 
-class RefusedError(Exception):
-    """This load is not begun; the message says why and what would be taken."""
+class LoadRefusedError(Exception):
+    """The load is refused; the message says why and what is accepted."""
 
 
 @dataclass(frozen=True)
 class LoadOptions:
-    """A run of load: `rate` requests a second, or else `concurrency` requests under way all the time."""
+    """A load run: `rate` requests per second, or else `concurrency` requests always in flight."""
 
     url: str
     key: str
@@ -28,8 +28,8 @@ class LoadOptions:
     concurrency: int
     duration: float
     mix: Mapping[str, float]
-    most_requests: int
-    most_tenants: int
+    max_requests: int
+    max_tenants: int
     cancel_rest: bool
     seed: int
     json_file: Path | None = None
@@ -39,15 +39,15 @@ class LoadOptions:
 
 
 def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> LoadOptions:
-    """The options of a command line; the key comes from the environment, where other users can't read it.
+    """Return the options of a command line; the key comes from the environment, where other users can't read it.
 
     Raises:
-        RefusedError: there is no key, or the target is somebody else's machine.
+        LoadRefusedError: there is no key, or the target is another machine.
     """
     given = _parser().parse_args(arguments)
     key = environment.get(given.key_variable)
     if not key:
-        raise RefusedError(f"set {given.key_variable} to an API key (`alga-tenants keys create` makes one)")
+        raise LoadRefusedError(f"set {given.key_variable} to an API key (`alga-tenants keys create` makes one)")
     check_target(given.url, given.i_may_load)
     return LoadOptions(
         url=given.url,
@@ -56,8 +56,8 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> LoadOptio
         concurrency=given.concurrency,
         duration=given.duration,
         mix=given.mix,
-        most_requests=given.most_requests,
-        most_tenants=given.most_tenants,
+        max_requests=given.max_requests,
+        max_tenants=given.max_tenants,
         cancel_rest=given.cancel_rest,
         seed=given.seed,
         json_file=given.json,
@@ -65,50 +65,52 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> LoadOptio
 
 
 def check_target(url: str, allowed_host: str | None) -> None:
-    """Raise `RefusedError` for a target that is not this machine and was not named twice."""
+    """Raise `LoadRefusedError` if the target is another machine that was not named twice."""
     host = urlsplit(url).hostname
     if host is None:
-        raise RefusedError(f"{url} names no host")
+        raise LoadRefusedError(f"{url} names no host")
     if not _is_loopback(host) and host != allowed_host:
-        raise RefusedError(
-            f"{host} is not this machine: load takes it from its other users, and makes tenants that stay."
-            f" If it is yours to load, add --i-may-load {host}"
+        raise LoadRefusedError(
+            f"{host} is not this machine: load slows its other users, and creates tenants that stay."
+            f" If you may load it, add --i-may-load {host}"
         )
 
 
 def mix_of(text: str) -> dict[str, float]:
-    """The weights in a text like `create=1,poll=10,cancel=0.5`; raises `ArgumentTypeError`."""
+    """Return the weights in a text like `create=1,poll=10,cancel=0.5`; raises `ArgumentTypeError`."""
     mix = dict.fromkeys(ACTIONS, 0.0)
     for part in text.split(","):
         action, _, weight = part.strip().partition("=")
         if action not in mix:
-            raise argparse.ArgumentTypeError(f"{action!r} is none of {', '.join(ACTIONS)}")
+            raise argparse.ArgumentTypeError(f"{action!r} is not one of {', '.join(ACTIONS)}")
         mix[action] = _positive(weight, zero=True)
     if not any(mix.values()):
-        raise argparse.ArgumentTypeError("one weight at least must be more than 0")
+        raise argparse.ArgumentTypeError("at least one weight must be more than 0")
     return mix
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m bench.load",
-        # `--key` would be taken for the start of `--key-variable`, and the key itself for a name that may be shown.
+        # Otherwise `--key` would mean `--key-variable`, and the key would be printed as a name.
         allow_abbrev=False,
         description="Puts load on a running gateway. Its tenants are named Load …, their users load-…@example.com.",
     )
     parser.add_argument("--url", default=DEFAULT_URL, help=f"the gateway ({DEFAULT_URL})")
     parser.add_argument("--key-variable", default=KEY_VARIABLE, help=f"variable that holds the key ({KEY_VARIABLE})")
     pace = parser.add_mutually_exclusive_group()
-    pace.add_argument("--rate", type=_positive, help="requests to begin a second, answered or not")
-    pace.add_argument("--concurrency", type=int, default=10, help="requests under way at any time (10)")
-    parser.add_argument("--duration", type=_duration, default=30.0, help=f"seconds (30; {LONGEST:.0f} at most)")
+    pace.add_argument("--rate", type=_positive, help="requests to start per second, finished or not")
+    pace.add_argument("--concurrency", type=int, default=10, help="requests in flight at any time (10)")
+    parser.add_argument("--duration", type=_duration, default=30.0, help=f"seconds (30; {MAX_DURATION:.0f} at most)")
     parser.add_argument("--mix", type=mix_of, default=mix_of(DEFAULT_MIX), help=f"weights ({DEFAULT_MIX})")
-    parser.add_argument("--most-requests", type=int, default=100_000, help="end after so many (100000)")
-    parser.add_argument("--most-tenants", type=int, default=500, help="create no more, and poll instead (500)")
-    parser.add_argument("--cancel-rest", action="store_true", help="cancel at the end what has not completed")
-    parser.add_argument("--seed", type=int, default=0, help="what decides the order of actions (0)")
-    parser.add_argument("--json", type=Path, help="a file for the summary and the ids of all that was made")
-    parser.add_argument("--i-may-load", metavar="HOST", help="the URL's host again, where that is not this machine")
+    parser.add_argument("--max-requests", type=int, default=100_000, help="stop after so many (100000)")
+    parser.add_argument(
+        "--max-tenants", type=int, default=500, help="create no more than these, then poll instead (500)"
+    )
+    parser.add_argument("--cancel-rest", action="store_true", help="cancel unfinished operations at the end")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the order of actions (0)")
+    parser.add_argument("--json", type=Path, help="file for the summary and the ids of all operations")
+    parser.add_argument("--i-may-load", metavar="HOST", help="the URL's host again, if that is not this machine")
     return parser
 
 
@@ -124,8 +126,8 @@ def _positive(text: str, *, zero: bool = False) -> float:
 
 def _duration(text: str) -> float:
     seconds = _positive(text)
-    if seconds > LONGEST:
-        raise argparse.ArgumentTypeError(f"{LONGEST:.0f} seconds at most")
+    if seconds > MAX_DURATION:
+        raise argparse.ArgumentTypeError(f"at most {MAX_DURATION:.0f} seconds are allowed")
     return seconds
 
 

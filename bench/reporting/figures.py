@@ -1,4 +1,4 @@
-"""What was measured: figures by name, each the median of its rounds."""
+"""Measured figures by name, each the median of its rounds."""
 
 import math
 import statistics
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure; `rounds` are those that it is the median of."""
+    """One figure, the median of `rounds` if there are any."""
 
     name: str
     label: str
@@ -19,7 +19,7 @@ class Figure:
 
 
 class Figures:
-    """The figures of a run in the order in which they were taken."""
+    """The figures of a run in order of measurement."""
 
     def __init__(self) -> None:
         self._figures: dict[str, Figure] = {}
@@ -28,30 +28,30 @@ class Figures:
         return iter(self._figures.values())
 
     def add(self, name: str, label: str, value: float, unit: str) -> None:
-        """Take one figure over as it is."""
+        """Add a figure."""
         self._figures[name] = Figure(name, label, value, unit)
 
     def add_rounds(self, name: str, label: str, rounds: Sequence[float], unit: str) -> None:
-        """Take over the median of several rounds."""
+        """Add the median of several rounds."""
         self._figures[name] = Figure(name, label, statistics.median(rounds), unit, tuple(rounds))
 
     def get(self, name: str) -> float | None:
-        """The figure's value; none where it was not measured."""
+        """Return the figure's value, None if it was not measured."""
         figure = self._figures.get(name)
         return figure.value if figure is not None else None
 
     def ratio(self, name: str, floor: str) -> float | None:
-        """How many times the floor a figure is; none where either was not measured."""
+        """Return the figure divided by its floor, None if either was not measured."""
         value, beside = self.get(name), self.get(floor)
         return value / beside if value is not None and beside else None
 
     def as_json(self) -> dict[str, Any]:
-        """The figures by name."""
+        """Return the figures by name."""
         return {figure.name: {k: v for k, v in asdict(figure).items() if k != "name"} for figure in self}
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """The smallest of the values that at least so many percent of them don't exceed; NaN for none."""
+    """Return the smallest value that at least so many percent don't exceed; NaN without values."""
     if not values:
         return math.nan
     ordered = sorted(values)

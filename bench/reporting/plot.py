@@ -1,4 +1,4 @@
-"""The bars as a picture: how far each is from its limit."""
+"""Draws the bars as a picture that shows how far each is from its limit."""
 
 import math
 from collections.abc import Sequence
@@ -12,12 +12,12 @@ WIDTH, ROW, LEFT, RIGHT, MARGIN = 1180, 34, 470, 190, 16
 TEXT_SIZE = 15
 BACKGROUND, INK, PALE = "white", "#202124", "#dadce0"
 COLOURS = {"ok": "#188038", "missed": "#c5221f"}
-# Where the limit is drawn, in shares of the room for a bar: what is twice as far off is twice as long.
+# Where the limit is drawn, as a share of the width for bars.
 LIMIT_AT = 0.4
 
 
 def draw(verdicts: Sequence[Verdict], title: str, file: Path) -> None:
-    """Write a PNG with a bar for each verdict that has a figure; its length is the figure's share of the limit."""
+    """Write a PNG with a bar for each measured verdict, as long as the figure's share of the limit."""
     measured = [verdict for verdict in verdicts if verdict.value is not None]
     height = MARGIN * 2 + ROW * (len(measured) + 1)
     image = Image.new("RGB", (WIDTH, height), BACKGROUND)
@@ -33,7 +33,7 @@ def draw(verdicts: Sequence[Verdict], title: str, file: Path) -> None:
 
 
 def share_of_limit(verdict: Verdict) -> float:
-    """The figure in shares of its limit, cut off where a bar would leave the picture."""
+    """Return the figure as a share of its limit, capped at the picture's edge."""
     if verdict.value is None or not math.isfinite(verdict.value):
         return 0.0
     return min(max(verdict.value / verdict.bar.limit, 0.0), 1 / LIMIT_AT)

@@ -1,4 +1,4 @@
-"""The report of a run: a table of figures, the list of bars, and both as JSON."""
+"""Reports a run: a table of figures, the list of bars, and both as JSON."""
 
 import json
 import os
@@ -16,14 +16,14 @@ from bench.reporting.plot import draw
 from bench.reporting.verdicts import Verdict
 
 REPOSITORY = Path(__file__).parents[2]
-RESULTS = Path(__file__).parent / "results"
+RESULTS = REPOSITORY / "bench" / "results"
 GIBIBYTE = 1024**3
 LARGE = 100
 COMMIT_LENGTH = 7
 
 
 def lines(figures: Figures, verdicts: Sequence[Verdict]) -> Iterator[str]:
-    """The report for people."""
+    """Yield the report for people."""
     width = max((len(figure.label) for figure in figures), default=0)
     for topic in dict.fromkeys(_topic(figure) for figure in figures):
         yield ""
@@ -39,7 +39,7 @@ def lines(figures: Figures, verdicts: Sequence[Verdict]) -> Iterator[str]:
 
 
 def as_json(figures: Figures, verdicts: Sequence[Verdict], run: Mapping[str, Any]) -> dict[str, Any]:
-    """The report for programs."""
+    """Return the report for programs."""
     return {
         "run": run,
         "figures": figures.as_json(),
@@ -58,7 +58,7 @@ def as_json(figures: Figures, verdicts: Sequence[Verdict], run: Mapping[str, Any
 
 
 def write(figures: Figures, verdicts: Sequence[Verdict], run: Mapping[str, Any], results: Path = RESULTS) -> Path:
-    """Write JSON and a picture under the run's name, and a whole run's JSON as the latest one; returns the former."""
+    """Write JSON and a picture named like the run, and `latest.json` for a whole run; returns the JSON file."""
     results.mkdir(parents=True, exist_ok=True)
     text = json.dumps(as_json(figures, verdicts, run), indent=2) + "\n"
     file = results / f"{run['name']}.json"
@@ -73,9 +73,9 @@ def write(figures: Figures, verdicts: Sequence[Verdict], run: Mapping[str, Any],
 def describe_run(
     *, seed: int, is_quick: bool, sections: Sequence[str], is_whole: bool, against: str | None = None
 ) -> dict[str, Any]:
-    """What the figures are of: date, commit and machine.
+    """Describe the run: date, commit and machine.
 
-    What is not the whole bench has its sections in its name, and a comparison the commit `against` which it is.
+    The name of a partial run lists its sections, and that of a comparison the commit `against` which it is.
     """
     now = datetime.now(UTC)
     commit = _git("rev-parse", "--short", "HEAD") or "unknown"

@@ -1,4 +1,4 @@
-"""The bars: what each figure is compared with, and whether it was reached."""
+"""The bars: the limit of each figure, and whether it was met."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import Literal
 
 from bench.reporting.figures import Figures
 
-# Tenants a second are stated for a machine on which the empty workflow runs so many times a second.
+# The reference machine runs this many empty workflows per second.
 REFERENCE_EMPTY_RATE = 70.0
 LEVELS = (100, 300)
 SCALED_WORKS = ("creation", "status", "list", "list.status", "list.name", "rollback")
@@ -23,13 +23,13 @@ class Bar:
     unit: str = "x"
 
     def holds(self, value: float) -> bool:
-        """Whether the value is on the right side of the limit; on it counts."""
+        """Return whether the value meets the limit."""
         return value <= self.limit if self.kind == "at most" else value >= self.limit
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """A bar with what was measured; `value` is None where nothing was."""
+    """A bar with its measured value, None if it was not measured."""
 
     bar: Bar
     value: float | None
@@ -43,12 +43,12 @@ class Verdict:
 
 
 def judge(figures: Figures) -> list[Verdict]:
-    """Every bar with its figure."""
+    """Return a verdict for every bar."""
     return [Verdict(bar, bar.figure(figures)) for bar in BARS]
 
 
 def is_missed(verdicts: Sequence[Verdict]) -> bool:
-    """Whether one of the bars was measured and not reached."""
+    """Return whether a measured bar was missed."""
     return any(verdict.word == "missed" for verdict in verdicts)
 
 
@@ -61,7 +61,7 @@ def _plain(name: str) -> Callable[[Figures], float | None]:
 
 
 def scaled_rate(level: int) -> Callable[[Figures], float | None]:
-    """Tenants a second as they would be on the reference machine."""
+    """Return a function for tenants per second, scaled to the reference machine."""
 
     def scaled(figures: Figures) -> float | None:
         share = figures.ratio(f"throughput.{level}.tenants", f"throughput.{level}.empty")
@@ -79,7 +79,7 @@ def _throughput(level: int) -> list[Bar]:
             0.65,
         ),
         Bar(
-            f"throughput, {level} in flight, where an empty workflow runs {REFERENCE_EMPTY_RATE:.0f}/s",
+            f"throughput, {level} in flight, if an empty workflow runs {REFERENCE_EMPTY_RATE:.0f}/s",
             scaled_rate(level),
             "at least",
             35.0,
@@ -89,7 +89,7 @@ def _throughput(level: int) -> list[Bar]:
 
 
 def _flat(work: str) -> Bar:
-    """What is done beside a hundred times as many tenants costs the same; half more is what noise makes of that."""
+    """Return a bar for work that must not slow down beside 100 times the tenants; 1.5 allows for noise."""
     text = f"{work} beside 10,000 tenants, of the same beside 100"
     return Bar(text, _ratio(f"scale.10000.{work}", f"scale.100.{work}"), "at most", 1.5)
 
@@ -107,7 +107,7 @@ BARS: Sequence[Bar] = (
     Bar("growth of the worker from tenant 500 to 1,000", _plain("memory.worker.growth"), "at most", 5, "%"),
     Bar("growth of the gateway from tenant 500 to 1,000", _plain("memory.gateway.growth"), "at most", 5, "%"),
     *(_flat(work) for work in SCALED_WORKS),
-    # The figures are ratios themselves, each the median of those of the rounds.
+    # These figures are ratios, each the median of the rounds' ratios.
     Bar("processor time a tenant, of the earlier commit", _plain("against.processor.total"), "at most", 0.75),
     Bar("end to end, of the earlier commit", _plain("against.latency"), "at most", 0.75),
     Bar("throughput, 50 in flight, of the earlier commit", _plain("against.throughput"), "at least", 1.4),

@@ -1,4 +1,4 @@
-"""The parts of the benchmark, in the order in which they are measured."""
+"""The sections of the benchmark, in the order of measurement."""
 
 from collections.abc import Awaitable, Callable, Mapping
 
@@ -15,5 +15,5 @@ SECTIONS: Mapping[str, Measure] = {
     "polling": polling.measure,
     "resources": resources.measure,
 }
-# Only when asked for: it takes minutes of its own.
+# Only on request, because it takes several minutes.
 EXTRA: Mapping[str, Measure] = {"scale": scale.measure}

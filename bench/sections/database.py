@@ -1,4 +1,4 @@
-"""What a tenant costs the database: time, statements and round trips, by process, beside COPY of the same rows."""
+"""A tenant's cost in the database: time, statements and round trips by process, compared with COPY of its rows."""
 
 import asyncio
 import statistics
@@ -19,7 +19,7 @@ from bench.reporting.timing import one_by_one
 from bench.wire import Transaction
 
 TASK_QUEUE = "bench-database"
-# So that nothing but tenants is counted.
+# So that only tenants are counted.
 ENVIRONMENT = {"TEMPORAL_TASK_QUEUE": TASK_QUEUE, "MAINTENANCE_INTERVAL": "3600"}
 GATEWAY = "gateway"
 WORKER = "worker"
@@ -28,7 +28,7 @@ Costs = dict[str, Transaction]
 
 
 async def measure(context: Context) -> None:
-    """A gateway and a worker of its own behind a counting proxy each, and COPY behind the worker's."""
+    """Measure a gateway and a worker behind a counting proxy each, and COPY behind the worker's."""
     endpoints = context.bench.endpoints
     port = urlsplit(endpoints.admin_database_url).port or 5432
     async with AsyncExitStack() as stack:
@@ -57,7 +57,7 @@ async def measure(context: Context) -> None:
 
 
 async def _tenants(context: Context, http: HttpClient, gateway: CountingProxy, worker: CountingProxy) -> list[Costs]:
-    """Return what each of some tenants cost, by process."""
+    """Return the costs of each of some tenants by process."""
     taken = []
     for _ in range(context.options.few(10, 5)):
         gateway.take()

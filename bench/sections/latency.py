@@ -1,4 +1,4 @@
-"""From the request to the complete tenant, one after the other, beside the two floors."""
+"""Latency from the request to the complete tenant, sequentially, compared with the two floors."""
 
 import statistics
 
@@ -15,7 +15,7 @@ WARM_UP = 5
 
 
 async def measure(context: Context) -> None:
-    """Rounds of the three in turns."""
+    """Measure the three kinds in turns."""
     await context.worker()
     await context.floors()
     count = context.options.few(20, 5)

@@ -1,4 +1,4 @@
-"""Status polls a second and their p99, with a worker and without, through one gateway and two, beside the floors."""
+"""Status polls per second and their p99, with and without a worker, through one and two gateways, and the floors."""
 
 import asyncio
 import itertools
@@ -10,7 +10,7 @@ import asyncpg
 from bench.context import Context, MeasuringError, in_turns
 from bench.http import HttpClient
 from bench.reporting.figures import percentile
-from bench.reporting.timing import Once, Spell, at_once, at_pace, count_done
+from bench.reporting.timing import Once, Timings, at_once, at_pace, count_done
 from bench.stack import processor_seconds
 from tests.support.waiting import wait_until
 
@@ -32,7 +32,7 @@ WITHOUT_WORKER = ("unattended.1", "unattended.2")
 
 
 async def measure(context: Context) -> None:
-    """Rounds of all kinds in turns: those with a worker, then those without."""
+    """Measure all kinds in turns: those with a worker, then those without."""
     await context.worker()
     async with AsyncExitStack() as stack:
         second = await asyncio.to_thread(context.bench.start_gateway)
@@ -41,14 +41,14 @@ async def measure(context: Context) -> None:
         gateways = (http, await stack.enter_async_context(context.client(second.url)))
         finished = [str((await context.tenant(http)).json()["workflowId"]) for _ in range(FINISHED)]
         route = await _plain_route(context, http, finished[0], stack)
-        async with _held(context, http) as running:
+        async with _blocked_operations(context, http) as running:
             kinds = {
                 "running.1": _polls(gateways[:1], running),
                 "running.2": _polls(gateways, running),
                 "finished.1": _polls(gateways[:1], finished),
                 "finished.2": _polls(gateways, finished),
                 "describe": _describes(context, running),
-                "route": lambda: _well(route, "/document"),
+                "route": lambda: _get(route, "/document"),
             }
             await _rounds(context, WITH_WORKER, kinds)
             for name in ("running.1", "finished.1"):
@@ -61,23 +61,25 @@ async def measure(context: Context) -> None:
 
 
 async def _rounds(context: Context, names: Sequence[str], kinds: dict[str, Once]) -> None:
-    spells: dict[str, list[Spell]] = {name: [] for name in names}
+    timings_by_name: dict[str, list[Timings]] = {name: [] for name in names}
     seconds = 1.0 if context.options.quick else 2.0
     for number in range(context.options.few(2, 1)):
         for name in in_turns(names, number):
-            spells[name].append(await at_once(kinds[name], in_flight=IN_FLIGHT, seconds=seconds, warm_up=0.5))
+            timings_by_name[name].append(
+                await at_once(kinds[name], in_flight=IN_FLIGHT, seconds=seconds, warm_up=0.5)
+            )
     for name in names:
-        label, taken = LABELS[name], spells[name]
-        context.figures.add_rounds(f"polls.{name}", label, [spell.rate for spell in taken], "/s")
-        everything = [value for spell in taken for value in spell.milliseconds]
+        label, taken = LABELS[name], timings_by_name[name]
+        context.figures.add_rounds(f"polls.{name}", label, [timings.rate for timings in taken], "/s")
+        everything = [value for timings in taken for value in timings.milliseconds]
         context.figures.add(f"polls.{name}.p99", f"{label}, p99", percentile(everything, 99), "ms")
-    load = max(spell.load for taken in spells.values() for spell in taken)
+    load = max(timings.load for taken in timings_by_name.values() for timings in taken)
     key = "polls.generator" if names is WITH_WORKER else "polls.unattended.generator"
     context.figures.add(key, f"load generator with {', '.join(names)}: most", load, "% of a core")
 
 
 async def _measure_processor(context: Context, name: str, once: Once) -> None:
-    """Of the gateway alone, which no other load of the machine changes much."""
+    """Measure the gateway's processor time, which other load on the machine changes little."""
     gateway = await context.gateway()
     count = context.options.few(2000, 200)
     before = processor_seconds(gateway)
@@ -87,16 +89,16 @@ async def _measure_processor(context: Context, name: str, once: Once) -> None:
 
 
 async def _paced(context: Context, once: Once) -> None:
-    spell = await at_pace(once, rate=PACE, seconds=2.0 if context.options.quick else 5.0)
+    timings = await at_pace(once, rate=PACE, seconds=2.0 if context.options.quick else 5.0)
     label = f"polls without a worker at {PACE:.0f}/s"
-    context.figures.add("polls.paced.p99", f"{label}, p99", percentile(spell.milliseconds, 99), "ms")
+    context.figures.add("polls.paced.p99", f"{label}, p99", percentile(timings.milliseconds, 99), "ms")
 
 
 def _polls(gateways: Sequence[HttpClient], workflow_ids: Sequence[str]) -> Once:
     pairs = itertools.cycle(
         [(http, f"/tenants/{workflow_id}/status") for workflow_id in workflow_ids for http in gateways]
     )
-    return lambda: _well(*next(pairs))
+    return lambda: _get(*next(pairs))
 
 
 def _describes(context: Context, workflow_ids: Sequence[str]) -> Once:
@@ -104,14 +106,14 @@ def _describes(context: Context, workflow_ids: Sequence[str]) -> Once:
     return lambda: next(handles).describe()
 
 
-async def _well(http: HttpClient, path: str) -> None:
-    answer = await http.get(path)
-    if answer.status != 200:  # noqa: PLR2004 - OK
-        raise MeasuringError(f"{path} was answered {answer.status}: {answer.body.decode()[:500]}")
+async def _get(http: HttpClient, path: str) -> None:
+    response = await http.get(path)
+    if response.status != 200:  # noqa: PLR2004 - OK
+        raise MeasuringError(f"{path} got status {response.status}: {response.body.decode()[:500]}")
 
 
 async def _plain_route(context: Context, http: HttpClient, workflow_id: str, stack: AsyncExitStack) -> HttpClient:
-    """The bare route, which answers the same document."""
+    """Start the bare route, which serves the same document."""
     document = context.options.folder / "document.json"
     document.write_bytes((await http.get(f"/tenants/{workflow_id}/status")).body)
     started = await asyncio.to_thread(context.bench.start_plain_route, document)
@@ -120,8 +122,8 @@ async def _plain_route(context: Context, http: HttpClient, workflow_id: str, sta
 
 
 @asynccontextmanager
-async def _held(context: Context, http: HttpClient) -> AsyncIterator[list[str]]:
-    """Operations that stay in the step that writes the administrator, because somebody has the lock on the e-mail."""
+async def _blocked_operations(context: Context, http: HttpClient) -> AsyncIterator[list[str]]:
+    """Start operations that wait in the step that writes the administrator, because their e-mails are locked."""
     connection = await asyncpg.connect(context.bench.endpoints.admin_database_url)
     try:
         requests = [context.request() for _ in range(HELD)]
@@ -129,16 +131,16 @@ async def _held(context: Context, http: HttpClient) -> AsyncIterator[list[str]]:
             await connection.execute("SELECT pg_advisory_lock(hashtext($1))", request["adminUser"]["email"])
         ids = []
         for request in requests:
-            answer = await http.post("/tenants", request)
-            ids.append(str(answer.json()["workflowId"]))
+            response = await http.post("/tenants", request)
+            ids.append(str(response.json()["workflowId"]))
 
-        async def are_held() -> bool:
+        async def are_blocked() -> bool:
             waiting = await connection.fetchval(
                 "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
             )
             return bool(waiting >= HELD)
 
-        await wait_until(are_held, timeout=30.0)
+        await wait_until(are_blocked, timeout=30.0)
         yield ids
     finally:
         await connection.close()

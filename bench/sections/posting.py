@@ -1,4 +1,4 @@
-"""How long the 202 takes, beside one call that starts a workflow."""
+"""Latency of the 202, compared with one call that starts a workflow."""
 
 import statistics
 
@@ -11,9 +11,9 @@ WARM_UP = 5
 
 
 async def measure(context: Context) -> None:
-    """Rounds of both in turns; worker and floors run, as they do when somebody asks.
+    """Measure both in turns, with worker and floors running as in production.
 
-    What was started ends before the next one begins, so that an answer is timed and not the work of earlier ones,
+    Each workflow ends before the next call, so that only the response is timed and not the work of earlier ones,
     which is far more for a tenant than for an empty workflow.
     """
     await context.worker()

@@ -1,4 +1,4 @@
-"""What tenants take: start-up times, memory while they are made, processor time, disk, history."""
+"""Resources: start-up times, memory during creations, processor time, disk, history."""
 
 import asyncio
 from collections.abc import Mapping
@@ -14,13 +14,13 @@ from bench.stack import Started, processor_seconds
 MEBIBYTE = 1024 * 1024
 KIBIBYTE = 1024
 IN_FLIGHT = 50
-# New processes, which nothing but this has been asked of.
+# New processes, which have served nothing else.
 ENVIRONMENT = {"TEMPORAL_TASK_QUEUE": "bench-resources"}
 SERVERS = ("postgres", "temporal")
 
 
 async def measure(context: Context) -> None:
-    """Start a gateway and a worker, then make twice as many tenants and look at both after either half."""
+    """Start a gateway and a worker, create tenants in two halves, and measure both processes after each."""
     half = context.options.few(500, 50)
     async with AsyncExitStack() as stack:
         processes: dict[str, Started] = {}
@@ -66,7 +66,7 @@ async def _database_size(context: Context) -> int:
 
 
 def _processor_seconds(processes: Mapping[str, Started]) -> dict[str, float]:
-    """What each process has used until now; of the servers all of theirs that live."""
+    """Return the processor time of each process so far; for the servers, that of all running processes."""
     spent = {name: processor_seconds(started) for name, started in processes.items()}
     spent |= dict.fromkeys(SERVERS, 0.0)
     for process in psutil.Process().children(recursive=True):

@@ -1,4 +1,4 @@
-"""Whether anything slows down as the database fills: the same work beside ever more tenants of others."""
+"""Scale: whether the same work slows down as the number of other tenants grows."""
 
 import asyncio
 import statistics
@@ -16,14 +16,14 @@ from tests.support.waiting import wait_until
 
 SIZES = (100, 1_000, 10_000)
 QUICK_SIZES = (20, 100)
-# Of a tenant's rows the most; ten thousand tenants have more than a million in each.
+# The largest tables; ten thousand tenants have more than a million rows in each.
 LARGE_TABLES = ("permissions", "role_permissions")
 WARM_UP = 5
-PATIENCE = 60.0
+WAIT_SECONDS = 60.0
 
 
 async def measure(context: Context) -> None:
-    """At each size: creation, status, lists and rollback; flat is what they should stay."""
+    """Measure creation, status, lists and rollback at each size; they should stay flat."""
     options = context.options
     await context.worker()
     async with AsyncExitStack() as stack:
@@ -66,13 +66,13 @@ async def _measure_at(context: Context, http: HttpClient, connection: asyncpg.Co
 
 
 async def _read(http: HttpClient, path: str) -> None:
-    answer = await http.get(path)
-    if answer.status != 200:  # noqa: PLR2004 - OK
-        raise MeasuringError(f"{path} was answered {answer.status}: {answer.body.decode()[:500]}")
+    response = await http.get(path)
+    if response.status != 200:  # noqa: PLR2004 - OK
+        raise MeasuringError(f"{path} got status {response.status}: {response.body.decode()[:500]}")
 
 
 async def _roll_back(context: Context, http: HttpClient, connection: asyncpg.Connection) -> float:
-    """Milliseconds from the moment at which a cancelled operation may go on until nothing is left of it."""
+    """Return the milliseconds from releasing a cancelled operation until it is cancelled."""
     request = context.request()
     await connection.execute("SELECT pg_advisory_lock(hashtext($1))", request["adminUser"]["email"])
     path = f"/tenants/{(await http.post('/tenants', request)).json()['workflowId']}"
@@ -81,12 +81,12 @@ async def _roll_back(context: Context, http: HttpClient, connection: asyncpg.Con
         waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
         return bool(await connection.fetchval(waiting))
 
-    await wait_until(waits, timeout=PATIENCE, every=0.01)
+    await wait_until(waits, timeout=WAIT_SECONDS, every=0.01)
     await http.request("DELETE", path)
     begun = time.perf_counter()
     await connection.execute("SELECT pg_advisory_unlock_all()")
     while (await http.get(f"{path}/status")).json()["status"] != "cancelled":
-        if time.perf_counter() - begun > PATIENCE:
+        if time.perf_counter() - begun > WAIT_SECONDS:
             raise MeasuringError(f"{path} was not cancelled in time")
         await asyncio.sleep(0.005)
     return (time.perf_counter() - begun) * 1000

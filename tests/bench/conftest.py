@@ -1,4 +1,4 @@
-"""The whole service inside the test's process, on all of Alga's tables where they are known."""
+"""The whole service inside the test process, on all of Alga's tables if they are known."""
 
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
@@ -13,15 +13,14 @@ from sqlalchemy import Engine, event, make_url
 
 from activities.alga.development import create_development_tables
 from activities.database.transactions import SEPARATOR
-from app.database import admin_engine
+from app.database import worker_engine
 from app.embedded.postgres import EmbeddedPostgres
 from app.embedded.processes.blocking import run_blocking
 from app.embedded.temporal import EmbeddedTemporal
 from app.settings import Settings
 from app.temporal.client import connect
 from app.worker.factory import create_worker
-from migrations.upgrade import admin_engine as migrating_engine
-from migrations.upgrade import upgrade
+from migrations.upgrade import admin_engine, upgrade
 from tests.app.gateway.server import RunningGateway
 from tests.support.alga import ALGA
 from tests.support.api_keys import open_keys
@@ -30,11 +29,11 @@ from tests.support.servers.databases import NewDatabase
 
 @dataclass
 class Statements:
-    """What any engine of this process sends, while it listens; scripts taken apart."""
+    """The statements that any engine of this process sends; scripts are split."""
 
     texts: dict[str, None] = field(default_factory=dict)
 
-    def hear(self, _connection: Any, _cursor: Any, text: str, *_rest: Any) -> None:
+    def record(self, _connection: Any, _cursor: Any, text: str, *_rest: Any) -> None:
         self.texts |= dict.fromkeys(text.split(SEPARATOR))
 
 
@@ -73,7 +72,7 @@ def gateway(settings: Settings, api_key: str) -> Iterator[RunningGateway]:
 @pytest.fixture(scope="module")
 async def worker(settings: Settings) -> AsyncIterator[None]:
     """A worker that polls while the module's tests run."""
-    engine = admin_engine(settings)
+    engine = worker_engine(settings)
     async with create_worker(settings, await connect(settings), engine):
         yield
     await engine.dispose()
@@ -81,10 +80,10 @@ async def worker(settings: Settings) -> AsyncIterator[None]:
 
 @pytest.fixture(scope="module")
 def statements() -> Iterator[Statements]:
-    heard = Statements()
-    event.listen(Engine, "before_cursor_execute", heard.hear)
-    yield heard
-    event.remove(Engine, "before_cursor_execute", heard.hear)
+    recorded = Statements()
+    event.listen(Engine, "before_cursor_execute", recorded.record)
+    yield recorded
+    event.remove(Engine, "before_cursor_execute", recorded.record)
 
 
 @pytest.fixture
@@ -99,7 +98,7 @@ async def database(settings: Settings) -> AsyncIterator[asyncpg.Connection]:
 async def _prepare(admin_url: str, role: str) -> None:
     target = make_url(admin_url).set(drivername="postgresql+asyncpg")
     await upgrade(target, gateway_role=role)
-    engine = migrating_engine(target)
+    engine = admin_engine(target)
     async with engine.begin() as connection:
         await create_development_tables(connection)
         await connection.exec_driver_sql(

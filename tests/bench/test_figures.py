@@ -120,8 +120,8 @@ async def test_as_many_are_done_as_were_asked_for_and_no_more_at_once() -> None:
         await _turn()
         under_way -= 1
 
-    spell = await count_done(once, in_flight=3, count=10)
-    assert (len(spell.milliseconds), most) == (10, 3)
+    timings = await count_done(once, in_flight=3, count=10)
+    assert (len(timings.milliseconds), most) == (10, 3)
 
 
 @pytest.mark.anyio
@@ -132,9 +132,9 @@ async def test_a_pace_is_kept_whatever_is_still_under_way() -> None:
         begun.append(1)
         await _turn()
 
-    spell = await at_pace(once, rate=500, seconds=0.1)
-    assert len(begun) == len(spell.milliseconds) == 50
-    assert spell.seconds >= 0.098
+    timings = await at_pace(once, rate=500, seconds=0.1)
+    assert len(begun) == len(timings.milliseconds) == 50
+    assert timings.seconds >= 0.098
 
 
 @pytest.mark.anyio
@@ -145,9 +145,9 @@ async def test_a_spell_counts_what_ends_in_it() -> None:
         await _turn()
         done.append(1)
 
-    spell = await at_once(once, in_flight=2, seconds=0.05, warm_up=0.02)
-    assert 0 < len(spell.milliseconds) < len(done)
-    assert spell.rate == len(spell.milliseconds) / 0.05
+    timings = await at_once(once, in_flight=2, seconds=0.05, warm_up=0.02)
+    assert 0 < len(timings.milliseconds) < len(done)
+    assert timings.rate == len(timings.milliseconds) / 0.05
 
 
 async def _turn() -> None:

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from bench.http import HttpClient
-from bench.load.__main__ import REFUSED, main, put_load
+from bench.load.__main__ import REFUSED, main, run_load
 from bench.load.generator import Generator
-from bench.load.operations import Made
-from bench.load.options import KEY_VARIABLE, LoadOptions, RefusedError, check_target, mix_of, parse
+from bench.load.operations import StartedOperations
+from bench.load.options import KEY_VARIABLE, LoadOptions, LoadRefusedError, check_target, mix_of, parse
 from bench.load.tally import LOST, Histogram, Tally
 from tests.app.gateway.server import RunningGateway
 
@@ -30,8 +30,8 @@ def options(url: str, **changes: Any) -> LoadOptions:
         concurrency=3,
         duration=30.0,
         mix=mix_of("create=1,poll=5"),
-        most_requests=40,
-        most_tenants=3,
+        max_requests=40,
+        max_tenants=3,
         cancel_rest=False,
         seed=1,
     )
@@ -47,16 +47,16 @@ def test_this_machine_may_be_loaded(url: str) -> None:
 
 @pytest.mark.parametrize("url", ["https://tenants.example.com", "http://10.0.0.7", "http://127.0.0.1.example.com"])
 def test_another_machine_must_be_named_twice(url: str) -> None:
-    with pytest.raises(RefusedError, match="--i-may-load"):
+    with pytest.raises(LoadRefusedError, match="--i-may-load"):
         check_target(url, None)
-    with pytest.raises(RefusedError, match="--i-may-load"):
+    with pytest.raises(LoadRefusedError, match="--i-may-load"):
         check_target(url, "other.example.com")
     host = url.partition("//")[2]
     check_target(url, host)
 
 
 def test_the_key_comes_from_the_environment_alone(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(RefusedError, match=KEY_VARIABLE):
+    with pytest.raises(LoadRefusedError, match=KEY_VARIABLE):
         parse([], {})
     with pytest.raises(SystemExit):
         parse(["--key", "a-key"], {})
@@ -99,17 +99,17 @@ def test_being_asked_for_patience_is_no_failure() -> None:
 
 
 def test_an_operation_that_has_ended_is_not_picked_while_others_run() -> None:
-    made = Made()
+    made = StartedOperations()
     for name in "abc":
         made.add({"workflowId": name, "tenantId": name, "status": "queued"})
-    made.hear("a", "completed")
+    made.update("a", "completed")
     chance = random.Random(1)  # noqa: S311 - no secret
     assert {made.pick(chance) for _ in range(50)} == {"b", "c"}
-    made.hear("c", "cancelled")
-    made.hear("b", "failed")
+    made.update("c", "cancelled")
+    made.update("b", "failed")
     assert made.pick(chance) == "c"
     assert made.pick(chance, unfinished_only=True) is None
-    assert made.number_unfinished == 0
+    assert made.unfinished_count == 0
 
 
 @pytest.mark.usefixtures("worker")
@@ -118,11 +118,11 @@ async def test_a_run_makes_polls_and_stops_at_its_bounds(
 ) -> None:
     lines: list[str] = []
     file = tmp_path / "load.json"
-    generator = await put_load(options(gateway.url, key=api_key, json_file=file), lines.append)
+    generator = await run_load(options(gateway.url, key=api_key, json_file=file), lines.append)
     summary = json.loads(file.read_text())
     assert summary["requests"] == generator.total.total <= 40
-    assert summary["answers"]["create"] == {"202": 3}
-    assert set(summary["answers"]["poll"]) == {"200"}
+    assert summary["responses"]["create"] == {"202": 3}
+    assert set(summary["responses"]["poll"]) == {"200"}
     assert summary["failures"] == 0
     assert len({operation["tenantId"] for operation in summary["operations"]}) == 3
     assert lines[-1].startswith("all ")
@@ -132,20 +132,20 @@ async def test_a_run_makes_polls_and_stops_at_its_bounds(
 async def test_what_was_made_and_has_not_ended_is_cancelled_at_the_end(gateway: RunningGateway, api_key: str) -> None:
     lines: list[str] = []
     wanted = options(gateway.url, key=api_key, mix=mix_of("create=1"), rate=20.0, duration=0.2, cancel_rest=True)
-    generator = await put_load(wanted, lines.append)
-    assert generator.made.number_unfinished == 0
-    assert len(generator.made.statuses) == 3
-    assert set(generator.made.statuses.values()) <= {"cancelled", "completed"}
+    generator = await run_load(wanted, lines.append)
+    assert generator.operations.unfinished_count == 0
+    assert len(generator.operations.statuses) == 3
+    assert set(generator.operations.statuses.values()) <= {"cancelled", "completed"}
 
 
 async def test_a_wrong_key_is_a_failure(gateway: RunningGateway) -> None:
-    generator = await put_load(options(gateway.url, most_requests=2, concurrency=1), lambda _: None)
+    generator = await run_load(options(gateway.url, max_requests=2, concurrency=1), lambda _: None)
     assert generator.total.by_status == {"401": 2}
     assert generator.total.failures == 2
 
 
 async def test_a_server_that_is_not_there_is_a_failure() -> None:
-    generator = await put_load(options("http://127.0.0.1:9", most_requests=2, concurrency=1), lambda _: None)
+    generator = await run_load(options("http://127.0.0.1:9", max_requests=2, concurrency=1), lambda _: None)
     assert generator.total.by_status == {LOST: 2}
 
 

@@ -27,20 +27,20 @@ def seen() -> list[Transaction]:
 def wire(seen: list[Transaction]) -> Wire:
     """A connection that has logged in."""
     wire = Wire(seen.append)
-    wire.asked(START)
-    wire.answered(message("R", b"\0\0\0\0") + message("Z", IDLE))
+    wire.sent(START)
+    wire.received(message("R", b"\0\0\0\0") + message("Z", IDLE))
     return wire
 
 
 def test_logging_in_is_not_counted(wire: Wire, seen: list[Transaction]) -> None:
-    wire.asked(message("Q", b"SELECT 1\0"))
+    wire.sent(message("Q", b"SELECT 1\0"))
     assert seen == []
 
 
 def test_a_transaction_ends_when_the_server_is_idle_again(wire: Wire, seen: list[Transaction]) -> None:
     for text, status in ((b"BEGIN\0", IN_TRANSACTION), (b"SELECT 1\0", IN_TRANSACTION), (b"COMMIT\0", IDLE)):
-        wire.asked(message("Q", text))
-        wire.answered(message("Z", status))
+        wire.sent(message("Q", text))
+        wire.received(message("Z", status))
     [transaction] = seen
     assert (transaction.round_trips, transaction.statements) == (3, 3)
     assert transaction.seconds > 0
@@ -49,29 +49,29 @@ def test_a_transaction_ends_when_the_server_is_idle_again(wire: Wire, seen: list
 def test_what_arrives_in_pieces_is_one_round_trip(wire: Wire, seen: list[Transaction]) -> None:
     asked = message("B", b"\0") + message("E") + message("S")
     for byte in asked:
-        wire.asked(bytes([byte]))
+        wire.sent(bytes([byte]))
     for byte in message("Z", IDLE):
-        wire.answered(bytes([byte]))
+        wire.received(bytes([byte]))
     assert [(taken.round_trips, taken.statements) for taken in seen] == [(1, 1)]
 
 
 def test_a_refused_request_for_tls_and_the_start_after_it_are_not_counted(seen: list[Transaction]) -> None:
     wire = Wire(seen.append)
-    wire.asked((8).to_bytes(4, "big") + TLS_REQUEST.to_bytes(4, "big"))
-    wire.answered(b"N")
-    wire.asked(START)
-    wire.answered(message("R", b"\0\0\0\0") + message("Z", IDLE))
+    wire.sent((8).to_bytes(4, "big") + TLS_REQUEST.to_bytes(4, "big"))
+    wire.received(b"N")
+    wire.sent(START)
+    wire.received(message("R", b"\0\0\0\0") + message("Z", IDLE))
     assert seen == []
-    wire.asked(message("Q", b"SELECT 1\0"))
-    wire.answered(message("Z", IDLE))
+    wire.sent(message("Q", b"SELECT 1\0"))
+    wire.received(message("Z", IDLE))
     assert [(taken.round_trips, taken.statements) for taken in seen] == [(1, 1)]
 
 
 def test_a_script_is_one_round_trip_and_counts_as_one_statement(wire: Wire, seen: list[Transaction]) -> None:
-    wire.asked(message("Q", b"BEGIN\0"))
-    wire.answered(message("Z", IN_TRANSACTION))
-    wire.asked(message("Q", b"INSERT INTO one VALUES (1);\nINSERT INTO two VALUES (2);\nCOMMIT\0"))
-    wire.answered(message("C", b"INSERT 0 1\0") + message("Z", IDLE))
+    wire.sent(message("Q", b"BEGIN\0"))
+    wire.received(message("Z", IN_TRANSACTION))
+    wire.sent(message("Q", b"INSERT INTO one VALUES (1);\nINSERT INTO two VALUES (2);\nCOMMIT\0"))
+    wire.received(message("C", b"INSERT 0 1\0") + message("Z", IDLE))
     assert [(taken.round_trips, taken.statements) for taken in seen] == [(2, 2)]
 
 
@@ -81,8 +81,8 @@ def test_the_time_that_the_client_thinks_is_not_counted(
     clock = iter([0.0, 1.0, 50.0, 52.0])
     monkeypatch.setattr("bench.wire.time.perf_counter", lambda: next(clock))
     for text, status in ((b"BEGIN\0", IN_TRANSACTION), (b"COMMIT\0", IDLE)):
-        wire.asked(message("Q", text))
-        wire.answered(message("Z", status))
+        wire.sent(message("Q", text))
+        wire.received(message("Z", status))
     assert [taken.seconds for taken in seen] == [3.0]
 
 
