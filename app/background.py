@@ -1,12 +1,12 @@
-"""Tasks that run beside everything else."""
+"""Background tasks."""
 
 import asyncio
 from contextlib import suppress
 from typing import Any
 
 
-async def stopped(task: asyncio.Task[Any]) -> None:
-    """Cancel a task and wait until it has ended; an error of its own comes out here."""
+async def cancel_and_wait(task: asyncio.Task[Any]) -> None:
+    """Cancel a task and wait until it has ended. Raises the task's own error, if any."""
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task

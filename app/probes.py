@@ -1,9 +1,9 @@
-"""Probes for Kubernetes and people, the same for every process: /livez, /readyz and /startupz."""
+"""Probes of every process: /livez, /readyz and /startupz."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict
@@ -15,8 +15,8 @@ STARTUP_PATH = "/startupz"
 PATHS = frozenset({*LIVE_PATHS, *READY_PATHS, STARTUP_PATH})
 
 CHECK_TIMEOUT = 2.0
-# A loop that comes this late, in seconds, serves nobody any more.
-LONGEST_LAG = 2.0
+# Seconds by which the event loop may be late.
+MAX_LAG = 2.0
 LAG_SAMPLE = 0.02
 OK = "ok"
 
@@ -24,11 +24,11 @@ Check = Callable[[], Awaitable[None]]
 
 
 class CheckFailedError(Exception):
-    """Something that the process uses is missing. The message says what and holds no secret."""
+    """A dependency of the process is missing. The message says which, without secrets."""
 
 
 class NotStartedError(CheckFailedError):
-    """Something is missing without which the process can't serve any request."""
+    """A dependency is missing without which the process can't serve any request."""
 
 
 class ProbeReport(BaseModel):
@@ -69,8 +69,8 @@ class Report:
 class Probes:
     """Runs the checks of a process.
 
-    It is live as long as its own loop and `live` are well. It has started unless a check raises `NotStartedError`,
-    and is ready if it has started and does not drain. Any other failed check is reported and changes nothing.
+    It has started unless a check raises `NotStartedError`, and is ready if it has started and does not drain. Other
+    failed checks are only reported. It is live if its event loop and the check `live` are well.
     """
 
     def __init__(self, checks: Mapping[str, Check], *, live: Check | None = None) -> None:
@@ -79,64 +79,67 @@ class Probes:
         self._is_draining = False
 
     def drain(self) -> None:
-        """Stop being ready: the process ends once it has finished what it has begun."""
+        """Stop being ready, because the process is about to end."""
         self._is_draining = True
 
     async def liveness(self) -> Report:
-        """Check the process itself, and nothing that another server could be the cause of."""
+        """Check the process itself, but no dependency."""
         report = await _report(self._live)
         return replace(report, passes=not report.missing)
 
     async def readiness(self) -> Report:
-        """Run all checks at once, none longer than two seconds, and report a shutdown."""
+        """Run all checks, which takes two seconds at most, and report a shutdown."""
         report = await self.startup()
         if not self._is_draining:
             return report
         return Report({**report.checks, "shutdown": "the process is ending"}, passes=False)
 
     async def startup(self) -> Report:
-        """Run the same checks, no matter whether the process is ending."""
+        """Run all checks, but ignore a shutdown."""
         return await _report(self._checks)
 
 
 def probe_routes(probes: Probes) -> APIRouter:
     """Return the routes of the probes."""
     router = APIRouter(tags=["probes"])
-    not_ready: dict[int | str, dict[str, Any]] = {
-        503: {
-            "description": "The process can't serve; `checks` says why.",
-            "content": {"application/problem+json": {"schema": NotReadyProblem.model_json_schema()}},
-        }
-    }
-
-    @router.get(LIVE_PATHS[0], summary="Is the process alive?", response_model=ProbeReport, responses=not_ready)
-    @router.get(LIVE_PATHS[1], summary="The same as /livez.", response_model=ProbeReport, responses=not_ready)
-    async def livez() -> Response:
-        return _response(await probes.liveness())
-
-    @router.get(
-        READY_PATHS[0],
-        summary="Can it serve now?",
-        response_model=ProbeReport,
-        responses=not_ready,
-    )
-    @router.get(READY_PATHS[1], summary="The same as /readyz.", response_model=ProbeReport, responses=not_ready)
-    async def readyz() -> Response:
-        return _response(await probes.readiness())
-
-    @router.get(STARTUP_PATH, summary="Has it started?", response_model=ProbeReport, responses=not_ready)
-    async def startupz() -> Response:
-        return _response(await probes.startup())
-
+    content = {"application/problem+json": {"schema": NotReadyProblem.model_json_schema()}}
+    not_ready = {"description": "The process can't serve; `checks` says why.", "content": content}
+    for paths, summary, probe in (
+        (LIVE_PATHS, "Is the process alive?", probes.liveness),
+        (READY_PATHS, "Can it serve now?", probes.readiness),
+        ((STARTUP_PATH,), "Has it started?", probes.startup),
+    ):
+        for path in paths:
+            router.add_api_route(
+                path,
+                _endpoint(probe),
+                summary=summary if path == paths[0] else f"The same as {paths[0]}.",
+                name=paths[0].strip("/"),
+                response_model=ProbeReport,
+                responses={503: not_ready},
+            )
     return router
 
 
+def _endpoint(probe: Callable[[], Awaitable[Report]]) -> Callable[[], Awaitable[Response]]:
+    async def respond() -> Response:
+        report = await probe()
+        if report.passes:
+            status: Literal["ok", "degraded"] = "degraded" if report.missing else "ok"
+            return JSONResponse(ProbeReport(status=status, checks=report.checks).model_dump())
+        detail = "; ".join(f"{name}: {result}" for name, result in report.missing.items())
+        problem = NotReadyProblem(detail=detail, checks=report.checks)
+        return JSONResponse(problem.model_dump(), status_code=503, media_type="application/problem+json")
+
+    return respond
+
+
 async def check_event_loop() -> None:
-    """Raise if what is due on the event loop runs much too late."""
+    """Raise `CheckFailedError` if the event loop is late."""
     loop = asyncio.get_running_loop()
     due = loop.time() + LAG_SAMPLE
     await asyncio.sleep(LAG_SAMPLE)
-    if (late := loop.time() - due) > LONGEST_LAG:
+    if (late := loop.time() - due) > MAX_LAG:
         raise CheckFailedError(f"{late:.1f} s late")
 
 
@@ -147,23 +150,14 @@ async def _report(checks: Mapping[str, Check]) -> Report:
 
 
 async def _run(check: Check) -> tuple[str, bool]:
-    """Return what the check found, and whether the process can serve."""
+    """Return the result of a check, and whether the process can serve."""
     try:
         async with asyncio.timeout(CHECK_TIMEOUT):
             await check()
     except CheckFailedError as error:
         return str(error), not isinstance(error, NotStartedError)
     except TimeoutError:
-        return "did not answer in time", True
-    except Exception as error:  # noqa: BLE001 - a probe reports whatever went wrong
+        return "did not respond in time", True
+    except Exception as error:  # noqa: BLE001 - a probe reports every error
         return f"failed with {type(error).__name__}", True
     return OK, True
-
-
-def _response(report: Report) -> Response:
-    if report.passes:
-        status: Literal["ok", "degraded"] = "degraded" if report.missing else "ok"
-        return JSONResponse(ProbeReport(status=status, checks=report.checks).model_dump())
-    detail = "; ".join(f"{name}: {result}" for name, result in report.missing.items())
-    problem = NotReadyProblem(detail=detail, checks=report.checks)
-    return JSONResponse(problem.model_dump(), status_code=503, media_type="application/problem+json")

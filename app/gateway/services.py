@@ -28,6 +28,7 @@ from app.gateway.operations.updates import OperationUpdates
 from app.gateway.readiness import Readiness
 from app.gateway.tenants.creation import TenantCreation
 from app.gateway.tenants.directory import Directory
+from app.gateway.tenants.idempotency import IdempotentRequests
 from app.settings import Settings
 from app.telemetry.metrics.pools import watch_pool
 from app.telemetry.metrics.requests import watch_verifications
@@ -52,6 +53,10 @@ async def open_services(
         keys = ApiKeys(engine, api_key_signer(settings))
         watch_verifications(lambda: keys.hashes.waiting)
         stack.callback(keys.close)
+        provider, tokens = OpenIdProvider.of(settings), None
+        if provider is not None:
+            key_cache = await stack.enter_async_context(ProviderKeys(provider))
+            tokens = TokenVerifier(settings, provider.issuer, key_cache)
         rate_limits = RateLimits(settings)
         stack.push_async_callback(rate_limits.close)
         stack.push_async_callback(cancel_and_wait, asyncio.create_task(drain_regularly()))
@@ -67,14 +72,14 @@ async def open_services(
             operations,
             lookup,
             blueprints,
-            password_hasher=settings.password_hasher,
-            audit=audit,
-            fingerprint_key=derive_key(settings.nextauth_secret.get_secret_value(), FINGERPRINTS),
-            rate_limits=rate_limits,
+            IdempotentRequests(engine, derive_key(settings.nextauth_secret.get_secret_value(), FINGERPRINTS)),
+            settings.password_hasher,
+            audit,
+            rate_limits,
         )
         services = (
             settings,
-            Authenticator(keys, await _token_verifier(settings, stack)),
+            Authenticator(keys, tokens),
             rate_limits,
             audit_buffer,
             KeyManagement(engine, keys, audit),
@@ -89,11 +94,3 @@ async def open_services(
             Readiness(engine, operations),
         )
         yield {type(service): service for service in services}
-
-
-async def _token_verifier(settings: Settings, stack: AsyncExitStack) -> TokenVerifier | None:
-    """Return the verifier of tokens, or None without an OpenID provider. Does not wait for the provider."""
-    provider = OpenIdProvider.of(settings)
-    if provider is None:
-        return None
-    return TokenVerifier(settings, provider.issuer, await stack.enter_async_context(ProviderKeys(provider)))

@@ -1,7 +1,6 @@
-"""Logging setup of every process: one line per event, JSON in production, the same for our code and for libraries.
+"""Logging of every process: one line per event, JSON in production, the same for our code and libraries.
 
-Our own lines take structlog's fast path and skip the standard library; docs/adr/0002-structlog-fast-path.md has the
-measurements. Every line passes `redact`.
+Our lines take structlog's fast path (docs/adr/0002-structlog-fast-path.md). Every line passes `redact`.
 """
 
 import logging
@@ -30,12 +29,12 @@ QUIET_LIBRARIES = ("sqlalchemy", "httpcore", "httpx")
 # Fields in which uvicorn and Temporal repeat the message.
 REPEATED_FIELDS = ("color_message", "temporal_log")
 
-# Fields that this module sets itself, so that they hold no input.
+# Fields that this module sets, so that they contain no input.
 OWN_FIELDS = frozenset({"timestamp", "level", "logger"})
 
 
 class TolerantLogger(structlog.BoundLoggerBase):
-    """Reports a line that can't be rendered or written on stderr, because logging must never fail the caller."""
+    """Reports a line that can't be rendered or written on stderr, so that logging never fails the caller."""
 
     def _proxy_to_logger(self, method_name: str, event: str | None = None, **event_kw: Any) -> Any:
         try:
@@ -45,14 +44,14 @@ class TolerantLogger(structlog.BoundLoggerBase):
 
 
 class LibraryHandler(logging.Handler):
-    """Writes records of the standard library through a `BytesLogger`, which locks the file that our lines go to."""
+    """Writes records of the standard library through a `BytesLogger`, which shares the lock of the file."""
 
     def __init__(self, logger: structlog.BytesLogger) -> None:
         super().__init__()
         self._logger = logger
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one record, or report on stderr why that failed."""
+        """Write one record, or report the failure on stderr."""
         try:
             self._logger.msg(_encode(None, "", self.format(record)))
         except Exception:  # noqa: BLE001 - the contract of `handleError`
@@ -62,10 +61,10 @@ class LibraryHandler(logging.Handler):
 def configure_logging(
     settings: TemporalSettings, stream: TextIO | None = None, metrics: MetricBuffer | None = None
 ) -> None:
-    """Send all log lines, also those of the standard library, to one stream in one format.
+    """Write all log lines, also those of the standard library, to one stream in one format.
 
-    Call it once, at the start of a process. The stream defaults to stdout and must have a binary `buffer`. Temporal's
-    core logs and counts through one runtime, so its `metrics` buffer is passed here as well.
+    Call it once per process. The stream defaults to stdout and must have a binary `buffer`. `metrics` is here because
+    Temporal's core has one runtime for logs and metrics.
     """
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     factory = structlog.BytesLoggerFactory((stream or sys.stdout).buffer)
@@ -92,7 +91,7 @@ def configure_logging(
 
 
 def _forward_temporals_core(level: int, metrics: MetricBuffer | None) -> None:
-    """Forward the lines of Temporal's core, which is not Python and would write to stdout in its own format."""
+    """Forward the lines of Temporal's core, which would write to stdout in its own format."""
     core = logging.getLogger("temporalio.core")
     forwarding = LogForwardingConfig(core, append_target_to_name=False)
     quiet = TelemetryFilter(core_level="ERROR" if level > logging.WARNING else "WARN", other_level="ERROR")
@@ -101,7 +100,7 @@ def _forward_temporals_core(level: int, metrics: MetricBuffer | None) -> None:
 
 
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Blank out secrets and personal data in an event, at any depth."""
+    """Remove secrets and personal data from an event, at any depth."""
     return {name: value if name in OWN_FIELDS else redact_value(name, value) for name, value in event.items()}
 
 
@@ -111,13 +110,11 @@ def _add_trace(_logger: WrappedLogger, _method: str, event: EventDict) -> EventD
 
 
 def _drop_repeated_fields(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    for name in REPEATED_FIELDS:
-        event.pop(name, None)
-    return event
+    return {name: value for name, value in event.items() if name not in REPEATED_FIELDS}
 
 
 def _encode(_logger: WrappedLogger, _method: str, line: Any) -> bytes:
-    # A text, because it follows a renderer; structlog's type of processors knows events only.
+    # `line` is a string, because a renderer comes before. structlog's type allows only events.
     return bytes(line, "utf-8", "backslashreplace")
 
 
@@ -133,7 +130,7 @@ def _shared_processors() -> list[Processor]:
 
 
 def _renderers(settings: TemporalSettings) -> list[Processor]:
-    # Tracebacks as plain text: structlog's richer forms print local variables, and so passwords.
+    # Plain tracebacks, because structlog's richer ones print local variables, such as passwords.
     if settings.environment == "development":
         console = structlog.dev.ConsoleRenderer(
             colors=sys.stdout.isatty(), exception_formatter=structlog.dev.plain_traceback

@@ -1,4 +1,4 @@
-"""Takes secrets and personal data out of what is logged: by the names of values, and by the form of texts."""
+"""Removes secrets and personal data from log lines, by the names of values and the form of texts."""
 
 import re
 from collections.abc import Mapping
@@ -12,27 +12,27 @@ from app.auth.keys.format import KEY_PATTERN
 
 REDACTED = "[redacted]"
 
-# Deeper than anything that is logged on purpose.
-DEEPEST = 8
+# Deeper than anything that we log.
+MAX_DEPTH = 8
 
-_KEPT = r"passw(?:or)?d|passphrase|secret|credential|token|private[-_]?key|api[-_]?key"
-_PRIVATE = r"(?:first|last)[-_]?name|e[-_]?mail|phone"
+_SENSITIVE = r"passw(?:or)?d|passphrase|secret|credential|token|private[-_]?key|api[-_]?key"
+_PERSONAL = r"(?:first|last)[-_]?name|e[-_]?mail|phone"
 
-JOINTS = ("", "-", "_")
+SEPARATORS = ("", "-", "_")
 
-NAMES = re.compile(
-    rf"{_KEPT}|{_PRIVATE}$|authorization|cookie|hash|(?:^|[-_])dsn$|database_?url$|^key$",
+SENSITIVE_NAMES = re.compile(
+    rf"{_SENSITIVE}|{_PERSONAL}$|authorization|cookie|hash|(?:^|[-_])dsn$|database_?url$|^key$",
     re.IGNORECASE,
 )
-# Counts and times of such things, which say nothing.
+# Counts and durations, whatever their names.
 HARMLESS = (bool, int, float)
 SECRET_TYPES = (SecretStr, SecretBytes)
 
 
 class _Form(NamedTuple):
-    """What secrets look like; only texts that hold one of the hints, in lower case, are searched.
+    """The form of a secret. Only texts with one of the hints, in lower case, are searched.
 
-    Repetitions that may end in vain are bounded, so that a search takes time in proportion to the text.
+    Repetitions that may fail are bounded, so that a search takes linear time.
     """
 
     hints: tuple[str, ...]
@@ -56,28 +56,32 @@ FORMS = (
     ),
     _Form(("bearer",), re.compile(r"(\bBearer\s+)[^\s\"']+", re.IGNORECASE), rf"\1{REDACTED}"),
     _Form(("basic",), re.compile(r"(\bauthorization\W{1,6}Basic\s+)[^\s\"']+", re.IGNORECASE), rf"\1{REDACTED}"),
-    # Names and their values, as JSON, Python, URLs and libpq write them.
+    # Names with values, in the notations of JSON, Python, URLs and libpq.
     _Form(
         (
             *("passw", "passp", "secret", "credential", "token", "mail", "phone"),
-            *(f"{end}{joint}{word}" for end, word in (("e", "key"), ("i", "key"), ("t", "name")) for joint in JOINTS),
+            *(
+                f"{end}{joint}{word}"
+                for end, word in (("e", "key"), ("i", "key"), ("t", "name"))
+                for joint in SEPARATORS
+            ),
         ),
         re.compile(
-            rf"((?:{_KEPT}|{_PRIVATE})[\w-]{{0,40}}[\"']?(?:=|:\s?)(?:Secret\w{{3,5}}\()?)"
+            rf"((?:{_SENSITIVE}|{_PERSONAL})[\w-]{{0,40}}[\"']?(?:=|:\s?)(?:Secret\w{{3,5}}\()?)"
             r"(?!\s|None\b|null\b|True\b|False\b|true\b|false\b|\[redacted\])"
             r"(?:b?'(?:[^'\\]|\\.)*'|b?\"(?:[^\"\\]|\\.)*\"|[^\s,;&)}\]]+)",
             re.IGNORECASE,
         ),
         rf"\1{REDACTED}",
     ),
-    # PostgreSQL tells there which row it refused.
+    # PostgreSQL shows the rejected row here.
     _Form(("detail:",), re.compile(r"(\bDETAIL:)[^\n]*"), rf"\1 {REDACTED}"),
     _Form(("@",), re.compile(r"(?<![\w.%+/:@-])[\w.%+-]{1,64}@[\w-]{1,63}\.[\w.-]*\w"), REDACTED),
 )
 
 
 def redact_text(text: str) -> str:
-    """The text without what has the form of a secret, of an e-mail address, or of a value with a telling name."""
+    """Return the text without secrets, e-mail addresses and values with sensitive names."""
     lowered = text.lower()
     for form in FORMS:
         # A generator here would double what a line costs.
@@ -89,16 +93,16 @@ def redact_text(text: str) -> str:
 
 
 def redact_value(name: str, value: Any, depth: int = 0) -> Any:
-    """The value as it may be logged under a name: JSON's types, with everything else as text."""
+    """Return the value as it may be logged under the name, in JSON's types."""
     if value is None or isinstance(value, HARMLESS):
         return value
-    if isinstance(value, SECRET_TYPES) or _is_telling(name):
+    if isinstance(value, SECRET_TYPES) or _is_sensitive(name):
         return REDACTED
     return redact_text(value) if isinstance(value, str) else _redact_members(value, depth)
 
 
 def _redact_members(value: Any, depth: int) -> Any:
-    if depth == DEEPEST:
+    if depth == MAX_DEPTH:
         return "…"
     if (members := _members(value)) is not None:
         return {redact_text(str(key)): redact_value(str(key), item, depth + 1) for key, item in members.items()}
@@ -108,17 +112,17 @@ def _redact_members(value: Any, depth: int) -> Any:
 
 
 @lru_cache(maxsize=1024)
-def _is_telling(name: str) -> bool:
-    return NAMES.search(name) is not None
+def _is_sensitive(name: str) -> bool:
+    return SENSITIVE_NAMES.search(name) is not None
 
 
 def _members(value: Any) -> Mapping[Any, Any] | None:
-    """What a mapping holds, or the fields of a model or a dataclass that its own text would show."""
+    """Return the items of a mapping, or the fields that the `repr` of a model or dataclass shows."""
     if isinstance(value, Mapping):
         return value
     if isinstance(value, BaseModel):
         shown = (name for name, field in type(value).model_fields.items() if field.repr)
-    # One that was written by hand wraps nothing, and knows better what to show.
+    # A hand-written `repr` has no `__wrapped__`; it is used as it is.
     elif is_dataclass(value) and not isinstance(value, type) and hasattr(type(value).__repr__, "__wrapped__"):
         shown = (field.name for field in fields(value) if field.repr)
     else:

@@ -1,11 +1,5 @@
-"""Attacks on a running gateway: in this process where a test looks inside, else on a process of its own."""
+"""Attacks on a gateway in this process, if a test looks inside, or in another process."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
-
-import pytest
-
-from app.settings import Settings
 from tests.app.gateway.conftest import (
     api_key,
     database,
@@ -15,9 +9,9 @@ from tests.app.gateway.conftest import (
     keys,
     migrated_template,
     settings,
+    start,
     temporal_client,
 )
-from tests.attack.process import GatewayProcess
 
 __all__ = [
     "api_key",
@@ -28,21 +22,6 @@ __all__ = [
     "keys",
     "migrated_template",
     "settings",
+    "start",
     "temporal_client",
 ]
-
-
-@pytest.fixture
-def start(settings: Settings, api_key: str, tmp_path: Path) -> Iterator[Callable[..., GatewayProcess]]:
-    """Start a gateway process with these variables besides the usual ones."""
-    started: list[GatewayProcess] = []
-
-    def start(**environment: str) -> GatewayProcess:
-        log_file = tmp_path / f"gateway-{len(started)}.log"
-        started.append(GatewayProcess(settings, api_key, log_file, **environment))
-        started[-1].start()
-        return started[-1]
-
-    yield start
-    for process in started:
-        process.stop()

@@ -64,7 +64,7 @@ class _Filling:
         if issubclass(model, BaseModel):
             values = {name: self.value(name, hints[name], depth + 1) for name in model.model_fields}
             return model.model_construct(**values)
-        made = object.__new__(model)
+        made = model.__new__(model)
         for field in dataclasses.fields(model):  # type: ignore[arg-type] # it is a dataclass where it is no model
             object.__setattr__(made, field.name, self.value(field.name, hints[field.name], depth + 1))
         return made

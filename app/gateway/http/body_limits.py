@@ -1,4 +1,4 @@
-"""Limits the size, depth and number of values of a body, and rejects invalid Unicode, before the body is parsed."""
+"""Limits size, depth and number of values of a body before it is parsed, and rejects invalid Unicode."""
 
 import json
 import re
@@ -9,7 +9,6 @@ from starlette.requests import Request
 from starlette.types import Receive, Scope
 
 from app.gateway.http.concurrency import Slot
-from app.gateway.http.problems.field_paths import shown_path
 from app.gateway.http.problems.request_problems import (
     BodyTooLargeError,
     InvalidRequestError,
@@ -17,6 +16,7 @@ from app.gateway.http.problems.request_problems import (
     JsonTooLongError,
     MalformedJsonError,
 )
+from app.gateway.http.problems.validation import display_path
 
 # The largest tenant request has 3 levels and about 90 values.
 MAX_JSON_DEPTH = 32
@@ -25,7 +25,7 @@ MAX_VALUES = 200
 _OTHER_THAN_BRACKETS = bytes(sorted(set(range(256)) - set(b"[]{}")))
 _OTHER_THAN_SEPARATORS = bytes(sorted(set(range(256)) - set(b"[{,")))
 _ONE_KIND = bytes.maketrans(b"{}", b"[]")
-# Halves of surrogate pairs: escaped, maybe as a pair, or as bytes, which Python's parser would take.
+# Surrogates, escaped or as bytes. Python's parser accepts unpaired ones.
 _MAY_HOLD_SURROGATES = re.compile(rb"\\u[dD][89a-fA-F]|\xed[\xa0-\xbf]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -42,9 +42,9 @@ class BoundedRequest(Request):
         """Yield the chunks of the body.
 
         Raises:
-            BodyTooLargeError: it is too large. Raised at once if Content-Length says so.
-            TooManyRequestsError: the bodies of the caller's requests are too large together.
-            OverloadedError: the bodies of all requests are too large together.
+            BodyTooLargeError: it is too large, or will be by its Content-Length.
+            TooManyRequestsError: the bodies of all requests of the caller are too large.
+            OverloadedError: the bodies of all requests are too large.
         """
         declared = self.headers.get("content-length", "")
         self._check_size(int(declared) if declared.isascii() and declared.isdigit() else 0)
@@ -70,14 +70,16 @@ def check_body(body: bytes, max_values: int = MAX_VALUES) -> None:
         InvalidRequestError: a string in it is not valid Unicode.
     """
     if b"\0" in body:
-        # UTF-16 or UTF-32, which Python's parser accepts, but the checks below misread.
+        # Python's parser accepts UTF-16 and UTF-32, which the checks below would misread.
         raise MalformedJsonError
     openings = body.count(b"[") + body.count(b"{")
     if openings > MAX_JSON_DEPTH or openings + body.count(b",") >= max_values:
         outside = _without_strings(body)
-        _check_values(outside, max_values)
+        # Each value but the outermost follows a bracket or a comma.
+        if len(outside.translate(None, delete=_OTHER_THAN_SEPARATORS)) >= max_values:
+            raise JsonTooLongError(max_values)
         _check_depth(outside)
-    # Searching for a byte is much faster than for a pattern, and most bodies have neither.
+    # Searching for a byte is much faster than for a pattern. Most bodies contain neither byte.
     if (b"\\" in body or b"\xed" in body) and _MAY_HOLD_SURROGATES.search(body) is not None:
         _check_text(body)
 
@@ -89,15 +91,9 @@ def _check_depth(outside: bytes) -> None:
         if len(shorter) == len(brackets):
             break
         brackets = shorter
-    # Each round has closed the innermost level; what is still open in a document cut short is deep as well.
+    # Each round has removed the innermost level. A truncated document may have unclosed brackets left.
     if b"[]" in brackets or brackets.count(b"[") > MAX_JSON_DEPTH:
         raise JsonTooDeepError(MAX_JSON_DEPTH)
-
-
-def _check_values(outside: bytes, max_values: int) -> None:
-    # Each value but the outermost follows a bracket or a comma.
-    if len(outside.translate(None, delete=_OTHER_THAN_SEPARATORS)) >= max_values:
-        raise JsonTooLongError(max_values)
 
 
 def _without_strings(body: bytes) -> bytes:
@@ -114,11 +110,11 @@ def _check_text(body: bytes) -> None:
     except ValueError:
         # The parser will report it with its position.
         return
-    for path in _broken_texts(document, ()):
-        raise InvalidRequestError.of_field(shown_path(path), "must not hold half of a surrogate pair")
+    for path in _invalid_texts(document, ()):
+        raise InvalidRequestError.of_field(display_path(path), "must not contain half of a surrogate pair")
 
 
-def _broken_texts(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+def _invalid_texts(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
     """Yield the paths of names and strings with an unpaired surrogate."""
     match value:
         case str() if _SURROGATE.search(value):
@@ -127,9 +123,7 @@ def _broken_texts(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, ...]
             for name, item in value.items():
                 if _SURROGATE.search(name):
                     yield (*path, name)
-                yield from _broken_texts(item, (*path, name))
+                yield from _invalid_texts(item, (*path, name))
         case list():
-            for place, item in enumerate(value):
-                yield from _broken_texts(item, (*path, str(place)))
-        case _:
-            return
+            for index, item in enumerate(value):
+                yield from _invalid_texts(item, (*path, str(index)))

@@ -1,4 +1,4 @@
-"""One answer for all who ask the same at the same time, and never one that is older than the question."""
+"""Shares one lookup among concurrent callers. No caller gets a result that is older than its call."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -7,48 +7,38 @@ from typing import Generic, TypeVar
 ValueT = TypeVar("ValueT")
 
 
-class _Flight(Generic[ValueT]):
-    """One look, under way or about to be."""
+class CoalescedLookups(Generic[ValueT]):
+    """Looks up values by key, each key once at a time.
 
-    def __init__(self) -> None:
-        self.landed = asyncio.Event()
-        self.follower: tuple[_Flight[ValueT], asyncio.Task[ValueT]] | None = None
-
-
-class Coalesced(Generic[ValueT]):
-    """Looks things up by key, each key once at a time.
-
-    Who asks while a look is under way gets the result of the next one, which all share that came meanwhile: what has
-    happened before a question shows in its answer. An error is shared like a result. Nobody's giving up ends a look
-    that others wait for.
+    Callers that arrive during a lookup share the next one, including its error. Cancelling one of them does not
+    cancel the others.
     """
 
-    def __init__(self, look: Callable[[str], Awaitable[ValueT]]) -> None:
-        self._look = look
-        self._flights: dict[str, _Flight[ValueT]] = {}
+    def __init__(self, look_up: Callable[[str], Awaitable[ValueT]]) -> None:
+        self._look_up = look_up
+        self._running: dict[str, asyncio.Event] = {}
+        self._next: dict[str, asyncio.Task[ValueT]] = {}
 
     async def get(self, key: str) -> ValueT:
-        """What a look that begins from now on finds; raises what it raises."""
-        under_way = self._flights.get(key)
-        if under_way is None:
-            flight = self._flights[key] = _Flight()
-            return await self._fly(key, flight)
-        if under_way.follower is None:
-            flight = _Flight()
-            under_way.follower = flight, asyncio.create_task(self._follow(key, under_way, flight))
-        return await asyncio.shield(under_way.follower[1])
+        """Return the result of a lookup that begins after this call; raise its error."""
+        running = self._running.get(key)
+        if running is None:
+            return await self._run(key)
+        if key not in self._next:
+            self._next[key] = asyncio.create_task(self._run_after(key, running))
+        return await asyncio.shield(self._next[key])
 
-    async def _follow(self, key: str, before: _Flight[ValueT], flight: _Flight[ValueT]) -> ValueT:
-        await before.landed.wait()
-        return await self._fly(key, flight)
+    async def _run_after(self, key: str, running: asyncio.Event) -> ValueT:
+        await running.wait()
+        del self._next[key]
+        return await self._run(key)
 
-    async def _fly(self, key: str, flight: _Flight[ValueT]) -> ValueT:
+    async def _run(self, key: str) -> ValueT:
+        done = self._running[key] = asyncio.Event()
         try:
-            return await self._look(key)
+            return await self._look_up(key)
         finally:
-            # The follower counts as under way from now on: who comes later waits for the one after it.
-            if flight.follower is None:
-                del self._flights[key]
-            else:
-                self._flights[key] = flight.follower[0]
-            flight.landed.set()
+            # A waiting task keeps the entry, so that later callers join it instead of starting a second lookup.
+            if key not in self._next:
+                del self._running[key]
+            done.set()

@@ -4,23 +4,26 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import probes
 from app.gateway.http.problems.problem import problem_response
-from app.gateway.http.problems.request_problems import OverloadedError, TooManyRequestsError, TooManyStreamsError
+from app.gateway.http.problems.request_problems import (
+    STREAM_RETRY_AFTER,
+    OverloadedError,
+    TooManyRequestsError,
+    TooManyStreamsError,
+)
 
-# A slot for a stream becomes free only when another stream ends.
-STREAM_RETRY_AFTER = 10
-# The share of one caller is the limit divided by these.
+# The limit per caller is the total limit divided by these.
 REQUEST_SHARES = 2
 STREAM_SHARES = 5
+BODY_SHARES = 8
 # Bytes of all bodies in memory. A parsed body takes several times its size.
 MAX_BODY_MEMORY = 64 * 1024 * 1024
-BODY_SHARES = 8
 # Twice the size of a long request to create a tenant.
 LARGE_BODY_BYTES = 16 * 1024
 
@@ -34,99 +37,81 @@ class _Usage:
         self.limit = limit
         self.share = max(1, limit // shares)
         self.total = 0
-        self._callers: Counter[str] = Counter()
+        self.callers: Counter[str] = Counter()
 
     def add(self, caller: str | None, amount: int = 1) -> None:
         self.total += amount
         if caller is not None:
-            self._callers[caller] += amount
-
-    def assign(self, caller: str) -> None:
-        """Attribute a unit that is already counted to its caller."""
-        self._callers[caller] += 1
+            self.callers[caller] += amount
 
     def remove(self, caller: str | None, amount: int = 1) -> None:
         self.total -= amount
         if caller is not None:
-            self._callers[caller] -= amount
-            if self._callers[caller] <= 0:
-                del self._callers[caller]
+            self.callers[caller] -= amount
+            if self.callers[caller] <= 0:
+                del self.callers[caller]
 
     def is_full(self, amount: int = 1) -> bool:
         return self.total + amount > self.limit
 
-    def has_share(self, caller: str, amount: int = 1) -> bool:
-        """Return whether the caller may use that much more."""
-        return self._callers[caller] + amount <= self.share if caller in self._callers else amount <= self.share
+    def is_share_full(self, caller: str | None, amount: int = 1) -> bool:
+        return caller is not None and self.callers.get(caller, 0) + amount > self.share
 
 
-class LargeBodies:
-    """Gives requests with large bodies at most half of the event loop's time, however many there are."""
+class Slots:
+    """The usage of requests, streams, bytes of bodies, and of the event loop by large bodies."""
 
-    def __init__(self) -> None:
-        self._turn = asyncio.Lock()
+    def __init__(self, max_requests: int, max_streams: int) -> None:
+        self.requests = _Usage(max_requests, REQUEST_SHARES)
+        self.streams = _Usage(max_streams, STREAM_SHARES)
+        self.held = _Usage(MAX_BODY_MEMORY, BODY_SHARES)
+        self._large_body_lock = asyncio.Lock()
 
     @asynccontextmanager
-    async def turn(self, size: int) -> AsyncIterator[None]:
-        """Wait for the request's turn if its body is large. A pause of the same length follows each turn."""
+    async def large_body(self, size: int) -> AsyncIterator[None]:
+        """Wait for a turn if the body is large.
+
+        A pause of the same length follows each turn, so that large bodies take at most half of the event loop's time.
+        """
         if size <= LARGE_BODY_BYTES:
             yield
             return
-        await self._turn.acquire()
+        await self._large_body_lock.acquire()
         started = time.perf_counter()
         try:
             yield
         finally:
-            asyncio.get_running_loop().call_later(time.perf_counter() - started, self._turn.release)
-
-
-class Slots:
-    """The usage of requests, streams and bytes of bodies."""
-
-    def __init__(self, max_requests: int, max_streams: int) -> None:
-        self.large_bodies = LargeBodies()
-        self.requests = _Usage(max_requests, REQUEST_SHARES)
-        self.streams = _Usage(max_streams, STREAM_SHARES)
-        self.held = _Usage(MAX_BODY_MEMORY, BODY_SHARES)
+            asyncio.get_running_loop().call_later(time.perf_counter() - started, self._large_body_lock.release)
 
 
 class Slot:
     """The usage of one request, until `release`."""
 
     def __init__(self, slots: Slots) -> None:
-        self._slots = slots
+        self.slots = slots
         self._count = slots.requests
         self._caller: str | None = None
         self._held = 0
         slots.requests.add(None)
 
     def assign(self, caller: str) -> None:
-        """Count the request for its caller.
-
-        Raises:
-            TooManyRequestsError: the caller has used up its share.
-        """
+        """Count the request for its caller; raise `TooManyRequestsError` if the caller has used up its share."""
         if self._caller is not None:
             # Event streams re-authenticate.
             return
-        requests = self._slots.requests
-        if not requests.has_share(caller):
+        requests = self.slots.requests
+        if requests.is_share_full(caller):
             raise TooManyRequestsError(
                 f"You have {requests.share} requests in progress, the limit per caller; retry later"
             )
-        requests.assign(caller)
+        requests.callers[caller] += 1
         self._caller = caller
 
     def become_stream(self) -> None:
-        """Count the request as a stream from now on.
-
-        Raises:
-            TooManyStreamsError: the caller has used up its share.
-            OverloadedError: the gateway is at its limit.
-        """
-        streams = self._slots.streams
-        if self._caller is not None and not streams.has_share(self._caller):
-            raise TooManyStreamsError(streams.share, STREAM_RETRY_AFTER)
+        """Count the request as a stream; raise `TooManyStreamsError` or `OverloadedError` at a limit."""
+        streams = self.slots.streams
+        if streams.is_share_full(self._caller):
+            raise TooManyStreamsError(streams.share)
         if streams.is_full():
             detail = f"The gateway has {streams.limit} event streams; retry later"
             raise OverloadedError(detail, retry_after=STREAM_RETRY_AFTER)
@@ -135,14 +120,9 @@ class Slot:
         streams.add(self._caller)
 
     def hold(self, size: int) -> None:
-        """Count bytes of the request's body.
-
-        Raises:
-            TooManyRequestsError: the caller has used up its share.
-            OverloadedError: the gateway is at its limit.
-        """
-        held = self._slots.held
-        if self._caller is not None and not held.has_share(self._caller, size):
+        """Count bytes of the request's body; raise `TooManyRequestsError` or `OverloadedError` at a limit."""
+        held = self.slots.held
+        if held.is_share_full(self._caller, size):
             raise TooManyRequestsError(
                 f"Bodies of your requests in progress exceed {held.share} bytes, the limit per caller; retry later"
             )
@@ -151,21 +131,16 @@ class Slot:
         held.add(self._caller, size)
         self._held += size
 
-    def large_body(self, size: int) -> AbstractAsyncContextManager[None]:
-        """Return the context in which a body of that size is processed; see `LargeBodies`."""
-        return self._slots.large_bodies.turn(size)
-
     def release(self) -> None:
         """End the usage."""
         self._count.remove(self._caller)
-        self._slots.held.remove(self._caller, self._held)
+        self.slots.held.remove(self._caller, self._held)
 
 
 class ConcurrencyLimit:
-    """Rejects requests over the limit at once with a 503, so that those in progress finish in time.
+    """Rejects requests over the limit with a 503, so that those in progress finish in time.
 
-    Waiting requests (`Prefer: wait`) count, because they hold a connection and memory. Probes don't, or a
-    busy gateway would be restarted.
+    Requests that wait (`Prefer: wait`) count as well. Probes don't count, or a busy gateway would be restarted.
     """
 
     def __init__(self, app: ASGIApp, slots: Slots) -> None:

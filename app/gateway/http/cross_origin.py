@@ -1,4 +1,4 @@
-"""Pages of other origins that may call the gateway (CORS); none unless `CORS_ORIGINS` names them."""
+"""Cross-origin requests (CORS). `CORS_ORIGINS` lists the origins that may send them."""
 
 from http import HTTPStatus
 
@@ -23,7 +23,7 @@ REQUEST_HEADERS = (
     "X-On-Behalf-Of",
     "X-Request-ID",
 )
-ANSWER_HEADERS = (
+RESPONSE_HEADERS = (
     "ETag",
     "Location",
     "Preference-Applied",
@@ -35,7 +35,7 @@ ANSWER_HEADERS = (
 
 
 class CrossOrigin(CORSMiddleware):
-    """Starlette's middleware with our lists; without credentials, because no cookie means anything to us."""
+    """Starlette's middleware with our lists. Credentials are not allowed, because the API uses no cookies."""
 
     def __init__(self, app: ASGIApp, origins: list[str]) -> None:
         super().__init__(
@@ -43,24 +43,22 @@ class CrossOrigin(CORSMiddleware):
             allow_origins=origins,
             allow_methods=METHODS,
             allow_headers=REQUEST_HEADERS,
-            expose_headers=ANSWER_HEADERS,
+            expose_headers=RESPONSE_HEADERS,
         )
 
     def preflight_response(self, request_headers: Headers) -> Response:
-        """The answer to a browser that asks whether it may ask."""
-        answer = super().preflight_response(request_headers)
-        return answer if answer.status_code == HTTPStatus.OK else _Refusal(answer)
+        """Return the response to a preflight request."""
+        response = super().preflight_response(request_headers)
+        return response if response.status_code == HTTPStatus.OK else _RejectedPreflight(response)
 
 
-class _Refusal(Response):
-    """Says as a problem document what Starlette says as text."""
+class _RejectedPreflight(Response):
+    """Starlette's response in plain text as a problem document."""
 
-    def __init__(self, answer: Response) -> None:
-        super().__init__(status_code=answer.status_code)
-        self._detail = bytes(answer.body).decode()
-        self._vary = answer.headers["Vary"]
+    def __init__(self, response: Response) -> None:
+        super().__init__()
+        self._problem = CorsRefusedError(bytes(response.body).decode(), headers={"Vary": response.headers["Vary"]})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it."""
-        problem = CorsRefusedError(self._detail, headers={"Vary": self._vary})
-        await problem_response(Request(scope), problem)(scope, receive, send)
+        """Send the response."""
+        await problem_response(Request(scope), self._problem)(scope, receive, send)

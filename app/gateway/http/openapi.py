@@ -1,6 +1,7 @@
-"""The gateway's OpenAPI document. Its problems are examples of the classes that the gateway raises."""
+"""Parts of the OpenAPI document. Its problems are examples of the classes that the gateway raises."""
 
 from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 from app.gateway.http.problems.problem import MEDIA_TYPE, Problem, ProblemError, title_of
@@ -35,7 +36,7 @@ BODY_PROBLEMS = (
     UnsupportedMediaTypeError,
     InvalidRequestError,
 )
-# Responses of the route class and of the layers around it, before any handler.
+# Responses of the route class and of middleware.
 COMMON_PROBLEMS = (
     UnauthorizedError,
     ScopeMissingError,
@@ -57,43 +58,31 @@ RATE_LIMIT = {
     },
 }
 LOCATION = {"Location": {"description": "Path of the status document.", "schema": {"type": "string"}}}
-
-
 CHALLENGE = {
     "WWW-Authenticate": {
         "description": "`Bearer`, with the error of a token or the missing scope (RFC 6750).",
         "schema": {"type": "string"},
     }
 }
-_HEADERS = {
-    401: CHALLENGE,
-    403: CHALLENGE,
-    429: RETRY_AFTER | RATE_LIMIT,
-    503: RETRY_AFTER,
-}
+_HEADERS = {401: CHALLENGE, 403: CHALLENGE, 429: RETRY_AFTER | RATE_LIMIT, 503: RETRY_AFTER}
 
 
 def problems(*kinds: type[ProblemError]) -> Responses:
     """Return the entries of a route's `responses` for these kinds of problem."""
-    return {status: _entry(list(group)) for status, group in groupby(sorted(kinds, key=_status), key=_status)}
+    by_status = attrgetter("status")
+    return {
+        status: _entry(status, list(group)) for status, group in groupby(sorted(kinds, key=by_status), key=by_status)
+    }
 
 
-def _status(kind: type[ProblemError]) -> int:
-    return kind.status
-
-
-def _entry(kinds: list[type[ProblemError]]) -> dict[str, Any]:
+def _entry(status: int, kinds: list[type[ProblemError]]) -> dict[str, Any]:
     content = {
         "schema": {"$ref": REF_TEMPLATE.format(model=Problem.__name__)},
         "examples": {kind.code: {"value": _example(kind)} for kind in kinds},
     }
-    entry: dict[str, Any] = {
-        "description": "; ".join(title_of(kind.code) for kind in kinds),
-        "content": {MEDIA_TYPE: content},
-    }
-    if kinds[0].status in _HEADERS:
-        entry["headers"] = _HEADERS[kinds[0].status]
-    return entry
+    description = "; ".join(title_of(kind.code) for kind in kinds)
+    headers = {"headers": _HEADERS[status]} if status in _HEADERS else {}
+    return {"description": description, "content": {MEDIA_TYPE: content}, **headers}
 
 
 def _example(kind: type[ProblemError]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What surrounds every request: its id, its line in the log, its answer's headers, and the answer to a crash."""
+"""Middleware around every request: its id, its log line, the headers of its response, and crashes."""
 
 import logging
 import re
@@ -30,29 +30,35 @@ CrashResponse = Callable[[Request], Response]
 
 
 def request_id_of(request: Request) -> str:
-    """The id of the request: the caller's where it is acceptable, else one of ours."""
+    """Return the id of the request: the client's if it is acceptable, else a generated one."""
     request_id: str = request.state.request_id
     return request_id
 
 
 def caller_of(request: Request) -> Caller:
-    """Who was authenticated by the route."""
+    """Return the caller that the route has authenticated."""
     caller: Caller = request.state.caller
     return caller
 
 
 def address_of(request: Request) -> str | None:
-    """Where the request came from, as the proxies that we trust say."""
+    """Return the address of the client, as reported by trusted proxies."""
     return request.client.host if request.client is not None else None
 
 
-def add_answer_headers(request: Request, headers: Mapping[str, str]) -> None:
-    """Let the answer have these headers, whatever answer it will be."""
-    request.state.answer_headers = {**getattr(request.state, "answer_headers", {}), **headers}
+def path_template(scope: Scope) -> str | None:
+    """Return the path of the route, without values, or None if no route matched."""
+    path: str | None = getattr(scope.get("route"), "path", None)
+    return path
+
+
+def add_response_headers(request: Request, headers: Mapping[str, str]) -> None:
+    """Add headers to the response, even if it becomes an error."""
+    request.state.response_headers = {**getattr(request.state, "response_headers", {}), **headers}
 
 
 class RequestContextMiddleware:
-    """The outermost layer: every answer passes through it."""
+    """Sets the request id and the headers of every response. Counts and logs requests."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -62,7 +68,8 @@ class RequestContextMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = _request_id(Headers(scope=scope))
+        given_id = Headers(scope=scope).get(REQUEST_ID_HEADER, "")
+        request_id = given_id if ACCEPTED_REQUEST_ID.fullmatch(given_id) else uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
@@ -74,7 +81,7 @@ class RequestContextMiddleware:
                 status = message["status"]
                 raw = message.setdefault("headers", [])
                 raw.append((RAW_REQUEST_ID_HEADER, request_id.encode()))
-                raw += raw_headers(scope["state"].get("answer_headers", {}))
+                raw += raw_headers(scope["state"].get("response_headers", {}))
                 add_security_headers(raw, scope["scheme"])
             await send(message)
 
@@ -86,7 +93,7 @@ class RequestContextMiddleware:
             path = path_template(scope)
             seconds = time.perf_counter() - started
             count_request(scope["method"], path, status, scope["state"].get("caller"), seconds)
-            # Kubernetes asks every few seconds.
+            # Kubernetes probes every few seconds.
             log.log(
                 logging.DEBUG if path in UNLOGGED else logging.INFO,
                 "request",
@@ -98,7 +105,7 @@ class RequestContextMiddleware:
 
 
 class CrashMiddleware:
-    """Nothing that happens inside leaves it as an exception."""
+    """Logs an unexpected error and sends a response to it."""
 
     def __init__(self, app: ASGIApp, crash_response: CrashResponse) -> None:
         self._app = app
@@ -109,30 +116,18 @@ class CrashMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        has_begun = False
+        has_response = False
 
-        async def note_start(message: Message) -> None:
-            nonlocal has_begun
-            has_begun = True
+        async def record_response(message: Message) -> None:
+            nonlocal has_response
+            has_response = True
             await send(message)
 
         try:
-            await self._app(scope, receive, note_start)
+            await self._app(scope, receive, record_response)
         except ClientDisconnect:
-            log.info("client went away before its request was complete", method=scope["method"])
+            log.info("client disconnected before its request was complete", method=scope["method"])
         except Exception:
             log.exception("request crashed", method=scope["method"], path=path_template(scope))
-            if not has_begun:
+            if not has_response:
                 await self._crash_response(Request(scope))(scope, receive, send)
-
-
-def _request_id(headers: Headers) -> str:
-    given = headers.get(REQUEST_ID_HEADER, "")
-    return given if ACCEPTED_REQUEST_ID.fullmatch(given) else uuid4().hex
-
-
-def path_template(scope: Scope) -> str | None:
-    """The route's path, without the values in it; none where no route matched."""
-    route = scope.get("route")
-    path: str | None = getattr(route, "path", None)
-    return path

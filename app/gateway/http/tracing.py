@@ -1,4 +1,4 @@
-"""A span for each HTTP request, which goes on with the trace of a trusted caller."""
+"""A span for each HTTP request. It continues the trace of a trusted client."""
 
 from ipaddress import ip_address, ip_network
 
@@ -10,17 +10,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.gateway.http.request_context import UNLOGGED, path_template
 from app.settings import Settings, split_list
-from app.telemetry.metrics.requests import shown_method
+from app.telemetry.metrics.requests import method_label
 from app.telemetry.tracing.current import PROPAGATOR
 
 SERVER_ERROR = 500
 TRACEPARENT = "traceparent"
 
 
-class TracedRequests:
-    """Outside of all that logs, so that every line has the trace's id.
+class TracingMiddleware:
+    """Outermost middleware, so that every log line has the trace id.
 
-    A span has the route's template and never the path, whose values and query may name somebody.
+    Spans have the template of the route, not the path, which may contain personal data.
     """
 
     def __init__(self, app: ASGIApp, *, tracer: Tracer, settings: Settings) -> None:
@@ -30,23 +30,23 @@ class TracedRequests:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        # Kubernetes asks every few seconds.
+        # Kubernetes probes every few seconds.
         if scope["type"] != "http" or scope["path"] in UNLOGGED:
             await self._app(scope, receive, send)
             return
-        method = shown_method(scope["method"])
+        method = method_label(scope["method"])
         span = self._tracer.start_span(
             method, self._parent(scope), kind=SpanKind.SERVER, attributes={"http.request.method": method}
         )
 
-        async def note_status(message: Message) -> None:
+        async def record_status(message: Message) -> None:
             if message["type"] == "http.response.start":
-                _answered(span, message["status"])
+                _record_status(span, message["status"])
             await send(message)
 
         with trace.use_span(span, end_on_exit=True, record_exception=False, set_status_on_exception=False):
             try:
-                await self._app(scope, receive, note_status)
+                await self._app(scope, receive, record_status)
             finally:
                 route = path_template(scope)
                 if route is not None:
@@ -54,23 +54,23 @@ class TracedRequests:
                     span.set_attribute("http.route", route)
 
     def _parent(self, scope: Scope) -> Context:
-        """The caller's span where the caller is trusted; nothing, for a new trace, where not."""
-        given = Headers(scope=scope).get(TRACEPARENT) if self._trusts(scope) else None
-        # Not `tracestate`, whose words would get into histories.
+        """Return the client's span if the client is trusted, else an empty context."""
+        given = Headers(scope=scope).get(TRACEPARENT) if self._is_trusted(scope) else None
+        # Without `tracestate`, whose values would be stored in workflow histories.
         return PROPAGATOR.extract({TRACEPARENT: given}, Context()) if given is not None else Context()
 
-    def _trusts(self, scope: Scope) -> bool:
+    def _is_trusted(self, scope: Scope) -> bool:
         client: tuple[str, int] | None = scope.get("client")
         try:
             address = ip_address(client[0] if client is not None else "")
         except ValueError:
             return False
-        # What a socket for both kinds of addresses calls an IPv4 one.
-        shown = getattr(address, "ipv4_mapped", None) or address
-        return any(shown in network for network in self._trusted)
+        # A dual-stack socket maps IPv4 addresses to IPv6.
+        address = getattr(address, "ipv4_mapped", None) or address
+        return any(address in network for network in self._trusted)
 
 
-def _answered(span: Span, status: int) -> None:
+def _record_status(span: Span, status: int) -> None:
     span.set_attribute("http.response.status_code", status)
     if status >= SERVER_ERROR:
         span.set_attribute("error.type", str(status))

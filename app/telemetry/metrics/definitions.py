@@ -1,8 +1,4 @@
-"""The metrics of both processes, by their names; those of Temporal's SDK are in `temporal_core`.
-
-Names and units follow Prometheus' conventions. Each label has few values: routes by their templates, statuses, steps,
-codes of problems; never an id, a name or an address.
-"""
+"""Metrics of both processes. Labels have few values: never an id, a name or an address."""
 
 from importlib.metadata import version
 
@@ -16,15 +12,13 @@ from prometheus_client import (
     disable_created_metrics,
 )
 
-# One more series for each that is there, which nobody asks for.
+# They would double the number of series.
 disable_created_metrics()  # type: ignore[no-untyped-call]  # the library's only function without types
 
 REGISTRY = CollectorRegistry()
-"""One for the process; tests read it by differences."""
-
 ProcessCollector(registry=REGISTRY)
 
-# Seconds: a refused request takes one millisecond, a step some ten.
+# Seconds. A rejected request takes one millisecond, a step about ten.
 REQUEST_BUCKETS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 STEP_BUCKETS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20)
 
@@ -33,31 +27,31 @@ BUILD_INFO.info({"version": version("alga-tenants")})
 
 HTTP_REQUESTS = Counter(
     "alga_tenants_http_requests_total",
-    "Requests that were answered.",
+    "Requests that are over.",
     ["method", "route", "status", "caller_kind"],
     registry=REGISTRY,
 )
 HTTP_REQUEST_DURATION = Histogram(
     "alga_tenants_http_request_duration_seconds",
-    "Time from a request's headers to the end of its answer.",
+    "Time from the headers of a request to the end of its response.",
     ["method", "route"],
     buckets=REQUEST_BUCKETS,
     registry=REGISTRY,
 )
 HTTP_REQUESTS_IN_PROGRESS = Gauge(
-    "alga_tenants_http_requests_in_progress", "Requests that are being worked on.", registry=REGISTRY
+    "alga_tenants_http_requests_in_progress", "Requests in progress.", registry=REGISTRY
 )
 
 STEP_DURATION = Histogram(
     "alga_tenants_step_duration_seconds",
-    "Time that an activity took, by its step and whether it succeeded.",
+    "Duration of an activity, by step and outcome.",
     ["step", "outcome"],
     buckets=STEP_BUCKETS,
     registry=REGISTRY,
 )
 STEP_FAILURES = Counter(
     "alga_tenants_step_failures_total",
-    "Activities that failed; those that pass (`final` is false) are tried again.",
+    "Failed attempts of activities. They are retried if `final` is false.",
     ["step", "code", "final"],
     registry=REGISTRY,
 )
@@ -69,6 +63,6 @@ OPERATIONS_ENDED = Counter(
 )
 RECONCILE_FAILURES = Counter(
     "alga_tenants_reconcile_failures_total",
-    "Operations that could not be compared with Temporal, each time that was tried.",
+    "Failed attempts to compare an operation with Temporal.",
     registry=REGISTRY,
 )

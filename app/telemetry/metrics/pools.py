@@ -1,4 +1,4 @@
-"""Connection pools as gauges, read at each scrape."""
+"""Gauges of connection pools, read at each scrape."""
 
 from collections.abc import Callable
 
@@ -10,23 +10,19 @@ from app.telemetry.metrics.definitions import REGISTRY
 
 CONNECTIONS = Gauge(
     "alga_tenants_db_pool_connections",
-    "Connections of a pool: in use, and idle. None where PgBouncer does the pooling.",
+    "Connections of a pool, in use and idle. 0 if PgBouncer pools connections.",
     ["pool", "state"],
     registry=REGISTRY,
 )
-LIMIT = Gauge("alga_tenants_db_pool_limit_connections", "Most connections of a pool.", ["pool"], registry=REGISTRY)
+LIMIT = Gauge("alga_tenants_db_pool_limit_connections", "Size of a pool.", ["pool"], registry=REGISTRY)
 
 
 def watch_pool(name: str, engine: AsyncEngine) -> None:
-    """Show the engine's pool under a name; the pool may be replaced, as it is after a failover."""
+    """Show the engine's pool, which is replaced after a failover, under a name."""
 
-    def reads(number: Callable[[QueuePool], int]) -> Callable[[], float]:
-        def read() -> float:
-            pool = engine.pool
-            return float(number(pool)) if isinstance(pool, QueuePool) else 0.0
+    def watch(gauge: Gauge, read: Callable[[QueuePool], int]) -> None:
+        gauge.set_function(lambda: float(read(engine.pool)) if isinstance(engine.pool, QueuePool) else 0.0)
 
-        return read
-
-    CONNECTIONS.labels(name, "in_use").set_function(reads(QueuePool.checkedout))
-    CONNECTIONS.labels(name, "idle").set_function(reads(QueuePool.checkedin))
-    LIMIT.labels(name).set_function(reads(QueuePool.size))
+    watch(CONNECTIONS.labels(name, "in_use"), QueuePool.checkedout)
+    watch(CONNECTIONS.labels(name, "idle"), QueuePool.checkedin)
+    watch(LIMIT.labels(name), QueuePool.size)

@@ -9,8 +9,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from app.auth.callers import Caller
 from app.telemetry.metrics.definitions import HTTP_REQUEST_DURATION, HTTP_REQUESTS, REGISTRY
 
-NO_ROUTE = "none"
-NO_ANSWER = "none"
+NONE = "none"
 OTHER_METHOD = "other"
 METHODS = frozenset(HTTPMethod)
 
@@ -21,19 +20,16 @@ SECRETS_WAITING = Gauge(
 )
 
 
-def shown_method(method: str) -> str:
-    """The method, where it is one that HTTP knows: a client may send any word."""
+def method_label(method: str) -> str:
+    """Return a known HTTP method as it is, else `other`, because clients may send any word."""
     return method if method in METHODS else OTHER_METHOD
 
 
 def count_request(method: str, route: str | None, status: int | None, caller: Caller | None, seconds: float) -> None:
-    """Count a request that is over; `status` is none where the client went away before there was any."""
-    shown_route = route or NO_ROUTE
-    shown_status = str(status) if status is not None else NO_ANSWER
-    kind = caller.kind if caller is not None else "none"
-    shown = shown_method(method)
-    _counter(shown, shown_route, shown_status, kind).inc()
-    _durations(shown, shown_route).observe(seconds)
+    """Count a request that is over. `status` is None if the client disconnected before there was a response."""
+    method, route = method_label(method), route or NONE
+    _counter(method, route, str(status or NONE), caller.kind if caller is not None else NONE).inc()
+    _durations(method, route).observe(seconds)
 
 
 @lru_cache
@@ -47,5 +43,5 @@ def _durations(method: str, route: str) -> Histogram:
 
 
 def watch_verifications(waiting: Callable[[], int]) -> None:
-    """Show how many secrets wait."""
+    """Show how many secrets wait for verification."""
     SECRETS_WAITING.set_function(waiting)

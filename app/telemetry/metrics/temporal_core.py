@@ -1,7 +1,6 @@
-"""Metrics of Temporal's SDK on our own /metrics endpoint: pollers, slots, latencies and failures.
+"""Metrics of Temporal's SDK on our /metrics endpoint; docs/adr/0003-temporals-metrics.md has the reasons.
 
-The SDK's exporter would need a port of its own; docs/adr/0003-temporals-metrics.md compares the two. Names are the
-SDK's, with the suffixes that Prometheus recommends.
+Names are the SDK's, with the suffixes that Prometheus recommends.
 """
 
 import asyncio
@@ -20,18 +19,18 @@ from temporalio.runtime import (
 
 from app.telemetry.metrics.definitions import REGISTRY
 
-# Holds the updates of a busy minute, at some forty per tenant. Updates that find the buffer full are lost.
+# Holds the updates of a busy minute, about forty per tenant. More updates are lost.
 BUFFER: Final = MetricBuffer(50_000, duration_format=MetricBufferDurationFormat.SECONDS)
 DRAIN_INTERVAL = 2.0
 
-# Attributes that become labels. The others are the same for the whole process, or name a host.
+# Attributes that become labels. The others are constant in a process or identify a host.
 LABELS = frozenset(
     {
         *("operation", "workflow_type", "activity_type", "worker_type", "poller_type"),
         *("failure_reason", "status_code", "resource_exhausted_cause"),
     }
 )
-# Seconds, from the milliseconds of a workflow task to the hours that a task may wait for a worker.
+# Seconds: a workflow task takes milliseconds, but may wait hours for a worker.
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600, 3600)
 
 

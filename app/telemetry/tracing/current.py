@@ -1,41 +1,56 @@
-"""The process's tracer, where it has one, and the ids of the span that the calling code runs in."""
+"""The process's tracer, and the ids of the current span."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from opentelemetry import trace
 from opentelemetry.trace import Tracer, format_span_id, format_trace_id
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-# Of what may travel along with a trace only its ids do: baggage may hold anything, about people too.
+from app.settings import Settings
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace.export import SpanExporter
+
+# Propagates ids only. Baggage may contain personal data.
 PROPAGATOR = TraceContextTextMapPropagator()
 
 _tracers: list[Tracer] = []
 
 
-def current_tracer() -> Tracer | None:
-    """What makes spans; none while the process is not traced."""
-    return _tracers[-1] if _tracers else None
-
-
 @contextmanager
-def tracing_with(tracer: Tracer) -> Iterator[None]:
-    """Make it the process's tracer for the block; what is opened in the block is traced."""
-    _tracers.append(tracer)
+def traced(settings: Settings, service: str, exporter: "SpanExporter | None" = None) -> Iterator[None]:
+    """Trace the block, then send the remaining spans, which takes 5 s at most.
+
+    Does nothing without an exporter or a configured endpoint. `service` names the process.
+    """
+    if settings.traces_endpoint is None and exporter is None:
+        yield
+        return
+    from app.telemetry.tracing.export import Export  # noqa: PLC0415 - the import takes 0.1 s
+
+    export = Export(settings, service, exporter)
+    _tracers.append(export.tracer)
     try:
         yield
     finally:
-        _tracers.remove(tracer)
+        _tracers.pop()
+        export.stop()
+
+
+def current_tracer() -> Tracer | None:
+    """Return the process's tracer, or None if it is not traced."""
+    return _tracers[-1] if _tracers else None
 
 
 def current_trace_id() -> str | None:
-    """The id of the trace that the calling code is a part of, as in `traceparent`."""
-    context = trace.get_current_span().get_span_context()
-    return format_trace_id(context.trace_id) if context.is_valid else None
+    """Return the id of the current trace, as in `traceparent`."""
+    return current_ids().get("trace_id")
 
 
 def current_ids() -> dict[str, str]:
-    """`trace_id` and `span_id` for a line in the log; nothing outside of a trace."""
+    """Return `trace_id` and `span_id` for a log line, or nothing outside of a trace."""
     context = trace.get_current_span().get_span_context()
     if not context.is_valid:
         return {}

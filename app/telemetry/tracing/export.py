@@ -1,4 +1,4 @@
-"""Sends spans away in batches, without anything that an exception says."""
+"""Exports spans in batches, without the messages of exceptions."""
 
 import threading
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from app.settings import Settings
 
 DISTRIBUTION = "alga-tenants"
 
-# Seconds: for one batch, and for what is left at the end.
+# Seconds, for one batch and for the remaining spans at the end.
 EXPORT_TIMEOUT = 2.0
 FLUSH_TIMEOUT = 3.0
 
@@ -23,10 +23,15 @@ EXCEPTION_TYPE = "exception.type"
 
 
 class Export:
-    """A provider of spans for one process, and where they go: the configured endpoint, unless given."""
+    """The spans of a process. They go to the configured endpoint unless an exporter is given."""
 
     def __init__(self, settings: Settings, service: str, exporter: SpanExporter | None = None) -> None:
-        self._exporter = DiscreetExporter(exporter or _over_http(settings))
+        self._exporter = RedactingExporter(
+            exporter
+            or OTLPSpanExporter(
+                endpoint=settings.traces_endpoint, headers=settings.traces_headers, timeout=EXPORT_TIMEOUT
+            )
+        )
         self._provider = TracerProvider(
             sampler=ParentBasedTraceIdRatio(settings.otel_traces_sampler_arg),
             resource=Resource.create({SERVICE_NAME: service, SERVICE_VERSION: version(DISTRIBUTION)}),
@@ -36,12 +41,12 @@ class Export:
 
     @property
     def tracer(self) -> Tracer:
-        """What makes spans that are sent."""
+        """Return the tracer whose spans are exported."""
         return self._provider.get_tracer(DISTRIBUTION, version(DISTRIBUTION))
 
     def stop(self) -> None:
-        """Send what is left; give up after `FLUSH_TIMEOUT`, and on a request under way `EXPORT_TIMEOUT` later."""
-        # The provider waits for half a minute, and for as long as a collector answers byte by byte.
+        """Send the remaining spans within `FLUSH_TIMEOUT`, plus `EXPORT_TIMEOUT` for a request in progress."""
+        # The provider would wait for 30 s, or for as long as a collector trickles its response.
         sending = threading.Thread(target=self._provider.shutdown, name="last spans", daemon=True)
         sending.start()
         sending.join(FLUSH_TIMEOUT)
@@ -50,30 +55,24 @@ class Export:
             sending.join(EXPORT_TIMEOUT)
 
 
-class DiscreetExporter(SpanExporter):
-    """Passes spans on without messages and tracebacks: a driver's message, for one, shows values of a row."""
+class RedactingExporter(SpanExporter):
+    """Removes messages and tracebacks. A driver's message may contain values of a row."""
 
     def __init__(self, exporter: SpanExporter) -> None:
         self._exporter = exporter
         self._is_shut_down = threading.Event()
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Send one batch."""
+        """Send a batch."""
         if self._is_shut_down.is_set():
             return SpanExportResult.FAILURE
         return self._exporter.export([_without_messages(span) for span in spans])
 
     def shutdown(self) -> None:
-        """End a wait for the next try, too, and send nothing any more."""
+        """Stop exporting, also while waiting for a retry."""
         if not self._is_shut_down.is_set():
             self._is_shut_down.set()
             self._exporter.shutdown()
-
-
-def _over_http(settings: Settings) -> SpanExporter:
-    return OTLPSpanExporter(
-        endpoint=settings.traces_endpoint, headers=settings.traces_headers, timeout=EXPORT_TIMEOUT
-    )
 
 
 def _without_messages(span: ReadableSpan) -> ReadableSpan:
@@ -83,7 +82,7 @@ def _without_messages(span: ReadableSpan) -> ReadableSpan:
         parent=span.parent,
         resource=span.resource,
         attributes=span.attributes,
-        events=[_type_only(event) for event in span.events],
+        events=[_without_message(event) for event in span.events],
         links=span.links,
         kind=span.kind,
         instrumentation_scope=span.instrumentation_scope,
@@ -93,7 +92,7 @@ def _without_messages(span: ReadableSpan) -> ReadableSpan:
     )
 
 
-def _type_only(event: Event) -> Event:
+def _without_message(event: Event) -> Event:
     attributes = event.attributes or {}
     kept = {EXCEPTION_TYPE: attributes[EXCEPTION_TYPE]} if EXCEPTION_TYPE in attributes else {}
     return Event(event.name, kept, event.timestamp)

@@ -1,22 +1,22 @@
-"""A span for each SQL statement of an engine: its text, which holds no values, and the SQLSTATE of its error."""
+"""Spans of SQL statements, with their texts, which contain no values, and the SQLSTATE of errors."""
 
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from opentelemetry import trace
 from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer
-from sqlalchemy import Connection, ExceptionContext, ExecutionContext, event
+from sqlalchemy import ExceptionContext, ExecutionContext, event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from activities.database.errors import sqlstate
 from app.telemetry.tracing.current import current_tracer
 
-# Characters. A statement that writes many rows repeats itself.
-LONGEST_TEXT = 2000
+# Characters. A statement that writes many rows is repetitive.
+MAX_TEXT_LENGTH = 2000
 
 
 def trace_statements(engine: AsyncEngine) -> AsyncEngine:
-    """The engine, with spans where the process is traced."""
+    """Trace the statements of an engine if the process is traced, and return it."""
     tracer = current_tracer()
     if tracer is not None:
         spans = _Statements(tracer, engine.url.database or "")
@@ -32,19 +32,13 @@ class _Statements:
         self._database = database
         self._open: WeakKeyDictionary[ExecutionContext, Span] = WeakKeyDictionary()
 
-    def begin(
-        self,
-        _connection: Connection,
-        _cursor: Any,
-        statement: str,
-        _parameters: Any,
-        context: ExecutionContext,
-        _: bool,
-    ) -> None:
-        # What runs regularly of itself, like looks at the health, is no part of anybody's request.
+    # The parameters of `begin` and `end` are SQLAlchemy's.
+    def begin(self, _conn: Any, _cur: Any, statement: str, _params: Any, context: ExecutionContext, _: Any) -> None:
+        # Periodic statements, such as health checks, have no parent span and are not traced.
         if not trace.get_current_span().get_span_context().is_valid:
             return
-        operation = _operation(statement)
+        first_word = statement.split(maxsplit=1)[:1]
+        operation = first_word[0].strip("(;").upper() if first_word else "SQL"
         self._open[context] = self._tracer.start_span(
             operation,
             kind=SpanKind.CLIENT,
@@ -52,19 +46,11 @@ class _Statements:
                 "db.system.name": "postgresql",
                 "db.namespace": self._database,
                 "db.operation.name": operation,
-                "db.query.text": statement[:LONGEST_TEXT],
+                "db.query.text": statement[:MAX_TEXT_LENGTH],
             },
         )
 
-    def end(
-        self,
-        _connection: Connection,
-        _cursor: Any,
-        _statement: str,
-        _parameters: Any,
-        context: ExecutionContext,
-        _: bool,
-    ) -> None:
+    def end(self, _conn: Any, _cur: Any, _sql: str, _params: Any, context: ExecutionContext, _: Any) -> None:
         span = self._open.pop(context, None)
         if span is not None:
             span.end()
@@ -74,16 +60,9 @@ class _Statements:
         span = self._open.pop(failed, None) if failed is not None else None
         if span is None:
             return
-        error = context.sqlalchemy_exception or context.original_exception
-        state = sqlstate(error)
+        state = sqlstate(context.sqlalchemy_exception or context.original_exception)
         if state is not None:
             span.set_attribute("db.response.status_code", state)
         span.set_attribute("error.type", state or type(context.original_exception).__name__)
         span.set_status(StatusCode.ERROR)
         span.end()
-
-
-def _operation(statement: str) -> str:
-    """The first word, which says what is done."""
-    words = statement.split(maxsplit=1)
-    return words[0].strip("(;").upper() if words else "SQL"

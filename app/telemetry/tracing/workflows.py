@@ -1,4 +1,4 @@
-"""Spans of workflows and activities, and the trace's ids on the way to them."""
+"""Spans of workflows and activities, and the propagation of trace ids to them."""
 
 import json
 from collections.abc import Sequence
@@ -16,32 +16,32 @@ TRACEPARENT = "traceparent"
 
 
 class CarrierConverter(PayloadConverter):
-    """Reads and writes the header that carries a trace's ids.
+    """Reads and writes the header with the trace ids.
 
-    Whoever starts a workflow writes that header, so anything may be in it: what is no `traceparent` is left out,
-    because an error in here would stop the workflow for good.
+    Any client that starts a workflow may write it. Invalid content is ignored, because an error would block the
+    workflow.
     """
 
     def to_payloads(self, values: Sequence[Any]) -> list[Payload]:
-        """Each as JSON."""
+        """Return each value as JSON."""
         return PayloadConverter.default.to_payloads(values)
 
     def from_payloads(self, payloads: Sequence[Payload], type_hints: list[type] | None = None) -> list[Any]:  # noqa: ARG002 - the SDK's signature
-        """A dictionary for each, empty where there is nothing to go on with."""
+        """Return a dictionary for each payload, empty if it has no `traceparent`."""
         return [_carrier(payload.data) for payload in payloads]
 
 
 def _carrier(data: bytes) -> dict[str, str]:
     try:
-        found = json.loads(data)
+        header = json.loads(data)
     except (ValueError, RecursionError):
         return {}
-    value = found.get(TRACEPARENT) if isinstance(found, dict) else None
+    value = header.get(TRACEPARENT) if isinstance(header, dict) else None
     return {TRACEPARENT: value} if isinstance(value, str) else {}
 
 
 class TraceContextInterceptor(TracingInterceptor):
-    """The SDK's interceptor for a client and the workers that use it, which passes no baggage on."""
+    """The SDK's interceptor for a client and its workers, without baggage."""
 
     def __init__(self, tracer: Tracer) -> None:
         super().__init__(tracer)
@@ -52,7 +52,7 @@ class TraceContextInterceptor(TracingInterceptor):
         self,
         input: WorkflowInterceptorClassInput,  # noqa: A002 - the SDK's name
     ) -> type[TracingWorkflowInboundInterceptor]:
-        """What traces within workflows."""
+        """Return the interceptor within workflows."""
         super().workflow_interceptor_class(input)
         return _InWorkflow
 

@@ -1,7 +1,8 @@
-"""A gateway on a migrated database and a Temporal without worker, so that operations stay where they are put."""
+"""A gateway on a migrated database and a Temporal without a worker, so that operations do not progress."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -13,7 +14,7 @@ from sqlalchemy import make_url
 from temporalio.client import Client
 
 from activities.alga.development import create_development_tables
-from app.database import admin_engine
+from app.database import worker_engine
 from app.embedded.postgres import EmbeddedPostgres
 from app.embedded.processes.blocking import run_blocking
 from app.embedded.processes.ports import free_port
@@ -21,8 +22,8 @@ from app.embedded.temporal import EmbeddedTemporal
 from app.settings import Settings
 from app.temporal.client import connect
 from app.worker.factory import NO_EXTENSIONS, Extensions, create_worker
-from migrations.upgrade import admin_engine as migrating_engine
-from migrations.upgrade import upgrade
+from migrations.upgrade import admin_engine, upgrade
+from tests.app.gateway.process import GatewayProcess
 from tests.app.gateway.server import RunningGateway
 from tests.support.api_keys import Keys, open_keys
 from tests.support.folders import reachable_folder
@@ -30,10 +31,12 @@ from tests.support.servers.databases import NewDatabase
 
 SECRET = "test-nextauth-secret"
 
+Start = Callable[..., GatewayProcess]
+
 
 @pytest.fixture(scope="session")
 def migrated_template(new_database: NewDatabase, postgres: EmbeddedPostgres) -> str:
-    """The admin URL of a database with our tables and Alga's, both open to the gateway's role; to be copied."""
+    """Return the admin URL of a template database with our tables and Alga's, and rights for the gateway."""
     url = new_database()
     run_blocking(_prepare(url, str(urlsplit(postgres.url).username)))
     return url
@@ -41,7 +44,7 @@ def migrated_template(new_database: NewDatabase, postgres: EmbeddedPostgres) -> 
 
 @pytest.fixture(scope="session")
 def gateway_database(new_database: NewDatabase, migrated_template: str) -> str:
-    """The admin URL of the database of `gateway`."""
+    """Return the admin URL of the database of `gateway`."""
     return new_database(migrated_template)
 
 
@@ -70,15 +73,31 @@ def gateway(settings: Settings, api_key: str) -> Iterator[RunningGateway]:
         yield server
 
 
+@pytest.fixture
+def start(settings: Settings, api_key: str, tmp_path: Path) -> Iterator[Start]:
+    """Start a gateway process with additional environment variables."""
+    started: list[GatewayProcess] = []
+
+    def start(**environment: str) -> GatewayProcess:
+        log_file = tmp_path / f"gateway-{len(started)}.log"
+        started.append(GatewayProcess(settings, api_key, log_file, **environment))
+        started[-1].start()
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.stop()
+
+
 @pytest.fixture(scope="session")
 def worked_settings(settings: Settings) -> Settings:
-    """Settings of a task queue that a test may have a worker for."""
+    """Settings with a task queue for which a test may run a worker."""
     return settings.model_copy(update={"temporal_task_queue": f"worked-{uuid4()}"})
 
 
 @pytest.fixture(scope="session")
 def worked_gateway(worked_settings: Settings, api_key: str) -> Iterator[RunningGateway]:
-    """A gateway whose operations stand still until a test runs `working`."""
+    """A gateway whose operations progress once a test runs `working`."""
     with RunningGateway(worked_settings, api_key) as server:
         yield server
 
@@ -129,7 +148,7 @@ async def keys(settings: Settings) -> AsyncIterator[Keys]:
 @asynccontextmanager
 async def working(settings: Settings, extensions: Extensions = NO_EXTENSIONS) -> AsyncIterator[None]:
     """Run a worker for the settings' task queue."""
-    engine = admin_engine(settings)
+    engine = worker_engine(settings)
     try:
         async with create_worker(settings, await connect(settings), engine, extensions=extensions):
             yield
@@ -138,14 +157,14 @@ async def working(settings: Settings, extensions: Extensions = NO_EXTENSIONS) ->
 
 
 def as_gateway(postgres: EmbeddedPostgres, admin_url: str) -> str:
-    """The URL by which the gateway's role reaches the database of an admin URL."""
+    """Return the URL of the same database for the gateway's role."""
     return urlsplit(postgres.url)._replace(path=urlsplit(admin_url).path).geturl()
 
 
 async def _prepare(url: str, role: str) -> None:
     target = make_url(url).set(drivername="postgresql+asyncpg")
     await upgrade(target, gateway_role=role)
-    engine = migrating_engine(target)
+    engine = admin_engine(target)
     async with engine.begin() as connection:
         await create_development_tables(connection)
         await connection.exec_driver_sql(

@@ -14,10 +14,10 @@ from tests.support.servers.processes import wait_for
 
 @contextmanager
 def frozen(pid: int) -> Iterator[None]:
-    """Freeze a process, with its connections open."""
+    """Freeze a process without closing its connections."""
     os.kill(pid, signal.SIGSTOP)
     try:
-        # All threads run on until one of them is scheduled to handle the signal.
+        # Threads run on until one of them handles the signal.
         wait_for(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED)
         yield
     finally:
@@ -25,7 +25,7 @@ def frozen(pid: int) -> Iterator[None]:
 
 
 async def close_database(admin_url: str) -> None:
-    """Close all connections to a database and allow no new ones."""
+    """Terminate all connections to a database and allow no new ones."""
     parts = urlsplit(admin_url)
     name = parts.path.lstrip("/")
     connection = await asyncpg.connect(parts._replace(path="/postgres").geturl())

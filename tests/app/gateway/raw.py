@@ -1,4 +1,4 @@
-"""Connections on which a test writes what it likes."""
+"""Raw connections to a gateway."""
 
 import json
 import select
@@ -21,8 +21,8 @@ class Listening(Protocol):
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What came back for one request."""
+class RawResponse:
+    """The response to one request."""
 
     status: int
     headers: dict[str, str]
@@ -35,7 +35,7 @@ class Answer:
 
 
 class RawConnection:
-    """A connection whose answers are read one by one."""
+    """A connection that sends any bytes and reads responses one by one."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._socket = connection
@@ -44,22 +44,22 @@ class RawConnection:
         self._poll.register(connection, select.POLLRDHUP)
 
     def send(self, *pieces: bytes) -> None:
-        """Send all of it, also to one that listens no more."""
+        """Send the pieces, even if the connection is closed."""
         try:
             for piece in pieces:
                 self._socket.sendall(piece)
         except ConnectionError:
             return
 
-    def answer(self) -> Answer:
-        """The next one; it must tell its length."""
+    def read_response(self) -> RawResponse:
+        """Return the next response, which must have a Content-Length."""
         status = int(self._reader.readline().split()[1])
         lines = iter(self._reader.readline, b"\r\n")
         headers = dict(line.decode().strip().lower().split(": ", 1) for line in lines)
-        return Answer(status, headers, self._reader.read(int(headers["content-length"])))
+        return RawResponse(status, headers, self._reader.read(int(headers["content-length"])))
 
     def rest(self) -> bytes:
-        """What comes until the other side says no more."""
+        """Return everything until the end of the connection."""
         received = b""
         try:
             while piece := self._reader.read1(1_000_000):
@@ -68,8 +68,8 @@ class RawConnection:
             return received
         return received
 
-    def has_answer_within(self, seconds: float) -> bool:
-        """Whether something comes in that time."""
+    def has_response_within(self, seconds: float) -> bool:
+        """Return whether data arrives in that time."""
         self._socket.settimeout(seconds)
         try:
             return bool(self._socket.recv(1, socket.MSG_PEEK))
@@ -80,17 +80,17 @@ class RawConnection:
 
     @property
     def is_over(self) -> bool:
-        """Whether the other side has said its last, or reset the connection; what it said can still be read."""
+        """Whether the gateway has closed or reset the connection. Received data can still be read."""
         events = {event for _, event in self._poll.poll(0)}
         return any(event & (select.POLLRDHUP | select.POLLHUP | select.POLLERR) for event in events)
 
     def close_socket(self) -> None:
-        """Go away in an orderly way."""
+        """Close the connection."""
         self._reader.close()
         self._socket.close()
 
     def reset(self) -> None:
-        """Go away at once, and let the other side know by a reset."""
+        """Reset the connection."""
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.close_socket()
 
@@ -100,7 +100,7 @@ class RawConnection:
 
 @contextmanager
 def connected(gateway: Listening) -> Iterator[RawConnection]:
-    """A connection to the gateway."""
+    """Open a connection to the gateway."""
     parts = urlsplit(gateway.url)
     assert parts.hostname is not None
     assert parts.port is not None
@@ -110,12 +110,12 @@ def connected(gateway: Listening) -> Iterator[RawConnection]:
 
 
 def assert_raw_problem(connection: RawConnection, status: int, code: str) -> None:
-    """A problem document comes, and then the end of the connection."""
-    answer = connection.answer()
-    assert (answer.status, answer.headers["content-type"]) == (status, "application/problem+json")
-    assert answer.headers["connection"] == "close"
-    assert answer.headers["cache-control"] == "no-store"
-    assert answer.headers["x-content-type-options"] == "nosniff"
-    assert answer.document["code"] == code
-    assert answer.document["requestId"] == answer.headers["x-request-id"]
+    """Assert that a problem document arrives and the connection ends."""
+    response = connection.read_response()
+    assert (response.status, response.headers["content-type"]) == (status, "application/problem+json")
+    assert response.headers["connection"] == "close"
+    assert response.headers["cache-control"] == "no-store"
+    assert response.headers["x-content-type-options"] == "nosniff"
+    assert response.document["code"] == code
+    assert response.document["requestId"] == response.headers["x-request-id"]
     assert connection.rest() == b""

@@ -9,7 +9,7 @@ VISIBLE_PASSWORD = "unmistakable-password"
 
 
 def tenant(**changes: Any) -> dict[str, Any]:
-    """A valid request with an e-mail of its own; a change to None leaves the field out."""
+    """Return a valid request with a unique e-mail address. A field that is changed to None is omitted."""
     body = {
         "tenantName": "Acme",
         "adminUser": {
@@ -24,33 +24,33 @@ def tenant(**changes: Any) -> dict[str, Any]:
 
 
 def tenant_with_admin(**changes: Any) -> dict[str, Any]:
-    """A valid request but for its administrator; a change to None leaves the field out."""
+    """Return a valid request with a changed administrator. A field that is changed to None is omitted."""
     admin = {**tenant()["adminUser"], **changes}
     return tenant(adminUser={name: value for name, value in admin.items() if value is not None})
 
 
 async def create(http: httpx.AsyncClient, body: dict[str, Any] | None = None, **headers: str) -> dict[str, Any]:
-    """The answer to a creation that is accepted."""
-    answer = await http.post("/tenants", json=body or tenant(), headers=headers)
-    assert answer.status_code == 202, answer.text
-    document: dict[str, Any] = answer.json()
+    """Create a tenant and return the operation."""
+    response = await http.post("/tenants", json=body or tenant(), headers=headers)
+    assert response.status_code == 202, response.text
+    document: dict[str, Any] = response.json()
     return document
 
 
-def faults(answer: httpx.Response) -> dict[str, str]:
-    """A problem's errors by field."""
-    return {fault["field"]: fault["detail"] for fault in answer.json()["errors"]}
+def faults(response: httpx.Response) -> dict[str, str]:
+    """Return the errors of a problem by field."""
+    return {fault["field"]: fault["detail"] for fault in response.json()["errors"]}
 
 
-def assert_problem(answer: httpx.Response, status: int, code: str) -> None:
-    """The answer is a problem document as RFC 9457 and our contract want it."""
-    assert answer.status_code == status, answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
-    document = answer.json()
+def assert_problem(response: httpx.Response, status: int, code: str) -> None:
+    """Assert that the response is this problem."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    document = response.json()
     assert document["type"] == f"/problems/{code}"
     assert document["code"] == code
     assert document["status"] == status
-    assert document["requestId"] == answer.headers["x-request-id"]
-    assert document["instance"] == answer.request.url.path
+    assert document["requestId"] == response.headers["x-request-id"]
+    assert document["instance"] == response.request.url.path
     assert document["title"]
     assert document["detail"]

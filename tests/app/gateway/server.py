@@ -16,13 +16,12 @@ PATIENCE = 30.0
 
 
 class RunningGateway:
-    """Serves while its block runs; `prepare` may add to the application."""
+    """Serves while its block runs. `prepare` may extend the application."""
 
     def __init__(self, settings: Settings, api_key: str, prepare: Callable[[FastAPI], None] | None = None) -> None:
         self.api_key = api_key
         self._server = GatewayServer(settings)
-        # What is uvloop's may not be collected by another thread, and here several have loops: that is a crash now
-        # and then. Processes of their own, in tests of the whole, have it.
+        # uvloop crashes if another thread collects its objects. Tests with gateway processes use it.
         self._server.config.loop = "asyncio"
         if prepare is not None:
             prepare(self._server.app)
@@ -46,7 +45,7 @@ class RunningGateway:
 
     @property
     def requests_in_progress(self) -> int:
-        """Requests that the server works on."""
+        """Number of requests in progress."""
         return len(self._server.server_state.tasks)
 
     @property
@@ -55,23 +54,23 @@ class RunningGateway:
         return f"http://127.0.0.1:{port}"
 
     def call_soon(self, function: Callable[[], object]) -> None:
-        """Call the function in the thread that serves."""
+        """Call the function in the server's event loop."""
         self._server.servers[0].get_loop().call_soon_threadsafe(function)
 
     def stop(self) -> None:
-        """What SIGTERM does to the process."""
+        """Stop as SIGTERM does."""
         self._server.should_exit = True
         self._thread.join()
 
     def client(self, **headers: str) -> httpx.AsyncClient:
-        """A client that shows the API key, unless it is given headers of its own."""
+        """Return a client with these headers, by default with the API key."""
         return httpx.AsyncClient(
             base_url=self.url, timeout=PATIENCE, headers=headers or {"Authorization": f"Bearer {self.api_key}"}
         )
 
 
 def environment_of(settings: Settings) -> dict[str, str]:
-    """The variables by which a process gets the settings."""
+    """Return the settings as environment variables."""
     return {
         "DATABASE_URL": settings.database_url.get_secret_value(),
         "ADMIN_DATABASE_URL": settings.admin_database_url.get_secret_value(),

@@ -1,4 +1,4 @@
-"""Rows of tenants that this service did not make."""
+"""Rows of tenants that this service has not created."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -16,7 +16,7 @@ async def insert(database: asyncpg.Connection, table: str, **row: Any) -> None:
 
 
 async def add_tenant(database: asyncpg.Connection, name: str = "Acme", **row: Any) -> UUID:
-    """A tenant that Alga itself might have made."""
+    """Insert a tenant as Alga itself might."""
     tenant_id = uuid4()
     tenant = {"client_name": name, "email": f"{tenant_id}@acme.example", "billing_source": "stripe", **row}
     await insert(database, "tenants", **{"tenant": tenant_id, "created_at": NOON, **tenant})

@@ -41,7 +41,7 @@ KEY = ApiKey("0Aa1Bb2Cc3Dd", "Secret0Aa1Bb2Cc3Dd4Ee5Ff6Gg7Hh8Ii9Jj0KkLlMm").text
         "phone",
     ],
 )
-def test_values_with_a_telling_name_are_blanked_out(name: str) -> None:
+def test_values_with_sensitive_names_are_redacted(name: str) -> None:
     assert redact(None, "info", {"event": "x", name: "value"}) == {"event": "x", name: "[redacted]"}
 
 
@@ -76,12 +76,12 @@ def test_values_with_a_telling_name_are_blanked_out(name: str) -> None:
         ("nothing to hide", "nothing to hide"),
     ],
 )
-def test_secrets_are_told_by_their_form_wherever_they_are(text: str, shown: str) -> None:
+def test_secrets_are_recognized_by_their_form(text: str, shown: str) -> None:
     event = {"event": text, "exception": text, "deep": {"list": [text, (text,)]}}
     assert redact(None, "info", event) == {"event": shown, "exception": shown, "deep": {"list": [shown, [shown]]}}
 
 
-def test_secrets_are_found_below_the_surface() -> None:
+def test_nested_secrets_are_redacted() -> None:
     event = {"headers": {"Authorization": "x", "Accept": "y"}, "items": [{"password": "z"}]}
     assert redact(None, "info", event) == {
         "headers": {"Authorization": "[redacted]", "Accept": "y"},
@@ -89,7 +89,7 @@ def test_secrets_are_found_below_the_surface() -> None:
     }
 
 
-def test_values_that_are_no_json_are_told_as_text_without_secrets() -> None:
+def test_values_outside_json_are_logged_as_redacted_text() -> None:
     event = {"password": 5, "when": date(2026, 1, 2), "given": SecretStr("x"), "error": ValueError("password=abc")}
     assert redact(None, "info", dict(event)) == {
         "password": 5,
@@ -99,7 +99,7 @@ def test_values_that_are_no_json_are_told_as_text_without_secrets() -> None:
     }
 
 
-def test_what_is_too_deep_is_left_out() -> None:
+def test_values_that_are_too_deep_are_omitted() -> None:
     deep: dict[str, Any] = {}
     inner = deep
     for _ in range(50):
@@ -110,7 +110,7 @@ def test_what_is_too_deep_is_left_out() -> None:
     assert "…" in str(redact(None, "info", {"event": deep}))
 
 
-def test_other_values_stay_as_they_are() -> None:
+def test_other_values_are_unchanged() -> None:
     event = {"event": "request", "status": 200, "duration_ms": 1.5, "path": None, "workflow_id": "tenant-creation-1"}
     assert redact(None, "info", event) == event
 
@@ -120,23 +120,23 @@ class Unprintable:
         raise ZeroDivisionError
 
 
-def test_nothing_fails_because_its_line_can_not_be_written(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_line_that_cannot_be_written_fails_no_caller(capsys: pytest.CaptureFixture[str]) -> None:
     stream = io.TextIOWrapper(io.BytesIO())
     configure_logging(TemporalSettings(), stream)
     stream.close()
     for log in (structlog.get_logger("tests"), logging.getLogger("tests")):
-        log.error("nobody reads this")
+        log.error("lost line")
         assert "closed file" in capsys.readouterr().err
 
 
-def test_nothing_fails_because_its_line_can_not_be_rendered(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_line_that_cannot_be_rendered_fails_no_caller(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logging(TemporalSettings())
     structlog.get_logger("tests").error("unprintable", value=Unprintable())
     logging.getLogger("tests").error("unprintable", extra={"value": Unprintable()})
     assert capsys.readouterr().err.count("\nZeroDivisionError") == 2
 
 
-def test_a_text_that_is_no_unicode_is_written(capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_unicode_is_escaped(capsys: pytest.CaptureFixture[str]) -> None:
     for environment in ("production", "development"):
         configure_logging(TemporalSettings.load(environment=environment))
         structlog.get_logger("tests").error("half a \ud800 pair")

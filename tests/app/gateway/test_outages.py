@@ -25,7 +25,7 @@ pytestmark = pytest.mark.anyio
 def own_settings(
     settings: Settings, new_database: NewDatabase, migrated_template: str, postgres: EmbeddedPostgres
 ) -> Settings:
-    """Settings with a database that is the test's own."""
+    """Settings with a database for one test."""
     url = new_database(migrated_template)
     return settings.model_copy(
         update={
@@ -35,13 +35,13 @@ def own_settings(
     )
 
 
-def assert_outage(answer: httpx.Response, code: str) -> None:
-    assert_problem(answer, 503, code)
-    assert int(answer.headers["retry-after"]) > 0
-    assert answer.elapsed.total_seconds() < 4
+def assert_outage(response: httpx.Response, code: str) -> None:
+    assert_problem(response, 503, code)
+    assert int(response.headers["retry-after"]) > 0
+    assert response.elapsed.total_seconds() < 4
 
 
-async def test_a_temporal_that_never_was_is_a_503(settings: Settings, api_key: str) -> None:
+async def test_an_unreachable_temporal_is_a_503(settings: Settings, api_key: str) -> None:
     settings = settings.model_copy(update={"temporal_address": f"127.0.0.1:{free_port()}"})
     with RunningGateway(settings, api_key) as gateway:
         async with gateway.client() as http:
@@ -51,7 +51,7 @@ async def test_a_temporal_that_never_was_is_a_503(settings: Settings, api_key: s
             assert (await http.get("/tenants")).status_code == 200
 
 
-async def test_while_temporal_is_gone_status_comes_from_the_table_and_nothing_is_started(
+async def test_without_temporal_status_comes_from_the_table_and_nothing_is_started(
     settings: Settings, api_key: str, own_temporal: EmbeddedTemporal
 ) -> None:
     settings = settings.model_copy(update={"temporal_address": own_temporal.address, "temporal_rpc_timeout": 1.0})
@@ -63,9 +63,9 @@ async def test_while_temporal_is_gone_status_comes_from_the_table_and_nothing_is
             own_temporal.stop()
             for headers in ({}, key, key):
                 assert_outage(await http.post("/tenants", json=body, headers=headers), "temporal-unavailable")
-            answer = await http.get(known["links"]["self"])
-            assert (answer.status_code, answer.json()["source"]) == (200, "database")
-            assert answer.json()["cancellable"] is True
+            response = await http.get(known["links"]["self"])
+            assert (response.status_code, response.json()["source"]) == (200, "database")
+            assert response.json()["cancellable"] is True
             assert_outage(await http.delete(known["links"]["cancel"]), "temporal-unavailable")
             readiness = await http.get("/readyz")
             assert (readiness.status_code, readiness.json()["checks"]["database"]) == (200, "ok")
@@ -77,7 +77,7 @@ async def test_while_temporal_is_gone_status_comes_from_the_table_and_nothing_is
 
 
 @pytest.mark.parametrize("found_by", ["nothing", "its key", "its tenant id"])
-async def test_a_start_that_nobody_knows_the_outcome_of_is_revoked_unless_its_caller_can_find_it(
+async def test_an_uncertain_start_is_revoked_unless_its_caller_can_find_it(
     own_settings: Settings, own_temporal: EmbeddedTemporal, found_by: str
 ) -> None:
     api_key = await create_key(own_settings)
@@ -100,7 +100,7 @@ async def test_a_start_that_nobody_knows_the_outcome_of_is_revoked_unless_its_ca
     assert [row["cancelled_by"] for row in revoked] == (["gateway"] if found_by == "nothing" else [])
 
 
-async def test_a_start_that_nobody_can_tell_the_outcome_of_is_a_504_that_says_so(
+async def test_an_uncertain_start_that_cannot_be_revoked_is_a_504(
     own_settings: Settings, own_temporal: EmbeddedTemporal
 ) -> None:
     api_key = await create_key(own_settings)
@@ -110,9 +110,9 @@ async def test_a_start_that_nobody_can_tell_the_outcome_of_is_a_504_that_says_so
             await create(http)
             await close_database(settings.admin_database_url.get_secret_value())
             with frozen(own_temporal.pid):
-                answer = await http.post("/tenants", json=tenant())
-            assert_problem(answer, 504, "start-uncertain")
-            assert answer.elapsed.total_seconds() < 4
+                response = await http.post("/tenants", json=tenant())
+            assert_problem(response, 504, "start-uncertain")
+            assert response.elapsed.total_seconds() < 4
 
 
 async def workflow_ids(temporal: EmbeddedTemporal) -> list[str]:
@@ -120,34 +120,34 @@ async def workflow_ids(temporal: EmbeddedTemporal) -> list[str]:
     return [workflow.id async for workflow in client.list_workflows()]
 
 
-async def test_a_database_that_never_was_is_a_503(settings: Settings, api_key: str) -> None:
+async def test_an_unreachable_database_is_a_503(settings: Settings, api_key: str) -> None:
     url = SecretStr(f"postgresql://nobody:secret-password@127.0.0.1:{free_port()}/nothing")
     with RunningGateway(settings.model_copy(update={"database_url": url}), api_key) as gateway:
         async with gateway.client() as http:
-            answer = await http.get("/tenants")
-            assert_outage(answer, "database-unavailable")
+            response = await http.get("/tenants")
+            assert_outage(response, "database-unavailable")
             readiness = await http.get("/readyz")
     assert readiness.status_code == 200
     checks = readiness.json()["checks"]
     assert checks["migrations"] == "unknown while the database is unavailable"
     assert checks["database"].startswith("the server can't be reached")
     assert checks["temporal"] == "ok"
-    assert "secret-password" not in answer.text + readiness.text
+    assert "secret-password" not in response.text + readiness.text
 
 
-async def test_a_database_that_goes_away_is_a_503_and_no_crash(own_settings: Settings) -> None:
+async def test_losing_the_database_is_a_503(own_settings: Settings) -> None:
     api_key = await create_key(own_settings)
     with RunningGateway(own_settings, api_key) as gateway:
         async with gateway.client() as http:
             known = await create(http)
             await close_database(own_settings.admin_database_url.get_secret_value())
-            answer = await http.post("/tenants", json=tenant(), headers={"Idempotency-Key": "away"})
-            assert_outage(answer, "database-unavailable")
+            response = await http.post("/tenants", json=tenant(), headers={"Idempotency-Key": "away"})
+            assert_outage(response, "database-unavailable")
             assert_outage(await http.get("/tenants"), "database-unavailable")
             assert_outage(await http.get("/operations"), "database-unavailable")
             assert_outage(await http.get("/operations/unknown"), "database-unavailable")
             assert_outage(await http.get(f"/tenants/{known['tenantId']}/status"), "database-unavailable")
-            # The caller is remembered for some seconds, and Temporal knows the operation.
+            # The caller is cached for some seconds, and Temporal has the operation.
             assert (await http.get(known["links"]["self"])).status_code == 200
             readiness = await http.get("/readyz")
             assert (readiness.status_code, readiness.json()["status"]) == (200, "degraded")
@@ -166,7 +166,7 @@ async def test_an_operations_row_that_cannot_be_written_does_not_fail_its_creati
             assert (await http.get(document["links"]["self"])).json()["source"] == "temporal"
 
 
-async def test_a_database_without_our_schema_is_told_to_be_migrated(
+async def test_without_our_schema_readiness_asks_for_a_migration(
     settings: Settings, api_key: str, new_database: NewDatabase, postgres: EmbeddedPostgres
 ) -> None:
     empty = SecretStr(as_gateway(postgres, new_database()))
@@ -180,7 +180,7 @@ async def test_a_database_without_our_schema_is_told_to_be_migrated(
             assert (await http.get("/livez")).status_code == 200
 
 
-async def test_a_gateway_starts_without_either(settings: Settings, tmp_path: Path) -> None:
+async def test_a_gateway_starts_without_temporal_and_database(settings: Settings, tmp_path: Path) -> None:
     away = SecretStr(f"postgresql://a:b@127.0.0.1:{free_port()}/c")
     settings = settings.model_copy(
         update={"database_url": away, "temporal_address": f"127.0.0.1:{free_port()}", "blueprints_dir": tmp_path}
@@ -194,7 +194,7 @@ async def test_a_gateway_starts_without_either(settings: Settings, tmp_path: Pat
             assert "ok" not in readiness.json()["checks"].values()
 
 
-async def test_a_database_that_refuses_the_role_keeps_a_gateway_from_starting(settings: Settings) -> None:
+async def test_a_database_that_rejects_the_role_keeps_a_gateway_from_starting(settings: Settings) -> None:
     parts = urlsplit(settings.admin_database_url.get_secret_value())
     url = SecretStr(parts._replace(netloc=f"nobody:wrong@{parts.hostname}:{parts.port}").geturl())
     with RunningGateway(settings.model_copy(update={"database_url": url}), "none") as gateway:
@@ -204,7 +204,7 @@ async def test_a_database_that_refuses_the_role_keeps_a_gateway_from_starting(se
             assert "does not let this role in" in readiness.json()["checks"]["migrations"]
 
 
-async def test_migrations_are_not_asked_for_again_once_they_are_there(own_settings: Settings) -> None:
+async def test_migrations_are_checked_until_they_are_complete(own_settings: Settings) -> None:
     with RunningGateway(own_settings, "none") as gateway:
         async with gateway.client() as http:
             assert (await http.get("/readyz")).json()["status"] == "ok"

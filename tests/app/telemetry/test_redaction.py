@@ -1,4 +1,4 @@
-"""What is logged, of every model of the product and in every way: neither secrets nor personal data."""
+"""No model of the product is logged with secrets or personal data."""
 
 import io
 import logging
@@ -20,7 +20,7 @@ each_model = pytest.mark.parametrize("model", MODELS, ids=lambda model: f"{model
 
 @pytest.fixture(params=["production", "development"])
 def log(request: pytest.FixtureRequest) -> Iterator[io.BytesIO]:
-    """The bytes that are logged."""
+    """Capture the logged bytes."""
     buffer = io.BytesIO()
     environment: Literal["production", "development"] = request.param
     with io.TextIOWrapper(buffer) as stream:
@@ -61,14 +61,14 @@ def test_no_model_is_logged_with_a_secret_or_personal_data(log: io.BytesIO, mode
 
 
 @each_model
-def test_no_model_tells_a_secret_or_personal_data_by_itself(model: type) -> None:
+def test_no_model_shows_a_secret_or_personal_data_in_its_repr(model: type) -> None:
     given = marked(model)
     assert found(given.secrets | given.personal, repr(given.model) + str(given.model)) == []
 
 
 @pytest.mark.parametrize("model", [model for model in MODELS if issubclass(model, BaseModel)])
-def test_no_model_tells_in_an_error_what_it_was_given(model: type[BaseModel]) -> None:
-    assert model.model_config.get("hide_input_in_errors"), "an error of validation would hold the values"
+def test_no_validation_error_shows_its_input(model: type[BaseModel]) -> None:
+    assert model.model_config.get("hide_input_in_errors"), "a validation error would show the values"
 
 
 def test_the_models_are_found_and_filled() -> None:
@@ -81,5 +81,5 @@ def test_the_models_are_found_and_filled() -> None:
 
 
 def found(markers: frozenset[str], text: str) -> list[str]:
-    """The surroundings of markers in a text, to read."""
+    """Return the surroundings of markers in a text."""
     return [text[max(0, text.index(marker) - 60) : text.index(marker) + 20] for marker in markers if marker in text]

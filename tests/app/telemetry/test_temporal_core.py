@@ -1,4 +1,4 @@
-"""What the SDK counts only where something fails, in a runtime of its own."""
+"""Metrics of failures in the SDK."""
 
 from uuid import uuid4
 
@@ -18,8 +18,8 @@ pytestmark = pytest.mark.anyio
 
 
 @workflow.defn
-class Mistaken:
-    """Fails its workflow task, as a mistake in a release does."""
+class Broken:
+    """Fails its workflow task, like a bug in a release."""
 
     @workflow.run
     async def run(self) -> None:
@@ -43,9 +43,9 @@ async def test_failed_workflow_tasks_are_counted_by_type_and_reason(temporal: Em
 
     runtime = Runtime(telemetry=TelemetryConfig(metrics=buffer))
     client = await Client.connect(temporal.address, runtime=runtime)
-    queue = f"mistaken-{uuid4()}"
-    async with Worker(client, task_queue=queue, workflows=[Mistaken], workflow_runner=UnsandboxedWorkflowRunner()):
-        handle = await client.start_workflow(Mistaken.run, id=queue, task_queue=queue)
+    queue = f"broken-{uuid4()}"
+    async with Worker(client, task_queue=queue, workflows=[Broken], workflow_runner=UnsandboxedWorkflowRunner()):
+        handle = await client.start_workflow(Broken.run, id=queue, task_queue=queue)
         await wait_until(is_counted, timeout=30)
         await handle.terminate()
     assert shown == [labels]

@@ -1,4 +1,4 @@
-"""Spans of statements on a real database, and what leaves the process of spans."""
+"""Spans of statements, and the export of spans."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from activities.database.transactions import Statement, Transactions
-from app.database import admin_engine
+from app.database import worker_engine
 from app.settings import Settings, SettingsError
 from app.telemetry.tracing.current import current_ids, current_tracer, traced
 from tests.support.servers.databases import NewDatabase
@@ -37,10 +37,10 @@ def settings(new_database: NewDatabase) -> Settings:
 
 
 async def spans_of(settings: Settings, work: Work, *, within: str | None = "work") -> list[ReadableSpan]:
-    """The spans of statements that work makes in a traced process, within a span of that name."""
+    """Return the spans of a traced process that does the work within a span of that name."""
     kept = KeptSpans()
     with traced(settings, "alga-tenants-tests", kept):
-        engine = admin_engine(settings)
+        engine = worker_engine(settings)
         tracer = current_tracer()
         assert tracer is not None
         try:
@@ -90,19 +90,19 @@ async def be_cancelled(engine: AsyncEngine) -> None:
 
 async def test_a_statement_is_shown_without_its_values_and_its_error_by_sqlstate(settings: Settings) -> None:
     spans = await spans_of(settings, insert_twice)
-    made, written, refused, work = spans
+    created, inserted, rejected, work = spans
     assert [span.name for span in spans] == ["CREATE", "INSERT", "INSERT", "work"]
-    assert made.parent == written.parent == refused.parent == work.get_span_context()
-    assert written.attributes is not None
-    assert written.attributes["db.query.text"] == "INSERT INTO people VALUES ($1)"
-    assert written.status.status_code is StatusCode.UNSET
-    assert refused.attributes is not None
-    assert refused.attributes["db.response.status_code"] == refused.attributes["error.type"] == "23505"
-    assert refused.status.status_code is StatusCode.ERROR
+    assert created.parent == inserted.parent == rejected.parent == work.get_span_context()
+    assert inserted.attributes is not None
+    assert inserted.attributes["db.query.text"] == "INSERT INTO people VALUES ($1)"
+    assert inserted.status.status_code is StatusCode.UNSET
+    assert rejected.attributes is not None
+    assert rejected.attributes["db.response.status_code"] == rejected.attributes["error.type"] == "23505"
+    assert rejected.status.status_code is StatusCode.ERROR
     assert EMAIL not in "".join(span.to_json() for span in spans)
 
 
-async def test_a_script_is_shown_like_any_statement(settings: Settings) -> None:
+async def test_a_script_is_traced_like_a_statement(settings: Settings) -> None:
     spans = await spans_of(settings, fail_in_a_script)
     assert [span.name for span in spans] == ["BEGIN", "SELECT", "DO", "ROLLBACK", "work"]
     failed = spans[2].attributes
@@ -118,11 +118,11 @@ async def test_a_cancelled_statement_ends_its_span(settings: Settings) -> None:
     assert cancelled.attributes["error.type"] == "CancelledError"
 
 
-async def test_statements_that_belong_to_nothing_are_not_shown(settings: Settings) -> None:
+async def test_statements_outside_a_trace_are_not_traced(settings: Settings) -> None:
     assert await spans_of(settings, insert_twice, within=None) == []
 
 
-async def test_what_an_exception_says_does_not_leave_the_process(settings: Settings) -> None:
+async def test_messages_of_exceptions_are_not_exported(settings: Settings) -> None:
     async def fail(_engine: AsyncEngine) -> None:
         tracer = current_tracer()
         assert tracer is not None
@@ -134,7 +134,7 @@ async def test_what_an_exception_says_does_not_leave_the_process(settings: Setti
     assert (step.status.status_code, step.status.description) == (StatusCode.ERROR, None)
 
 
-async def test_of_a_share_of_nothing_no_span_is_kept_but_lines_have_ids(settings: Settings) -> None:
+async def test_with_a_sampling_ratio_of_zero_log_lines_still_have_ids(settings: Settings) -> None:
     ids: dict[str, str] = {}
 
     async def look(engine: AsyncEngine) -> None:
@@ -169,7 +169,7 @@ def test_the_path_of_traces_is_added_to_the_endpoint(settings: Settings, base: s
         ("TRACE_CONTEXT_ALLOW_IPS", "everybody"),
     ],
 )
-def test_a_wrong_setting_is_named_and_not_shown(
+def test_an_invalid_setting_is_named_without_its_value(
     monkeypatch: pytest.MonkeyPatch, settings: Settings, name: str, value: str
 ) -> None:
     monkeypatch.setenv(name, value)

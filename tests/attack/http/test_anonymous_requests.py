@@ -1,4 +1,4 @@
-"""Requests without a credential that no limit of callers covers."""
+"""Limits of requests without a credential."""
 
 import json
 
@@ -31,11 +31,11 @@ async def test_requests_without_a_credential_are_limited_by_address(
             for _ in range(3):
                 assert (await http.get(path)).status_code in {200, 404}
             for again in (path, "/openapi.json", "/nothing"):
-                answer = await http.get(again)
-                assert_problem(answer, 429, "rate-limited")
-                assert answer.headers["connection"] == "close"
-                assert '"anonymous"' in answer.headers["ratelimit-policy"]
-                assert int(answer.headers["retry-after"]) > 0
+                response = await http.get(again)
+                assert_problem(response, 429, "rate-limited")
+                assert response.headers["connection"] == "close"
+                assert '"anonymous"' in response.headers["ratelimit-policy"]
+                assert int(response.headers["retry-after"]) > 0
             assert_problem(await http.delete("/livez"), 429, "rate-limited")
             for free in NEVER_LIMITED:
                 assert (await http.get(free)).status_code == 200
@@ -43,7 +43,7 @@ async def test_requests_without_a_credential_are_limited_by_address(
             assert_problem(await http.get("/tenants/unknown/status"), 404, "operation-not-found")
 
 
-def test_requests_behind_a_refused_one_are_not_served(settings: Settings, api_key: str) -> None:
+def test_requests_after_a_rejected_one_are_not_served(settings: Settings, api_key: str) -> None:
     with few(settings, api_key) as gateway, connected(gateway) as connection:
         connection.send(b"GET /openapi.json HTTP/1.1\r\nHost: a\r\n\r\n" * 8)
         received = connection.rest()
@@ -52,24 +52,24 @@ def test_requests_behind_a_refused_one_are_not_served(settings: Settings, api_ke
     assert received.count(b"HTTP/1.1 ") == 4
 
 
-async def test_there_may_be_no_limit(settings: Settings, api_key: str) -> None:
+async def test_the_limit_can_be_disabled(settings: Settings, api_key: str) -> None:
     limits = {"rate_limit_anonymous_per_minute": 0, "rate_limit_anonymous_burst": 1}
     with RunningGateway(settings.model_copy(update=limits), api_key) as gateway:
         async with gateway.client() as http:
             assert [(await http.get("/docs")).status_code for _ in range(10)] == [200] * 10
 
 
-async def test_the_openapi_document_is_made_once(
+async def test_the_openapi_document_is_built_once(
     gateway: RunningGateway, http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = await http.get("/openapi.json")
     assert first.headers["content-type"] == "application/json"
     assert first.json() == json.loads(json.dumps(gateway.app.openapi()))
 
-    def remade(_app: DocumentedApp) -> dict[str, object]:
-        raise AssertionError("made again")
+    def rebuild(_app: DocumentedApp) -> dict[str, object]:
+        raise AssertionError("built again")
 
-    monkeypatch.setattr(DocumentedApp, "openapi", remade)
+    monkeypatch.setattr(DocumentedApp, "openapi", rebuild)
     again = await http.get("/openapi.json")
     assert again.content == first.content
     known = await http.get("/openapi.json", headers={"If-None-Match": first.headers["etag"]})

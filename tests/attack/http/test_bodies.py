@@ -1,4 +1,4 @@
-"""Bodies that take the gateway long, or that Python's text can't hold."""
+"""Bodies that are slow to process, and invalid Unicode."""
 
 import base64
 import json
@@ -20,7 +20,7 @@ JSON = {"Content-Type": "application/json"}
 SURROGATE = "\ud800"
 PATHS = ["/tenants", "/api-keys", "/codec/decode"]
 MEBIBYTE = 2**20
-# Far below what the attacks took, and far above what a slow machine needs.
+# Seconds. The attacks took much longer, and a slow machine needs much less.
 MAX_STALL = 1.5
 
 
@@ -43,13 +43,13 @@ def large_payload(size: int) -> bytes:
 
 
 def longest_stall(gateway: RunningGateway, done: threading.Event) -> float:
-    """Seconds by which the gateway's loop came late at most, until `done`."""
+    """Return the longest delay of the gateway's event loop until `done`, in seconds."""
     longest = 0.0
     while not done.is_set():
-        came = threading.Event()
+        called = threading.Event()
         started = time.monotonic()
-        gateway.call_soon(came.set)
-        assert came.wait(PATIENCE)
+        gateway.call_soon(called.set)
+        assert called.wait(PATIENCE)
         longest = max(longest, time.monotonic() - started)
     return longest
 
@@ -65,48 +65,48 @@ async def test_no_body_stalls_the_loop(gateway: RunningGateway, path: str, build
         try:
             async with gateway.client() as http:
                 for _ in range(3):
-                    answer = await http.post(path, content=body, headers=JSON)
-                    assert 400 <= answer.status_code < 500, answer.text
+                    response = await http.post(path, content=body, headers=JSON)
+                    assert 400 <= response.status_code < 500, response.text
         finally:
             done.set()
     assert stall.result() < MAX_STALL
 
 
 async def test_the_limit_of_values_is_in_the_problem(http: httpx.AsyncClient) -> None:
-    answer = await http.post("/tenants", content=unknown_fields(100_000), headers=JSON)
-    assert_problem(answer, 400, "json-too-long")
-    assert str(MAX_VALUES) in answer.json()["detail"]
+    response = await http.post("/tenants", content=unknown_fields(100_000), headers=JSON)
+    assert_problem(response, 400, "json-too-long")
+    assert str(MAX_VALUES) in response.json()["detail"]
 
 
-async def test_values_are_not_what_stands_in_texts(http: httpx.AsyncClient) -> None:
-    answer = await http.post("/tenants", json=tenant(tenantName=",[{" * 10_000))
-    assert_problem(answer, 422, "invalid-request")
-    assert list(faults(answer)) == ["tenantName"]
+async def test_values_are_counted_outside_strings(http: httpx.AsyncClient) -> None:
+    response = await http.post("/tenants", json=tenant(tenantName=",[{" * 10_000))
+    assert_problem(response, 422, "invalid-request")
+    assert list(faults(response)) == ["tenantName"]
 
 
 async def test_a_body_of_two_mebibytes_is_too_large(http: httpx.AsyncClient) -> None:
-    answer = await http.post("/tenants", json=tenant(tenantName="x" * 2 * MEBIBYTE))
-    assert_problem(answer, 413, "body-too-large")
+    response = await http.post("/tenants", json=tenant(tenantName="x" * 2 * MEBIBYTE))
+    assert_problem(response, 413, "body-too-large")
 
 
 async def test_payloads_of_temporals_largest_size_are_decoded(http: httpx.AsyncClient) -> None:
     body = large_payload(round(2.7 * MEBIBYTE))
-    answer = await http.post("/codec/decode", content=body, headers=JSON)
-    assert answer.status_code == 200
-    assert answer.json() == json.loads(body)
+    response = await http.post("/codec/decode", content=body, headers=JSON)
+    assert response.status_code == 200
+    assert response.json() == json.loads(body)
 
 
 async def test_the_number_of_payloads_is_bounded(http: httpx.AsyncClient) -> None:
     assert (await http.post("/codec/decode", json={"payloads": [{}] * 1000})).status_code == 200
-    answer = await http.post("/codec/decode", json={"payloads": [{}] * 1001})
-    assert_problem(answer, 422, "invalid-request")
-    assert list(faults(answer)) == ["payloads"]
+    response = await http.post("/codec/decode", json={"payloads": [{}] * 1001})
+    assert_problem(response, 422, "invalid-request")
+    assert list(faults(response)) == ["payloads"]
 
 
 async def test_a_large_body_is_not_read_before_the_caller_is_known(gateway: RunningGateway) -> None:
     async with gateway.client(**{"X-API-Key": "none"}) as http:
-        answer = await http.post("/codec/decode", content=large_payload(2 * MEBIBYTE), headers=JSON)
-        assert_problem(answer, 401, "unauthorized")
+        response = await http.post("/codec/decode", content=large_payload(2 * MEBIBYTE), headers=JSON)
+        assert_problem(response, 401, "unauthorized")
 
 
 @pytest.mark.parametrize(
@@ -129,13 +129,13 @@ async def test_a_large_body_is_not_read_before_the_caller_is_known(gateway: Runn
     ],
 )
 @pytest.mark.parametrize("is_escaped", [True, False])
-async def test_half_a_surrogate_pair_is_a_fault_of_its_field(
+async def test_half_a_surrogate_pair_is_an_error_of_its_field(
     http: httpx.AsyncClient, path: str, document: object, field: str, *, is_escaped: bool
 ) -> None:
     if is_escaped:
-        answer = await http.post(path, content=json.dumps(document).encode(), headers=JSON)
-        assert_problem(answer, 422, "invalid-request")
-        assert list(faults(answer)) == [field]
+        response = await http.post(path, content=json.dumps(document).encode(), headers=JSON)
+        assert_problem(response, 422, "invalid-request")
+        assert list(faults(response)) == [field]
     else:
         content = json.dumps(document, ensure_ascii=False).encode(errors="surrogatepass")
         assert_problem(await http.post(path, content=content, headers=JSON), 400, "malformed-json")
@@ -164,8 +164,8 @@ async def test_a_whole_pair_is_a_character(http: httpx.AsyncClient) -> None:
     ],
 )
 async def test_no_path_is_a_crash(http: httpx.AsyncClient, path: str) -> None:
-    answer = await http.get(path)
-    assert answer.status_code < 500, answer.text
+    response = await http.get(path)
+    assert response.status_code < 500, response.text
 
 
 @pytest.mark.parametrize(
@@ -179,5 +179,5 @@ async def test_no_path_is_a_crash(http: httpx.AsyncClient, path: str) -> None:
 async def test_no_header_is_a_crash(http: httpx.AsyncClient, name: str, value: bytes) -> None:
     raw = [(name.encode(), value)]
     for method, path in (("POST", "/tenants"), ("POST", "/codec/decode"), ("GET", "/operations/none/events")):
-        answer = await http.request(method, path, headers=raw, content=b"{}")
-        assert answer.status_code < 500, answer.text
+        response = await http.request(method, path, headers=raw, content=b"{}")
+        assert response.status_code < 500, response.text

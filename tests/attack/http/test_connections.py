@@ -1,19 +1,18 @@
-"""What a connection may take before anybody knows who sends."""
+"""Limits of connections before authentication."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
 
 from app.gateway.http.server import connections
 from app.settings import Settings
+from tests.app.gateway.conftest import Start
+from tests.app.gateway.process import GatewayProcess
 from tests.app.gateway.raw import assert_raw_problem, connected
 from tests.app.gateway.server import RunningGateway
-from tests.attack.process import GatewayProcess
 from tests.support.servers.processes import wait_for
-
-Start = Callable[..., GatewayProcess]
 
 LIVEZ = b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n"
 CHUNKED = b"POST /tenants HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -51,7 +50,7 @@ def strict(settings: Settings, api_key: str) -> Iterator[RunningGateway]:
     ],
     ids=["trailers", "short-trailers", "trailer-value", "trailer-name", "extension", "extensions", "chunk-size"],
 )
-def test_what_surrounds_a_body_is_bounded(process: GatewayProcess, begin: bytes, endless: bytes) -> None:
+def test_framing_and_trailers_are_bounded(process: GatewayProcess, begin: bytes, endless: bytes) -> None:
     before = process.memory
     with connected(process) as connection:
         connection.send(begin)
@@ -59,12 +58,12 @@ def test_what_surrounds_a_body_is_bounded(process: GatewayProcess, begin: bytes,
             if connection.is_over:
                 break
             connection.send(endless)
-        answers = [connection.answer().status]
-        if answers == [401]:
-            # Refused already for what it asks for.
+        responses = [connection.read_response().status]
+        if responses == [401]:
+            # Rejected before the body.
             connection.rest()
         else:
-            assert answers[0] in {400, 431}
+            assert responses[0] in {400, 431}
     assert process.memory - before < MAX_GROWTH
     assert "Traceback" not in process.log
 
@@ -86,7 +85,7 @@ def authenticated(gateway: RunningGateway) -> bytes:
     ],
     ids=["trailers", "trailer", "extension", "extensions"],
 )
-def test_too_much_around_a_body_is_a_431(strict: RunningGateway, sent: bytes) -> None:
+def test_too_much_framing_is_a_431(strict: RunningGateway, sent: bytes) -> None:
     with connected(strict) as connection:
         connection.send(authenticated(strict))
         for begin in range(0, len(sent), 20_000):
@@ -94,21 +93,21 @@ def test_too_much_around_a_body_is_a_431(strict: RunningGateway, sent: bytes) ->
         assert_raw_problem(connection, 431, "headers-too-large")
 
 
-def test_a_trailer_is_no_header(strict: RunningGateway) -> None:
+def test_a_trailer_is_not_a_header(strict: RunningGateway) -> None:
     body = b"{}"
     with connected(strict) as connection:
         connection.send(authenticated(strict) + b"2\r\n%b\r\n0\r\nX-API-Key: none\r\nX-Empty:\r\n\r\n" % body)
-        assert connection.answer().status == 422
+        assert connection.read_response().status == 422
         connection.send(LIVEZ.replace(b"Host", b"X-Request-ID"))
-        assert connection.answer().headers["x-request-id"] == "a"
+        assert connection.read_response().headers["x-request-id"] == "a"
 
 
-def test_a_body_of_small_chunks_is_taken(strict: RunningGateway) -> None:
+def test_a_body_of_small_chunks_is_accepted(strict: RunningGateway) -> None:
     body = json.dumps({"tenantName": "x" * 10_000}).encode()
     with connected(strict) as connection:
         connection.send(authenticated(strict))
         connection.send(b"".join(b"1\r\n%c\r\n" % byte for byte in body) + b"0\r\n\r\n")
-        assert connection.answer().status == 422
+        assert connection.read_response().status == 422
 
 
 def test_the_number_of_headers_is_bounded(strict: RunningGateway) -> None:
@@ -117,23 +116,23 @@ def test_the_number_of_headers_is_bounded(strict: RunningGateway) -> None:
         assert_raw_problem(connection, 431, "headers-too-large")
 
 
-def test_a_body_that_nobody_wants_ends_the_connection(strict: RunningGateway) -> None:
+def test_an_unwanted_body_closes_the_connection(strict: RunningGateway) -> None:
     with connected(strict) as connection:
         connection.send(b"POST /tenants HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000000\r\n\r\n")
-        assert connection.answer().status == 401
+        assert connection.read_response().status == 401
         for _ in range(1000):
             if connection.is_over:
                 break
             connection.send(PIECE)
-        assert connection.is_over, "60 MB were taken"
+        assert connection.is_over, "60 MB were read"
 
 
-def test_a_client_that_waits_for_100_in_vain_is_not_misread(strict: RunningGateway) -> None:
+def test_a_client_without_its_100_is_not_misread(strict: RunningGateway) -> None:
     with connected(strict) as connection:
         connection.send(
             b"POST /tenants HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(LIVEZ)
         )
-        assert connection.answer().status == 401
+        assert connection.read_response().status == 401
         connection.send(LIVEZ)
         assert connection.rest() == b""
 
@@ -141,7 +140,7 @@ def test_a_client_that_waits_for_100_in_vain_is_not_misread(strict: RunningGatew
 def test_line_ends_before_a_request_are_bounded(strict: RunningGateway) -> None:
     with connected(strict) as connection:
         connection.send(LIVEZ)
-        assert connection.answer().status == 200
+        assert connection.read_response().status == 200
         connection.send(b"\r\n" * 50_000)
         assert_raw_problem(connection, 431, "headers-too-large")
 
@@ -165,20 +164,20 @@ def test_connections_are_bounded(settings: Settings, api_key: str) -> None:
         wait_for(lambda: _is_served(gateway))
 
 
-def test_an_idle_connection_gives_way_to_a_new_one(settings: Settings, api_key: str) -> None:
+def test_an_idle_connection_is_closed_for_a_new_one(settings: Settings, api_key: str) -> None:
     with (
         RunningGateway(settings.model_copy(update={"max_connections": 3}), api_key) as gateway,
         ExitStack() as stack,
     ):
         held = [stack.enter_context(connected(gateway)) for _ in range(3)]
         held[0].send(LIVEZ)
-        assert held[0].answer().status == 200
+        assert held[0].read_response().status == 200
         held[1].send(b"GET /livez HT")
         for _ in range(20):
             assert _is_served(gateway)
 
 
-def test_headers_that_are_not_complete_are_bounded_on_all_connections_together(
+def test_incomplete_headers_are_bounded_on_all_connections_together(
     gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connections, "MAX_PARTIAL_BYTES", 100_000)
@@ -190,16 +189,16 @@ def test_headers_that_are_not_complete_are_bounded_on_all_connections_together(
         assert sum(not connection.is_over for connection in held) == 3
         (kept, *_) = [connection for connection in held if not connection.is_over]
         kept.send(b"\r\n\r\n")
-        assert kept.answer().status == 200
+        assert kept.read_response().status == 200
 
 
 def _is_served(gateway: RunningGateway) -> bool:
     with connected(gateway) as connection:
         connection.send(LIVEZ)
-        return connection.answer().status == 200
+        return connection.read_response().status == 200
 
 
-def test_more_requests_than_are_allowed_before_an_answer_end_the_connection(process: GatewayProcess) -> None:
+def test_too_many_pipelined_requests_close_the_connection(process: GatewayProcess) -> None:
     for _ in range(20):
         with connected(process) as connection:
             connection.send(LIVEZ * 1000)
@@ -254,4 +253,4 @@ def test_clients_that_reset_leave_no_traceback(process: GatewayProcess) -> None:
 def _is_alive(process: GatewayProcess) -> bool:
     with connected(process) as connection:
         connection.send(LIVEZ)
-        return connection.answer().status == 200
+        return connection.read_response().status == 200

@@ -1,4 +1,4 @@
-"""A stolen key that may create tenants, and creates as many as it can."""
+"""A stolen key that creates as many tenants as it can."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -42,18 +42,18 @@ async def test_a_caller_starts_no_more_creations_than_its_quota(
 ) -> None:
     for _ in range(QUOTA):
         await create(thief)
-    answer = await thief.post("/tenants", json=tenant())
-    assert_problem(answer, 429, "rate-limited")
+    response = await thief.post("/tenants", json=tenant())
+    assert_problem(response, 429, "rate-limited")
     # One every 20 minutes.
-    assert 0 < int(answer.headers["retry-after"]) <= 1200
-    assert f'"creations";q={QUOTA};w=3600' in answer.headers["ratelimit-policy"]
-    assert '"creations";r=0;t=' in answer.headers["ratelimit"]
-    assert (await thief.get("/operations")).status_code == 200, "other requests have limits of their own"
+    assert 0 < int(response.headers["retry-after"]) <= 1200
+    assert f'"creations";q={QUOTA};w=3600' in response.headers["ratelimit-policy"]
+    assert '"creations";r=0;t=' in response.headers["ratelimit"]
+    assert (await thief.get("/operations")).status_code == 200, "other requests have other limits"
     async with frugal.client(**{"X-API-Key": (await keys.create("another")).key}) as another:
         await create(another)
 
 
-async def test_a_repeat_that_finds_its_operation_costs_nothing(thief: httpx.AsyncClient) -> None:
+async def test_a_repeated_request_does_not_count(thief: httpx.AsyncClient) -> None:
     body, key = tenant(), {"Idempotency-Key": f"quota-{uuid4()}"}
     minted = tenant(tenantId=str(uuid4()))
     first, second = await create(thief, body, **key), await create(thief, minted)
@@ -64,7 +64,7 @@ async def test_a_repeat_that_finds_its_operation_costs_nothing(thief: httpx.Asyn
     assert_problem(await thief.post("/tenants", json=tenant()), 429, "rate-limited")
 
 
-async def test_a_refused_request_costs_nothing_and_may_be_sent_again(
+async def test_a_rejected_request_does_not_count_and_can_be_repeated(
     thief: httpx.AsyncClient, http: httpx.AsyncClient
 ) -> None:
     taken = (await create(http))["tenantId"]
@@ -79,7 +79,7 @@ async def test_a_refused_request_costs_nothing_and_may_be_sent_again(
         key = {"Idempotency-Key": f"quota-{uuid4()}"}
 
 
-async def test_a_start_that_temporal_does_not_take_costs_nothing(
+async def test_a_start_that_temporal_rejects_does_not_count(
     thief: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def away(*_: object, **__: object) -> None:
@@ -97,7 +97,7 @@ async def test_a_start_that_temporal_does_not_take_costs_nothing(
 async def test_gateways_with_redis_count_together(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Keeps a busy machine from looking like a Redis that is unavailable.
+    # On a busy machine Redis would seem to be unavailable.
     monkeypatch.setattr(redis_buckets, "RESPONSE_TIMEOUT", 10.0)
     with RedisServer(tmp_path) as server:
         changes = {"creations_per_hour": QUOTA, "redis_url": SecretStr(server.url)}
@@ -119,5 +119,5 @@ async def test_without_a_quota_nothing_is_counted(settings: Settings) -> None:
     await limits.refund_creation("key:busy")
 
 
-def test_the_default_stops_a_thief_and_not_a_working_day() -> None:
+def test_the_default_quota_is_500_per_hour() -> None:
     assert Settings.model_fields["creations_per_hour"].default == 500

@@ -1,4 +1,4 @@
-"""One caller that takes all that a gateway can do at once."""
+"""One caller that tries to use the whole capacity of a gateway."""
 
 import json
 from collections.abc import AsyncIterator, Iterator
@@ -45,21 +45,21 @@ async def other(small: RunningGateway) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def opened(http: httpx.AsyncClient, path: str, stack: AsyncExitStack) -> httpx.Response:
-    answer = await stack.enter_async_context(http.stream("GET", path))
-    if answer.status_code != 200:
-        await answer.aread()
-    return answer
+    response = await stack.enter_async_context(http.stream("GET", path))
+    if response.status_code != 200:
+        await response.aread()
+    return response
 
 
-async def is_free(gateway: RunningGateway, http: httpx.AsyncClient) -> None:
-    """Wait until all slots are given back."""
+async def assert_all_slots_are_free(gateway: RunningGateway, http: httpx.AsyncClient) -> None:
+    """Wait until all slots are released."""
     slots = slots_of(gateway)
     with anyio.fail_after(PATIENCE):
         while slots.requests.total or slots.streams.total or slots.held.total:
             await anyio.lowlevel.checkpoint()
-    assert not slots.requests._callers
-    assert not slots.streams._callers
-    assert not slots.held._callers
+    assert not slots.requests.callers
+    assert not slots.streams.callers
+    assert not slots.held.callers
     assert (await http.get("/operations")).status_code == 200
 
 
@@ -83,10 +83,10 @@ async def test_one_caller_has_a_share_of_the_streams(
             assert int(refused.headers["retry-after"]) > 0
         assert (await opened(other, path, stack)).status_code == 200
         assert (await attacker.get(f"/operations/{created['workflowId']}")).status_code == 200
-    await is_free(small, other)
+    await assert_all_slots_are_free(small, other)
 
 
-async def test_streams_are_bounded_and_leave_requests_alone(
+async def test_streams_are_bounded_and_do_not_count_as_requests(
     small: RunningGateway, keys: Keys, other: httpx.AsyncClient
 ) -> None:
     created = await create(other)
@@ -97,13 +97,13 @@ async def test_streams_are_bounded_and_leave_requests_alone(
             http = await stack.enter_async_context(small.client(**headers))
             for _ in range(STREAM_SHARE):
                 assert (await opened(http, path, stack)).status_code == 200
-        # There are more streams than requests may be in progress.
+        # There are more streams than concurrent requests are allowed.
         assert (await other.get("/operations")).status_code == 200
         assert_problem(await opened(other, path, stack), 503, "overloaded")
-    await is_free(small, other)
+    await assert_all_slots_are_free(small, other)
 
 
-async def test_a_stream_that_ends_gives_its_place_back(
+async def test_an_ended_stream_releases_its_slot(
     small: RunningGateway, attacker: httpx.AsyncClient, other: httpx.AsyncClient
 ) -> None:
     created = await create(other)
@@ -113,7 +113,7 @@ async def test_a_stream_that_ends_gives_its_place_back(
             with anyio.fail_after(PATIENCE):
                 while (await opened(attacker, path, stack)).status_code != 200:
                     await anyio.lowlevel.checkpoint()
-    await is_free(small, other)
+    await assert_all_slots_are_free(small, other)
 
 
 def slow_body(gateway: RunningGateway, stack: ExitStack, key: str) -> None:
@@ -124,7 +124,7 @@ def slow_body(gateway: RunningGateway, stack: ExitStack, key: str) -> None:
     )
 
 
-async def test_slow_bodies_of_one_caller_keep_nobody_else_out(
+async def test_slow_bodies_of_one_caller_do_not_block_others(
     small: RunningGateway, keys: Keys, other: httpx.AsyncClient
 ) -> None:
     key = (await keys.create()).key
@@ -133,18 +133,18 @@ async def test_slow_bodies_of_one_caller_keep_nobody_else_out(
             slow_body(small, stack, key)
         slots = slots_of(small)
         with anyio.fail_after(PATIENCE):
-            while not slots.requests.total == sum(slots.requests._callers.values()) == REQUEST_SHARE:
+            while not slots.requests.total == sum(slots.requests.callers.values()) == REQUEST_SHARE:
                 await anyio.lowlevel.checkpoint()
         async with small.client(**{"X-API-Key": key}) as attacker:
             refused = await attacker.get("/operations")
             assert_problem(refused, 429, "too-many-requests")
             assert refused.headers["retry-after"] == "1"
         assert (await other.get("/operations")).status_code == 200
-    # Half of them were cut off by their client, in the middle of the body.
-    await is_free(small, other)
+    # The client has closed half of them in the middle of the body.
+    await assert_all_slots_are_free(small, other)
 
 
-async def test_waiting_of_one_caller_keeps_nobody_else_out(
+async def test_waiting_requests_of_one_caller_do_not_block_others(
     small: RunningGateway, attacker: httpx.AsyncClient, other: httpx.AsyncClient
 ) -> None:
     slots = slots_of(small)
@@ -152,28 +152,28 @@ async def test_waiting_of_one_caller_keeps_nobody_else_out(
         for _ in range(REQUEST_SHARE):
             group.start_soon(partial(attacker.post, "/tenants", json=tenant(), headers={"Prefer": "wait=5"}))
         with anyio.fail_after(PATIENCE):
-            while sum(slots.requests._callers.values()) < REQUEST_SHARE:
+            while sum(slots.requests.callers.values()) < REQUEST_SHARE:
                 await anyio.lowlevel.checkpoint()
         assert_problem(await attacker.get("/operations"), 429, "too-many-requests")
         assert (await other.get("/operations")).status_code == 200
-    await is_free(small, other)
+    await assert_all_slots_are_free(small, other)
 
 
-async def test_a_stop_gives_everything_back(settings: Settings, api_key: str) -> None:
+async def test_a_stop_releases_all_slots(settings: Settings, api_key: str) -> None:
     gateway = RunningGateway(settings, api_key)
     with gateway:
         async with gateway.client() as http, AsyncExitStack() as stack:
             created = await create(http)
-            answer = await opened(http, f"/operations/{created['workflowId']}/events", stack)
-            assert answer.status_code == 200
+            response = await opened(http, f"/operations/{created['workflowId']}/events", stack)
+            assert response.status_code == 200
             slots = slots_of(gateway)
             assert slots.streams.total == 1
             await anyio.to_thread.run_sync(gateway.stop)
-            assert [line async for line in answer.aiter_lines()]
+            assert [line async for line in response.aiter_lines()]
     assert (slots.requests.total, slots.streams.total) == (0, 0)
 
 
-async def test_bodies_of_one_caller_hold_a_share_of_the_memory(
+async def test_bodies_of_one_caller_are_limited_to_a_share_of_the_memory(
     small: RunningGateway, attacker: httpx.AsyncClient, other: httpx.AsyncClient
 ) -> None:
     held = slots_of(small).held
@@ -188,5 +188,5 @@ async def test_bodies_of_one_caller_hold_a_share_of_the_memory(
         assert (await other.post("/api-keys", json={})).status_code == 422
     finally:
         small.call_soon(lambda: held.remove(caller, taken))
-    await is_free(small, other)
+    await assert_all_slots_are_free(small, other)
     assert json.loads((await attacker.get("/operations")).content)

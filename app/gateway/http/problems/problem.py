@@ -1,7 +1,4 @@
-"""Problem documents (RFC 9457): the model, the base of the errors that become one, and the response.
-
-The kinds of problems are in `request_problems` and `operation_problems`.
-"""
+"""Problem documents (RFC 9457), and the base of the errors that become one."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
@@ -31,7 +28,7 @@ class Document(BaseModel):
 
 
 class Fault(Document):
-    """What is wrong with one field. `body` stands for the whole document."""
+    """The error of one field. `body` is the whole document."""
 
     field: str = Field(examples=["adminUser.email"])
     detail: str = Field(examples=["is required"])
@@ -43,30 +40,32 @@ class Problem(Document):
     type: str = Field(description="The kind of problem.", examples=["/problems/invalid-request"])
     title: str = Field(description="The kind of problem in words.")
     status: int = Field(description="The HTTP status.")
-    detail: str = Field(description="What happened this time, and what to do about it.")
-    instance: str = Field(description="The path that was asked for.")
+    detail: str = Field(description="What happened, and what to do about it.")
+    instance: str = Field(description="The path of the request.")
     code: str = Field(description="The last part of `type`, for programs.", examples=["invalid-request"])
-    request_id: str = Field(description="What to quote when asking for help; also in `X-Request-ID` and in the logs.")
+    request_id: str = Field(
+        description="The id of the request, as in `X-Request-ID` and the logs. Quote it to get help."
+    )
     trace_id: str | None = Field(
         default=None,
-        description="The id of the request's trace, where the gateway is traced.",
+        description="The id of the request's trace, if the gateway is traced.",
         exclude_if=lambda trace_id: trace_id is None,
     )
     errors: tuple[Fault, ...] | None = Field(
-        default=None, description="One entry a field at fault.", exclude_if=lambda errors: errors is None
+        default=None, description="One entry per invalid field.", exclude_if=lambda errors: errors is None
     )
 
 
 class ProblemError(Exception):
-    """Base of the errors that become problem documents. Holds nothing that the caller may not see.
+    """Base of the errors that become problem documents. Each kind of problem is a subclass with its own code.
 
-    Each kind of problem is a subclass with a code of its own. `default_detail` is the detail if none is given.
-    A denial is a request for what the caller may not have, and is audited.
+    Everything in it is shown to the caller. Denials are audited.
     """
 
     status: int
     code: str
     default_detail: str = ""
+    default_retry_after: int | None = None
     example_arguments: ClassVar[tuple[Any, ...]] = ()
 
     def __init__(
@@ -75,22 +74,25 @@ class ProblemError(Exception):
         *,
         errors: Sequence[Fault] | None = None,
         headers: Mapping[str, str] | None = None,
+        retry_after: int | None = None,
         is_denial: bool = False,
     ) -> None:
         self.detail = detail if detail is not None else self.default_detail
         super().__init__(self.detail)
         self.errors = tuple(errors) if errors is not None else None
         self.headers = dict(headers or {})
+        if (seconds := retry_after or self.default_retry_after) is not None:
+            self.headers["Retry-After"] = str(seconds)
         self.is_denial = is_denial
 
     @classmethod
     def of_field(cls, field: str, detail: str) -> Self:
-        """Return a problem with one field."""
+        """Return the problem of one field."""
         return cls(f"{field} {detail}", errors=[Fault(field=field, detail=detail)])
 
     @classmethod
     def example(cls) -> Self:
-        """Return the problem that the OpenAPI document shows."""
+        """Return the example in the OpenAPI document."""
         return cls(*cls.example_arguments)
 
     def document(self, *, instance: str, request_id: str, trace_id: str | None = None) -> Problem:
@@ -109,7 +111,7 @@ class ProblemError(Exception):
 
 
 def title_of(code: str) -> str:
-    """Return the title for a problem's code."""
+    """Return the title of a kind of problem."""
     return code.replace("-", " ").capitalize()
 
 

@@ -1,17 +1,23 @@
-"""Problems of any request: its form, its credential, limits and outages.
-
-The OpenAPI document describes these classes, so that documentation and behaviour cannot differ.
-"""
+"""Problems of any request: its form, its credential, limits and outages. The OpenAPI document shows them, too."""
 
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Self
 
 from app.auth.scopes import Scope
-from app.gateway.http.problems.problem import Fault, ProblemError
+from app.gateway.http.problems.problem import ProblemError
 
-OUTAGE_RETRY_AFTER = 5
 BUSY_RETRY_AFTER = 1
+OUTAGE_RETRY_AFTER = 5
+# Streams end rarely.
+STREAM_RETRY_AFTER = 10
+
+
+class LimitExceededError(ProblemError):
+    """Base of the problems with one exceeded limit, which `default_detail` contains as `{}`."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(self.default_detail.format(limit))
 
 
 class MalformedRequestError(ProblemError):
@@ -27,24 +33,20 @@ class MalformedJsonError(ProblemError):
     default_detail = "The body is not valid JSON in UTF-8"
 
 
-class JsonTooDeepError(ProblemError):
+class JsonTooDeepError(LimitExceededError):
     """The body is nested too deeply."""
 
     status, code = 400, "json-too-deep"
+    default_detail = "The body is nested deeper than {} levels"
     example_arguments = (32,)
 
-    def __init__(self, limit: int) -> None:
-        super().__init__(f"The body is nested deeper than {limit} levels")
 
-
-class JsonTooLongError(ProblemError):
+class JsonTooLongError(LimitExceededError):
     """The body has too many values."""
 
     status, code = 400, "json-too-long"
+    default_detail = "The body has more than {} values"
     example_arguments = (200,)
-
-    def __init__(self, limit: int) -> None:
-        super().__init__(f"The body has more than {limit} values")
 
 
 class BadIdempotencyKeyError(ProblemError):
@@ -116,18 +118,16 @@ class RequestTimeoutError(ProblemError):
     status, code = 408, "request-timeout"
 
 
-class BodyTooLargeError(ProblemError):
+class BodyTooLargeError(LimitExceededError):
     """The body has too many bytes."""
 
     status, code = 413, "body-too-large"
+    default_detail = "The body is larger than {} bytes"
     example_arguments = (262144,)
-
-    def __init__(self, limit: int) -> None:
-        super().__init__(f"The body is larger than {limit} bytes")
 
 
 class UnsupportedMediaTypeError(ProblemError):
-    """The body is not declared as JSON."""
+    """The `Content-Type` of the body is not JSON."""
 
     status, code = 415, "unsupported-media-type"
     default_detail = "The body must have the header `Content-Type: application/json`"
@@ -140,8 +140,8 @@ class InvalidRequestError(ProblemError):
 
     @classmethod
     def example(cls) -> Self:
-        """Return an example."""
-        return cls("tenantName: is required", errors=[Fault(field="tenantName", detail="is required")])
+        """Return the example in the OpenAPI document."""
+        return cls.of_field("tenantName", "is required")
 
 
 class RateLimitedError(ProblemError):
@@ -158,34 +158,25 @@ class RateLimitedError(ProblemError):
         *,
         is_denial: bool = True,
     ) -> None:
-        super().__init__(
-            f"{detail}; retry in {retry_after} s",
-            headers={"Retry-After": str(retry_after), **(headers or {})},
-            is_denial=is_denial,
-        )
+        detail = f"{detail}; retry in {retry_after} s"
+        super().__init__(detail, headers=headers, retry_after=retry_after, is_denial=is_denial)
 
 
 class TooManyRequestsError(ProblemError):
     """The caller has too many requests in progress."""
 
     status, code = 429, "too-many-requests"
+    default_retry_after = BUSY_RETRY_AFTER
     example_arguments = ("You have 500 requests in progress, the limit per caller; retry later",)
 
-    def __init__(self, detail: str) -> None:
-        super().__init__(detail, headers={"Retry-After": str(BUSY_RETRY_AFTER)})
 
-
-class TooManyStreamsError(ProblemError):
+class TooManyStreamsError(LimitExceededError):
     """The caller has too many event streams."""
 
     status, code = 429, "too-many-streams"
-    example_arguments = (200, 10)
-
-    def __init__(self, limit: int, retry_after: int) -> None:
-        super().__init__(
-            f"You have {limit} event streams, the limit per caller; close one of them",
-            headers={"Retry-After": str(retry_after)},
-        )
+    default_detail = "You have {} event streams, the limit per caller; close one of them"
+    default_retry_after = STREAM_RETRY_AFTER
+    example_arguments = (200,)
 
 
 class HeadersTooLargeError(ProblemError):
@@ -206,36 +197,32 @@ class InternalError(ProblemError):
 
 
 class OverloadedError(ProblemError):
-    """The gateway is at one of its own limits."""
+    """The gateway has reached one of its own limits."""
 
     status, code = 503, "overloaded"
+    default_retry_after = BUSY_RETRY_AFTER
     example_arguments = ("The gateway has 1000 requests in progress; retry later",)
-
-    def __init__(self, detail: str, *, retry_after: int = BUSY_RETRY_AFTER) -> None:
-        super().__init__(detail, headers={"Retry-After": str(retry_after)})
 
 
 class OutageError(ProblemError):
-    """Base of the problems of a server that the gateway needs."""
+    """Base of the problems of a dependency that is unavailable."""
 
     status = 503
-
-    def __init__(self) -> None:
-        super().__init__(headers={"Retry-After": str(OUTAGE_RETRY_AFTER)})
+    default_retry_after = OUTAGE_RETRY_AFTER
 
 
 class WorkerOutageError(OutageError):
-    """No worker has responded."""
+    """No worker has responded in time."""
 
     code = "worker-unavailable"
-    default_detail = "No worker made the change in time, but one still may; check, and repeat it if it was not made"
+    default_detail = "No worker has confirmed the change in time; check whether it was made before you retry"
 
 
 class TemporalOutageError(OutageError):
     """Temporal is unavailable."""
 
     code = "temporal-unavailable"
-    default_detail = "Temporal is unavailable; retry, a creation with the same Idempotency-Key"
+    default_detail = "Temporal is unavailable; retry with the same Idempotency-Key, if there was one"
 
 
 class DatabaseOutageError(OutageError):
@@ -246,14 +233,14 @@ class DatabaseOutageError(OutageError):
 
 
 class IdentityProviderOutageError(OutageError):
-    """The identity provider is unavailable, and the key of the caller's token is not cached."""
+    """The identity provider is unavailable, and the key of the token is not cached."""
 
     code = "identity-provider-unavailable"
-    default_detail = "The identity provider is unavailable, and the token's key is not known yet; retry later"
+    default_detail = "The identity provider is unavailable, and the token's key is not cached; retry later"
 
 
 class FrameworkError(ProblemError):
-    """Any other rejection by Starlette or FastAPI. The code is the name of the status."""
+    """Any other rejection by Starlette or FastAPI. Its code is the name of the status."""
 
     def __init__(self, status: HTTPStatus, headers: Mapping[str, str] | None) -> None:
         super().__init__(status.description, headers=headers)

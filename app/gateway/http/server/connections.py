@@ -1,12 +1,10 @@
-"""The open connections of a server, and which of them give way when there are too many."""
+"""The open connections of a server. Idle ones are closed if there are too many."""
 
 from typing import Protocol
 
-# Bytes of request lines and headers that are not complete, on all connections.
+# Bytes of incomplete request lines and headers on all connections.
 MAX_PARTIAL_BYTES = 16 * 1024 * 1024
-
-
-# Refused connections that are given time to read why.
+# Rejected connections that stay open until their clients have read the reason.
 MAX_LINGERING = 100
 
 
@@ -18,7 +16,7 @@ class Connection(Protocol):
 
 
 class Connections:
-    """The open connections of a server, and those without a request in progress, longest idle first."""
+    """The open connections, and those without a request in progress, longest idle first."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -29,9 +27,9 @@ class Connections:
         self._partial_bytes = 0
 
     def admit(self, connection: Connection) -> bool:
-        """Add a connection. If there are too many, close the one that has been idle for longest.
+        """Add a connection; False if there are too many.
 
-        A client that only holds connections thus never keeps others out, least of all probes.
+        Closes the connection that has been idle for longest, so that idle clients never keep others out.
         """
         if len(self._open) >= self.limit:
             if not self._idle:
@@ -42,7 +40,7 @@ class Connections:
         return True
 
     def may_linger(self, connection: Connection) -> bool:
-        """Return whether a rejected connection may stay until its client has read the response."""
+        """Return whether a rejected connection may stay open until its client has read the response."""
         if len(self._lingering) >= MAX_LINGERING:
             return False
         self._lingering.add(connection)
@@ -63,8 +61,7 @@ class Connections:
         else:
             self._partial.pop(connection, None)
         while self._partial_bytes > MAX_PARTIAL_BYTES:
-            oldest = next(iter(self._partial))
-            self._give_way(oldest)
+            self._give_way(next(iter(self._partial)))
 
     def _give_way(self, connection: Connection) -> None:
         self.remove(connection)

@@ -1,4 +1,4 @@
-"""Those who ask at the same time share an answer, and nobody gets one from before the question."""
+"""Concurrent callers share a lookup, and no caller gets a result from before its call."""
 
 import asyncio
 
@@ -6,30 +6,30 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from app.gateway.http.coalescing import Coalesced
+from app.gateway.http.coalescing import CoalescedLookups
 
 pytestmark = pytest.mark.anyio
 
 
 class World:
-    """Something that changes, and that takes as long to look at as a test wants."""
+    """A changing value, whose lookups take as long as a test wants."""
 
     def __init__(self) -> None:
         self.state = 0
-        self.looks = 0
+        self.lookups = 0
         self.error: Exception | None = None
-        self.may_land = asyncio.Event()
-        self.coalesced = Coalesced(self._look)
+        self.may_finish = asyncio.Event()
+        self.coalesced = CoalescedLookups(self._look_up)
 
-    async def _look(self, _key: str) -> int:
-        self.looks += 1
-        seen = self.state
-        await self.may_land.wait()
+    async def _look_up(self, _key: str) -> int:
+        self.lookups += 1
+        state = self.state
+        await self.may_finish.wait()
         if self.error is not None:
             raise self.error
-        return seen
+        return state
 
-    def ask(self, key: str = "a") -> asyncio.Task[int]:
+    def look_up(self, key: str = "a") -> asyncio.Task[int]:
         return asyncio.create_task(self.coalesced.get(key))
 
 
@@ -38,74 +38,75 @@ async def world() -> World:
     return World()
 
 
-async def test_a_question_alone_is_one_look(world: World) -> None:
-    world.may_land.set()
+async def test_a_single_call_is_one_lookup(world: World) -> None:
+    world.may_finish.set()
     assert [await world.coalesced.get("a"), await world.coalesced.get("a")] == [0, 0]
-    assert world.looks == 2
+    assert world.lookups == 2
 
 
-async def test_those_who_come_during_a_look_share_the_next_one_and_see_what_happened_before_they_came(
+async def test_callers_during_a_lookup_share_the_next_one_and_see_earlier_changes(
     world: World,
 ) -> None:
-    first = world.ask()
+    first = world.look_up()
     await anyio.wait_all_tasks_blocked()
     world.state = 1
-    others = [world.ask() for _ in range(5)]
+    others = [world.look_up() for _ in range(5)]
     await anyio.wait_all_tasks_blocked()
-    assert world.looks == 1
-    world.may_land.set()
+    assert world.lookups == 1
+    world.may_finish.set()
     assert (await first, await asyncio.gather(*others)) == (0, [1] * 5)
-    assert world.looks == 2
+    assert world.lookups == 2
 
 
-async def test_who_comes_when_the_next_look_is_under_way_waits_for_the_one_after_it(world: World) -> None:
-    first = world.ask()
+async def test_a_caller_during_the_shared_lookup_waits_for_another_one(world: World) -> None:
+    first = world.look_up()
     await anyio.wait_all_tasks_blocked()
-    second = world.ask()
+    second = world.look_up()
     await anyio.wait_all_tasks_blocked()
-    world.may_land.set()
+    world.may_finish.set()
     await first
-    world.may_land.clear()
+    world.may_finish.clear()
     await anyio.wait_all_tasks_blocked()
-    assert world.looks == 2
+    assert world.lookups == 2
     world.state = 2
-    third = world.ask()
+    third = world.look_up()
     await anyio.wait_all_tasks_blocked()
-    world.may_land.set()
-    assert (await second, await third, world.looks) == (0, 2, 3)
+    world.may_finish.set()
+    assert (await second, await third, world.lookups) == (0, 2, 3)
 
 
 async def test_other_keys_do_not_wait(world: World) -> None:
-    tasks = [world.ask("a"), world.ask("b")]
+    tasks = [world.look_up("a"), world.look_up("b")]
     await anyio.wait_all_tasks_blocked()
-    assert world.looks == 2
-    world.may_land.set()
+    assert world.lookups == 2
+    world.may_finish.set()
     await asyncio.gather(*tasks)
 
 
-@pytest.mark.parametrize("given_up", [0, 1])
-async def test_giving_up_keeps_nobody_else_from_an_answer(world: World, given_up: int) -> None:
-    tasks = [world.ask() for _ in range(3)]
+@pytest.mark.parametrize("cancelled", [0, 1])
+async def test_a_cancelled_caller_does_not_cancel_the_others(world: World, cancelled: int) -> None:
+    tasks = [world.look_up() for _ in range(3)]
     await anyio.wait_all_tasks_blocked()
-    tasks[given_up].cancel()
+    tasks[cancelled].cancel()
     await anyio.wait_all_tasks_blocked()
-    world.may_land.set()
-    answers = await asyncio.gather(*tasks, return_exceptions=True)
-    assert [type(answer) for answer in answers].count(int) == 2
-    assert isinstance(answers[given_up], asyncio.CancelledError)
+    world.may_finish.set()
+    responses = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(response) for response in responses].count(int) == 2
+    assert isinstance(responses[cancelled], asyncio.CancelledError)
 
 
-async def test_an_error_reaches_all_who_share_the_look_and_nobody_after_them(world: World) -> None:
+async def test_an_error_reaches_all_callers_that_share_the_lookup_and_no_later_ones(world: World) -> None:
     world.error = OSError("away")
-    tasks = [world.ask() for _ in range(3)]
+    tasks = [world.look_up() for _ in range(3)]
     await anyio.wait_all_tasks_blocked()
-    world.may_land.set()
-    assert [type(answer) for answer in await asyncio.gather(*tasks, return_exceptions=True)] == [OSError] * 3
+    world.may_finish.set()
+    assert [type(response) for response in await asyncio.gather(*tasks, return_exceptions=True)] == [OSError] * 3
     world.error = None
     assert await world.coalesced.get("a") == 0
 
 
-async def test_nothing_is_kept(world: World) -> None:
-    world.may_land.set()
-    await asyncio.gather(*(world.ask(f"key {number % 3}") for number in range(30)))
-    assert vars(world.coalesced)["_flights"] == {}
+async def test_no_entry_remains_after_the_last_lookup(world: World) -> None:
+    world.may_finish.set()
+    await asyncio.gather(*(world.look_up(f"key {number % 3}") for number in range(30)))
+    assert not vars(world.coalesced)["_running"]
+    assert not vars(world.coalesced)["_next"]

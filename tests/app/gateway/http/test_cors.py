@@ -1,4 +1,4 @@
-"""Pages of other origins."""
+"""Cross-origin requests."""
 
 from collections.abc import Iterator
 
@@ -26,7 +26,7 @@ HEADERS = (
 
 
 @pytest.fixture(scope="module")
-def opened(settings: Settings, api_key: str) -> Iterator[RunningGateway]:
+def open_gateway(settings: Settings, api_key: str) -> Iterator[RunningGateway]:
     """A gateway that two origins may call."""
     origins = {"cors_origins": f"{ORIGIN}, http://localhost:3000", "max_concurrent_requests": 1}
     with RunningGateway(settings.model_copy(update=origins), api_key) as server:
@@ -41,31 +41,31 @@ def preflight(origin: str = ORIGIN, method: str = "POST", headers: str = ", ".jo
     }
 
 
-async def test_nobody_is_let_in_by_default(http: httpx.AsyncClient) -> None:
-    asked = await http.options("/tenants", headers=preflight())
-    assert_problem(asked, 405, "method-not-allowed")
-    for answer in (asked, await http.get("/tenants", headers={"Origin": ORIGIN})):
-        assert not [name for name in answer.headers if name.startswith("access-control-")]
+async def test_cross_origin_requests_are_rejected_by_default(http: httpx.AsyncClient) -> None:
+    rejected = await http.options("/tenants", headers=preflight())
+    assert_problem(rejected, 405, "method-not-allowed")
+    for response in (rejected, await http.get("/tenants", headers={"Origin": ORIGIN})):
+        assert not [name for name in response.headers if name.startswith("access-control-")]
 
 
 @pytest.mark.parametrize("origin", [ORIGIN, "http://localhost:3000"])
 @pytest.mark.parametrize("method", ["GET", "POST", "PATCH", "DELETE"])
-async def test_an_origin_of_the_list_may_ask_with_all_that_the_gateway_understands(
-    opened: RunningGateway, origin: str, method: str
+async def test_a_listed_origin_may_send_every_method_and_header_of_the_gateway(
+    open_gateway: RunningGateway, origin: str, method: str
 ) -> None:
-    async with opened.client() as http:
-        answer = await http.options("/tenants", headers=preflight(origin, method))
-    assert answer.status_code == 200
-    assert answer.headers["access-control-allow-origin"] == origin
-    assert method in answer.headers["access-control-allow-methods"].split(", ")
-    allowed = {name.lower() for name in answer.headers["access-control-allow-headers"].split(", ")}
+    async with open_gateway.client() as http:
+        response = await http.options("/tenants", headers=preflight(origin, method))
+    assert response.status_code == 200
+    assert response.headers["access-control-allow-origin"] == origin
+    assert method in response.headers["access-control-allow-methods"].split(", ")
+    allowed = {name.lower() for name in response.headers["access-control-allow-headers"].split(", ")}
     assert allowed >= {name.lower() for name in HEADERS}
-    assert "access-control-allow-credentials" not in answer.headers
-    assert "origin" in answer.headers["vary"].lower()
+    assert "access-control-allow-credentials" not in response.headers
+    assert "origin" in response.headers["vary"].lower()
 
 
 @pytest.mark.parametrize(
-    ("asked", "named"),
+    ("headers", "named"),
     [
         (preflight(origin=OTHER), "origin"),
         (preflight(origin=f"{ORIGIN}.evil.example"), "origin"),
@@ -75,20 +75,22 @@ async def test_an_origin_of_the_list_may_ask_with_all_that_the_gateway_understan
         (preflight(headers="X-Anything"), "headers"),
     ],
 )
-async def test_what_is_not_allowed_is_a_problem(opened: RunningGateway, asked: dict[str, str], named: str) -> None:
-    async with opened.client() as http:
-        answer = await http.options("/tenants", headers=asked)
-    assert_problem(answer, 400, "cors-refused")
-    assert named in answer.json()["detail"]
-    assert "access-control-allow-origin" not in answer.headers
+async def test_a_rejected_preflight_is_a_problem_document(
+    open_gateway: RunningGateway, headers: dict[str, str], named: str
+) -> None:
+    async with open_gateway.client() as http:
+        response = await http.options("/tenants", headers=headers)
+    assert_problem(response, 400, "cors-refused")
+    assert named in response.json()["detail"]
+    assert "access-control-allow-origin" not in response.headers
 
 
-async def test_an_answer_may_be_read_by_its_origin_with_the_headers_that_matter(opened: RunningGateway) -> None:
-    async with opened.client() as http:
+async def test_a_listed_origin_may_read_the_response_and_its_headers(open_gateway: RunningGateway) -> None:
+    async with open_gateway.client() as http:
         for path in ("/tenants", "/nothing"):
-            answer = await http.get(path, headers={"Origin": ORIGIN})
-            assert answer.headers["access-control-allow-origin"] == ORIGIN
-            exposed = {name.strip().lower() for name in answer.headers["access-control-expose-headers"].split(",")}
+            response = await http.get(path, headers={"Origin": ORIGIN})
+            assert response.headers["access-control-allow-origin"] == ORIGIN
+            exposed = {name.strip().lower() for name in response.headers["access-control-expose-headers"].split(",")}
             assert exposed >= {
                 "etag",
                 "location",
@@ -97,12 +99,12 @@ async def test_an_answer_may_be_read_by_its_origin_with_the_headers_that_matter(
                 "ratelimit",
                 "ratelimit-policy",
             }
-        answer = await http.get("/tenants", headers={"Origin": OTHER})
-        assert "access-control-allow-origin" not in answer.headers
+        response = await http.get("/tenants", headers={"Origin": OTHER})
+        assert "access-control-allow-origin" not in response.headers
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "message"),
     [
         ("*", "must name each origin"),
         (f"{ORIGIN},*", "must name each origin"),
@@ -113,13 +115,13 @@ async def test_an_answer_may_be_read_by_its_origin_with_the_headers_that_matter(
         ("null", "must be origins"),
     ],
 )
-def test_a_list_that_would_let_in_anybody_is_refused(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, value: str, said: str
+def test_origins_with_wildcards_are_rejected(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, value: str, message: str
 ) -> None:
     for name in ("database_url", "admin_database_url", "nextauth_secret"):
         monkeypatch.setenv(name.upper(), getattr(settings, name).get_secret_value())
     monkeypatch.setenv("CORS_ORIGINS", value)
-    with pytest.raises(SettingsError, match=f"^CORS_ORIGINS: {said}"):
+    with pytest.raises(SettingsError, match=f"^CORS_ORIGINS: {message}"):
         Settings.load()
 
 

@@ -19,5 +19,5 @@ async def test_the_documentation_page_needs_no_other_server(http: httpx.AsyncCli
     assert "'/openapi.json'" in page.text
 
 
-async def test_an_asset_that_is_not_there_is_a_problem_document(http: httpx.AsyncClient) -> None:
+async def test_a_missing_asset_is_a_problem_document(http: httpx.AsyncClient) -> None:
     assert_problem(await http.get("/docs/assets/nothing.js"), 404, "not-found")

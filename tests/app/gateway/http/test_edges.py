@@ -1,4 +1,4 @@
-"""What every answer has, and what is answered where no route is at work."""
+"""Responses without a route, and headers of every response."""
 
 import logging
 
@@ -29,32 +29,32 @@ async def test_an_unknown_path_is_a_problem(http: httpx.AsyncClient, path: str) 
         ("/tenants", "TRACE", {"GET", "POST"}),
     ],
 )
-async def test_another_method_is_a_405_that_names_all_that_are_allowed(
+async def test_an_unknown_method_is_a_405_with_all_allowed_methods(
     http: httpx.AsyncClient, path: str, method: str, allowed: set[str]
 ) -> None:
-    answer = await http.request(method, path)
-    assert_problem(answer, 405, "method-not-allowed")
-    assert set(answer.headers["allow"].split(", ")) == allowed
+    response = await http.request(method, path)
+    assert_problem(response, 405, "method-not-allowed")
+    assert set(response.headers["allow"].split(", ")) == allowed
 
 
-async def test_a_request_id_is_taken_over(http: httpx.AsyncClient) -> None:
-    answer = await http.get("/operations/unknown", headers={"X-Request-ID": "trace-1.2_3"})
-    assert answer.headers["x-request-id"] == "trace-1.2_3"
-    assert answer.json()["requestId"] == "trace-1.2_3"
+async def test_a_valid_request_id_is_used(http: httpx.AsyncClient) -> None:
+    response = await http.get("/operations/unknown", headers={"X-Request-ID": "trace-1.2_3"})
+    assert response.headers["x-request-id"] == "trace-1.2_3"
+    assert response.json()["requestId"] == "trace-1.2_3"
 
 
 @pytest.mark.parametrize("bad", ["", "with space", "x" * 129, "semi;colon", '"quoted"'])
-async def test_a_request_id_of_another_form_is_replaced(http: httpx.AsyncClient, bad: str) -> None:
-    answer = await http.get("/livez", headers={"X-Request-ID": bad})
-    assert answer.headers["x-request-id"] not in {"", bad}
+async def test_an_invalid_request_id_is_replaced(http: httpx.AsyncClient, bad: str) -> None:
+    response = await http.get("/livez", headers={"X-Request-ID": bad})
+    assert response.headers["x-request-id"] not in {"", bad}
 
 
-async def test_what_carries_tenants_data_is_not_stored(http: httpx.AsyncClient) -> None:
-    for answer in (await http.post("/tenants", json=tenant()), await http.get("/tenants"), await http.get("/x")):
-        assert answer.headers["cache-control"] == "no-store"
+async def test_responses_with_tenant_data_are_not_cached(http: httpx.AsyncClient) -> None:
+    for response in (await http.post("/tenants", json=tenant()), await http.get("/tenants"), await http.get("/x")):
+        assert response.headers["cache-control"] == "no-store"
 
 
-async def test_a_crash_tells_nothing_but_the_request_id(
+async def test_a_crash_shows_only_the_request_id(
     settings: Settings, api_key: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     def add_crash(app: FastAPI) -> None:
@@ -64,13 +64,13 @@ async def test_a_crash_tells_nothing_but_the_request_id(
 
     with caplog.at_level(logging.ERROR), RunningGateway(settings, api_key, add_crash) as gateway:
         async with gateway.client() as http:
-            answer = await http.get("/crash")
+            response = await http.get("/crash")
             assert (await http.get("/livez")).status_code == 200
-    assert_problem(answer, 500, "internal-error")
-    assert "secret" not in answer.text
-    assert "RuntimeError" not in answer.text
-    assert [record for record in caplog.records if record.name.startswith("uvicorn")] == [], "nothing to add"
+    assert_problem(response, 500, "internal-error")
+    assert "secret" not in response.text
+    assert "RuntimeError" not in response.text
+    assert [record for record in caplog.records if record.name.startswith("uvicorn")] == [], "uvicorn logs nothing"
 
 
-async def test_names_of_programs_are_not_told(http: httpx.AsyncClient) -> None:
+async def test_responses_do_not_name_the_server_software(http: httpx.AsyncClient) -> None:
     assert "server" not in (await http.get("/livez")).headers

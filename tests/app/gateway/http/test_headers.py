@@ -1,4 +1,4 @@
-"""What every answer tells browsers and caches."""
+"""Headers of every response for browsers and caches."""
 
 import logging
 import shutil
@@ -21,16 +21,16 @@ ALWAYS = {
     "cross-origin-resource-policy": "same-origin",
     "cache-control": "no-store",
 }
-NOTHING_MAY_RUN = "default-src 'none'; frame-ancestors 'none'"
+DATA_POLICY = "default-src 'none'; frame-ancestors 'none'"
 WRONG = {"Authorization": "Bearer nonsense"}
 
 
-def assert_safe(answer: httpx.Response) -> None:
-    assert {name: answer.headers.get(name) for name in ALWAYS} == ALWAYS
-    assert answer.headers["content-security-policy"] == NOTHING_MAY_RUN
-    assert "strict-transport-security" not in answer.headers, "it came over plain HTTP"
-    assert "server" not in answer.headers
-    assert "x-powered-by" not in answer.headers
+def assert_safe(response: httpx.Response) -> None:
+    assert {name: response.headers.get(name) for name in ALWAYS} == ALWAYS
+    assert response.headers["content-security-policy"] == DATA_POLICY
+    assert "strict-transport-security" not in response.headers, "the request came over plain HTTP"
+    assert "server" not in response.headers
+    assert "x-powered-by" not in response.headers
 
 
 @pytest.mark.parametrize(
@@ -48,21 +48,21 @@ def assert_safe(answer: httpx.Response) -> None:
         ("GET", "/docs/assets/nothing", {}, 404),
     ],
 )
-async def test_every_answer_is_safe_in_a_browser(
+async def test_every_response_is_safe_in_a_browser(
     http: httpx.AsyncClient, method: str, path: str, headers: dict[str, str], status: int
 ) -> None:
-    answer = await http.request(method, path, headers=headers)
-    assert answer.status_code == status
-    assert_safe(answer)
+    response = await http.request(method, path, headers=headers)
+    assert response.status_code == status
+    assert_safe(response)
 
 
-async def test_what_is_personal_is_stored_nowhere(http: httpx.AsyncClient) -> None:
+async def test_personal_data_is_not_cached(http: httpx.AsyncClient) -> None:
     made = await http.post("/tenants", json=tenant())
     shown = await http.get(made.json()["links"]["self"])
     unchanged = await http.get(made.json()["links"]["self"], headers={"If-None-Match": shown.headers["etag"]})
-    assert [answer.status_code for answer in (made, shown, unchanged)] == [202, 200, 304]
-    for answer in (made, shown, unchanged):
-        assert_safe(answer)
+    assert [response.status_code for response in (made, shown, unchanged)] == [202, 200, 304]
+    for response in (made, shown, unchanged):
+        assert_safe(response)
 
 
 async def test_a_crash_is_safe_in_a_browser(
@@ -75,22 +75,22 @@ async def test_a_crash_is_safe_in_a_browser(
 
     with caplog.at_level(logging.ERROR), RunningGateway(settings, api_key, add_crash) as gateway:
         async with gateway.client() as http:
-            answer = await http.get("/crash")
-    assert answer.status_code == 500
-    assert_safe(answer)
+            response = await http.get("/crash")
+    assert response.status_code == 500
+    assert_safe(response)
 
 
 @pytest.mark.parametrize("path", ["/livez", "/nothing", "/tenants"])
-async def test_https_is_asked_for_where_the_proxy_says_that_it_was_used(http: httpx.AsyncClient, path: str) -> None:
-    answer = await http.get(path, headers={"X-Forwarded-Proto": "https"})
-    assert answer.headers["strict-transport-security"] == "max-age=63072000"
+async def test_https_is_enforced_if_a_trusted_proxy_reports_it(http: httpx.AsyncClient, path: str) -> None:
+    response = await http.get(path, headers={"X-Forwarded-Proto": "https"})
+    assert response.headers["strict-transport-security"] == "max-age=63072000"
 
 
-async def test_who_is_no_proxy_of_ours_cannot_say_that_https_was_used(settings: Settings, api_key: str) -> None:
+async def test_an_untrusted_proxy_cannot_report_https(settings: Settings, api_key: str) -> None:
     with RunningGateway(settings.model_copy(update={"forwarded_allow_ips": "192.0.2.1"}), api_key) as gateway:
         async with gateway.client() as http:
-            answer = await http.get("/livez", headers={"X-Forwarded-Proto": "https"})
-    assert "strict-transport-security" not in answer.headers
+            response = await http.get("/livez", headers={"X-Forwarded-Proto": "https"})
+    assert "strict-transport-security" not in response.headers
 
 
 async def test_the_documentation_page_may_run_its_own_scripts_only(http: httpx.AsyncClient) -> None:

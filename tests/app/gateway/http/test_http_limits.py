@@ -1,4 +1,4 @@
-"""What a connection, a request and all of them together may cost."""
+"""Limits of connections, requests and all of them together."""
 
 import asyncio
 import inspect
@@ -33,7 +33,7 @@ LIVEZ = b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n"
 
 @pytest.fixture(scope="module")
 def strict(settings: Settings, api_key: str) -> Iterator[RunningGateway]:
-    """A gateway without patience."""
+    """A gateway with short timeouts."""
     limits = {
         "max_header_bytes": 4096,
         "max_body_bytes": 10_000,
@@ -48,7 +48,7 @@ def strict(settings: Settings, api_key: str) -> Iterator[RunningGateway]:
 
 @pytest.fixture
 def few(settings: Settings, api_key: str) -> Iterator[RunningGateway]:
-    """A gateway that works on two requests at once."""
+    """A gateway that allows two concurrent requests."""
 
     def add_wait(app: FastAPI) -> None:
         app.state.end = asyncio.Event()
@@ -78,7 +78,7 @@ def few(settings: Settings, api_key: str) -> Iterator[RunningGateway]:
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
     ],
 )
-def test_what_is_not_http_gets_a_problem_and_the_end_of_the_connection(gateway: RunningGateway, sent: bytes) -> None:
+def test_malformed_http_gets_a_problem_and_closes_the_connection(gateway: RunningGateway, sent: bytes) -> None:
     with connected(gateway) as connection:
         connection.send(sent)
         assert_raw_problem(connection, 400, "malformed-request")
@@ -114,10 +114,10 @@ def test_each_request_of_a_connection_may_have_headers_up_to_the_limit(strict: R
     with connected(strict) as connection:
         for _ in range(3):
             connection.send(request)
-            assert connection.answer().status == 200
+            assert connection.read_response().status == 200
 
 
-def test_a_long_body_is_no_header(gateway: RunningGateway) -> None:
+def test_a_long_body_does_not_count_as_headers(gateway: RunningGateway) -> None:
     body = json.dumps({"tenantName": "x" * 100_000}).encode()
     with connected(gateway) as connection:
         connection.send(
@@ -125,37 +125,37 @@ def test_a_long_body_is_no_header(gateway: RunningGateway) -> None:
             b"X-API-Key: %b\r\nContent-Length: %d\r\n\r\n" % (gateway.api_key.encode(), len(body))
         )
         connection.send(body)
-        assert connection.answer().status == 422
+        assert connection.read_response().status == 422
         connection.send(LIVEZ)
-        assert connection.answer().status == 200
+        assert connection.read_response().status == 200
 
 
 @pytest.mark.parametrize("sent", [b"", b"\r\n", b"GET /livez HTTP/1.1\r\nHost: a\r\nX-Slow: "])
-def test_headers_that_do_not_come_are_a_408(strict: RunningGateway, sent: bytes) -> None:
+def test_late_headers_are_a_408(strict: RunningGateway, sent: bytes) -> None:
     with connected(strict) as connection:
         connection.send(sent)
         assert_raw_problem(connection, 408, "request-timeout")
 
 
-def test_a_header_now_and_then_buys_no_time(strict: RunningGateway) -> None:
+def test_slow_headers_do_not_extend_the_deadline(strict: RunningGateway) -> None:
     started = time.monotonic()
     with connected(strict) as connection:
         connection.send(b"GET /livez HTTP/1.1\r\nHost: a\r\n")
-        while not connection.has_answer_within(0.1):
+        while not connection.has_response_within(0.1):
             connection.send(b"X: y\r\n")
         assert_raw_problem(connection, 408, "request-timeout")
-    assert time.monotonic() - started < 10, "each header would have bought half a second"
+    assert time.monotonic() - started < 10, "each header extended the deadline"
 
 
-def test_the_next_request_of_a_connection_has_the_same_time(strict: RunningGateway) -> None:
+def test_the_next_request_of_a_connection_has_the_same_deadline(strict: RunningGateway) -> None:
     with connected(strict) as connection:
         connection.send(LIVEZ)
-        assert connection.answer().status == 200
+        assert connection.read_response().status == 200
         connection.send(b"GET /livez HTTP/1.1\r\n")
         assert_raw_problem(connection, 408, "request-timeout")
 
 
-def test_a_body_that_does_not_come_is_a_408(strict: RunningGateway) -> None:
+def test_a_late_body_is_a_408(strict: RunningGateway) -> None:
     with connected(strict) as connection:
         connection.send(
             b"POST /tenants HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nX-API-Key: %b\r\n"
@@ -164,7 +164,7 @@ def test_a_body_that_does_not_come_is_a_408(strict: RunningGateway) -> None:
         assert_raw_problem(connection, 408, "request-timeout")
 
 
-def test_a_client_that_goes_away_in_its_body_is_no_crash(
+def test_a_client_that_disconnects_during_its_body_is_not_a_crash(
     strict: RunningGateway, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with connected(strict) as connection:
@@ -176,31 +176,31 @@ def test_a_client_that_goes_away_in_its_body_is_no_crash(
     assert "Traceback" not in "".join(capfd.readouterr())
 
 
-def test_a_body_that_nobody_reads_ends_the_connection_as_well(strict: RunningGateway) -> None:
+def test_an_unread_body_closes_the_connection(strict: RunningGateway) -> None:
     with connected(strict) as connection:
         connection.send(b"POST /tenants HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n{")
-        assert connection.answer().status == 401
+        assert connection.read_response().status == 401
         connection.rest()
 
 
-def test_an_idle_connection_is_closed_without_a_word(strict: RunningGateway) -> None:
+def test_an_idle_connection_is_closed_without_a_response(strict: RunningGateway) -> None:
     with connected(strict) as connection:
         connection.send(LIVEZ)
-        assert connection.answer().status == 200
+        assert connection.read_response().status == 200
         started = time.monotonic()
         assert connection.rest() == b""
         assert time.monotonic() - started > 1.5
 
 
-def test_a_client_that_does_not_read_is_left(strict: RunningGateway) -> None:
+def test_a_client_that_does_not_read_is_disconnected(strict: RunningGateway) -> None:
     with connected(strict) as connection:
         asked = b"GET /docs/assets/swagger-ui-bundle.js HTTP/1.1\r\nHost: a\r\n\r\n"
         connection.send(asked * 50)
-        time.sleep(1.5)  # what is tested is that time passes
+        time.sleep(1.5)  # the send timeout passes
         assert len(connection.rest()) < 50 * 1_000_000
 
 
-def test_an_answer_that_takes_long_is_not_a_late_request(strict: RunningGateway) -> None:
+def test_a_slow_response_does_not_make_the_request_late(strict: RunningGateway) -> None:
     body = json.dumps(tenant()).encode()
     with connected(strict) as connection:
         connection.send(
@@ -208,14 +208,14 @@ def test_an_answer_that_takes_long_is_not_a_late_request(strict: RunningGateway)
             b"Prefer: wait=2\r\nContent-Length: %d\r\n\r\n%b" % (strict.api_key.encode(), len(body), body)
         )
         connection.send(b"GET /livez HTTP/1.1\r\n")
-        assert connection.answer().status == 202
+        assert connection.read_response().status == 202
         assert_raw_problem(connection, 408, "request-timeout")
 
 
-def test_few_requests_may_be_sent_before_an_answer(gateway: RunningGateway) -> None:
+def test_pipelined_requests_are_limited(gateway: RunningGateway) -> None:
     with connected(gateway) as connection:
         connection.send(LIVEZ * 10)
-        assert [connection.answer().status for _ in range(10)] == [200] * 10
+        assert [connection.read_response().status for _ in range(10)] == [200] * 10
     with connected(gateway) as connection:
         connection.send(LIVEZ * 500)
         connection.rest()
@@ -241,7 +241,7 @@ def nested(levels: int) -> bytes:
         b'"' * 2**21,
     ],
 )
-def test_a_body_that_is_not_deep_passes(body: bytes) -> None:
+def test_a_shallow_body_passes(body: bytes) -> None:
     check_body(body, max_values=10**9)
 
 
@@ -256,16 +256,16 @@ def test_a_body_that_is_not_deep_passes(body: bytes) -> None:
         b'"[' * 2**20,
     ],
 )
-def test_a_deep_body_is_told_by_its_brackets_outside_strings(body: bytes) -> None:
+def test_depth_counts_brackets_outside_strings(body: bytes) -> None:
     with pytest.raises(ProblemError) as caught:
         check_body(body, max_values=10**9)
     assert (caught.value.status, caught.value.code) == (400, "json-too-deep")
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32"])
-async def test_other_encodings_than_utf_8_are_refused(http: httpx.AsyncClient, encoding: str) -> None:
-    answer = await http.post("/tenants", content=json.dumps(tenant()).encode(encoding), headers=JSON)
-    assert_problem(answer, 400, "malformed-json")
+async def test_encodings_other_than_utf_8_are_rejected(http: httpx.AsyncClient, encoding: str) -> None:
+    response = await http.post("/tenants", content=json.dumps(tenant()).encode(encoding), headers=JSON)
+    assert_problem(response, 400, "malformed-json")
 
 
 async def test_a_deep_body_is_a_problem_of_its_own(http: httpx.AsyncClient) -> None:
@@ -274,29 +274,29 @@ async def test_a_deep_body_is_a_problem_of_its_own(http: httpx.AsyncClient) -> N
     assert_problem(await http.post("/tenants", content=b"[" * 100_000, headers=JSON), 400, "json-too-long")
 
 
-async def test_a_large_body_is_refused_before_it_is_sent(strict: RunningGateway) -> None:
+async def test_a_large_body_is_rejected_before_it_is_sent(strict: RunningGateway) -> None:
     with connected(strict) as connection:
         connection.send(
             b"POST /tenants HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nX-API-Key: %b\r\n"
             b"Expect: 100-continue\r\nContent-Length: 10001\r\n\r\n" % strict.api_key.encode()
         )
-        answer = connection.answer()
-    assert (answer.status, answer.document["code"]) == (413, "body-too-large")
+        response = connection.read_response()
+    assert (response.status, response.document["code"]) == (413, "body-too-large")
 
 
-async def test_beyond_the_limit_requests_are_refused_at_once_but_not_probes(few: RunningGateway) -> None:
+async def test_requests_over_the_limit_are_rejected_at_once_but_not_probes(few: RunningGateway) -> None:
     async with few.client() as http, asyncio.TaskGroup() as group:
         waiting = [group.create_task(http.get("/wait")) for _ in range(2)]
         app = few.app
         async with asyncio.timeout(10):
-            while (answer := await http.get("/nothing")).status_code == 404:
+            while (response := await http.get("/nothing")).status_code == 404:
                 await anyio.lowlevel.checkpoint()
-        assert_problem(answer, 503, "overloaded")
-        assert answer.headers["retry-after"] == "1"
+        assert_problem(response, 503, "overloaded")
+        assert response.headers["retry-after"] == "1"
         assert (await http.get("/livez")).status_code == 200
         assert (await http.get("/readyz")).status_code == 200
         few.call_soon(app.state.end.set)
-        assert [(await answer).status_code for answer in waiting] == [200, 200]
+        assert [(await response).status_code for response in waiting] == [200, 200]
         assert (await http.get("/nothing")).status_code == 404
 
 

@@ -1,24 +1,25 @@
-"""The kinds of problems, their examples and the tables that lead to them."""
+"""The kinds of problems, their examples, and the table of operation errors."""
 
 from collections.abc import Iterator
 
 import pytest
 
-from app.gateway.access.parameters import LONGEST_PERSON
+from app.gateway.access.parameters import MAX_PERSON_LENGTH
 from app.gateway.access.problems import OtherTenantIdError
 from app.gateway.http.problems.problem import ProblemError
 from app.gateway.http.problems.request_problems import (
     BadIdempotencyKeyError,
     BadOnBehalfOfError,
     FrameworkError,
+    LimitExceededError,
     OutageError,
 )
 from app.gateway.operations.problems import problem_kind_of
-from app.gateway.tenants.parameters import LONGEST_IDEMPOTENCY_KEY
+from app.gateway.tenants.parameters import MAX_IDEMPOTENCY_KEY_LENGTH
 
-# The problem classes that are no kind of their own.
-OTHERS = {ProblemError, OutageError, OtherTenantIdError, FrameworkError}
-# Their details depend on the request, and the OpenAPI document does not show them.
+# Classes without a code of their own.
+OTHERS = {ProblemError, LimitExceededError, OutageError, OtherTenantIdError, FrameworkError}
+# Their details depend on the request. The OpenAPI document does not show them.
 WITHOUT_EXAMPLE = {
     "cors-refused",
     "duplicate-email",
@@ -39,7 +40,7 @@ KINDS = [kind for kind in subclasses(ProblemError) if kind not in OTHERS and kin
 DOCUMENTED = [kind for kind in KINDS if kind.code not in WITHOUT_EXAMPLE]
 
 
-def test_every_kind_has_a_code_of_its_own() -> None:
+def test_every_kind_has_its_own_code() -> None:
     codes = [kind.code for kind in KINDS]
     assert sorted(codes) == sorted(set(codes))
     assert set(codes) > WITHOUT_EXAMPLE
@@ -54,9 +55,9 @@ def test_every_kind_has_an_example_with_a_detail(kind: type[ProblemError]) -> No
     assert not document.detail.endswith(".")
 
 
-def test_details_name_the_limits_that_are_in_force() -> None:
-    assert f"1 to {LONGEST_IDEMPOTENCY_KEY} " in BadIdempotencyKeyError.default_detail
-    assert f"1 to {LONGEST_PERSON} " in BadOnBehalfOfError.default_detail
+def test_details_name_the_current_limits() -> None:
+    assert f"1 to {MAX_IDEMPOTENCY_KEY_LENGTH} " in BadIdempotencyKeyError.default_detail
+    assert f"1 to {MAX_PERSON_LENGTH} " in BadOnBehalfOfError.default_detail
 
 
 @pytest.mark.parametrize(
@@ -81,5 +82,5 @@ def test_details_name_the_limits_that_are_in_force() -> None:
         ("of a later release", 500),
     ],
 )
-def test_an_operations_error_has_the_status_that_fits(code: str, status: int) -> None:
+def test_an_operations_error_becomes_a_problem_with_this_status(code: str, status: int) -> None:
     assert problem_kind_of(code).status == status

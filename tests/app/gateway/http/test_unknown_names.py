@@ -1,4 +1,4 @@
-"""Kinds, steps and statuses of a newer release are shown as they came, and are left alone."""
+"""Kinds, steps and statuses of a newer release are shown unchanged, and their operations are not changed."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -12,7 +12,7 @@ from temporalio.client import Client
 
 from app.settings import Settings
 from tests.app.gateway.operation_rows import record, snapshot, start
-from tests.app.gateway.operations.test_operation_events import read, shown
+from tests.app.gateway.operations.test_events import read, shown
 from tests.app.gateway.requests import assert_problem, faults
 from tests.support.servers.temporal import converter_of
 from workflows.operations.messages import StepProgress
@@ -37,19 +37,19 @@ MEMO: dict[str, Any] = {
 
 @pytest.fixture
 async def in_memo(temporal_client: Client) -> str:
-    """The id of a running workflow whose memo is of a newer release."""
+    """Return the id of a running workflow with the memo of a newer release."""
     return await start(temporal_client, snapshot(OperationStatus(STATUS), uuid4(), **MEMO))
 
 
 @pytest.fixture
 async def in_row(settings: Settings, database: asyncpg.Connection) -> str:
-    """The id of a running workflow that can't be read here, so that its row is shown."""
+    """Return the id of a running workflow that is unreadable, so that its row is shown."""
     workflow_id = await record(database, **ROW)
     strange = await Client.connect(settings.temporal_address, data_converter=converter_of("another secret"))
     return await start(strange, snapshot(OperationStatus.RUNNING), workflow_id)
 
 
-def assert_as_it_came(document: dict[str, Any]) -> None:
+def assert_unchanged(document: dict[str, Any]) -> None:
     assert (document["kind"], document["status"], document["step"]) == (KIND, STATUS, STEP)
     if "steps" in document:
         [step] = document["steps"]
@@ -58,51 +58,51 @@ def assert_as_it_came(document: dict[str, Any]) -> None:
 
 @pytest.fixture(params=["in_memo", "in_row"])
 def workflow_id(request: pytest.FixtureRequest) -> str:
-    """The id of an operation of a newer release, by its memo or by its row."""
+    """Return the id of an operation of a newer release, with a memo or a row."""
     found: str = request.getfixturevalue(request.param)
     return found
 
 
 @pytest.mark.parametrize("path", ["/operations/{}", "/tenants/{}/status"])
-async def test_a_status_is_shown_as_it_came(http: httpx.AsyncClient, workflow_id: str, path: str) -> None:
-    answer = await http.get(path.format(workflow_id))
-    assert answer.status_code == 200, answer.text
-    assert_as_it_came(answer.json())
-    assert answer.headers["retry-after"] == "1"
-    assert answer.json()["cancellable"] is False, "this release does not know how"
-    assert not {"cancel", "resume"} & answer.json()["links"].keys()
+async def test_an_unknown_status_is_shown_unchanged(http: httpx.AsyncClient, workflow_id: str, path: str) -> None:
+    response = await http.get(path.format(workflow_id))
+    assert response.status_code == 200, response.text
+    assert_unchanged(response.json())
+    assert response.headers["retry-after"] == "1"
+    assert response.json()["cancellable"] is False, "this release can't cancel it"
+    assert not {"cancel", "resume"} & response.json()["links"].keys()
 
 
-async def test_events_show_it_as_it_came(http: httpx.AsyncClient, workflow_id: str) -> None:
+async def test_events_show_it_unchanged(http: httpx.AsyncClient, workflow_id: str) -> None:
     with anyio.fail_after(20):
-        async with http.stream("GET", f"/operations/{workflow_id}/events") as answer:
-            assert answer.status_code == 200
-            assert_as_it_came(shown(await anext(read(answer))))
+        async with http.stream("GET", f"/operations/{workflow_id}/events") as response:
+            assert response.status_code == 200
+            assert_unchanged(shown(await anext(read(response))))
 
 
-async def test_a_list_shows_it_as_it_came(http: httpx.AsyncClient, database: asyncpg.Connection) -> None:
+async def test_a_list_shows_it_unchanged(http: httpx.AsyncClient, database: asyncpg.Connection) -> None:
     name = f"Newer {uuid4()}"
     for row in (ROW, ENDED):
         await record(database, name, **row)
     listed = (await http.get("/operations", params={"name": name, "kind": KIND})).json()["operations"]
     assert len(listed) == 2
     for operation in listed:
-        assert_as_it_came(operation)
+        assert_unchanged(operation)
         assert not {"cancel", "resume"} & operation["links"].keys()
 
 
-async def test_one_that_has_ended_is_shown_as_it_came_and_its_stream_ends_for_good(
+async def test_an_ended_operation_is_shown_unchanged_and_its_stream_ends(
     http: httpx.AsyncClient, database: asyncpg.Connection
 ) -> None:
     workflow_id = await record(database, **ENDED)
-    answer = await http.get(f"/operations/{workflow_id}")
-    assert_as_it_came(answer.json())
-    assert "retry-after" not in answer.headers
+    response = await http.get(f"/operations/{workflow_id}")
+    assert_unchanged(response.json())
+    assert "retry-after" not in response.headers
     path = f"/operations/{workflow_id}/events"
     with anyio.fail_after(20):
         async with http.stream("GET", path) as stream:
             [only] = [event async for event in read(stream)]
-    assert_as_it_came(shown(only))
+    assert_unchanged(shown(only))
     assert (await http.get(path, headers={"Last-Event-ID": only["id"]})).status_code == 204
 
 
@@ -115,15 +115,15 @@ async def test_one_that_has_ended_is_shown_as_it_came_and_its_stream_ends_for_go
         ("PATCH", "/operations/{}"),
     ],
 )
-async def test_an_operation_of_an_unknown_kind_is_left_alone(
+async def test_an_operation_of_an_unknown_kind_cannot_be_changed(
     http: httpx.AsyncClient, temporal_client: Client, workflow_id: str, method: str, path: str
 ) -> None:
     body = {"tenantName": "Other"} if method == "PATCH" else None
-    answer = await http.request(method, path.format(workflow_id), json=body)
-    assert_problem(answer, 409, "operation-kind-unknown")
-    assert KIND in answer.json()["detail"]
+    response = await http.request(method, path.format(workflow_id), json=body)
+    assert_problem(response, 409, "operation-kind-unknown")
+    assert KIND in response.json()["detail"]
     description = await temporal_client.get_workflow_handle(workflow_id).describe()
-    assert description.history_length == 2, "started, and one task waits"
+    assert description.history_length == 2, "the workflow got no signal"
 
 
 async def test_an_unknown_status_of_a_known_kind_can_be_cancelled(
@@ -132,12 +132,12 @@ async def test_an_unknown_status_of_a_known_kind_can_be_cancelled(
     workflow_id = await start(temporal_client, snapshot(OperationStatus(STATUS), uuid4()))
     document = (await http.get(f"/operations/{workflow_id}")).json()
     assert (document["status"], document["cancellable"]) == (STATUS, True)
-    answer = await http.delete(f"/operations/{workflow_id}")
-    assert (answer.status_code, answer.json()["status"]) == (202, "cancelling")
+    response = await http.delete(f"/operations/{workflow_id}")
+    assert (response.status_code, response.json()["status"]) == (202, "cancelling")
 
 
-async def test_an_unknown_status_that_is_asked_for_is_a_mistake_of_the_callers(http: httpx.AsyncClient) -> None:
-    answer = await http.get("/operations", params={"status": ["queued", STATUS]})
-    assert_problem(answer, 422, "invalid-request")
-    assert list(faults(answer)) == ["status.1"]
-    assert "awaiting_confirmation" in answer.text
+async def test_filtering_by_an_unknown_status_is_an_invalid_request(http: httpx.AsyncClient) -> None:
+    response = await http.get("/operations", params={"status": ["queued", STATUS]})
+    assert_problem(response, 422, "invalid-request")
+    assert list(faults(response)) == ["status.1"]
+    assert "awaiting_confirmation" in response.text

@@ -1,4 +1,4 @@
-"""A workflow that was ended in Temporal: only the row knows of a commit, and it is closed when the status is read."""
+"""Operations whose workflow was ended in Temporal: reading the status closes the row, which alone shows a commit."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -21,7 +21,7 @@ from app.embedded.postgres import EmbeddedPostgres
 from app.settings import Settings
 from app.temporal.described import initial_snapshot
 from tests.app.gateway.conftest import as_gateway, create_key
-from tests.app.gateway.operation_rows import NOBODY, record, snapshot, start
+from tests.app.gateway.operation_rows import UNPOLLED_QUEUE, record, snapshot, start
 from tests.app.gateway.outages import close_database
 from tests.app.gateway.requests import assert_problem, create
 from tests.app.gateway.server import RunningGateway
@@ -48,7 +48,7 @@ async def terminate(client: Client, workflow_id: str) -> None:
 
 
 async def provision(settings: Settings, client: Client, created: dict[str, Any]) -> None:
-    """Run the creation's transaction as a worker does that has not heard of the workflow's end."""
+    """Run the transaction of the creation as a worker that has missed the end of the workflow."""
     handle = client.get_workflow_handle(created["workflowId"])
     started = (await handle.fetch_history()).events[0].workflow_execution_started_event_attributes
     [request] = await client.data_converter.decode(started.input.payloads, [TenantCreationInput])
@@ -71,7 +71,7 @@ async def provision(settings: Settings, client: Client, created: dict[str, Any])
         await engine.dispose()
 
 
-async def test_before_the_commit_it_has_failed_at_once_and_nothing_can_be_committed_later(
+async def test_a_workflow_ended_before_the_commit_has_failed_and_cannot_commit_later(
     http: httpx.AsyncClient, settings: Settings, temporal_client: Client, database: asyncpg.Connection
 ) -> None:
     created = await create(http)
@@ -87,14 +87,14 @@ async def test_before_the_commit_it_has_failed_at_once_and_nothing_can_be_commit
     row = await database.fetchrow(ROW, created["workflowId"])
     assert row is not None
     assert (row["status"], row["finished_at"] is not None, row["committed_at"]) == ("failed", True, None)
-    with pytest.raises(ApplicationError) as refused:
+    with pytest.raises(ApplicationError) as rejected:
         await provision(settings, temporal_client, created)
-    assert refused.value.type == "operation-closed"
+    assert rejected.value.type == "operation-closed"
     assert await database.fetchval("SELECT count(*) FROM tenants WHERE tenant::text = $1", created["tenantId"]) == 0
     assert (await http.get(created["links"]["self"])).json() == document
 
 
-async def test_the_transaction_of_one_that_was_not_read_yet_commits_and_is_then_read_as_completed(
+async def test_an_ended_workflow_may_commit_until_its_status_is_read(
     http: httpx.AsyncClient, settings: Settings, temporal_client: Client
 ) -> None:
     created = await create(http)
@@ -106,7 +106,7 @@ async def test_the_transaction_of_one_that_was_not_read_yet_commits_and_is_then_
     assert (await http.get(document["links"]["tenant"])).status_code == 200
 
 
-async def test_after_the_commit_it_has_completed_with_a_warning(
+async def test_a_workflow_ended_after_the_commit_has_completed_with_a_warning(
     http: httpx.AsyncClient, temporal_client: Client, database: asyncpg.Connection
 ) -> None:
     created = await create(http)
@@ -124,7 +124,7 @@ async def test_after_the_commit_it_has_completed_with_a_warning(
     assert_problem(await http.delete(created["links"]["self"]), 409, "operation-committed")
 
 
-async def test_one_that_was_asked_to_stop_is_cancelled(http: httpx.AsyncClient, temporal_client: Client) -> None:
+async def test_a_workflow_ended_after_a_cancel_is_cancelled(http: httpx.AsyncClient, temporal_client: Client) -> None:
     created = await create(http)
     await http.delete(created["links"]["cancel"])
     await terminate(temporal_client, created["workflowId"])
@@ -132,7 +132,7 @@ async def test_one_that_was_asked_to_stop_is_cancelled(http: httpx.AsyncClient, 
     assert (document["status"], document["error"]) == ("cancelled", None)
 
 
-async def test_one_that_took_too_long_for_temporal_has_failed(
+async def test_a_workflow_that_timed_out_has_failed(
     http: httpx.AsyncClient, temporal_client: Client, database: asyncpg.Connection
 ) -> None:
     shown = snapshot(OperationStatus.QUEUED, uuid4())
@@ -141,7 +141,7 @@ async def test_one_that_took_too_long_for_temporal_has_failed(
         TENANT_CREATION_WORKFLOW,
         {},
         id=workflow_id,
-        task_queue=NOBODY,
+        task_queue=UNPOLLED_QUEUE,
         memo={OPERATION_MEMO: shown},
         execution_timeout=timedelta(seconds=1),
     )
@@ -155,7 +155,7 @@ async def test_one_that_took_too_long_for_temporal_has_failed(
     assert row["status"] == "failed"
 
 
-async def test_one_without_a_row_gets_one_that_is_closed_and_is_recorded_once(
+async def test_an_ended_workflow_without_a_row_gets_a_closed_one_and_is_recorded_once(
     http: httpx.AsyncClient, settings: Settings, temporal_client: Client, database: asyncpg.Connection
 ) -> None:
     created = await create(http)
@@ -172,7 +172,7 @@ async def test_one_without_a_row_gets_one_that_is_closed_and_is_recorded_once(
         await provision(settings, temporal_client, created)
 
 
-async def test_one_that_can_have_no_row_beside_another_open_operation_has_failed(
+async def test_an_ended_workflow_without_a_row_beside_another_open_operation_has_failed(
     http: httpx.AsyncClient, temporal_client: Client, database: asyncpg.Connection
 ) -> None:
     tenant_id = uuid4()
@@ -183,7 +183,7 @@ async def test_one_that_can_have_no_row_beside_another_open_operation_has_failed
     assert (document["status"], document["error"]["code"]) == ("failed", "ended-outside")
 
 
-async def test_while_the_database_is_away_nobody_guesses_how_it_ended(
+async def test_the_status_of_an_ended_workflow_requires_the_database(
     settings: Settings,
     new_database: NewDatabase,
     migrated_template: str,
@@ -209,14 +209,14 @@ async def test_while_the_database_is_away_nobody_guesses_how_it_ended(
             assert (await http.get(running["links"]["self"])).json()["status"] == "queued"
 
 
-async def test_one_that_a_client_of_temporal_started_is_recorded_with_what_it_was_asked_for(
+async def test_an_ended_workflow_of_a_temporal_client_is_recorded_with_its_parameters(
     http: httpx.AsyncClient, settings: Settings, temporal_client: Client, database: asyncpg.Connection
 ) -> None:
-    workflow_id, tenant_id = f"asked-for-{uuid4()}", uuid4()
+    workflow_id, tenant_id = f"requested-{uuid4()}", uuid4()
     admin = {"firstName": "Ada", "lastName": "Byron", "email": "ada@acme.example", "password": "correct horse"}
     await temporal_client.start_workflow(
         TENANT_CREATION_WORKFLOW,
-        {"tenantName": "Asked for", "adminUser": admin, "tenantId": str(tenant_id), "licenseCount": 5},
+        {"tenantName": "Requested", "adminUser": admin, "tenantId": str(tenant_id), "licenseCount": 5},
         id=workflow_id,
         task_queue=settings.temporal_task_queue,
     )
@@ -224,11 +224,11 @@ async def test_one_that_a_client_of_temporal_started_is_recorded_with_what_it_wa
     document = (await http.get(f"/operations/{workflow_id}")).json()
     assert (document["status"], document["tenantName"], document["tenantId"]) == (
         "failed",
-        "Asked for",
+        "Requested",
         str(tenant_id),
     )
     assert document["parameters"] == {"licenseCount": 5}
     row = await database.fetchrow(ROW, workflow_id)
     assert row is not None
-    assert (row["tenant_name"], row["product_code"], row["tenant_id"]) == ("Asked for", "psa", tenant_id)
+    assert (row["tenant_name"], row["product_code"], row["tenant_id"]) == ("Requested", "psa", tenant_id)
     assert "correct horse" not in str(tuple(row))

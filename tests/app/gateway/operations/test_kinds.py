@@ -1,4 +1,4 @@
-"""An operation of another kind than creations, with scopes of its own: the gateway serves it without knowing it."""
+"""The gateway serves operations of any registered kind, with the scopes of that kind."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -13,7 +13,7 @@ from app.auth.scopes import Scope
 from app.gateway.app import create_app
 from app.settings import Settings
 from app.temporal.described import initial_snapshot
-from tests.app.gateway.operation_rows import NOBODY, record, snapshot
+from tests.app.gateway.operation_rows import UNPOLLED_QUEUE, record, snapshot
 from tests.app.gateway.requests import assert_problem, create
 from tests.app.gateway.server import RunningGateway
 from tests.support.api_keys import EVERYTHING, Keys
@@ -30,8 +30,8 @@ OF_CREATIONS = frozenset({Scope.TENANTS_CANCEL, Scope.TENANTS_MANAGE, Scope.TENA
 
 @pytest.fixture
 def kind() -> Iterator[OperationKind]:
-    """A kind that is known during one test."""
-    known = KINDS.register(
+    """Register a kind for one test."""
+    registered = KINDS.register(
         OperationKind(
             name="tenant_rename",
             workflow_types=(TYPE,),
@@ -43,15 +43,15 @@ def kind() -> Iterator[OperationKind]:
             manage_scope=Scope.AUDIT_READ,
         )
     )
-    yield known
-    KINDS.remove(known)
+    yield registered
+    del KINDS[registered.name]
 
 
 async def start(client: Client, kind: OperationKind, shown: OperationSnapshot | None = None) -> str:
-    """Start a workflow of the kind; returns its id."""
+    """Start a workflow of the kind, and return its id."""
     workflow_id = kind.workflow_id(uuid4())
     memo = {OPERATION_MEMO: shown or initial_snapshot(kind)}
-    await client.start_workflow(TYPE, {}, id=workflow_id, task_queue=NOBODY, memo=memo)
+    await client.start_workflow(TYPE, {}, id=workflow_id, task_queue=UNPOLLED_QUEUE, memo=memo)
     return workflow_id
 
 
@@ -62,7 +62,7 @@ def renaming(status: OperationStatus, **fields: object) -> OperationSnapshot:
 async def request_with(
     gateway: RunningGateway, keys: Keys, scopes: frozenset[Scope], method: str, path: str
 ) -> httpx.Response:
-    """The response to a caller that has these scopes alone."""
+    """Return the response to a caller with only these scopes."""
     async with gateway.client(**{"X-API-Key": (await keys.create(scopes=scopes)).key}) as http:
         return await http.request(method, path)
 
@@ -89,20 +89,20 @@ async def test_its_operations_are_listed_by_their_kind(
         assert (workflow_id in {operation["workflowId"] for operation in listed}) is ("creation" not in str(params))
 
 
-async def test_it_is_cancelled_with_the_scope_of_its_kind_alone(
+async def test_a_cancel_requires_only_the_scope_of_the_kind(
     gateway: RunningGateway, keys: Keys, http: httpx.AsyncClient, temporal_client: Client, kind: OperationKind
 ) -> None:
     path = f"/operations/{await start(temporal_client, kind)}"
-    refused = await request_with(gateway, keys, EVERYTHING - {Scope.KEYS_MANAGE}, "DELETE", path)
-    assert_problem(refused, 403, "scope-missing")
-    assert "keys:manage" in refused.json()["detail"]
+    rejected = await request_with(gateway, keys, EVERYTHING - {Scope.KEYS_MANAGE}, "DELETE", path)
+    assert_problem(rejected, 403, "scope-missing")
+    assert "keys:manage" in rejected.json()["detail"]
     assert (await http.get(path)).json()["status"] == "queued"
     accepted = await request_with(gateway, keys, frozenset({Scope.KEYS_MANAGE}), "DELETE", path)
     assert (accepted.status_code, accepted.json()["status"]) == (202, "cancelling")
     assert (await http.get(path)).json()["status"] == "cancelling"
 
 
-async def test_the_path_of_creations_asks_for_the_scope_of_the_kind_too(
+async def test_the_path_of_creations_requires_the_scope_of_the_kind_too(
     gateway: RunningGateway, keys: Keys, temporal_client: Client, kind: OperationKind
 ) -> None:
     path = f"/tenants/{await start(temporal_client, kind)}"
@@ -111,29 +111,29 @@ async def test_the_path_of_creations_asks_for_the_scope_of_the_kind_too(
     assert (await request_with(gateway, keys, both, "DELETE", path)).status_code == 202
 
 
-async def test_its_scope_cancels_no_creation(
+async def test_the_scope_of_the_kind_does_not_cancel_a_creation(
     gateway: RunningGateway, keys: Keys, http: httpx.AsyncClient, kind: OperationKind
 ) -> None:
     created = await create(http)
     scopes = frozenset({Scope(kind.cancel_scope)})
-    refused = await request_with(gateway, keys, scopes, "DELETE", created["links"]["cancel"])
-    assert_problem(refused, 403, "scope-missing")
-    assert "tenants:cancel" in refused.json()["detail"]
+    rejected = await request_with(gateway, keys, scopes, "DELETE", created["links"]["cancel"])
+    assert_problem(rejected, 403, "scope-missing")
+    assert "tenants:cancel" in rejected.json()["detail"]
 
 
-async def test_it_is_resumed_with_the_scope_of_its_kind_alone(
+async def test_a_resume_requires_only_the_scope_of_the_kind(
     gateway: RunningGateway, keys: Keys, temporal_client: Client, kind: OperationKind
 ) -> None:
     workflow_id = await start(temporal_client, kind, renaming(OperationStatus.NEEDS_ATTENTION))
     path = f"/operations/{workflow_id}/resume"
-    refused = await request_with(gateway, keys, EVERYTHING - {Scope.AUDIT_READ}, "POST", path)
-    assert_problem(refused, 403, "scope-missing")
-    assert "audit:read" in refused.json()["detail"]
+    rejected = await request_with(gateway, keys, EVERYTHING - {Scope.AUDIT_READ}, "POST", path)
+    assert_problem(rejected, 403, "scope-missing")
+    assert "audit:read" in rejected.json()["detail"]
     accepted = await request_with(gateway, keys, frozenset({Scope.AUDIT_READ}), "POST", path)
     assert (accepted.status_code, accepted.json()["status"]) == (202, "running")
 
 
-async def test_what_has_no_parameters_can_not_be_changed(
+async def test_an_operation_without_parameters_cannot_be_changed(
     http: httpx.AsyncClient, temporal_client: Client, kind: OperationKind
 ) -> None:
     workflow_id = await start(temporal_client, kind)
@@ -142,7 +142,7 @@ async def test_what_has_no_parameters_can_not_be_changed(
     assert kind.name in response.json()["detail"]
 
 
-async def test_a_committed_one_is_not_taken_for_a_creation(
+async def test_cancelling_a_committed_operation_names_no_deletion(
     http: httpx.AsyncClient, temporal_client: Client, kind: OperationKind
 ) -> None:
     workflow_id = await start(temporal_client, kind, renaming(OperationStatus.RUNNING, committed_at=NOON))
@@ -151,22 +151,22 @@ async def test_a_committed_one_is_not_taken_for_a_creation(
     assert "deletion" not in response.json()["detail"]
 
 
-async def test_what_is_registered_no_more_is_somebody_elses_workflow(
+async def test_an_operation_of_an_unregistered_kind_is_not_found(
     http: httpx.AsyncClient, temporal_client: Client, kind: OperationKind
 ) -> None:
     workflow_id = await start(temporal_client, kind)
-    KINDS.remove(kind)
+    del KINDS[kind.name]
     try:
         assert_problem(await http.get(f"/operations/{workflow_id}"), 404, "operation-not-found")
     finally:
         KINDS.register(kind)
 
 
-def test_a_second_kind_of_one_name_is_refused(kind: OperationKind) -> None:
+def test_a_kind_cannot_be_registered_twice(kind: OperationKind) -> None:
     with pytest.raises(ValueError, match=kind.name):
         KINDS.register(kind)
 
 
 def test_no_test_leaves_a_kind_behind(settings: Settings) -> None:
-    assert [known.name for known in KINDS] == ["tenant_creation"]
+    assert list(KINDS) == ["tenant_creation"]
     assert "tenant_rename" not in str(create_app(settings).openapi())

@@ -8,7 +8,7 @@ from temporalio.client import Client
 
 from app.embedded.temporal import EmbeddedTemporal
 from app.settings import Settings
-from tests.app.gateway.operation_rows import NOBODY, record, snapshot, start
+from tests.app.gateway.operation_rows import UNPOLLED_QUEUE, record, snapshot, start
 from tests.app.gateway.outages import frozen
 from tests.app.gateway.requests import assert_problem, create
 from tests.support.servers.temporal import converter_of
@@ -33,7 +33,7 @@ async def test_an_operation_is_shown_at_each_of_its_paths(http: httpx.AsyncClien
     assert response.headers["cache-control"] == "no-store"
 
 
-async def test_a_document_that_the_caller_has_is_not_sent_again(http: httpx.AsyncClient) -> None:
+async def test_an_unchanged_document_is_not_sent_again(http: httpx.AsyncClient) -> None:
     path = (await create(http))["links"]["self"]
     etag = (await http.get(path)).headers["etag"]
     assert etag.startswith('"')
@@ -55,26 +55,26 @@ async def test_a_change_changes_the_etag(http: httpx.AsyncClient) -> None:
 @pytest.mark.parametrize(
     "workflow_id", ["unknown", "%00", "a%00b", "x" * 256, "x" * 5000, "%ff", "%F0%9F%90%98", "..%2f..", "%0a"]
 )
-async def test_what_is_no_operation_is_a_404(http: httpx.AsyncClient, workflow_id: str) -> None:
+async def test_an_unknown_id_is_a_404(http: httpx.AsyncClient, workflow_id: str) -> None:
     for path in (f"/operations/{workflow_id}", f"/tenants/{workflow_id}/status", f"/tenants/{workflow_id}"):
         assert (await http.get(path)).status_code == 404
     for path in (f"/operations/{workflow_id}", f"/tenants/{workflow_id}"):
         assert (await http.delete(path)).status_code == 404
 
 
-async def test_what_was_encrypted_with_an_unknown_key_is_answered_from_the_row(
+async def test_an_operation_encrypted_with_an_unknown_key_is_read_from_its_row(
     http: httpx.AsyncClient, settings: Settings, database: asyncpg.Connection
 ) -> None:
-    strange = await Client.connect(settings.temporal_address, data_converter=converter_of("another secret"))
-    unrecorded = await start(strange, snapshot(OperationStatus.RUNNING, uuid4()))
+    other_client = await Client.connect(settings.temporal_address, data_converter=converter_of("another secret"))
+    unrecorded = await start(other_client, snapshot(OperationStatus.RUNNING, uuid4()))
     assert_problem(await http.get(f"/tenants/{unrecorded}/status"), 502, "operation-unreadable")
     workflow_id = await record(database, status="running")
-    await start(strange, snapshot(OperationStatus.RUNNING), workflow_id)
+    await start(other_client, snapshot(OperationStatus.RUNNING), workflow_id)
     response = await http.get(f"/operations/{workflow_id}")
     assert (response.status_code, response.json()["source"]) == (200, "database")
 
 
-async def test_a_workflow_of_another_type_is_a_404_and_is_not_touched(
+async def test_a_workflow_of_another_type_is_a_404_and_is_not_cancelled(
     http: httpx.AsyncClient, temporal_client: Client, database: asyncpg.Connection
 ) -> None:
     workflow_id = f"tenant-creation-{uuid4()}"
@@ -119,17 +119,19 @@ async def test_a_result_is_shown(http: httpx.AsyncClient, temporal_client: Clien
     }
 
 
-async def test_an_operation_that_a_client_of_temporal_started_has_its_own_id(
+async def test_an_operation_of_a_temporal_client_is_shown_by_its_own_id(
     http: httpx.AsyncClient, temporal_client: Client
 ) -> None:
     workflow_id = f"tenant-creation-1760000000000-{uuid4().hex[:6]}"
-    await temporal_client.start_workflow("algadeskTenantCreationWorkflow", {}, id=workflow_id, task_queue=NOBODY)
+    await temporal_client.start_workflow(
+        "algadeskTenantCreationWorkflow", {}, id=workflow_id, task_queue=UNPOLLED_QUEUE
+    )
     document = (await http.get(f"/operations/{workflow_id}")).json()
     assert (document["status"], document["tenantId"]) == ("queued", None)
     assert len(document["steps"]) == len(TENANT_CREATION.steps)
 
 
-async def test_a_completed_operation_is_remembered(
+async def test_a_completed_operation_is_cached(
     http: httpx.AsyncClient, temporal_client: Client, temporal: EmbeddedTemporal
 ) -> None:
     workflow_id = await start(temporal_client, snapshot(OperationStatus.COMPLETED, uuid4()))
@@ -138,7 +140,7 @@ async def test_a_completed_operation_is_remembered(
         assert (await http.get(f"/operations/{workflow_id}")).json() == before.json()
 
 
-async def test_one_whose_id_may_be_used_again_is_not_remembered(
+async def test_a_completed_operation_with_a_reusable_id_is_not_cached(
     http: httpx.AsyncClient, temporal_client: Client, temporal: EmbeddedTemporal
 ) -> None:
     shown = snapshot(OperationStatus.COMPLETED, uuid4())
@@ -148,7 +150,7 @@ async def test_one_whose_id_may_be_used_again_is_not_remembered(
         assert_problem(await http.get(f"/operations/{workflow_id}"), 503, "temporal-unavailable")
 
 
-async def test_what_temporal_has_forgotten_is_answered_from_the_table(
+async def test_an_operation_that_temporal_no_longer_has_is_read_from_its_row(
     http: httpx.AsyncClient, database: asyncpg.Connection
 ) -> None:
     finished = datetime(2026, 1, 2, tzinfo=UTC)
@@ -161,7 +163,7 @@ async def test_what_temporal_has_forgotten_is_answered_from_the_table(
     assert document["cancellable"] is False
 
 
-async def test_what_temporal_has_forgotten_before_its_commit_has_failed(
+async def test_an_operation_removed_from_temporal_before_its_commit_has_failed(
     http: httpx.AsyncClient, database: asyncpg.Connection
 ) -> None:
     workflow_id = await record(database, progress=5, step="apply_blueprint", status="running")
@@ -173,7 +175,7 @@ async def test_what_temporal_has_forgotten_before_its_commit_has_failed(
     assert not {"cancel", "resume", "tenant"} & document["links"].keys()
 
 
-async def test_what_temporal_has_forgotten_after_its_commit_has_completed_with_a_warning(
+async def test_an_operation_removed_from_temporal_after_its_commit_has_completed_with_a_warning(
     http: httpx.AsyncClient, database: asyncpg.Connection
 ) -> None:
     steps = (
@@ -188,5 +190,5 @@ async def test_what_temporal_has_forgotten_after_its_commit_has_completed_with_a
     assert document["links"]["tenant"] == f"/tenants/{document['tenantId']}"
 
 
-async def test_the_status_of_a_tenant_that_is_no_operations_is_a_404(http: httpx.AsyncClient) -> None:
+async def test_the_status_of_an_unknown_tenant_is_a_404(http: httpx.AsyncClient) -> None:
     assert_problem(await http.get(f"/tenants/{uuid4()}/status"), 404, "operation-not-found")
