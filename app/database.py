@@ -1,4 +1,4 @@
-"""Tells a database that is away or not set up from a mistake of ours, so that callers get a 503 for the former."""
+"""The engines of gateway and worker. Turns temporary database errors into DatabaseUnavailableError (503)."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +10,9 @@ from activities.database.engines import create_engine
 from activities.database.errors import DATABASE_ERRORS, UNAVAILABLE, classify
 from app.settings import Settings
 from app.telemetry.tracing.statements import trace_statements
+
+# Seconds. Callers wait, so a longer statement counts as an outage.
+GATEWAY_STATEMENT_TIMEOUT = 5.0
 
 log = structlog.get_logger(__name__)
 
@@ -24,7 +27,7 @@ class DatabaseUnavailableError(Exception):
 
 @contextmanager
 def database_errors() -> Iterator[None]:
-    """Raise `DatabaseUnavailableError` for every error that is the database's own and may pass."""
+    """Raise `DatabaseUnavailableError` for temporary database errors; all other errors propagate."""
     try:
         yield
     except DATABASE_ERRORS as error:
@@ -35,25 +38,21 @@ def database_errors() -> Iterator[None]:
         raise DatabaseUnavailableError(diagnosis.detail, diagnosis.known.code) from None
 
 
-# Callers wait: what takes longer than this is an outage to them. Seconds.
-STATEMENT_TIMEOUT = 5.0
-
-
 def gateway_engine(settings: Settings) -> AsyncEngine:
-    """The engine of `DATABASE_URL`; connections are tested before use, because requests are not retried."""
+    """Return the engine of `DATABASE_URL`; it tests connections before use, because requests are not retried."""
     engine = create_engine(
         settings.gateway_database,
         application_name="alga-tenants-gateway",
         pool_size=settings.database_pool_size,
-        statement_timeout=STATEMENT_TIMEOUT,
+        statement_timeout=GATEWAY_STATEMENT_TIMEOUT,
         pgbouncer=settings.database_pgbouncer,
         pre_ping=True,
     )
     return trace_statements(engine)
 
 
-def admin_engine(settings: Settings) -> AsyncEngine:
-    """The engine of the activities: a connection for each that may run at once."""
+def worker_engine(settings: Settings) -> AsyncEngine:
+    """Return the engine of the activities, with a connection for each activity that may run at once."""
     engine = create_engine(
         settings.admin_database,
         application_name="alga-tenants-worker",

@@ -1,7 +1,7 @@
-"""Looks at everything that the service needs from outside, and says what is missing and how to mend it."""
+"""Checks everything the service depends on, and says what is missing and how to fix it."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import asdict, dataclass
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -22,45 +22,51 @@ from app.temporal.errors import TemporalUnavailableError
 from app.temporal.operations import TemporalOperations
 from migrations.upgrade import ALL_RIGHTS, UnreleasedSchemaError, admin_engine, pending
 
-TABLE_WRITING_RIGHTS = "INSERT, UPDATE, DELETE, TRUNCATE"
-COLUMN_WRITING_RIGHTS = "INSERT, UPDATE"
-MAX_NAMED_KEYS = 10
+MAX_LISTED_KEYS = 10
 
 Level = Literal["ok", "warning", "error"]
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check saw; `remedy` is empty where all is well."""
+    """The result of one check; `remedy` is empty if all is well."""
 
     level: Level
     subject: str
     problem: str
     remedy: str = ""
 
-    def as_document(self) -> dict[str, str]:
-        """The finding for JSON."""
-        return asdict(self)
-
 
 async def examine(settings: Settings) -> AsyncIterator[Finding]:
-    """Run every check; one that can't run is itself a finding."""
+    """Run every check; a check that can't run is a finding, too."""
     yield Finding("ok", "settings", "complete")
     yield _check_blueprints(settings)
-    checks: tuple[tuple[str, str, Callable[[Settings], Awaitable[list[Finding]]]], ...] = (
-        ("database (ADMIN_DATABASE_URL)", "check ADMIN_DATABASE_URL and that the server runs", _check_admin_database),
-        ("database (DATABASE_URL)", "check DATABASE_URL and that the server runs", _check_gateway_database),
-    )
-    for subject, remedy, check in checks:
-        try:
-            for finding in await check(settings):
-                yield finding
-        except DATABASE_ERRORS as error:
-            yield Finding("error", subject, f"can't be used: {type(getattr(error, 'orig', error)).__name__}", remedy)
+    async for finding in check_databases(settings):
+        yield finding
     yield await _check_temporal(settings)
     provider = OpenIdProvider.of(settings)
     if provider is not None:
         yield await _check_provider(provider)
+
+
+async def check_databases(settings: Settings) -> AsyncIterator[Finding]:
+    """Check what the worker's and the gateway's role find in the database."""
+    for setting, url, check in (
+        ("ADMIN_DATABASE_URL", settings.admin_database, _check_admin_database),
+        ("DATABASE_URL", settings.gateway_database, _check_gateway_database),
+    ):
+        subject = f"database ({setting})"
+        engine = admin_engine(url)
+        try:
+            async with engine.connect() as connection:
+                findings = await check(connection, subject, settings)
+        except DATABASE_ERRORS as error:
+            problem = f"can't be used: {type(getattr(error, 'orig', error)).__name__}"
+            findings = [Finding("error", subject, problem, f"check {setting} and that the server runs")]
+        finally:
+            await engine.dispose()
+        for finding in findings:
+            yield finding
 
 
 def _check_blueprints(settings: Settings) -> Finding:
@@ -71,22 +77,17 @@ def _check_blueprints(settings: Settings) -> Finding:
     return Finding("ok", "blueprints", ", ".join(sorted(blueprints)))
 
 
-async def _check_admin_database(settings: Settings) -> list[Finding]:
-    url = settings.admin_database
-    engine = admin_engine(url)
-    try:
-        async with engine.connect() as connection:
-            version = await connection.scalar(text("SHOW server_version"))
-            findings = [Finding("ok", "database (ADMIN_DATABASE_URL)", f"PostgreSQL {version}")]
-            findings += [
-                Finding(item.level, ".".join(filter(None, (item.table, item.column))), item.problem, item.remedy)
-                for item in await check_schema(connection)
-            ]
-    finally:
-        await engine.dispose()
-    if all(finding.level == "ok" for finding in findings):
-        findings.append(Finding("ok", "Alga's tables", "as the activities need them"))
-    return [*findings, await _check_own_schema(url)]
+async def _check_admin_database(connection: AsyncConnection, subject: str, settings: Settings) -> list[Finding]:
+    version = await connection.scalar(text("SHOW server_version"))
+    differences = [
+        Finding(item.level, ".".join(filter(None, (item.table, item.column))), item.problem, item.remedy)
+        for item in await check_schema(connection)
+    ]
+    return [
+        Finding("ok", subject, f"PostgreSQL {version}"),
+        *(differences or [Finding("ok", "Alga's tables", "as the activities need them")]),
+        await _check_own_schema(settings.admin_database),
+    ]
 
 
 async def _check_own_schema(url: URL) -> Finding:
@@ -101,35 +102,27 @@ async def _check_own_schema(url: URL) -> Finding:
     return Finding("ok", subject, "up to date")
 
 
-async def _check_gateway_database(settings: Settings) -> list[Finding]:
-    subject = "database (DATABASE_URL)"
-    engine = admin_engine(settings.gateway_database)
-    try:
-        async with engine.connect() as connection:
-            for table in own_metadata.sorted_tables:
-                needed = str(table.info.get("gateway_rights", ALL_RIGHTS)).split(", ")
-                rights = (func.has_table_privilege(table.fullname, right) for right in needed)
-                allowed = await connection.scalar(select(and_(*rights)))
-                if not allowed:
-                    return [Finding("error", subject, f"no rights on {table.fullname}", "run `alga-tenants migrate`")]
-            for table in DIRECTORY_TABLES:
-                if not await connection.scalar(select(func.has_table_privilege(table.name, "SELECT"))):
-                    remedy = "grant SELECT on it; without it `GET /tenants` answers 503"
-                    return [Finding("error", subject, f"no rights on {table.name}", remedy)]
-            findings = [await _check_gateway_role(connection, subject)]
-            findings += await _check_keys(connection, ApiKeyTable(api_key_signer(settings)))
-    finally:
-        await engine.dispose()
-    return findings
+async def _check_gateway_database(connection: AsyncConnection, subject: str, settings: Settings) -> list[Finding]:
+    for table in own_metadata.sorted_tables:
+        needed = str(table.info.get("gateway_rights", ALL_RIGHTS)).split(", ")
+        rights = (func.has_table_privilege(table.fullname, right) for right in needed)
+        if not await connection.scalar(select(and_(*rights))):
+            return [Finding("error", subject, f"no rights on {table.fullname}", "run `alga-tenants migrate`")]
+    for table in DIRECTORY_TABLES:
+        if not await connection.scalar(select(func.has_table_privilege(table.name, "SELECT"))):
+            remedy = "grant SELECT on it; without it `GET /tenants` responds with 503"
+            return [Finding("error", subject, f"no rights on {table.name}", remedy)]
+    role = await _check_gateway_role(connection, subject)
+    return [role, *await _check_keys(connection, ApiKeyTable(api_key_signer(settings)))]
 
 
 async def _check_gateway_role(connection: AsyncConnection, subject: str) -> Finding:
-    """Look for rights that the gateway does not need, and that an attacker who has its password would use."""
+    """Look for rights that the gateway does not need, and that an attacker with its password would use."""
     writable = []
     for table in DIRECTORY_TABLES:
         rights = (
-            func.has_table_privilege(table.name, TABLE_WRITING_RIGHTS),
-            func.has_any_column_privilege(table.name, COLUMN_WRITING_RIGHTS),
+            func.has_table_privilege(table.name, "INSERT, UPDATE, DELETE, TRUNCATE"),
+            func.has_any_column_privilege(table.name, "INSERT, UPDATE"),
         )
         if await connection.scalar(select(or_(*rights))):
             writable.append(table.name)
@@ -151,19 +144,16 @@ async def _check_keys(connection: AsyncConnection, table: ApiKeyTable) -> list[F
     findings = [
         Finding("ok", "API keys", f"{active} in use")
         if active
-        else Finding("warning", "API keys", "there is none in use", "run `alga-tenants keys create NAME`")
+        else Finding("warning", "API keys", "none is in use", "run `alga-tenants keys create NAME`")
     ]
     if forged:
-        named = ", ".join(forged[:MAX_NAMED_KEYS]) + (", …" if len(forged) > MAX_NAMED_KEYS else "")
-        findings.append(
-            Finding(
-                "error",
-                "forged API keys",
-                f"{len(forged)} row(s) that this service did not write, or that were changed since: {named}",
-                "after a change of AUDIT_SECRET or NEXTAUTH_SECRET run `alga-tenants keys reseal`; otherwise find "
-                "out who has written to the database, and run `alga-tenants keys revoke ID`",
-            )
+        listed = ", ".join(forged[:MAX_LISTED_KEYS]) + (", …" if len(forged) > MAX_LISTED_KEYS else "")
+        problem = f"{len(forged)} row(s) that this service did not write, or that were changed since: {listed}"
+        remedy = (
+            "after a change of AUDIT_SECRET or NEXTAUTH_SECRET run `alga-tenants keys reseal`; otherwise find out "
+            "who has written to the database, and run `alga-tenants keys revoke ID`"
         )
+        findings.append(Finding("error", "forged API keys", problem, remedy))
     return findings
 
 
@@ -172,9 +162,8 @@ async def _check_temporal(settings: Settings) -> Finding:
     try:
         await TemporalOperations(client, settings).check()
     except TemporalUnavailableError as error:
-        return Finding(
-            "error", "Temporal", f"{settings.temporal_address} does not answer: {error}", "check TEMPORAL_ADDRESS"
-        )
+        problem = f"{settings.temporal_address} is unavailable: {error}"
+        return Finding("error", "Temporal", problem, "check TEMPORAL_ADDRESS")
     return Finding("ok", "Temporal", f"{settings.temporal_address} serves")
 
 

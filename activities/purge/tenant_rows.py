@@ -4,34 +4,7 @@ from collections import defaultdict
 from collections.abc import Collection
 from uuid import UUID
 
-from sqlalchemy import (
-    BindParameter,
-    ColumnElement,
-    Delete,
-    FromClause,
-    Integer,
-    Select,
-    String,
-    TableClause,
-    Text,
-    Update,
-    Uuid,
-    and_,
-    bindparam,
-    column,
-    delete,
-    false,
-    func,
-    literal_column,
-    not_,
-    null,
-    or_,
-    select,
-    table,
-    true,
-    tuple_,
-    update,
-)
+import sqlalchemy as sa
 
 from activities.purge.catalogue import HARMLESS_ACTIONS, Catalogue, ForeignKey, TenantType
 from activities.purge.errors import TenantRefusedError
@@ -51,40 +24,40 @@ class TenantRows:
             raise TenantRefusedError.missing()
         self._catalogue = catalogue
         self._tables = _clauses(catalogue)
-        self._values: dict[TenantType, BindParameter[UUID] | BindParameter[str]] = {
-            TenantType.UUID: bindparam("tenant_uuid", tenant_id, Uuid()),
-            TenantType.VARCHAR: bindparam("tenant_varchar", str(tenant_id), String()),
-            TenantType.TEXT: bindparam("tenant_text", str(tenant_id), Text()),
+        self._values: dict[TenantType, sa.BindParameter[UUID] | sa.BindParameter[str]] = {
+            TenantType.UUID: sa.bindparam("tenant_uuid", tenant_id, sa.Uuid()),
+            TenantType.VARCHAR: sa.bindparam("tenant_varchar", str(tenant_id), sa.String()),
+            TenantType.TEXT: sa.bindparam("tenant_text", str(tenant_id), sa.Text()),
         }
 
-    def any(self, mark: int, label: str) -> Select[int]:
+    def any(self, mark: int, label: str) -> sa.Select[int]:
         """Select a row if the tenant has one in the table."""
         source = self._tables[label]
         return _first(mark, source, self._owned(label, source))
 
-    def count(self, mark: int, label: str) -> Select[int, int]:
+    def count(self, mark: int, label: str) -> sa.Select[int, int]:
         """Count the tenant's rows in the table."""
         source = self._tables[label]
-        counted = select(_number(mark), func.count().label("rows"))
+        counted = sa.select(_number(mark), sa.func.count().label("rows"))
         return counted.select_from(source).where(self._owned(label, source))
 
-    def lock(self, label: str) -> Select[int]:
+    def lock(self, label: str) -> sa.Select[int]:
         """Lock the tenant's rows until the transaction ends, so that no row can be added that references one."""
         source = self._tables[label]
-        rows = select(_number(0)).select_from(source).where(self._owned(label, source)).with_for_update()
-        return select(func.count()).select_from(rows.subquery())
+        rows = sa.select(_number(0)).select_from(source).where(self._owned(label, source)).with_for_update()
+        return sa.select(sa.func.count()).select_from(rows.subquery())
 
-    def delete(self, label: str) -> Delete:
+    def delete(self, label: str) -> sa.Delete:
         """Delete the tenant's rows."""
         source = self._tables[label]
-        return delete(source).where(self._owned(label, source))
+        return sa.delete(source).where(self._owned(label, source))
 
-    def clear(self, key: ForeignKey) -> Update:
+    def clear(self, key: ForeignKey) -> sa.Update:
         """Clear the reference in the tenant's rows."""
         source = self._tables[key.child]
-        return update(source).where(self._referencing(key)).values(dict.fromkeys(key.clearable, null()))
+        return sa.update(source).where(self._referencing(key)).values(dict.fromkeys(key.clearable, sa.null()))
 
-    def any_to_clear(self, mark: int, key: ForeignKey) -> Select[int]:
+    def any_to_clear(self, mark: int, key: ForeignKey) -> sa.Select[int]:
         """Select a row if one of the tenant's has the reference."""
         return _first(mark, self._tables[key.child], self._referencing(key))
 
@@ -123,7 +96,7 @@ class TenantRows:
         ]
         return sorted([*dangerous, *ambiguous], key=lambda key: (key.child, key.name))
 
-    def foreign(self, mark: int, key: ForeignKey) -> Select[int]:
+    def foreign(self, mark: int, key: ForeignKey) -> sa.Select[int]:
         """Select a row outside the tenant that would change with the tenant's rows because of the key.
 
         That is a row that references one of the tenant's and would be deleted or altered with it, or a row of a
@@ -134,12 +107,12 @@ class TenantRows:
             return _first(mark, source, self._owned(key.child, source) & self._through(key, source, others=True))
         child, parent = self._tables[key.child].alias("referencing"), self._tables[key.parent].alias("referenced")
         pairs = zip(key.columns, key.parent_columns, strict=True)
-        joined = child.join(parent, and_(*(child.c[mine] == parent.c[theirs] for mine, theirs in pairs)))
+        joined = child.join(parent, sa.and_(*(child.c[mine] == parent.c[theirs] for mine, theirs in pairs)))
         return _first(mark, joined, self._owned(key.parent, parent) & self._outside(key.child, child))
 
-    def _referencing(self, key: ForeignKey) -> ColumnElement[bool]:
+    def _referencing(self, key: ForeignKey) -> sa.ColumnElement[bool]:
         source = self._tables[key.child]
-        is_set = or_(*(source.c[name].is_not(None) for name in key.clearable))
+        is_set = sa.or_(*(source.c[name].is_not(None) for name in key.clearable))
         return self._owned(key.child, source) & is_set
 
     def _holds_tenant(self, key: ForeignKey) -> bool:
@@ -147,39 +120,39 @@ class TenantRows:
         pairs = zip(key.columns, key.parent_columns, strict=True)
         return bool(child and parent and (child.name, parent.name) in pairs)
 
-    def _outside(self, label: str, source: FromClause) -> ColumnElement[bool]:
+    def _outside(self, label: str, source: sa.FromClause) -> sa.ColumnElement[bool]:
         """Whether a row is another tenant's, of no tenant, or in a table without tenants."""
         if tenant := self._catalogue.tables[label].tenant:
             return source.c[tenant.name].is_distinct_from(self._values[tenant.type])
         if label in self._catalogue.child_tables:
-            return not_(func.coalesce(self._owned(label, source), false()))
-        return true()
+            return sa.not_(sa.func.coalesce(self._owned(label, source), sa.false()))
+        return sa.true()
 
-    def _owned(self, label: str, source: FromClause, *, others: bool = False) -> ColumnElement[bool]:
+    def _owned(self, label: str, source: sa.FromClause, *, others: bool = False) -> sa.ColumnElement[bool]:
         """Whether a row of `source`, the table or its alias, is the tenant's or, with `others`, another tenant's."""
         if tenant := self._catalogue.tables[label].tenant:
             owner, value = source.c[tenant.name], self._values[tenant.type]
             return owner != value if others else owner == value
-        return or_(*(self._through(key, source, others=others) for key in self._catalogue.child_tables[label]))
+        return sa.or_(*(self._through(key, source, others=others) for key in self._catalogue.child_tables[label]))
 
-    def _through(self, key: ForeignKey, source: FromClause, *, others: bool) -> ColumnElement[bool]:
+    def _through(self, key: ForeignKey, source: sa.FromClause, *, others: bool) -> sa.ColumnElement[bool]:
         """Whether a child table's row is owned through this key."""
         parent = self._tables[key.parent]
-        keys = select(*(parent.c[name] for name in key.parent_columns))
+        keys = sa.select(*(parent.c[name] for name in key.parent_columns))
         mine = [source.c[name] for name in key.columns]
-        reference = mine[0] if len(mine) == 1 else tuple_(*mine)
+        reference = mine[0] if len(mine) == 1 else sa.tuple_(*mine)
         return reference.in_(keys.where(self._owned(key.parent, parent, others=others)))
 
 
-def _number(mark: int) -> ColumnElement[int]:
-    return literal_column(str(mark), Integer()).label("mark")
+def _number(mark: int) -> sa.ColumnElement[int]:
+    return sa.literal_column(str(mark), sa.Integer()).label("mark")
 
 
-def _first(mark: int, source: FromClause, condition: ColumnElement[bool]) -> Select[int]:
-    return select(_number(mark)).select_from(source).where(condition).limit(literal_column("1", Integer()))
+def _first(mark: int, source: sa.FromClause, condition: sa.ColumnElement[bool]) -> sa.Select[int]:
+    return sa.select(_number(mark)).select_from(source).where(condition).limit(sa.literal_column("1", sa.Integer()))
 
 
-def _clauses(catalogue: Catalogue) -> dict[str, TableClause]:
+def _clauses(catalogue: Catalogue) -> dict[str, sa.TableClause]:
     """Return the tables with the columns that determine ownership and references."""
     names: dict[str, set[str]] = defaultdict(set)
     for key in (*catalogue.foreign_keys, *catalogue.links):
@@ -190,6 +163,6 @@ def _clauses(catalogue: Catalogue) -> dict[str, TableClause]:
             names[known.label].add(known.tenant.name)
     tables = catalogue.tables
     return {
-        label: table(tables[label].name, *map(column, sorted(columns)), schema=tables[label].schema)
+        label: sa.table(tables[label].name, *map(sa.column, sorted(columns)), schema=tables[label].schema)
         for label, columns in names.items()
     }

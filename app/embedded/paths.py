@@ -14,17 +14,17 @@ from typing import BinaryIO
 
 from app.embedded.errors import FolderLockedError, StackError
 
-SHARED_ROOT = Path("/var/tmp")  # noqa: S108 - outlives a reboot, outside home folders; see data_root for its safety
+SHARED_ROOT = Path("/var/tmp")  # noqa: S108 - outlives a reboot, outside home folders; data_root makes it safe
 LOCK_FILE = "lock"
 ORPHANS_TIMEOUT = 30.0
 POLL_SECONDS = 0.05
 
 
 class FolderLock:
-    """The exclusive use of a folder, until `release` or the end of this process and of all that inherit `fd`.
+    """The exclusive use of a folder, until `release`, or until this process and all that inherit `fd` have ended.
 
-    Raises `FolderLockedError` when another living process has it. What children of a dead owner still hold is
-    waited for: they are about to end. Raises `StackError` when the folder can't be made or written to.
+    Raises `FolderLockedError` if another running process holds it. Children of an ended owner are about to end, so
+    their locks are waited for. Raises `StackError` if the folder can't be created or written to.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -52,14 +52,11 @@ class FolderLock:
             try:
                 return fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                owner = self._owner()
+                text = os.pread(self.fd, 32, 0).decode()
+                owner = int(text) if text else None
                 if (owner is not None and _is_alive(owner)) or time.monotonic() > deadline:
                     raise FolderLockedError(self.folder, owner) from None
             time.sleep(POLL_SECONDS)
-
-    def _owner(self) -> int | None:
-        text = os.pread(self.fd, 32, 0).decode()
-        return int(text) if text else None
 
     def _write(self, text: str) -> None:
         os.truncate(self.fd, 0)
@@ -67,9 +64,9 @@ class FolderLock:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and its missing parents for us alone; as root, others may pass through but not look.
+    """Create a folder and its missing parents for us alone; as root, others may pass through but not list.
 
-    Folders that exist already keep their permissions.
+    Existing folders keep their permissions.
     """
     if folder.exists():
         return
@@ -79,13 +76,13 @@ def make_folder(folder: Path) -> None:
 
 
 def open_private(file: Path) -> BinaryIO:
-    """An empty file to write to that only its owner can read, from its first moment on."""
+    """Open an empty file for writing that only its owner can ever read."""
     file.unlink(missing_ok=True)
     return os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
 
 
 def data_root(shared: Path = SHARED_ROOT) -> Path:
-    """The folder of this user's instances; `StackError` when somebody else has made it or can write to it."""
+    """Return the folder of this user's instances; raises `StackError` if another user made it or can write to it."""
     root = shared / f"alga-tenants-{os.geteuid()}"
     make_folder(root)
     status = root.lstat()
@@ -95,9 +92,9 @@ def data_root(shared: Path = SHARED_ROOT) -> Path:
 
 
 def claim_data_dir(explicit: Path | None = None, *, root: Path | None = None) -> FolderLock:
-    """Lock the given folder, or the first of this environment's default folders (in `root`) that is free.
+    """Lock the given folder, or this environment's first default folder (in `root`) that is free.
 
-    Raises `FolderLockedError` when a given folder is in use.
+    Raises `FolderLockedError` if a given folder is in use.
     """
     if explicit is not None:
         return FolderLock(explicit.absolute())
@@ -112,7 +109,7 @@ def claim_data_dir(explicit: Path | None = None, *, root: Path | None = None) ->
 def remove_data_dir(explicit: Path | None = None, *, root: Path | None = None) -> Path:
     """Remove the given data folder, or this environment's first default one, and return its path.
 
-    Raises `FolderLockedError` if a running instance has it, and `StackError` if it holds what no instance has made.
+    Raises `FolderLockedError` if a running instance uses it, and `StackError` if no instance has made it.
     """
     folder = (explicit or _default_data_dir(root or data_root(), 1)).absolute()
     if not folder.exists():
@@ -121,7 +118,7 @@ def remove_data_dir(explicit: Path | None = None, *, root: Path | None = None) -
         raise StackError(f"{folder} is not removed: it is not the data folder of a development stack")
     lock = FolderLock(folder)
     try:
-        # The lock's file goes with the folder while it is held, so that no other instance starts in between.
+        # The lock's file is removed while it is held, so that no other instance starts in between.
         shutil.rmtree(folder)
     except OSError as error:
         raise StackError(f"{folder} can't be removed: {error}") from error
@@ -131,7 +128,7 @@ def remove_data_dir(explicit: Path | None = None, *, root: Path | None = None) -
 
 
 def _default_data_dir(root: Path, number: int) -> Path:
-    """One folder per virtual environment, lest two checkouts share data; `-2`, `-3` for further instances."""
+    """Return one folder per virtual environment, so that checkouts share no data; `-2`, `-3` for more instances."""
     prefix = Path(sys.prefix).resolve()
     name = re.sub(r"[^A-Za-z0-9_.]+", "-", prefix.parent.name).strip("-.") or "root"
     digest = hashlib.sha256(str(prefix).encode()).hexdigest()[:8]
@@ -144,5 +141,5 @@ def _is_alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        return True
+        pass
     return True

@@ -38,9 +38,9 @@ NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": 
 class EmbeddedPostgres(EmbeddedServer):
     """One PostgreSQL server with the database `alga` and the roles `postgres` and `app_user`.
 
-    Data and passwords live in `data_dir` and survive a restart; every start takes a free `port`. When we are
-    root the server runs as `nobody`, who must be able to reach `data_dir`. `durable=False` trades safety
-    in a crash, also of the server alone, for speed. `settings` go before our own ones.
+    Data and passwords are kept in `data_dir` and survive a restart; every start takes a free `port`. Started by root,
+    the server runs as `nobody`, who must be able to reach `data_dir`. `durable=False` trades safety in a crash, even
+    of the server alone, for speed. `settings` override ours.
     """
 
     name = "PostgreSQL"
@@ -63,12 +63,12 @@ class EmbeddedPostgres(EmbeddedServer):
 
     @property
     def admin_url(self) -> str:
-        """The database as the superuser sees it."""
+        """The URL of the database for the superuser."""
         return self._url(ADMIN_ROLE)
 
     @property
     def url(self) -> str:
-        """The database as `app_user` sees it, who has no rights but those that are granted."""
+        """The URL of the database for `app_user`, who only has granted rights."""
         return self._url(APP_ROLE)
 
     def _start(self) -> None:
@@ -76,7 +76,7 @@ class EmbeddedPostgres(EmbeddedServer):
         if not self._cluster.exists():
             self._create_cluster(install)
         self._passwords = json.loads(self._password_file.read_text())
-        # We hold the lock that server processes inherit, so none is alive and the file can only be stale.
+        # We hold the lock that server processes inherit, so none is running and the file is stale.
         (self._cluster / "postmaster.pid").unlink(missing_ok=True)
         on_free_ports(lambda: self._start_server(install))
 
@@ -94,7 +94,7 @@ class EmbeddedPostgres(EmbeddedServer):
         self._server.wait_until(self._is_ready, timeout=START_TIMEOUT)
 
     def _is_ready(self) -> bool:
-        """Whether the server says so in its pid file; a connection might reach somebody else's server."""
+        """Read the server's pid file; a connection might reach another server."""
         try:
             lines = (self._cluster / "postmaster.pid").read_text().splitlines()
         except FileNotFoundError:
@@ -102,7 +102,7 @@ class EmbeddedPostgres(EmbeddedServer):
         return len(lines) > READY_LINE and lines[0] == str(self.pid) and lines[READY_LINE].strip() == "ready"
 
     def _create_cluster(self, install: Path) -> None:
-        """Make the cluster aside and move it into place when complete, so that a cluster is never half made."""
+        """Create the cluster aside and move it into place, so that it is complete or absent."""
         unfinished = self.data_dir / "cluster.unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)
         make_folder(unfinished)
@@ -122,7 +122,7 @@ class EmbeddedPostgres(EmbeddedServer):
         options = [
             *("--pgdata", cluster, "--username", ADMIN_ROLE, "--pwfile", password_file),
             *("--auth", "scram-sha-256", "--encoding", "UTF8"),
-            # PostgreSQL's own C.UTF-8: not every system's C library has one.
+            # PostgreSQL's own C.UTF-8, which not every system's C library has.
             *("--locale", "C", "--locale-provider", "builtin", "--builtin-locale", "C.UTF-8"),
             *(() if self._durable else ("--no-sync",)),
         ]
@@ -132,10 +132,10 @@ class EmbeddedPostgres(EmbeddedServer):
             password_file.unlink()
 
     def _bootstrap(self, install: Path, cluster: Path, app_password: str) -> None:
-        """Make role and database in single-user mode, where no port is open yet."""
+        """Create role and database in single-user mode, before a port is open."""
         statements = (
             f"CREATE ROLE {APP_ROLE} LOGIN PASSWORD '{app_password}'",
-            # What Alga's own role has.
+            # As Alga's own role has them.
             f"ALTER ROLE {APP_ROLE} SET lock_timeout = '8s'",
             f"ALTER ROLE {APP_ROLE} SET idle_in_transaction_session_timeout = '60s'",
             f"CREATE DATABASE {DATABASE}",
@@ -160,7 +160,7 @@ class EmbeddedPostgres(EmbeddedServer):
             name,
             argv,
             log_file=self.data_dir / "server.log",
-            # Nothing of ours: PGPORT and the like would be obeyed.
+            # Not our environment: PGPORT and similar variables would take effect.
             env={"LC_ALL": "C", "PATH": os.defpath},
             cwd=self.data_dir,
             account=self._account,

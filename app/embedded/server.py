@@ -3,7 +3,6 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 from typing import ClassVar, Self
 
 from app.embedded.paths import FolderLock
@@ -15,9 +14,9 @@ STOP_TIMEOUT = 30.0
 
 
 class EmbeddedServer(ABC):
-    """A server whose data lives in `data_dir`; use it in a `with` block, or `start` and `stop` it.
+    """A server with its data in `data_dir`; use it in a `with` block, or `start` and `stop` it.
 
-    It ends with this process, however that ends (Linux).
+    On Linux it ends with this process in any case.
     """
 
     name: ClassVar[str]
@@ -33,14 +32,12 @@ class EmbeddedServer(ABC):
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     @property
     def process(self) -> ChildProcess:
-        """The running server; `RuntimeError` when it isn't."""
+        """The running server; raises `RuntimeError` if it isn't running."""
         if self._server is None:
             raise RuntimeError(f"{self.name} is not running")
         return self._server
@@ -53,8 +50,8 @@ class EmbeddedServer(ABC):
     def start(self) -> None:
         """Start the server and return when it can be used.
 
-        Raises `FolderLockedError` when another instance uses the folder, `StackError` with the tail of the log
-        when the server does not come up. Nothing is left running in either case.
+        Raises `FolderLockedError` if another instance uses the folder, or `StackError` with the tail of the log if
+        the server does not start. Nothing is left running then.
         """
         self._lock = FolderLock(self.data_dir)
         try:
@@ -64,7 +61,7 @@ class EmbeddedServer(ABC):
             raise
 
     def stop(self) -> None:
-        """Stop the server if it runs, and give the folder back."""
+        """Stop the server if it runs, and unlock the folder."""
         with shielded():
             self._stop_server()
             if self._lock is not None:

@@ -3,15 +3,15 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import NoReturn, Self
 
 from app.embedded.paths import claim_data_dir, make_folder
 from app.embedded.postgres import EmbeddedPostgres
 from app.embedded.processes.processes import ChildProcess
 from app.embedded.processes.signals import shielded
+from app.embedded.server import EmbeddedServer
 from app.embedded.temporal import EmbeddedTemporal
 
 READY_TIMEOUT = 60.0
@@ -22,7 +22,7 @@ WATCH_SECONDS = 0.2
 class Endpoints:
     """Where a running stack can be reached; URLs are plain `postgresql://…`.
 
-    `temporal_ui` is None where there is no web UI or it isn't ours.
+    `temporal_ui` is None if there is no web UI or Temporal is external.
     """
 
     database_url: str = field(repr=False)
@@ -32,36 +32,28 @@ class Endpoints:
     data_dir: Path
 
 
+@dataclass
 class DevStack:
-    """PostgreSQL and Temporal, each our own unless an external one is given, and the processes started on them.
+    """PostgreSQL and Temporal, each embedded unless an external one is given, and the processes started on them.
 
-    `data_dir` is locked while the stack runs; None takes this environment's default, or the next free one.
-    `database_url` counts only together with `admin_database_url`, and defaults to that. On leaving the `with`
-    block everything that was started ends, last started first.
+    `data_dir` is locked while the stack runs; by default it is this environment's first free one. `database_url`
+    needs `admin_database_url`, and defaults to it. On leaving the `with` block everything started here is stopped,
+    the last first.
     """
 
-    def __init__(
-        self,
-        data_dir: Path | None = None,
-        *,
-        admin_database_url: str | None = None,
-        database_url: str | None = None,
-        temporal_address: str | None = None,
-        ui: bool = True,
-        durable: bool = True,
-    ) -> None:
-        self._data_dir = data_dir
-        self._admin_database_url = admin_database_url
-        self._database_url = database_url
-        self._temporal_address = temporal_address
-        self._ui = ui
-        self._durable = durable
-        self._cleanup = ExitStack()
-        self._processes: list[ChildProcess] = []
-        self._endpoints: Endpoints | None = None
+    data_dir: Path | None = None
+    _: KW_ONLY
+    admin_database_url: str | None = None
+    database_url: str | None = None
+    temporal_address: str | None = None
+    ui: bool = True
+    durable: bool = True
+    _cleanup: ExitStack = field(init=False, default_factory=ExitStack)
+    _processes: list[ChildProcess] = field(init=False, default_factory=list)
+    _endpoints: Endpoints | None = field(init=False, default=None)
 
     def __enter__(self) -> Self:
-        """Start the servers; raises `StackError`, or `FolderLockedError` for a given folder that is in use."""
+        """Start the servers; raises `StackError`, or `FolderLockedError` if a given folder is in use."""
         try:
             self._endpoints = self._start()
         except BaseException:
@@ -69,14 +61,19 @@ class DevStack:
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._close()
+
+    def _close(self) -> None:
+        # A signal between two clean-ups would skip the rest of them.
+        with shielded():
+            self._endpoints = None
+            self._processes.clear()
+            self._cleanup.close()
 
     @property
     def endpoints(self) -> Endpoints:
-        """The addresses of the running stack; `RuntimeError` outside the `with` block."""
+        """The addresses of the running stack; raises `RuntimeError` outside the `with` block."""
         if self._endpoints is None:
             raise RuntimeError("The stack is not running")
         return self._endpoints
@@ -92,8 +89,8 @@ class DevStack:
     ) -> ChildProcess:
         """Start a process that ends with the stack, and return it once `ready()`.
 
-        `env` is its whole environment; what it prints goes to `logs/<name>.log` in the data folder. Raises
-        `StackError` with the tail of that log when it ends first or isn't ready after `timeout` seconds.
+        `env` is its whole environment; its output goes to `logs/<name>.log` in the data folder. Raises `StackError`
+        with the tail of that log if it ends first or isn't ready after `timeout` seconds.
         """
         logs = self.endpoints.data_dir / "logs"
         make_folder(logs)
@@ -112,41 +109,29 @@ class DevStack:
                     raise process.error(f"ended with status {process.exit_status}")
             time.sleep(WATCH_SECONDS)
 
-    def _close(self) -> None:
-        # A signal between two clean-ups would skip the rest of them.
-        with shielded():
-            self._endpoints = None
-            self._processes.clear()
-            self._cleanup.close()
-
     def _start(self) -> Endpoints:
-        lock = claim_data_dir(self._data_dir)
-        # Every clean-up is noted before what it cleans up exists: a stop signal may arrive at any moment.
+        lock = claim_data_dir(self.data_dir)
         self._cleanup.callback(lock.release)
-        admin_database_url, database_url = self._start_postgres(lock.folder)
-        temporal_address, temporal_ui = self._start_temporal(lock.folder)
+        admin_database_url, database_url = self.admin_database_url, self.database_url
+        temporal_address, temporal_ui = self.temporal_address, None
+        if admin_database_url is None:
+            postgres = EmbeddedPostgres(lock.folder / "postgres", durable=self.durable)
+            self._start_server(postgres)
+            admin_database_url, database_url = postgres.admin_url, postgres.url
+        if temporal_address is None:
+            temporal = EmbeddedTemporal(lock.folder / "temporal", ui=self.ui, durable=self.durable)
+            self._start_server(temporal)
+            temporal_address, temporal_ui = temporal.address, temporal.ui_url
         return Endpoints(
-            database_url=database_url,
+            database_url=database_url or admin_database_url,
             admin_database_url=admin_database_url,
             temporal_address=temporal_address,
             temporal_ui=temporal_ui,
             data_dir=lock.folder,
         )
 
-    def _start_postgres(self, folder: Path) -> tuple[str, str]:
-        if self._admin_database_url is not None:
-            return self._admin_database_url, self._database_url or self._admin_database_url
-        postgres = EmbeddedPostgres(folder / "postgres", durable=self._durable)
-        self._cleanup.callback(postgres.stop)
-        postgres.start()
-        self._processes.append(postgres.process)
-        return postgres.admin_url, postgres.url
-
-    def _start_temporal(self, folder: Path) -> tuple[str, str | None]:
-        if self._temporal_address is not None:
-            return self._temporal_address, None
-        temporal = EmbeddedTemporal(folder / "temporal", ui=self._ui, durable=self._durable)
-        self._cleanup.callback(temporal.stop)
-        temporal.start()
-        self._processes.append(temporal.process)
-        return temporal.address, temporal.ui_url
+    def _start_server(self, server: EmbeddedServer) -> None:
+        # The clean-up is registered first, because a stop signal may arrive at any moment.
+        self._cleanup.callback(server.stop)
+        server.start()
+        self._processes.append(server.process)

@@ -23,8 +23,8 @@ CALL_TIMEOUT = 2.0
 class EmbeddedTemporal(EmbeddedServer):
     """One Temporal server with the namespace `default` and, unless `ui` is False, the web UI.
 
-    Workflows live in a file in `data_dir` and survive a restart; every start takes free ports.
-    `durable=False` trades safety in a crash of the machine for speed.
+    Workflows are stored in a file in `data_dir` and survive a restart; every start takes free ports.
+    `durable=False` trades safety in a machine crash for speed.
     """
 
     name = "Temporal"
@@ -44,7 +44,7 @@ class EmbeddedTemporal(EmbeddedServer):
 
     @property
     def ui_url(self) -> str | None:
-        """The address of the server's web UI, None when it has none."""
+        """The address of the server's web UI, None if it has none."""
         return f"http://{LOOPBACK}:{self._ui_port}" if self._ui else None
 
     def _start(self) -> None:
@@ -58,7 +58,7 @@ class EmbeddedTemporal(EmbeddedServer):
             self.name,
             [program, "server", "start-dev", *self._options()],
             log_file=self.data_dir / "server.log",
-            # Nothing of ours: TEMPORAL_ADDRESS and the like would be obeyed.
+            # Not our environment: TEMPORAL_ADDRESS and similar variables would take effect.
             env={"HOME": str(self.data_dir), "PATH": os.defpath},
             cwd=self.data_dir,
             keep_open=[self._locked.fd],
@@ -75,7 +75,7 @@ class EmbeddedTemporal(EmbeddedServer):
             *("--sqlite-pragma", "journal_mode=wal"),
             *("--sqlite-pragma", f"synchronous={'normal' if self._durable else 'off'}"),
             *("--log-level", "error", "--disable-config-file", "--disable-config-env"),
-            # It would ask its makers' server for news of newer versions.
+            # Otherwise it asks its vendor's server for newer versions.
             *("--dynamic-config-value", "frontend.enableServerVersionCheck=false"),
         ]
 

@@ -1,13 +1,13 @@
-"""How settings are read: the environment and the files of `SECRETS_DIR`; faults name the setting and the fix."""
+"""How settings are read: from the environment and the files of `SECRETS_DIR`, with errors that name the fix."""
 
 import os
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from app.settings.placeholders import is_placeholder, password_of
+from app.settings.placeholders import is_placeholder, url_password
 
 
 class SettingsError(Exception):
@@ -15,79 +15,80 @@ class SettingsError(Exception):
 
 
 class ProcessSettings(BaseSettings):
-    """What every process and command reads."""
+    """What every process and command reads; the docstring of a setting is its description in the README."""
 
     model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(
-        extra="ignore", frozen=True, hide_input_in_errors=True, case_sensitive=False
+        extra="ignore", frozen=True, hide_input_in_errors=True, case_sensitive=False, use_attribute_docstrings=True
     )
 
-    environment: Literal["production", "development"] = Field(
-        default="production", description="`development` allows placeholder secrets and logs for people."
-    )
-    log_level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="Least severe level that is logged."
-    )
+    environment: Literal["production", "development"] = "production"
+    """`development` accepts placeholder secrets and writes logs for people."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severe level that is logged."""
 
     @model_validator(mode="after")
     def _refuse_placeholders(self) -> Self:
-        """Look at every secret that there is, also those that are not thought of yet."""
         if self.environment == "development":
             return self
-        faults = [
-            fault
-            for name in type(self).model_fields
-            if isinstance(value := getattr(self, name), SecretStr)
-            and (fault := _placeholder(type(self), name, value.get_secret_value())) is not None
+        secrets = {name: getattr(self, name) for name in type(self).model_fields}
+        errors = [
+            error
+            for name, value in secrets.items()
+            if isinstance(value, SecretStr) and (error := self._placeholder_error(name, value.get_secret_value()))
         ]
-        if faults:
-            raise ValueError("\n".join(faults))
+        if errors:
+            raise ValueError("\n".join(errors))
         return self
 
     @classmethod
     def load(cls, **overrides: Any) -> Self:
-        """Read the environment and the files of `SECRETS_DIR`; raises `SettingsError` naming every fault."""
+        """Read the environment and the files of `SECRETS_DIR`; raises `SettingsError` with every error."""
         secrets_dir = os.environ.get("SECRETS_DIR")
-        if secrets_dir is not None and not Path(secrets_dir).is_dir():
-            raise SettingsError(f"SECRETS_DIR: {secrets_dir} is not a folder")
         if secrets_dir is not None:
-            _check_files(cls, Path(secrets_dir))
+            cls._check_files(Path(secrets_dir))
         try:
             return cls(_secrets_dir=secrets_dir, **overrides)
         except ValidationError as error:
-            raise SettingsError("\n".join(_fault(cls, item) for item in error.errors(include_input=False))) from None
+            raise SettingsError("\n".join(map(cls._message, error.errors(include_input=False)))) from None
 
+    @classmethod
+    def description(cls, name: str) -> str:
+        """Return the description of a setting in one line."""
+        return " ".join((cls.model_fields[name].description or "").split())
 
-def _placeholder(settings: type[BaseSettings], name: str, value: str) -> str | None:
-    """What to say of a secret that is a placeholder, or of a URL whose password is one."""
-    meaning = settings.model_fields[name].description
-    if "://" not in value:
-        return f"{name.upper()} is a placeholder; set the real one: {meaning}" if is_placeholder(value) else None
-    password = password_of(value)
-    if password is None or not is_placeholder(password):
-        return None
-    return f"{name.upper()} has a placeholder as its password; set the real one: {meaning}"
+    @classmethod
+    def _placeholder_error(cls, name: str, value: str) -> str | None:
+        """Return the error for a secret that is a placeholder, or for a URL with one as its password."""
+        is_url = "://" in value
+        secret = url_password(value) if is_url else value
+        problem = "has a placeholder as its password" if is_url else "is a placeholder"
+        if secret is None or not is_placeholder(secret):
+            return None
+        return f"{name.upper()} {problem}; set the real one: {cls.description(name)}"
 
+    @classmethod
+    def _check_files(cls, folder: Path) -> None:
+        """Raise `SettingsError` if a file that is named like a setting is empty or can't be read.
 
-def _check_files(settings: type[BaseSettings], folder: Path) -> None:
-    """Raise `SettingsError` where a file that is named like a setting says nothing, or can't be read.
+        Permissions are not checked: platforms mount secrets with modes of their own.
+        """
+        if not folder.is_dir():
+            raise SettingsError(f"SECRETS_DIR: {folder} is not a folder")
+        for path in folder.iterdir():
+            if path.name.lower() not in cls.model_fields:
+                continue
+            try:
+                content = path.read_text(encoding="utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                reason = error.strerror if isinstance(error, OSError) else "it is not text in UTF-8"
+                raise SettingsError(f"{path.name.upper()}: {path} can't be read: {reason}") from None
+            if not content.strip():
+                raise SettingsError(f"{path.name.upper()}: {path} is empty; write the value into it, or remove it")
 
-    Who else may read a file is not looked at: platforms mount secrets with modes of their own.
-    """
-    for path in folder.iterdir():
-        if path.name.lower() not in settings.model_fields:
-            continue
-        try:
-            content = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not text in UTF-8"
-            raise SettingsError(f"{path.name.upper()}: {path} can't be read: {reason}") from None
-        if not content.strip():
-            raise SettingsError(f"{path.name.upper()}: {path} is empty; write the value into it, or remove it")
-
-
-def _fault(settings: type[BaseSettings], item: Any) -> str:
-    name = "_".join(str(part) for part in item["loc"]).upper()
-    if item["type"] == "missing":
-        return f"{name} is not set: {settings.model_fields[item['loc'][0]].description}"
-    reason = item["msg"].removeprefix("Value error, ")
-    return f"{name}: {reason}" if name else reason
+    @classmethod
+    def _message(cls, error: Any) -> str:
+        name = "_".join(str(part) for part in error["loc"]).upper()
+        if error["type"] == "missing":
+            return f"{name} is not set: {cls.description(error['loc'][0])}"
+        reason = error["msg"].removeprefix("Value error, ")
+        return f"{name}: {reason}" if name else reason

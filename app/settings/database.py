@@ -1,4 +1,4 @@
-"""What it takes to reach Alga's database."""
+"""What is needed to reach Alga's database."""
 
 from typing import Literal, Self
 
@@ -18,40 +18,29 @@ SETTINGS_OF_PARAMETERS = {
 
 
 class DatabaseSettings(ProcessSettings):
-    """Both roles' URLs, their TLS, the pool, and how long a statement may take."""
+    """The URLs of both roles, their TLS, the pool, and the statement timeout."""
 
-    database_url: PostgresUrl = Field(
-        description="Alga's database as the gateway uses it (`postgresql://…`): a role of its own that only reads "
-        "Alga's tables; docs/security.md has the SQL."
-    )
-    admin_database_url: PostgresUrl = Field(
-        description="The same database as the worker and `migrate` use it (a role that owns Alga's tables)."
-    )
-    database_tls_mode: Literal["disable", "require", "verify-ca", "verify-full"] | None = Field(
-        default=None,
-        description="TLS to the database, for both URLs, as `?sslmode=…` in a URL means it: `verify-full` is the one "
-        "that stops impostors. Without it, TLS where the server offers it, unverified.",
-    )
-    database_tls_ca_file: str | None = Field(
-        default=None,
-        min_length=1,
-        description="PEM file of the certificates that sign the database's, or `system`; `sslrootcert` in a URL. It "
-        "and the next two are read for every connection: renewed ones need no restart.",
-    )
-    database_tls_cert_file: str | None = Field(
-        default=None, min_length=1, description="PEM file of the certificate that we show; `sslcert` in a URL."
-    )
-    database_tls_key_file: str | None = Field(
-        default=None, min_length=1, description="PEM file of its key, without a passphrase; `sslkey` in a URL."
-    )
-    database_pool_size: int = Field(default=10, ge=1, le=200, description="Connections that a process keeps open.")
-    database_pgbouncer: bool = Field(
-        default=False,
-        description="`true` behind PgBouncer in transaction mode: no prepared-statement cache, no session settings.",
-    )
-    statement_timeout: float = Field(
-        default=8.0, gt=0, le=600, description="Seconds that one SQL statement of a step may take."
-    )
+    database_url: PostgresUrl
+    """Alga's database as the gateway uses it (`postgresql://…`): a role of its own that only reads Alga's tables;
+    docs/security.md has the SQL."""
+    admin_database_url: PostgresUrl
+    """The same database as the worker and `migrate` use it (a role that owns Alga's tables)."""
+    database_tls_mode: Literal["disable", "require", "verify-ca", "verify-full"] | None = None
+    """TLS to the database, for both URLs, with the meaning of `?sslmode=…` in a URL. Only `verify-full` stops
+    impostors. By default TLS is used unverified if the server offers it."""
+    database_tls_ca_file: str | None = Field(default=None, min_length=1)
+    """PEM file of the CA certificates that sign the database's, or `system`; `sslrootcert` in a URL. It and the next
+    two are read for every connection, so renewed files need no restart."""
+    database_tls_cert_file: str | None = Field(default=None, min_length=1)
+    """PEM file of the client certificate; `sslcert` in a URL."""
+    database_tls_key_file: str | None = Field(default=None, min_length=1)
+    """PEM file of its key, without a passphrase; `sslkey` in a URL."""
+    database_pool_size: int = Field(default=10, ge=1, le=200)
+    """Connections that a process keeps open."""
+    database_pgbouncer: bool = False
+    """`true` behind PgBouncer in transaction mode: no prepared-statement cache, no session settings."""
+    statement_timeout: float = Field(default=8.0, gt=0, le=600)
+    """Seconds that one SQL statement of a step may take."""
 
     @model_validator(mode="after")
     def _refuse_unusable_tls(self) -> Self:
@@ -65,8 +54,8 @@ class DatabaseSettings(ProcessSettings):
             try:
                 DatabaseTls.of(self._with_tls(getattr(self, name))).check()
             except TlsError as error:
-                inside = error.parameter in own.given or not self._database_tls.given
-                place = f"{name.upper()}: {error.parameter}" if inside else SETTINGS_OF_PARAMETERS[error.parameter]
+                is_in_url = error.parameter in own.given or not self._database_tls.given
+                place = f"{name.upper()}: {error.parameter}" if is_in_url else SETTINGS_OF_PARAMETERS[error.parameter]
                 raise ValueError(f"{place} {error.reason}") from None
         return self
 

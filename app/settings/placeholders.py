@@ -1,4 +1,4 @@
-"""Tells secrets that somebody forgot to set: words of examples, templates that nobody filled in."""
+"""Recognizes secrets that were never set: words of examples, and templates that were not filled in."""
 
 import re
 from urllib.parse import unquote, urlsplit
@@ -10,25 +10,24 @@ WORDS = frozenset({
     "root", "secret", "secretkey", "supersecret", "tbd", "test", "testing", "todo", "user", "xxx",
 })
 # fmt: on
-BEGINNINGS = ("changeit", "changeme", "changethis", "insert", "placeholder", "replace", "yourpassword", "yoursecret")
+PREFIXES = ("changeit", "changeme", "changethis", "insert", "placeholder", "replace", "yourpassword", "yoursecret")
 # `${NAME}`, `$(NAME)`, `{{ name }}` and `<name>`, whole.
 TEMPLATE = re.compile(r"\$\{.*\}|\$\(.*\)|\{\{.*\}\}|<.*>|%\(.*\)s", re.DOTALL)
-NOT_A_LETTER = re.compile(r"[^a-z0-9]")
 
 
 def is_placeholder(secret: str) -> bool:
-    """Whether it is what people write where a secret is to come: a word, one repeated character, a template."""
-    letters = NOT_A_LETTER.sub("", secret.lower())
+    """Return whether this is a word of examples, one repeated character, or a template."""
+    letters = re.sub(r"[^a-z0-9]", "", secret.lower())
     return (
         letters in WORDS
-        or letters.startswith(BEGINNINGS)
+        or letters.startswith(PREFIXES)
         or len(set(secret)) <= 1
         or TEMPLATE.fullmatch(secret.strip()) is not None
     )
 
 
-def password_of(url: str) -> str | None:
-    """The password in a URL; none where there is none, which is well where a certificate or a socket counts."""
+def url_password(url: str) -> str | None:
+    """Return the password in a URL, None if it has none, as with client certificates or sockets."""
     try:
         password = urlsplit(url).password
     except ValueError:

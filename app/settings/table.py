@@ -7,10 +7,10 @@ from app.settings import Settings
 
 
 def settings_table() -> str:
-    """One line a setting, with its default and meaning."""
+    """Return one line for each setting, with its default and meaning."""
     lines = ["| variable | default | meaning |", "| --- | --- | --- |"]
     lines += [
-        f"| `{name.upper()}` | {_default(field)} | {field.description} |"
+        f"| `{name.upper()}` | {_default(field)} | {Settings.description(name)} |"
         for name, field in Settings.model_fields.items()
     ]
     return "\n".join(lines) + "\n"
@@ -21,8 +21,7 @@ def _default(field: FieldInfo) -> str:
         return "required"
     if field.default is None:
         return ""
-    value = str(field.default).lower() if isinstance(field.default, bool) else f"{field.default}"
-    return f"`{value}`"
+    return f"`{str(field.default).lower() if isinstance(field.default, bool) else field.default}`"
 
 
 if __name__ == "__main__":

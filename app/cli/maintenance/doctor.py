@@ -25,19 +25,14 @@ def command(as_json: AsJson = False) -> None:
     if as_json:
         print_json({"findings": [asdict(finding) for finding in findings]})
     else:
-        Console().print(_table(findings))
+        table = Table("", "part", "finding", "remedy", box=None)
+        for finding in findings:
+            level = f"[{STYLES[finding.level]}]{finding.level}[/]"
+            table.add_row(level, finding.subject, finding.problem, finding.remedy)
+        Console().print(table)
     if any(finding.level == "error" for finding in findings):
         raise typer.Exit(ExitCode.FAILED)
 
 
 async def _examine(settings: Settings) -> list[Finding]:
     return [finding async for finding in examine(settings)]
-
-
-def _table(findings: list[Finding]) -> Table:
-    table = Table("", "part", "finding", "remedy", box=None)
-    for finding in findings:
-        table.add_row(
-            f"[{STYLES[finding.level]}]{finding.level}[/]", finding.subject, finding.problem, finding.remedy
-        )
-    return table

@@ -1,4 +1,4 @@
-"""Lets code that blocks call code that awaits."""
+"""Runs coroutines from blocking code."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -9,6 +9,6 @@ T = TypeVar("T")
 
 
 def run_blocking(call: Coroutine[None, None, T]) -> T:
-    """The result of a coroutine, also where the caller's thread is inside a running event loop."""
+    """Return the result of a coroutine, even if the caller's thread runs an event loop."""
     with ThreadPoolExecutor(max_workers=1) as thread:
         return thread.submit(asyncio.run, call).result()

@@ -1,4 +1,4 @@
-"""Free TCP ports on the loopback address, for servers that want to be told their port."""
+"""Free TCP ports on the loopback address, for servers that need a port number."""
 
 import socket
 from collections.abc import Callable
@@ -13,10 +13,10 @@ StartedT = TypeVar("StartedT")
 
 
 def free_port() -> int:
-    """A port that nobody listens on and that the kernel gives nobody else for about a minute.
+    """Return a port that is free and that the kernel assigns to no other process for about a minute.
 
-    A connection that is closed from the server's side leaves the port in TIME_WAIT: the kernel then doesn't pick
-    it for others, while a server that names it can still bind it.
+    A connection closed by the server leaves the port in TIME_WAIT. The kernel then doesn't pick it for others, while
+    a server that names it can still bind it.
     """
     with socket.create_server((LOOPBACK, 0)) as server:
         port: int = server.getsockname()[1]
@@ -27,7 +27,7 @@ def free_port() -> int:
 
 
 def is_free(port: int) -> bool:
-    """Whether a server of ours could listen on that port right now."""
+    """Return whether a server could listen on that port right now."""
     try:
         with socket.create_server((LOOPBACK, port)):
             return True
@@ -36,7 +36,7 @@ def is_free(port: int) -> bool:
 
 
 def on_free_ports(start: Callable[[], StartedT]) -> StartedT:
-    """Call `start` until it doesn't fail for a port that another process took in between, five times at most."""
+    """Call `start` again, up to five times in all, while it fails because another process took its port."""
     for _ in range(ATTEMPTS - 1):
         try:
             return start()

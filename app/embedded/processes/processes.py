@@ -1,4 +1,4 @@
-"""Child processes: started in a session of their own, waited for by condition, stopped for certain."""
+"""Child processes: started in their own session, waited for by condition, and stopped reliably."""
 
 import json
 import os
@@ -22,14 +22,14 @@ LOG_TAIL_LINES = 20
 LOG_TAIL_BYTES = 16_384
 POLL_SECONDS = 0.02
 
-# The kernel sends a child's death signal when the thread that started it ends, not when the process does.
-# Hence one thread, which lives as long as the program, starts them all.
+# The kernel sends a child's death signal when the thread that started it ends. Hence one thread, which lives as long
+# as the program, starts them all.
 _spawner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spawner")
 
 
 @dataclass(frozen=True)
 class Account:
-    """A user that a child runs as instead of root."""
+    """A user account that a child runs as instead of root."""
 
     name: str
     uid: int
@@ -37,7 +37,7 @@ class Account:
 
 
 def unprivileged_account() -> Account | None:
-    """Who runs what refuses to run as root: `nobody` when we are root, else (None) ourselves."""
+    """Return the account for programs that refuse to run as root: `nobody` for root, else None (no change)."""
     if os.geteuid() != 0:
         return None
     entry = pwd.getpwnam("nobody")
@@ -47,8 +47,8 @@ def unprivileged_account() -> Account | None:
 class ChildProcess:
     """One child with its log file; `start` it, `wait_until` it is ready, `stop` it.
 
-    `stop_signal` asks for an orderly end; `death_signal` is what the kernel sends when we die without having
-    stopped it (Linux). `keep_open` are file descriptors that the child inherits.
+    `stop_signal` requests an orderly end; on Linux the kernel sends `death_signal` if this process dies first.
+    `keep_open` are file descriptors that the child inherits.
     """
 
     def __init__(
@@ -74,16 +74,16 @@ class ChildProcess:
 
     @property
     def pid(self) -> int:
-        """The process id; `RuntimeError` before `start`."""
+        """The process id; raises `RuntimeError` before `start`."""
         return self._started().pid
 
     @property
     def exit_status(self) -> int | None:
-        """None while it runs, else its exit status (negative: the signal that ended it)."""
+        """None while it runs, then its exit status; a negative one is the signal that ended it."""
         return self._started().poll()
 
     def start(self, stdin: IO[bytes] | int = subprocess.DEVNULL) -> None:
-        """Start it, with an empty log file. Say `stop` afterwards, also when this or `wait_until` raises."""
+        """Start it with an empty log file. Call `stop` afterwards, even if this or `wait_until` raises."""
         with shielded(), open_private(self.log_file) as log:
             self._process = _spawner.submit(
                 subprocess.Popen,
@@ -97,7 +97,7 @@ class ChildProcess:
             ).result()
 
     def wait_until(self, ready: Callable[[], bool], *, timeout: float) -> None:
-        """Return once `ready()`; `StackError` with the log's tail when it ends first or `timeout` seconds pass."""
+        """Return once `ready()`; raises `StackError` if it ends first or `timeout` seconds pass."""
         deadline = time.monotonic() + timeout
         while not ready():
             if self.exit_status is not None:
@@ -109,14 +109,14 @@ class ChildProcess:
             raise self.error(f"ended with status {self.exit_status}")
 
     def wait_for_success(self, *, timeout: float) -> None:
-        """Wait for its end; `StackError` with the log's tail unless it is exit status 0 within `timeout` seconds."""
+        """Wait for its end; raises `StackError` unless it is exit status 0 within `timeout` seconds."""
         if not self._wait(timeout):
             raise self.error(f"did not finish within {timeout:.0f} s")
         if self.exit_status != 0:
             raise self.error(f"ended with status {self.exit_status}")
 
     def stop(self, *, timeout: float = 15.0) -> None:
-        """End it: the stop signal, and SIGKILL for its whole session after `timeout` seconds. Harmless when ended."""
+        """Stop it by its stop signal, or its session by SIGKILL after `timeout` seconds, unless it has ended."""
         if self._process is None:
             return
         with shielded():
@@ -127,15 +127,15 @@ class ChildProcess:
                 self._process.wait()
 
     def send_signal(self, number: signal.Signals) -> None:
-        """Send it a signal, unless it has ended."""
+        """Send it a signal unless it has ended."""
         self._started().send_signal(number)
 
     def error(self, reason: str) -> StackError:
-        """An error about this process that ends with the tail of its log."""
+        """Return an error about this process with the tail of its log."""
         return StackError(f"{self.name} {reason}; the end of {self.log_file}:\n{self.log_tail()}")
 
     def log_tail(self) -> str:
-        """The last lines of its log."""
+        """Return the last lines of its log."""
         with self.log_file.open("rb") as log:
             log.seek(max(0, log.seek(0, os.SEEK_END) - LOG_TAIL_BYTES))
             return "\n".join(log.read().decode(errors="replace").splitlines()[-LOG_TAIL_LINES:])
@@ -156,12 +156,12 @@ class ChildProcess:
 def launcher(
     argv: Sequence[str | Path], *, cwd: Path, account: Account | None, death_signal: signal.Signals = signal.SIGKILL
 ) -> list[str]:
-    """The command line that runs `argv` in `cwd` as `account`, tied to the life of this process."""
-    how = {
+    """Return the command line that runs `argv` in `cwd` as `account`, tied to the life of this process."""
+    options = {
         "parent": os.getpid(),
         "death_signal": int(death_signal),
         "uid": account.uid if account else None,
         "gid": account.gid if account else None,
         "cwd": str(cwd),
     }
-    return [sys.executable, "-I", "-S", launch.__file__, json.dumps(how), *map(str, argv)]
+    return [sys.executable, "-I", "-S", launch.__file__, json.dumps(options), *map(str, argv)]

@@ -12,8 +12,8 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 class StopRequested(SystemExit):
     """A stop signal arrived.
 
-    It is a `SystemExit`, so that no `except Exception` and no asyncio task swallows it; left alone it ends the
-    program with the exit status that a shell expects of that signal.
+    As a `SystemExit` it passes through `except Exception` and asyncio tasks. Uncaught, it ends the program with the
+    exit status that shells expect for the signal.
     """
 
     def __init__(self, signum: int) -> None:
@@ -31,11 +31,10 @@ class _State:
 def stop_on_signals() -> Iterator[None]:
     """Raise `StopRequested` in the main thread at the first stop signal, from anywhere inside the block.
 
-    Later signals are ignored, so that an impatient second Ctrl-C doesn't interrupt the clean-up. A SIGHUP that
-    was ignored before (`nohup`) stays ignored. Must be entered in the main thread.
-
-    After `StopRequested` nothing but the program's end is expected to follow, and a signal that comes late must
-    not change its exit status: they stay ignored. Left in any other way, the handlers from before are put back.
+    Later signals are ignored, so that a second Ctrl-C doesn't interrupt the clean-up; they stay ignored after
+    `StopRequested`, because the program is about to end and they must not change its exit status. Left in any other
+    way, the block restores the former handlers. A SIGHUP that was ignored before (`nohup`) stays ignored. Must be
+    entered in the main thread.
     """
     before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
     for number in STOP_SIGNALS:
@@ -44,7 +43,7 @@ def stop_on_signals() -> Iterator[None]:
     try:
         yield
     finally:
-        # Python itself puts its own handlers back to the default as it ends, but leaves alone what is ignored.
+        # At its end Python resets handlers, but not ignored signals.
         for number, handler in before.items():
             signal.signal(number, signal.SIG_IGN if _State.unwinding else handler)
         _State.unwinding = False
@@ -53,9 +52,9 @@ def stop_on_signals() -> Iterator[None]:
 
 @contextmanager
 def shielded() -> Iterator[None]:
-    """Hold a stop signal back until the block is left; for moments in which a child could be lost.
+    """Delay stop signals until the block is left, for moments in which a child could be lost.
 
-    Signals reach the main thread only, so in any other thread this does nothing.
+    Signals reach only the main thread, so in other threads this does nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
