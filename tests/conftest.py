@@ -3,6 +3,7 @@
 import logging
 import signal
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from app.embedded.temporal import EmbeddedTemporal
 from tests.support.alga import build_template
 from tests.support.alga import golden as read_golden
 from tests.support.folders import reachable_folder
-from tests.support.servers.databases import Databases, NewDatabase
+from tests.support.servers.databases import NewDatabase, create_database
 from tests.support.sql_watch.tables import algas_scoped_tables
 from tests.support.sql_watch.watch import SERVER_SETTINGS, SqlWatch
 
@@ -77,11 +78,9 @@ def temporal(server_folder: Path) -> Iterator[EmbeddedTemporal]:
 
 
 @pytest.fixture(scope="session")
-def new_database(postgres: EmbeddedPostgres) -> Iterator[NewDatabase]:
-    """Makes a database, empty or a copy of the one that is given, and returns its admin URL."""
-    databases = Databases(postgres.admin_url)
-    yield databases.create
-    databases.drop_all()
+def new_database(postgres: EmbeddedPostgres) -> NewDatabase:
+    """Return a function that creates a database, empty or as a copy, and returns its admin URL."""
+    return partial(create_database, postgres.admin_url)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""The installation that is disturbed: two servers on disk, two gateways, two workers, a proxy on each wire."""
+"""The disturbed installation: two servers on disk, two gateways, two workers, and a proxy on each connection."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from activities.alga.development import create_development_tables
 from activities.audit.trail import AuditTrail
 from app.audit.trail import PURPOSE
 from app.auth.keys.api_keys import ApiKeys
-from app.auth.keys.signing import signer_of
+from app.auth.keys.signing import ApiKeySigner
 from app.crypto.derived_keys import derive_key
 from app.embedded.paths import make_folder
 from app.embedded.postgres import EmbeddedPostgres
@@ -32,7 +32,7 @@ from tests.activities.purge.rows import RowWriter
 from tests.chaos.plan import REPLICAS, SERVERS, STEP_RETRY_WINDOW, Shape
 from tests.support.alga import ALGA, CATALOGS, build_template
 from tests.support.api_keys import Keys
-from tests.support.servers.databases import Databases
+from tests.support.servers.databases import create_database
 from tests.support.servers.proxy import Proxy
 from tests.support.servers.supervised import SupervisedProcess
 from tests.support.waiting import wait_until
@@ -52,7 +52,7 @@ SETTINGS = {
     "GATEWAY_HOST": LOOPBACK,
     "WORKER_PROBE_HOST": LOOPBACK,
     "TEMPORAL_TASK_QUEUE": TASK_QUEUE,
-    # All of these so that what takes minutes in production takes seconds here.
+    # So that everything takes seconds that takes minutes in production.
     "TEMPORAL_WORKFLOW_TASK_TIMEOUT": str(TASK_TIMEOUT),
     "STEP_RETRY_WINDOW": str(STEP_RETRY_WINDOW),
     "MAINTENANCE_INTERVAL": "2",
@@ -61,12 +61,12 @@ SETTINGS = {
 
 
 def present_shapes() -> tuple[Shape, ...]:
-    """The shapes of the schema that can be made here."""
+    """Return the shapes of the schema that can be made here."""
     return ("plain", "citus") if ALGA.is_dir() else ("development",)
 
 
 class Servers:
-    """PostgreSQL with a database of the given shape, and Temporal; both on disk, each on a port that stays."""
+    """PostgreSQL with a database of the given shape, and Temporal; both on disk, each on a fixed port."""
 
     def __init__(self, folder: Path, shape: Shape) -> None:
         self.folder = folder
@@ -98,24 +98,24 @@ class Servers:
         return urlsplit(self.admin_url).path.removeprefix("/")
 
     def url_through(self, proxy: Proxy, url: str) -> str:
-        """The database of the given URL's role, by way of a proxy."""
+        """Return the database's URL for the given URL's role, through a proxy."""
         role = urlsplit(url)
         return role._replace(
             netloc=f"{role.username}:{role.password}@{LOOPBACK}:{proxy.port}", path=f"/{self.database}"
         ).geturl()
 
     def _create_database(self) -> str:
-        # Not dropped at the end: the whole server is thrown away.
-        new_database = Databases(self.postgres.admin_url).create
+        # Not dropped at the end, because the whole server is discarded.
+        new_database = partial(create_database, self.postgres.admin_url)
         return new_database() if self._shape == "development" else build_template(self._shape, new_database)
 
     async def _prepare(self) -> str:
-        """Bring the database to where the service can start, with a neighbour's rows; returns an API key."""
+        """Set up the database with a neighbour's rows, so that the service can start; return an API key."""
         admin = make_url(self.admin_url).set(drivername="postgresql+asyncpg")
         role = str(urlsplit(self.postgres.url).username)
         await upgrade(admin, gateway_role=role)
         engine = admin_engine(admin)
-        keys = ApiKeys(engine, signer_of(SECRET))
+        keys = ApiKeys(engine, ApiKeySigner(SECRET))
         try:
             async with engine.begin() as connection:
                 await create_development_tables(connection)
@@ -132,7 +132,7 @@ class Servers:
         return key
 
     async def _write_neighbour(self, connection: asyncpg.Connection) -> None:
-        """A tenant with a row in every table, so that nothing that reaches too far goes unseen."""
+        """Write a tenant with a row in every table, so that every statement that reaches too far is noticed."""
         if self._shape == "development":
             return
         writer = RowWriter(json.loads((ALGA / CATALOGS[self._shape]).read_text()))
@@ -142,7 +142,7 @@ class Servers:
 
 
 class Installation:
-    """The service's processes between the servers, each with proxies of its own; use it in an `async with` block."""
+    """The service's processes between the servers, each with its own proxies; use it in an `async with` block."""
 
     def __init__(self, servers: Servers) -> None:
         self.servers = servers
@@ -184,7 +184,7 @@ class Installation:
         return first, second
 
     async def ready(self) -> None:
-        """Return once every process is ready and lacks nothing; `TimeoutError` when one never does."""
+        """Return when every process is ready and lacks nothing; raise `TimeoutError` if one never is."""
         async with httpx.AsyncClient(timeout=PROBE_TIMEOUT) as http:
             for name in REPLICAS:
                 await wait_until(partial(self._is_ready, http, name), timeout=READY_TIMEOUT)
@@ -199,7 +199,7 @@ class Installation:
     def _environment(self, name: str) -> Mapping[str, str]:
         servers = self.servers
         database, temporal = (self.links[name, server] for server in SERVERS)
-        # A new one for each start, because the old one may be anybody's by now.
+        # A new one for each start, because another process may have the old one by now.
         self._ports[name] = free_port()
         return {
             **os.environ,

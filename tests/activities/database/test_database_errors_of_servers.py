@@ -14,7 +14,7 @@ from app.embedded.processes.ports import free_port
 from tests.activities.database.provoking.provoked_by_servers import SERVERS
 from tests.activities.database.provoking.provoked_by_statements import driver_of
 from tests.activities.database.provoking.provoking import Provocation, Stage, assert_told_as_the_table_says, each, run
-from tests.support.servers.databases import Databases
+from tests.support.servers.databases import create_database, drop_database
 from tests.support.servers.processes import is_running, wait_for
 
 pytestmark = pytest.mark.anyio
@@ -34,14 +34,14 @@ def spare(server_folder: Path) -> Iterator[EmbeddedPostgres]:
 @pytest.fixture
 def database(spare: EmbeddedPostgres) -> Iterator[str]:
     """The admin URL of a database on it, which goes away with whatever was broken in it."""
-    databases = Databases(spare.admin_url)
-    yield databases.create()
+    url = create_database(spare.admin_url)
+    yield url
     # Not before it has ended or recovered: told to stop at the beginning of a recovery, PostgreSQL 18 may hang.
     wait_for(lambda: spare.process.exit_status is not None or _is_up(spare))
     if spare.process.exit_status is not None:
         spare.stop()
         spare.start()
-    databases.drop_all()
+    drop_database(spare.admin_url, url)
 
 
 @each(*SERVERS.all)

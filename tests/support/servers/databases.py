@@ -1,6 +1,6 @@
-"""Databases of a test's own on the shared server."""
+"""Databases of their own for tests, on the shared server."""
 
-from typing import Protocol
+from collections.abc import Callable
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -8,39 +8,31 @@ import asyncpg
 
 from app.embedded.processes.blocking import run_blocking
 
+# Returns the admin URL of a new database: a copy of the database whose URL is given, or else an empty one. Nothing
+# may be connected to the original at that moment.
+NewDatabase = Callable[..., str]
 
-class NewDatabase(Protocol):
-    """Makes a database and returns its admin URL; `template` is the URL or the name of one to copy.
 
-    Nobody may be connected to the template at that moment.
+def create_database(admin_url: str, template: str | None = None) -> str:
+    """Create a database on the server and return its admin URL.
+
+    It goes with the server's folder, since dropping hundreds of them takes a minute.
     """
+    name = f"test_{uuid4().hex}"
+    source = urlsplit(template).path.lstrip("/") if template else "template1"
+    # For Alga's 498 tables, copying files takes half as long as PostgreSQL's default, which logs every page.
+    run_blocking(_execute(admin_url, f'CREATE DATABASE "{name}" TEMPLATE "{source}" STRATEGY FILE_COPY'))
+    return urlsplit(admin_url)._replace(path=f"/{name}").geturl()
 
-    def __call__(self, template: str | None = None) -> str: ...
+
+def drop_database(admin_url: str, url: str) -> None:
+    """Drop the database of `url` and close its connections."""
+    run_blocking(_execute(admin_url, f'DROP DATABASE "{urlsplit(url).path.lstrip("/")}" WITH (FORCE)'))
 
 
-class Databases:
-    """Makes databases on one server and drops them all at the end."""
-
-    def __init__(self, admin_url: str) -> None:
-        self._admin_url = admin_url
-        self._names: list[str] = []
-
-    def create(self, template: str | None = None) -> str:
-        """See `NewDatabase`."""
-        name = f"test_{uuid4().hex}"
-        source = urlsplit(template).path.lstrip("/") if template else "template1"
-        run_blocking(self._execute(f'CREATE DATABASE "{name}" TEMPLATE "{source}"'))
-        self._names.append(name)
-        return urlsplit(self._admin_url)._replace(path=f"/{name}").geturl()
-
-    def drop_all(self) -> None:
-        """Drop what `create` has made, connections or not."""
-        while self._names:
-            run_blocking(self._execute(f'DROP DATABASE "{self._names.pop()}" WITH (FORCE)'))
-
-    async def _execute(self, statement: str) -> None:
-        connection = await asyncpg.connect(self._admin_url)
-        try:
-            await connection.execute(statement)
-        finally:
-            await connection.close()
+async def _execute(admin_url: str, statement: str) -> None:
+    connection = await asyncpg.connect(admin_url)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
