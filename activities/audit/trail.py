@@ -49,14 +49,14 @@ log = structlog.get_logger(__name__)
 
 
 class Head(NamedTuple):
-    """The last event's number and hash. The seal is None before the first event."""
+    """The last event's number and hash. The seal is None before the first event, and in a head noted elsewhere."""
 
     sequence: int
     hash: bytes
-    seal: bytes | None
+    seal: bytes | None = None
 
 
-INITIAL_HEAD = Head(0, NO_HASH, None)
+INITIAL_HEAD = Head(0, NO_HASH)
 """The head as the migration writes it."""
 
 
@@ -168,4 +168,4 @@ class AuditTrail:
                 select(columns.sequence, columns.hash).order_by(columns.sequence.desc()).limit(1)
             )
         ).one_or_none()
-        return Head(row.sequence, row.hash, None) if row is not None else INITIAL_HEAD
+        return Head(row.sequence, row.hash) if row is not None else INITIAL_HEAD

@@ -64,14 +64,6 @@ class Break:
 
 
 @dataclass(frozen=True)
-class Noted:
-    """A head that was noted outside the database."""
-
-    sequence: int
-    hash: bytes
-
-
-@dataclass(frozen=True)
 class Report:
     """The result of a verification. It is incomplete if the verification stopped at the maximum number of breaks."""
 
@@ -88,7 +80,7 @@ class Report:
 
 
 async def verify(
-    connection: AsyncConnection, trail: AuditTrail, *, noted: Noted | None = None, max_breaks: int = MAX_BREAKS
+    connection: AsyncConnection, trail: AuditTrail, *, noted: Head | None = None, max_breaks: int = MAX_BREAKS
 ) -> Report:
     """Check every event up to the current head, in batches that need no common transaction."""
     row = (await connection.execute(_HEAD)).one()
@@ -119,7 +111,7 @@ class _Walk:
     """The state of a verification after an event."""
 
     trail: AuditTrail
-    noted: Noted | None
+    noted: Head | None
     max_breaks: int
     breaks: list[Break] = field(default_factory=list)
     checked: int = 0

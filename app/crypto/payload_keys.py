@@ -1,4 +1,4 @@
-"""The keys that payloads are encrypted with, by their ids: one encrypts, all decrypt, so that keys can change."""
+"""The keys of payloads by their ids. One key encrypts and all decrypt, so that keys can be rotated."""
 
 import base64
 import binascii
@@ -18,17 +18,16 @@ THROWAWAY = "throwaway"
 
 @dataclass(frozen=True, repr=False)
 class KeyRing:
-    """Keys of 32 bytes by their ids; without `current` nothing can be encrypted."""
+    """Keys of 32 bytes by their ids. Without `current`, nothing can be encrypted."""
 
     keys: Mapping[str, bytes]
     current: str | None
 
     @classmethod
     def of(cls, given: str | None, secret: str | None) -> "KeyRing":
-        """The ring of `PAYLOAD_KEYS` and `NEXTAUTH_SECRET`, where there are.
+        """Return the key ring for `PAYLOAD_KEYS` and `NEXTAUTH_SECRET`, if they are set.
 
-        The key that is derived from the secret encrypts where no other is given, and decrypts in any case what it
-        has encrypted before others were.
+        The key that is derived from the secret encrypts if no other key is given. In any case it decrypts.
         """
         keys = parse_payload_keys(given) if given is not None else {}
         if secret is not None:
@@ -37,7 +36,7 @@ class KeyRing:
         return cls(keys, next(iter(keys), None))
 
     def with_throwaway(self) -> "KeyRing":
-        """A ring that encrypts with a key that nobody keeps, for replays, whose commands go nowhere."""
+        """Return a key ring that encrypts with a throwaway key, for replays, whose commands are discarded."""
         return KeyRing({**self.keys, THROWAWAY: os.urandom(KEY_BYTES)}, THROWAWAY)
 
     def __repr__(self) -> str:
@@ -45,7 +44,8 @@ class KeyRing:
 
 
 def parse_payload_keys(text: str) -> dict[str, bytes]:
-    """The keys of `id:base64,id:base64`, in their order; raises `ValueError`, which shows no key."""
+    """Return the keys of `id:base64,id:base64` in order. The text of a `ValueError` contains no key."""
+    # Errors name a key by its number, because an id may be a key if the two were swapped.
     keys: dict[str, bytes] = {}
     for number, item in enumerate(text.split(","), start=1):
         key_id, separator, encoded = item.strip().partition(":")
@@ -55,24 +55,19 @@ def parse_payload_keys(text: str) -> dict[str, bytes]:
                 f"and not begin with `{DERIVED}`"
             )
         if key_id in keys:
-            raise ValueError(f"key {number} has the id of one before it")
-        keys[key_id] = _key(number, encoded)
+            raise ValueError(f"key {number} has the same id as an earlier key")
+        try:
+            key = base64.b64decode(encoded, validate=True)
+        except binascii.Error:
+            key = b""
+        if len(key) != KEY_BYTES:
+            raise ValueError(
+                f"key {number} must be {KEY_BYTES} random bytes in base64, as from `openssl rand -base64 {KEY_BYTES}`"
+            )
+        keys[key_id] = key
     return keys
 
 
 def derived_id(key: bytes) -> str:
-    """The id of a derived key, by which another secret shows as an unknown key and not as a damaged payload."""
+    """Return the id of a derived key. After a change of the secret, payloads thus name an unknown key."""
     return f"{DERIVED}{hashlib.sha256(key).hexdigest()[:12]}"
-
-
-def _key(number: int, encoded: str) -> bytes:
-    # Told by its place: where id and key have changed places, the id is the secret.
-    try:
-        key = base64.b64decode(encoded, validate=True)
-    except binascii.Error:
-        key = b""
-    if len(key) != KEY_BYTES:
-        raise ValueError(
-            f"key {number} must be {KEY_BYTES} random bytes in base64, as of `openssl rand -base64 {KEY_BYTES}`"
-        )
-    return key

@@ -12,7 +12,7 @@ from activities.audit.trail import AuditTrail
 from app.auth.callers import Requester
 from app.auth.keys.api_keys import ApiKeys
 from app.auth.keys.format import ApiKey
-from app.auth.keys.records import ApiKeyRecord, KeyState, NewApiKey, ResealedKeys
+from app.auth.keys.records import ApiKeyRecord, KeyState, ResealedKeys
 from app.auth.keys.signing import ApiKeySigner
 from app.auth.scopes import Scope, in_order, scopes_among
 
@@ -75,21 +75,9 @@ class KeyManagement:
         if not requester.caller.may_see(order.tenant_id):
             raise OtherTenantError
         _check_scopes(requester, order.scopes)
-        key = ApiKey.generate()
-        now = datetime.now(UTC)
-        new = NewApiKey(
-            key_id=key.key_id,
-            name=order.name,
-            caller_id=key.key_id,
-            scopes=in_order(order.scopes),
-            tenant_id=order.tenant_id,
-            secret_hash=await self._hashes.hash(key.secret),
-            created_at=now,
-            expires_at=now + order.expires_in if order.expires_in is not None else None,
-            created_by=requester.name,
-        )
+        key, secret_hash = await self._new_secret()
         async with self._engine.begin() as connection:
-            record = await self._table.insert(connection, new)
+            record = await self._insert(connection, order, key.key_id, secret_hash, requester)
             await self._record(connection, Action.KEY_CREATE, record, requester)
         return CreatedKey(key.text, record)
 
@@ -115,29 +103,20 @@ class KeyManagement:
         Raises `KeyNotFoundError`, `UnusableKeyError`, `ScopeNotHeldError` or `OtherTenantError`, and then leaves the
         old key unchanged.
         """
-        key = ApiKey.generate()
-        secret_hash = await self._hashes.hash(key.secret)
+        key, secret_hash = await self._new_secret()
         async with self._engine.begin() as connection:
             old = await self._find(connection, key_id, requester, lock=True)
-            _check_scopes(requester, scopes_among(old.scopes))
+            scopes = scopes_among(old.scopes)
+            _check_scopes(requester, scopes)
             now = datetime.now(UTC)
             if old.state(now) is not KeyState.ACTIVE:
                 raise UnusableKeyError(key_id)
             await self._table.expire(connection, key_id, now + overlap)
             caller = requester.caller
             keeps_caller = caller.is_operator or caller.identity == f"key:{old.caller_id}"
-            new = NewApiKey(
-                key_id=key.key_id,
-                name=old.name,
-                caller_id=old.caller_id if keeps_caller else key.key_id,
-                scopes=old.scopes,
-                tenant_id=old.tenant_id,
-                secret_hash=secret_hash,
-                created_at=now,
-                expires_at=now + expires_in if expires_in is not None else None,
-                created_by=requester.name,
-            )
-            record = await self._table.insert(connection, new)
+            order = KeyOrder(old.name, scopes, old.tenant_id, expires_in)
+            caller_id = old.caller_id if keeps_caller else key.key_id
+            record = await self._insert(connection, order, key.key_id, secret_hash, requester, caller_id=caller_id)
             replaced: Mapping[str, Json] = {"replaces": key_id, "overlapSeconds": int(overlap.total_seconds())}
             await self._record(connection, Action.KEY_ROTATE, record, requester, replaced)
         return CreatedKey(key.text, record)
@@ -166,6 +145,35 @@ class KeyManagement:
             }
             await self._audit.append(connection, requester.audit_event(Action.KEY_RESEAL, details=details))
         return resealed
+
+    async def _new_secret(self) -> tuple[ApiKey, str]:
+        key = ApiKey.generate()
+        return key, await self._hashes.hash(key.secret)
+
+    async def _insert(
+        self,
+        connection: AsyncConnection,
+        order: KeyOrder,
+        key_id: str,
+        secret_hash: str,
+        requester: Requester,
+        *,
+        caller_id: str | None = None,
+    ) -> ApiKeyRecord:
+        now = datetime.now(UTC)
+        row = {
+            "key_id": key_id,
+            "name": order.name,
+            "caller_id": caller_id or key_id,
+            "scopes": " ".join(in_order(order.scopes)),
+            "tenant_id": order.tenant_id,
+            "secret_hash": secret_hash,
+            "created_by": requester.name,
+            "created_at": now,
+            "expires_at": now + order.expires_in if order.expires_in is not None else None,
+            "revoked_at": None,
+        }
+        return await self._table.insert(connection, row)
 
     async def _find(
         self, connection: AsyncConnection, key_id: str, requester: Requester, *, lock: bool = False

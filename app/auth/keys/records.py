@@ -1,7 +1,7 @@
 """The `api_keys` table. It holds a hash instead of each key's secret."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -24,27 +24,21 @@ class KeyState(StrEnum):
 
 
 @dataclass(frozen=True)
-class NewApiKey:
-    """A key to be written. `caller_id` is the id of the first of the keys that replaced each other."""
+class ApiKeyRecord:
+    """A row of `api_keys`. `caller_id` is the id of the first of the keys that replaced each other.
+
+    `is_genuine` means that the MAC is valid, so the row is as this service wrote it.
+    """
 
     key_id: str
     name: str
     caller_id: str
     scopes: tuple[str, ...]
     tenant_id: UUID | None
-    secret_hash: str
+    secret_hash: str = field(repr=False)
     created_at: datetime
     expires_at: datetime | None
     created_by: str | None
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(key_id={self.key_id!r})"
-
-
-@dataclass(frozen=True, repr=False)
-class ApiKeyRecord(NewApiKey):
-    """A row of `api_keys`. `is_genuine` means that its MAC is valid, so the row is as this service wrote it."""
-
     revoked_at: datetime | None
     last_used_at: datetime | None
     is_genuine: bool
@@ -73,13 +67,11 @@ class ApiKeyTable:
     def __init__(self, signer: ApiKeySigner) -> None:
         self._signer = signer
 
-    async def insert(self, connection: AsyncConnection, key: NewApiKey) -> ApiKeyRecord:
-        """Write a new key."""
-        values = {**vars(key), "scopes": " ".join(key.scopes), "revoked_at": None}
-        row = await connection.execute(
-            insert(api_keys).values(**values, mac=self._signer.sign(values)).returning(*api_keys.c)
-        )
-        return self._record(row.one()._asdict())
+    async def insert(self, connection: AsyncConnection, row: Mapping[str, Any]) -> ApiKeyRecord:
+        """Write a new key, given by its signed columns."""
+        mac = self._signer.sign(row)
+        inserted = await connection.execute(insert(api_keys).values(**row, mac=mac).returning(*api_keys.c))
+        return self._record(inserted.one()._asdict())
 
     async def find(
         self, connection: AsyncConnection, key_id: str, *, tenant_id: UUID | None = None, lock: bool = False

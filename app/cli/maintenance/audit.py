@@ -11,8 +11,9 @@ from rich.table import Table
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from activities.audit.events import Action, Outcome
+from activities.audit.trail import Head
 from app.audit.trail import audit_trail
-from app.audit.verification import Noted, Report, verify
+from app.audit.verification import Report, verify
 from app.auth.callers import operator
 from app.cli.console import print_json, say, visible
 from app.cli.exit_codes import ExitCode
@@ -25,20 +26,21 @@ from app.settings import Settings
 app = typer.Typer(help="Verify and list audit events.", no_args_is_help=True)
 
 MAX_EVENTS = 10_000
+COLUMNS = ("no.", "time", "action", "outcome", "caller", "on behalf of", "subject", "reason", "address", "count")
 HEAD = re.compile(r"([0-9]{1,18}):([0-9a-f]{64})")
 
 
-def _noted(text: str) -> Noted:
+def _noted(text: str) -> Head:
     match = HEAD.fullmatch(text)
     if match is None:
         raise typer.BadParameter("must be SEQUENCE:HASH, as printed by `audit verify`")
-    return Noted(int(match[1]), bytes.fromhex(match[2]))
+    return Head(int(match[1]), bytes.fromhex(match[2]))
 
 
 @app.command("verify")
 def verify_trail(
     expect: Annotated[
-        Noted | None,
+        Head | None,
         typer.Option(
             parser=_noted, metavar="SEQUENCE:HASH", help="A head that was printed earlier and kept elsewhere."
         ),
@@ -122,19 +124,7 @@ def _head(report: Report) -> str:
 
 
 def _table(events: tuple[AuditEventDocument, ...]) -> Table:
-    table = Table(
-        "no.",
-        "time",
-        "action",
-        "outcome",
-        "caller",
-        "on behalf of",
-        "subject",
-        "reason",
-        "address",
-        "count",
-        box=None,
-    )
+    table = Table(*COLUMNS, box=None)
     for event in events:
         subject = event.workflow_id or event.subject or " ".join(filter(None, (event.method, event.path)))
         cells = (

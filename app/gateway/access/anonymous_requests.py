@@ -6,8 +6,8 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.gateway.access.rate_limits import RateLimits
+from app.gateway.http.dependencies import find_service
 from app.gateway.http.problems.problem import ProblemError
-from app.gateway.http.provided import provided
 from app.gateway.http.request_context import address_of
 
 # Seconds. Without a delay, rejecting a client that retries at once would take all of the gateway's time.
@@ -23,7 +23,7 @@ async def check_anonymous(request: Request) -> None:
         return
     request.state.is_counted = True
     try:
-        await provided(request, RateLimits).check_anonymous(address_of(request))
+        await find_service(request, RateLimits).check_anonymous(address_of(request))
     except ProblemError:
         if not _delayed.locked():
             async with _delayed:

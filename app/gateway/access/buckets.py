@@ -65,17 +65,14 @@ class MemoryBuckets:
     def __init__(self) -> None:
         self._full_at: defaultdict[str, BoundedDict[str, int]] = defaultdict(lambda: BoundedDict(MAX_BUCKETS))
 
-    async def consume(self, policy: Policy, key: str) -> LimitStatus:
-        """Take one token, if there is one."""
-        now = _microseconds()
-        status, until_full = apply_policy(policy, self._until_full(policy, key, now), consumes=True)
-        if status.is_allowed:
-            self._full_at[policy.name][key] = now + until_full
+    async def consume(self, policy: Policy, key: str, *, is_dry_run: bool = False) -> LimitStatus:
+        """Take one token, if there is one. A dry run takes none."""
+        now = time.monotonic_ns() // 1000
+        full_at = self._full_at[policy.name]
+        status, until_full = apply_policy(policy, max(0, full_at.get(key, now) - now), consumes=not is_dry_run)
+        if status.is_allowed and not is_dry_run:
+            full_at[key] = now + until_full
         return status
-
-    async def peek(self, policy: Policy, key: str) -> LimitStatus:
-        """Return what `consume` would, but take nothing."""
-        return apply_policy(policy, self._until_full(policy, key, _microseconds()), consumes=False)[0]
 
     async def refund(self, policy: Policy, key: str) -> None:
         """Put one token back."""
@@ -85,10 +82,3 @@ class MemoryBuckets:
 
     async def close(self) -> None:
         """Do nothing; there are no connections."""
-
-    def _until_full(self, policy: Policy, key: str, now: int) -> int:
-        return max(0, self._full_at[policy.name].get(key, now) - now)
-
-
-def _microseconds() -> int:
-    return time.monotonic_ns() // 1000

@@ -84,7 +84,7 @@ class RateLimits:
         """
         if self._failures is None or (credential is not None and self._digest(credential) in self._known_good):
             return
-        status = await self._buckets.peek(self._failures, self._key(_network(address)))
+        status = await self._buckets.consume(self._failures, self._key(_network(address)), is_dry_run=True)
         if not status.is_allowed:
             detail = "Too many requests without a valid credential from this address"
             raise _limit_exceeded(self._failures, status, detail)

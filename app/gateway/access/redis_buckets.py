@@ -61,19 +61,13 @@ class RedisBuckets:
         self._unavailable_until = 0.0
         self._is_unavailable = False
 
-    async def consume(self, policy: Policy, key: str) -> LimitStatus:
+    async def consume(self, policy: Policy, key: str, *, is_dry_run: bool = False) -> LimitStatus:
         """Take one token, if there is one."""
-        until_full = await self._run(self._request, policy, key, policy.interval, policy.window, 1)
+        tokens = 0 if is_dry_run else 1
+        until_full = await self._run(self._request, policy, key, policy.interval, policy.window, tokens)
         if until_full is None:
-            return await self._fallback.consume(policy, key)
-        return apply_policy(policy, until_full, consumes=True)[0]
-
-    async def peek(self, policy: Policy, key: str) -> LimitStatus:
-        """Return what `consume` would, but take nothing."""
-        until_full = await self._run(self._request, policy, key, policy.interval, policy.window, 0)
-        if until_full is None:
-            return await self._fallback.peek(policy, key)
-        return apply_policy(policy, until_full, consumes=False)[0]
+            return await self._fallback.consume(policy, key, is_dry_run=is_dry_run)
+        return apply_policy(policy, until_full, consumes=not is_dry_run)[0]
 
     async def refund(self, policy: Policy, key: str) -> None:
         """Put one token back."""
@@ -95,19 +89,13 @@ class RedisBuckets:
         try:
             result = int(await script(keys=[f"{KEY_PREFIX}:{policy.name}:{key}"], args=arguments))
         except (RedisError, OSError) as error:
-            self._record_failure(error)
+            self._unavailable_until = time.monotonic() + RETRY_INTERVAL
+            if not self._is_unavailable:
+                self._is_unavailable = True
+                log.warning("Redis is unavailable; each gateway has its own rate limits", reason=type(error).__name__)
             return None
-        self._record_success()
-        return result
-
-    def _record_failure(self, error: Exception) -> None:
-        self._unavailable_until = time.monotonic() + RETRY_INTERVAL
-        if not self._is_unavailable:
-            self._is_unavailable = True
-            log.warning("Redis is unavailable; each gateway has its own rate limits", reason=type(error).__name__)
-
-    def _record_success(self) -> None:
         self._unavailable_until = 0.0
         if self._is_unavailable:
             self._is_unavailable = False
             log.info("Redis is available again; gateways share their rate limits")
+        return result

@@ -21,13 +21,13 @@ from app.gateway.access.parameters import require_scope
 from app.gateway.access.rate_limits import RateLimits, credential_of
 from app.gateway.http.body_limits import BoundedRequest, check_body
 from app.gateway.http.concurrency import slot_of
+from app.gateway.http.dependencies import find_service
 from app.gateway.http.problems.problem import ProblemError
 from app.gateway.http.problems.request_problems import (
     IdentityProviderOutageError,
     UnauthorizedError,
     UnsupportedMediaTypeError,
 )
-from app.gateway.http.provided import provided
 from app.gateway.http.request_context import add_response_headers, address_of, caller_of, path_template, request_id_of
 from app.settings import Settings
 from workflows.operations.kinds import KINDS
@@ -85,7 +85,7 @@ class AuthenticatedRoute(APIRoute):
                 return await check(request)
             except ProblemError as problem:
                 if problem.is_denial:
-                    provided(request, AuditEventBuffer).add(_denial(request, problem))
+                    find_service(request, AuditEventBuffer).add(_denial(request, problem))
                 raise
 
         async def check(request: Request) -> Response:
@@ -97,7 +97,7 @@ class AuthenticatedRoute(APIRoute):
             if not takes_body:
                 return await handle(request)
             _check_content_type(request)
-            max_bytes = self.max_body_bytes or provided(request, Settings).max_body_bytes
+            max_bytes = self.max_body_bytes or find_service(request, Settings).max_body_bytes
             slot = slot_of(request)
             bounded = BoundedRequest(request.scope, request.receive, max_bytes, slot)
             # FastAPI takes any error while reading for malformed JSON. Afterwards it finds the body in the request.
@@ -119,7 +119,7 @@ class KindScopedRoute(AuthenticatedRoute):
 
 
 async def _authenticate(request: Request) -> None:
-    rate_limits, authenticator = provided(request, RateLimits), provided(request, Authenticator)
+    rate_limits, authenticator = find_service(request, RateLimits), find_service(request, Authenticator)
     address, credential = address_of(request), credential_of(request.headers)
     # Tokens are renewed every few minutes, so a valid one is usually new: failures of others must not block it.
     is_judged_first = authenticator.is_token(request.headers)
@@ -150,7 +150,7 @@ async def authenticate_again(request: Request, scope: Scope) -> Caller:
 async def _caller(request: Request) -> Caller:
     try:
         with database_errors():
-            caller = await provided(request, Authenticator).authenticate(request.headers)
+            caller = await find_service(request, Authenticator).authenticate(request.headers)
     except BadTokenError as error:
         challenge = f'error="invalid_token", error_description="{error}"'
         raise UnauthorizedError(f"Invalid token: {error}", challenge=challenge) from None

@@ -1,10 +1,11 @@
 """Pages of audit events, newest first."""
 
 from dataclasses import dataclass
-from datetime import datetime
 from operator import eq, ge, lt
+from typing import Annotated, Any
 from uuid import UUID
 
+from fastapi import Query
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.sql.operators import in_op
@@ -14,22 +15,29 @@ from activities.database.own_tables import audit_events
 from app.auth.callers import Caller
 from app.database import database_errors
 from app.gateway.audit.documents import AuditEventDocument, AuditEventList
+from app.gateway.http.parameters import Moment
+from workflows.operations.texts import MAX_SENTENCE_LENGTH
 
 # The sequence of the last event on a page. All texts of this form are smaller than the largest bigint.
 EVENT_PAGE_TOKEN = r"^[0-9]{18}$"  # noqa: S105 - a pattern
+ANY_TEXT = r"^[^\x00]*$"
+
+
+def _text(description: str, alias: str | None = None) -> Any:
+    return Query(alias=alias, pattern=ANY_TEXT, max_length=MAX_SENTENCE_LENGTH, description=description)
 
 
 @dataclass(frozen=True)
 class EventFilter:
-    """Which events a listing shows. `occurred_before` is exclusive."""
+    """Which events a listing shows, as query parameters."""
 
-    actions: tuple[Action, ...] = ()
-    outcomes: tuple[Outcome, ...] = ()
-    caller: str | None = None
-    workflow_id: str | None = None
-    tenant_id: UUID | None = None
-    occurred_after: datetime | None = None
-    occurred_before: datetime | None = None
+    actions: Annotated[tuple[Action, ...], Query(alias="action", description="Any of these.")] = ()
+    outcomes: Annotated[tuple[Outcome, ...], Query(alias="outcome", description="Any of these.")] = ()
+    caller: Annotated[str | None, _text("The authenticated identity.")] = None
+    workflow_id: Annotated[str | None, _text("About this operation.", "workflowId")] = None
+    tenant_id: Annotated[UUID | None, Query(alias="tenantId", description="About this tenant.")] = None
+    occurred_after: Annotated[Moment | None, Query(alias="occurredAfter", description="From this time on.")] = None
+    occurred_before: Annotated[Moment | None, Query(alias="occurredBefore", description="Before this time.")] = None
 
 
 class AuditListing:

@@ -1,10 +1,8 @@
-"""Shows people what Temporal holds encrypted."""
+"""Decrypts the payloads of workflow histories for people."""
 
 import asyncio
 import json
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
 
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
@@ -18,17 +16,15 @@ from app.gateway.http.body_limits import check_body
 from app.gateway.http.problems.request_problems import MalformedJsonError, PathNotFoundError
 from app.temporal.encryption import EncryptionCodec, PayloadError
 
-# A payload has some ten values.
+# A payload has about ten values.
 MAX_VALUES = 20_000
-
-ResultT = TypeVar("ResultT")
 
 
 class Decoding:
-    """Decrypts payloads for callers who may see those of all tenants, and records in the audit trail who did.
+    """Decrypts payloads for callers that may see all tenants, and records each call in the audit trail.
 
-    What takes time with the size of a body is done by one thread, one request after the other: the event loop stays
-    free, and no more than one request takes memory for it.
+    Work that grows with the size of a body is done by one thread, so that it neither blocks the event loop nor takes
+    memory for more than one request at a time.
     """
 
     def __init__(self, codec: EncryptionCodec, recorder: AuditRecorder) -> None:
@@ -37,36 +33,34 @@ class Decoding:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="decoding")
 
     async def parse(self, body: bytes) -> CodecPayloads:
-        """Return the payloads of a body.
+        """Return the payloads in a body.
 
         Raises:
-            RequestValidationError: it does not hold payloads.
-            ProblemError: as `check_body` does, or it is no JSON.
+            RequestValidationError: the body does not contain payloads.
+            ProblemError: the body is not acceptable JSON; see `check_body`.
         """
-        return await self._in_thread(lambda: _parsed(body))
+        return await asyncio.get_running_loop().run_in_executor(self._thread, _parsed, body)
 
     async def decode(self, sent: CodecPayloads, requester: Requester) -> bytes:
-        """Return the document of the payloads in clear; what was not encrypted comes back as it is.
+        """Return the document of the decrypted payloads. Payloads that were not encrypted are left unchanged.
 
         Raises:
-            ProblemError: 404 for a caller that is bound to a tenant, because nobody can tell whose a payload is; 422
-                if one can't be decrypted.
+            ProblemError: 404 for a caller that is bound to a tenant, because a payload does not name its tenant. 422
+                if a payload can't be decrypted.
         """
         if requester.caller.tenant_id is not None:
             raise PathNotFoundError(is_denial=True)
-        # The codec's interface is asynchronous, and its work is not.
-        document = await self._in_thread(lambda: asyncio.run(self._decoded(sent)))
-        await self._recorder.record_throttled(
-            requester.audit_event(Action.PAYLOADS_DECODE, details={"payloads": len(sent.payloads)})
+        # The codec's methods are coroutines that never wait.
+        document = await asyncio.get_running_loop().run_in_executor(
+            self._thread, lambda: asyncio.run(self._decoded(sent))
         )
+        event = requester.audit_event(Action.PAYLOADS_DECODE, details={"payloads": len(sent.payloads)})
+        await self._recorder.record_throttled(event)
         return document
 
     def close(self) -> None:
         """Stop the thread."""
         self._thread.shutdown(cancel_futures=True)
-
-    async def _in_thread(self, function: Callable[[], ResultT]) -> ResultT:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, function)
 
     async def _decoded(self, sent: CodecPayloads) -> bytes:
         decoded = []

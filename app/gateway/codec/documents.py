@@ -1,28 +1,24 @@
-"""Payloads as Temporal's remote codecs send them: protobuf's JSON of `temporal.api.common.v1.Payloads`."""
+"""Payloads as Temporal's remote codecs send them: `temporal.api.common.v1.Payloads` in protobuf's JSON."""
 
 import base64
-import binascii
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 from temporalio.api.common.v1 import Payload
 
-# Temporal's UI sends those of one event or of a page of them.
+# Temporal's UI sends the payloads of one event, or of a page of events.
 MAX_PAYLOADS = 1000
 
 
 def _decoded(value: object) -> bytes:
     if isinstance(value, bytes):
         return value
-    try:
-        return base64.b64decode(value, validate=True) if isinstance(value, str) else _refuse()
-    except (binascii.Error, ValueError):
-        return _refuse()
-
-
-def _refuse() -> bytes:
+    with suppress(ValueError):
+        if isinstance(value, str):
+            return base64.b64decode(value, validate=True)
     raise PydanticCustomError("base64", "must be base64")
 
 
@@ -41,26 +37,26 @@ Base64 = Annotated[
 
 
 class CodecPayload(BaseModel):
-    """One payload; every value is base64."""
+    """A payload. Every value is base64."""
 
-    # Newer servers may send fields that are none of ours.
+    # Newer servers may send other fields.
     model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
 
     metadata: dict[str, Base64] = Field(
         default_factory=dict,
         repr=False,
-        description="`encoding` says what `data` is.",
+        description="`encoding` names the format of `data`.",
         examples=[{"encoding": "anNvbi9wbGFpbg=="}],
     )
     data: Base64 = Field(default=b"", repr=False, examples=["eyJhIjogMX0="])
 
     def as_payload(self) -> Payload:
-        """The payload as Temporal's SDK has it."""
+        """Return the payload as an object of Temporal's SDK."""
         return Payload(metadata=self.metadata, data=self.data)
 
 
 class CodecPayloads(BaseModel):
-    """Payloads in the order in which they were sent."""
+    """Payloads in their order."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
 
@@ -68,7 +64,7 @@ class CodecPayloads(BaseModel):
 
     @classmethod
     def of(cls, payloads: Sequence[Payload]) -> "CodecPayloads":
-        """The document of the SDK's payloads."""
+        """Return the document of payloads of the SDK."""
         return cls(
             payloads=tuple(CodecPayload(metadata=dict(payload.metadata), data=payload.data) for payload in payloads)
         )

@@ -12,7 +12,7 @@ class PayloadUnreadableError(ProblemError):
 
     @classmethod
     def example(cls) -> Self:
-        """Return an example."""
+        """Return the example in the OpenAPI document."""
         return cls.of_field("payloads.0", "a payload of key '2026-11' was changed or cut short")
 
     @classmethod

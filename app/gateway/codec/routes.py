@@ -1,8 +1,8 @@
-"""The remote codec: the route by which Temporal's UI and command line decrypt payloads."""
+"""The remote codec, by which Temporal's UI and command line decrypt payloads."""
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Depends, Security
+from fastapi import APIRouter, Body, Security
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -13,9 +13,9 @@ from app.gateway.access.route import AuthenticatedRoute, Handler
 from app.gateway.codec.decoding import Decoding
 from app.gateway.codec.documents import CodecPayloads
 from app.gateway.codec.problems import PayloadUnreadableError
+from app.gateway.http.dependencies import find_service, service
 from app.gateway.http.openapi import BODY_PROBLEMS, COMMON_PROBLEMS, problems
 from app.gateway.http.problems.request_problems import BadOnBehalfOfError, DatabaseOutageError, PathNotFoundError
-from app.gateway.http.provided import provide, provided
 from app.gateway.http.request_context import caller_of
 
 # Temporal accepts payloads of 2 MiB, which become 2.7 MiB in base64.
@@ -28,14 +28,14 @@ class CodecRoute(AuthenticatedRoute):
     max_body_bytes = MAX_CODEC_BODY_BYTES
 
     def check_body(self, body: bytes) -> None:
-        """Leave the check to `Decoding.parse`, which runs in a thread."""
+        """Leave the check to `Decoding.parse`, which does it in a thread."""
 
     def handler(self) -> Handler:
-        """Return what calls the endpoint without FastAPI, which would parse the body on the event loop."""
+        """Return a handler without FastAPI, which would parse the body on the event loop."""
 
         async def handle(request: Request) -> Response:
             requester = await current_requester(request, caller_of(request), request.headers.get(ON_BEHALF_OF_HEADER))
-            decoding = provided(request, Decoding)
+            decoding = find_service(request, Decoding)
             payloads = await decoding.parse(await request.body())
             return await decode_payloads(requester, payloads, decoding)
 
@@ -59,10 +59,10 @@ router = APIRouter(
 async def decode_payloads(
     requester: Annotated[Requester, Security(current_requester, scopes=[Scope.PAYLOADS_DECODE])],
     payloads: Annotated[CodecPayloads, Body()],
-    decoding: Annotated[Decoding, Depends(provide(Decoding))],
+    decoding: Annotated[Decoding, service(Decoding)],
 ) -> Response:
-    """Return decrypted payloads, as Temporal's remote codecs do; give its UI the URL without `/decode`.
+    """Decrypt payloads as a remote codec of Temporal. Configure its UI with the URL without `/decode`.
 
-    Each call is audited. There is no encoding, because operations are started and signalled through this gateway.
+    Each call is audited. There is no route to encode, because this gateway starts and signals operations itself.
     """
     return Response(await decoding.decode(payloads, requester), media_type="application/json")

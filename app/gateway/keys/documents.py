@@ -101,14 +101,11 @@ class ApiKeyList(Document):
 
 def key_document(record: ApiKeyRecord) -> ApiKeyDocument:
     """Return the document of a key."""
-    return ApiKeyDocument(**_fields(record))
+    scopes = in_order(scopes_among(record.scopes))
+    fields = {**vars(record), "id": record.key_id, "state": record.state(datetime.now(UTC)), "scopes": scopes}
+    return ApiKeyDocument.model_validate(fields)
 
 
 def created_key_document(created: CreatedKey) -> CreatedApiKeyDocument:
     """Return the document of a new key, with its secret."""
-    return CreatedApiKeyDocument(**_fields(created.record), key=created.key)
-
-
-def _fields(record: ApiKeyRecord) -> dict[str, object]:
-    scopes = in_order(scopes_among(record.scopes))
-    return {**vars(record), "id": record.key_id, "state": record.state(datetime.now(UTC)), "scopes": scopes}
+    return CreatedApiKeyDocument(**dict(key_document(created.record)), key=created.key)

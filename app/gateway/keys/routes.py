@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Depends, Path, Security
+from fastapi import APIRouter, Body, Path, Security
 from pydantic import AfterValidator
 from starlette.responses import Response
 
@@ -24,10 +24,10 @@ from app.database import database_errors
 from app.gateway.access.parameters import current_requester
 from app.gateway.access.problems import OtherTenantIdError, TenantNotFoundError
 from app.gateway.access.route import AuthenticatedRoute
+from app.gateway.http.dependencies import service
 from app.gateway.http.openapi import BODY_PROBLEMS, COMMON_PROBLEMS, Responses, problems
 from app.gateway.http.problems.problem import ProblemError
 from app.gateway.http.problems.request_problems import BadOnBehalfOfError, DatabaseOutageError, ScopeMissingError
-from app.gateway.http.provided import provide
 from app.gateway.http.responses import document_response
 from app.gateway.keys.documents import (
     ApiKeyDocument,
@@ -50,7 +50,7 @@ router = APIRouter(
 )
 
 KeyManager = Annotated[Requester, Security(current_requester, scopes=[Scope.KEYS_MANAGE])]
-Keys = Annotated[KeyManagement, Depends(provide(KeyManagement))]
+Keys = Annotated[KeyManagement, service(KeyManagement)]
 
 LOCATION = {"Location": {"description": "Path of the new key.", "schema": {"type": "string"}}}
 CREATED: Responses = {201: {"description": "The key, this once.", "headers": LOCATION}}

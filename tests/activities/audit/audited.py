@@ -1,4 +1,4 @@
-"""An audit trail in a database of its own, for those who write to it and those who tamper with it."""
+"""An audit trail in a database of its own, for tests that write to it or tamper with it."""
 
 import asyncio
 from dataclasses import dataclass
@@ -9,19 +9,19 @@ import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from activities.audit.events import Action, AuditEvent, Outcome
-from activities.audit.trail import AuditTrail
+from activities.audit.trail import AuditTrail, Head
 from activities.database.engines import create_engine
 from activities.database.transactions import Transactions
-from app.audit.verification import Noted, Report, verify
+from app.audit.verification import Report, verify
 from tests.activities.conftest import sqlalchemy_url
 from tests.support.audit import AUDIT
 
-SOMEBODY_ELSE = AuditTrail(b"a key that somebody made up")
+OTHER_TRAIL = AuditTrail(b"a key that somebody made up")
 TENANT = UUID("11111111-2222-4333-8444-555555555555")
 
 
 def event(number: int = 0, **fields: Any) -> AuditEvent:
-    """An event with all its fields set."""
+    """Return an event with all fields set."""
     given = {
         "action": Action.TENANT_CREATE,
         "outcome": Outcome.ACCEPTED,
@@ -48,26 +48,26 @@ def audit_engine(url: str, pool_size: int = 5, statement_timeout: float = 8) -> 
 
 
 async def append(engine: AsyncEngine, *events: AuditEvent, trail: AuditTrail = AUDIT) -> None:
-    """Each event in a transaction of its own."""
+    """Append each event in its own transaction."""
     for one in events:
         async with engine.begin() as connection:
             await trail.append(connection, one)
 
 
 async def append_with_commit(engine: AsyncEngine, *events: AuditEvent) -> None:
-    """The same in fewer round trips."""
+    """Append the events in fewer round trips."""
     for one in events:
         async with Transactions(engine).begin() as opened:
             await AUDIT.append_with_commit(opened, one)
 
 
-async def verified(engine: AsyncEngine, noted: Noted | None = None, trail: AuditTrail = AUDIT) -> Report:
+async def verified(engine: AsyncEngine, noted: Head | None = None, trail: AuditTrail = AUDIT) -> Report:
     async with engine.connect() as connection:
         return await verify(connection, trail, noted=noted)
 
 
 async def append_at_once(url: str, writers: int, each: int, first: int = 0) -> None:
-    """Let so many connections append so many events each."""
+    """Append events over several concurrent connections."""
     engine = audit_engine(url, pool_size=writers, statement_timeout=60)
     starts = range(first, first + writers * each, each)
     try:
@@ -77,22 +77,22 @@ async def append_at_once(url: str, writers: int, each: int, first: int = 0) -> N
 
 
 def append_in_process(url: str, writers: int, each: int, first: int) -> None:
-    """What another process does; see `append_at_once`."""
+    """Run `append_at_once` in another process."""
     asyncio.run(append_at_once(url, writers, each, first))
 
 
 @dataclass
 class Tampering:
-    """Somebody who owns the database but does not have the key; the trail is put back by `restore`."""
+    """An attacker who owns the database but does not have the key. `restore` undoes all changes."""
 
     database: asyncpg.Connection
 
     async def begin(self) -> None:
-        """Disarm the triggers, and keep the trail as it is."""
+        """Disable the triggers, and back up the trail."""
         for table in ("audit_events", "audit_head"):
             await self.database.execute(f"ALTER TABLE alga_tenants.{table} DISABLE TRIGGER USER")
             await self.database.execute(f"CREATE TABLE public.{table} AS TABLE alga_tenants.{table}")
-        # A sequence that is taken twice for a moment is to be no obstacle.
+        # Sequences may be duplicated for a moment.
         await self.database.execute("ALTER TABLE alga_tenants.audit_events DROP CONSTRAINT audit_events_pkey")
         await self.database.execute("DROP INDEX alga_tenants.audit_events_id_idx")
 
@@ -102,7 +102,7 @@ class Tampering:
             await self.database.execute(f"INSERT INTO alga_tenants.{table} TABLE public.{table}")
 
     async def rows(self) -> tuple[list[Any], list[Any]]:
-        """All events and the head, as they are stored."""
+        """Return all events and the head as they are stored."""
         return (
             await self.database.fetch("SELECT * FROM alga_tenants.audit_events ORDER BY sequence, hash"),
             await self.database.fetch("SELECT * FROM alga_tenants.audit_head"),
@@ -112,7 +112,7 @@ class Tampering:
         await self.database.execute(statement, *values)
 
     async def change(self, column: str, sequence: int) -> None:
-        """Give one column of an event another value of its type."""
+        """Change one column of an event."""
         new = {
             "uuid": f"md5(coalesce({column}::text, ''))::uuid",
             "timestamp with time zone": f"{column} + interval '1 microsecond'",
@@ -125,7 +125,7 @@ class Tampering:
         await self._set(column, new, sequence)
 
     async def empty(self, column: str, sequence: int) -> None:
-        """Make one column of an event null."""
+        """Set one column of an event to null."""
         await self._set(column, "NULL", sequence)
 
     async def delete(self, first: int, last: int) -> None:
@@ -138,8 +138,8 @@ class Tampering:
             other,
         )
 
-    async def rehash(self, sequence: int, trail: AuditTrail = SOMEBODY_ELSE) -> None:
-        """Give an event the hash that somebody without the key can make."""
+    async def rehash(self, sequence: int, trail: AuditTrail = OTHER_TRAIL) -> None:
+        """Give an event the hash that an attacker without the key can compute."""
         row = dict(
             await self.database.fetchrow("SELECT * FROM alga_tenants.audit_events WHERE sequence = $1", sequence)
         )
@@ -148,7 +148,7 @@ class Tampering:
         await self.run("UPDATE alga_tenants.audit_events SET hash = $1 WHERE sequence = $2", new, sequence)
 
     async def copy(self, source: int, to: int) -> None:
-        """Insert an event that says what another one says."""
+        """Insert a copy of an event."""
         columns = "id, occurred_at, action, outcome, caller, on_behalf_of, workflow_id, tenant_id, subject, reason,"
         columns += "request_id, address, method, path, count, details, previous_hash, hash"
         await self.run(

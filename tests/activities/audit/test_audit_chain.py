@@ -1,4 +1,4 @@
-"""Events become one chain, however many write at once, and exactly those of transactions that were committed."""
+"""Concurrent writers make one chain, with exactly the events of committed transactions."""
 
 import asyncio
 import multiprocessing
@@ -46,7 +46,7 @@ async def test_an_unused_trail_is_intact(audit_engine: AsyncEngine) -> None:
     assert (report.is_intact, report.is_complete, report.checked, report.sequence) == (True, True, 0, 0)
 
 
-async def test_connections_and_processes_that_append_at_once_make_one_chain(
+async def test_concurrent_connections_and_processes_make_one_chain(
     audit_url: str, audit_engine: AsyncEngine, audit_database: asyncpg.Connection
 ) -> None:
     processes = [
@@ -73,7 +73,7 @@ async def test_a_long_trail_is_verified_batch_by_batch(audit_engine: AsyncEngine
     assert (report.breaks, report.checked, report.sequence) == ((), 2500, 2500)
 
 
-async def test_events_that_are_added_while_the_trail_is_verified_are_no_breaks(
+async def test_events_that_are_appended_during_a_verification_are_not_breaks(
     audit_url: str, audit_engine: AsyncEngine
 ) -> None:
     writing = asyncio.create_task(append_at_once(audit_url, writers=3, each=20))
@@ -82,7 +82,7 @@ async def test_events_that_are_added_while_the_trail_is_verified_are_no_breaks(
     await writing
 
 
-async def test_an_event_of_a_transaction_that_is_rolled_back_is_not_there(
+async def test_an_event_is_rolled_back_with_its_transaction(
     audit_engine: AsyncEngine, audit_database: asyncpg.Connection
 ) -> None:
     await append(audit_engine, event(1))
@@ -106,7 +106,7 @@ async def test_one_event_is_never_two_rows(audit_engine: AsyncEngine) -> None:
 
 
 @pytest.mark.parametrize("way", [append, append_with_commit])
-async def test_what_was_written_is_read_as_it_was(
+async def test_events_are_read_as_they_were_written(
     audit_engine: AsyncEngine, way: Callable[..., Awaitable[None]]
 ) -> None:
     abroad = datetime(2026, 3, 29, 3, 30, 0, 120, timezone(timedelta(hours=5, minutes=45)))
@@ -127,12 +127,12 @@ async def test_what_was_written_is_read_as_it_was(
     assert len(found[2].reason or "") == MAX_SENTENCE_LENGTH
 
 
-def test_details_that_could_be_read_otherwise_than_written_are_refused() -> None:
+def test_floats_in_details_are_rejected() -> None:
     with pytest.raises(TypeError, match="float"):
         event(details={"seconds": 0.1})
 
 
-async def test_a_provisioning_that_is_run_again_after_its_commit_is_told_once(
+async def test_a_provisioning_that_is_repeated_after_its_commit_is_recorded_once(
     provisioning: ProvisioningActivities, database: asyncpg.Connection, tenant_request: TenantCreationInput
 ) -> None:
     given = provision_input(tenant_request)
@@ -142,7 +142,7 @@ async def test_a_provisioning_that_is_run_again_after_its_commit_is_told_once(
     assert [row["action"] for row in found] == ["tenant.create"]
 
 
-async def test_an_operation_that_ends_without_a_commit_is_told_once(
+async def test_an_operation_that_ends_without_a_commit_is_recorded_once(
     closing: ClosingActivities, database: asyncpg.Connection, tenant_request: TenantCreationInput
 ) -> None:
     given = closing_input(tenant_request)
@@ -152,7 +152,7 @@ async def test_an_operation_that_ends_without_a_commit_is_told_once(
     assert [row["action"] for row in found] == ["tenant.create"]
 
 
-async def test_a_change_that_is_accepted_again_is_told_once_and_other_values_are_told_too(
+async def test_a_repeated_change_is_recorded_once_and_other_values_separately(
     engine: AsyncEngine, database: asyncpg.Connection
 ) -> None:
     tenant_id = uuid4()
@@ -177,12 +177,12 @@ async def test_a_change_that_is_accepted_again_is_told_once_and_other_values_are
     ]
 
 
-async def test_a_provisioning_adds_its_event_with_its_last_statements(
+async def test_a_provisioning_appends_its_event_with_the_commit(
     provisioning: ProvisioningActivities,
     statements: list[tuple[str, object]],
     tenant_request: TenantCreationInput,
 ) -> None:
     await provisioning.provision_tenant(provision_input(tenant_request))
     locks = [number for number, (statement, _) in enumerate(statements) if "audit_head" in statement]
-    # Between the lock of the trail and the event stands the operation's row.
+    # The operation's row is written between the lock of the trail and the event.
     assert locks == [len(statements) - 3, len(statements) - 1]

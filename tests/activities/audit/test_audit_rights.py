@@ -1,4 +1,4 @@
-"""Who may write to the audit trail may only add to it; and what its migration makes, it takes back while unused."""
+"""Roles that write to the audit trail can only append to it. Its migration can be undone while it is unused."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -41,7 +41,7 @@ DISARMING = [
 
 @pytest.fixture
 def gateway_url(postgres: EmbeddedPostgres, audit_url: str) -> str:
-    """The database as the gateway's role reaches it."""
+    """The URL of the database with the gateway's role."""
     return urlsplit(postgres.url)._replace(path=urlsplit(audit_url).path).geturl()
 
 
@@ -54,7 +54,7 @@ async def gateway_role(gateway_url: str) -> AsyncIterator[asyncpg.Connection]:
         await connection.close()
 
 
-async def test_the_gateways_role_adds_and_verifies_events(gateway_url: str) -> None:
+async def test_the_gateways_role_can_append_and_verify_events(gateway_url: str) -> None:
     engine = engine_of(gateway_url)
     await append(engine, event(1), event(2))
     report = await verified(engine)
@@ -63,7 +63,7 @@ async def test_the_gateways_role_adds_and_verifies_events(gateway_url: str) -> N
 
 
 @pytest.mark.parametrize("statement", [*REWRITES, *DISARMING])
-async def test_the_gateways_role_rewrites_nothing(
+async def test_the_gateways_role_cannot_change_events(
     audit_engine: AsyncEngine, gateway_role: asyncpg.Connection, statement: str
 ) -> None:
     await append(audit_engine, event(1))
@@ -73,18 +73,18 @@ async def test_the_gateways_role_rewrites_nothing(
 
 
 @pytest.mark.parametrize("statement", REWRITES)
-async def test_not_even_the_owner_rewrites_events_by_mistake(
+async def test_even_the_owner_cannot_change_events_by_mistake(
     audit_engine: AsyncEngine, audit_database: asyncpg.Connection, statement: str
 ) -> None:
     await append(audit_engine, event(1))
-    # What logical replication runs under, where ordinary triggers are silent.
+    # The mode of logical replication, in which ordinary triggers do not fire.
     await audit_database.execute("SET session_replication_role = replica")
     with pytest.raises(asyncpg.InsufficientPrivilegeError, match="only ever added"):
         await audit_database.execute(statement)
     assert (await verified(audit_engine)).checked == 1
 
 
-async def test_rights_that_a_database_gives_by_default_are_taken_back(new_database: NewDatabase) -> None:
+async def test_default_privileges_of_the_database_are_revoked(new_database: NewDatabase) -> None:
     url = new_database()
     connection = await asyncpg.connect(url)
     await connection.execute("ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO app_user")
@@ -109,7 +109,7 @@ def _to(connection: Connection, revision: str) -> None:
     (command.upgrade if revision == "head" else command.downgrade)(config, revision)
 
 
-async def test_an_unused_trail_goes_with_its_migration_and_comes_back(audit_url: str) -> None:
+async def test_an_unused_trail_is_removed_by_a_downgrade_and_created_again(audit_url: str) -> None:
     async with connected(audit_url) as connection:
         await connection.run_sync(_to, "base")
     async with connected(audit_url) as connection:
@@ -122,7 +122,7 @@ async def test_an_unused_trail_goes_with_its_migration_and_comes_back(audit_url:
     await engine.dispose()
 
 
-async def test_a_trail_that_holds_events_is_not_taken_back(audit_url: str, audit_engine: AsyncEngine) -> None:
+async def test_a_trail_with_events_is_not_removed_by_a_downgrade(audit_url: str, audit_engine: AsyncEngine) -> None:
     await append(audit_engine, event(1))
     with pytest.raises(RuntimeError, match="archive them"):
         async with connected(audit_url) as connection:

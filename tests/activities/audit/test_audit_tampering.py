@@ -1,4 +1,4 @@
-"""Whatever is changed in the audit trail without the key is found, and where."""
+"""Every change of the audit trail without the key is found, with its place."""
 
 from typing import Any
 
@@ -8,10 +8,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from activities.audit.trail import AuditTrail
+from activities.audit.trail import AuditTrail, Head
 from activities.database.own_tables import audit_events
-from app.audit.verification import BreakKind, Noted, Report
-from tests.activities.audit.audited import SOMEBODY_ELSE, Tampering, append, event, verified
+from app.audit.verification import BreakKind, Report
+from tests.activities.audit.audited import OTHER_TRAIL, Tampering, append, event, verified
 
 pytestmark = pytest.mark.anyio
 
@@ -30,7 +30,7 @@ async def tampering(audit_engine: AsyncEngine, audit_database: asyncpg.Connectio
     return tampering
 
 
-def told(report: Report) -> list[tuple[BreakKind, int]]:
+def recorded(report: Report) -> list[tuple[BreakKind, int]]:
     return [(found.kind, found.sequence) for found in report.breaks]
 
 
@@ -44,7 +44,7 @@ async def test_a_change_of_any_column_of_any_event_is_found_at_its_place(
         kind = BreakKind.CHANGED
         if column == "sequence":
             kind = BreakKind.MISSING if sequence < LENGTH else BreakKind.CUT
-        assert (kind, sequence) in told(report)
+        assert (kind, sequence) in recorded(report)
         await tampering.restore()
     assert (await verified(audit_engine)).is_intact
 
@@ -54,46 +54,50 @@ async def test_a_value_that_was_removed_is_found(
     tampering: Tampering, audit_engine: AsyncEngine, column: str
 ) -> None:
     await tampering.empty(column, 3)
-    assert told(await verified(audit_engine)) == [(BreakKind.CHANGED, 3)]
+    assert recorded(await verified(audit_engine)) == [(BreakKind.CHANGED, 3)]
 
 
 @pytest.mark.parametrize(("first", "last"), [(1, 1), (4, 4), (2, 5)])
-async def test_events_that_were_deleted_before_others_are_missing(
+async def test_events_that_were_deleted_before_others_are_reported_missing(
     tampering: Tampering, audit_engine: AsyncEngine, first: int, last: int
 ) -> None:
     await tampering.delete(first, last)
     report = await verified(audit_engine)
-    assert told(report) == [(BreakKind.MISSING, first)]
+    assert recorded(report) == [(BreakKind.MISSING, first)]
     assert f"{last - first + 1} events" in report.breaks[0].detail
 
 
-async def test_a_tail_that_was_deleted_is_known_by_the_head(tampering: Tampering, audit_engine: AsyncEngine) -> None:
+async def test_deleted_last_events_are_detected_by_the_head(tampering: Tampering, audit_engine: AsyncEngine) -> None:
     await tampering.delete(6, LENGTH)
-    assert told(await verified(audit_engine)) == [(BreakKind.CUT, 6)]
+    assert recorded(await verified(audit_engine)) == [(BreakKind.CUT, 6)]
 
 
-async def test_all_events_gone_is_known_by_the_head(tampering: Tampering, audit_engine: AsyncEngine) -> None:
+async def test_the_deletion_of_all_events_is_detected_by_the_head(
+    tampering: Tampering, audit_engine: AsyncEngine
+) -> None:
     await tampering.delete(1, LENGTH)
-    assert told(await verified(audit_engine)) == [(BreakKind.CUT, 1)]
+    assert recorded(await verified(audit_engine)) == [(BreakKind.CUT, 1)]
 
 
 async def test_a_deletion_whose_gap_was_closed_is_found(tampering: Tampering, audit_engine: AsyncEngine) -> None:
     await tampering.delete(4, 4)
     await tampering.run("UPDATE alga_tenants.audit_events SET sequence = sequence - 1 WHERE sequence > 4")
-    assert (BreakKind.MOVED, 4) in told(await verified(audit_engine))
+    assert (BreakKind.MOVED, 4) in recorded(await verified(audit_engine))
 
 
-async def test_events_that_changed_places_are_told_as_such(tampering: Tampering, audit_engine: AsyncEngine) -> None:
+async def test_events_that_changed_places_are_reported_as_moved(
+    tampering: Tampering, audit_engine: AsyncEngine
+) -> None:
     await tampering.swap(2, 5)
-    assert told(await verified(audit_engine)) == [(BreakKind.MOVED, 2), (BreakKind.MOVED, 5)]
+    assert recorded(await verified(audit_engine)) == [(BreakKind.MOVED, 2), (BreakKind.MOVED, 5)]
 
 
 @pytest.mark.parametrize(("place", "kind"), [(8, BreakKind.SURPLUS), (0, BreakKind.SURPLUS), (4, BreakKind.SURPLUS)])
-async def test_an_event_that_was_slipped_in_is_found(
+async def test_an_inserted_event_is_found(
     tampering: Tampering, audit_engine: AsyncEngine, place: int, kind: BreakKind
 ) -> None:
     await tampering.copy(4, place)
-    assert (kind, place) in told(await verified(audit_engine))
+    assert (kind, place) in recorded(await verified(audit_engine))
 
 
 async def test_an_event_of_another_trail_with_the_same_key_is_unlinked(
@@ -111,16 +115,16 @@ async def test_an_event_of_another_trail_with_the_same_key_is_unlinked(
     await tampering.delete(8, 8)
     places = ", ".join(f"${number}" for number in range(1, len(old) + 1))
     await tampering.run(f"INSERT INTO alga_tenants.audit_events VALUES ({places})", *old.values())  # noqa: S608
-    assert told(await verified(audit_engine)) == [(BreakKind.UNLINKED, 9)]
+    assert recorded(await verified(audit_engine)) == [(BreakKind.UNLINKED, 9)]
 
 
-async def test_hashes_that_were_made_without_the_key_do_not_hold(
+async def test_hashes_that_were_made_without_the_key_are_invalid(
     tampering: Tampering, audit_engine: AsyncEngine
 ) -> None:
     await tampering.change("caller", 3)
     for sequence in range(3, LENGTH + 1):
         await tampering.rehash(sequence)
-    assert told(await verified(audit_engine))[0] == (BreakKind.CHANGED, 3)
+    assert recorded(await verified(audit_engine))[0] == (BreakKind.CHANGED, 3)
 
 
 @pytest.mark.parametrize(
@@ -134,74 +138,72 @@ async def test_hashes_that_were_made_without_the_key_do_not_hold(
         "sequence = 0, hash = decode(repeat('00', 32), 'hex'), seal = NULL",
     ],
 )
-async def test_a_forged_head_is_found_and_told_for_ever(
+async def test_a_forged_head_is_found_and_reported_for_ever(
     tampering: Tampering, audit_engine: AsyncEngine, forgery: str
 ) -> None:
     await tampering.run(f"UPDATE alga_tenants.audit_head SET {forgery}")  # noqa: S608 - named above
-    assert BreakKind.HEAD in {kind for kind, _ in told(await verified(audit_engine))}
+    assert BreakKind.HEAD in {kind for kind, _ in recorded(await verified(audit_engine))}
     await append(audit_engine, event(8))
-    assert (BreakKind.HEAD, LENGTH + 1) in told(await verified(audit_engine))
+    assert (BreakKind.HEAD, LENGTH + 1) in recorded(await verified(audit_engine))
 
 
 @pytest.mark.parametrize("place", [LENGTH + 1, LENGTH + 50])
-async def test_an_event_that_was_slipped_in_after_the_last_one_is_found_and_keeps_nobody_from_adding(
+async def test_an_event_inserted_after_the_last_one_is_found_and_does_not_block_writers(
     tampering: Tampering, audit_engine: AsyncEngine, place: int
 ) -> None:
     await tampering.copy(4, place)
     await append(audit_engine, event(8), event(9))
     report = await verified(audit_engine)
     assert report.sequence == place + 3
-    assert place in {found for _, found in told(report)}
-    assert (BreakKind.HEAD, place + 1) in told(report)
+    assert place in {found for _, found in recorded(report)}
+    assert (BreakKind.HEAD, place + 1) in recorded(report)
 
 
-async def test_a_cut_with_a_head_that_somebody_sealed_is_found(
-    tampering: Tampering, audit_engine: AsyncEngine
-) -> None:
+async def test_a_cut_with_a_forged_head_is_found(tampering: Tampering, audit_engine: AsyncEngine) -> None:
     await tampering.delete(5, LENGTH)
     (last, *_), _ = await tampering.rows()
     last = (await tampering.rows())[0][-1]
-    seal = SOMEBODY_ELSE.seal_of(4, last["hash"])
+    seal = OTHER_TRAIL.seal_of(4, last["hash"])
     await tampering.run("UPDATE alga_tenants.audit_head SET sequence = 4, hash = $1, seal = $2", last["hash"], seal)
-    assert told(await verified(audit_engine)) == [(BreakKind.HEAD, 4)]
+    assert recorded(await verified(audit_engine)) == [(BreakKind.HEAD, 4)]
 
 
-async def test_a_lost_head_is_found_and_the_chain_goes_on(tampering: Tampering, audit_engine: AsyncEngine) -> None:
+async def test_a_lost_head_is_found_and_the_chain_continues(tampering: Tampering, audit_engine: AsyncEngine) -> None:
     await tampering.run("DELETE FROM alga_tenants.audit_head")
-    assert told(await verified(audit_engine)) == [(BreakKind.HEAD, LENGTH)]
+    assert recorded(await verified(audit_engine)) == [(BreakKind.HEAD, LENGTH)]
     await append(audit_engine, event(8))
     report = await verified(audit_engine)
-    assert (told(report), report.sequence) == ([(BreakKind.HEAD, LENGTH + 1)], LENGTH + 2)
+    assert (recorded(report), report.sequence) == ([(BreakKind.HEAD, LENGTH + 1)], LENGTH + 2)
 
 
-async def test_an_older_state_put_back_as_a_whole_is_known_only_to_who_noted_a_later_head(
+async def test_a_restored_older_state_is_detected_only_by_a_noted_head(
     tampering: Tampering, audit_engine: AsyncEngine
 ) -> None:
     await append(audit_engine, event(8), event(9))
     later = await verified(audit_engine)
     await tampering.restore()
     assert (await verified(audit_engine)).is_intact, "the limit of what the database alone can tell"
-    noted = Noted(later.sequence, later.hash)
-    assert told(await verified(audit_engine, noted)) == [(BreakKind.NOTED, LENGTH + 2)]
+    noted = Head(later.sequence, later.hash)
+    assert recorded(await verified(audit_engine, noted)) == [(BreakKind.NOTED, LENGTH + 2)]
     await append(audit_engine, event(18), event(19))
-    assert told(await verified(audit_engine, noted)) == [(BreakKind.NOTED, LENGTH + 2)]
+    assert recorded(await verified(audit_engine, noted)) == [(BreakKind.NOTED, LENGTH + 2)]
 
 
-async def test_a_head_that_was_noted_holds_as_the_trail_grows(audit_engine: AsyncEngine) -> None:
+async def test_a_noted_head_remains_valid_as_the_trail_grows(audit_engine: AsyncEngine) -> None:
     await append(audit_engine, event(1))
     report = await verified(audit_engine)
     await append(audit_engine, event(2))
-    assert (await verified(audit_engine, Noted(report.sequence, report.hash))).is_intact
+    assert (await verified(audit_engine, Head(report.sequence, report.hash))).is_intact
 
 
-async def test_another_key_finds_nothing_to_hold(tampering: Tampering, audit_engine: AsyncEngine) -> None:
-    assert not await _intact_with(audit_engine, SOMEBODY_ELSE)
+async def test_with_another_key_every_event_is_invalid(tampering: Tampering, audit_engine: AsyncEngine) -> None:
+    assert not await _intact_with(audit_engine, OTHER_TRAIL)
     assert tampering.database is not None
 
 
-async def test_a_trail_that_is_broken_everywhere_stops_the_search(audit_engine: AsyncEngine) -> None:
+async def test_the_number_of_reported_breaks_is_limited(audit_engine: AsyncEngine) -> None:
     async with audit_engine.begin() as connection:
-        await SOMEBODY_ELSE.append_all(connection, [event(number) for number in range(50)])
+        await OTHER_TRAIL.append_all(connection, [event(number) for number in range(50)])
     report = await verified(audit_engine)
     assert (len(report.breaks), report.is_complete, report.is_intact) == (20, False, False)
 
@@ -222,7 +224,7 @@ DEEDS = st.one_of(
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(deeds=st.lists(DEEDS, min_size=1, max_size=4))
-async def test_the_trail_is_intact_exactly_where_it_is_as_it_was(
+async def test_only_an_unchanged_trail_is_intact(
     tampering: Tampering, audit_engine: AsyncEngine, deeds: list[tuple[Any, ...]]
 ) -> None:
     await tampering.restore()

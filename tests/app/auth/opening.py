@@ -1,4 +1,4 @@
-"""A verifier of a provider's tokens, by the settings of a gateway."""
+"""A verifier of a provider's tokens with the settings of a gateway."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

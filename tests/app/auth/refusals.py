@@ -1,4 +1,4 @@
-"""What a refusal must look like."""
+"""Checks of rejected tokens."""
 
 import re
 
@@ -12,7 +12,7 @@ DESCRIPTION = re.compile(r"[\x20-\x21\x23-\x5B\x5D-\x7E]+")
 
 
 async def refusal(verifier: TokenVerifier, token: str) -> str:
-    """Why the token is refused, in words that a header can hold."""
+    """Return the reason why the token is rejected, which must fit into a header."""
     with pytest.raises(BadTokenError) as caught:
         await verifier.verify(token)
     assert DESCRIPTION.fullmatch(str(caught.value))

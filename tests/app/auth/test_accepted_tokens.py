@@ -1,4 +1,4 @@
-"""Tokens that are accepted, as different providers make them, and what their callers may do."""
+"""Tokens of different providers that are accepted, and what their callers may do."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -21,7 +21,7 @@ BOTH = frozenset({READ, CREATE})
 
 @pytest.fixture(scope="module")
 def provider() -> Iterator[OpenIdServer]:
-    """One for all of these; those that rotate leave the older keys published."""
+    """One provider for all tests. Rotations leave the older keys published."""
     with OpenIdServer() as server:
         yield server
 
@@ -34,15 +34,13 @@ async def verify(provider: OpenIdServer, token: str, **settings: Any) -> Caller:
 @pytest.mark.parametrize(
     "algorithm", ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 )
-async def test_every_asymmetric_signature_is_accepted_that_the_settings_name(
-    provider: OpenIdServer, algorithm: str
-) -> None:
+async def test_every_asymmetric_algorithm_in_the_settings_is_accepted(provider: OpenIdServer, algorithm: str) -> None:
     provider.rotate(algorithm)
     assert (await verify(provider, provider.token(), oidc_algorithms=algorithm)).scopes == {READ, CREATE}
 
 
 @pytest.mark.parametrize("algorithm", ["RS256", "PS256", "ES256", "EdDSA"])
-async def test_the_usual_signatures_need_no_setting(provider: OpenIdServer, algorithm: str) -> None:
+async def test_the_usual_algorithms_are_accepted_by_default(provider: OpenIdServer, algorithm: str) -> None:
     provider.rotate(algorithm)
     assert (await verify(provider, provider.token())).scopes == {READ, CREATE}
 
@@ -84,7 +82,7 @@ async def test_a_user_of_algas_realm_is_bound_to_its_tenant(provider: OpenIdServ
     assert (caller.scopes, caller.tenant_id) == (frozenset({READ}), TENANT)
 
 
-async def test_a_claim_of_a_tenant_can_be_required(provider: OpenIdServer) -> None:
+async def test_a_tenant_claim_can_be_required(provider: OpenIdServer) -> None:
     bound = await verify(provider, provider.token(tenant=str(TENANT)), oidc_require_tenant=True)
     assert bound.tenant_id == TENANT
     with pytest.raises(BadTokenError, match="its claims name no tenant"):
@@ -111,7 +109,7 @@ async def test_a_client_of_auth0_is_accepted(provider: OpenIdServer) -> None:
     assert (await verify(provider, token)).name == "abc123"
 
 
-async def test_no_claim_gives_more_than_our_own_scopes_and_each_once(provider: OpenIdServer) -> None:
+async def test_claims_grant_only_our_own_scopes_each_once(provider: OpenIdServer) -> None:
     token = provider.token(
         scope="tenants:read tenants:read TENANTS:CREATE tenants:* admin",
         roles=["tenants:read", 7, None, ["tenants:create"]],
@@ -120,17 +118,17 @@ async def test_no_claim_gives_more_than_our_own_scopes_and_each_once(provider: O
 
 
 @pytest.mark.parametrize("value", [7, True, {"tenants:read": True}, [["tenants:read"]], "", []])
-async def test_scopes_of_another_form_are_none(provider: OpenIdServer, value: Any) -> None:
+async def test_malformed_scopes_are_ignored(provider: OpenIdServer, value: Any) -> None:
     token = provider.token(scope=value, realm_access=value, resource_access={AUDIENCE: value})
     assert (await verify(provider, token)).scopes == frozenset()
 
 
-async def test_a_prefix_keeps_other_names_from_counting(provider: OpenIdServer) -> None:
+async def test_scopes_without_the_prefix_are_ignored(provider: OpenIdServer) -> None:
     token = provider.token(scope="api://alga/tenants:read tenants:create")
     assert (await verify(provider, token, oidc_scope_prefix="api://alga/")).scopes == {READ}
 
 
-async def test_claims_may_be_named_like_urls_or_lie_in_objects(provider: OpenIdServer) -> None:
+async def test_claims_may_have_names_like_urls_or_be_nested(provider: OpenIdServer) -> None:
     claims: dict[str, Any] = {
         "https://alga.example/scopes": ["tenants:read"],
         "alga": {"rights": "tenants:create", "of": str(TENANT)},
@@ -167,5 +165,5 @@ async def test_the_same_subject_of_two_issuers_is_two_callers(provider: OpenIdSe
         ({"preferred_username": 7}, "service-1"),
     ],
 )
-async def test_a_caller_has_a_name_for_people(provider: OpenIdServer, claims: dict[str, Any], name: str) -> None:
+async def test_a_caller_has_a_readable_name(provider: OpenIdServer, claims: dict[str, Any], name: str) -> None:
     assert (await verify(provider, provider.token(**claims))).name == name

@@ -1,4 +1,4 @@
-"""The provider's keys: fetched seldom, rotated without a gap, and used on for a while when the provider is away."""
+"""The cache of the provider's keys: few fetches, rotation without a gap, and use during an outage."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Clock:
-    """Goes on when it is told to."""
+    """A clock that tests advance."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -39,14 +39,14 @@ def clock() -> Clock:
 
 @pytest.fixture
 async def keys(provider: OpenIdServer, clock: Clock) -> AsyncIterator[ProviderKeys]:
-    """Keys that have been fetched once."""
+    """A cache that has fetched the keys once."""
     async with ProviderKeys(OpenIdProvider(provider.issuer), clock) as keys:
         assert await keys.find(provider.key_id)
         yield keys
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Let the loop run until it holds."""
+    """Let the loop run until the condition holds."""
     async with asyncio.timeout(20):
         while not condition():  # noqa: ASYNC110 - what happens in another thread tells nobody
             await asyncio.sleep(0.005)
@@ -67,12 +67,12 @@ async def is_unavailable(keys: ProviderKeys, key_id: str) -> bool:
     return False
 
 
-async def test_the_keys_are_fetched_before_anybody_asks(provider: OpenIdServer) -> None:
+async def test_the_keys_are_fetched_before_the_first_request(provider: OpenIdServer) -> None:
     async with ProviderKeys(OpenIdProvider(provider.issuer)):
         await until(lambda: provider.number_asked(CERTS) == 1)
 
 
-async def test_a_hundred_callers_at_once_cost_one_fetch(provider: OpenIdServer) -> None:
+async def test_a_hundred_concurrent_callers_share_one_fetch(provider: OpenIdServer) -> None:
     async with ProviderKeys(OpenIdProvider(provider.issuer)) as keys:
         found = await asyncio.gather(*(keys.find(provider.key_id) for _ in range(100)))
     assert all(found)
@@ -86,15 +86,13 @@ async def test_a_new_key_is_found_at_once_and_the_old_one_stays(keys: ProviderKe
     assert await keys.find(old)
 
 
-async def test_key_after_key_is_found_at_once(keys: ProviderKeys, provider: OpenIdServer) -> None:
+async def test_several_new_keys_are_found_at_once(keys: ProviderKeys, provider: OpenIdServer) -> None:
     for _ in range(jwks.MAX_FETCHES - 1):
         provider.rotate(keep=False)
         assert await keys.find(provider.key_id)
 
 
-async def test_made_up_key_ids_reach_the_provider_seldom(
-    keys: ProviderKeys, provider: OpenIdServer, clock: Clock
-) -> None:
+async def test_made_up_key_ids_cause_few_fetches(keys: ProviderKeys, provider: OpenIdServer, clock: Clock) -> None:
     for _ in range(300):
         assert await keys.find(uuid4().hex) == ()
     assert provider.number_asked(CERTS) == jwks.MAX_FETCHES
@@ -104,7 +102,7 @@ async def test_made_up_key_ids_reach_the_provider_seldom(
     assert provider.number_asked(CERTS) <= 2 * jwks.MAX_FETCHES
 
 
-async def test_old_keys_are_used_on_while_newer_ones_are_fetched(
+async def test_older_keys_are_used_while_newer_ones_are_fetched(
     keys: ProviderKeys, provider: OpenIdServer, clock: Clock
 ) -> None:
     old = provider.key_id
@@ -116,7 +114,7 @@ async def test_old_keys_are_used_on_while_newer_ones_are_fetched(
     assert await keys.find(old) == (), "withdrawn"
 
 
-async def test_keys_that_nobody_used_for_long_are_fetched_before_they_are_used(
+async def test_stale_keys_are_fetched_before_they_are_used(
     keys: ProviderKeys, provider: OpenIdServer, clock: Clock
 ) -> None:
     withdrawn = provider.key_id
@@ -125,7 +123,7 @@ async def test_keys_that_nobody_used_for_long_are_fetched_before_they_are_used(
     assert await keys.find(withdrawn) == ()
 
 
-async def test_known_keys_work_on_while_the_provider_is_away_but_not_for_ever(
+async def test_known_keys_work_for_a_limited_time_while_the_provider_is_unavailable(
     keys: ProviderKeys, provider: OpenIdServer, clock: Clock
 ) -> None:
     provider.stop()
@@ -138,7 +136,7 @@ async def test_known_keys_work_on_while_the_provider_is_away_but_not_for_ever(
     assert await is_unavailable(keys, provider.key_id)
 
 
-async def test_a_provider_that_comes_back_is_noticed(
+async def test_a_provider_that_is_available_again_is_used(
     keys: ProviderKeys, provider: OpenIdServer, clock: Clock
 ) -> None:
     provider.stop()
@@ -154,7 +152,7 @@ async def test_a_provider_that_comes_back_is_noticed(
     assert [line["log_level"] for line in lines] == ["warning", "info"], "each once"
 
 
-async def test_a_provider_that_is_away_is_not_asked_by_every_request(
+async def test_an_unavailable_provider_does_not_get_every_request(
     keys: ProviderKeys, provider: OpenIdServer, clock: Clock
 ) -> None:
     provider.stop()
@@ -176,7 +174,7 @@ async def test_a_gateway_starts_without_its_provider(provider: OpenIdServer, clo
 
 @pytest.fixture
 def held(provider: OpenIdServer) -> Any:
-    """The provider takes requests for keys and answers none."""
+    """The provider accepts requests for keys and never responds."""
     released = threading.Event()
     provider.answers[CERTS] = lambda request: _answer_later(request, released)
     yield
@@ -189,13 +187,15 @@ def _answer_later(request: BaseHTTPRequestHandler, released: threading.Event) ->
 
 
 @pytest.mark.usefixtures("held")
-async def test_a_slow_provider_holds_nobody_for_long(provider: OpenIdServer, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_slow_provider_delays_requests_only_briefly(
+    provider: OpenIdServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(provider_module, "FETCH_SECONDS", 0.2)
     async with asyncio.timeout(10), ProviderKeys(OpenIdProvider(provider.issuer)) as keys:
         assert await is_unavailable(keys, provider.key_id)
 
 
-async def test_a_slow_provider_holds_no_caller_whose_key_is_known(
+async def test_a_slow_provider_does_not_delay_callers_with_known_keys(
     keys: ProviderKeys, provider: OpenIdServer, request: pytest.FixtureRequest
 ) -> None:
     request.getfixturevalue("held")
@@ -206,7 +206,7 @@ async def test_a_slow_provider_holds_no_caller_whose_key_is_known(
     waiting.cancel()
 
 
-async def test_so_many_wait_for_a_slow_provider_and_no_more(
+async def test_the_number_of_requests_that_wait_is_limited(
     keys: ProviderKeys, provider: OpenIdServer, request: pytest.FixtureRequest
 ) -> None:
     request.getfixturevalue("held")
@@ -218,7 +218,7 @@ async def test_so_many_wait_for_a_slow_provider_and_no_more(
         task.cancel()
 
 
-async def test_one_who_gives_up_takes_the_fetch_from_nobody(provider: OpenIdServer) -> None:
+async def test_a_cancelled_request_does_not_cancel_the_fetch_for_others(provider: OpenIdServer) -> None:
     async with ProviderKeys(OpenIdProvider(provider.issuer)) as keys:
         first, second = (asyncio.create_task(keys.find(provider.key_id)) for _ in range(2))
         await asyncio.sleep(0)
@@ -231,7 +231,7 @@ def _json(document: Any) -> Callable[[BaseHTTPRequestHandler], None]:
 
 
 @pytest.mark.parametrize(
-    ("path", "answer"),
+    ("path", "response"),
     [
         (CERTS, lambda request: send(request, b"<html>")),
         (CERTS, lambda request: send(request, b"[" * 9000)),
@@ -247,15 +247,15 @@ def _json(document: Any) -> Callable[[BaseHTTPRequestHandler], None]:
         (DISCOVERY, lambda request: send(request, b"", status=404)),
     ],
 )
-async def test_an_answer_that_is_none_leaves_the_keys_as_they_were(
-    keys: ProviderKeys, provider: OpenIdServer, path: str, answer: Callable[[BaseHTTPRequestHandler], None]
+async def test_an_invalid_response_leaves_the_keys_unchanged(
+    keys: ProviderKeys, provider: OpenIdServer, path: str, response: Callable[[BaseHTTPRequestHandler], None]
 ) -> None:
-    provider.answers[path] = answer
+    provider.answers[path] = response
     assert await is_unavailable(keys, "unknown")
     assert await keys.find(provider.key_id)
 
 
-async def test_keys_that_are_elsewhere_than_said_are_not_fetched(keys: ProviderKeys, provider: OpenIdServer) -> None:
+async def test_redirects_to_keys_are_not_followed(keys: ProviderKeys, provider: OpenIdServer) -> None:
     target = f"{provider.issuer}/moved"
     provider.answers[CERTS] = lambda request: send(request, b"", status=302, Location=target)
     provider.answers["/moved"] = _json({"keys": list(provider.keys.values())})
@@ -273,23 +273,21 @@ async def test_the_configuration_of_another_issuer_is_not_used(
 
 
 @pytest.mark.parametrize("url", ["http://login.example.com/certs", "file:///etc/passwd", "ftp://127.0.0.1/", 7, None])
-async def test_keys_are_fetched_from_an_encrypted_address_alone(
-    keys: ProviderKeys, provider: OpenIdServer, url: Any
-) -> None:
+async def test_keys_are_fetched_only_over_https(keys: ProviderKeys, provider: OpenIdServer, url: Any) -> None:
     provider.answers[DISCOVERY] = _json({"issuer": provider.issuer, "jwks_uri": url})
     with capture_logs() as lines:
         assert await is_unavailable(keys, "unknown")
     assert lines[0]["reason"].endswith("has no acceptable jwks_uri")
 
 
-async def test_the_keys_address_may_be_given(provider: OpenIdServer) -> None:
+async def test_the_address_of_the_keys_may_be_configured(provider: OpenIdServer) -> None:
     given = OpenIdProvider(provider.issuer, jwks_url=provider.issuer + CERTS)
     async with ProviderKeys(given) as keys:
         assert await keys.find(provider.key_id)
     assert provider.asked == [CERTS]
 
 
-async def test_a_provider_is_trusted_by_its_own_authority_alone(tmp_path: Path) -> None:
+async def test_the_configured_authority_replaces_those_of_the_system(tmp_path: Path) -> None:
     with OpenIdServer(certificate_in=tmp_path) as provider:
         assert provider.issuer.startswith("https://")
         async with ProviderKeys(OpenIdProvider(provider.issuer)) as keys:

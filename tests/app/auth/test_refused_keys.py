@@ -1,4 +1,4 @@
-"""Keys that are not used for a token, however well it is signed."""
+"""Keys that are not used, although the signature of the token matches."""
 
 import hashlib
 import hmac
@@ -15,7 +15,7 @@ from tests.support.servers.openid import OpenIdServer, base64url, encode
 pytestmark = pytest.mark.anyio
 
 
-async def test_a_public_key_is_no_shared_secret(verifier: TokenVerifier, provider: OpenIdServer) -> None:
+async def test_a_public_key_is_not_used_as_a_shared_secret(verifier: TokenVerifier, provider: OpenIdServer) -> None:
     provider.rotate("RS256")
     document = provider.keys[provider.key_id]
     pem = provider.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
@@ -25,7 +25,9 @@ async def test_a_public_key_is_no_shared_secret(verifier: TokenVerifier, provide
         assert await refusal(verifier, f"{content}.{signature}") == "it is not signed with an accepted algorithm"
 
 
-async def test_a_key_must_be_named_where_there_are_several(verifier: TokenVerifier, provider: OpenIdServer) -> None:
+async def test_a_token_must_name_its_key_if_there_are_several(
+    verifier: TokenVerifier, provider: OpenIdServer
+) -> None:
     provider.rotate()
     several = "it does not name its key, and the provider has several"
     assert await refusal(verifier, provider.token({"kid": None})) == several
@@ -35,7 +37,7 @@ async def test_a_single_key_need_not_be_named(verifier: TokenVerifier, provider:
     await verifier.verify(provider.token({"kid": None}))
 
 
-async def test_a_key_is_used_for_the_algorithm_that_it_was_published_for(
+async def test_a_key_is_used_only_for_its_published_algorithm(
     verifier: TokenVerifier, provider: OpenIdServer
 ) -> None:
     provider.rotate("RS256")
@@ -48,7 +50,7 @@ async def test_a_key_is_used_for_the_algorithm_that_it_was_published_for(
     "members",
     [{"use": "enc"}, {"key_ops": ["encrypt"]}, {"key_ops": "verify"}, {"alg": 7}, {"x": "AA"}],
 )
-async def test_keys_that_are_not_for_verifying_are_not_used(
+async def test_keys_for_other_uses_are_not_used(
     verifier: TokenVerifier, provider: OpenIdServer, members: dict[str, Any]
 ) -> None:
     provider.rotate()

@@ -1,4 +1,4 @@
-"""Tokens that are refused, each for one fault, and why (RFC 8725, RFC 9068)."""
+"""Tokens that are rejected, each for one fault (RFC 8725, RFC 9068)."""
 
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -14,7 +14,7 @@ from tests.support.servers.openid import OpenIdServer, base64url, encode, new_ke
 pytestmark = pytest.mark.anyio
 
 NOW = int(time.time())
-# Longer than a run of all tests, because the claims below are made when it begins.
+# Longer than a run of all tests, because the claims below are made at its start.
 DAY = 24 * 3600
 FOREIGN = "it is not an access token"
 UNREADABLE = "its claims can not be read"
@@ -22,7 +22,7 @@ UNREADABLE = "its claims can not be read"
 
 @pytest.fixture(scope="module")
 def provider() -> Iterator[OpenIdServer]:
-    """One for all of these, which leave it as it is."""
+    """One provider for all tests, which do not change it."""
     with OpenIdServer() as server:
         yield server
 
@@ -68,13 +68,13 @@ async def test_a_good_token_is_accepted(verifier: TokenVerifier, provider: OpenI
         ({"cnf": {"jkt": "x"}}, "it is bound to a key, which is not supported; get a plain bearer token"),
     ],
 )
-async def test_claims_that_are_not_for_us_are_refused(
+async def test_invalid_claims_are_rejected(
     verifier: TokenVerifier, provider: OpenIdServer, changes: dict[str, Any], reason: str
 ) -> None:
     assert await refusal(verifier, provider.token(**changes)) == reason
 
 
-async def test_the_issuer_must_be_ours_to_the_last_sign(verifier: TokenVerifier, provider: OpenIdServer) -> None:
+async def test_the_issuer_must_match_exactly(verifier: TokenVerifier, provider: OpenIdServer) -> None:
     for issuer in (f"{provider.issuer}/", provider.issuer.upper(), provider.issuer[:-1]):
         assert await refusal(verifier, provider.token(iss=issuer)) == "it is of another issuer"
 
@@ -86,7 +86,7 @@ async def test_clocks_may_differ_by_the_leeway(verifier: TokenVerifier, provider
 
 @pytest.mark.parametrize("value", ["", "acme", 7, True, None, [], ["6f9619ff-8b86-4d01-b42d-00cf4fc964ff"], {}])
 @pytest.mark.parametrize("claim", ["tenant_id", "tenant"])
-async def test_a_tenant_claim_that_is_no_tenant_id_never_means_all_tenants(
+async def test_an_invalid_tenant_claim_never_means_all_tenants(
     verifier: TokenVerifier, provider: OpenIdServer, claim: str, value: Any
 ) -> None:
     token = provider.sign({**provider.claims(), claim: value})
@@ -106,14 +106,14 @@ async def test_a_tenant_id_has_one_form(verifier: TokenVerifier, provider: OpenI
     assert await refusal(verifier, provider.token(tenant_id=value)) == "its claim tenant_id is not a tenant id"
 
 
-async def test_two_tenants_are_none(verifier: TokenVerifier, provider: OpenIdServer) -> None:
+async def test_two_tenants_are_rejected(verifier: TokenVerifier, provider: OpenIdServer) -> None:
     one, other = "6f9619ff-8b86-4d01-b42d-00cf4fc964ff", "6f9619ff-8b86-4d01-b42d-00cf4fc96400"
     assert await refusal(verifier, provider.token(tenant_id=one, tenant=other)) == "its claims name several tenants"
     await verifier.verify(provider.token(tenant_id=one, tenant=one.upper()))
 
 
 @pytest.mark.parametrize("claims", [[], "text", 7, None])
-async def test_a_payload_that_is_no_object_is_refused(
+async def test_a_payload_that_is_not_an_object_is_rejected(
     verifier: TokenVerifier, provider: OpenIdServer, claims: Any
 ) -> None:
     assert await refusal(verifier, provider.sign(claims)) == UNREADABLE
@@ -122,7 +122,7 @@ async def test_a_payload_that_is_no_object_is_refused(
 @pytest.mark.parametrize(
     "algorithm", ["none", "None", "nOnE", "HS256", "HS512", "es256", "ES384", "ES256K", "", None, 7]
 )
-async def test_no_other_algorithm_is_accepted_than_those_of_the_settings(
+async def test_only_algorithms_in_the_settings_are_accepted(
     verifier: TokenVerifier, provider: OpenIdServer, algorithm: Any
 ) -> None:
     token = provider.token({"alg": algorithm})
@@ -130,7 +130,7 @@ async def test_no_other_algorithm_is_accepted_than_those_of_the_settings(
         assert await refusal(verifier, text) == "it is not signed with an accepted algorithm"
 
 
-async def test_a_token_without_signature_is_refused(verifier: TokenVerifier, provider: OpenIdServer) -> None:
+async def test_a_token_without_a_signature_is_rejected(verifier: TokenVerifier, provider: OpenIdServer) -> None:
     parts = f"{encode({'alg': 'none', 'kid': provider.key_id})}.{encode(provider.claims())}."
     assert await refusal(verifier, parts) == "it is neither an API key nor a signed JWT of a reasonable size"
 
@@ -153,7 +153,7 @@ async def test_a_token_without_signature_is_refused(verifier: TokenVerifier, pro
         ({"alg": "EdDSA"}, "its key is not one for its algorithm"),
     ],
 )
-async def test_headers_that_say_something_else_are_refused(
+async def test_tokens_with_other_headers_are_rejected(
     verifier: TokenVerifier, provider: OpenIdServer, header: dict[str, Any], reason: str
 ) -> None:
     assert await refusal(verifier, provider.token(header)) == reason
@@ -166,7 +166,7 @@ async def test_types_of_access_tokens_are_accepted(
     await verifier.verify(provider.token({"typ": kind}))
 
 
-async def test_a_token_that_was_changed_is_refused(verifier: TokenVerifier, provider: OpenIdServer) -> None:
+async def test_a_changed_token_is_rejected(verifier: TokenVerifier, provider: OpenIdServer) -> None:
     header, payload, signature = provider.token().split(".")
     changed = encode(provider.claims(scope="keys:manage"))
     flipped = ("A" if signature[0] != "A" else "B") + signature[1:]
@@ -181,9 +181,7 @@ async def test_a_token_that_was_changed_is_refused(verifier: TokenVerifier, prov
         assert await refusal(verifier, f"{header}.{payload}.{base64url(b'x' * length)}") == "its signature is wrong"
 
 
-async def test_no_key_is_taken_from_the_token_or_from_where_it_says(
-    verifier: TokenVerifier, provider: OpenIdServer
-) -> None:
+async def test_keys_in_or_named_by_the_token_are_not_used(verifier: TokenVerifier, provider: OpenIdServer) -> None:
     with OpenIdServer() as attacker:
         key = published(new_key(), "ES256", kid=provider.key_id)
         own = attacker.keys[attacker.key_id]
@@ -214,27 +212,25 @@ async def test_no_key_is_taken_from_the_token_or_from_where_it_says(
         "x" * (MAX_TOKEN_LENGTH + 1),
     ],
 )
-async def test_what_is_no_signed_jwt_is_refused(verifier: TokenVerifier, text: str) -> None:
+async def test_texts_that_are_not_signed_jwts_are_rejected(verifier: TokenVerifier, text: str) -> None:
     assert await refusal(verifier, text) == "it is neither an API key nor a signed JWT of a reasonable size"
 
 
 @pytest.mark.parametrize(
     "header", [b"[" * 9000, b"{", b"[]", b"7", b'{"alg":', b"\xff", b'{"alg":"ES256","kid":1e999}']
 )
-async def test_a_header_that_is_no_object_is_refused(
+async def test_a_header_that_is_not_an_object_is_rejected(
     verifier: TokenVerifier, provider: OpenIdServer, header: bytes
 ) -> None:
     token = provider.sign_bytes(base64url(header), encode(provider.claims()))
     assert await refusal(verifier, token) == "its parts can not be read"
 
 
-async def test_a_payload_that_is_nested_without_end_is_refused(
-    verifier: TokenVerifier, provider: OpenIdServer
-) -> None:
+async def test_a_deeply_nested_payload_is_rejected(verifier: TokenVerifier, provider: OpenIdServer) -> None:
     header = encode({"alg": "ES256", "kid": provider.key_id})
     assert await refusal(verifier, provider.sign_bytes(header, base64url(b"[" * 9000))) == UNREADABLE
 
 
-async def test_a_token_that_is_too_long_is_not_looked_at(verifier: TokenVerifier, provider: OpenIdServer) -> None:
+async def test_a_token_that_is_too_long_is_not_parsed(verifier: TokenVerifier, provider: OpenIdServer) -> None:
     token = provider.token(padding="x" * MAX_TOKEN_LENGTH)
     assert await refusal(verifier, token) == "it is neither an API key nor a signed JWT of a reasonable size"

@@ -194,7 +194,7 @@ async def test_what_only_we_read_is_encrypted_whoever_chose_the_workflow_id(sett
         (f"a:{A_KEY},", "key 2 must be"),
         ("a:c2hvcnQ=", "key 1 must be 32 random bytes"),
         ("a:not/base64!", "key 1 must be 32 random bytes"),
-        (f"a:{A_KEY},a:{A_KEY}", "key 2 has the id of one before it"),
+        (f"a:{A_KEY},a:{A_KEY}", "key 2 has the same id as an earlier key"),
         (f"derived-1:{A_KEY}", "not begin with `derived-`"),
         (f"{A_KEY_IN_HEX}:a", "key 1 must be 32 random bytes"),
         (f"sp ace:{A_KEY}", "key 1 must be"),

@@ -1,4 +1,4 @@
-"""The gateway's own database role, made by the SQL that docs/security.md gives."""
+"""The gateway's own database role, created by the SQL in docs/security.md."""
 
 import re
 from collections.abc import AsyncIterator
@@ -31,7 +31,7 @@ MAKE_ROLE, LOCK_OUT = re.findall(r"```sql\n(.*?)```", SECURITY, re.DOTALL)
 async def own_role(
     settings: Settings, new_database: NewDatabase, migrated_template: str, postgres: EmbeddedPostgres
 ) -> AsyncIterator[Settings]:
-    """Settings with the documented role, in a database where Alga's role had been the gateway's."""
+    """Settings with the documented role, in a database whose gateway had Alga's role before."""
     url = new_database(migrated_template)
     connection = await asyncpg.connect(url)
     try:
@@ -74,7 +74,7 @@ async def test_doctor_warns_of_a_right_on_one_column(own_role: Settings) -> None
     assert (await role_finding(own_role)).problem.endswith("Alga's, too: users")
 
 
-async def test_the_documented_role_serves_and_writes_none_of_algas_tables(own_role: Settings) -> None:
+async def test_the_documented_role_is_sufficient_and_cannot_write_algas_tables(own_role: Settings) -> None:
     assert (await role_finding(own_role)).level == "ok"
     async with open_keys(own_role) as keys:
         key = (await keys.create()).key
@@ -92,7 +92,7 @@ async def test_the_documented_role_serves_and_writes_none_of_algas_tables(own_ro
         await connection.close()
 
 
-async def test_algas_role_then_reaches_none_of_our_tables(own_role: Settings, settings: Settings) -> None:
+async def test_algas_role_cannot_access_our_tables_then(own_role: Settings, settings: Settings) -> None:
     database = urlsplit(own_role.database_url.get_secret_value()).path
     algas = urlsplit(settings.database_url.get_secret_value())._replace(path=database).geturl()
     connection = await asyncpg.connect(algas)

@@ -1,4 +1,4 @@
-"""Tenant ids that follow from an Idempotency-Key, taken by another caller before the key is used."""
+"""Tenant ids that are derived from an Idempotency-Key and taken by another caller before the key is used."""
 
 from uuid import UUID, uuid4, uuid5
 
@@ -11,11 +11,11 @@ from tests.support.api_keys import Keys
 
 pytestmark = pytest.mark.anyio
 
-# As in a release's source, which everybody can read.
+# Public, because it is in the source.
 PUBLIC_NAMESPACE = UUID("6f2f7c3e-52a8-4d5b-9a53-1b0c7d6f4e21")
 
 
-async def test_nobody_takes_the_tenant_id_that_anothers_idempotency_key_will_get(
+async def test_a_caller_cannot_take_the_tenant_id_of_anothers_idempotency_key(
     gateway: RunningGateway, http: httpx.AsyncClient, keys: Keys
 ) -> None:
     victim = (await create(http))["requestedVia"]

@@ -1,4 +1,4 @@
-"""Names that would make a person look like one of our own identities."""
+"""Names by which a person could pass for an identity of this service."""
 
 import re
 from pathlib import Path
@@ -38,25 +38,25 @@ RULES = ClaimRules(OidcSettings(oidc_issuer=ISSUER, oidc_audience="alga-tenants"
 
 
 @pytest.mark.parametrize("person", CLAIMED)
-async def test_nobody_acts_for_one_of_our_identities(http: httpx.AsyncClient, person: str) -> None:
-    answer = await http.post("/tenants", json=tenant(), headers={"X-On-Behalf-Of": person})
-    assert_problem(answer, 400, "bad-on-behalf-of")
-    assert "reserved" in answer.json()["detail"]
+async def test_callers_cannot_act_for_our_own_identities(http: httpx.AsyncClient, person: str) -> None:
+    response = await http.post("/tenants", json=tenant(), headers={"X-On-Behalf-Of": person})
+    assert_problem(response, 400, "bad-on-behalf-of")
+    assert "reserved" in response.json()["detail"]
 
 
 @pytest.mark.parametrize("person", ["Jane Doe <jane@msp.example>", "keynes", "shelly: from accounting", "audit team"])
-async def test_other_names_are_taken(http: httpx.AsyncClient, person: str) -> None:
+async def test_other_names_are_accepted(http: httpx.AsyncClient, person: str) -> None:
     assert (await create(http, None, **{"X-On-Behalf-Of": person}))["requestedBy"] == person
 
 
 @pytest.mark.parametrize("claimed", [*CLAIMED, "a\nb", "\u202etoor", " "])
-def test_a_token_does_not_name_its_caller_like_one_of_our_identities(claimed: str) -> None:
+def test_a_reserved_name_in_a_token_is_not_used(claimed: str) -> None:
     claims: dict[str, Any] = {"sub": "somebody", "aud": "alga-tenants", "preferred_username": claimed}
     assert RULES.caller(claims).name == "somebody"
     assert RULES.caller({**claims, "azp": "admin-ui"}).name == "admin-ui"
 
 
-def test_a_token_whose_subject_is_such_a_name_is_named_by_its_identity() -> None:
+def test_a_caller_without_another_name_is_named_by_its_identity() -> None:
     caller = RULES.caller({"sub": "shell:root", "aud": "alga-tenants"})
     assert caller.name == caller.identity
     assert caller.identity.startswith("oidc:")
@@ -69,6 +69,6 @@ def test_every_prefix_of_an_identity_is_reserved() -> None:
     assert found <= set(RESERVED_PREFIXES)
 
 
-def test_every_word_that_stands_for_a_caller_is_reserved() -> None:
+def test_every_name_that_stands_for_a_caller_is_reserved() -> None:
     words = {ANONYMOUS, SEVERAL, TRAIL_CALLER, UNKNOWN_CALLER, "gateway", "reconciler"}
     assert all(is_reserved(word) for word in words)

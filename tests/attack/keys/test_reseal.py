@@ -1,4 +1,4 @@
-"""Signatures of API keys when the secret behind them is changed, and what `doctor` says of bad ones."""
+"""Signatures of API keys after a change of the secret, and how `doctor` reports invalid ones."""
 
 import json
 from collections.abc import Callable
@@ -32,7 +32,7 @@ Run = Callable[..., Result]
 def before(
     settings: Settings, new_database: NewDatabase, migrated_template: str, postgres: EmbeddedPostgres
 ) -> Settings:
-    """Settings with the old secret, and a database of the test's own."""
+    """Settings with the old secret and a new database."""
     url = new_database(migrated_template)
     changes = {
         "database_url": SecretStr(as_gateway(postgres, url)),
@@ -50,7 +50,7 @@ def after(before: Settings) -> Settings:
 @pytest.fixture
 def reseal(after: Settings) -> Run:
     def run(*arguments: str, **environment: str) -> Result:
-        # The command has an event loop of its own, and so needs a thread without one.
+        # The command starts an event loop, so it needs a thread without one.
         variables = {**environment_of(after), "AUDIT_SECRET": NEW, **environment}
         with ThreadPoolExecutor(1) as thread:
             return thread.submit(CliRunner().invoke, app, ["reseal", *arguments], env=variables).result()
@@ -66,7 +66,7 @@ async def findings(settings: Settings) -> dict[str, Finding]:
     return {finding.subject: finding async for finding in check_databases(settings)}
 
 
-async def test_keys_open_nothing_under_a_new_secret_until_they_are_resealed(
+async def test_keys_are_rejected_under_a_new_secret_until_they_are_resealed(
     before: Settings, after: Settings, reseal: Run
 ) -> None:
     async with open_keys(before) as keys:
@@ -108,7 +108,7 @@ async def test_keys_open_nothing_under_a_new_secret_until_they_are_resealed(
     assert (set(details["resealed"]), details["forged"]) == (resealed, [forged.key_id])
 
 
-async def test_a_row_that_verifies_under_neither_secret_is_named(
+async def test_a_row_that_verifies_with_neither_secret_is_named(
     before: Settings, after: Settings, reseal: Run
 ) -> None:
     async with open_keys(before) as keys:
@@ -123,7 +123,7 @@ async def test_a_row_that_verifies_under_neither_secret_is_named(
     assert reseal(OLD_AUDIT_SECRET=OLD).stdout == "0 signed again, 1 already valid\n"
 
 
-def test_without_the_old_secret_nothing_is_done(reseal: Run) -> None:
+def test_without_the_old_secret_nothing_is_changed(reseal: Run) -> None:
     done = reseal(OLD_AUDIT_SECRET="")
     assert done.exit_code == ExitCode.INVALID
     assert "OLD_AUDIT_SECRET" in done.stderr

@@ -1,4 +1,4 @@
-"""What holders of `keys:manage` can do to keys that are stronger than their own, or another tenant's."""
+"""What holders of `keys:manage` can do to keys that have more scopes or another tenant."""
 
 from uuid import uuid4
 
@@ -8,37 +8,37 @@ import pytest
 
 from app.auth.keys.hashes import SecretHashes
 from app.auth.scopes import Scope
-from tests.app.gateway.audit.test_audit_events import Asked, asked, the_event
+from tests.app.gateway.audit.test_audit_events import RequestId, request_id, the_event
 from tests.app.gateway.requests import assert_problem, create, tenant
 from tests.app.gateway.server import RunningGateway
 from tests.support.api_keys import EVERYTHING, Keys
 
-__all__ = ["asked"]
+__all__ = ["request_id"]
 
 pytestmark = pytest.mark.anyio
 
 MANAGER = frozenset({Scope.KEYS_MANAGE, Scope.TENANTS_READ})
 
 
-async def test_a_weak_key_does_not_revoke_a_stronger_one(gateway: RunningGateway, keys: Keys) -> None:
+async def test_a_weak_key_cannot_revoke_a_stronger_one(gateway: RunningGateway, keys: Keys) -> None:
     strong = await keys.create("strong")
     weak = (await keys.create("weak", scopes=MANAGER)).key
     equal = await keys.create("equal", scopes=MANAGER)
     async with gateway.client(**{"X-API-Key": weak}) as http:
-        answer = await http.delete(f"/api-keys/{strong.record.key_id}")
-        assert_problem(answer, 403, "scope-not-held")
-        assert "payloads:decode" in answer.json()["detail"]
+        response = await http.delete(f"/api-keys/{strong.record.key_id}")
+        assert_problem(response, 403, "scope-not-held")
+        assert "payloads:decode" in response.json()["detail"]
         assert (await http.delete(f"/api-keys/{equal.record.key_id}")).status_code == 200
     assert (await keys.find(strong.record.key_id)).revoked_at is None
     assert await keys.verify(strong.key) is not None
 
 
-async def test_the_operator_at_the_shell_revokes_every_key(keys: Keys) -> None:
+async def test_an_operator_at_the_shell_can_revoke_every_key(keys: Keys) -> None:
     strong = await keys.create("strong")
     await keys.revoke(strong.record.key_id)
 
 
-async def test_a_key_that_somebody_else_rotates_becomes_a_caller_of_its_own(
+async def test_a_key_that_another_caller_rotates_becomes_a_caller_of_its_own(
     gateway: RunningGateway, http: httpx.AsyncClient, keys: Keys
 ) -> None:
     victim = await keys.create("victim")
@@ -61,19 +61,19 @@ async def test_a_key_that_rotates_itself_stays_the_same_caller(gateway: RunningG
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", ""), ("DELETE", ""), ("POST", "/rotate")])
-async def test_a_bound_caller_that_reaches_for_anothers_key_is_in_the_audit_trail(  # noqa: PLR0917 - fixtures
-    gateway: RunningGateway, http: httpx.AsyncClient, keys: Keys, asked: Asked, method: str, path: str
+async def test_an_attempt_on_another_tenants_key_is_in_the_audit_trail(  # noqa: PLR0917 - fixtures
+    gateway: RunningGateway, http: httpx.AsyncClient, keys: Keys, request_id: RequestId, method: str, path: str
 ) -> None:
     tenant_id = uuid4()
     theirs = (await keys.create("theirs", tenant_id=uuid4())).record.key_id
     bound = (await keys.create("bound", tenant_id=tenant_id)).key
     async with gateway.client(**{"X-API-Key": bound}) as caller:
-        hidden = await caller.request(method, f"/api-keys/{theirs}{path}", headers={"X-Request-ID": asked.id})
+        hidden = await caller.request(method, f"/api-keys/{theirs}{path}", headers={"X-Request-ID": request_id.id})
         unknown = await caller.request(method, f"/api-keys/unknown{path}")
     assert_problem(hidden, 404, "api-key-not-found")
     assert_problem(unknown, 404, "api-key-not-found")
     assert hidden.json()["detail"] == unknown.json()["detail"]
-    event = await the_event(http, asked, action="request.denied")
+    event = await the_event(http, request_id, action="request.denied")
     assert (event["reason"], event["tenantId"]) == ("api-key-not-found", str(tenant_id))
     assert event["path"] == f"/api-keys/{{key_id}}{path}"
 
@@ -81,7 +81,7 @@ async def test_a_bound_caller_that_reaches_for_anothers_key_is_in_the_audit_trai
 async def test_no_connection_is_held_while_a_secret_is_hashed(
     keys: Keys, monkeypatch: pytest.MonkeyPatch, database: asyncpg.Connection
 ) -> None:
-    """Hashing is slow and has few threads: with transactions around it, makers of keys would drain the pool."""
+    """Hashing is slow and has few threads. Within a transaction it would exhaust the connection pool."""
     held: list[int] = []
     compute = SecretHashes.hash
 

@@ -38,30 +38,30 @@ async def get(gateway: RunningGateway, **headers: str) -> httpx.Response:
 @pytest.mark.parametrize(("method", "path"), ROUTES)
 async def test_every_route_needs_a_key(gateway: RunningGateway, method: str, path: str) -> None:
     async with gateway.client(Accept="*/*") as http:
-        answer = await http.request(method, path)
-    assert_problem(answer, 401, "unauthorized")
-    assert answer.headers["www-authenticate"] == "Bearer"
+        response = await http.request(method, path)
+    assert_problem(response, 401, "unauthorized")
+    assert response.headers["www-authenticate"] == "Bearer"
 
 
-async def test_nothing_of_a_request_is_looked_at_before_its_key(gateway: RunningGateway) -> None:
+async def test_the_key_is_checked_before_the_rest_of_the_request(gateway: RunningGateway) -> None:
     async with gateway.client(Accept="*/*") as http:
         for content, content_type in ((b"{", "application/json"), (b"x", "text/plain"), (b" " * 3_000_000, "x/y")):
-            answer = await http.post("/tenants", content=content, headers={"Content-Type": content_type})
-            assert_problem(answer, 401, "unauthorized")
+            response = await http.post("/tenants", content=content, headers={"Content-Type": content_type})
+            assert_problem(response, 401, "unauthorized")
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/startupz", "/health", "/ready", "/docs", "/openapi.json"])
-async def test_probes_and_documentation_need_none(gateway: RunningGateway, path: str) -> None:
+async def test_probes_and_documentation_need_no_key(gateway: RunningGateway, path: str) -> None:
     async with gateway.client(Accept="*/*") as http:
         assert (await http.get(path)).status_code == 200
 
 
-async def test_a_key_is_taken_from_either_header(gateway: RunningGateway, api_key: str) -> None:
+async def test_a_key_is_accepted_in_either_header(gateway: RunningGateway, api_key: str) -> None:
     for headers in (bearer(api_key), {"Authorization": f"bearer  {api_key}"}, {"X-API-Key": api_key}):
         assert (await get(gateway, **headers)).status_code == 200
 
 
-async def test_wrong_keys_are_refused_all_alike(gateway: RunningGateway, api_key: str) -> None:
+async def test_all_invalid_keys_get_the_same_response(gateway: RunningGateway, api_key: str) -> None:
     key = ApiKey.parse(api_key)
     assert key is not None
     wrong = {
@@ -73,9 +73,9 @@ async def test_wrong_keys_are_refused_all_alike(gateway: RunningGateway, api_key
     }
     bodies = set()
     for kind, text in wrong.items():
-        answer = await get(gateway, **bearer(text))
-        assert answer.status_code == 401, kind
-        bodies.add(answer.text.replace(answer.headers["x-request-id"], ""))
+        response = await get(gateway, **bearer(text))
+        assert response.status_code == 401, kind
+        bodies.add(response.text.replace(response.headers["x-request-id"], ""))
     assert len(bodies) == 1
 
 
@@ -91,21 +91,21 @@ async def test_an_unknown_id_takes_as_long_as_a_wrong_secret(keys: Keys) -> None
     await seconds(ApiKey.generate().text)
     unknown_times = [await seconds(ApiKey.generate().text) for _ in range(9)]
     known_times = [await seconds(known) for _ in range(9)]
-    # Without the pretended verification it is some twenty times as fast.
+    # Without the dummy verification it is about twenty times as fast.
     assert sorted(unknown_times)[4] > sorted(known_times)[4] / 3
 
 
-async def test_an_expired_key_is_refused(gateway: RunningGateway, keys: Keys) -> None:
+async def test_an_expired_key_is_rejected(gateway: RunningGateway, keys: Keys) -> None:
     created = await keys.create("expired", expires_in=timedelta(seconds=-1))
     assert (await get(gateway, **bearer(created.key))).status_code == 401
 
 
-async def test_a_key_that_has_not_expired_is_taken(gateway: RunningGateway, keys: Keys) -> None:
+async def test_a_key_that_has_not_expired_is_accepted(gateway: RunningGateway, keys: Keys) -> None:
     created = await keys.create("not expired", expires_in=timedelta(days=1))
     assert (await get(gateway, **bearer(created.key))).status_code == 200
 
 
-async def test_a_revoked_key_is_refused_within_seconds(gateway: RunningGateway, keys: Keys) -> None:
+async def test_a_revoked_key_is_rejected_within_seconds(gateway: RunningGateway, keys: Keys) -> None:
     created = await keys.create("to be revoked")
     assert (await get(gateway, **bearer(created.key))).status_code == 200
     await keys.revoke(created.record.key_id)
@@ -114,14 +114,14 @@ async def test_a_revoked_key_is_refused_within_seconds(gateway: RunningGateway, 
             await anyio.sleep(0.2)
 
 
-async def test_the_use_of_a_key_is_noted(gateway: RunningGateway, keys: Keys) -> None:
+async def test_the_use_of_a_key_is_recorded(gateway: RunningGateway, keys: Keys) -> None:
     created = await keys.create("used")
     assert created.record.last_used_at is None
     await get(gateway, **bearer(created.key))
     assert (await keys.find(created.record.key_id)).last_used_at is not None
 
 
-async def test_the_use_of_a_key_is_noted_once_a_minute(keys: Keys, database: asyncpg.Connection) -> None:
+async def test_the_use_of_a_key_is_recorded_once_a_minute(keys: Keys, database: asyncpg.Connection) -> None:
     created = await keys.create("used often")
     statement = "SELECT last_used_at FROM alga_tenants.api_keys WHERE key_id = $1"
     await keys.verify(created.key)
@@ -144,7 +144,7 @@ async def test_only_a_hash_of_the_key_is_stored(keys: Keys, database: asyncpg.Co
     assert key.secret not in repr(key)
 
 
-async def test_a_hash_that_cannot_be_read_opens_nothing(keys: Keys, database: asyncpg.Connection) -> None:
+async def test_a_key_with_a_malformed_hash_is_rejected(keys: Keys, database: asyncpg.Connection) -> None:
     created = await keys.create("broken")
     await database.execute(
         "UPDATE alga_tenants.api_keys SET secret_hash = 'plain' WHERE key_id = $1", created.record.key_id

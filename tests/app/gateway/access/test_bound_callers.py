@@ -1,4 +1,4 @@
-"""A caller that is bound to a tenant: to it there is nothing else, and it changes nothing else."""
+"""A caller that is bound to a tenant can see and change only that tenant."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -18,7 +18,7 @@ from tests.support.api_keys import Keys
 
 pytestmark = pytest.mark.anyio
 
-# A bound caller's requests for each route; a new route needs one. The tenant id becomes the other tenant's.
+# A request of a bound caller for each route; a new route needs one. The tenant id becomes the other tenant's.
 REQUESTS: dict[tuple[str, str], list[Any]] = {
     ("POST", "/tenants"): [tenant(tenantId="theirs"), tenant()],
     ("GET", "/tenants/{id}"): [None],
@@ -34,24 +34,24 @@ REQUESTS: dict[tuple[str, str], list[Any]] = {
     ("DELETE", "/api-keys/{key_id}"): [None],
     ("POST", "/api-keys/{key_id}/rotate"): [{"overlapHours": 0}],
 }
-# The same by workflow id, which is refused for a tenant id, whoever's it is.
+# The same by workflow id. A tenant id in its place is always rejected.
 BY_WORKFLOW: dict[tuple[str, str], list[Any]] = {
     ("DELETE", "/tenants/{id}"): [{"reason": "not yours"}],
     ("GET", "/tenants/{id}/status"): [None],
 }
-# What these show is in tests of their own below, and in those of the audit events and of the directory.
+# These have tests of their own, below and in those of the audit events and of the directory.
 LISTS = {("GET", "/tenants"), ("GET", "/operations"), ("GET", "/api-keys"), ("GET", "/audit-events")}
 
 
 @pytest.fixture
 async def theirs(http: httpx.AsyncClient) -> dict[str, Any]:
-    """Another tenant's operation, which stands still."""
+    """Another tenant's operation, which makes no progress."""
     return await create(http)
 
 
 @pytest.fixture
 async def their_key(keys: Keys, theirs: dict[str, Any]) -> CreatedKey:
-    """A key that is bound to that other tenant."""
+    """A key that is bound to the other tenant."""
     return await keys.create("theirs", tenant_id=UUID(theirs["tenantId"]))
 
 
@@ -79,7 +79,7 @@ async def everything(database: asyncpg.Connection) -> list[Any]:
 
 
 def routes(gateway: RunningGateway) -> set[tuple[str, str]]:
-    """Every route that knows callers."""
+    """Return every route that requires a caller."""
     paths: dict[str, dict[str, Any]] = gateway.app.openapi()["paths"]
     return {
         (method.upper(), path)
@@ -90,7 +90,7 @@ def routes(gateway: RunningGateway) -> set[tuple[str, str]]:
 
 
 async def known_to_temporal(client: Client) -> set[tuple[str, int]]:
-    """Every workflow there is, with the length of its history, which a signal makes longer."""
+    """Return every workflow with the length of its history, which grows with each signal."""
     return {(workflow.id, workflow.history_length) async for workflow in client.list_workflows()}
 
 
@@ -113,15 +113,15 @@ async def test_every_route_hides_another_tenant_and_leaves_it_alone(
         path = template.format(id=theirs_id, key_id=their_key.record.key_id)
         for body in bodies:
             sent = {**body, "tenantId": theirs["tenantId"]} if body and "tenantId" in body else body
-            answer = await bound.request(method, path, json=sent)
-            assert answer.status_code == 404, (method, path, answer.text)
+            response = await bound.request(method, path, json=sent)
+            assert response.status_code == 404, (method, path, response.text)
     assert await everything(database) == before
     assert await known_to_temporal(temporal_client) == workflows
     described = await temporal_client.get_workflow_handle(theirs["workflowId"]).describe()
     assert described.history_length == 2, "started, and one task waits"
 
 
-async def test_what_is_hidden_can_not_be_told_from_what_is_not_there(
+async def test_hidden_and_missing_things_get_the_same_response(
     bound: httpx.AsyncClient, theirs: dict[str, Any]
 ) -> None:
     hidden = (await bound.get(f"/operations/{theirs['workflowId']}")).json()
@@ -131,7 +131,7 @@ async def test_what_is_hidden_can_not_be_told_from_what_is_not_there(
     assert differing == {"instance", "requestId"}
 
 
-async def test_lists_show_the_own_tenant_alone(
+async def test_lists_show_only_the_own_tenant(
     bound: httpx.AsyncClient,
     theirs: dict[str, Any],
     their_key: CreatedKey,
@@ -153,19 +153,19 @@ async def test_the_own_tenant_is_created_read_and_cancelled(bound: httpx.AsyncCl
     assert (await bound.delete(created["links"]["cancel"])).status_code == 202
 
 
-async def test_an_operation_whose_tenant_is_not_known_belongs_to_nobody(
+async def test_an_operation_without_a_known_tenant_is_hidden(
     bound: httpx.AsyncClient, database: asyncpg.Connection
 ) -> None:
     workflow_id = await record(database, tenant_id=None)
     assert_problem(await bound.get(f"/operations/{workflow_id}"), 404, "operation-not-found")
 
 
-async def test_a_bound_caller_gives_keys_of_its_own_tenant_alone(bound: httpx.AsyncClient, own_tenant: UUID) -> None:
-    answer = await bound.post(
+async def test_a_bound_caller_creates_only_keys_of_its_own_tenant(bound: httpx.AsyncClient, own_tenant: UUID) -> None:
+    response = await bound.post(
         "/api-keys", json={"name": "second", "tenantId": str(own_tenant), "scopes": [Scope.TENANTS_READ]}
     )
-    assert answer.status_code == 201
-    assert answer.json()["tenantId"] == str(own_tenant)
-    rotated = await bound.post(f"{answer.headers['location']}/rotate")
+    assert response.status_code == 201
+    assert response.json()["tenantId"] == str(own_tenant)
+    rotated = await bound.post(f"{response.headers['location']}/rotate")
     assert rotated.status_code == 201
     assert rotated.json()["tenantId"] == str(own_tenant)

@@ -1,4 +1,4 @@
-"""A trusted caller names the person it acts for."""
+"""A trusted caller names the person on whose behalf it acts."""
 
 import httpx
 import pytest
@@ -14,7 +14,7 @@ PERSON = "Jane Doe <jane@msp.example>"
 FOR_PERSON = {"X-On-Behalf-Of": PERSON}
 
 
-async def test_the_person_is_recorded_beside_the_key_that_asked(http: httpx.AsyncClient) -> None:
+async def test_the_person_is_recorded_with_the_callers_key(http: httpx.AsyncClient) -> None:
     own = await create(http)
     created = await create(http, None, **FOR_PERSON)
     assert (created["requestedBy"], created["requestedVia"]) == (PERSON, own["requestedVia"])
@@ -24,21 +24,21 @@ async def test_the_person_is_recorded_beside_the_key_that_asked(http: httpx.Asyn
     assert (listed["requestedBy"], listed["requestedVia"]) == (PERSON, own["requestedVia"])
 
 
-async def test_a_caller_acts_for_itself_unless_it_says_otherwise(http: httpx.AsyncClient) -> None:
+async def test_a_caller_acts_for_itself_by_default(http: httpx.AsyncClient) -> None:
     created = await create(http)
     assert created["requestedBy"] == created["requestedVia"]
 
 
-async def test_a_caller_without_the_scope_acts_for_nobody(gateway: RunningGateway, keys: Keys) -> None:
+async def test_a_caller_without_the_scope_cannot_act_for_others(gateway: RunningGateway, keys: Keys) -> None:
     key = (await keys.create(scopes=EVERYTHING - {Scope.TENANTS_MANAGE})).key
     async with gateway.client(**{"X-API-Key": key}) as http:
-        answer = await http.post("/tenants", json=tenant(), headers=FOR_PERSON)
-        assert_problem(answer, 403, "scope-missing")
-        assert "tenants:manage" in answer.json()["detail"]
+        response = await http.post("/tenants", json=tenant(), headers=FOR_PERSON)
+        assert_problem(response, 403, "scope-missing")
+        assert "tenants:manage" in response.json()["detail"]
 
 
 @pytest.mark.parametrize("person", ["", "a\tb", "x" * 201, "Jürgen"])
-async def test_a_person_that_can_not_be_recorded_is_refused(http: httpx.AsyncClient, person: str) -> None:
+async def test_an_invalid_person_is_rejected(http: httpx.AsyncClient, person: str) -> None:
     headers = [(b"X-On-Behalf-Of", person.encode())]
     request = http.build_request("POST", "/tenants", json=tenant(), headers=headers)
     assert_problem(await http.send(request), 400, "bad-on-behalf-of")
@@ -49,5 +49,5 @@ async def test_the_same_idempotency_key_for_another_person_is_another_request(ht
     key = {"Idempotency-Key": "for-one-person"}
     first = await create(http, body, **key, **FOR_PERSON)
     assert (await create(http, body, **key, **FOR_PERSON))["workflowId"] == first["workflowId"]
-    answer = await http.post("/tenants", json=body, headers={**key, "X-On-Behalf-Of": "Joe"})
-    assert_problem(answer, 422, "idempotency-key-reused")
+    response = await http.post("/tenants", json=body, headers={**key, "X-On-Behalf-Of": "Joe"})
+    assert_problem(response, 422, "idempotency-key-reused")

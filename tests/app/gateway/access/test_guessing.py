@@ -1,4 +1,4 @@
-"""Wrong keys tell nothing by the time they take, and take nothing from those who have a good one."""
+"""The timing of wrong keys reveals nothing, and wrong keys do not delay callers with valid ones."""
 
 import asyncio
 import statistics
@@ -18,13 +18,13 @@ pytestmark = pytest.mark.anyio
 
 TRIES = 40
 POLLS = 30
-# A refusal without argon2 takes a tenth of one with it. Whether medians are within noise is the bench's to say.
+# A rejection without argon2 takes a tenth of one with it. The bench compares the medians exactly.
 ALIKE = 3
 
 
 @pytest.fixture(scope="module")
 def open_settings(settings: Settings) -> Settings:
-    """Without the limit on failures, which would answer in argon2's place."""
+    """The gateway without the limit on failures, which would respond before argon2 runs."""
     return settings.model_copy(update={"rate_limit_failed_per_minute": 0})
 
 
@@ -36,8 +36,8 @@ async def unlimited(open_settings: Settings, api_key: str) -> AsyncIterator[Runn
 
 async def seconds(http: httpx.AsyncClient, key: str, expected: int) -> float:
     started = asyncio.get_running_loop().time()
-    answer = await http.get("/operations/unknown", headers={"X-API-Key": key})
-    assert answer.status_code == expected
+    response = await http.get("/operations/unknown", headers={"X-API-Key": key})
+    assert response.status_code == expected
     return asyncio.get_running_loop().time() - started
 
 
@@ -61,10 +61,10 @@ async def test_unknown_wrong_revoked_and_expired_keys_take_equally_long(
     assert max(medians.values()) / min(medians.values()) < ALIKE, medians
 
 
-async def test_a_hundred_wrong_keys_at_once_keep_no_caller_waiting_for_its_own_verification(
+async def test_a_hundred_concurrent_wrong_keys_do_not_delay_known_callers(
     unlimited: RunningGateway, keys: Keys
 ) -> None:
-    """What a flood costs others in milliseconds is measured by the bench; here it is who stands in the queue."""
+    """Check who waits in the queue. The bench measures how many milliseconds a flood costs others."""
     made = await keys.create("polls")
     async with unlimited.client(**{"X-API-Key": made.key}) as caller, unlimited.client(Accept="*/*") as guesser:
         created = await create(caller)

@@ -1,4 +1,4 @@
-"""The gateway while its OpenID provider is away, and while somebody sends bad tokens."""
+"""The gateway while its OpenID provider is unavailable, or while a client sends invalid tokens."""
 
 from collections.abc import Iterator
 
@@ -37,7 +37,7 @@ def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
-async def test_callers_go_on_while_the_provider_is_away_and_new_keys_have_to_wait(
+async def test_known_keys_work_while_the_provider_is_unavailable_and_new_ones_get_503(
     gateway: RunningGateway, provider: OpenIdServer, api_key: str
 ) -> None:
     async with gateway.client(Accept="*/*") as http:
@@ -48,9 +48,9 @@ async def test_callers_go_on_while_the_provider_is_away_and_new_keys_have_to_wai
         assert (await http.get("/readyz")).status_code == 200
         provider.rotate()
         for _ in range(BURST + 1):
-            answer = await http.get("/tenants", headers=bearer(provider.token()))
-            assert_problem(answer, 503, "identity-provider-unavailable")
-            assert int(answer.headers["retry-after"]) > 0
+            response = await http.get("/tenants", headers=bearer(provider.token()))
+            assert_problem(response, 503, "identity-provider-unavailable")
+            assert int(response.headers["retry-after"]) > 0
 
 
 async def test_bad_tokens_are_counted_and_good_ones_pass_even_if_they_are_new(
@@ -64,7 +64,7 @@ async def test_bad_tokens_are_counted_and_good_ones_pass_even_if_they_are_new(
         assert (await http.get("/tenants", headers=bearer(provider.token(jti="new")))).status_code == 200
 
 
-async def test_our_own_client_takes_a_token(gateway: RunningGateway, provider: OpenIdServer) -> None:
+async def test_our_own_client_accepts_a_token(gateway: RunningGateway, provider: OpenIdServer) -> None:
     async with AsyncTenantsClient(gateway.url, provider.token()) as client:
         started = await client.create_tenant(tenant())
         assert (await client.operation(started.workflow_id)).tenant_id == started.tenant_id

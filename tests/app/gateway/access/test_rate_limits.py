@@ -260,10 +260,10 @@ async def _until_allowed(limits: RateLimits) -> None:
 
 async def test_responses_have_the_callers_limit(http: httpx.AsyncClient) -> None:
     for path, status in (("/tenants", 200), ("/operations/unknown", 404)):
-        answer = await http.get(path)
-        assert answer.status_code == status
-        assert answer.headers["ratelimit-policy"] == '"caller";q=30000;w=60'
-        assert re.fullmatch(r'"caller";r=\d+;t=\d+', answer.headers["ratelimit"])
+        response = await http.get(path)
+        assert response.status_code == status
+        assert response.headers["ratelimit-policy"] == '"caller";q=30000;w=60'
+        assert re.fullmatch(r'"caller";r=\d+;t=\d+', response.headers["ratelimit"])
     assert "ratelimit" not in (await http.get("/livez")).headers
 
 
@@ -272,9 +272,9 @@ async def test_a_caller_over_its_limit_gets_a_429(settings: Settings, api_key: s
     with RunningGateway(few, api_key) as gateway:
         async with gateway.client() as http:
             assert [(await http.get("/tenants")).status_code for _ in range(2)] == [200, 200]
-            answer = await http.get("/tenants")
-            assert_problem(answer, 429, "rate-limited")
-            assert int(answer.headers["retry-after"]) <= 60
+            response = await http.get("/tenants")
+            assert_problem(response, 429, "rate-limited")
+            assert int(response.headers["retry-after"]) <= 60
             assert (await http.get("/livez")).status_code == 200
 
 
@@ -293,8 +293,8 @@ async def test_the_address_is_the_one_that_a_trusted_proxy_forwards(settings: Se
     with RunningGateway(few, api_key) as gateway:
         async with gateway.client(**{"X-API-Key": WRONG_KEY}) as http:
             for address, status in (("192.0.2.1", 401), ("192.0.2.1", 429), ("192.0.2.2", 401)):
-                answer = await http.get("/tenants", headers={"X-Forwarded-For": address})
-                assert answer.status_code == status
+                response = await http.get("/tenants", headers={"X-Forwarded-For": address})
+                assert response.status_code == status
 
 
 async def test_an_untrusted_client_cannot_choose_its_address(settings: Settings, api_key: str) -> None:
@@ -308,5 +308,5 @@ async def test_an_untrusted_client_cannot_choose_its_address(settings: Settings,
     with RunningGateway(few, api_key) as gateway:
         async with gateway.client(**{"X-API-Key": WRONG_KEY}) as http:
             for address, status in (("192.0.2.1", 401), ("192.0.2.2", 429)):
-                answer = await http.get("/tenants", headers={"X-Forwarded-For": address})
-                assert answer.status_code == status
+                response = await http.get("/tenants", headers={"X-Forwarded-For": address})
+                assert response.status_code == status

@@ -48,33 +48,33 @@ JSON = {"Content-Type": "application/json"}
         (None, "body"),
     ],
 )
-async def test_a_bad_field_is_named(http: httpx.AsyncClient, body: Any, field: str) -> None:
-    answer = await http.post("/tenants", content=json.dumps(body), headers=JSON)
-    assert_problem(answer, 422, "invalid-request")
-    assert list(faults(answer)) == [field]
+async def test_an_invalid_field_is_named(http: httpx.AsyncClient, body: Any, field: str) -> None:
+    response = await http.post("/tenants", content=json.dumps(body), headers=JSON)
+    assert_problem(response, 422, "invalid-request")
+    assert list(faults(response)) == [field]
 
 
-async def test_every_fault_is_told_at_once(http: httpx.AsyncClient) -> None:
-    answer = await http.post("/tenants", json={"adminUser": {"email": "ada", "firstName": "Ada"}, "extra": 1})
-    assert set(faults(answer)) == {"tenantName", "adminUser.lastName", "adminUser.email", "extra"}
+async def test_all_faults_are_reported_at_once(http: httpx.AsyncClient) -> None:
+    response = await http.post("/tenants", json={"adminUser": {"email": "ada", "firstName": "Ada"}, "extra": 1})
+    assert set(faults(response)) == {"tenantName", "adminUser.lastName", "adminUser.email", "extra"}
 
 
-async def test_an_unknown_field_is_told_what_is_known(http: httpx.AsyncClient) -> None:
+async def test_an_unknown_field_is_reported_with_the_known_ones(http: httpx.AsyncClient) -> None:
     detail = faults(await http.post("/tenants", json=tenant_with_admin(surname="Byron")))["adminUser.surname"]
     assert "remove it" in detail
     assert "firstName, lastName, email, password" in detail
 
 
-async def test_many_faults_and_long_names_make_no_long_answer(http: httpx.AsyncClient) -> None:
-    answer = await http.post("/tenants", json={**tenant(), **{f"{number}{'x' * 500}": 1 for number in range(180)}})
-    assert_problem(answer, 422, "invalid-request")
-    assert len(answer.content) < 50_000
+async def test_many_faults_and_long_names_do_not_make_a_long_response(http: httpx.AsyncClient) -> None:
+    response = await http.post("/tenants", json={**tenant(), **{f"{number}{'x' * 500}": 1 for number in range(180)}})
+    assert_problem(response, 422, "invalid-request")
+    assert len(response.content) < 50_000
 
 
 async def test_values_are_not_repeated(http: httpx.AsyncClient) -> None:
-    answer = await http.post("/tenants", json=tenant_with_admin(password="\0 my secret", email="my-secret"))
-    assert set(faults(answer)) == {"adminUser.password", "adminUser.email"}
-    assert "secret" not in answer.text
+    response = await http.post("/tenants", json=tenant_with_admin(password="\0 my secret", email="my-secret"))
+    assert set(faults(response)) == {"adminUser.password", "adminUser.email"}
+    assert "secret" not in response.text
 
 
 @pytest.mark.parametrize(
@@ -86,10 +86,10 @@ async def test_a_body_that_is_not_json_is_a_400(http: httpx.AsyncClient, content
     assert_problem(await http.post("/tenants", content=content, headers=JSON), 400, "malformed-json")
 
 
-async def test_a_missing_body_is_told_to_be_required(http: httpx.AsyncClient) -> None:
-    answer = await http.post("/tenants")
-    assert_problem(answer, 422, "invalid-request")
-    assert faults(answer) == {"body": "is required"}
+async def test_a_missing_body_is_reported(http: httpx.AsyncClient) -> None:
+    response = await http.post("/tenants")
+    assert_problem(response, 422, "invalid-request")
+    assert faults(response) == {"body": "is required"}
 
 
 @pytest.mark.parametrize(
@@ -97,16 +97,16 @@ async def test_a_missing_body_is_told_to_be_required(http: httpx.AsyncClient) ->
 )
 async def test_a_body_of_another_type_is_a_415(http: httpx.AsyncClient, content_type: str | None) -> None:
     headers = {"Content-Type": content_type} if content_type is not None else {}
-    answer = await http.post("/tenants", content=json.dumps(tenant()), headers=headers)
-    assert_problem(answer, 415, "unsupported-media-type")
+    response = await http.post("/tenants", content=json.dumps(tenant()), headers=headers)
+    assert_problem(response, 415, "unsupported-media-type")
 
 
-async def test_json_by_another_name_is_taken(http: httpx.AsyncClient) -> None:
+async def test_other_json_media_types_are_accepted(http: httpx.AsyncClient) -> None:
     headers = {"Content-Type": "application/vnd.acme+json; charset=utf-8"}
     assert (await http.post("/tenants", content=json.dumps(tenant()), headers=headers)).status_code == 202
 
 
-async def test_a_huge_body_is_a_413_whether_or_not_it_tells_its_size(http: httpx.AsyncClient) -> None:
+async def test_a_huge_body_is_a_413_with_or_without_content_length(http: httpx.AsyncClient) -> None:
     async def pieces() -> Any:
         for _ in range(64):
             yield b" " * 65536

@@ -1,4 +1,4 @@
-"""Each route asks for its scope, before anything else of the request is looked at."""
+"""Each route checks its scope before the rest of the request."""
 
 from typing import Annotated, Any
 
@@ -17,7 +17,7 @@ from tests.support.api_keys import EVERYTHING, Keys
 pytestmark = pytest.mark.anyio
 
 PROBES = {"/livez", "/health", "/readyz", "/ready", "/startupz", "/metrics"}
-# For operations of every kind: any of the scopes will do to get further, where the kind's own one is asked for.
+# Routes for operations of every kind accept any of these scopes. The service then requires that of the kind.
 ANY_SCOPE = {
     ("DELETE", "/operations/unknown"),
     ("PATCH", "/operations/unknown"),
@@ -28,7 +28,7 @@ Route = tuple[str, str, frozenset[Scope]]
 
 
 async def routes(http: httpx.AsyncClient) -> list[Route]:
-    """Method, path and scopes of every route but the probes, as the OpenAPI document has them."""
+    """Return method, path and scopes of every route except probes, from the OpenAPI document."""
     document = (await http.get("/openapi.json")).json()
     return [
         (method.upper(), path.format_map(Places()), scopes_of(operation))
@@ -39,7 +39,7 @@ async def routes(http: httpx.AsyncClient) -> list[Route]:
 
 
 class Places(dict[str, str]):
-    """Gives any parameter of a path a value."""
+    """A value for every parameter of a path."""
 
     def __missing__(self, name: str) -> str:
         return "unknown"
@@ -56,23 +56,23 @@ async def ask(gateway: RunningGateway, key: str, method: str, path: str) -> http
         return await http.request(method, path)
 
 
-async def test_every_route_but_the_probes_names_a_scope(http: httpx.AsyncClient) -> None:
+async def test_every_route_except_probes_requires_a_scope(http: httpx.AsyncClient) -> None:
     found = await routes(http)
     assert len(found) >= 12
     assert [route for route in found if not route[2]] == []
 
 
-def test_a_route_without_a_scope_cannot_be_made() -> None:
+def test_a_route_without_a_scope_cannot_be_defined() -> None:
     router = APIRouter(route_class=AuthenticatedRoute)
 
     async def handler(caller: Annotated[Caller, Depends(current_caller)]) -> None:
-        """Know who calls, and ask for nothing."""
+        """Require no scope."""
 
     with pytest.raises(UnscopedRouteError, match="/open"):
         router.get("/open")(handler)
 
 
-async def test_a_key_that_lacks_only_a_routes_scope_is_refused_there(
+async def test_a_key_that_lacks_only_the_routes_scope_is_rejected(
     gateway: RunningGateway, http: httpx.AsyncClient, keys: Keys
 ) -> None:
     without = {scope: (await keys.create(scopes=EVERYTHING - {scope})).key for scope in Scope}
@@ -80,12 +80,12 @@ async def test_a_key_that_lacks_only_a_routes_scope_is_refused_there(
         if (method, path) in ANY_SCOPE:
             continue
         for scope in scopes:
-            answer = await ask(gateway, without[scope], method, path)
-            assert_problem(answer, 403, "scope-missing")
-            assert scope in answer.json()["detail"]
+            response = await ask(gateway, without[scope], method, path)
+            assert_problem(response, 403, "scope-missing")
+            assert scope in response.json()["detail"]
 
 
-async def test_a_key_that_lacks_all_scopes_of_a_route_for_every_kind_is_refused_there(
+async def test_a_key_that_lacks_all_scopes_of_a_route_for_every_kind_is_rejected(
     gateway: RunningGateway, http: httpx.AsyncClient, keys: Keys
 ) -> None:
     found = {(method, path): scopes for method, path, scopes in await routes(http)}
@@ -99,7 +99,7 @@ async def test_a_key_that_lacks_all_scopes_of_a_route_for_every_kind_is_refused_
             assert (await ask(gateway, key, method, path)).status_code in {404, 422}
 
 
-async def test_a_key_that_has_only_a_routes_scope_gets_further(
+async def test_a_key_with_only_the_routes_scope_is_accepted(
     gateway: RunningGateway, http: httpx.AsyncClient, keys: Keys
 ) -> None:
     for method, path, scopes in await routes(http):
@@ -107,12 +107,12 @@ async def test_a_key_that_has_only_a_routes_scope_gets_further(
         assert (await ask(gateway, key, method, path)).status_code not in {401, 403}, (method, path)
 
 
-async def test_the_scope_is_looked_at_before_the_body(gateway: RunningGateway, keys: Keys) -> None:
+async def test_the_scope_is_checked_before_the_body(gateway: RunningGateway, keys: Keys) -> None:
     key = (await keys.create(scopes=frozenset({Scope.TENANTS_READ}))).key
     async with gateway.client(**{"X-API-Key": key}) as http:
         for content, content_type in ((b"{", "application/json"), (b"x", "text/plain")):
-            answer = await http.post("/tenants", content=content, headers={"Content-Type": content_type})
-            assert_problem(answer, 403, "scope-missing")
+            response = await http.post("/tenants", content=content, headers={"Content-Type": content_type})
+            assert_problem(response, 403, "scope-missing")
 
 
 async def test_a_key_without_the_scope_changes_nothing(
@@ -121,11 +121,11 @@ async def test_a_key_without_the_scope_changes_nothing(
     created = await create(http)
     reader = (await keys.create(scopes=frozenset({Scope.TENANTS_READ}))).key
     for method, path in (("DELETE", ""), ("POST", "/resume"), ("PATCH", "")):
-        answer = await ask(gateway, reader, method, f"/operations/{created['workflowId']}{path}")
-        assert_problem(answer, 403, "scope-missing")
+        response = await ask(gateway, reader, method, f"/operations/{created['workflowId']}{path}")
+        assert_problem(response, 403, "scope-missing")
     status = (await http.get(created["links"]["self"])).json()
     assert (status["status"], status["cancelledBy"]) == ("queued", None)
 
 
-async def test_a_key_has_the_scopes_of_tenants_unless_others_are_named() -> None:
+async def test_a_key_has_the_scopes_of_tenants_by_default() -> None:
     assert {scope for scope in Scope if scope.startswith("tenants:")} == DEFAULT_SCOPES

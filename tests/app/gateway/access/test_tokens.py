@@ -1,4 +1,4 @@
-"""Tokens of an OpenID provider at the gateway: beside keys, and with the same limits as those."""
+"""Tokens of an OpenID provider at the gateway, which have the same limits as keys."""
 
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -53,9 +53,9 @@ async def test_a_token_and_a_key_are_both_accepted(
         assert (await anonymous.get("/tenants", headers=bearer(credential))).status_code == 200
 
 
-async def test_a_token_is_no_key(anonymous: httpx.AsyncClient, provider: OpenIdServer) -> None:
-    answer = await anonymous.get("/tenants", headers={"X-API-Key": provider.token()})
-    assert_problem(answer, 401, "unauthorized")
+async def test_a_token_is_not_accepted_as_a_key(anonymous: httpx.AsyncClient, provider: OpenIdServer) -> None:
+    response = await anonymous.get("/tenants", headers={"X-API-Key": provider.token()})
+    assert_problem(response, 401, "unauthorized")
 
 
 async def test_operations_name_the_caller_by_issuer_and_subject(
@@ -67,7 +67,7 @@ async def test_operations_name_the_caller_by_issuer_and_subject(
     assert (scheme, len(issuer), subject) == ("oidc", 8, "jane")
 
 
-async def test_an_idempotency_key_holds_across_tokens_of_one_subject_and_not_across_subjects(
+async def test_an_idempotency_key_belongs_to_a_subject_not_to_a_token(
     anonymous: httpx.AsyncClient, provider: OpenIdServer
 ) -> None:
     key, body = {"Idempotency-Key": uuid4().hex}, tenant()
@@ -77,27 +77,27 @@ async def test_an_idempotency_key_holds_across_tokens_of_one_subject_and_not_acr
     assert first["workflowId"] == again["workflowId"] != other["workflowId"]
 
 
-async def test_what_is_wrong_with_a_token_is_said_as_rfc_6750_wants_it(
+async def test_an_invalid_token_is_explained_as_rfc_6750_requires(
     anonymous: httpx.AsyncClient, provider: OpenIdServer
 ) -> None:
-    answer = await anonymous.get("/tenants", headers=bearer(provider.token(exp=1)))
-    assert_problem(answer, 401, "unauthorized")
-    assert answer.headers["www-authenticate"] == 'Bearer error="invalid_token", error_description="it has expired"'
-    assert answer.json()["detail"] == "Invalid token: it has expired"
+    response = await anonymous.get("/tenants", headers=bearer(provider.token(exp=1)))
+    assert_problem(response, 401, "unauthorized")
+    assert response.headers["www-authenticate"] == 'Bearer error="invalid_token", error_description="it has expired"'
+    assert response.json()["detail"] == "Invalid token: it has expired"
 
 
-async def test_without_credentials_the_challenge_says_no_error(anonymous: httpx.AsyncClient) -> None:
+async def test_without_credentials_the_challenge_has_no_error(anonymous: httpx.AsyncClient) -> None:
     assert (await anonymous.get("/tenants")).headers["www-authenticate"] == "Bearer"
 
 
 async def test_a_missing_scope_is_named(anonymous: httpx.AsyncClient, provider: OpenIdServer) -> None:
-    answer = await anonymous.post("/tenants", json=tenant(), headers=bearer(provider.token(scope="tenants:read")))
-    assert_problem(answer, 403, "scope-missing")
+    response = await anonymous.post("/tenants", json=tenant(), headers=bearer(provider.token(scope="tenants:read")))
+    assert_problem(response, 403, "scope-missing")
     challenge = 'Bearer error="insufficient_scope", scope="tenants:create"'
-    assert answer.headers["www-authenticate"] == challenge
+    assert response.headers["www-authenticate"] == challenge
 
 
-async def test_a_token_that_is_bound_to_a_tenant_sees_nothing_of_another(
+async def test_a_token_that_is_bound_to_a_tenant_sees_no_other_tenant(
     anonymous: httpx.AsyncClient, provider: OpenIdServer, database: asyncpg.Connection
 ) -> None:
     own_tenant = uuid4()
@@ -112,8 +112,8 @@ async def test_a_token_that_is_bound_to_a_tenant_sees_nothing_of_another(
         ("POST", "/api-keys", {"name": "everybody's"}),
     ]
     for method, path, body in requests:
-        answer = await anonymous.request(method, path, json=body, headers=bound)
-        assert answer.status_code == 404, (method, path, answer.text)
+        response = await anonymous.request(method, path, json=body, headers=bound)
+        assert response.status_code == 404, (method, path, response.text)
     listed = (await anonymous.get("/operations", headers=bound)).json()["operations"]
     assert [operation["workflowId"] for operation in listed] == [own]
 
@@ -135,7 +135,7 @@ async def test_the_log_names_the_caller_and_never_its_token(
     async def are_both_logged() -> bool:
         return [line["event"] for line in lines].count("request") == 2
 
-    # A request's line comes after its answer.
+    # The log line of a request follows its response.
     await wait_until(are_both_logged, timeout=5, every=0.01)
     requests = [line for line in lines if line["event"] == "request"]
     assert [line["status"] for line in requests] == [200, 401]

@@ -1,4 +1,4 @@
-"""`alga-tenants audit`: what it prints, and what its exit status says."""
+"""`alga-tenants audit`: its output and exit status."""
 
 import json
 from collections.abc import Callable
@@ -52,7 +52,7 @@ async def own_settings(
 @pytest.fixture
 def run(own_settings: Settings) -> Run:
     def run(*arguments: str, **environment: str) -> Result:
-        # The command has an event loop of its own, and so needs a thread without one.
+        # The command starts an event loop, so it needs a thread without one.
         with ThreadPoolExecutor(1) as thread:
             variables = {**environment_of(own_settings), "COLUMNS": "200", **environment}
             return thread.submit(CliRunner().invoke, app, list(arguments), env=variables).result()
@@ -69,7 +69,7 @@ async def tamper(settings: Settings, statement: str) -> None:
         await connection.close()
 
 
-async def test_an_intact_trail_is_a_success_and_its_head_can_be_noted(run: Run) -> None:
+async def test_an_intact_trail_is_a_success_and_its_head_can_be_expected_later(run: Run) -> None:
     result = run("verify")
     assert result.exit_code == 0, result.output
     verdict, head = result.stdout.splitlines()
@@ -81,7 +81,7 @@ async def test_an_intact_trail_is_a_success_and_its_head_can_be_noted(run: Run) 
     assert document == {"intact": True, "head": noted, "checked": 3, "breaks": [], "complete": True}
 
 
-async def test_a_broken_trail_is_a_failure_that_says_where(run: Run, own_settings: Settings) -> None:
+async def test_a_broken_trail_is_a_failure_that_names_the_place(run: Run, own_settings: Settings) -> None:
     await tamper(own_settings, "UPDATE alga_tenants.audit_events SET outcome = 'accepted' WHERE sequence = 2")
     result = run("verify")
     assert result.exit_code == ExitCode.FAILED
@@ -91,7 +91,7 @@ async def test_a_broken_trail_is_a_failure_that_says_where(run: Run, own_setting
     assert [(found["kind"], found["sequence"]) for found in document["breaks"]] == [("changed", 2)]
 
 
-async def test_a_head_that_was_noted_of_another_trail_is_a_failure(run: Run) -> None:
+async def test_the_noted_head_of_another_trail_is_a_failure(run: Run) -> None:
     result = run("verify", "--expect", f"2:{'ab' * 32}")
     assert result.exit_code == ExitCode.FAILED
     assert "not-as-noted" in result.stdout
@@ -112,11 +112,11 @@ async def test_another_secret_is_a_failure(run: Run) -> None:
         ["list", "--action", "x"],
     ],
 )
-async def test_bad_arguments_are_refused(run: Run, arguments: list[str]) -> None:
+async def test_invalid_arguments_are_rejected(run: Run, arguments: list[str]) -> None:
     assert run(*arguments).exit_code == ExitCode.INVALID
 
 
-async def test_the_list_shows_the_newest_first_and_nothing_that_commands_a_terminal(run: Run) -> None:
+async def test_the_list_shows_the_newest_first_without_control_characters(run: Run) -> None:
     result = run("list")
     assert result.exit_code == 0
     assert "\x1b[0m" not in result.stdout
@@ -125,7 +125,7 @@ async def test_the_list_shows_the_newest_first_and_nothing_that_commands_a_termi
     assert shown == ["3", "2", "1"]
 
 
-async def test_the_list_is_narrowed_and_is_json_on_demand(run: Run) -> None:
+async def test_the_list_can_be_filtered_and_printed_as_json(run: Run) -> None:
     document = json.loads(run("list", "--outcome", "denied", "--json").stdout)
     assert [event["subject"] for event in document["events"]] == ["key-2"]
     document = json.loads(run("list", "--limit", "1", "--json").stdout)
@@ -133,7 +133,7 @@ async def test_the_list_is_narrowed_and_is_json_on_demand(run: Run) -> None:
 
 
 @pytest.mark.parametrize("command", ["verify", "list"])
-async def test_a_database_that_is_away_is_one_line(run: Run, command: str) -> None:
+async def test_an_unavailable_database_is_reported_in_one_line(run: Run, command: str) -> None:
     result = run(command, DATABASE_URL=f"postgresql://a:hidden@127.0.0.1:{free_port()}/b")
     assert result.exit_code == ExitCode.UNAVAILABLE
     assert len(result.stderr.splitlines()) == 1

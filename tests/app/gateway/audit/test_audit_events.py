@@ -1,4 +1,4 @@
-"""What the audit trail says of requests: who, for whom, what, how it ended, which request, from where."""
+"""The audit events of requests."""
 
 from typing import Any
 from uuid import UUID, uuid4
@@ -22,8 +22,8 @@ pytestmark = pytest.mark.anyio
 PERSON = "Jane Doe <jane@msp.example>"
 
 
-class Asked:
-    """A request's id, under which its events are found."""
+class RequestId:
+    """The id of a request, by which its events are found."""
 
     def __init__(self) -> None:
         self.id = f"audit-{uuid4()}"
@@ -31,23 +31,23 @@ class Asked:
 
 
 @pytest.fixture
-def asked() -> Asked:
-    return Asked()
+def request_id() -> RequestId:
+    return RequestId()
 
 
 async def events(http: httpx.AsyncClient, **wanted: Any) -> list[dict[str, Any]]:
-    answer = await http.get("/audit-events", params={"pageSize": 200, **wanted})
-    assert answer.status_code == 200, answer.text
-    found: list[dict[str, Any]] = answer.json()["events"]
+    response = await http.get("/audit-events", params={"pageSize": 200, **wanted})
+    assert response.status_code == 200, response.text
+    found: list[dict[str, Any]] = response.json()["events"]
     return found
 
 
-async def the_event(http: httpx.AsyncClient, asked: Asked, **wanted: Any) -> dict[str, Any]:
-    """The one event of the request; a denial is written within a second or so."""
+async def the_event(http: httpx.AsyncClient, request_id: RequestId, **wanted: Any) -> dict[str, Any]:
+    """Return the only event of the request. Denials are written within about a second."""
     found: list[dict[str, Any]] = []
 
     async def is_there() -> bool:
-        found[:] = [event for event in await events(http, **wanted) if event["requestId"] == asked.id]
+        found[:] = [event for event in await events(http, **wanted) if event["requestId"] == request_id.id]
         return bool(found)
 
     await wait_until(is_there, timeout=15)
@@ -65,9 +65,9 @@ def essence(event: dict[str, Any]) -> dict[str, Any]:
     return {name: event[name] for name in names if event[name] is not None}
 
 
-async def test_a_creation(http: httpx.AsyncClient, asked: Asked) -> None:
-    created = await create(http, None, **asked.headers)
-    assert essence(await the_event(http, asked)) == {
+async def test_a_creation(http: httpx.AsyncClient, request_id: RequestId) -> None:
+    created = await create(http, None, **request_id.headers)
+    assert essence(await the_event(http, request_id)) == {
         "action": "tenant.create",
         "outcome": "accepted",
         "caller": created["requestedVia"],
@@ -78,30 +78,30 @@ async def test_a_creation(http: httpx.AsyncClient, asked: Asked) -> None:
     }
 
 
-async def test_a_creation_that_is_repeated_with_its_key_is_one_event(http: httpx.AsyncClient, asked: Asked) -> None:
+async def test_a_creation_repeated_with_its_key_is_one_event(http: httpx.AsyncClient, request_id: RequestId) -> None:
     body = tenant()
     for _ in range(2):
-        created = await create(http, body, **asked.headers, **{"Idempotency-Key": asked.id})
+        created = await create(http, body, **request_id.headers, **{"Idempotency-Key": request_id.id})
     assert len(await events(http, workflowId=created["workflowId"])) == 1
 
 
-async def test_a_creation_that_finds_its_tenant_taken_is_none(http: httpx.AsyncClient, asked: Asked) -> None:
+async def test_a_creation_with_a_taken_tenant_id_is_no_event(http: httpx.AsyncClient, request_id: RequestId) -> None:
     created = await create(http)
-    answer = await http.post("/tenants", json=tenant(tenantId=created["tenantId"]), headers=asked.headers)
-    assert answer.status_code == 409
+    response = await http.post("/tenants", json=tenant(tenantId=created["tenantId"]), headers=request_id.headers)
+    assert response.status_code == 409
     assert len(await events(http, workflowId=created["workflowId"])) == 1
 
 
-async def test_a_cancel_and_nothing_for_its_repetition(http: httpx.AsyncClient, asked: Asked) -> None:
+async def test_a_repeated_cancel_is_one_event(http: httpx.AsyncClient, request_id: RequestId) -> None:
     created = await create(http)
     path = f"/operations/{created['workflowId']}"
-    for headers in (asked.headers, {}):
-        answer = await http.request("DELETE", path, json={"reason": "a mistake"}, headers=headers)
-        assert answer.status_code == 202
+    for headers in (request_id.headers, {}):
+        response = await http.request("DELETE", path, json={"reason": "a mistake"}, headers=headers)
+        assert response.status_code == 202
     cancel, creation = await events(http, workflowId=created["workflowId"])
     assert creation["action"] == "tenant.create"
     assert cancel["details"] == {"reason": "a mistake"}
-    assert cancel["requestId"] == asked.id
+    assert cancel["requestId"] == request_id.id
     assert essence(cancel) == {
         "action": "operation.cancel",
         "outcome": "accepted",
@@ -113,41 +113,41 @@ async def test_a_cancel_and_nothing_for_its_repetition(http: httpx.AsyncClient, 
     }
 
 
-async def test_resuming(http: httpx.AsyncClient, temporal_client: Client, asked: Asked) -> None:
+async def test_resuming(http: httpx.AsyncClient, temporal_client: Client, request_id: RequestId) -> None:
     tenant_id = uuid4()
     workflow_id = await start(temporal_client, snapshot(OperationStatus.NEEDS_ATTENTION, tenant_id))
-    assert (await http.post(f"/operations/{workflow_id}/resume", headers=asked.headers)).status_code == 202
-    event = await the_event(http, asked, action="operation.resume")
+    assert (await http.post(f"/operations/{workflow_id}/resume", headers=request_id.headers)).status_code == 202
+    event = await the_event(http, request_id, action="operation.resume")
     assert (event["workflowId"], event["tenantId"], event["onBehalfOf"]) == (workflow_id, str(tenant_id), PERSON)
 
 
-async def test_keys_that_are_made_rotated_and_revoked(http: httpx.AsyncClient) -> None:
+async def test_creating_rotating_and_revoking_keys(http: httpx.AsyncClient) -> None:
     caller = await identity(http)
-    asks = [Asked() for _ in range(3)]
+    request_ids = [RequestId() for _ in range(3)]
     body = {"name": "audited", "scopes": [Scope.TENANTS_READ]}
-    made = (await http.post("/api-keys", json=body, headers=asks[0].headers)).json()
-    rotated = (await http.post(f"/api-keys/{made['id']}/rotate", headers=asks[1].headers)).json()
-    assert (await http.delete(f"/api-keys/{rotated['id']}", headers=asks[2].headers)).status_code == 200
-    told = [await the_event(http, asked) for asked in asks]
-    assert [(event["action"], event["subject"]) for event in told] == [
+    made = (await http.post("/api-keys", json=body, headers=request_ids[0].headers)).json()
+    rotated = (await http.post(f"/api-keys/{made['id']}/rotate", headers=request_ids[1].headers)).json()
+    assert (await http.delete(f"/api-keys/{rotated['id']}", headers=request_ids[2].headers)).status_code == 200
+    recorded = [await the_event(http, request_id) for request_id in request_ids]
+    assert [(event["action"], event["subject"]) for event in recorded] == [
         ("key.create", made["id"]),
         ("key.rotate", rotated["id"]),
         ("key.revoke", rotated["id"]),
     ]
-    assert {(event["caller"], event["onBehalfOf"], event["outcome"], event["address"]) for event in told} == {
+    assert {(event["caller"], event["onBehalfOf"], event["outcome"], event["address"]) for event in recorded} == {
         (caller, PERSON, "accepted", "192.0.2.77")
     }
-    assert told[1]["details"]["replaces"] == made["id"]
+    assert recorded[1]["details"]["replaces"] == made["id"]
     for secret in (made["key"], rotated["key"]):
         key = ApiKey.parse(secret)
         assert key is not None
-        assert key.secret not in str(told)
+        assert key.secret not in str(recorded)
 
 
-async def test_a_wrong_key(gateway: RunningGateway, http: httpx.AsyncClient, asked: Asked) -> None:
+async def test_a_wrong_key(gateway: RunningGateway, http: httpx.AsyncClient, request_id: RequestId) -> None:
     async with gateway.client(**{"X-API-Key": ApiKey.generate().text}) as wrong:
-        assert (await wrong.get("/tenants", headers=asked.headers)).status_code == 401
-    event = await the_event(http, asked, outcome="denied")
+        assert (await wrong.get("/tenants", headers=request_id.headers)).status_code == 401
+    event = await the_event(http, request_id, outcome="denied")
     assert essence(event) == {
         "action": "request.denied",
         "outcome": "denied",
@@ -158,49 +158,53 @@ async def test_a_wrong_key(gateway: RunningGateway, http: httpx.AsyncClient, ask
     assert (event["method"], event["path"], event["count"]) == ("GET", "/tenants", 1)
 
 
-async def test_a_missing_scope(gateway: RunningGateway, http: httpx.AsyncClient, keys: Keys, asked: Asked) -> None:
+async def test_a_missing_scope(
+    gateway: RunningGateway, http: httpx.AsyncClient, keys: Keys, request_id: RequestId
+) -> None:
     key = await keys.create(scopes=EVERYTHING - {Scope.TENANTS_CREATE})
     async with gateway.client(**{"X-API-Key": key.key}) as reader:
-        assert (await reader.post("/tenants", json=tenant(), headers=asked.headers)).status_code == 403
-    event = await the_event(http, asked, outcome="denied")
+        assert (await reader.post("/tenants", json=tenant(), headers=request_id.headers)).status_code == 403
+    event = await the_event(http, request_id, outcome="denied")
     assert (event["caller"], event["reason"]) == (f"key:{key.record.key_id}", "scope-missing")
 
 
 async def test_another_tenants_operation(
-    gateway: RunningGateway, http: httpx.AsyncClient, keys: Keys, asked: Asked
+    gateway: RunningGateway, http: httpx.AsyncClient, keys: Keys, request_id: RequestId
 ) -> None:
     theirs, own = await create(http), uuid4()
     key = await keys.create(tenant_id=own)
     async with gateway.client(**{"X-API-Key": key.key}) as bound:
-        answer = await bound.delete(f"/operations/{theirs['workflowId']}", headers=asked.headers)
-        assert answer.status_code == 404
-    event = await the_event(http, asked, outcome="denied")
+        response = await bound.delete(f"/operations/{theirs['workflowId']}", headers=request_id.headers)
+        assert response.status_code == 404
+    event = await the_event(http, request_id, outcome="denied")
     assert (event["caller"], event["tenantId"]) == (f"key:{key.record.key_id}", str(own))
     assert (event["reason"], event["path"]) == ("operation-not-found", "/operations/{id}")
 
 
-async def test_a_scope_that_its_giver_lacks(
-    gateway: RunningGateway, http: httpx.AsyncClient, keys: Keys, asked: Asked
+async def test_granting_a_scope_that_the_caller_lacks(
+    gateway: RunningGateway, http: httpx.AsyncClient, keys: Keys, request_id: RequestId
 ) -> None:
     key = await keys.create(scopes=EVERYTHING - {Scope.AUDIT_READ})
     async with gateway.client(**{"X-API-Key": key.key}) as manager:
         body = {"name": "more", "scopes": [Scope.AUDIT_READ]}
-        assert (await manager.post("/api-keys", json=body, headers=asked.headers)).status_code == 403
-    assert (await the_event(http, asked, outcome="denied"))["reason"] == "scope-not-held"
+        assert (await manager.post("/api-keys", json=body, headers=request_id.headers)).status_code == 403
+    assert (await the_event(http, request_id, outcome="denied"))["reason"] == "scope-not-held"
 
 
-async def test_asking_too_often(settings: Settings, api_key: str, http: httpx.AsyncClient, asked: Asked) -> None:
+async def test_exceeding_the_rate_limit(
+    settings: Settings, api_key: str, http: httpx.AsyncClient, request_id: RequestId
+) -> None:
     few = settings.model_copy(update={"rate_limit_per_minute": 1, "rate_limit_burst": 1})
     with RunningGateway(few, api_key) as gateway:
         async with gateway.client() as hasty:
             assert (await hasty.get("/tenants")).status_code == 200
-            assert (await hasty.get("/tenants", headers=asked.headers)).status_code == 429
-    # What waits is written before the gateway ends.
-    (event,) = [event for event in await events(http, outcome="denied") if event["requestId"] == asked.id]
+            assert (await hasty.get("/tenants", headers=request_id.headers)).status_code == 429
+    # Buffered events are written before the gateway ends.
+    (event,) = [event for event in await events(http, outcome="denied") if event["requestId"] == request_id.id]
     assert event["reason"] == "rate-limited"
 
 
-async def test_what_is_wrong_but_not_denied_is_no_event(http: httpx.AsyncClient) -> None:
+async def test_invalid_requests_that_are_not_denied_are_no_events(http: httpx.AsyncClient) -> None:
     before = (await events(http, pageSize=1))[0]["sequence"]
     assert (await http.post("/tenants", json={})).status_code == 422
     assert (await http.get("/operations/unknown")).status_code == 404
@@ -210,7 +214,7 @@ async def test_what_is_wrong_but_not_denied_is_no_event(http: httpx.AsyncClient)
     ]
 
 
-async def test_a_bound_caller_sees_its_tenants_events_alone(
+async def test_a_bound_caller_sees_only_its_tenants_events(
     gateway: RunningGateway, http: httpx.AsyncClient, keys: Keys
 ) -> None:
     theirs, own = await create(http), await create(http)
@@ -223,7 +227,7 @@ async def test_a_bound_caller_sees_its_tenants_events_alone(
         assert await events(bound, workflowId=theirs["workflowId"]) == []
 
 
-async def test_the_scope_is_needed(gateway: RunningGateway, keys: Keys) -> None:
+async def test_the_scope_is_required(gateway: RunningGateway, keys: Keys) -> None:
     key = await keys.create(scopes=EVERYTHING - {Scope.AUDIT_READ})
     async with gateway.client(**{"X-API-Key": key.key}) as http:
         assert (await http.get("/audit-events")).status_code == 403
@@ -275,6 +279,6 @@ async def test_filters_narrow_the_list(http: httpx.AsyncClient) -> None:
         {"pageToken": "9" * 19},
     ],
 )
-async def test_bad_parameters_are_refused(http: httpx.AsyncClient, bad: dict[str, str]) -> None:
-    answer = await http.get("/audit-events", params=bad)
-    assert (answer.status_code, answer.json()["code"]) == (422, "invalid-request")
+async def test_invalid_parameters_are_rejected(http: httpx.AsyncClient, bad: dict[str, str]) -> None:
+    response = await http.get("/audit-events", params=bad)
+    assert (response.status_code, response.json()["code"]) == (422, "invalid-request")

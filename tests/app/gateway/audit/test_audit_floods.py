@@ -1,4 +1,4 @@
-"""Events that wait: counted where they are alike, kept apart where not, and written when the gateway ends."""
+"""The buffer of audit events: merges identical ones, and writes the rest when the gateway ends."""
 
 import asyncio
 import json
@@ -51,8 +51,8 @@ async def engine(own_settings: Settings) -> AsyncIterator[AsyncEngine]:
 
 
 @pytest.fixture
-def away(own_settings: Settings) -> Settings:
-    """The settings with a database that does not answer."""
+def unavailable(own_settings: Settings) -> Settings:
+    """The settings with a database that is unavailable."""
     url = f"postgresql://nobody:nothing@127.0.0.1:{free_port()}/nowhere"
     return own_settings.model_copy(update={"database_url": SecretStr(url)})
 
@@ -76,8 +76,8 @@ async def rows(settings: Settings) -> list[dict[str, Any]]:
         await connection.close()
 
 
-async def test_a_flood_of_denied_requests_is_few_rows_and_counted_exactly(own_settings: Settings) -> None:
-    # Few get as far as argon2, which is to be slow.
+async def test_a_flood_of_denials_becomes_few_rows_with_an_exact_count(own_settings: Settings) -> None:
+    # Only a few reach argon2, which is slow.
     few = own_settings.model_copy(update={"rate_limit_failed_per_minute": 1, "rate_limit_failed_burst": 40})
     with RunningGateway(few, await create_key(own_settings)) as gateway:
         async with gateway.client(**{"X-API-Key": ApiKey.generate().text}) as wrong:
@@ -89,13 +89,13 @@ async def test_a_flood_of_denied_requests_is_few_rows_and_counted_exactly(own_se
             statuses = await asyncio.gather(*(knock(FLOOD // 20) for _ in range(20)))
     seconds = asyncio.get_running_loop().time() - started
     assert set().union(*statuses) == {401, 429}
-    told = [row for row in await rows(own_settings) if row["outcome"] == "denied"]
-    assert sum(row["count"] for row in told) == FLOOD
-    assert len(told) < 2 * (seconds + 3), "a row a second for each of two reasons"
-    assert {row["reason"] for row in told} == {"unauthorized", "rate-limited"}
+    recorded = [row for row in await rows(own_settings) if row["outcome"] == "denied"]
+    assert sum(row["count"] for row in recorded) == FLOOD
+    assert len(recorded) < 2 * (seconds + 3), "a row a second for each of two reasons"
+    assert {row["reason"] for row in recorded} == {"unauthorized", "rate-limited"}
 
 
-async def test_what_waits_is_written_when_the_gateway_ends(own_settings: Settings, engine: AsyncEngine) -> None:
+async def test_buffered_events_are_written_when_the_gateway_ends(own_settings: Settings, engine: AsyncEngine) -> None:
     async with AuditEventBuffer(engine, audit_trail(own_settings), interval=600) as buffer:
         for _ in range(3):
             buffer.add(denied(address="192.0.2.1"))
@@ -105,7 +105,7 @@ async def test_what_waits_is_written_when_the_gateway_ends(own_settings: Setting
     assert found[0]["details"]["until"] > found[0]["occurred_at"].isoformat()
 
 
-async def test_denials_that_differ_are_told_apart_up_to_a_bound_and_counted_beyond(
+async def test_distinct_denials_are_kept_up_to_a_limit_and_counted_beyond_it(
     own_settings: Settings, engine: AsyncEngine
 ) -> None:
     async with AuditEventBuffer(engine, audit_trail(own_settings), interval=600, max_distinct=5) as buffer:
@@ -116,7 +116,7 @@ async def test_denials_that_differ_are_told_apart_up_to_a_bound_and_counted_beyo
     assert sum(row["count"] for row in found) == 105
 
 
-async def test_what_was_done_is_never_counted_together(own_settings: Settings, engine: AsyncEngine) -> None:
+async def test_accepted_actions_are_never_merged(own_settings: Settings, engine: AsyncEngine) -> None:
     done = [accepted(request_id=f"request-{number}", details={"reason": f"{number}"}) for number in range(30)]
     async with AuditEventBuffer(engine, audit_trail(own_settings), interval=600, max_distinct=1) as buffer:
         for number, event in enumerate(done):
@@ -128,7 +128,7 @@ async def test_what_was_done_is_never_counted_together(own_settings: Settings, e
     ]
 
 
-async def test_what_was_done_and_can_not_be_kept_is_in_the_log_as_a_whole(
+async def test_accepted_actions_beyond_the_limit_are_logged_completely(
     own_settings: Settings, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_OTHER_EVENTS", 2)
@@ -140,11 +140,11 @@ async def test_what_was_done_and_can_not_be_kept_is_in_the_log_as_a_whole(
     assert [row["count"] for row in await rows(own_settings)] == [1, 1, 2]
 
 
-async def test_what_was_done_while_the_database_is_away_is_written_once_it_is_back(
-    own_settings: Settings, away: Settings
+async def test_events_are_written_once_an_unavailable_database_is_back(
+    own_settings: Settings, unavailable: Settings
 ) -> None:
-    engine = gateway_engine(away)
-    back = gateway_engine(own_settings)
+    engine = gateway_engine(unavailable)
+    available = gateway_engine(own_settings)
     trail = audit_trail(own_settings)
     event = accepted()
     async with AuditEventBuffer(engine, trail, interval=0.01) as buffer:
@@ -155,7 +155,7 @@ async def test_what_was_done_while_the_database_is_away_is_written_once_it_is_ba
             return buffer._is_unavailable
 
         await wait_until(is_waiting, timeout=10)
-        buffer._engine = back
+        buffer._engine = available
 
         async def are_written() -> bool:
             return len(await rows(own_settings)) == 2
@@ -164,11 +164,11 @@ async def test_what_was_done_while_the_database_is_away_is_written_once_it_is_ba
     found = await rows(own_settings)
     assert found[0]["id"] == event.id
     assert found[0]["occurred_at"] == event.occurred_at
-    for each in (engine, back):
+    for each in (engine, available):
         await each.dispose()
 
 
-async def test_an_event_whose_commit_went_unheard_is_not_written_twice(
+async def test_an_event_is_not_written_twice_if_the_result_of_its_commit_was_lost(
     own_settings: Settings, engine: AsyncEngine
 ) -> None:
     trail, event = audit_trail(own_settings), accepted()
@@ -182,8 +182,10 @@ async def test_an_event_whose_commit_went_unheard_is_not_written_twice(
         assert (await verify(connection, trail)).is_intact
 
 
-async def test_what_is_lost_with_the_process_is_said_with_its_number(own_settings: Settings, away: Settings) -> None:
-    engine = gateway_engine(away)
+async def test_events_that_are_lost_with_the_process_are_logged_with_their_number(
+    own_settings: Settings, unavailable: Settings
+) -> None:
+    engine = gateway_engine(unavailable)
     with structlog.testing.capture_logs() as lines:
         async with AuditEventBuffer(engine, audit_trail(own_settings), interval=600) as buffer:
             for _ in range(7):

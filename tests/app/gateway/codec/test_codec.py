@@ -47,30 +47,30 @@ async def decode(http: httpx.AsyncClient, body: object) -> httpx.Response:
     return await http.post("/codec/decode", json=body, headers={"X-Namespace": "default"})
 
 
-async def test_what_is_encrypted_is_answered_in_clear_and_what_is_not_as_it_is(http: httpx.AsyncClient) -> None:
-    answer = await decode(http, as_json(await encrypted(PLAIN), PLAIN, Payload()))
-    assert (answer.status_code, answer.json()) == (200, as_json(PLAIN, PLAIN, Payload()))
-    assert answer.headers["cache-control"] == "no-store"
+async def test_encrypted_payloads_are_decrypted_and_others_left_unchanged(http: httpx.AsyncClient) -> None:
+    response = await decode(http, as_json(await encrypted(PLAIN), PLAIN, Payload()))
+    assert (response.status_code, response.json()) == (200, as_json(PLAIN, PLAIN, Payload()))
+    assert response.headers["cache-control"] == "no-store"
 
 
-async def test_what_temporal_holds_of_an_operation_can_be_read(http: httpx.AsyncClient, settings: Settings) -> None:
+async def test_the_payloads_of_an_operation_can_be_decrypted(http: httpx.AsyncClient, settings: Settings) -> None:
     sealed = await encrypted(PLAIN, settings.nextauth_secret.get_secret_value())
     (payload,) = (await decode(http, as_json(sealed))).json()["payloads"]
     assert base64.b64decode(payload["data"]) == PLAIN.data
 
 
-async def test_a_payload_of_an_unknown_key_is_named_with_the_setting(http: httpx.AsyncClient) -> None:
-    answer = await decode(http, as_json(PLAIN, await encrypted(PLAIN, "another installation's secret")))
-    assert_problem(answer, 422, "payload-unreadable")
-    assert "PAYLOAD_KEYS" in faults(answer)["payloads.1"]
+async def test_an_unknown_key_is_reported_with_the_setting(http: httpx.AsyncClient) -> None:
+    response = await decode(http, as_json(PLAIN, await encrypted(PLAIN, "another installation's secret")))
+    assert_problem(response, 422, "payload-unreadable")
+    assert "PAYLOAD_KEYS" in faults(response)["payloads.1"]
 
 
-async def test_a_payload_that_was_changed_is_refused_and_not_shown(http: httpx.AsyncClient) -> None:
+async def test_a_changed_payload_is_rejected_and_not_shown(http: httpx.AsyncClient) -> None:
     sealed = await encrypted(PLAIN)
     sealed.data = sealed.data[:-1] + bytes([sealed.data[-1] ^ 1])
-    answer = await decode(http, as_json(sealed))
-    assert_problem(answer, 422, "payload-unreadable")
-    assert "was changed" in faults(answer)["payloads.0"]
+    response = await decode(http, as_json(sealed))
+    assert_problem(response, 422, "payload-unreadable")
+    assert "was changed" in faults(response)["payloads.0"]
 
 
 @pytest.mark.parametrize(
@@ -82,12 +82,10 @@ async def test_a_payload_that_was_changed_is_refused_and_not_shown(http: httpx.A
         ({"payloads": [{"metadata": {"encoding": 1}}]}, "payloads.0.metadata.encoding"),
     ],
 )
-async def test_what_is_no_list_of_payloads_is_refused_by_field(
-    http: httpx.AsyncClient, body: object, field: str
-) -> None:
-    answer = await decode(http, body)
-    assert_problem(answer, 422, "invalid-request")
-    assert list(faults(answer)) == [field]
+async def test_an_invalid_list_of_payloads_names_the_field(http: httpx.AsyncClient, body: object, field: str) -> None:
+    response = await decode(http, body)
+    assert_problem(response, 422, "invalid-request")
+    assert list(faults(response)) == [field]
 
 
 async def test_fields_of_newer_servers_are_ignored(http: httpx.AsyncClient) -> None:
@@ -96,7 +94,7 @@ async def test_fields_of_newer_servers_are_ignored(http: httpx.AsyncClient) -> N
     assert (await decode(http, body)).json() == as_json(PLAIN)
 
 
-async def test_the_other_scopes_open_nothing(gateway: RunningGateway, keys: Keys) -> None:
+async def test_the_other_scopes_are_not_enough(gateway: RunningGateway, keys: Keys) -> None:
     key = (await keys.create(scopes=frozenset(Scope) - {Scope.PAYLOADS_DECODE})).key
     async with gateway.client(**{"X-API-Key": key}) as http:
         assert_problem(await decode(http, as_json(await encrypted(PLAIN))), 403, "scope-missing")
@@ -104,7 +102,7 @@ async def test_the_other_scopes_open_nothing(gateway: RunningGateway, keys: Keys
 
 @pytest.fixture
 async def reader(keys: Keys) -> CreatedKey:
-    """A key that nothing was shown to yet."""
+    """A key that has decrypted nothing yet."""
     return await keys.create()
 
 
@@ -114,7 +112,7 @@ async def fresh(gateway: RunningGateway, reader: CreatedKey) -> AsyncIterator[ht
         yield http
 
 
-async def test_who_reads_much_is_told_of_at_once_and_then_in_sums(
+async def test_the_first_decoding_is_recorded_at_once_and_later_ones_in_sums(
     fresh: httpx.AsyncClient, reader: CreatedKey, database: asyncpg.Connection
 ) -> None:
     for _ in range(20):
@@ -133,8 +131,8 @@ async def told_of(reader: CreatedKey, database: asyncpg.Connection) -> list[asyn
     return list(await database.fetch(query, f"key:{reader.record.key_id}"))
 
 
-async def test_who_has_read_is_in_the_audit_trail(fresh: httpx.AsyncClient, reader: CreatedKey) -> None:
-    answer = await decode(fresh, as_json(await encrypted(PLAIN), PLAIN))
+async def test_the_reader_is_in_the_audit_trail(fresh: httpx.AsyncClient, reader: CreatedKey) -> None:
+    response = await decode(fresh, as_json(await encrypted(PLAIN), PLAIN))
     query = {"action": "payloads.decode", "caller": f"key:{reader.record.key_id}"}
     (event,) = (await fresh.get("/audit-events", params=query)).json()["events"]
-    assert (event["requestId"], event["details"]) == (answer.headers["x-request-id"], {"payloads": 2})
+    assert (event["requestId"], event["details"]) == (response.headers["x-request-id"], {"payloads": 2})

@@ -1,4 +1,4 @@
-"""API keys over HTTP: made, shown, rotated and revoked."""
+"""API keys over HTTP: creating, reading, rotating and revoking them."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -23,10 +23,10 @@ READ = [Scope.TENANTS_READ]
 
 
 async def make(http: httpx.AsyncClient, **fields: Any) -> dict[str, Any]:
-    answer = await http.post("/api-keys", json={"name": "made", **fields})
-    assert answer.status_code == 201, answer.text
-    document: dict[str, Any] = answer.json()
-    assert answer.headers["location"] == f"/api-keys/{document['id']}"
+    response = await http.post("/api-keys", json={"name": "made", **fields})
+    assert response.status_code == 201, response.text
+    document: dict[str, Any] = response.json()
+    assert response.headers["location"] == f"/api-keys/{document['id']}"
     return document
 
 
@@ -35,9 +35,7 @@ async def status_with(gateway: RunningGateway, key: str) -> int:
         return (await http.get("/tenants")).status_code
 
 
-async def test_a_key_that_was_made_can_do_what_it_was_made_for(
-    gateway: RunningGateway, http: httpx.AsyncClient
-) -> None:
+async def test_a_created_key_has_its_scopes(gateway: RunningGateway, http: httpx.AsyncClient) -> None:
     made = await make(http, scopes=READ)
     assert made["scopes"] == READ
     async with gateway.client(**{"X-API-Key": made["key"]}) as reader:
@@ -50,13 +48,13 @@ async def test_a_secret_is_shown_once(http: httpx.AsyncClient, database: asyncpg
     key = ApiKey.parse(made["key"])
     assert key is not None
     for path in ("/api-keys", f"/api-keys/{made['id']}"):
-        answer = await http.get(path)
-        assert made["id"] in answer.text
-        assert key.secret not in answer.text
+        response = await http.get(path)
+        assert made["id"] in response.text
+        assert key.secret not in response.text
     assert key.secret not in str(await database.fetch("SELECT * FROM alga_tenants.api_keys"))
 
 
-async def test_a_key_says_all_about_itself_but_its_secret(http: httpx.AsyncClient) -> None:
+async def test_a_key_document_has_everything_but_the_secret(http: httpx.AsyncClient) -> None:
     tenant_id = str(uuid4())
     made = await make(http, name=" admin UI ", scopes=READ, tenantId=tenant_id, expiresInDays=1)
     shown = (await http.get(f"/api-keys/{made['id']}")).json()
@@ -81,28 +79,28 @@ async def test_a_key_says_all_about_itself_but_its_secret(http: httpx.AsyncClien
         ({"name": "x", "secret": "chosen"}, "secret"),
     ],
 )
-async def test_a_key_that_can_not_be_is_refused_by_field(
+async def test_an_invalid_key_request_names_the_field(
     http: httpx.AsyncClient, body: dict[str, Any], field: str
 ) -> None:
-    answer = await http.post("/api-keys", json=body)
-    assert_problem(answer, 422, "invalid-request")
-    assert field in faults(answer)
+    response = await http.post("/api-keys", json=body)
+    assert_problem(response, 422, "invalid-request")
+    assert field in faults(response)
 
 
-async def test_nobody_gives_a_scope_that_it_does_not_have(gateway: RunningGateway, keys: Keys) -> None:
+async def test_a_caller_cannot_grant_a_scope_that_it_lacks(gateway: RunningGateway, keys: Keys) -> None:
     limited = (await keys.create(scopes=frozenset({Scope.KEYS_MANAGE, Scope.TENANTS_READ}))).key
     mighty = await keys.create("mighty")
     async with gateway.client(**{"X-API-Key": limited}) as http:
-        answer = await http.post("/api-keys", json={"name": "more", "scopes": ["tenants:read", "audit:read"]})
-        assert_problem(answer, 403, "scope-not-held")
-        assert "audit:read" in answer.json()["detail"]
+        response = await http.post("/api-keys", json={"name": "more", "scopes": ["tenants:read", "audit:read"]})
+        assert_problem(response, 403, "scope-not-held")
+        assert "audit:read" in response.json()["detail"]
         assert "more" not in (await http.get("/api-keys")).text
-        answer = await http.post(f"/api-keys/{mighty.record.key_id}/rotate", json={"overlapHours": 0})
-        assert_problem(answer, 403, "scope-not-held")
+        response = await http.post(f"/api-keys/{mighty.record.key_id}/rotate", json={"overlapHours": 0})
+        assert_problem(response, 403, "scope-not-held")
     assert (await keys.find(mighty.record.key_id)).expires_at is None, "the old key is as it was"
 
 
-async def test_a_revoked_key_is_refused_within_seconds_and_again_is_harmless(
+async def test_a_revoked_key_is_rejected_within_seconds_and_can_be_revoked_again(
     gateway: RunningGateway, http: httpx.AsyncClient
 ) -> None:
     made = await make(http)
@@ -133,7 +131,7 @@ async def test_old_and_new_key_work_until_the_overlap_ends(
     assert await status_with(gateway, new["key"]) == 200
 
 
-async def test_a_request_that_is_repeated_with_the_new_key_finds_what_the_old_one_started(
+async def test_a_request_repeated_with_the_new_key_finds_the_old_keys_operation(
     gateway: RunningGateway, http: httpx.AsyncClient
 ) -> None:
     old = await make(http, scopes=sorted(EVERYTHING))
@@ -154,7 +152,7 @@ async def test_a_rotation_never_prolongs_the_old_key(http: httpx.AsyncClient, ke
     assert (await keys.find(old["id"])).expires_at == datetime.fromisoformat(old["expiresAt"])
 
 
-async def test_a_revoked_or_expired_key_has_no_successor(http: httpx.AsyncClient, keys: Keys) -> None:
+async def test_a_revoked_or_expired_key_cannot_be_rotated(http: httpx.AsyncClient, keys: Keys) -> None:
     revoked = await make(http)
     await http.delete(f"/api-keys/{revoked['id']}")
     expired = await keys.create(expires_in=timedelta(seconds=-1))

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from app.auth.keys.format import BASE62, KEY_PATTERN, ApiKey
 
 
-def test_a_key_is_read_back_in_its_parts() -> None:
+def test_a_key_is_parsed_into_its_parts() -> None:
     key = ApiKey.generate()
     assert ApiKey.parse(key.text) == key
 
@@ -21,16 +21,16 @@ def test_keys_differ() -> None:
 
 
 @given(place=st.integers(min_value=0, max_value=64), sign=st.sampled_from(BASE62))
-def test_a_changed_character_is_noticed(place: int, sign: str) -> None:
+def test_a_changed_character_is_detected(place: int, sign: str) -> None:
     text = ApiKey("0Aa1Bb2Cc3Dd", "Secret0Aa1Bb2Cc3Dd4Ee5Ff6Gg7Hh8Ii9Jj0KkLlMm").text
     changed = text[:place] + sign + text[place + 1 :]
     assert (ApiKey.parse(changed) is None) == (changed != text)
 
 
 @pytest.mark.parametrize("text", ["", "at_", "at_short_secret", "\0", "at_0Aa1Bb2Cc3Dd_" + "é" * 49, "x" * 100_000])
-def test_other_texts_are_no_keys(text: str) -> None:
+def test_other_texts_are_rejected(text: str) -> None:
     assert ApiKey.parse(text) is None
 
 
-def test_a_line_break_after_a_key_is_no_part_of_it() -> None:
+def test_a_line_break_after_a_key_is_rejected() -> None:
     assert ApiKey.parse(ApiKey.generate().text + "\n") is None

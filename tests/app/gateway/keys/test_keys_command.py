@@ -23,7 +23,7 @@ Run = Callable[..., Result]
 @pytest.fixture
 def run(settings: Settings) -> Run:
     def run(*arguments: str, **environment: str) -> Result:
-        # The command has an event loop of its own, and so needs a thread without one.
+        # The command starts an event loop, so it needs a thread without one.
         with ThreadPoolExecutor(1) as thread:
             variables = {**environment_of(settings), **environment}
             return thread.submit(CliRunner().invoke, app, list(arguments), env=variables).result()
@@ -33,11 +33,11 @@ def run(settings: Settings) -> Run:
 
 def document(result: Result) -> dict[str, Any]:
     assert result.exit_code == 0, result.output
-    answer: dict[str, Any] = json.loads(result.stdout)
-    return answer
+    response: dict[str, Any] = json.loads(result.stdout)
+    return response
 
 
-async def test_a_key_that_was_made_opens_the_gateway(run: Run, keys: Keys) -> None:
+async def test_a_created_key_is_accepted_by_the_gateway(run: Run, keys: Keys) -> None:
     key = run("create", "somebody").stdout.splitlines()[0]
     caller = await keys.verify(key)
     assert caller is not None
@@ -55,7 +55,7 @@ async def test_a_key_is_shown_once_and_never_again(run: Run) -> None:
         assert "argon2" not in output
 
 
-async def test_a_list_tells_each_keys_state(run: Run, keys: Keys, database: asyncpg.Connection) -> None:
+async def test_a_list_shows_each_keys_state(run: Run, keys: Keys, database: asyncpg.Connection) -> None:
     ids = {state: document(run("create", state, "--json"))["id"] for state in ("active", "revoked", "forged")}
     ids["expired"] = (await keys.create("expired", expires_in=timedelta(seconds=-1))).record.key_id
     run("revoke", ids["revoked"])
@@ -64,12 +64,12 @@ async def test_a_list_tells_each_keys_state(run: Run, keys: Keys, database: asyn
     assert {state: states[key_id] for state, key_id in ids.items()} == {state: state for state in ids}
 
 
-def test_a_name_is_shown_as_it_is(run: Run) -> None:
+def test_a_name_is_shown_without_markup(run: Run) -> None:
     run("create", "[red]x[/]")
     assert "[red]x[/]" in run("list", COLUMNS="300").stdout
 
 
-async def test_a_revoked_key_opens_nothing_and_keeps_the_time_of_its_revocation(run: Run, keys: Keys) -> None:
+async def test_a_revoked_key_is_rejected_and_keeps_the_time_of_its_revocation(run: Run, keys: Keys) -> None:
     created = document(run("create", "somebody", "--json"))
     revoked = document(run("revoke", created["id"], "--json"))
     assert revoked["state"] == "revoked"
@@ -86,11 +86,11 @@ def test_an_unknown_key_cannot_be_revoked(run: Run) -> None:
 @pytest.mark.parametrize(
     "arguments", [["create", ""], ["create", "x" * 101], ["create", "x", "--expires-in-days", "0"]]
 )
-def test_bad_arguments_are_refused(run: Run, arguments: list[str]) -> None:
+def test_invalid_arguments_are_rejected(run: Run, arguments: list[str]) -> None:
     assert run(*arguments).exit_code == ExitCode.INVALID
 
 
-def test_a_database_that_is_away_is_one_line(run: Run) -> None:
+def test_an_unavailable_database_is_reported_in_one_line(run: Run) -> None:
     result = run("list", DATABASE_URL=f"postgresql://a:s3cret@127.0.0.1:{free_port()}/b")
     assert result.exit_code == ExitCode.UNAVAILABLE
     assert len(result.stderr.splitlines()) == 1
