@@ -1,4 +1,4 @@
-"""Alembic's environment: our own schema only, on a connection that the caller opened."""
+"""Alembic's environment: our own schema only, on the caller's connection or one to `ADMIN_DATABASE_URL`."""
 
 import asyncio
 import os

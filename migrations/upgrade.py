@@ -1,4 +1,4 @@
-"""Applies the migrations of schema `alga_tenants`, and gives the gateway's role its rights there."""
+"""Applies the migrations of schema `alga_tenants`, and grants the gateway's role its rights there."""
 
 from pathlib import Path
 
@@ -12,11 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from activities.database.own_tables import SCHEMA, own_metadata
 from activities.database.tls import engine_of
 
-# Alembic takes none of its own: two deployments that migrate at once must wait for each other.
+# Makes concurrent migrations wait for each other, because Alembic takes no lock.
 ADVISORY_LOCK = 7_301_559_218
 LOCK_TIMEOUT = "10s"
 ALL_RIGHTS = "SELECT, INSERT, UPDATE, DELETE"
-# No migration leads on from these.
+# No migration starts from these.
 UNRELEASED_REVISIONS = frozenset({"0001", "0002", "0003", "0004", "0.2.0"})
 
 
@@ -32,23 +32,21 @@ class UnreleasedSchemaError(Exception):
 
 
 def admin_engine(url: URL) -> AsyncEngine:
-    """An engine for one connection that changes the schema."""
+    """Return an engine for one connection that changes the schema."""
     return engine_of(url, poolclass=NullPool)
 
 
 async def upgrade(url: URL, *, gateway_role: str | None = None) -> tuple[str | None, str | None]:
-    """Bring schema `alga_tenants` up to date in one transaction; returns the revisions before and after.
+    """Upgrade schema `alga_tenants` in one transaction; returns the revisions before and after.
 
-    `gateway_role` is the role of `DATABASE_URL`; where it is another than that of the given URL, it is granted
-    the rows of our own tables. Nothing outside the schema is touched. Running it again changes nothing, and
-    neither does running it where a newer release has been.
-
+    If `gateway_role`, the role of `DATABASE_URL`, is not that of the given URL, it is granted rights on our own
+    tables. Nothing outside the schema is changed. A second run changes nothing, nor does one after a newer release.
     Raises `UnreleasedSchemaError` if the schema must be reset.
     """
     engine = admin_engine(url)
     try:
         async with engine.begin() as connection:
-            # A migration that waits for a lock makes everybody behind it wait too.
+            # While a migration waits for a lock, all later statements on the table wait, too.
             await connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'"))
             await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": ADVISORY_LOCK})
             await connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))
@@ -73,7 +71,7 @@ async def pending(url: URL) -> bool:
 
 
 async def lacks_migration(connection: AsyncConnection) -> bool:
-    """The same on a connection of any role that `upgrade` has granted its rights."""
+    """Return the same as `pending`, on a connection of any role that `upgrade` has granted its rights."""
     return _is_behind(await connection.run_sync(_revision))
 
 
@@ -93,10 +91,9 @@ def _is_behind(revision: str | None) -> bool:
     if revision in UNRELEASED_REVISIONS:
         raise UnreleasedSchemaError(revision)
     scripts = ScriptDirectory.from_config(_config())
-    # One that is not known here is a newer release's. That only adds, so that this one runs on after a rollback.
-    return revision is None or revision in {
-        script.revision for script in scripts.walk_revisions() if script.revision != scripts.get_current_head()
-    }
+    # An unknown revision is a newer release's, which this one can run on, because releases only add to the schema.
+    known = {script.revision for script in scripts.walk_revisions()}
+    return revision is None or revision in known - {scripts.get_current_head()}
 
 
 def _upgrade(connection: Connection) -> None:
@@ -108,10 +105,10 @@ def _upgrade(connection: Connection) -> None:
 def _grant(connection: Connection, role: str) -> None:
     quoted = connection.dialect.identifier_preparer.quote(role)
     connection.execute(text(f"GRANT USAGE ON SCHEMA {SCHEMA} TO {quoted}"))
-    # By which the gateway tells whether the migrations have run.
+    # The gateway reads it to check whether the migrations have run.
     connection.execute(text(f"GRANT SELECT ON {SCHEMA}.alembic_version TO {quoted}"))
     for table in own_metadata.sorted_tables:
         rights = table.info.get("gateway_rights", ALL_RIGHTS)
-        # A database's default privileges may have given more when the table was made.
+        # The database's default privileges may have granted more when the table was created.
         connection.execute(text(f"REVOKE ALL ON {table.fullname} FROM {quoted}"))
         connection.execute(text(f"GRANT {rights} ON {table.fullname} TO {quoted}"))

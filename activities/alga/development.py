@@ -1,8 +1,8 @@
-"""Alga's tables for a development database that Alga itself has never seen."""
+"""Creates Alga's tables in a development database that Alga does not use."""
 
 from typing import Any
 
-from sqlalchemy import Connection, Table, inspect
+from sqlalchemy import Table, inspect
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -25,17 +25,13 @@ class AlgaOwnsDatabaseError(Exception):
 
 
 async def create_development_tables(connection: AsyncConnection) -> list[str]:
-    """Make those of Alga's tables that are missing, with a few global rows; returns the names of what it made.
+    """Create missing tables with a few global rows, and return their names.
 
-    Nothing is written where no table is missing.
-
-    Raises:
-        AlgaOwnsDatabaseError: Alga's migrations have run here, so the tables are theirs to make.
+    Raises `AlgaOwnsDatabaseError` if a table is missing and Alga's migrations manage the database.
     """
-    missing, is_algas = await connection.run_sync(_look)
-    if not missing:
-        return []
-    if is_algas:
+    live = set(await connection.run_sync(lambda sync: inspect(sync).get_table_names()))
+    missing = [table for table in tables.alga_metadata.sorted_tables if table.name not in live]
+    if missing and ALGA_MIGRATIONS in live:
         names = ", ".join(table.name for table in missing)
         raise AlgaOwnsDatabaseError(
             f"Alga's own migrations manage this database, and it lacks {names}: run Alga's migrations to the end"
@@ -47,25 +43,15 @@ async def create_development_tables(connection: AsyncConnection) -> list[str]:
     return [table.name for table in missing]
 
 
-def _look(connection: Connection) -> tuple[list[Table], bool]:
-    live = set(inspect(connection).get_table_names())
-    missing = [table for table in tables.alga_metadata.sorted_tables if table.name not in live]
-    return missing, ALGA_MIGRATIONS in live
-
-
 def _global_rows() -> list[tuple[Table, list[dict[str, Any]]]]:
     categories = list(enumerate(CATEGORIES, start=1))
-    subtypes = [
-        (len(EVENTS) * (category - 1) + number, category, f"{name}-{event}")
-        for category, name in categories
-        for number, event in enumerate(EVENTS, start=1)
-    ]
+    subtypes = list(enumerate(((key, f"{name}-{event}") for key, name in categories for event in EVENTS), start=1))
     return [
         (tables.countries, [{"code": code, "name": name} for code, name in COUNTRIES.items()]),
         (tables.notification_categories, [{"id": key, "name": name} for key, name in categories]),
         (
             tables.notification_subtypes,
-            [{"id": key, "category_id": category, "name": name} for key, category, name in subtypes],
+            [{"id": key, "category_id": category, "name": name} for key, (category, name) in subtypes],
         ),
         (
             tables.internal_notification_categories,
@@ -75,7 +61,7 @@ def _global_rows() -> list[tuple[Table, list[dict[str, Any]]]]:
             tables.internal_notification_subtypes,
             [
                 {"internal_notification_subtype_id": key, "internal_category_id": category, "name": name}
-                for key, category, name in subtypes
+                for key, (category, name) in subtypes
             ],
         ),
     ]

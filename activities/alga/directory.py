@@ -1,4 +1,4 @@
-"""Reads tenants as Alga's tables have them, no matter who created them."""
+"""Reads tenants from Alga's tables, whoever created them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -40,9 +40,9 @@ async def read_tenants(connection: AsyncConnection, tenant_ids: Sequence[UUID]) 
 
 
 def _query(tenant_ids: Sequence[UUID]) -> Select[*tuple[object, ...]]:
-    """Build one statement for all of them.
+    """Return one query for all tenants.
 
-    On Citus `tenant_companies` is a local table. As a subquery it is read once, and the other tables are joined by
+    `tenant_companies` is a local table on Citus. As a subquery it is read once, and the other tables are joined by
     tenant on their shards.
     """
     own = (

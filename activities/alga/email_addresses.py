@@ -1,23 +1,23 @@
-"""The one spelling of an e-mail address: two of them would be two people to a database, and one to the mail."""
+"""Normalises e-mail addresses, because two spellings are two people to a database, and one to a mail server."""
 
 import unicodedata
 
 import email_validator
 
-# Operators name domains of their own networks too, such as corp.local, and testers use .test; whether mail can
-# be delivered is not for this service to judge. Emptying the list is the library's documented way to allow them.
+# Operators also use domains of their own networks, such as corp.local, and testers use .test. Emptying the list is
+# the library's documented way to allow them.
 email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()
 
 
 class EmailAddressError(ValueError):
-    """It is no e-mail address that a person can have; the message says why."""
+    """The text is no e-mail address; the message says why."""
 
 
 def normalised_email(text: str) -> str:
     """Return the address in lower case with its domain in Unicode; raises `EmailAddressError`.
 
-    Characters that only look like others, such as full-width ones, are refused in the part before the @, as RFC 8265
-    (3.3) does in user names. In the domain they are replaced, as IDNA's mapping (UTS 46) says.
+    Characters that only look like others, such as full-width ones, are refused before the @, as in RFC 8265 (3.3).
+    In the domain they are replaced, as in IDNA's mapping (UTS 46).
     """
     try:
         normalised = _validated(text).normalized.lower()

@@ -1,10 +1,10 @@
-"""Ids of a tenant's rows: derived, never drawn, so that a retried step writes the same rows again."""
+"""Ids of a tenant's rows: derived, not random, so that a retried step writes the same rows again."""
 
 from collections.abc import Iterable
 from hashlib import sha1
 from uuid import UUID, uuid5
 
-# Unit separator: it can't occur in a name, so that ("a", "b/c") and ("a/b", "c") differ.
+# No name contains a unit separator, so that ("a", "b/c") and ("a/b", "c") differ.
 SEPARATOR = "\x1f"
 
 _VERSION_BITS = 0xF000 << 64 | 0xC000 << 48
@@ -12,12 +12,12 @@ _VERSION_5 = 0x5000 << 64 | 0x8000 << 48
 
 
 def derived_id(tenant_id: UUID, *name: str) -> UUID:
-    """The id of the tenant's row of that symbolic name: a UUIDv5 (RFC 9562) in the tenant's own namespace."""
+    """Return the id of the tenant's row with a symbolic name: a UUIDv5 (RFC 9562) in the tenant's namespace."""
     return uuid5(tenant_id, SEPARATOR.join(name))
 
 
 def derived_hex_ids(tenant_id: UUID, names: Iterable[bytes]) -> list[str]:
-    """The same ids as 32 hexadecimal digits each, for many names, which `encoded_name` makes."""
+    """Return the ids of many `encoded_name`s as 32 hexadecimal digits each, which is faster than `derived_id`."""
     namespace = sha1(tenant_id.bytes, usedforsecurity=False)
     ids = []
     for name in names:
@@ -29,5 +29,5 @@ def derived_hex_ids(tenant_id: UUID, names: Iterable[bytes]) -> list[str]:
 
 
 def encoded_name(name: Iterable[str]) -> bytes:
-    """A symbolic name as `derived_hex_ids` takes it."""
+    """Return a symbolic name as `derived_hex_ids` takes it."""
     return SEPARATOR.join(name).encode()

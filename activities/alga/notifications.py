@@ -1,4 +1,4 @@
-"""A tenant's own switches for notifications: one for every global category and subtype, copying what those say."""
+"""A tenant's notification settings: one for every global category and subtype, with its defaults."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -13,7 +13,7 @@ from activities.alga.row_templates import DerivedId, RowTemplates
 
 
 class NotificationDefault(NamedTuple):
-    """A global notification category or subtype, and the table of the tenants' switches for it."""
+    """A global notification category or subtype; `table` is the name of the table of the tenants' settings."""
 
     table: str
     id: int
@@ -22,75 +22,62 @@ class NotificationDefault(NamedTuple):
 
 
 class _Source(NamedTuple):
-    """The key of a global table, the tenants' table and the name of its column that refers to the key."""
+    """A global table, the tenants' table, and the column there that refers to the former's key."""
 
-    key: Column[Any]
+    table: Table
     settings: Table
     reference: str
 
+    @property
+    def key(self) -> Column[Any]:
+        (key,) = self.table.primary_key.columns
+        return key
+
 
 SOURCES = (
+    _Source(tables.notification_categories, tables.tenant_notification_category_settings, "category_id"),
+    _Source(tables.notification_subtypes, tables.tenant_notification_subtype_settings, "subtype_id"),
     _Source(
-        tables.notification_categories.c.id,
-        tables.tenant_notification_category_settings,
-        "category_id",
+        tables.internal_notification_categories, tables.tenant_internal_notification_category_settings, "category_id"
     ),
     _Source(
-        tables.notification_subtypes.c.id,
-        tables.tenant_notification_subtype_settings,
-        "subtype_id",
-    ),
-    _Source(
-        tables.internal_notification_categories.c.internal_notification_category_id,
-        tables.tenant_internal_notification_category_settings,
-        "category_id",
-    ),
-    _Source(
-        tables.internal_notification_subtypes.c.internal_notification_subtype_id,
-        tables.tenant_internal_notification_subtype_settings,
-        "subtype_id",
+        tables.internal_notification_subtypes, tables.tenant_internal_notification_subtype_settings, "subtype_id"
     ),
 )
 
-_ALL_DEFAULTS = union_all(
+_DEFAULTS = union_all(
     *(
         select(
             literal_column(f"'{source.settings.name}'").label("name"),
             source.key.label("id"),
-            source.key.table.c.is_enabled,
-            source.key.table.c.is_default_enabled,
+            source.table.c.is_enabled,
+            source.table.c.is_default_enabled,
         )
         for source in SOURCES
     )
-)
-
-
-_ALL = _ALL_DEFAULTS.subquery("defaults")
-
-NOTIFICATION_DEFAULTS = select(func.jsonb_agg(func.jsonb_build_array(*_ALL.c))).scalar_subquery()
+).subquery("defaults")
+NOTIFICATION_DEFAULTS = select(func.jsonb_agg(func.jsonb_build_array(*_DEFAULTS.c))).scalar_subquery()
 """Every global notification category and subtype, as a JSON expression; these tables belong to no tenant."""
 
 
 def read_notification_defaults(found: Sequence[Sequence[Any]] | None) -> tuple[NotificationDefault, ...]:
-    """Return what `NOTIFICATION_DEFAULTS` has found."""
+    """Return the value of `NOTIFICATION_DEFAULTS` as rows."""
     return tuple(sorted(NotificationDefault._make(row) for row in found or ()))
 
 
 def notification_settings(tenant_id: UUID, defaults: tuple[NotificationDefault, ...]) -> list[TableRows]:
-    """The tenant's switches."""
+    """Return the tenant's rows."""
     return _templates(defaults).fill(tenant_id)
 
 
-# The defaults change with a release of Alga at most.
+# The defaults change with releases of Alga only.
 @lru_cache(maxsize=4)
 def _templates(defaults: tuple[NotificationDefault, ...]) -> RowTemplates:
-    return RowTemplates(
-        [
-            (source.settings, rows)
-            for source in SOURCES
-            if (rows := [_row(source, default) for default in defaults if default.table == source.settings.name])
-        ]
-    )
+    rows = [
+        (source.settings, [_row(source, default) for default in defaults if default.table == source.settings.name])
+        for source in SOURCES
+    ]
+    return RowTemplates([(table, records) for table, records in rows if records])
 
 
 def _row(source: _Source, default: NotificationDefault) -> dict[str, Any]:

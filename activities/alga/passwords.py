@@ -1,4 +1,4 @@
-"""Passwords exactly as Alga stores them, so that the administrator can log in to Alga."""
+"""Hashes passwords exactly as Alga does, so that the administrator can log in to Alga."""
 
 import hmac
 import secrets
@@ -22,7 +22,7 @@ GENERATED_LENGTH = 20
 class PasswordHasher:
     """Alga's algorithm: PBKDF2-HMAC, whose salt is the installation's secret followed by the salt in hexadecimal.
 
-    `salt_bytes` and `key_length` are in bytes, `algorithm` is one of `DIGESTS`. Stored is `<salt hex>:<key hex>`.
+    `salt_bytes` and `key_length` are in bytes, and `algorithm` is one of `DIGESTS`. A hash is `<salt hex>:<key hex>`.
     """
 
     secret: str = field(repr=False)
@@ -32,17 +32,17 @@ class PasswordHasher:
     algorithm: str = "sha512"
 
     def hash(self, password: str) -> str:
-        """The password's hash with a new salt; takes some milliseconds of one core."""
+        """Return the password's hash with a new salt; takes some milliseconds of one core."""
         salt = secrets.token_hex(self.salt_bytes)
         return f"{salt}:{self._key(password, salt).hex()}"
 
     def verify(self, password: str, stored: str) -> bool:
-        """Whether the stored hash is this password's; False for one that is not in Alga's format."""
+        """Whether the stored hash is that of the password; False if it is not in Alga's format."""
         salt, _, key = stored.partition(":")
         return hmac.compare_digest(self._key(password, salt).hex().encode(), key.encode())
 
     def _key(self, password: str, salt: str) -> bytes:
-        # Not hashlib, whose OpenSSL is the one that Python was built with, and takes half as long again.
+        # hashlib uses the OpenSSL that Python was built with, and takes half as long again.
         derivation = PBKDF2HMAC(
             DIGESTS[self.algorithm], self.key_length, (self.secret + salt).encode(), self.iterations
         )
@@ -50,7 +50,7 @@ class PasswordHasher:
 
 
 def generate_password() -> str:
-    """A random password of 20 characters (over 115 bits) with letters of both cases, digits and signs."""
+    """Return a random password of 20 characters (over 115 bits) with letters of both cases, digits and signs."""
     alphabet = UPPER + LOWER + DIGITS + SIGNS
     while True:
         password = "".join(secrets.choice(alphabet) for _ in range(GENERATED_LENGTH))

@@ -1,4 +1,4 @@
-"""Compares the live database with what the activities read and write of Alga's tables."""
+"""Compares the live schema with the columns of Alga's tables that the activities read and write."""
 
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
@@ -20,7 +20,7 @@ CATALOGUE = text("""
     WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'p')
 """)
 
-# Types that take the same values for our purposes; everything else must be the very type.
+# Types that take the same values for our purposes. All others must match exactly.
 FAMILIES = {
     "character varying": "text",
     "character": "text",
@@ -32,12 +32,13 @@ FAMILIES = {
 }
 
 NAMES = {"varchar": "character varying", "timestamp": "timestamp with time zone"}
-READ_ONLY = {source.key.table.name for source in SOURCES} | {tables.countries.name}
+UPDATE = "update alga-tenants"
+READ_ONLY = {source.table.name for source in SOURCES} | {tables.countries.name}
 
 
 @dataclass(frozen=True)
 class SchemaFinding:
-    """Something about Alga's tables that would make a step fail (`error`) or write less (`warning`)."""
+    """A difference that would make a step fail (`error`) or write less (`warning`)."""
 
     level: Literal["error", "warning"]
     table: str
@@ -54,7 +55,7 @@ class _LiveColumn:
 
 
 async def check_schema(connection: AsyncConnection) -> list[SchemaFinding]:
-    """What in the current schema differs from what we need; an empty list where all is well."""
+    """Return how the current schema differs from what we need."""
     live: dict[str, dict[str, _LiveColumn]] = defaultdict(dict)
     for row in await connection.execute(CATALOGUE):
         live[row.table][row.name] = _LiveColumn(row.type, row.not_null, row.fills_itself)
@@ -70,56 +71,42 @@ async def check_schema(connection: AsyncConnection) -> list[SchemaFinding]:
 
 def _check_table(table: Table, live: dict[str, _LiveColumn] | None, dialect: Dialect) -> Iterator[SchemaFinding]:
     if live is None:
-        yield SchemaFinding(
-            "error",
-            table.name,
-            None,
-            "the table is missing",
-            "check the database in the URL, or run Alga's migrations",
-        )
+        remedy = "check the database in the URL, or run Alga's migrations"
+        yield SchemaFinding("error", table.name, None, "the table is missing", remedy)
         return
     for column in table.columns:
         found = live.get(column.name)
         if found is None:
-            yield SchemaFinding(
-                "error",
-                table.name,
-                column.name,
-                "the column is missing",
-                "run Alga's migrations, or update alga-tenants",
-            )
+            remedy = "run Alga's migrations, or update alga-tenants"
+            yield SchemaFinding("error", table.name, column.name, "the column is missing", remedy)
         elif _family(found.type) != _family(_type(column, dialect)):
-            yield SchemaFinding(
-                "error",
-                table.name,
-                column.name,
-                f"is {found.type}, not {_type(column, dialect)}",
-                "update alga-tenants",
-            )
+            problem = f"is {found.type}, not {_type(column, dialect)}"
+            yield SchemaFinding("error", table.name, column.name, problem, UPDATE)
     if table.name not in READ_ONLY:
-        yield from _check_required(table, live)
+        for name, found in live.items():
+            if found.not_null:
+                yield from _check_required(table, name, fills_itself=found.fills_itself)
 
 
-def _check_required(table: Table, live: dict[str, _LiveColumn]) -> Iterator[SchemaFinding]:
-    """Columns that the database wants filled where we leave them out or write NULL."""
-    for name, found in live.items():
-        if not found.not_null:
-            continue
-        column = table.columns.get(name)
-        if column is None and not found.fills_itself:
+def _check_required(table: Table, name: str, *, fills_itself: bool) -> Iterator[SchemaFinding]:
+    """Check a column that must not be null: it needs a default if we leave it out or set it to NULL."""
+    column = table.columns.get(name)
+    if column is None:
+        if not fills_itself:
             problem = "must be given and has no default, but we don't fill it"
-            yield SchemaFinding("error", table.name, name, problem, "update alga-tenants")
-        elif column is not None and column.server_default is None and column.nullable:
-            problem = "must be given, but we write NULL where nothing is known"
-            yield SchemaFinding("error", table.name, name, problem, "update alga-tenants")
-        elif column is not None and column.server_default is not None and not found.fills_itself:
-            problem = "must be given and has lost the default that rows may rely on"
-            yield SchemaFinding("warning", table.name, name, problem, "update alga-tenants")
+            yield SchemaFinding("error", table.name, name, problem, UPDATE)
+    elif column.server_default is None:
+        if column.nullable:
+            problem = "must be given, but we write NULL if the value is unknown"
+            yield SchemaFinding("error", table.name, name, problem, UPDATE)
+    elif not fills_itself:
+        problem = "must be given and has lost the default that rows may rely on"
+        yield SchemaFinding("warning", table.name, name, problem, UPDATE)
 
 
 async def _empty_sources(connection: AsyncConnection) -> AsyncIterator[SchemaFinding]:
-    """Global tables whose rows every tenant copies, and which have none."""
-    sources = [source.key.table for source in SOURCES]
+    """Find empty global tables whose rows every tenant copies."""
+    sources = [source.table for source in SOURCES]
     filled = set(
         await connection.scalars(
             union_all(*(select(literal(source.name)).where(select(source).exists()) for source in sources))

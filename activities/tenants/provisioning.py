@@ -20,8 +20,7 @@ from activities.audit.trail import AuditTrail
 from activities.database.errors import is_not_null_violation, is_unique_violation
 from activities.database.own_tables import operations
 from activities.database.transactions import Transaction, Transactions
-from activities.errors import CancelRequestedError, FinalError, activity_errors, temporal_errors
-from activities.operations.local_only import local_only
+from activities.errors import CancelRequestedError, FinalError, activity_errors, local_only, temporal_errors
 from activities.operations.rows import OperationRow
 from activities.tenants.admin_user import ADMIN_USER, admin_user_id, admin_user_rows, write_admin_user
 from activities.tenants.blueprint import write_blueprint
@@ -126,7 +125,7 @@ class ProvisioningActivities:
         row = OperationRow(transaction.connection, context)
         admin = admin_user_rows(tenant_id, request.admin_user)
         with steps.run(VALIDATE):
-            # The administrator's rows, which hold a secret, are sent as a parameter.
+            # One round trip for the locks of the row and the e-mail, and everything that must be known or kept.
             locked = await row.ensure_locked(
                 COUNTRY_NAME,
                 NOTIFICATION_DEFAULTS,
@@ -208,10 +207,11 @@ class StepClock:
     def run(self, step: str) -> Iterator[None]:
         """Time a step; one that is run in two pieces started with the first."""
         self.current = step
-        started_at = self._steps[step].started_at if step in self._steps else None
-        started_at = started_at or datetime.now(UTC)
+        earlier = self._steps.get(step)
+        started_at = earlier.started_at if earlier is not None else None
+        now = datetime.now(UTC)
         yield
-        self._steps[step] = self._completed(step, started_at, datetime.now(UTC))
+        self._steps[step] = self._completed(step, started_at or now, datetime.now(UTC))
 
     def committed(self, result: OperationResult) -> Committed:
         """Return what is committed now: the completed operation, unless a step follows."""

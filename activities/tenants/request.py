@@ -1,4 +1,4 @@
-"""The rules that a tenant request must meet, for the gateway and for clients that start workflows themselves."""
+"""The rules for tenant requests, of the gateway and of clients that start workflows themselves."""
 
 import re
 from typing import Annotated, Any, Self
@@ -23,27 +23,21 @@ from activities.alga.email_addresses import EmailAddressError, normalised_email
 from workflows.operations.messages import Origin
 from workflows.tenants.request import BillingSource, EmailProvider, Plan, ProductCode, TenantCreationInput
 
-# varchar(255) in client_locations, text elsewhere; one limit for all so that a name fits wherever it is copied.
+# As varchar(255) in client_locations. Other columns are text, but names are copied.
 MAX_NAME_LENGTH = 255
 MAX_PASSWORD_LENGTH = 256
 MIN_PASSWORD_LENGTH = 8
 
-
-# What a name may not hold: control characters, and what breaks lines. As a pattern, so that OpenAPI can tell it.
+# Control characters and line breaks are refused, by patterns that OpenAPI can show.
 _CONTROL = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
 _SPACE = r"\x20\xa0\u1680\u2000-\u200a\u202f\u205f\u3000"
 PLAIN_TEXT = rf"^[^{_CONTROL}]*$"
 NAME = rf"^[^{_CONTROL}]*[^{_CONTROL}{_SPACE}][^{_CONTROL}]*$"
 
 
-def _is_plain(value: str) -> bool:
-    """Whether it can be stored and shown: neither control characters nor halves of a surrogate pair."""
-    halves = any("\ud800" <= character <= "\udfff" for character in value)
-    return not halves and re.fullmatch(PLAIN_TEXT, value) is not None
-
-
-def _no_control_characters(value: str) -> str:
-    if not _is_plain(value):
+def _plain(value: str) -> str:
+    """Refuse control characters, line breaks and unpaired surrogates, which can't be stored or shown."""
+    if not re.fullmatch(PLAIN_TEXT, value) or any("\ud800" <= character <= "\udfff" for character in value):
         raise PydanticCustomError("control_characters", "must not hold control characters or line breaks")
     return value
 
@@ -58,32 +52,37 @@ def _email(value: str) -> str:
 
 
 def _password(value: Any) -> Any:
-    if isinstance(value, str) and not _is_plain(value):
-        raise PydanticCustomError("control_characters", "must not hold control characters or line breaks")
-    return value
+    """Check a password before pydantic, whose message would count items."""
+    if not isinstance(value, str):
+        return value
+    if len(value) < MIN_PASSWORD_LENGTH:
+        raise PydanticCustomError("too_short", f"must have at least {MIN_PASSWORD_LENGTH} characters")
+    if len(value) > MAX_PASSWORD_LENGTH:
+        raise PydanticCustomError("too_long", f"must have at most {MAX_PASSWORD_LENGTH} characters")
+    return _plain(value)
 
 
-def _whole(value: Any) -> Any:
-    """JSON knows one kind of number: 25.0 is an integer to its schemas, and so it is to us."""
+def _integer(value: Any) -> Any:
+    """Accept 25.0, which is an integer in JSON Schema."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _is_never_null(schema: dict[str, Any]) -> None:
-    """A field that may be left out, but not be null, as OpenAPI tells it; pydantic knows only both."""
-    schema.update(next(one for one in schema.pop("anyOf") if one.get("type") != "null"))
+    """Show in OpenAPI that a field may be left out, but not be null; pydantic knows only both."""
+    schema.update(next(option for option in schema.pop("anyOf") if option.get("type") != "null"))
     del schema["default"]
 
 
 Name = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_NAME_LENGTH),
-    AfterValidator(_no_control_characters),
+    AfterValidator(_plain),
     Field(json_schema_extra={"pattern": NAME}),
 ]
 OptionalText = Annotated[
     str,
     StringConstraints(strip_whitespace=True, max_length=MAX_NAME_LENGTH),
-    AfterValidator(_no_control_characters),
+    AfterValidator(_plain),
     Field(json_schema_extra={"pattern": PLAIN_TEXT}),
 ]
 Email = Annotated[
@@ -99,12 +98,20 @@ Password = Annotated[
     Field(json_schema_extra={"pattern": PLAIN_TEXT}),
 ]
 CountryCode = Annotated[str, StringConstraints(to_upper=True, pattern=r"^[A-Za-z]{2}$")]
-LicenseCount = Annotated[int, Field(ge=1, le=1_000_000, strict=True), BeforeValidator(_whole)]
+LicenseCount = Annotated[int, Field(ge=1, le=1_000_000, strict=True), BeforeValidator(_integer)]
 AddonKey = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
+Addons = Annotated[list[AddonKey], Field(max_length=50)]
+BillingPlan = Annotated[
+    Name | None,
+    Field(
+        validation_alias=AliasChoices("billingPlan", "billing_plan", "contractLine", "contract_line"),
+        description="A contract line of the product's blueprint (also accepted as `contractLine`).",
+    ),
+]
 
 
 class RequestModel(BaseModel):
-    """Base of what callers send: camelCase or snake_case, and no field that we don't know."""
+    """Base of what callers send: camelCase or snake_case, without unknown fields."""
 
     model_config = ConfigDict(
         alias_generator=to_camel,
@@ -127,7 +134,7 @@ class AdminUserRequest(RequestModel):
     )
     password: Password | None = Field(
         default=None,
-        description="8 to 256 characters. Left out, a strong one is made and answered once as `temporaryPassword`.",
+        description="8 to 256 characters. Generated if left out, and then returned once as `temporaryPassword`.",
     )
 
 
@@ -152,33 +159,26 @@ class TenantRequest(RequestModel):
     client_name: Name | None = Field(
         default=None, description="Name of the tenant's own client record; the company's by default."
     )
-    billing_plan: Name | None = Field(
-        default=None,
-        validation_alias=AliasChoices("billingPlan", "billing_plan", "contractLine", "contract_line"),
-        description="A contract line of the product's blueprint (also accepted as `contractLine`).",
-    )
+    billing_plan: BillingPlan = None
     license_count: LicenseCount | None = Field(default=None, description="Licensed users.", examples=[25])
     product_code: ProductCode = Field(default="psa", description="The product, which decides the blueprint.")
     plan: Plan | None = None
     billing_source: BillingSource = "manual"
     email_provider: EmailProvider = "resend"
     billing_address: BillingAddressRequest | None = None
-    addons: Annotated[list[AddonKey], Field(max_length=50)] = Field(default_factory=list)
-    tenant_id: UUID | None = Field(default=None, description="A tenant id minted beforehand; else one is made.")
+    addons: Addons = Field(default_factory=list)
+    tenant_id: UUID | None = Field(default=None, description="A pre-minted tenant id; generated if left out.")
 
     @classmethod
     def of(cls, message: TenantCreationInput) -> Self:
-        """The message of a workflow held to the rules; raises pydantic's `ValidationError` where it breaks one.
-
-        Fields that only a message has are left out.
-        """
+        """Return the message of a workflow as a request; raises pydantic's `ValidationError` if it breaks a rule."""
         return cls.model_validate(
             message.model_dump(exclude={"origin": True, "admin_user": {"password", "password_hash"}}),
             extra="ignore",
         )
 
     def to_message(self, *, tenant_id: UUID, password_hash: str, origin: Origin) -> TenantCreationInput:
-        """The request as a workflow gets it: with a tenant id, and with a hash in the password's place."""
+        """Return the message for a workflow, which has a tenant id, and a hash instead of the password."""
         fields = self.model_dump(exclude={"tenant_id": True, "admin_user": {"password"}})
         fields["admin_user"]["password_hash"] = password_hash
         return TenantCreationInput.model_validate({**fields, "tenant_id": tenant_id, "origin": origin})
@@ -188,31 +188,27 @@ _PASSWORD: TypeAdapter[SecretStr] = TypeAdapter(Password, config=ConfigDict(hide
 
 
 def check_password(text: str) -> None:
-    """Raise pydantic's `ValidationError` for a password that breaks the rules; it does not show the password."""
+    """Raise pydantic's `ValidationError`, which hides the value, if a password breaks the rules."""
     _PASSWORD.validate_python(text)
 
 
 class TenantChanges(RequestModel):
-    """New values for a tenant that is being created; null takes a value back, where one need not be given."""
+    """New values for a tenant that is being created; null removes an optional value."""
 
     model_config = ConfigDict(json_schema_extra={"minProperties": 1})
 
     tenant_name: Name | None = Field(
-        default=None, description="Can't be taken back.", examples=["Acme"], json_schema_extra=_is_never_null
+        default=None, description="Can't be removed.", examples=["Acme"], json_schema_extra=_is_never_null
     )
     company_name: Name | None = None
     client_name: Name | None = None
-    billing_plan: Name | None = Field(
-        default=None,
-        validation_alias=AliasChoices("billingPlan", "billing_plan", "contractLine", "contract_line"),
-        description="A contract line of the product's blueprint (also accepted as `contractLine`).",
-    )
+    billing_plan: BillingPlan = None
     license_count: LicenseCount | None = Field(default=None, examples=[25])
     plan: Plan | None = None
     billing_source: BillingSource | None = None
     email_provider: EmailProvider | None = None
     billing_address: BillingAddressRequest | None = None
-    addons: Annotated[list[AddonKey], Field(max_length=50)] | None = None
+    addons: Addons | None = None
 
     @model_validator(mode="after")
     def _change_something(self) -> Self:
@@ -223,5 +219,5 @@ class TenantChanges(RequestModel):
         return self
 
     def to_message(self) -> dict[str, Any]:
-        """The changes as a workflow gets them, by their names on the wire."""
+        """Return the changes for a workflow, by their names on the wire."""
         return self.model_dump(mode="json", by_alias=True, exclude_unset=True)

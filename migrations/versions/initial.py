@@ -29,8 +29,7 @@ REFUSE = """
     END
     $$
 """
-# A statement's trigger speaks up even where no row is met. They are enabled ALWAYS, because sessions that replicate
-# skip others.
+# A trigger for each statement fires even if no row matches. ENABLE ALWAYS, because replicating sessions skip others.
 KEEP_EVENTS = """
     CREATE TRIGGER audit_events_are_kept BEFORE UPDATE OR DELETE OR TRUNCATE ON alga_tenants.audit_events
         FOR EACH STATEMENT EXECUTE FUNCTION alga_tenants.refuse_audit_change()
@@ -178,9 +177,9 @@ def _create_audit() -> None:
 
 
 def downgrade() -> None:
-    """Refuse if anything was recorded: going back would be a way to get rid of it."""
+    """Refuse if there are audit events, because a downgrade would delete them."""
     if op.get_bind().scalar(sa.text("SELECT EXISTS (SELECT FROM alga_tenants.audit_events)")):
-        raise RuntimeError("there are audit events; archive them and drop their tables by hand")
+        raise RuntimeError("can't downgrade: there are audit events; archive them and drop their tables by hand")
     for table in ("audit_head", "audit_events", "api_keys", "idempotency_keys", "cancellations", "operations"):
         op.drop_table(table, schema=SCHEMA)
     op.execute("DROP FUNCTION alga_tenants.refuse_audit_change()")

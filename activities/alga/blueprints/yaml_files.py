@@ -1,4 +1,4 @@
-"""YAML files that tell where in them something is wrong."""
+"""Parses YAML files, with errors that name the line."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,18 +8,15 @@ import yaml
 
 PathItem = str | int
 
-# What a file here is made of. Others, such as dates, would reach the caller as something that nobody expects.
+# Other types, such as dates, are refused: callers don't expect them.
 PLAIN_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("map", "seq", "str", "int", "float", "bool", "null")}
 
 
 class YamlFile:
-    """A parsed YAML file; `document` is what it says."""
+    """A parsed YAML file; `document` is its content."""
 
     def __init__(self, file: Path) -> None:
-        """Read and parse.
-
-        Raises `YamlError` for what isn't YAML, for a key that is given twice, and for types that aren't plain.
-        """
+        """Read and parse; raises `YamlError` for invalid YAML, duplicate keys, and types that aren't plain."""
         self.name = str(file)
         try:
             self._root = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
@@ -35,7 +32,7 @@ class YamlFile:
             raise YamlError(self.name, None, (), f"can't be read: {error}") from None
 
     def error(self, path: Sequence[PathItem], reason: str) -> "YamlError":
-        """An error about the value at the given path, or about the nearest one around it that exists."""
+        """Return an error about the value at the path, or about the nearest existing one that contains it."""
         node, line = self._root, 1
         for item in path:
             found = self._child(node, item)
@@ -45,7 +42,7 @@ class YamlFile:
         return YamlError(self.name, line, path, reason)
 
     def existing(self, path: Sequence[PathItem]) -> tuple[PathItem, ...]:
-        """The path without the items that lead nowhere in the file."""
+        """Return the path without the items that the file does not have."""
         node, kept = self._root, []
         for item in path:
             if found := self._child(node, item):
@@ -55,7 +52,7 @@ class YamlFile:
 
     @staticmethod
     def _child(node: yaml.Node | None, item: PathItem) -> tuple[int, yaml.Node] | None:
-        """What is under the item and the line where that begins: with its key, if it has one."""
+        """Return the line of the item, which is that of its key if it has one, and its value."""
         if isinstance(node, yaml.MappingNode):
             pairs = (pair for pair in node.value if pair[0].value == str(item))
             return next(((key.start_mark.line + 1, value) for key, value in pairs), None)
@@ -86,7 +83,7 @@ class YamlFile:
 
 
 class YamlError(Exception):
-    """Something is wrong in a YAML file; the message gives file, line, path and reason."""
+    """A YAML file is invalid; the message gives file, line, path and reason."""
 
     def __init__(self, file: str, line: int | None, path: Sequence[PathItem], reason: str) -> None:
         place = f"{file}:{line}" if line else file

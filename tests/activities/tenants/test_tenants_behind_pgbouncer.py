@@ -57,7 +57,7 @@ class Work:
     async def create_and_stop(self, given: TenantCreationInput) -> None:
         """A creation that is asked to stop, whose attempt fails, and that is closed."""
         await self._until_done(self._cancel, given)
-        with pytest.raises(ApplicationError, match="asked to stop"):
+        with pytest.raises(ApplicationError, match="was cancelled"):
             await self.create(given)
         await self._until_done(self._closing.close_operation, closing_input(given))
 
