@@ -12,10 +12,11 @@ from app.gateway.audit import routes as audit
 from app.gateway.codec import routes as codec
 from app.gateway.documentation_page import install_documentation_page
 from app.gateway.documented_app import DocumentedApp
-from app.gateway.error_handlers import crash_response, install_error_handlers
+from app.gateway.error_handlers import install_error_handlers
 from app.gateway.http.concurrency import ConcurrencyLimit, Slots
+from app.gateway.http.crashes import CrashMiddleware
 from app.gateway.http.cross_origin import CrossOrigin
-from app.gateway.http.request_context import CrashMiddleware, RequestContextMiddleware
+from app.gateway.http.request_context import RequestContextMiddleware
 from app.gateway.http.tracing import TracingMiddleware
 from app.gateway.keys import routes as api_keys
 from app.gateway.operations import routes as operations
@@ -57,7 +58,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.billing_plans = {code: blueprint.contract_line_names for code, blueprint in blueprints.items()}
     # The last one is the outermost.
     app.add_middleware(ConcurrencyLimit, slots=Slots(settings.max_concurrent_requests, settings.max_event_streams))
-    app.add_middleware(CrashMiddleware, crash_response=crash_response)
+    app.add_middleware(CrashMiddleware)
     if settings.cors_origins:
         app.add_middleware(CrossOrigin, origins=split_list(settings.cors_origins))
     app.add_middleware(RequestContextMiddleware)

@@ -17,7 +17,6 @@ from app.gateway.http.problems.problem import Fault, ProblemError, problem_respo
 from app.gateway.http.problems.request_problems import (
     DatabaseOutageError,
     FrameworkError,
-    InternalError,
     MalformedJsonError,
     MethodNotAllowedError,
     PathNotFoundError,
@@ -47,11 +46,6 @@ def install_error_handlers(app: FastAPI) -> None:
     """Install a handler for each expected error. Any other error is a crash, which `CrashMiddleware` handles."""
     for kind in EXPECTED_ERRORS:
         app.exception_handler(kind)(_respond)
-
-
-def crash_response(request: Request) -> Response:
-    """Return the response to a crash. Its details are only in the log."""
-    return problem_response(request, InternalError())
 
 
 async def _respond(request: Request, error: Exception) -> Response:

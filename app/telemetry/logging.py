@@ -105,8 +105,7 @@ def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
 
 
 def _add_trace(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    event.update(current_ids())
-    return event
+    return {**event, **current_ids()}
 
 
 def _drop_repeated_fields(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from app.bounded import BoundedDict
 from app.crypto.derived_keys import derive_key
-from app.gateway.access.buckets import MICROSECONDS, LimitStatus, MemoryBuckets, Policy
+from app.gateway.access.buckets import MICROSECONDS, MemoryBuckets, Policy
 from app.gateway.http.problems.request_problems import RateLimitedError
 from app.settings import Settings
 
@@ -52,19 +52,11 @@ class RateLimits:
         self._buckets = _buckets(settings)
 
     async def check_caller(self, identity: str) -> Mapping[str, str]:
-        """Count a request of an authenticated caller, and return headers for its response.
-
-        Raises:
-            RateLimitedError: the caller has exceeded its rate limit.
-        """
+        """Count a request of a caller, and return headers for its response; raise `RateLimitedError`."""
         return await self._consume(self._callers, identity, "Rate limit exceeded")
 
     async def consume_creation(self, identity: str) -> None:
-        """Count a creation that a caller is about to start.
-
-        Raises:
-            RateLimitedError: the caller has used up its quota.
-        """
+        """Count a creation before it is started; raise `RateLimitedError` if the quota is used up."""
         detail = f"Quota of {self._creations_per_hour} creations per hour used up"
         await self._consume(self._creations, identity, detail)
 
@@ -74,20 +66,14 @@ class RateLimits:
             await self._buckets.refund(self._creations, self._key(identity))
 
     async def check_failures(self, address: str | None, credential: str | None = None) -> None:
-        """Reject a request before its credential is verified if its address has failed too often. Counts nothing.
+        """Raise `RateLimitedError` if the address has failed too often, before its credential is verified.
 
-        A credential that is known to be good passes, so that callers who share an address, such as that of a proxy,
-        are not locked out by one who guesses.
-
-        Raises:
-            RateLimitedError: the address has failed too often.
+        This counts nothing. A credential that is known to be good passes, so that callers who share an address, such
+        as that of a proxy, are not locked out by one who guesses.
         """
-        if self._failures is None or (credential is not None and self._digest(credential) in self._known_good):
-            return
-        status = await self._buckets.consume(self._failures, self._key(_network(address)), is_dry_run=True)
-        if not status.is_allowed:
+        if credential is None or self._digest(credential) not in self._known_good:
             detail = "Too many requests without a valid credential from this address"
-            raise _limit_exceeded(self._failures, status, detail)
+            await self._consume(self._failures, _network(address), detail, is_dry_run=True)
 
     async def record_failure(self, address: str | None, credential: str | None = None) -> None:
         """Count a request whose credential was missing or invalid."""
@@ -102,11 +88,9 @@ class RateLimits:
             self._known_good[self._digest(credential)] = None
 
     async def check_anonymous(self, address: str | None) -> None:
-        """Count a request that needs no credential.
+        """Count a request that needs no credential; raise `RateLimitedError`.
 
-        Raises:
-            RateLimitedError: the address has exceeded its limit. The connection closes, so that pipelined requests
-                are not served.
+        The connection then closes, so that pipelined requests are not served.
         """
         detail = "Too many anonymous requests from this address"
         try:
@@ -120,14 +104,24 @@ class RateLimits:
         await self._buckets.close()
 
     async def _consume(
-        self, policy: Policy | None, subject: str, detail: str, *, is_denial: bool = True
+        self,
+        policy: Policy | None,
+        subject: str,
+        detail: str,
+        *,
+        is_denial: bool = True,
+        is_dry_run: bool = False,
     ) -> Mapping[str, str]:
         if policy is None:
             return {}
-        status = await self._buckets.consume(policy, self._key(subject))
+        status = await self._buckets.consume(policy, self._key(subject), is_dry_run=is_dry_run)
+        headers = {
+            "RateLimit-Policy": f'"{policy.name}";q={policy.capacity};w={math.ceil(policy.window / MICROSECONDS)}',
+            "RateLimit": f'"{policy.name}";r={status.remaining};t={math.ceil(status.reset_after)}',
+        }
         if not status.is_allowed:
-            raise _limit_exceeded(policy, status, detail, is_denial=is_denial)
-        return _headers(policy, status)
+            raise RateLimitedError(detail, max(1, math.ceil(status.retry_after)), headers, is_denial=is_denial)
+        return headers
 
     def _key(self, text: str) -> str:
         return self._digest(text).hex()
@@ -146,20 +140,8 @@ def _policy(name: str, per_minute: float, burst: int) -> Policy | None:
     return Policy(name, per_minute, burst) if per_minute > 0 else None
 
 
-def _headers(policy: Policy, status: LimitStatus) -> dict[str, str]:
-    return {
-        "RateLimit-Policy": f'"{policy.name}";q={policy.capacity};w={math.ceil(policy.window / MICROSECONDS)}',
-        "RateLimit": f'"{policy.name}";r={status.remaining};t={math.ceil(status.reset_after)}',
-    }
-
-
-def _limit_exceeded(policy: Policy, status: LimitStatus, detail: str, *, is_denial: bool = True) -> RateLimitedError:
-    seconds = max(1, math.ceil(status.retry_after))
-    return RateLimitedError(detail, seconds, _headers(policy, status), is_denial=is_denial)
-
-
 def _network(address: str | None) -> str:
-    """Return what is counted for an address: the address itself, or its network for IPv6."""
+    """Return the address, or its network for IPv6."""
     try:
         parsed = ipaddress.ip_address(address or "")
     except ValueError:

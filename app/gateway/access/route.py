@@ -67,11 +67,11 @@ class AuthenticatedRoute(APIRoute):
         return self.scopes <= caller.scopes
 
     def check_body(self, body: bytes) -> None:
-        """Check a body before it is parsed; raise as `body_limits.check_body` does."""
+        """Check a body before it is parsed; see `body_limits.check_body`."""
         check_body(body)
 
     def handler(self) -> Handler:
-        """Return what handles a request that has passed the checks: FastAPI, unless a subclass does without it."""
+        """Return the handler of requests that have passed the checks: FastAPI's, unless a subclass replaces it."""
         return super().get_route_handler()
 
     def get_route_handler(self) -> Handler:
@@ -100,7 +100,7 @@ class AuthenticatedRoute(APIRoute):
             max_bytes = self.max_body_bytes or find_service(request, Settings).max_body_bytes
             slot = slot_of(request)
             bounded = BoundedRequest(request.scope, request.receive, max_bytes, slot)
-            # FastAPI takes any error while reading for malformed JSON. Afterwards it finds the body in the request.
+            # FastAPI would report any error while reading as malformed JSON. Now it finds the body in the request.
             body = await bounded.body()
             async with slot.slots.large_body(len(body)):
                 self.check_body(body)
@@ -122,14 +122,14 @@ async def _authenticate(request: Request) -> None:
     rate_limits, authenticator = find_service(request, RateLimits), find_service(request, Authenticator)
     address, credential = address_of(request), credential_of(request.headers)
     # Tokens are renewed every few minutes, so a valid one is usually new: failures of others must not block it.
-    is_judged_first = authenticator.is_token(request.headers)
-    if not is_judged_first:
+    is_token = authenticator.is_token(request.headers)
+    if not is_token:
         await rate_limits.check_failures(address, credential)
     try:
         caller = await _caller(request)
     except ProblemError as problem:
         if problem.is_denial:
-            if is_judged_first:
+            if is_token:
                 await rate_limits.check_failures(address, credential)
             await rate_limits.record_failure(address, credential)
         raise

@@ -1,15 +1,14 @@
-"""Middleware around every request: its id, its log line, the headers of its response, and crashes."""
+"""Middleware around every request: its id, its log line, its metrics, and the headers of its response."""
 
 import logging
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from uuid import uuid4
 
 import structlog
 from starlette.datastructures import Headers
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.auth.callers import Caller
@@ -25,8 +24,6 @@ UNLOGGED = PROBE_PATHS | {exposition.PATH}
 ACCEPTED_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 log = structlog.get_logger(__name__)
-
-CrashResponse = Callable[[Request], Response]
 
 
 def request_id_of(request: Request) -> str:
@@ -102,32 +99,3 @@ class RequestContextMiddleware:
                 status=status,
                 duration_ms=round(seconds * 1000, 1),
             )
-
-
-class CrashMiddleware:
-    """Logs an unexpected error and sends a response to it."""
-
-    def __init__(self, app: ASGIApp, crash_response: CrashResponse) -> None:
-        self._app = app
-        self._crash_response = crash_response
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        has_response = False
-
-        async def record_response(message: Message) -> None:
-            nonlocal has_response
-            has_response = True
-            await send(message)
-
-        try:
-            await self._app(scope, receive, record_response)
-        except ClientDisconnect:
-            log.info("client disconnected before its request was complete", method=scope["method"])
-        except Exception:
-            log.exception("request crashed", method=scope["method"], path=path_template(scope))
-            if not has_response:
-                await self._crash_response(Request(scope))(scope, receive, send)

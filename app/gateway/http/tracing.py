@@ -4,7 +4,7 @@ from ipaddress import ip_address, ip_network
 
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer
+from opentelemetry.trace import SpanKind, StatusCode, Tracer
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -41,7 +41,11 @@ class TracingMiddleware:
 
         async def record_status(message: Message) -> None:
             if message["type"] == "http.response.start":
-                _record_status(span, message["status"])
+                status: int = message["status"]
+                span.set_attribute("http.response.status_code", status)
+                if status >= SERVER_ERROR:
+                    span.set_attribute("error.type", str(status))
+                    span.set_status(StatusCode.ERROR)
             await send(message)
 
         with trace.use_span(span, end_on_exit=True, record_exception=False, set_status_on_exception=False):
@@ -68,10 +72,3 @@ class TracingMiddleware:
         # A dual-stack socket maps IPv4 addresses to IPv6.
         address = getattr(address, "ipv4_mapped", None) or address
         return any(address in network for network in self._trusted)
-
-
-def _record_status(span: Span, status: int) -> None:
-    span.set_attribute("http.response.status_code", status)
-    if status >= SERVER_ERROR:
-        span.set_attribute("error.type", str(status))
-        span.set_status(StatusCode.ERROR)

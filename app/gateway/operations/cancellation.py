@@ -1,6 +1,6 @@
 """Cancels operations."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -24,16 +24,14 @@ from workflows.operations.statuses import OperationStatus
 log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True, repr=False)
 class OperationCancellation:
     """Cancels operations before their commit."""
 
-    def __init__(
-        self, engine: AsyncEngine, operations: TemporalOperations, lookup: OperationLookup, recorder: AuditRecorder
-    ) -> None:
-        self._engine = engine
-        self._operations = operations
-        self._lookup = lookup
-        self._recorder = recorder
+    engine: AsyncEngine
+    operations: TemporalOperations
+    lookup: OperationLookup
+    recorder: AuditRecorder
 
     async def cancel(self, workflow_id: str, requester: Requester, reason: str | None) -> OperationView:
         """Cancel an operation, unless it is stopping already.
@@ -42,7 +40,7 @@ class OperationCancellation:
             ProblemError: there is no such operation, the caller lacks its kind's scope, or it is committed or ended.
             TemporalUnavailableError: Temporal is unavailable.
         """
-        operation = await self._lookup.find_for(requester.caller, workflow_id)
+        operation = await self.lookup.find_for(requester.caller, workflow_id)
         require_scope(requester.caller, operation.kind.cancel_scope)
         snapshot = operation.snapshot
         if not operation.is_open or snapshot.committed_at is not None:
@@ -52,7 +50,7 @@ class OperationCancellation:
             return operation
         cancellation = Cancellation(reason=reason, by=requester.name, via=requester.caller.identity)
         try:
-            await self._operations.cancel(described, cancellation)
+            await self.operations.cancel(described, cancellation)
         except OperationEndedError:
             raise _too_late(operation) from None
         event = requester.audit_event(
@@ -73,17 +71,17 @@ class OperationCancellation:
         """
         workflow_id, run_id = operation.workflow_id, operation.run_id
         try:
-            async with self._engine.begin() as connection:
+            async with self.engine.begin() as connection:
                 is_first = await request_cancel(connection, workflow_id, run_id, cancellation)
                 record = await find_run(connection, workflow_id, run_id)
                 if record is not None and record.snapshot.committed_at is not None:
                     raise _too_late(replace(operation, snapshot=record.snapshot))
                 if is_first:
-                    await self._recorder.trail.append(connection, event)
+                    await self.recorder.trail.append(connection, event)
         except DATABASE_ERRORS as error:
             # The signal still stops the operation, unless it commits first.
             log.warning("a cancel was not recorded", workflow_id=workflow_id, error=type(error).__name__)
-            self._recorder.buffer.add(event)
+            self.recorder.buffer.add(event)
 
 
 def _too_late(operation: OperationView) -> ProblemError:

@@ -39,7 +39,7 @@ class OperationView:
     @property
     def kind(self) -> OperationKind:
         """The kind of the operation; raises `OperationKindUnknownError` if this release does not know it."""
-        kind = KINDS.find(self.snapshot.kind)
+        kind = KINDS.get(self.snapshot.kind)
         if kind is None:
             raise OperationKindUnknownError(self.snapshot.kind)
         return kind
@@ -88,7 +88,7 @@ def _fields(workflow_id: str, snapshot: OperationSnapshot, *, is_open: bool) -> 
 
 def _links(workflow_id: str, snapshot: OperationSnapshot, *, is_open: bool) -> Links:
     path = f"/operations/{quote(workflow_id, safe='')}"
-    can_change = is_open and KINDS.find(snapshot.kind) is not None
+    can_change = is_open and KINDS.get(snapshot.kind) is not None
     is_cancellable = can_change and snapshot.is_cancellable and not snapshot.status.is_stopping
     has_tenant = snapshot.committed_at is not None and snapshot.tenant_id is not None
     return Links(

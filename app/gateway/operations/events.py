@@ -11,7 +11,6 @@ from app.gateway.http.openapi import REF_TEMPLATE
 from app.gateway.http.problems.problem import ProblemError
 from app.gateway.operations.documents import OperationView
 from app.gateway.operations.lookup import OperationLookup
-from app.gateway.operations.responses import EncodedDocument
 from app.gateway.operations.schemas import StatusDocument
 from app.temporal.errors import TemporalUnavailableError
 
@@ -61,8 +60,9 @@ async def follow(
     pause, since_sent, since_authenticated = MIN_POLL_INTERVAL, 0.0, 0.0
     while True:
         if operation.encoded.tag != sent:
-            yield _status_event(operation.encoded)
-            sent, pause, since_sent = operation.encoded.tag, MIN_POLL_INTERVAL, 0.0
+            sent, data = operation.encoded.tag, operation.encoded.body.decode()
+            yield format_sse_event(data_str=data, event=STATUS_EVENT, id=sent, retry=RECONNECT_MILLISECONDS)
+            pause, since_sent = MIN_POLL_INTERVAL, 0.0
         if operation.document.has_ended:
             return
         if since_sent >= PING_INTERVAL:
@@ -82,9 +82,3 @@ async def follow(
             return
         except (TemporalUnavailableError, DatabaseUnavailableError) as error:
             log.warning("a stream of events waits", workflow_id=workflow_id, reason=str(error))
-
-
-def _status_event(document: EncodedDocument) -> bytes:
-    return format_sse_event(
-        data_str=document.body.decode(), event=STATUS_EVENT, id=document.tag, retry=RECONNECT_MILLISECONDS
-    )

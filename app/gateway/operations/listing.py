@@ -1,6 +1,6 @@
 """Pages of operations, newest first."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -20,11 +20,11 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 
 
+@dataclass(frozen=True, repr=False)
 class Listing:
     """Reads pages of the `operations` table."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
+    engine: AsyncEngine
 
     async def page(self, caller: Caller, wanted: OperationFilter, *, size: int, token: str | None) -> OperationList:
         """Return the page of the token, or the first one; raise `DatabaseUnavailableError`.
@@ -37,7 +37,7 @@ class Listing:
             wanted = replace(wanted, tenant_id=caller.tenant_id)
         after = _place_of(token) if token is not None else None
         with database_errors():
-            async with self._engine.connect() as connection:
+            async with self.engine.connect() as connection:
                 records = await list_operations(connection, wanted, limit=size + 1, after=after)
         shown = records[:size]
         return OperationList(

@@ -64,7 +64,7 @@ class OperationLookup:
         return operation
 
     async def find_creation_for(self, caller: Caller, tenant_id: UUID) -> OperationView:
-        """Return the operation that created a tenant, whoever chose its workflow id; raises as `find_for` does."""
+        """Return the operation that created a tenant, whatever its workflow id; raises as `find_for` does."""
         # Only the rows show which of several operations has created the tenant.
         with database_errors():
             async with self._engine.connect() as connection:

@@ -62,18 +62,15 @@ def _reject_nul(value: str) -> str:
     return value
 
 
-def _known_status(value: str) -> OperationStatus:
-    # The enum accepts unknown statuses, which a request must not have.
+def _reject_unknown(value: OperationStatus) -> OperationStatus:
+    # The enum itself accepts unknown values.
     if value not in list(OperationStatus):
         raise PydanticCustomError("status", "must be one of " + ", ".join(OperationStatus))
-    return OperationStatus(value)
+    return value
 
 
-KnownStatus = Annotated[
-    str,
-    AfterValidator(_known_status),
-    WithJsonSchema({"type": "string", "enum": [str(status) for status in OperationStatus]}),
-]
+STATUS_SCHEMA = {"type": "string", "enum": list(OperationStatus)}
+KnownStatus = Annotated[OperationStatus, AfterValidator(_reject_unknown), WithJsonSchema(STATUS_SCHEMA)]
 
 
 async def operation_filter(  # noqa: PLR0917 - FastAPI passes them by name
@@ -97,7 +94,7 @@ async def operation_filter(  # noqa: PLR0917 - FastAPI passes them by name
     return OperationFilter(
         tenant_id=tenant_id,
         kind=kind,
-        statuses=tuple(OperationStatus(known) for known in status),
+        statuses=tuple(status),
         name=name,
         started_after=started_after,
         started_before=started_before,

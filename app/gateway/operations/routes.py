@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Security
+from fastapi import APIRouter, Security
 from fastapi.sse import EventSourceResponse
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -13,6 +13,7 @@ from app.auth.scopes import Scope
 from app.gateway.access.parameters import current_caller, current_requester
 from app.gateway.access.route import AuthenticatedRoute, KindScopedRoute, authenticate_again
 from app.gateway.http.concurrency import slot_of
+from app.gateway.http.dependencies import service
 from app.gateway.http.openapi import BODY_PROBLEMS, COMMON_PROBLEMS, LOCATION, RETRY_AFTER, Responses, problems
 from app.gateway.http.parameters import DEFAULT_PAGE_SIZE, PageSize
 from app.gateway.http.problems.request_problems import (
@@ -26,7 +27,6 @@ from app.gateway.http.problems.request_problems import (
     TooManyStreamsError,
     WorkerOutageError,
 )
-from app.gateway.http.provided import provide
 from app.gateway.http.responses import document_response
 from app.gateway.operations.cancellation import OperationCancellation
 from app.gateway.operations.events import STATUS_EVENT_SCHEMA, follow
@@ -53,17 +53,18 @@ router = APIRouter(prefix="/operations", tags=["operations"], route_class=Authen
 # Each kind has its own scopes to cancel and resume it, so the route can only require one of them.
 kind_router = APIRouter(prefix="/operations", tags=["operations"], route_class=KindScopedRoute, responses=COMMON)
 
-CANCEL_SCOPES = sorted({kind.cancel_scope for kind in KINDS} | {kind.manage_scope for kind in KINDS})
+CANCEL_SCOPES = sorted(
+    {kind.cancel_scope for kind in KINDS.values()} | {kind.manage_scope for kind in KINDS.values()}
+)
 
-CANCEL_PROBLEMS = (
-    *BODY_PROBLEMS,
+ACCESS_PROBLEMS = (
     BadOnBehalfOfError,
     OperationNotFoundError,
     OperationUnreadableError,
     OperationFinishedError,
-    OperationCommittedError,
     OperationKindUnknownError,
 )
+CANCEL_PROBLEMS = (*BODY_PROBLEMS, *ACCESS_PROBLEMS, OperationCommittedError)
 CANCELLING: Responses = {202: {"description": "The operation stops.", "headers": {**LOCATION, **RETRY_AFTER}}}
 RESUMED: Responses = {202: {"description": "The operation continues.", "headers": {**LOCATION, **RETRY_AFTER}}}
 CHANGED: Responses = {200: {"description": "The changes are accepted.", "headers": RETRY_AFTER}}
@@ -84,7 +85,7 @@ UNBUFFERED = {"X-Accel-Buffering": "no"}
 @router.get("", summary="List operations", response_model=OperationList, responses=problems(InvalidRequestError))
 async def list_operations(
     caller: Annotated[Caller, Security(current_caller, scopes=[Scope.TENANTS_READ])],
-    listing: Annotated[Listing, Depends(provide(Listing))],
+    listing: Annotated[Listing, service(Listing)],
     wanted: Filter,
     page_size: PageSize = DEFAULT_PAGE_SIZE,
     page_token: PageToken = None,
@@ -97,7 +98,7 @@ async def list_operations(
 async def follow_operation(
     caller: Annotated[Caller, Security(current_caller, scopes=[Scope.TENANTS_READ])],
     request: Request,
-    lookup: Annotated[OperationLookup, Depends(provide(OperationLookup))],
+    lookup: Annotated[OperationLookup, service(OperationLookup)],
     workflow_id: WorkflowId,
     last_event_id: LastEventId = None,
 ) -> Response:
@@ -123,7 +124,7 @@ async def follow_operation(
 )
 async def cancel_operation(
     requester: Annotated[Requester, Security(current_requester, scopes=CANCEL_SCOPES)],
-    cancellation: Annotated[OperationCancellation, Depends(provide(OperationCancellation))],
+    cancellation: Annotated[OperationCancellation, service(OperationCancellation)],
     workflow_id: WorkflowId,
     reason: CancelReason,
 ) -> Response:
@@ -137,21 +138,11 @@ async def cancel_operation(
     summary="Resume an operation",
     status_code=202,
     response_model=StatusDocument,
-    responses={
-        **RESUMED,
-        **problems(
-            BadOnBehalfOfError,
-            OperationNotFoundError,
-            OperationUnreadableError,
-            OperationFinishedError,
-            OperationStoppingError,
-            OperationKindUnknownError,
-        ),
-    },
+    responses={**RESUMED, **problems(*ACCESS_PROBLEMS, OperationStoppingError)},
 )
 async def resume_operation(
     requester: Annotated[Requester, Security(current_requester, scopes=CANCEL_SCOPES)],
-    updates: Annotated[OperationUpdates, Depends(provide(OperationUpdates))],
+    updates: Annotated[OperationUpdates, service(OperationUpdates)],
     workflow_id: WorkflowId,
 ) -> Response:
     """Start the next attempt at once if the operation waits for it or for an operator; otherwise do nothing."""
@@ -167,14 +158,10 @@ async def resume_operation(
         **CHANGED,
         **problems(
             *BODY_PROBLEMS,
-            BadOnBehalfOfError,
+            *ACCESS_PROBLEMS,
             UnknownBillingPlanError,
-            OperationNotFoundError,
-            OperationUnreadableError,
-            OperationFinishedError,
             OperationStoppingError,
             ParameterUsedError,
-            OperationKindUnknownError,
             OverloadedError,
             TemporalOutageError,
             DatabaseOutageError,
@@ -185,7 +172,7 @@ async def resume_operation(
 async def change_operation(
     requester: Annotated[Requester, Security(current_requester, scopes=CANCEL_SCOPES)],
     changes: ChangedTenant,
-    updates: Annotated[OperationUpdates, Depends(provide(OperationUpdates))],
+    updates: Annotated[OperationUpdates, service(OperationUpdates)],
     workflow_id: WorkflowId,
 ) -> Response:
     """Change parameters before the commit, all or none, and resume the operation if it waits."""

@@ -17,15 +17,9 @@ from workflows.operations.statuses import OperationStatus, StepStatus
 MAX_REASON_LENGTH = 500
 TEXT = re.compile(r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$")
 
-Source = Literal["temporal", "database"]
-
 # Documented as plain strings, because a newer release may add values.
-Status = Annotated[
-    OperationStatus, WithJsonSchema({"type": "string", "examples": [str(status) for status in OperationStatus]})
-]
-StepState = Annotated[
-    StepStatus, WithJsonSchema({"type": "string", "examples": [str(status) for status in StepStatus]})
-]
+Status = Annotated[OperationStatus, WithJsonSchema({"type": "string", "examples": list(OperationStatus)})]
+StepState = Annotated[StepStatus, WithJsonSchema({"type": "string", "examples": list(StepStatus)})]
 
 
 def omitted_if_none(description: str, **options: Any) -> Any:
@@ -123,8 +117,7 @@ class OperationSummary(Document):
     error: OperationProblem | None
     warnings: tuple[WarningDocument, ...]
     requested_by: str | None = Field(
-        description="The requester: `key:<id>` for an API key, `oidc:<subject>` for a token, or the person whom a "
-        "trusted caller named."
+        description="`key:<id>` of an API key, `oidc:<subject>` of a token, or a person whom a trusted caller named."
     )
     requested_via: str | None = Field(description="The key or token of the request.")
     started_at: datetime | None
@@ -146,9 +139,7 @@ class OperationSummary(Document):
 class StatusDocument(OperationSummary):
     """An operation with all its details."""
 
-    parameters: dict[str, Any] = Field(
-        description="The parameters of the request, without personal data.", examples=[{"licenseCount": 25}]
-    )
+    parameters: dict[str, Any] = Field(description="Those without personal data.", examples=[{"licenseCount": 25}])
     steps: tuple[StepDocument, ...]
     result: dict[str, Any] | None = Field(
         description="For a creation `tenantId`, `adminUserId`, `clientId` and `createdAt`."
@@ -157,7 +148,9 @@ class StatusDocument(OperationSummary):
     cancelled_via: str | None
     cancel_reason: str | None
     cancellable: bool
-    source: Source = Field(description="`database` if Temporal is unavailable or no longer has the workflow.")
+    source: Literal["temporal", "database"] = Field(
+        description="`database` if Temporal is unavailable or no longer has the workflow."
+    )
 
 
 class OperationList(Document):

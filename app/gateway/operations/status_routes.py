@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Security
+from fastapi import APIRouter, Security
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -10,10 +10,10 @@ from app.auth.callers import Caller
 from app.auth.scopes import Scope
 from app.gateway.access.parameters import current_caller
 from app.gateway.access.route import AuthenticatedRoute, Handler
+from app.gateway.http.dependencies import find_service, service
 from app.gateway.http.openapi import COMMON_PROBLEMS, RETRY_AFTER, Responses, problems
 from app.gateway.http.parameters import IfNoneMatch, if_none_match_lines
 from app.gateway.http.problems.request_problems import DatabaseOutageError, TemporalOutageError
-from app.gateway.http.provided import provide, provided
 from app.gateway.http.request_context import caller_of
 from app.gateway.operations.lookup import OperationLookup
 from app.gateway.operations.parameters import WorkflowId, check_workflow_id, tenant_id_of
@@ -41,7 +41,7 @@ class StatusRoute(AuthenticatedRoute):
         async def handle(request: Request) -> Response:
             response: Response = await self.endpoint(
                 caller=caller_of(request),
-                lookup=provided(request, OperationLookup),
+                lookup=find_service(request, OperationLookup),
                 workflow_id=check_workflow_id(request.path_params["id"]),
                 if_none_match=if_none_match_lines(request),
             )
@@ -61,23 +61,21 @@ router = APIRouter(
 )
 async def read_status(
     caller: Annotated[Caller, Security(current_caller, scopes=[Scope.TENANTS_READ])],
-    lookup: Annotated[OperationLookup, Depends(provide(OperationLookup))],
+    lookup: Annotated[OperationLookup, service(OperationLookup)],
     workflow_id: WorkflowId,
     if_none_match: IfNoneMatch,
 ) -> Response:
     """Return the status of an operation, by its workflow id, or by the id of the tenant that it creates."""
-    tenant_id = tenant_id_of(workflow_id)
-    if tenant_id is not None:
-        operation = await lookup.find_creation_for(caller, tenant_id)
-    else:
-        operation = await lookup.find_for(caller, workflow_id)
+    if (tenant_id := tenant_id_of(workflow_id)) is None:
+        return await read_operation(caller, lookup, workflow_id, if_none_match)
+    operation = await lookup.find_creation_for(caller, tenant_id)
     return conditional(operation.encoded, if_none_match)
 
 
 @router.get("/operations/{id}", tags=["operations"], summary="Read an operation", response_model=StatusDocument)
 async def read_operation(
     caller: Annotated[Caller, Security(current_caller, scopes=[Scope.TENANTS_READ])],
-    lookup: Annotated[OperationLookup, Depends(provide(OperationLookup))],
+    lookup: Annotated[OperationLookup, service(OperationLookup)],
     workflow_id: WorkflowId,
     if_none_match: IfNoneMatch,
 ) -> Response:

@@ -1,7 +1,7 @@
 """Resumes waiting operations and updates their parameters."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from activities.alga.blueprints.blueprint import Blueprint
 from activities.audit.events import Action
@@ -25,20 +25,14 @@ from workflows.operations.messages import ParameterChanges, ResumeRequest
 from workflows.operations.statuses import OperationStatus
 
 
+@dataclass(frozen=True, repr=False)
 class OperationUpdates:
     """Resumes operations and updates their parameters."""
 
-    def __init__(
-        self,
-        operations: TemporalOperations,
-        lookup: OperationLookup,
-        blueprints: Mapping[str, Blueprint],
-        recorder: AuditRecorder,
-    ) -> None:
-        self._operations = operations
-        self._lookup = lookup
-        self._blueprints = blueprints
-        self._recorder = recorder
+    operations: TemporalOperations
+    lookup: OperationLookup
+    blueprints: Mapping[str, Blueprint]
+    recorder: AuditRecorder
 
     async def resume(self, workflow_id: str, requester: Requester) -> OperationView:
         """Start the next attempt at once if the operation waits for it or for an operator; otherwise do nothing.
@@ -51,11 +45,11 @@ class OperationUpdates:
         if not operation.snapshot.status.is_resumable:
             return operation
         try:
-            await self._operations.resume(operation.in_temporal, ResumeRequest(resumed_by=requester.name))
+            await self.operations.resume(operation.in_temporal, ResumeRequest(resumed_by=requester.name))
         except OperationEndedError:
             raise OperationFinishedError from None
         tenant_id = operation.snapshot.tenant_id
-        await self._recorder.record(
+        await self.recorder.record(
             requester.audit_event(Action.OPERATION_RESUME, workflow_id=workflow_id, tenant_id=tenant_id)
         )
         # A workflow without a worker shows this later.
@@ -76,21 +70,21 @@ class OperationUpdates:
             raise ParameterUsedError(f"Operations of kind {operation.kind.name} have no parameters")
         if operation.snapshot.committed_at is not None:
             raise ParameterUsedError
-        blueprint = self._blueprints.get(operation.snapshot.product_code or "")
+        blueprint = self.blueprints.get(operation.snapshot.product_code or "")
         if blueprint is not None:
             blueprint.check_billing_plan(changes.billing_plan)
         request = ParameterChanges(changes=changes.to_message(), origin=requester.origin())
         try:
-            await self._operations.change(operation.in_temporal, request)
+            await self.operations.change(operation.in_temporal, request)
         except OperationEndedError:
             raise OperationFinishedError from None
         except ChangeRefusedError as refused:
             raise _problem_of(refused) from None
-        return await self._lookup.find(workflow_id)
+        return await self.lookup.find(workflow_id)
 
     async def _find(self, caller: Caller, workflow_id: str) -> OperationView:
         """Return an open operation in Temporal that is not stopping."""
-        operation = await self._lookup.find_for(caller, workflow_id)
+        operation = await self.lookup.find_for(caller, workflow_id)
         require_scope(caller, operation.kind.manage_scope)
         if not operation.is_open:
             raise OperationFinishedError

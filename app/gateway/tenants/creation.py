@@ -31,6 +31,7 @@ from app.gateway.tenants.problems import StartUncertainError
 from app.temporal.errors import OperationExistsError, TemporalUnavailableError
 from app.temporal.operations import TemporalOperations
 from workflows.operations.messages import Cancellation, OperationContext, Origin
+from workflows.operations.statuses import OperationStatus
 from workflows.tenants.steps import TENANT_CREATION, TENANT_CREATION_WORKFLOW
 
 # The caller has already waited for Temporal, and gets a response within four seconds in all.
@@ -47,30 +48,18 @@ class StartedCreation:
     temporary_password: str | None = field(default=None, repr=False)
 
 
+@dataclass(frozen=True, repr=False)
 class TenantCreation:
     """Starts creations of tenants."""
 
-    def __init__(
-        self,
-        engine: AsyncEngine,
-        operations: TemporalOperations,
-        lookup: OperationLookup,
-        blueprints: Mapping[str, Blueprint],
-        *,
-        password_hasher: PasswordHasher,
-        audit: AuditTrail,
-        fingerprint_key: bytes,
-        rate_limits: RateLimits,
-    ) -> None:
-        self._engine = engine
-        self._transactions = Transactions(engine)
-        self._operations = operations
-        self._lookup = lookup
-        self._blueprints = blueprints
-        self._password_hasher = password_hasher
-        self._audit = audit
-        self._requests = IdempotentRequests(engine, fingerprint_key)
-        self._rate_limits = rate_limits
+    engine: AsyncEngine
+    operations: TemporalOperations
+    lookup: OperationLookup
+    blueprints: Mapping[str, Blueprint]
+    requests: IdempotentRequests
+    password_hasher: PasswordHasher
+    audit: AuditTrail
+    rate_limits: RateLimits
 
     async def create(
         self, request: TenantRequest, requester: Requester, idempotency_key: str | None
@@ -86,16 +75,18 @@ class TenantCreation:
         """
         if not requester.caller.may_see(request.tenant_id):
             raise OtherTenantIdError(is_denial=True)
-        self._blueprints[request.product_code].check_billing_plan(request.billing_plan)
-        wanted = await self._requests.prepare(request, requester, idempotency_key)
-        if wanted.may_exist and (known := await self._find_known(wanted)) is not None:
+        self.blueprints[request.product_code].check_billing_plan(request.billing_plan)
+        wanted = await self.requests.prepare(request, requester, idempotency_key)
+        if (wanted.is_replay or request.tenant_id is not None) and (
+            known := await self._find_known(wanted)
+        ) is not None:
             return StartedCreation(known)
         return await self._start(wanted, requester.caller)
 
     async def wait(self, creation: StartedCreation, seconds: int) -> StartedCreation:
         """Return the creation once its operation has ended, or as it is after the given time."""
         try:
-            operation = await self._lookup.wait(creation.operation.workflow_id, seconds)
+            operation = await self.lookup.wait(creation.operation.workflow_id, seconds)
         except (TemporalUnavailableError, DatabaseUnavailableError):
             # The operation was started: its ids and its password must reach the caller.
             return creation
@@ -106,48 +97,50 @@ class TenantCreation:
         # The tenant is looked up first: if an earlier attempt created it, its operation is then found as well.
         is_taken = wanted.request.tenant_id is not None and await self._tenant_exists(wanted.tenant_id)
         try:
-            operation = await self._lookup.find(wanted.workflow_id)
+            operation = await self.lookup.find(wanted.workflow_id)
         except OperationNotFoundError:
             if is_taken:
                 raise wanted.conflict from None
             return None
-        if wanted.may_follow(operation) and not is_taken:
+        has_ended_without_tenant = operation.snapshot.status in {OperationStatus.FAILED, OperationStatus.CANCELLED}
+        if has_ended_without_tenant and not is_taken and not wanted.is_replay:
             return None
-        if not wanted.has_started(operation):
+        is_equal = operation.snapshot.request_fingerprint == wanted.origin.request_fingerprint
+        if not (is_equal and wanted.is_repeatable):
             raise wanted.conflict
         return operation
 
     async def _tenant_exists(self, tenant_id: UUID) -> bool:
         with database_errors():
-            async with self._engine.connect() as connection:
+            async with self.engine.connect() as connection:
                 found = await connection.scalar(select(tenants.c.tenant).where(tenants.c.tenant == tenant_id))
         return found is not None
 
     async def _start(self, wanted: CreationRequest, caller: Caller) -> StartedCreation:
-        await self._rate_limits.consume_creation(caller.identity)
+        await self.rate_limits.consume_creation(caller.identity)
         given = wanted.request.admin_user.password
         password = given.get_secret_value() if given is not None else generate_password()
         temporary_password = password if given is None else None
-        password_hash = await asyncio.to_thread(self._password_hasher.hash, password)
+        password_hash = await asyncio.to_thread(self.password_hasher.hash, password)
         message = wanted.request.to_message(
             tenant_id=wanted.tenant_id, password_hash=password_hash, origin=wanted.origin
         )
         try:
-            started = await self._operations.start(
+            started = await self.operations.start(
                 TENANT_CREATION, TENANT_CREATION_WORKFLOW, wanted.workflow_id, message
             )
         except OperationExistsError:
             # A concurrent request used the same ids.
-            await self._rate_limits.refund_creation(caller.identity)
+            await self.rate_limits.refund_creation(caller.identity)
             if (known := await self._find_known(wanted)) is None:
                 raise wanted.conflict from None
             return StartedCreation(known)
         except TemporalUnavailableError:
             if wanted.is_repeatable or await self._revoke(wanted):
-                await self._rate_limits.refund_creation(caller.identity)
+                await self.rate_limits.refund_creation(caller.identity)
                 raise
             # It started, and committed before Temporal responded.
-            return StartedCreation(await self._lookup.find_row(wanted.workflow_id), temporary_password)
+            return StartedCreation(await self.lookup.find_row(wanted.workflow_id), temporary_password)
         operation = OperationView.of_temporal(started)
         await self._record(operation, wanted.origin)
         return StartedCreation(operation, temporary_password)
@@ -160,7 +153,7 @@ class TenantCreation:
         workflow_id = wanted.workflow_id
         cancellation = Cancellation(reason="the caller received an error from Temporal", by="gateway")
         try:
-            async with asyncio.timeout(REVOKE_SECONDS), self._engine.begin() as connection:
+            async with asyncio.timeout(REVOKE_SECONDS), self.engine.begin() as connection:
                 await revoke_start(connection, workflow_id, wanted.origin.start_id or workflow_id, cancellation)
                 record = await find_operation(connection, workflow_id)
                 return record is None or record.snapshot.committed_at is None
@@ -173,19 +166,17 @@ class TenantCreation:
         context = OperationContext(
             workflow_id=operation.workflow_id,
             run_id=operation.run_id,
-            namespace=self._operations.namespace,
+            namespace=self.operations.namespace,
             origin=origin,
             snapshot=operation.snapshot,
         )
         try:
-            async with self._transactions.begin() as transaction:
+            async with Transactions(self.engine).begin() as transaction:
                 row = OperationRow(transaction.connection, context)
                 await row.ensure()
                 for event in row.request_events:
-                    await self._audit.append_with_commit(transaction, event)
+                    await self.audit.append_with_commit(transaction, event)
         except FinalError as error:
             log.warning("the operation's row was refused", workflow_id=operation.workflow_id, code=error.code)
         except DATABASE_ERRORS as error:
-            log.warning(
-                "the operation's row was not written", workflow_id=operation.workflow_id, error=type(error).__name__
-            )
+            log.warning("the operation has no row", workflow_id=operation.workflow_id, error=type(error).__name__)

@@ -1,6 +1,6 @@
 """Directory of tenants: a page of them, or one."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 from uuid import UUID
@@ -22,11 +22,11 @@ YEAR_ONE = datetime(1, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 
 
+@dataclass(frozen=True, repr=False)
 class Directory:
     """Reads tenants from the database, no matter who created them."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
+    engine: AsyncEngine
 
     async def page(self, caller: Caller, wanted: TenantFilter, *, size: int, token: str | None) -> TenantList:
         """Return the page of the token, or the first one; a caller that is bound to a tenant sees only that one.
@@ -36,7 +36,7 @@ class Directory:
         wanted = replace(wanted, tenant_id=caller.tenant_id)
         after = _place_of(token) if token is not None else None
         with database_errors():
-            async with self._engine.connect() as connection:
+            async with self.engine.connect() as connection:
                 places = await list_tenants(connection, wanted, limit=size + 1, after=after)
                 records = await read_tenants(connection, [place.tenant_id for place in places[:size]])
         return TenantList(
@@ -53,7 +53,7 @@ class Directory:
         if not caller.may_see(tenant_id):
             raise TenantNotFoundError(is_denial=True)
         with database_errors():
-            async with self._engine.connect() as connection:
+            async with self.engine.connect() as connection:
                 records = await read_tenants(connection, [tenant_id])
         if not records:
             raise TenantNotFoundError

@@ -15,11 +15,9 @@ from activities.tenants.request import TenantRequest
 from app.auth.callers import Requester
 from app.database import database_errors
 from app.gateway.http.problems.problem import ProblemError
-from app.gateway.operations.documents import OperationView
 from app.gateway.operations.problems import TenantExistsError
 from app.gateway.tenants.problems import IdempotencyKeyReusedError
 from workflows.operations.messages import Origin
-from workflows.operations.statuses import OperationStatus
 from workflows.tenants.steps import TENANT_CREATION
 
 
@@ -45,20 +43,6 @@ class CreationRequest:
     def is_repeatable(self) -> bool:
         """Whether the same request finds its operation again, by its Idempotency-Key or its tenant id."""
         return self.has_key or self.request.tenant_id is not None
-
-    @property
-    def may_exist(self) -> bool:
-        """Whether an earlier request may have used the ids."""
-        return self.is_replay or self.request.tenant_id is not None
-
-    def has_started(self, operation: OperationView) -> bool:
-        """Return whether the operation was started by an equal request."""
-        return self.is_repeatable and operation.snapshot.request_fingerprint == self.origin.request_fingerprint
-
-    def may_follow(self, operation: OperationView) -> bool:
-        """Return whether the operation ended without a tenant, so that this request can use its tenant id."""
-        without_tenant = {OperationStatus.FAILED, OperationStatus.CANCELLED}
-        return not self.is_replay and operation.snapshot.status in without_tenant
 
     @property
     def conflict(self) -> ProblemError:
@@ -129,4 +113,4 @@ class IdempotentRequests:
         if requester.on_behalf_of is not None:
             parts["on_behalf_of"] = requester.on_behalf_of
         canonical = json.dumps(parts, sort_keys=True, separators=(",", ":"))
-        return hmac.new(self._secret, canonical.encode(), hashlib.sha256).hexdigest()
+        return hmac.digest(self._secret, canonical.encode(), "sha256").hex()

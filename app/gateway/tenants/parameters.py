@@ -8,9 +8,9 @@ from starlette.requests import Request
 
 from activities.alga.across_tenants import TenantFilter
 from activities.tenants.request import TenantRequest
+from app.gateway.http.dependencies import find_service
 from app.gateway.http.parameters import wait_preference
 from app.gateway.http.problems.request_problems import BadIdempotencyKeyError
-from app.gateway.http.provided import provided
 from app.gateway.tenants.directory import TENANT_PAGE_TOKEN
 from app.gateway.tenants.schemas import TenantState
 from app.settings import Settings
@@ -50,7 +50,7 @@ async def prefer_wait(
     ] = None,
 ) -> int | None:
     """Return the seconds to wait for the end of the operation, capped; None if the caller doesn't want to wait."""
-    return wait_preference(request.headers.getlist("prefer"), maximum=provided(request, Settings).prefer_wait_max)
+    return wait_preference(request.headers.getlist("prefer"), maximum=find_service(request, Settings).prefer_wait_max)
 
 
 async def tenant_filter(

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Security
+from fastapi import APIRouter, Security
 from starlette.responses import Response
 
 from app.auth.callers import Caller, Requester
@@ -10,6 +10,7 @@ from app.auth.scopes import Scope
 from app.gateway.access.parameters import current_caller, current_requester
 from app.gateway.access.problems import TenantNotFoundError
 from app.gateway.access.route import AuthenticatedRoute
+from app.gateway.http.dependencies import service
 from app.gateway.http.openapi import BODY_PROBLEMS, COMMON_PROBLEMS, LOCATION, RETRY_AFTER, Responses, problems
 from app.gateway.http.parameters import DEFAULT_PAGE_SIZE, PageSize
 from app.gateway.http.problems.request_problems import (
@@ -19,7 +20,6 @@ from app.gateway.http.problems.request_problems import (
     InvalidRequestError,
     TemporalOutageError,
 )
-from app.gateway.http.provided import provide
 from app.gateway.http.responses import document_response
 from app.gateway.operations.cancellation import OperationCancellation
 from app.gateway.operations.parameters import CancelReason, WorkflowId, tenant_id_of
@@ -82,7 +82,7 @@ CREATED: Responses = {
 async def create_tenant(
     requester: Annotated[Requester, Security(current_requester, scopes=[Scope.TENANTS_CREATE])],
     request: NewTenant,
-    creations: Annotated[TenantCreation, Depends(provide(TenantCreation))],
+    creations: Annotated[TenantCreation, service(TenantCreation)],
     key: IdempotencyKey,
     wait: PreferWait,
 ) -> Response:
@@ -106,7 +106,7 @@ async def create_tenant(
 )
 async def cancel_creation(
     requester: Annotated[Requester, Security(current_requester, scopes=[Scope.TENANTS_CANCEL])],
-    cancellation: Annotated[OperationCancellation, Depends(provide(OperationCancellation))],
+    cancellation: Annotated[OperationCancellation, service(OperationCancellation)],
     workflow_id: WorkflowId,
     reason: CancelReason,
 ) -> Response:
@@ -120,7 +120,7 @@ async def cancel_creation(
 @directory_router.get("", summary="List tenants", response_model=TenantList, responses=problems(InvalidRequestError))
 async def list_tenants(
     caller: TenantReader,
-    directory: Annotated[Directory, Depends(provide(Directory))],
+    directory: Annotated[Directory, service(Directory)],
     wanted: Filter,
     page_size: PageSize = DEFAULT_PAGE_SIZE,
     page_token: PageToken = None,
@@ -133,7 +133,7 @@ async def list_tenants(
     "/{id}", summary="Read a tenant", response_model=TenantDocument, responses=problems(TenantNotFoundError)
 )
 async def read_tenant(
-    caller: TenantReader, directory: Annotated[Directory, Depends(provide(Directory))], path_id: TenantPathId
+    caller: TenantReader, directory: Annotated[Directory, service(Directory)], path_id: TenantPathId
 ) -> Response:
     """Return a tenant in the database. An operation is at `/operations/{id}`."""
     return document_response(await directory.find(caller, path_id))

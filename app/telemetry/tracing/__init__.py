@@ -1,1 +1,1 @@
-"""Traces of both processes, by OpenTelemetry; none, and no cost, where no endpoint is set."""
+"""OpenTelemetry traces of both processes, off unless an endpoint is set."""

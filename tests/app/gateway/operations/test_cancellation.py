@@ -21,7 +21,7 @@ COMMIT = "UPDATE alga_tenants.operations SET committed_at = now(), status = 'run
 
 
 async def signals(client: Client, workflow_id: str) -> list[Cancellation]:
-    """What the workflow has been asked for by signals named `cancel`."""
+    """Return the arguments of the workflow's `cancel` signals."""
     history = await client.get_workflow_handle(workflow_id).fetch_history()
     found = []
     for event in history.events:
@@ -32,7 +32,7 @@ async def signals(client: Client, workflow_id: str) -> list[Cancellation]:
     return found
 
 
-async def test_a_cancel_shows_at_once_and_tells_the_workflow_who_and_why(
+async def test_a_cancel_is_shown_at_once_and_sent_to_the_workflow(
     http: httpx.AsyncClient, temporal_client: Client
 ) -> None:
     created = await create(http)
@@ -75,7 +75,7 @@ async def test_the_reason_is_in_the_query_or_the_body(
 
 
 @pytest.mark.parametrize("reason", ["nul\0", "\x1b[31m", "x" * 501, 5])
-async def test_a_bad_reason_is_refused_and_nothing_is_cancelled(http: httpx.AsyncClient, reason: Any) -> None:
+async def test_an_invalid_reason_is_rejected_and_nothing_is_cancelled(http: httpx.AsyncClient, reason: Any) -> None:
     created = await create(http)
     response = await http.request("DELETE", created["links"]["cancel"], json={"reason": reason})
     assert_problem(response, 422, "invalid-request")
@@ -83,7 +83,7 @@ async def test_a_bad_reason_is_refused_and_nothing_is_cancelled(http: httpx.Asyn
     assert (await http.get(created["links"]["self"])).json()["status"] == "queued"
 
 
-async def test_a_bad_reason_in_the_query_is_refused(http: httpx.AsyncClient) -> None:
+async def test_an_invalid_reason_in_the_query_is_rejected(http: httpx.AsyncClient) -> None:
     response = await http.delete((await create(http))["links"]["cancel"], params={"reason": "nul\0"})
     assert_problem(response, 422, "invalid-request")
 
@@ -96,7 +96,7 @@ async def test_a_second_cancel_is_harmless(http: httpx.AsyncClient, temporal_cli
 
 
 @pytest.mark.parametrize("status", [OperationStatus.CANCELLING, OperationStatus.ROLLING_BACK])
-async def test_an_operation_that_is_stopping_is_left_alone(
+async def test_cancelling_a_stopping_operation_changes_nothing(
     http: httpx.AsyncClient, temporal_client: Client, status: OperationStatus
 ) -> None:
     workflow_id = await start(temporal_client, snapshot(status, uuid4()))
@@ -105,7 +105,7 @@ async def test_an_operation_that_is_stopping_is_left_alone(
     assert await signals(temporal_client, workflow_id) == []
 
 
-async def test_the_admin_ui_cancels_a_creation_at_the_path_of_tenants(
+async def test_a_creation_is_cancelled_at_the_path_of_tenants(
     http: httpx.AsyncClient, temporal_client: Client
 ) -> None:
     created = await create(http)
@@ -114,11 +114,11 @@ async def test_the_admin_ui_cancels_a_creation_at_the_path_of_tenants(
     )
     assert (response.status_code, response.json()["status"]) == (202, "cancelling")
     assert response.headers["location"] == created["links"]["self"]
-    [asked] = await signals(temporal_client, created["workflowId"])
-    assert asked.reason == "ordered by mistake"
+    [cancellation] = await signals(temporal_client, created["workflowId"])
+    assert cancellation.reason == "ordered by mistake"
 
 
-async def test_a_cancel_keeps_a_transaction_that_is_under_way_from_committing(
+async def test_a_cancel_prevents_the_commit_of_a_running_transaction(
     http: httpx.AsyncClient, database: asyncpg.Connection
 ) -> None:
     created = await create(http)
@@ -132,7 +132,7 @@ async def test_a_cancel_keeps_a_transaction_that_is_under_way_from_committing(
 
 @pytest.mark.parametrize("path", ["/operations", "/tenants"])
 @pytest.mark.parametrize("is_closed", [True, False], ids=["closed", "about to close"])
-async def test_a_completed_creation_can_not_be_cancelled_and_names_the_deletion_of_its_tenant(
+async def test_cancelling_a_completed_creation_is_rejected_and_names_the_deletion(
     http: httpx.AsyncClient, temporal_client: Client, path: str, *, is_closed: bool
 ) -> None:
     tenant_id = uuid4()
@@ -145,7 +145,7 @@ async def test_a_completed_creation_can_not_be_cancelled_and_names_the_deletion_
 
 
 @pytest.mark.parametrize("path", ["/operations", "/tenants"])
-async def test_a_committed_creation_that_still_has_steps_to_do_can_not_be_cancelled(
+async def test_cancelling_a_committed_creation_with_pending_steps_is_rejected(
     http: httpx.AsyncClient, temporal_client: Client, path: str
 ) -> None:
     tenant_id = uuid4()
@@ -159,7 +159,7 @@ async def test_a_committed_creation_that_still_has_steps_to_do_can_not_be_cancel
     assert await signals(temporal_client, workflow_id) == []
 
 
-async def test_a_cancel_that_comes_after_a_commit_which_only_the_row_shows_is_refused(
+async def test_a_cancel_after_a_commit_that_only_the_row_shows_is_rejected(
     http: httpx.AsyncClient, database: asyncpg.Connection
 ) -> None:
     created = await create(http)
@@ -170,7 +170,7 @@ async def test_a_cancel_that_comes_after_a_commit_which_only_the_row_shows_is_re
     assert await database.fetchrow(CANCELLATION, created["workflowId"]) is None
 
 
-async def test_an_operation_that_was_ended_by_hand_can_not_be_cancelled(
+async def test_cancelling_a_terminated_operation_is_rejected(
     http: httpx.AsyncClient, temporal_client: Client
 ) -> None:
     created = await create(http)
@@ -189,7 +189,7 @@ async def test_an_operation_that_was_ended_by_hand_can_not_be_cancelled(
     ],
     ids=["failed", "lost", "committed"],
 )
-async def test_an_operation_that_temporal_has_forgotten_can_not_be_cancelled(
+async def test_cancelling_an_operation_that_only_has_a_row_is_rejected(
     http: httpx.AsyncClient, database: asyncpg.Connection, row: dict[str, Any], code: str
 ) -> None:
     workflow_id = await record(database, **row)

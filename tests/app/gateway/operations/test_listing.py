@@ -22,7 +22,7 @@ FAILED = {
 
 
 async def listed(http: httpx.AsyncClient, **params: Any) -> list[str]:
-    """The workflow ids of the only page."""
+    """Return the workflow ids of the only page."""
     response = await http.get("/operations", params=params)
     assert response.status_code == 200, response.text
     assert response.json()["nextPageToken"] is None
@@ -64,7 +64,7 @@ async def test_the_newest_is_first(http: httpx.AsyncClient, database: asyncpg.Co
     assert await listed(http, name=name) == [newest, older, oldest]
 
 
-async def test_a_status_is_asked_for_once_or_several_times(
+async def test_operations_are_filtered_by_one_or_more_statuses(
     http: httpx.AsyncClient, database: asyncpg.Connection
 ) -> None:
     name = f"Statuses {uuid4()}"
@@ -84,14 +84,16 @@ async def test_an_error_is_shown_as_a_problem(http: httpx.AsyncClient, database:
     assert "cancel" not in operation["links"]
 
 
-async def test_a_part_of_the_name_is_found_in_any_case(http: httpx.AsyncClient, database: asyncpg.Connection) -> None:
-    mark = uuid4().hex
-    found = await record(database, f"Ünder 100%_{mark} GmbH")
-    await record(database, f"Under 100x{mark} GmbH")
-    assert await listed(http, name=f"100%_{mark.upper()} g") == [found]
+async def test_operations_are_filtered_by_part_of_the_name_in_any_case(
+    http: httpx.AsyncClient, database: asyncpg.Connection
+) -> None:
+    marker = uuid4().hex
+    found = await record(database, f"Ünder 100%_{marker} GmbH")
+    await record(database, f"Under 100x{marker} GmbH")
+    assert await listed(http, name=f"100%_{marker.upper()} g") == [found]
 
 
-async def test_a_time_is_given_in_any_zone_and_the_end_is_left_out(
+async def test_operations_are_filtered_by_time_in_any_zone_with_an_exclusive_end(
     http: httpx.AsyncClient, database: asyncpg.Connection
 ) -> None:
     name = f"Times {uuid4()}"
@@ -105,7 +107,7 @@ async def test_a_time_is_given_in_any_zone_and_the_end_is_left_out(
     ) == [second]
 
 
-async def test_pages_hold_everything_once_even_where_times_are_equal(
+async def test_pages_hold_each_operation_once_if_times_are_equal(
     http: httpx.AsyncClient, database: asyncpg.Connection
 ) -> None:
     name = f"Pages {uuid4()}"
@@ -128,14 +130,16 @@ async def test_pages_hold_everything_once_even_where_times_are_equal(
     assert set(seen) == inserted
 
 
-async def test_a_page_that_is_just_full_is_the_last(http: httpx.AsyncClient, database: asyncpg.Connection) -> None:
+async def test_a_full_page_without_a_successor_is_the_last(
+    http: httpx.AsyncClient, database: asyncpg.Connection
+) -> None:
     name = f"Full {uuid4()}"
     for _ in range(2):
         await record(database, name)
     assert len(await listed(http, name=name, pageSize=2)) == 2
 
 
-async def test_filters_are_met_all_together(http: httpx.AsyncClient, database: asyncpg.Connection) -> None:
+async def test_filters_are_combined(http: httpx.AsyncClient, database: asyncpg.Connection) -> None:
     name, tenant_id = f"Filtered {uuid4()}", uuid4()
     finished = {"tenant_id": tenant_id, "finished_at": NOON}
     creation = await record(database, name, **finished, started_at=NOON)
@@ -157,7 +161,7 @@ async def test_filters_are_met_all_together(http: httpx.AsyncClient, database: a
     assert await listed(http, name=name, kind="tenant_merge") == []
 
 
-async def test_a_bound_caller_finds_no_operation_of_another_tenant(
+async def test_a_bound_caller_finds_only_operations_of_its_tenant(
     gateway: RunningGateway, keys: Keys, database: asyncpg.Connection
 ) -> None:
     name, tenant_id, other = f"Bound {uuid4()}", uuid4(), uuid4()
@@ -193,7 +197,7 @@ async def test_a_bound_caller_finds_no_operation_of_another_tenant(
         ({"pageToken": "9" * 16 + "-" + "61" * 5000 + "-"}, "pageToken"),
     ],
 )
-async def test_a_bad_parameter_is_named(http: httpx.AsyncClient, params: dict[str, str], field: str) -> None:
+async def test_an_invalid_parameter_is_named(http: httpx.AsyncClient, params: dict[str, str], field: str) -> None:
     response = await http.get("/operations", params=params)
     assert_problem(response, 422, "invalid-request")
     assert list(faults(response)) == [field]
@@ -202,5 +206,5 @@ async def test_a_bad_parameter_is_named(http: httpx.AsyncClient, params: dict[st
 @pytest.mark.parametrize(
     "token", ["0000000000000000-00-", "9999999999999999-ff00fe-00", "1740000000000000-61-6161"], ids=range(3)
 )
-async def test_a_made_up_token_is_a_place_in_the_list(http: httpx.AsyncClient, token: str) -> None:
+async def test_a_forged_token_is_accepted(http: httpx.AsyncClient, token: str) -> None:
     assert (await http.get("/operations", params={"pageToken": token})).status_code == 200

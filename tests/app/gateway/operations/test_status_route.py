@@ -1,11 +1,11 @@
-"""The routes that call their endpoints themselves pass what FastAPI would."""
+"""Status routes pass the same arguments to their endpoints as FastAPI."""
 
 from contextlib import AsyncExitStack
 from types import SimpleNamespace
 from typing import Annotated, Any
 
 import pytest
-from fastapi import APIRouter, Depends, Security
+from fastapi import APIRouter, Security
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -13,8 +13,8 @@ from app.auth.callers import Caller
 from app.auth.scopes import Scope
 from app.gateway.access.parameters import current_caller
 from app.gateway.access.route import AuthenticatedRoute
+from app.gateway.http.dependencies import service
 from app.gateway.http.parameters import IfNoneMatch
-from app.gateway.http.provided import provide
 from app.gateway.operations.lookup import OperationLookup
 from app.gateway.operations.parameters import WorkflowId
 from app.gateway.operations.problems import OperationNotFoundError
@@ -38,18 +38,18 @@ def route(request: pytest.FixtureRequest) -> StatusRoute:
     """Return a route whose endpoint responds with its arguments."""
     router = APIRouter(route_class=request.param)
 
-    @router.get("/{id}")
+    @router.get("/{id}")  # noqa: FAST003 - it is in `WorkflowId`
     async def echo(
         caller: Annotated[Caller, Security(current_caller, scopes=[Scope.TENANTS_READ])],
-        lookup: Annotated[OperationLookup, Depends(provide(OperationLookup))],
+        lookup: Annotated[OperationLookup, service(OperationLookup)],
         workflow_id: WorkflowId,
         if_none_match: IfNoneMatch,
     ) -> Response:
         return JSONResponse([caller.identity, lookup, workflow_id, if_none_match])
 
-    (made,) = router.routes
-    assert isinstance(made, StatusRoute)
-    return made
+    (status_route,) = router.routes
+    assert isinstance(status_route, StatusRoute)
+    return status_route
 
 
 async def call(route: StatusRoute, workflow_id: str, headers: list[tuple[bytes, bytes]]) -> Response:
@@ -68,7 +68,7 @@ async def call(route: StatusRoute, workflow_id: str, headers: list[tuple[bytes, 
         return await route.handler()(Request(scope))
 
 
-async def test_an_endpoint_gets_what_fastapi_would_pass(route: StatusRoute) -> None:
+async def test_an_endpoint_gets_the_same_arguments_as_from_fastapi(route: StatusRoute) -> None:
     tags = ['"a", W/"b"', "*"]
     response = await call(route, "tenant-creation ä", [(b"if-none-match", tag.encode()) for tag in tags])
     expected = JSONResponse([CALLER.identity, "the lookup", "tenant-creation ä", tags])

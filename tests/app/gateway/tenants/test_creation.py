@@ -16,7 +16,7 @@ from workflows.tenants.request import TenantCreationInput
 pytestmark = pytest.mark.anyio
 
 
-async def test_a_request_is_answered_with_where_to_follow_it(http: httpx.AsyncClient) -> None:
+async def test_the_response_holds_the_operation_and_its_paths(http: httpx.AsyncClient) -> None:
     response = await http.post("/tenants", json=tenant())
     document = response.json()
     assert response.status_code == 202, response.text
@@ -33,14 +33,14 @@ async def test_a_request_is_answered_with_where_to_follow_it(http: httpx.AsyncCl
     assert response.headers["cache-control"] == "no-store"
 
 
-async def test_the_steps_are_listed_before_any_has_begun(http: httpx.AsyncClient) -> None:
+async def test_the_steps_are_listed_before_the_first_one_starts(http: httpx.AsyncClient) -> None:
     document = await create(http)
     assert document["steps"][0]["name"] == "validate"
     assert {step["status"] for step in document["steps"]} == {"pending"}
 
 
 async def test_the_caller_is_recorded_by_the_id_of_its_key(gateway: RunningGateway, keys: Keys) -> None:
-    created = await keys.create("somebody")
+    created = await keys.create("admin UI")
     async with gateway.client(**{"X-API-Key": created.key}) as http:
         assert (await create(http))["requestedBy"] == f"key:{created.record.key_id}"
 
@@ -62,22 +62,20 @@ async def test_the_workflow_gets_a_hash_that_alga_accepts_and_no_password(
     assert PasswordHasher(SECRET).verify(VISIBLE_PASSWORD, message.admin_user.password_hash)
 
 
-async def test_a_password_is_made_and_answered_where_none_is_given(
-    http: httpx.AsyncClient, temporal_client: Client
-) -> None:
+async def test_a_generated_password_is_returned(http: httpx.AsyncClient, temporal_client: Client) -> None:
     document = await create(http, tenant_with_admin(password=None))
     assert re.fullmatch(r"\S{20}", document["temporaryPassword"])
     history = await temporal_client.get_workflow_handle(document["workflowId"]).fetch_history()
     assert document["temporaryPassword"] not in str(history.events)
 
 
-async def test_a_given_password_is_not_answered(http: httpx.AsyncClient) -> None:
+async def test_a_given_password_is_not_returned(http: httpx.AsyncClient) -> None:
     response = await http.post("/tenants", json=tenant())
     assert "temporaryPassword" not in response.json()
     assert VISIBLE_PASSWORD not in response.text
 
 
-async def test_the_operation_is_in_the_table_before_a_worker_has_seen_it(
+async def test_the_operation_has_a_row_before_a_worker_runs(
     http: httpx.AsyncClient, database: asyncpg.Connection
 ) -> None:
     document = await create(http, tenant(tenantName="Recorded at once"))
@@ -92,12 +90,12 @@ async def test_the_operation_is_in_the_table_before_a_worker_has_seen_it(
     assert row["run_id"]
 
 
-async def test_a_tenant_id_minted_beforehand_is_used(http: httpx.AsyncClient) -> None:
+async def test_a_given_tenant_id_is_used(http: httpx.AsyncClient) -> None:
     tenant_id = str(uuid4())
     assert (await create(http, tenant(tenantId=tenant_id)))["tenantId"] == tenant_id
 
 
-async def test_a_tenant_id_of_another_operation_is_refused(http: httpx.AsyncClient) -> None:
+async def test_a_tenant_id_of_another_operation_is_rejected(http: httpx.AsyncClient) -> None:
     tenant_id = str(uuid4())
     await create(http, tenant(tenantId=tenant_id))
     response = await http.post("/tenants", json=tenant(tenantId=tenant_id))
@@ -105,7 +103,7 @@ async def test_a_tenant_id_of_another_operation_is_refused(http: httpx.AsyncClie
     assert list(faults(response)) == ["tenantId"]
 
 
-async def test_a_tenant_id_that_alga_knows_is_refused_and_nothing_is_started(
+async def test_the_id_of_an_existing_tenant_is_rejected_and_nothing_is_started(
     http: httpx.AsyncClient, database: asyncpg.Connection
 ) -> None:
     tenant_id = uuid4()
@@ -119,7 +117,7 @@ async def test_a_tenant_id_that_alga_knows_is_refused_and_nothing_is_started(
     assert (await http.get(f"/operations/tenant-creation-{tenant_id}")).status_code == 404
 
 
-async def test_a_tenant_id_whose_workflow_id_is_somebody_elses_is_refused(
+async def test_a_tenant_id_whose_workflow_id_is_taken_is_rejected(
     http: httpx.AsyncClient, temporal_client: Client
 ) -> None:
     tenant_id = uuid4()
@@ -130,7 +128,7 @@ async def test_a_tenant_id_whose_workflow_id_is_somebody_elses_is_refused(
 @pytest.mark.parametrize(
     ("product", "known"), [("psa", "Managed Services"), ("algadesk", "Help Desk")], ids=["psa", "algadesk"]
 )
-async def test_a_billing_plan_is_one_of_the_products_blueprint(
+async def test_the_billing_plan_must_be_in_the_blueprint_of_the_product(
     http: httpx.AsyncClient, product: str, known: str
 ) -> None:
     assert await create(http, tenant(productCode=product, billingPlan=known))
@@ -151,7 +149,7 @@ async def test_a_billing_plan_is_one_of_the_products_blueprint(
         ("=,;", None),
     ],
 )
-async def test_waiting_is_asked_for_as_rfc_7240_says(
+async def test_the_preference_to_wait_follows_rfc_7240(
     http: httpx.AsyncClient, preference: str, applied: str | None
 ) -> None:
     response = await http.post("/tenants", json=tenant(), headers={"Prefer": preference})
@@ -159,6 +157,6 @@ async def test_waiting_is_asked_for_as_rfc_7240_says(
     assert response.headers.get("preference-applied") == applied
 
 
-async def test_waiting_takes_no_longer_than_asked_for(http: httpx.AsyncClient) -> None:
+async def test_waiting_ends_after_the_requested_time(http: httpx.AsyncClient) -> None:
     response = await http.post("/tenants", json=tenant(), headers={"Prefer": "wait=1"})
     assert 1.0 <= response.elapsed.total_seconds() < 5

@@ -1,4 +1,4 @@
-"""Tenants as the database has them: a page, one of them, and whom they are shown to."""
+"""Tenants in the database: pages of them, one of them, and which callers see them."""
 
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
@@ -32,16 +32,16 @@ pytestmark = pytest.mark.anyio
 def own_settings(
     request: pytest.FixtureRequest, settings: Settings, new_database: NewDatabase, postgres: EmbeddedPostgres
 ) -> Settings:
-    """Settings with a database of this module, in each shape that Alga's tables have."""
+    """Return settings with a database of this module, for each schema of Alga's tables."""
     names = {"development": "migrated_template"}
     url = new_database(request.getfixturevalue(names.get(request.param, f"alga_{request.param}_template")))
-    run_blocking(_open_to(url, str(urlsplit(postgres.url).username)))
+    run_blocking(_grant(url, str(urlsplit(postgres.url).username)))
     changes = {"database_url": SecretStr(as_gateway(postgres, url)), "admin_database_url": SecretStr(url)}
     return settings.model_copy(update=changes)
 
 
-async def _open_to(url: str, role: str) -> None:
-    """Let the gateway's role read Alga's tables and use ours, as an installation does."""
+async def _grant(url: str, role: str) -> None:
+    """Grant the gateway's role the privileges that it has in an installation."""
     await upgrade(make_url(url).set(drivername="postgresql+asyncpg"), gateway_role=role)
     connection = await asyncpg.connect(url)
     try:
@@ -72,7 +72,7 @@ async def database(own_settings: Settings) -> AsyncIterator[asyncpg.Connection]:
 
 
 async def listed(http: httpx.AsyncClient, **params: Any) -> list[str]:
-    """The ids on the only page."""
+    """Return the ids on the only page."""
     response = await http.get("/tenants", params=params)
     assert response.status_code == 200, response.text
     assert response.json()["nextPageToken"] is None
@@ -83,7 +83,7 @@ def ids(*tenants: UUID) -> list[str]:
     return [str(tenant) for tenant in tenants]
 
 
-async def test_a_tenant_that_somebody_else_made_is_shown(
+async def test_a_tenant_that_was_not_created_here_is_shown(
     http: httpx.AsyncClient, database: asyncpg.Connection
 ) -> None:
     name = f"Acme {uuid4()}"
@@ -114,7 +114,7 @@ async def test_a_tenant_that_somebody_else_made_is_shown(
     assert page.json() == {"tenants": [found.json()], "nextPageToken": None}
 
 
-async def test_a_tenant_may_lack_all_that_alga_lets_it_lack(
+async def test_optional_fields_of_a_tenant_may_be_missing(
     http: httpx.AsyncClient, database: asyncpg.Connection
 ) -> None:
     found = (await http.get(f"/tenants/{await add_tenant(database)}")).json()
@@ -122,7 +122,7 @@ async def test_a_tenant_may_lack_all_that_alga_lets_it_lack(
     assert {name: found[name] for name in absent} == absent
 
 
-async def test_the_newest_is_first_and_one_without_a_date_last(
+async def test_the_newest_is_first_and_a_tenant_without_a_date_last(
     http: httpx.AsyncClient, database: asyncpg.Connection
 ) -> None:
     name = f"Ordered {uuid4()}"
@@ -140,11 +140,11 @@ async def _may_lack_a_date(database: asyncpg.Connection) -> bool:
     return bool(await database.fetchval(sql))
 
 
-async def test_pages_have_every_tenant_once_whatever_is_added_meanwhile(
+async def test_pages_have_each_tenant_once_while_others_are_added(
     http: httpx.AsyncClient, database: asyncpg.Connection
 ) -> None:
     name = f"Paged {uuid4()}"
-    # Some of the same moment, told apart by their ids.
+    # Some have the same time, and are ordered by their ids.
     made = {
         str(await add_tenant(database, name, created_at=NOON + timedelta(microseconds=number // 3)))
         for number in range(7)
@@ -179,9 +179,7 @@ async def test_a_search_finds_part_of_a_name_or_an_email_in_any_case(
 
 
 @pytest.mark.parametrize("sign", ["%", "_", "\\", "/", "'"])
-async def test_a_search_takes_every_character_as_it_is(
-    http: httpx.AsyncClient, database: asyncpg.Connection, sign: str
-) -> None:
+async def test_a_search_has_no_wildcards(http: httpx.AsyncClient, database: asyncpg.Connection, sign: str) -> None:
     marker = uuid4().hex
     found = await add_tenant(database, f"{marker}{sign}x")
     await add_tenant(database, f"{marker}yx")
@@ -218,16 +216,14 @@ async def test_tenants_are_filtered_by_product_and_state(
         ({"pageToken": f"{'3' * 18}-{'0' * 32}"}, "pageToken"),
     ],
 )
-async def test_what_cannot_be_looked_for_is_refused(
-    http: httpx.AsyncClient, params: dict[str, Any], field: str
-) -> None:
+async def test_an_invalid_parameter_is_named(http: httpx.AsyncClient, params: dict[str, Any], field: str) -> None:
     response = await http.get("/tenants", params=params)
     assert_problem(response, 422, "invalid-request")
     assert faults(response).keys() == {field}
 
 
 @pytest.mark.parametrize("token", [f"{'0' * 18}-{'0' * 32}", f"{'29' * 9}-{'f' * 32}"])
-async def test_a_made_up_token_is_a_place_in_the_list(http: httpx.AsyncClient, token: str) -> None:
+async def test_a_forged_token_is_accepted(http: httpx.AsyncClient, token: str) -> None:
     assert (await http.get("/tenants", params={"pageToken": token})).status_code == 200
 
 
@@ -236,20 +232,20 @@ async def test_an_unknown_tenant_is_not_found(http: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.parametrize("path_id", ["tenant-creation-1", "0" * 32, "urn:uuid:0f0e0d0c-0000-4000-8000-000000000000"])
-async def test_an_id_that_is_no_tenants_is_looked_for_among_operations(http: httpx.AsyncClient, path_id: str) -> None:
+async def test_an_id_that_is_not_a_uuid_names_the_path_of_operations(http: httpx.AsyncClient, path_id: str) -> None:
     response = await http.get(f"/tenants/{path_id}")
     assert_problem(response, 404, "tenant-not-found")
     assert f"/operations/{path_id.replace(':', '%3A')}" in response.json()["detail"]
 
 
 @pytest.mark.parametrize("path_id", ["%00", "x" * 300, "%F0%9F%8E%84"])
-async def test_an_id_of_any_kind_is_answered(http: httpx.AsyncClient, path_id: str) -> None:
+async def test_any_other_id_is_not_found(http: httpx.AsyncClient, path_id: str) -> None:
     response = await http.get(f"/tenants/{path_id}")
     assert_problem(response, 404, "tenant-not-found")
     assert len(response.json()["detail"]) < 300
 
 
-async def test_a_bound_caller_sees_its_own_tenant_alone(
+async def test_a_bound_caller_sees_only_its_own_tenant(
     own_gateway: RunningGateway, own_settings: Settings, database: asyncpg.Connection
 ) -> None:
     name = f"Bound {uuid4()}"
@@ -274,24 +270,24 @@ async def test_a_bound_caller_sees_its_own_tenant_alone(
     await wait_until(is_recorded, timeout=30.0)
 
 
-async def test_a_page_takes_the_same_two_statements_whatever_its_size(
+async def test_a_page_of_any_size_takes_two_statements(
     own_gateway: RunningGateway, database: asyncpg.Connection
 ) -> None:
     name = f"Counted {uuid4()}"
     for _ in range(20):
         await add_user(database, await add_tenant(database, name))
-    engine = own_gateway.app.state.services[Directory]._engine.sync_engine
+    engine = own_gateway.app.state.services[Directory].engine.sync_engine
     sent: list[str] = []
 
-    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+    def record(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
         if "tenants" in statement and "alga_tenants" not in statement:
             sent.append(statement)
 
-    event.listen(engine, "before_cursor_execute", note)
+    event.listen(engine, "before_cursor_execute", record)
     try:
         async with own_gateway.client() as http:
             page = (await http.get("/tenants", params={"search": name})).json()
     finally:
-        event.remove(engine, "before_cursor_execute", note)
+        event.remove(engine, "before_cursor_execute", record)
     assert [tenant["userCount"] for tenant in page["tenants"]] == [1] * 20
     assert len(sent) == 2

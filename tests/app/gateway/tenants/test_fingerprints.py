@@ -1,4 +1,4 @@
-"""What tells one request from another: made with a key of its own, and without the Idempotency-Key."""
+"""Fingerprints identify requests. They use a derived secret, and do not depend on the Idempotency-Key."""
 
 from uuid import uuid4
 
@@ -22,7 +22,7 @@ OF_OPERATION = "SELECT request_fingerprint FROM alga_tenants.operations WHERE wo
 OF_KEYS = "SELECT request_fingerprint FROM alga_tenants.idempotency_keys WHERE workflow_id = $1"
 
 
-async def test_a_fingerprint_is_made_with_a_derived_key(
+async def test_a_fingerprint_uses_a_derived_secret(
     http: httpx.AsyncClient, settings: Settings, database: asyncpg.Connection
 ) -> None:
     body = tenant(tenantId=str(uuid4()))
@@ -42,7 +42,9 @@ async def test_a_fingerprint_is_made_with_a_derived_key(
     assert derive_key(SECRET, FINGERPRINTS) != derive_key(SECRET, "another purpose")
 
 
-async def test_a_fingerprint_is_the_same_with_any_key(http: httpx.AsyncClient, database: asyncpg.Connection) -> None:
+async def test_a_fingerprint_does_not_depend_on_the_idempotency_key(
+    http: httpx.AsyncClient, database: asyncpg.Connection
+) -> None:
     body = tenant(tenantId=str(uuid4()))
     created = await create(http, body)
     for _ in range(2):

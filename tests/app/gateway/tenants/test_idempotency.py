@@ -18,7 +18,7 @@ def key() -> dict[str, str]:
     return {"Idempotency-Key": str(uuid4())}
 
 
-async def test_the_same_request_again_finds_the_same_operation(http: httpx.AsyncClient, key: dict[str, str]) -> None:
+async def test_a_repeated_request_returns_the_same_operation(http: httpx.AsyncClient, key: dict[str, str]) -> None:
     body = tenant()
     first = await http.post("/tenants", json=body, headers=key)
     again = await http.post("/tenants", json=body, headers=key)
@@ -26,7 +26,7 @@ async def test_the_same_request_again_finds_the_same_operation(http: httpx.Async
     assert again.json() == first.json()
 
 
-async def test_a_password_that_was_made_is_not_repeated(http: httpx.AsyncClient, key: dict[str, str]) -> None:
+async def test_a_generated_password_is_returned_only_once(http: httpx.AsyncClient, key: dict[str, str]) -> None:
     body = tenant_with_admin(password=None)
     first, again = await create(http, body, **key), await create(http, body, **key)
     assert first["tenantId"] == again["tenantId"]
@@ -35,7 +35,7 @@ async def test_a_password_that_was_made_is_not_repeated(http: httpx.AsyncClient,
 
 
 @pytest.mark.parametrize("change", [{"tenantName": "Another"}, {"licenseCount": 3}], ids=["changed", "added"])
-async def test_another_body_with_the_same_key_is_refused(
+async def test_another_body_with_the_same_key_is_rejected(
     http: httpx.AsyncClient, key: dict[str, str], change: dict[str, Any]
 ) -> None:
     body = tenant()
@@ -52,9 +52,7 @@ async def test_another_password_is_another_body(http: httpx.AsyncClient, key: di
     assert_problem(response, 422, "idempotency-key-reused")
 
 
-async def test_a_body_that_says_the_same_in_other_words_is_the_same(
-    http: httpx.AsyncClient, key: dict[str, str]
-) -> None:
+async def test_an_equivalent_body_is_the_same_request(http: httpx.AsyncClient, key: dict[str, str]) -> None:
     body = tenant()
     first = await create(http, body, **key)
     again = await create(http, {"tenant_name": " Acme ", "adminUser": body["adminUser"], "productCode": "psa"}, **key)
@@ -71,7 +69,7 @@ async def test_two_callers_may_use_the_same_key(
     assert theirs["tenantId"] != mine["tenantId"]
 
 
-async def test_the_same_request_again_is_no_conflict_with_its_own_tenant_id(
+async def test_a_repeated_request_does_not_conflict_with_its_own_tenant_id(
     http: httpx.AsyncClient, key: dict[str, str]
 ) -> None:
     body = tenant(tenantId=str(uuid4()))
@@ -79,10 +77,10 @@ async def test_the_same_request_again_is_no_conflict_with_its_own_tenant_id(
     assert first["workflowId"] == again["workflowId"]
 
 
-async def test_fifty_requests_at_once_with_one_key_make_one_tenant(
+async def test_fifty_concurrent_requests_with_one_key_create_one_tenant(
     http: httpx.AsyncClient, key: dict[str, str]
 ) -> None:
-    body = {**tenant_with_admin(password=None), "tenantName": f"Wanted fifty times {uuid4()}"}
+    body = {**tenant_with_admin(password=None), "tenantName": f"Requested fifty times {uuid4()}"}
     documents: list[dict[str, Any]] = []
 
     async def send() -> None:
@@ -98,8 +96,8 @@ async def test_fifty_requests_at_once_with_one_key_make_one_tenant(
     assert [operation["workflowId"] for operation in listed.json()["operations"]] == [documents[0]["workflowId"]]
 
 
-@pytest.mark.parametrize("bad", [b"", b"x" * 256, b"with space", b"t\tab", "naïve".encode()], ids=range(5))
-async def test_a_key_of_another_form_is_refused(http: httpx.AsyncClient, bad: bytes) -> None:
-    headers = [(b"Idempotency-Key", bad), (b"Content-Type", b"application/json")]
+@pytest.mark.parametrize("invalid", [b"", b"x" * 256, b"with space", b"t\tab", "naïve".encode()], ids=range(5))
+async def test_an_invalid_key_is_rejected(http: httpx.AsyncClient, invalid: bytes) -> None:
+    headers = [(b"Idempotency-Key", invalid), (b"Content-Type", b"application/json")]
     response = await http.post("/tenants", content=json.dumps(tenant()), headers=headers)
     assert_problem(response, 400, "bad-idempotency-key")

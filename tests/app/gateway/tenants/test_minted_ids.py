@@ -1,4 +1,4 @@
-"""A tenant id that the caller has minted is an idempotency key of its own, and free again if nothing came of it."""
+"""A tenant id chosen by the caller is an idempotency key, and is free again if the creation ends without a tenant."""
 
 from typing import Any
 from uuid import uuid4
@@ -23,7 +23,7 @@ WAIT = {"Prefer": "wait=20"}
 
 
 def minted(**changes: Any) -> dict[str, Any]:
-    """A valid request with a tenant id of its own."""
+    """Return a valid request with a new tenant id."""
     return tenant(tenantId=str(uuid4()), **changes)
 
 
@@ -32,17 +32,17 @@ def key() -> dict[str, str]:
 
 
 async def end(client: Client, created: dict[str, Any]) -> None:
-    """End the operation's workflow by hand, which makes it a failure."""
+    """Terminate the workflow of the operation, which then has failed."""
     await client.get_workflow_handle(created["workflowId"]).terminate()
 
 
 async def runs(database: asyncpg.Connection, created: dict[str, Any]) -> int:
-    """How often the operation was started."""
+    """Return how often the operation was started."""
     count = "SELECT count(*) FROM alga_tenants.operations WHERE workflow_id = $1"
     return int(await database.fetchval(count, created["workflowId"]))
 
 
-async def test_the_same_body_again_finds_the_operation_with_any_key_and_without(
+async def test_a_repeated_body_returns_the_same_operation_with_or_without_a_key(
     http: httpx.AsyncClient, database: asyncpg.Connection
 ) -> None:
     body = minted()
@@ -52,13 +52,13 @@ async def test_the_same_body_again_finds_the_operation_with_any_key_and_without(
     assert await runs(database, first) == 1
 
 
-async def test_an_operation_that_was_started_with_a_key_is_found_without_it(http: httpx.AsyncClient) -> None:
+async def test_an_operation_started_with_a_key_is_found_without_it(http: httpx.AsyncClient) -> None:
     body = minted()
     first = await create(http, body, **key())
     assert await create(http, body) == first
 
 
-async def test_a_password_that_was_made_is_not_repeated(http: httpx.AsyncClient) -> None:
+async def test_a_generated_password_is_returned_only_once(http: httpx.AsyncClient) -> None:
     body = tenant_with_admin(password=None) | {"tenantId": str(uuid4())}
     first, again = await create(http, body), await create(http, body)
     assert "temporaryPassword" in first
@@ -66,7 +66,7 @@ async def test_a_password_that_was_made_is_not_repeated(http: httpx.AsyncClient)
 
 
 @pytest.mark.parametrize("is_keyed", [False, True])
-async def test_another_body_is_refused(http: httpx.AsyncClient, *, is_keyed: bool) -> None:
+async def test_another_body_is_rejected(http: httpx.AsyncClient, *, is_keyed: bool) -> None:
     body = minted()
     await create(http, body)
     for change in ({"tenantName": "Another"}, {"licenseCount": 3}, {"adminUser": tenant()["adminUser"]}):
@@ -75,7 +75,7 @@ async def test_another_body_is_refused(http: httpx.AsyncClient, *, is_keyed: boo
         assert list(faults(response)) == ["tenantId"]
 
 
-async def test_the_same_body_of_another_caller_is_refused(
+async def test_the_same_body_of_another_caller_is_rejected(
     gateway: RunningGateway, http: httpx.AsyncClient, keys: Keys
 ) -> None:
     body = minted()
@@ -85,7 +85,7 @@ async def test_the_same_body_of_another_caller_is_refused(
 
 
 @pytest.mark.parametrize("is_used_before", [False, True], ids=["new", "freed"])
-async def test_fifty_requests_at_once_make_one_tenant(
+async def test_fifty_concurrent_requests_create_one_tenant(
     http: httpx.AsyncClient, temporal_client: Client, database: asyncpg.Connection, *, is_used_before: bool
 ) -> None:
     body = tenant_with_admin(password=None) | {"tenantId": str(uuid4())}
@@ -105,7 +105,7 @@ async def test_fifty_requests_at_once_make_one_tenant(
     assert await runs(database, documents[0]) == 1 + is_used_before
 
 
-async def test_a_replay_with_its_key_finds_the_failure_and_a_request_without_starts_anew(
+async def test_a_replay_returns_the_failure_and_a_new_request_starts_again(
     http: httpx.AsyncClient, temporal_client: Client, database: asyncpg.Connection
 ) -> None:
     body, used = minted(), key()
@@ -120,7 +120,7 @@ async def test_a_replay_with_its_key_finds_the_failure_and_a_request_without_sta
     assert (await create(http, body, **key()))["status"] == "queued"
     assert await runs(database, first) == 2
     for path in (first["links"]["self"], f"/tenants/{first['tenantId']}/status"):
-        assert (await http.get(path)).json()["status"] == "queued", "what failed is not kept"
+        assert (await http.get(path)).json()["status"] == "queued", "a failed operation is not cached"
     assert (await create(http, body, **used))["status"] == "queued", "the newest run"
     assert await runs(database, first) == 2
 
@@ -151,7 +151,7 @@ async def test_a_tenant_id_whose_creation_was_cancelled_can_be_used_again(
     body = minted()
     first = await create(worked, body)
     assert (await worked.delete(first["links"]["cancel"])).status_code == 202
-    assert (await create(worked, body))["status"] == "cancelling", "nothing is started beside what still stops"
+    assert (await create(worked, body))["status"] == "cancelling", "nothing starts while the operation stops"
     async with working(worked_settings):
         with pytest.raises(WorkflowFailureError):
             await temporal_client.get_workflow_handle(first["workflowId"]).result()

@@ -1,4 +1,4 @@
-"""Resuming operations and changing their parameters, as far as that goes without a worker."""
+"""Resuming operations and updating their parameters, without a worker."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -23,7 +23,7 @@ LATER = datetime(2099, 1, 2, tzinfo=UTC)
 
 
 async def resumes(client: Client, workflow_id: str) -> list[ResumeRequest]:
-    """What the workflow has been told by signals."""
+    """Return the arguments of the workflow's `resume` signals."""
     history = await client.get_workflow_handle(workflow_id).fetch_history()
     found = []
     for event in history.events:
@@ -35,13 +35,13 @@ async def resumes(client: Client, workflow_id: str) -> list[ResumeRequest]:
 
 
 async def parked(client: Client) -> str:
-    """An operation whose workflow says that it waits for an operator; returns its workflow id."""
+    """Start an operation that waits for an operator, and return its workflow id."""
     error = OperationError(code="database-unavailable", detail="the connection was lost")
     waiting = snapshot(status=OperationStatus.NEEDS_ATTENTION, error=error, attention_deadline=LATER)
     return await start(client, waiting)
 
 
-async def test_a_parked_operation_says_until_when_and_how_to_resume_it(
+async def test_a_parked_operation_shows_its_deadline_and_the_path_to_resume_it(
     http: httpx.AsyncClient, temporal_client: Client
 ) -> None:
     workflow_id = await parked(temporal_client)
@@ -52,7 +52,7 @@ async def test_a_parked_operation_says_until_when_and_how_to_resume_it(
     assert response.headers["retry-after"] == "30"
 
 
-async def test_resuming_tells_the_workflow_who_did_and_shows_the_operation_at_work(
+async def test_a_resume_is_sent_to_the_workflow_and_shown_at_once(
     http: httpx.AsyncClient, temporal_client: Client
 ) -> None:
     workflow_id = await parked(temporal_client)
@@ -65,7 +65,9 @@ async def test_resuming_tells_the_workflow_who_did_and_shows_the_operation_at_wo
     assert resume.resumed_by.startswith("key:")
 
 
-async def test_resuming_what_does_not_wait_changes_nothing(http: httpx.AsyncClient, temporal_client: Client) -> None:
+async def test_resuming_an_operation_that_does_not_wait_changes_nothing(
+    http: httpx.AsyncClient, temporal_client: Client
+) -> None:
     created = await create(http)
     response = await http.post(f"/operations/{created['workflowId']}/resume")
     assert (response.status_code, response.json()["status"]) == (202, "queued")
@@ -73,7 +75,7 @@ async def test_resuming_what_does_not_wait_changes_nothing(http: httpx.AsyncClie
 
 
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
-class TestWhatCanNotGoOn:
+class TestRejectedUpdates:
     @staticmethod
     async def send(http: httpx.AsyncClient, method: str, workflow_id: str) -> httpx.Response:
         if method == "POST":
@@ -89,14 +91,14 @@ class TestWhatCanNotGoOn:
         workflow_id = await record(database, status="failed", finished_at=datetime(2026, 1, 2, tzinfo=UTC))
         assert_problem(await self.send(http, method, workflow_id), 409, "operation-finished")
 
-    async def test_an_operation_that_was_ended_by_hand_is_a_409(
+    async def test_a_terminated_operation_is_a_409(
         self, http: httpx.AsyncClient, temporal_client: Client, method: str
     ) -> None:
         created = await create(http)
         await temporal_client.get_workflow_handle(created["workflowId"]).terminate()
         assert_problem(await self.send(http, method, created["workflowId"]), 409, "operation-finished")
 
-    async def test_an_operation_that_is_stopping_is_a_409(self, http: httpx.AsyncClient, method: str) -> None:
+    async def test_a_stopping_operation_is_a_409(self, http: httpx.AsyncClient, method: str) -> None:
         created = await create(http)
         await http.delete(f"/operations/{created['workflowId']}")
         assert_problem(await self.send(http, method, created["workflowId"]), 409, "operation-stopping")
@@ -116,7 +118,7 @@ class TestWhatCanNotGoOn:
         ({"billingAddress": {"countryCode": "USA"}}, "billingAddress.countryCode"),
     ],
 )
-async def test_a_bad_change_is_a_422_that_names_the_field(
+async def test_an_invalid_change_is_a_422_that_names_the_field(
     http: httpx.AsyncClient, body: dict[str, Any], field: str
 ) -> None:
     created = await create(http)
@@ -133,7 +135,7 @@ async def test_an_unknown_billing_plan_is_a_422_that_lists_the_known_ones(http: 
     assert "Managed Services" in faults(response)["billingPlan"]
 
 
-async def test_a_change_that_no_worker_takes_is_a_503(settings: Settings, api_key: str) -> None:
+async def test_a_change_that_no_worker_receives_is_a_503(settings: Settings, api_key: str) -> None:
     impatient = settings.model_copy(update={"temporal_rpc_timeout": 1.0, "temporal_workflow_task_timeout": 1.0})
     with RunningGateway(impatient, api_key) as gateway:
         async with gateway.client() as http:

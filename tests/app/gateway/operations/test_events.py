@@ -21,7 +21,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def read(response: httpx.Response) -> AsyncGenerator[dict[str, str], None]:
-    """The events of a stream, as a client of the WHATWG standard reads them."""
+    """Yield the events of a stream as a client of the WHATWG standard reads them."""
     fields: dict[str, str] = {}
     async for line in response.aiter_lines():
         if line.startswith(":"):
@@ -39,7 +39,7 @@ def shown(event: dict[str, str]) -> dict[str, Any]:
     return document
 
 
-async def test_the_document_comes_at_once_and_again_when_it_has_changed(http: httpx.AsyncClient) -> None:
+async def test_the_document_is_sent_at_once_and_after_each_change(http: httpx.AsyncClient) -> None:
     created = await create(http)
     with anyio.fail_after(PATIENCE):
         async with (
@@ -57,7 +57,7 @@ async def test_the_document_comes_at_once_and_again_when_it_has_changed(http: ht
             assert second["id"] != first["id"]
 
 
-async def test_who_was_cut_off_gets_only_what_has_changed_since(http: httpx.AsyncClient) -> None:
+async def test_a_client_that_reconnects_gets_only_later_changes(http: httpx.AsyncClient) -> None:
     created = await create(http)
     path = f"/operations/{created['workflowId']}/events"
     with anyio.fail_after(PATIENCE):
@@ -76,7 +76,7 @@ async def test_who_was_cut_off_gets_only_what_has_changed_since(http: httpx.Asyn
             assert shown(await anext(events))["status"] == "cancelling"
 
 
-async def test_the_stream_of_a_finished_operation_ends_and_is_not_begun_again(
+async def test_the_stream_of_a_finished_operation_ends_and_does_not_start_again(
     http: httpx.AsyncClient, database: asyncpg.Connection
 ) -> None:
     workflow_id = await record(database, status="completed", finished_at=datetime.now(UTC))
@@ -91,11 +91,13 @@ async def test_the_stream_of_a_finished_operation_ends_and_is_not_begun_again(
     assert (again.status_code, again.content) == (204, b"")
 
 
-async def test_what_is_no_operation_is_a_404(http: httpx.AsyncClient) -> None:
+async def test_an_unknown_operation_is_a_404(http: httpx.AsyncClient) -> None:
     assert_problem(await http.get("/operations/unknown/events"), 404, "operation-not-found")
 
 
-async def test_a_revoked_key_sees_no_more(gateway: RunningGateway, keys: Keys, http: httpx.AsyncClient) -> None:
+async def test_the_stream_ends_once_the_key_is_revoked(
+    gateway: RunningGateway, keys: Keys, http: httpx.AsyncClient
+) -> None:
     created = await create(http)
     path = f"/operations/{created['workflowId']}/events"
     key = await keys.create()
@@ -108,7 +110,7 @@ async def test_a_revoked_key_sees_no_more(gateway: RunningGateway, keys: Keys, h
         assert_problem(await other.get(path), 401, "unauthorized")
 
 
-async def test_an_outage_of_temporal_is_sat_out(
+async def test_the_stream_survives_an_outage_of_temporal(
     settings: Settings, api_key: str, own_temporal: EmbeddedTemporal
 ) -> None:
     settings = settings.model_copy(update={"temporal_address": own_temporal.address, "temporal_rpc_timeout": 1.0})

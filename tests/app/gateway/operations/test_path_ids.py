@@ -18,11 +18,11 @@ pytestmark = pytest.mark.anyio
 
 
 def over_the_wire(tenant_id: UUID) -> dict[str, Any]:
-    """What a client of Temporal sends that wants that tenant."""
+    """Return the argument with which a client of Temporal requests the tenant."""
     return {**tenant(), "tenantId": str(tenant_id)}
 
 
-async def test_the_status_of_a_tenant_is_that_of_the_operation_that_a_client_of_temporal_started(
+async def test_the_status_of_a_tenant_may_be_of_an_operation_of_a_temporal_client(
     worked: httpx.AsyncClient, worked_settings: Settings, temporal_client: Client
 ) -> None:
     tenant_id, workflow_id = uuid4(), f"appliance-{uuid4()}"
@@ -36,7 +36,7 @@ async def test_the_status_of_a_tenant_is_that_of_the_operation_that_a_client_of_
         documents = [(await worked.get(path)).json() for path in paths]
         assert documents[0] == documents[1] == (await worked.get(f"/operations/{workflow_id}")).json()
         assert (documents[0]["workflowId"], documents[0]["status"]) == (workflow_id, "completed")
-        # One that fails because the tenant exists is no creation of it.
+        # An operation that fails because the tenant exists did not create it.
         with pytest.raises(WorkflowFailureError):
             await temporal_client.execute_workflow(
                 TENANT_CREATION_WORKFLOW, over_the_wire(tenant_id), id=f"appliance-{uuid4()}", task_queue=queue
@@ -44,7 +44,7 @@ async def test_the_status_of_a_tenant_is_that_of_the_operation_that_a_client_of_
         assert (await worked.get(paths[0])).json() == documents[0]
 
 
-async def test_the_status_of_a_tenant_is_that_of_the_open_creation_whatever_failed_beside_it(
+async def test_the_status_of_a_tenant_is_that_of_the_open_creation_if_another_one_failed(
     http: httpx.AsyncClient, database: asyncpg.Connection
 ) -> None:
     created = await create(http)
@@ -56,7 +56,7 @@ async def test_the_status_of_a_tenant_is_that_of_the_open_creation_whatever_fail
     assert (await http.get(f"/tenants/{created['tenantId']}/status")).json() == created
 
 
-async def test_the_status_of_a_tenant_is_that_of_its_creation_and_of_nothing_else(
+async def test_the_status_of_a_tenant_is_never_that_of_another_kind(
     http: httpx.AsyncClient, database: asyncpg.Connection
 ) -> None:
     tenant_id = uuid4()
@@ -65,7 +65,7 @@ async def test_the_status_of_a_tenant_is_that_of_its_creation_and_of_nothing_els
 
 
 @pytest.mark.parametrize("is_known", [True, False])
-async def test_deleting_a_tenant_by_its_id_names_the_resource_of_its_deletion(
+async def test_deleting_a_tenant_by_its_id_is_rejected_and_names_the_deletion(
     http: httpx.AsyncClient, *, is_known: bool
 ) -> None:
     created = await create(http)
@@ -77,14 +77,14 @@ async def test_deleting_a_tenant_by_its_id_names_the_resource_of_its_deletion(
     assert (await http.get(created["links"]["self"])).json()["status"] == "queued"
 
 
-async def test_a_workflow_id_at_the_path_of_a_tenant_names_the_path_of_the_operation(http: httpx.AsyncClient) -> None:
+async def test_reading_a_tenant_by_a_workflow_id_names_the_path_of_the_operation(http: httpx.AsyncClient) -> None:
     created = await create(http)
     response = await http.get(f"/tenants/{created['workflowId']}")
     assert_problem(response, 404, "tenant-not-found")
     assert created["links"]["self"] in response.json()["detail"]
 
 
-async def test_a_tenant_id_is_no_operation(http: httpx.AsyncClient) -> None:
+async def test_a_tenant_id_is_not_found_among_operations(http: httpx.AsyncClient) -> None:
     created = await create(http)
     path = f"/operations/{created['tenantId']}"
     assert_problem(await http.get(path), 404, "operation-not-found")

@@ -1,0 +1,39 @@
+"""Middleware that turns unexpected errors into responses."""
+
+import structlog
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.gateway.http.problems.problem import problem_response
+from app.gateway.http.problems.request_problems import InternalError
+from app.gateway.http.request_context import path_template
+
+log = structlog.get_logger(__name__)
+
+
+class CrashMiddleware:
+    """Logs an unexpected error and responds with a problem, which has no details."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        has_response = False
+
+        async def record_response(message: Message) -> None:
+            nonlocal has_response
+            has_response = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, record_response)
+        except ClientDisconnect:
+            log.info("client disconnected before its request was complete", method=scope["method"])
+        except Exception:
+            log.exception("request crashed", method=scope["method"], path=path_template(scope))
+            if not has_response:
+                await problem_response(Request(scope), InternalError())(scope, receive, send)
