@@ -37,7 +37,7 @@ def pytest_configure() -> None:
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
     """Skip slow folders and modules, without importing them."""
-    is_slow = collection_path.name in SLOW_FOLDERS and collection_path.parent == TESTS
+    is_slow = collection_path.name in SLOW_FOLDERS and collection_path.parent in {TESTS, TESTS / "app"}
     return is_slow or collection_path.stem in SLOW_MODULES or None
 
 

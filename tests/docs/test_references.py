@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), ROOT / "helm" / "README.md"])
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "helm" / "README.md"])
 PATHS = re.compile(r"`((?:tests|app|activities|workflows|migrations|docs|helm|scripts|bench)/[\w./-]*\w/?)`")
 TESTS = re.compile(r"`(test_\w+)`")
 # Made by a run, on whoever's machine.
