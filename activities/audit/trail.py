@@ -66,11 +66,7 @@ class AuditTrail:
     def __init__(self, key: bytes) -> None:
         self._key = key
 
-    async def append(self, connection: AsyncConnection, event: AuditEvent) -> None:
-        """Append an event in the caller's transaction; see `append_all`."""
-        await self.append_all(connection, [event])
-
-    async def append_all(self, connection: AsyncConnection, events: Sequence[AuditEvent]) -> None:
+    async def append(self, connection: AsyncConnection, *events: AuditEvent) -> None:
         """Append events in the caller's transaction. Call it last, because other writers wait for the commit.
 
         If the head was forged or lost, an additional event records that for ever, and the chain continues after the
@@ -122,8 +118,8 @@ class AuditTrail:
         return {"events": json.dumps(rows), "sequence": sequence, "hash": last_hash, "seal": seal}
 
     async def append_once(self, connection: AsyncConnection, events: Sequence[AuditEvent]) -> None:
-        """Append the events that are not in the trail yet; see `append_all`."""
-        await self.append_all(connection, await self.unrecorded(connection, events))
+        """Append the events that are not in the trail yet; see `append`."""
+        await self.append(connection, *await self.unrecorded(connection, events))
 
     async def unrecorded(self, connection: AsyncConnection, events: Sequence[AuditEvent]) -> list[AuditEvent]:
         """Return the events that are not in the trail. They may be there after a commit whose result was lost."""

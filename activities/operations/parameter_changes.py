@@ -7,9 +7,8 @@ from temporalio import activity
 
 from activities.audit.events import Action, AuditEvent
 from activities.audit.trail import AuditTrail
-from activities.errors import temporal_errors
+from activities.errors import local_only, temporal_errors
 from activities.operations.audit_events import operation_event
-from activities.operations.local_only import local_only
 from activities.operations.rows import OperationRow
 from workflows.operations.kinds import PARAMETER_CHANGE_ACTIVITY
 from workflows.operations.messages import ParameterChangeInput, StepDone
@@ -40,7 +39,7 @@ class ParameterChangeActivities:
             await row.refuse_used_start()
             await row.change_parameters()
             changed = await self._audit.unrecorded(connection, [_change_event(change)])
-            await self._audit.append_all(connection, [*row.request_events, *changed])
+            await self._audit.append(connection, *row.request_events, *changed)
         return StepDone()
 
 

@@ -34,24 +34,16 @@ _EVENTS = text("""
 
 
 class BreakKind(StrEnum):
-    """How the chain is broken."""
+    """How the chain is broken. The detail of a break explains its kind."""
 
     CHANGED = "changed"
-    """The event differs from what was written."""
     MOVED = "moved"
-    """The event was written with another sequence."""
     MISSING = "missing"
-    """Events between two others were deleted."""
     UNLINKED = "unlinked"
-    """The event was not written after the one that now precedes it."""
     SURPLUS = "surplus"
-    """There are events before the first or after the head."""
     CUT = "cut"
-    """The last events were deleted."""
     HEAD = "head-forged"
-    """The head was deleted, or its seal is invalid."""
     NOTED = "not-as-noted"
-    """The noted head is not in the chain, so the chain was cut or replaced together with its head."""
 
 
 @dataclass(frozen=True)

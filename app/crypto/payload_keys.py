@@ -51,7 +51,7 @@ def parse_payload_keys(text: str) -> dict[str, bytes]:
         key_id, separator, encoded = item.strip().partition(":")
         if not separator or KEY_ID.fullmatch(key_id) is None or key_id.startswith(DERIVED):
             raise ValueError(
-                f"key {number} must be `id:key`, the id made of up to 64 letters, digits, `.`, `_` and `-`, "
+                f"key {number} must be `id:key`, the id with up to 64 letters, digits, `.`, `_` and `-`, "
                 f"and not begin with `{DERIVED}`"
             )
         if key_id in keys:

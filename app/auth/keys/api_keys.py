@@ -78,7 +78,9 @@ class ApiKeys:
         if now - self._logged_forgeries.get(key_id, -math.inf) < FORGERY_LOG_SECONDS:
             return
         self._logged_forgeries[key_id] = now
-        log.error("an API key was refused because its row has no good MAC; see `alga-tenants doctor`", key_id=key_id)
+        log.error(
+            "an API key was rejected because the MAC of its row is invalid; see `alga-tenants doctor`", key_id=key_id
+        )
 
     async def _note_use(self, record: ApiKeyRecord) -> None:
         if record.last_used_at is not None and datetime.now(UTC) - record.last_used_at < LAST_USED_INTERVAL:
@@ -88,4 +90,6 @@ class ApiKeys:
                 await self.table.note_use(connection, record.key_id, every=LAST_USED_INTERVAL)
         except DATABASE_ERRORS as error:
             # The caller is authenticated; its request must not fail because of this.
-            log.warning("the use of a key was not noted", key_id=record.key_id, error=type(error).__name__)
+            log.warning(
+                "the last use of an API key was not recorded", key_id=record.key_id, error=type(error).__name__
+            )

@@ -8,7 +8,7 @@ import secrets
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar, TypeVarTuple
+from typing import Any, TypeVar
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -26,7 +26,6 @@ NICENESS = 10
 MAX_KNOWN_GOOD = 10_000
 
 ResultT = TypeVar("ResultT")
-ArgumentTs = TypeVarTuple("ArgumentTs")
 
 
 class SecretHashes:
@@ -67,7 +66,7 @@ class SecretHashes:
             self._dummy_hash = await self.hash(secrets.token_urlsafe())
         await self._in_thread(_matches, self._dummy_hash, secret)
 
-    async def _in_thread(self, function: Callable[[*ArgumentTs], ResultT], *arguments: *ArgumentTs) -> ResultT:
+    async def _in_thread(self, function: Callable[..., ResultT], *arguments: Any) -> ResultT:
         self.waiting += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)

@@ -111,7 +111,7 @@ class KeyManagement:
             now = datetime.now(UTC)
             if old.state(now) is not KeyState.ACTIVE:
                 raise UnusableKeyError(key_id)
-            await self._table.expire(connection, key_id, now + overlap)
+            await self._table.expire(connection, old, now + overlap)
             caller = requester.caller
             keeps_caller = caller.is_operator or caller.identity == f"key:{old.caller_id}"
             order = KeyOrder(old.name, scopes, old.tenant_id, expires_in)
@@ -129,7 +129,7 @@ class KeyManagement:
         async with self._engine.begin() as connection:
             old = await self._find(connection, key_id, requester, lock=True)
             _check_scopes(requester, scopes_among(old.scopes))
-            record = await self._table.revoke(connection, key_id)
+            record = await self._table.revoke(connection, old)
             forgery: Mapping[str, Json] = {} if old.is_genuine else {"wasForged": True}
             await self._record(connection, Action.KEY_REVOKE, record, requester, forgery)
         return record

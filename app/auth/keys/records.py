@@ -77,8 +77,9 @@ class ApiKeyTable:
         self, connection: AsyncConnection, key_id: str, *, tenant_id: UUID | None = None, lock: bool = False
     ) -> ApiKeyRecord | None:
         """Return the key with this id, usable or not. With a tenant, only if the key is bound to it."""
-        row = await self._find(connection, key_id, tenant_id, lock=lock)
-        return self._record(row) if row is not None else None
+        query = select(api_keys).where(api_keys.c.key_id == key_id, _bound_to(tenant_id))
+        row = (await connection.execute(query.with_for_update() if lock else query)).one_or_none()
+        return self._record(row._asdict()) if row is not None else None
 
     async def exists(self, connection: AsyncConnection, key_id: str) -> bool:
         """Return whether there is a key with this id, whatever it is bound to."""
@@ -91,20 +92,18 @@ class ApiKeyTable:
         )
         return [self._record(row._asdict()) for row in rows]
 
-    async def revoke(self, connection: AsyncConnection, key_id: str) -> ApiKeyRecord:
-        """Revoke an existing key, forged or not, and keep the time of an earlier revocation.
+    async def revoke(self, connection: AsyncConnection, key: ApiKeyRecord) -> ApiKeyRecord:
+        """Revoke a locked key, forged or not, and keep the time of an earlier revocation.
 
         This gives a forged row a valid MAC, which is harmless: from then on the row says that the key is revoked.
         """
-        row = await self._locked(connection, key_id)
-        return await self._update(connection, row, revoked_at=row["revoked_at"] or datetime.now(UTC))
+        return await self._update(connection, key.key_id, revoked_at=key.revoked_at or datetime.now(UTC))
 
-    async def expire(self, connection: AsyncConnection, key_id: str, expires_at: datetime) -> ApiKeyRecord:
-        """Make an existing genuine key expire at this time, unless it expires earlier."""
-        row = await self._locked(connection, key_id)
-        if not self._signer.verifies(row):
-            raise ValueError(f"the row of the API key {key_id} is forged")
-        return await self._update(connection, row, expires_at=min(row["expires_at"] or expires_at, expires_at))
+    async def expire(self, connection: AsyncConnection, key: ApiKeyRecord, expires_at: datetime) -> None:
+        """Make a locked genuine key expire at this time, unless it expires earlier."""
+        if not key.is_genuine:
+            raise ValueError(f"the row of the API key {key.key_id} is forged")
+        await self._update(connection, key.key_id, expires_at=min(key.expires_at or expires_at, expires_at))
 
     async def note_use(self, connection: AsyncConnection, key_id: str, *, every: timedelta) -> None:
         """Set `last_used_at`, which the MAC does not cover, to now unless that was done within the interval."""
@@ -123,34 +122,18 @@ class ApiKeyTable:
             if self._signer.verifies(row):
                 current.append(row["key_id"])
             elif old.verifies(row):
-                await self._update(connection, row)
+                await self._update(connection, row["key_id"])
                 resealed.append(row["key_id"])
             else:
                 forged.append(row["key_id"])
         return ResealedKeys(tuple(resealed), tuple(current), tuple(forged))
 
-    async def _find(
-        self, connection: AsyncConnection, key_id: str, tenant_id: UUID | None = None, *, lock: bool
-    ) -> Mapping[str, Any] | None:
-        query = select(api_keys).where(api_keys.c.key_id == key_id, _bound_to(tenant_id))
-        row = (await connection.execute(query.with_for_update() if lock else query)).one_or_none()
-        return row._asdict() if row is not None else None
-
-    async def _locked(self, connection: AsyncConnection, key_id: str) -> Mapping[str, Any]:
-        row = await self._find(connection, key_id, lock=True)
-        if row is None:
-            raise LookupError(f"there is no API key {key_id}")
-        return row
-
-    async def _update(self, connection: AsyncConnection, row: Mapping[str, Any], **changes: Any) -> ApiKeyRecord:
+    async def _update(self, connection: AsyncConnection, key_id: str, **changes: Any) -> ApiKeyRecord:
+        is_the_key = api_keys.c.key_id == key_id
+        row = (await connection.execute(select(api_keys).where(is_the_key))).one()._asdict()
         mac = self._signer.sign({**row, **changes})
-        updated = await connection.execute(
-            update(api_keys)
-            .where(api_keys.c.key_id == row["key_id"])
-            .values(**changes, mac=mac)
-            .returning(*api_keys.c)
-        )
-        return self._record(updated.one()._asdict())
+        change = update(api_keys).where(is_the_key).values(**changes, mac=mac).returning(*api_keys.c)
+        return self._record((await connection.execute(change)).one()._asdict())
 
     def _record(self, row: Mapping[str, Any]) -> ApiKeyRecord:
         fields = {**row, "scopes": tuple(row["scopes"].split()), "is_genuine": self._signer.verifies(row)}

@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -103,13 +104,11 @@ def _name(claims: Mapping[str, Any]) -> str | None:
 
 
 def _tenant_id(claim: str, value: Any) -> UUID:
-    try:
-        tenant_id = UUID(value) if isinstance(value, str) else None
-    except ValueError:
-        tenant_id = None
-    if tenant_id is None or str(tenant_id) != value.lower():
-        raise BadTokenError(f"its claim {claim} is not a tenant id")
-    return tenant_id
+    if isinstance(value, str):
+        with suppress(ValueError):
+            if str(tenant_id := UUID(value)) == value.lower():
+                return tenant_id
+    raise BadTokenError(f"its claim {claim} is not a tenant id")
 
 
 def _value(claims: Any, path: Sequence[str], default: Any = None) -> Any:

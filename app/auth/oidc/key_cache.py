@@ -48,7 +48,7 @@ class ProviderKeys:
         self._is_unavailable = False
         self._fetch_times: deque[float] = deque(maxlen=MAX_FETCHES)
         self._pending: asyncio.Task[None] | None = None
-        self._waiting = 0
+        self._waiting = asyncio.Semaphore(MAX_WAITING)
 
     async def __aenter__(self) -> Self:
         """Start to fetch."""
@@ -73,20 +73,14 @@ class ProviderKeys:
             return found
         fetch = self._refresh()
         is_worth_waiting = not was_unavailable and (not found or age > STALE_SECONDS)
-        if fetch is not None and is_worth_waiting and self._waiting < MAX_WAITING:
-            await self._wait_for(fetch)
+        if fetch is not None and is_worth_waiting and not self._waiting.locked():
+            async with self._waiting:
+                # A cancelled request must not cancel the fetch for the others.
+                await asyncio.shield(fetch)
             found = self._known(key_id)
         if not found and (self._is_unavailable or not self._keys or self._pending is not None):
             raise ProviderUnavailableError
         return found
-
-    async def _wait_for(self, fetch: asyncio.Task[None]) -> None:
-        self._waiting += 1
-        try:
-            # A cancelled request must not cancel the fetch for the others.
-            await asyncio.shield(fetch)
-        finally:
-            self._waiting -= 1
 
     def _known(self, key_id: str | None) -> tuple[PublishedKey, ...]:
         if self._age() > EXPIRED_SECONDS:

@@ -52,7 +52,7 @@ def read_key_set(document: Any) -> tuple[PublishedKey, ...]:
         raise UnusableSetError(f"is not a set of at most {MAX_KEYS} keys")
     keys = tuple(key for item in listed if isinstance(item, dict) and (key := _read(item)) is not None)
     if not keys:
-        raise UnusableSetError("holds no key for signatures")
+        raise UnusableSetError("has no key for signatures")
     return keys
 
 

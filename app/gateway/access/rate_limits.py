@@ -31,7 +31,7 @@ UNKNOWN_ADDRESS = "unknown"
 class RateLimits:
     """Counts in memory, or in Redis for all gateways if `REDIS_URL` is set.
 
-    The memory is bounded, and holds keyed hashes instead of identities and addresses. Each policy has its own
+    The memory is bounded, and contains keyed hashes instead of identities and addresses. Each policy has its own
     buckets, so that many failing addresses never evict callers.
     """
 

@@ -16,7 +16,7 @@ from app.audit.verification import Report, verify
 from tests.activities.conftest import sqlalchemy_url
 from tests.support.audit import AUDIT
 
-OTHER_TRAIL = AuditTrail(b"a key that somebody made up")
+OTHER_TRAIL = AuditTrail(b"a made-up key")
 TENANT = UUID("11111111-2222-4333-8444-555555555555")
 
 

@@ -68,7 +68,7 @@ async def test_concurrent_connections_and_processes_make_one_chain(
 
 async def test_a_long_trail_is_verified_batch_by_batch(audit_engine: AsyncEngine) -> None:
     async with audit_engine.begin() as connection:
-        await AUDIT.append_all(connection, [event(number) for number in range(2500)])
+        await AUDIT.append(connection, *map(event, range(2500)))
     report = await verified(audit_engine)
     assert (report.breaks, report.checked, report.sequence) == ((), 2500, 2500)
 

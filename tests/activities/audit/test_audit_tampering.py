@@ -203,7 +203,7 @@ async def test_with_another_key_every_event_is_invalid(tampering: Tampering, aud
 
 async def test_the_number_of_reported_breaks_is_limited(audit_engine: AsyncEngine) -> None:
     async with audit_engine.begin() as connection:
-        await OTHER_TRAIL.append_all(connection, [event(number) for number in range(50)])
+        await OTHER_TRAIL.append(connection, *map(event, range(50)))
     report = await verified(audit_engine)
     assert (len(report.breaks), report.is_complete, report.is_intact) == (20, False, False)
 

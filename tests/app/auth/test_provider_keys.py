@@ -48,13 +48,13 @@ async def keys(provider: OpenIdServer, clock: Clock) -> AsyncIterator[ProviderKe
 async def until(condition: Callable[[], bool]) -> None:
     """Let the loop run until the condition holds."""
     async with asyncio.timeout(20):
-        while not condition():  # noqa: ASYNC110 - what happens in another thread tells nobody
+        while not condition():  # noqa: ASYNC110 - another thread sends no event
             await asyncio.sleep(0.005)
 
 
 async def until_found(keys: ProviderKeys, key_id: str) -> None:
     async with asyncio.timeout(20):
-        while await is_unavailable(keys, key_id):  # noqa: ASYNC110 - only asking tells
+        while await is_unavailable(keys, key_id):  # noqa: ASYNC110 - no event to wait for
             await asyncio.sleep(0.005)
     assert await keys.find(key_id)
 
@@ -96,7 +96,7 @@ async def test_made_up_key_ids_cause_few_fetches(keys: ProviderKeys, provider: O
     for _ in range(300):
         assert await keys.find(uuid4().hex) == ()
     assert provider.number_asked(CERTS) == jwks.MAX_FETCHES
-    assert await keys.find(provider.key_id), "the flood keeps nobody out"
+    assert await keys.find(provider.key_id), "known keys still work"
     clock.now += jwks.FETCH_WINDOW
     await asyncio.gather(*(keys.find(uuid4().hex) for _ in range(jwks.MAX_WAITING)))
     assert provider.number_asked(CERTS) <= 2 * jwks.MAX_FETCHES
@@ -147,7 +147,7 @@ async def test_a_provider_that_is_available_again_is_used(
         provider.rotate()
         provider.start()
         clock.now += jwks.FETCH_WINDOW
-        assert await is_unavailable(keys, provider.key_id), "nobody waits for one that was away"
+        assert await is_unavailable(keys, provider.key_id), "requests do not wait while the provider is unavailable"
         await until_found(keys, provider.key_id)
     assert [line["log_level"] for line in lines] == ["warning", "info"], "each once"
 

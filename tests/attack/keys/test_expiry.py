@@ -20,6 +20,6 @@ async def test_a_key_is_not_remembered_beyond_its_expiry(keys: Keys) -> None:
     headers = {"x-api-key": made.key}
     assert await authenticator.authenticate(headers) is not None
     assert made.record.expires_at is not None
-    while datetime.now(UTC) <= made.record.expires_at:  # noqa: ASYNC110 - only the clock tells
+    while datetime.now(UTC) <= made.record.expires_at:  # noqa: ASYNC110 - time has to pass
         await anyio.sleep(0.05)
     assert await authenticator.authenticate(headers) is None

@@ -127,14 +127,14 @@ async def test_a_forged_key_takes_as_long_as_an_unknown_one(
 ) -> None:
     key = await forge(stolen_role)
     verified: list[str] = []
-    nobody = SecretHashes.verify_dummy
+    verify_dummy = SecretHashes.verify_dummy
 
     async def refuse(_: SecretHashes, secret_hash: str, secret: str) -> bool:  # noqa: ARG001 - as the original
         raise AssertionError("an attacker chose this hash, and how long it takes")
 
     async def count(hashes: SecretHashes, secret: str) -> None:
         verified.append(secret)
-        await nobody(hashes, secret)
+        await verify_dummy(hashes, secret)
 
     monkeypatch.setattr(SecretHashes, "verify", refuse)
     monkeypatch.setattr(SecretHashes, "verify_dummy", count)

@@ -110,7 +110,7 @@ async def test_a_revoked_key_is_rejected_within_seconds(gateway: RunningGateway,
     assert (await get(gateway, **bearer(created.key))).status_code == 200
     await keys.revoke(created.record.key_id)
     with anyio.fail_after(REMEMBERED_SECONDS + 2):
-        while (await get(gateway, **bearer(created.key))).status_code == 200:  # noqa: ASYNC110 - only asking tells
+        while (await get(gateway, **bearer(created.key))).status_code == 200:  # noqa: ASYNC110 - no event to wait for
             await anyio.sleep(0.2)
 
 

@@ -51,7 +51,7 @@ def scopes_of(operation: dict[str, Any]) -> frozenset[Scope]:
     return frozenset(Scope(scope) for scope in alternatives[0]) if alternatives else frozenset()
 
 
-async def ask(gateway: RunningGateway, key: str, method: str, path: str) -> httpx.Response:
+async def send(gateway: RunningGateway, key: str, method: str, path: str) -> httpx.Response:
     async with gateway.client(**{"X-API-Key": key}) as http:
         return await http.request(method, path)
 
@@ -80,7 +80,7 @@ async def test_a_key_that_lacks_only_the_routes_scope_is_rejected(
         if (method, path) in ANY_SCOPE:
             continue
         for scope in scopes:
-            response = await ask(gateway, without[scope], method, path)
+            response = await send(gateway, without[scope], method, path)
             assert_problem(response, 403, "scope-missing")
             assert scope in response.json()["detail"]
 
@@ -93,10 +93,10 @@ async def test_a_key_that_lacks_all_scopes_of_a_route_for_every_kind_is_rejected
         scopes = found[method, path]
         assert scopes == {Scope.TENANTS_CANCEL, Scope.TENANTS_MANAGE}
         without = (await keys.create(scopes=EVERYTHING - scopes)).key
-        assert_problem(await ask(gateway, without, method, path), 403, "scope-missing")
+        assert_problem(await send(gateway, without, method, path), 403, "scope-missing")
         for scope in scopes:
             key = (await keys.create(scopes=frozenset({scope}))).key
-            assert (await ask(gateway, key, method, path)).status_code in {404, 422}
+            assert (await send(gateway, key, method, path)).status_code in {404, 422}
 
 
 async def test_a_key_with_only_the_routes_scope_is_accepted(
@@ -104,7 +104,7 @@ async def test_a_key_with_only_the_routes_scope_is_accepted(
 ) -> None:
     for method, path, scopes in await routes(http):
         key = (await keys.create(scopes=scopes)).key
-        assert (await ask(gateway, key, method, path)).status_code not in {401, 403}, (method, path)
+        assert (await send(gateway, key, method, path)).status_code not in {401, 403}, (method, path)
 
 
 async def test_the_scope_is_checked_before_the_body(gateway: RunningGateway, keys: Keys) -> None:
@@ -121,7 +121,7 @@ async def test_a_key_without_the_scope_changes_nothing(
     created = await create(http)
     reader = (await keys.create(scopes=frozenset({Scope.TENANTS_READ}))).key
     for method, path in (("DELETE", ""), ("POST", "/resume"), ("PATCH", "")):
-        response = await ask(gateway, reader, method, f"/operations/{created['workflowId']}{path}")
+        response = await send(gateway, reader, method, f"/operations/{created['workflowId']}{path}")
         assert_problem(response, 403, "scope-missing")
     status = (await http.get(created["links"]["self"])).json()
     assert (status["status"], status["cancelledBy"]) == ("queued", None)

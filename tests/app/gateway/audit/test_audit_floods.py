@@ -82,11 +82,11 @@ async def test_a_flood_of_denials_becomes_few_rows_with_an_exact_count(own_setti
     with RunningGateway(few, await create_key(own_settings)) as gateway:
         async with gateway.client(**{"X-API-Key": ApiKey.generate().text}) as wrong:
 
-            async def knock(times: int) -> set[int]:
+            async def try_wrong_key(times: int) -> set[int]:
                 return {(await wrong.get("/tenants")).status_code for _ in range(times)}
 
             started = asyncio.get_running_loop().time()
-            statuses = await asyncio.gather(*(knock(FLOOD // 20) for _ in range(20)))
+            statuses = await asyncio.gather(*(try_wrong_key(FLOOD // 20) for _ in range(20)))
     seconds = asyncio.get_running_loop().time() - started
     assert set().union(*statuses) == {401, 429}
     recorded = [row for row in await rows(own_settings) if row["outcome"] == "denied"]

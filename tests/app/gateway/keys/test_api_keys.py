@@ -89,15 +89,15 @@ async def test_an_invalid_key_request_names_the_field(
 
 async def test_a_caller_cannot_grant_a_scope_that_it_lacks(gateway: RunningGateway, keys: Keys) -> None:
     limited = (await keys.create(scopes=frozenset({Scope.KEYS_MANAGE, Scope.TENANTS_READ}))).key
-    mighty = await keys.create("mighty")
+    strong = await keys.create("strong")
     async with gateway.client(**{"X-API-Key": limited}) as http:
         response = await http.post("/api-keys", json={"name": "more", "scopes": ["tenants:read", "audit:read"]})
         assert_problem(response, 403, "scope-not-held")
         assert "audit:read" in response.json()["detail"]
         assert "more" not in (await http.get("/api-keys")).text
-        response = await http.post(f"/api-keys/{mighty.record.key_id}/rotate", json={"overlapHours": 0})
+        response = await http.post(f"/api-keys/{strong.record.key_id}/rotate", json={"overlapHours": 0})
         assert_problem(response, 403, "scope-not-held")
-    assert (await keys.find(mighty.record.key_id)).expires_at is None, "the old key is as it was"
+    assert (await keys.find(strong.record.key_id)).expires_at is None, "the old key is unchanged"
 
 
 async def test_a_revoked_key_is_rejected_within_seconds_and_can_be_revoked_again(
@@ -109,7 +109,7 @@ async def test_a_revoked_key_is_rejected_within_seconds_and_can_be_revoked_again
     assert first["state"] == "revoked"
     assert (await http.delete(f"/api-keys/{made['id']}")).json() == {**first, "lastUsedAt": first["lastUsedAt"]}
     with anyio.fail_after(REMEMBERED_SECONDS + 2):
-        while await status_with(gateway, made["key"]) == 200:  # noqa: ASYNC110 - only asking tells
+        while await status_with(gateway, made["key"]) == 200:  # noqa: ASYNC110 - no event to wait for
             await anyio.sleep(0.2)
 
 
@@ -126,7 +126,7 @@ async def test_old_and_new_key_work_until_the_overlap_ends(
     assert timedelta(minutes=59) < ends - datetime.now(UTC) < timedelta(minutes=61)
     assert (await http.post(f"/api-keys/{old['id']}/rotate", json={"overlapHours": 0})).status_code == 201
     with anyio.fail_after(REMEMBERED_SECONDS + 2):
-        while await status_with(gateway, old["key"]) == 200:  # noqa: ASYNC110 - only asking tells
+        while await status_with(gateway, old["key"]) == 200:  # noqa: ASYNC110 - no event to wait for
             await anyio.sleep(0.2)
     assert await status_with(gateway, new["key"]) == 200
 

@@ -20,10 +20,10 @@ def test_keys_differ() -> None:
     assert len({ApiKey.generate().text for _ in range(100)}) == 100
 
 
-@given(place=st.integers(min_value=0, max_value=64), sign=st.sampled_from(BASE62))
-def test_a_changed_character_is_detected(place: int, sign: str) -> None:
+@given(place=st.integers(min_value=0, max_value=64), character=st.sampled_from(BASE62))
+def test_a_changed_character_is_detected(place: int, character: str) -> None:
     text = ApiKey("0Aa1Bb2Cc3Dd", "Secret0Aa1Bb2Cc3Dd4Ee5Ff6Gg7Hh8Ii9Jj0KkLlMm").text
-    changed = text[:place] + sign + text[place + 1 :]
+    changed = text[:place] + character + text[place + 1 :]
     assert (ApiKey.parse(changed) is None) == (changed != text)
 
 
