@@ -52,10 +52,11 @@ TRIGGERS = text("""
         SELECT ancestry.relation, i.inhparent FROM ancestry JOIN pg_inherits i ON i.inhrelid = ancestry.ancestor
     )
     SELECT ancestry.ancestor::bigint AS oid, quote_ident(t.tgname) AS name, quote_ident(p.proname) AS function,
-           quote_ident(n.nspname) || '.' || quote_ident(c.relname) AS relation,
-           quote_ident(pg_get_userbyid(c.relowner)) AS owner, t.tgenabled::text AS mode,
-           (t.tgtype & 3) = 3 AS is_before_row, (t.tgtype & 8) <> 0 AS on_delete, (t.tgtype & 16) <> 0 AS on_update,
-           t.tgdeferrable AS is_deferrable
+           json_agg(json_build_object('table', quote_ident(n.nspname) || '.' || quote_ident(c.relname),
+               'owner', quote_ident(pg_get_userbyid(c.relowner)), 'mode', t.tgenabled::text)
+               ORDER BY ancestry.ancestor <> t.tgrelid, n.nspname, c.relname)::text AS places,
+           bool_or((t.tgtype & 3) = 3) AS may_suppress_rows, bool_or((t.tgtype & 8) <> 0) AS on_delete,
+           bool_or((t.tgtype & 16) <> 0) AS on_update, bool_or(t.tgdeferrable) AS is_deferrable
     FROM pg_trigger t
     JOIN ancestry ON ancestry.relation = t.tgrelid
     JOIN pg_class c ON c.oid = t.tgrelid
@@ -63,5 +64,6 @@ TRIGGERS = text("""
     JOIN pg_proc p ON p.oid = t.tgfoid
     WHERE NOT t.tgisinternal AND t.tgenabled <> 'D' AND (t.tgtype & 24) <> 0
       AND ((t.tgtype & 1) = 1 OR ancestry.ancestor = t.tgrelid)
-    ORDER BY t.tgname, ancestry.ancestor <> t.tgrelid, relation
+    GROUP BY ancestry.ancestor, t.tgname, p.proname
+    ORDER BY t.tgname
 """)

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from sqlalchemy import Row, Select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from activities.purge.catalogue import Catalogue, CutKind, DeletionPlan, ForeignKey
+from activities.purge.catalogue import Catalogue, CutKind, DeletionPlan
 from activities.purge.errors import ForeignReferenceError, PurgeIncompleteError, TenantRefusedError
 from activities.purge.tenant_rows import TenantRows
 from activities.purge.trigger_guard import PendingTriggerEventsError, TriggerGuard
@@ -18,6 +18,7 @@ BATCH = 50  # tables per query
 MAX_PASSES = 3  # a trigger may write rows while others are deleted
 
 Progress = Callable[[str, int], None]
+ItemT = TypeVar("ItemT")
 
 
 @dataclass(frozen=True)
@@ -45,17 +46,12 @@ async def purge_tenant(
     trigger that interferes is disabled until the end, which locks its table against other writers until the
     transaction ends. Deferred constraints are checked here, not at the commit.
 
-    The rows that everything of the tenant references are locked first, and so are those through which another
-    tenant's rows could change. A writer that adds a row referencing them waits for the transaction, and then fails.
-    Only a table without any foreign key can get a row after the proof.
+    Rows through which the tenant could get new rows, or another tenant's rows could change, are locked first: a
+    writer that adds a reference to them waits for the transaction, and then fails. Only a table without any foreign
+    key can get a row after the proof.
 
-    Raises, after restoring the database's state with its triggers:
-        TenantRefusedError: there is no tenant id, or it is `management_tenant_id`.
-        ForeignReferenceError: rows outside the tenant would change.
-        PurgeIncompleteError: rows are left after `MAX_PASSES` passes.
-        MissingRightError: a trigger interferes, and the role may not disable it.
-        CatalogueError: there is no order to delete in.
-        DBAPIError: the database refused, for example because a key of other rows protects the tenant's.
+    Raises `TenantRefusedError`, `ForeignReferenceError`, `PurgeIncompleteError`, `MissingRightError`,
+    `CatalogueError`, or `DBAPIError` if the database refuses. The database is then as before, triggers included.
     """
     rows = TenantRows(catalogue, tenant_id)
     if tenant_id is not None and tenant_id == management_tenant_id:
@@ -79,38 +75,28 @@ async def count_tenant_rows(
 
     Raises `TenantRefusedError` if no tenant is named.
     """
-    return await _RowQueries(connection, catalogue, TenantRows(catalogue, tenant_id)).count()
+    return await _count(connection, TenantRows(catalogue, tenant_id))
 
 
-class _RowQueries:
-    """Queries on the tenant's rows, many tables at a time."""
+async def _occupied(connection: AsyncConnection, rows: TenantRows) -> list[str]:
+    """Return the tables in which the tenant has rows."""
+    return sorted(label for label, _ in await _found(connection, rows.labels, rows.any))
 
-    def __init__(self, connection: AsyncConnection, catalogue: Catalogue, rows: TenantRows) -> None:
-        self._rows = rows
-        self._connection = connection
-        self._labels = [*(table.label for table in catalogue.tenant_tables), *catalogue.child_tables]
-        self._any = [rows.any(mark, label) for mark, label in enumerate(self._labels)]
 
-    async def occupied(self) -> set[str]:
-        """Return the tables in which the tenant has rows."""
-        return {self._labels[row.mark] for row in await self._fetch(self._any)}
+async def _count(connection: AsyncConnection, rows: TenantRows) -> dict[str, int]:
+    occupied = await _occupied(connection, rows)
+    return {label: row.rows for label, row in await _found(connection, occupied, rows.count)}
 
-    async def count(self) -> dict[str, int]:
-        """Count the tenant's rows in those tables."""
-        labels = sorted(await self.occupied())
-        counted = await self._fetch([self._rows.count(mark, label) for mark, label in enumerate(labels)])
-        return {labels[row.mark]: row.rows for row in counted}
 
-    async def foreign(self, keys: Sequence[ForeignKey]) -> list[ForeignKey]:
-        """Return the keys that tie rows outside the tenant to the tenant's."""
-        found = await self._fetch([self._rows.foreign(mark, key) for mark, key in enumerate(keys)])
-        return [keys[row.mark] for row in found]
-
-    async def _fetch(self, selects: Sequence[Select[*tuple[Any, ...]]]) -> list[Row[Any]]:
-        rows: list[Row[Any]] = []
-        for start in range(0, len(selects), BATCH):
-            rows += await self._connection.execute(union_all(*selects[start : start + BATCH]))
-        return rows
+async def _found(
+    connection: AsyncConnection, items: Sequence[ItemT], build: Callable[[int, ItemT], Select[*tuple[Any, ...]]]
+) -> list[tuple[ItemT, Row[Any]]]:
+    """Send the queries built for the items, many at a time, and return the rows, each with its item."""
+    rows: list[Row[Any]] = []
+    for start in range(0, len(items), BATCH):
+        batch = enumerate(items[start : start + BATCH], start)
+        rows += await connection.execute(union_all(*(build(mark, item) for mark, item in batch)))
+    return [(items[row.mark], row) for row in rows]
 
 
 class _Purge:
@@ -123,7 +109,6 @@ class _Purge:
         self._catalogue = catalogue
         self._rows = rows
         self._on_progress = on_progress
-        self._queries = _RowQueries(connection, catalogue, rows)
         self._guard = TriggerGuard(connection, catalogue)
         self._deleted: dict[str, int] = {}
 
@@ -135,7 +120,7 @@ class _Purge:
         await self._guard.disable(first)
         await self._lock(self._rows.roots())
         for number in range(MAX_PASSES):
-            occupied = await self._queries.occupied()
+            occupied = set(await _occupied(self._connection, self._rows))
             if not occupied:
                 break
             if number:
@@ -144,7 +129,7 @@ class _Purge:
             await self._delete(plan, occupied)
             await self._guard.settle()
         else:
-            if remaining := await self._queries.count():
+            if remaining := await _count(self._connection, self._rows):
                 raise PurgeIncompleteError(remaining)
         await self._guard.enable_all()
         return PurgeReport(self._deleted, tuple(self._guard.disabled))
@@ -157,8 +142,8 @@ class _Purge:
         """Raise if deleting from these tables would change rows outside the tenant; lock so that it stays so."""
         keys = self._rows.keys_to_check(occupied)
         await self._lock(sorted({key.parent for key in keys if key.declared}))
-        if found := await self._queries.foreign(keys):
-            raise ForeignReferenceError([(key.child, key.name) for key in found])
+        if found := await _found(self._connection, keys, self._rows.foreign):
+            raise ForeignReferenceError([(key.child, key.name) for key, _ in found])
 
     async def _delete(self, plan: DeletionPlan, occupied: set[str]) -> None:
         quote = self._connection.dialect.identifier_preparer.quote

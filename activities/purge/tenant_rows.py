@@ -30,6 +30,11 @@ class TenantRows:
             TenantType.TEXT: sa.bindparam("tenant_text", str(tenant_id), sa.Text()),
         }
 
+    @property
+    def labels(self) -> list[str]:
+        """The tables that can hold the tenant's rows."""
+        return [*(table.label for table in self._catalogue.tenant_tables), *self._catalogue.child_tables]
+
     def any(self, mark: int, label: str) -> sa.Select[int]:
         """Select a row if the tenant has one in the table."""
         source = self._tables[label]

@@ -1,10 +1,10 @@
 """Triggers that run when rows are deleted or updated, and which of them an error points at."""
 
+import json
 import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -103,19 +103,12 @@ async def read_triggers(connection: AsyncConnection) -> dict[int, tuple[Trigger,
 
     They include the row triggers of its partitions and of the tables that inherit from it.
     """
-    found: dict[int, dict[tuple[str, str], list[Any]]] = defaultdict(lambda: defaultdict(list))
+    found: dict[int, list[Trigger]] = defaultdict(list)
     for row in await connection.execute(TRIGGERS):
-        found[row.oid][row.name, row.function].append(row)
-    return {oid: tuple(_trigger(rows) for rows in triggers.values()) for oid, triggers in found.items()}
-
-
-def _trigger(rows: Sequence[Any]) -> Trigger:
-    return Trigger(
-        name=rows[0].name,
-        function=rows[0].function,
-        places=tuple(Place(row.relation, row.owner, row.mode) for row in rows),
-        on_delete=any(row.on_delete for row in rows),
-        on_update=any(row.on_update for row in rows),
-        may_suppress_rows=any(row.is_before_row for row in rows),
-        deferrable=any(row.is_deferrable for row in rows),
-    )
+        places = tuple(Place(**place) for place in json.loads(row.places))
+        found[row.oid].append(
+            Trigger(
+                row.name, row.function, places, row.on_delete, row.on_update, row.may_suppress_rows, row.is_deferrable
+            )
+        )
+    return {oid: tuple(triggers) for oid, triggers in found.items()}

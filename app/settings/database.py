@@ -71,12 +71,8 @@ class DatabaseSettings(ProcessSettings):
 
     @property
     def _database_tls(self) -> DatabaseTls:
-        return DatabaseTls(
-            sslmode=self.database_tls_mode,
-            sslrootcert=self.database_tls_ca_file,
-            sslcert=self.database_tls_cert_file,
-            sslkey=self.database_tls_key_file,
-        )
+        settings = SETTINGS_OF_PARAMETERS.items()
+        return DatabaseTls(**{parameter: getattr(self, name.lower()) for parameter, name in settings})
 
     def _with_tls(self, url: SecretStr) -> URL:
         return self._database_tls.add_to(sqlalchemy_url(url))

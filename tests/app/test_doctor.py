@@ -39,12 +39,12 @@ def run(*arguments: str, database: str, temporal: str, **changes: str) -> subpro
     )
 
 
-def findings(answer: subprocess.CompletedProcess[str]) -> Mapping[str, Any]:
-    return {finding["subject"]: finding for finding in json.loads(answer.stdout)["findings"]}
+def findings(result: subprocess.CompletedProcess[str]) -> Mapping[str, Any]:
+    return {finding["subject"]: finding for finding in json.loads(result.stdout)["findings"]}
 
 
 async def let_read(database: str, role: str) -> None:
-    """Give Alga's role the rights that Alga's own migrations give it."""
+    """Grant Alga's role the rights that Alga's own migrations grant."""
     async with connected(database) as connection:
         await connection.execute(text(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}"))
 
@@ -52,25 +52,25 @@ async def let_read(database: str, role: str) -> None:
 def test_a_sound_installation_has_no_errors(
     database: str, postgres: EmbeddedPostgres, temporal: EmbeddedTemporal
 ) -> None:
-    # The gateway's own role, which may do less than the tables' owner.
+    # The gateway's own role, with fewer rights than the tables' owner.
     gateway = {"DATABASE_URL": urlsplit(postgres.url)._replace(path=urlsplit(database).path).geturl()}
     assert run("migrate", database=database, temporal=temporal.address, **gateway).returncode == 0
     refused = findings(run("doctor", "--json", database=database, temporal=temporal.address, **gateway))
     assert refused["database (DATABASE_URL)"]["problem"] == "no rights on tenants"
     run_blocking(let_read(database, str(urlsplit(postgres.url).username)))
-    assert run("keys", "create", "somebody", database=database, temporal=temporal.address).returncode == 0
+    assert run("keys", "create", "admin-ui", database=database, temporal=temporal.address).returncode == 0
     with OpenIdServer() as provider:
         oidc = {"OIDC_ISSUER": provider.issuer, "OIDC_AUDIENCE": AUDIENCE}
-        answer = run("doctor", "--json", database=database, temporal=temporal.address, **oidc, **gateway)
-    assert answer.returncode == 0, answer.stdout
-    assert {finding["level"] for finding in findings(answer).values()} == {"ok"}
-    assert "signs with 1 key(s)" in findings(answer)["OpenID provider"]["problem"]
+        result = run("doctor", "--json", database=database, temporal=temporal.address, **oidc, **gateway)
+    assert result.returncode == 0, result.stdout
+    assert {finding["level"] for finding in findings(result).values()} == {"ok"}
+    assert "signs with 1 key(s)" in findings(result)["OpenID provider"]["problem"]
 
 
 def test_what_is_missing_is_named_with_its_remedy(database: str, temporal: EmbeddedTemporal) -> None:
-    answer = run("doctor", "--json", database=database, temporal=temporal.address)
-    assert answer.returncode == 1
-    assert "alga-tenants migrate" in findings(answer)["schema alga_tenants"]["remedy"]
+    result = run("doctor", "--json", database=database, temporal=temporal.address)
+    assert result.returncode == 1
+    assert "alga-tenants migrate" in findings(result)["schema alga_tenants"]["remedy"]
 
 
 def test_a_schema_of_an_unreleased_version_is_named_with_its_remedy(
@@ -81,9 +81,9 @@ def test_a_schema_of_an_unreleased_version_is_named_with_its_remedy(
             await make_unreleased(connection)
 
     run_blocking(make_old())
-    answer = run("doctor", "--json", database=database, temporal=temporal.address)
-    assert answer.returncode == 1
-    finding = findings(answer)["schema alga_tenants"]
+    result = run("doctor", "--json", database=database, temporal=temporal.address)
+    assert result.returncode == 1
+    finding = findings(result)["schema alga_tenants"]
     assert (finding["level"], "unreleased version" in finding["problem"]) == ("error", True)
     assert "DROP SCHEMA alga_tenants CASCADE" in finding["remedy"]
     migrated = run("migrate", database=database, temporal=temporal.address)
@@ -100,25 +100,25 @@ def test_a_difference_in_algas_tables_is_named(database: str, temporal: Embedded
             await connection.execute(text("ALTER TABLE users DROP COLUMN username"))
 
     run_blocking(spoil())
-    answer = run("doctor", "--json", database=database, temporal=temporal.address)
-    assert answer.returncode == 1
-    assert findings(answer)["users.username"]["level"] == "error"
+    result = run("doctor", "--json", database=database, temporal=temporal.address)
+    assert result.returncode == 1
+    assert findings(result)["users.username"]["level"] == "error"
 
 
-def test_servers_that_are_away_are_named_and_no_password_is() -> None:
-    nowhere = "postgresql://somebody:s3cret-word@127.0.0.1:1/alga"
+def test_unreachable_servers_are_named_without_passwords() -> None:
+    nowhere = "postgresql://user:s3cret-word@127.0.0.1:1/alga"
     oidc = {"OIDC_ISSUER": "http://127.0.0.1:1/realms/alga", "OIDC_AUDIENCE": AUDIENCE}
-    answer = run("doctor", "--json", database=nowhere, temporal="127.0.0.1:1", **oidc)
-    assert answer.returncode == 1
-    away = {subject for subject, finding in findings(answer).items() if finding["level"] == "error"}
+    result = run("doctor", "--json", database=nowhere, temporal="127.0.0.1:1", **oidc)
+    assert result.returncode == 1
+    away = {subject for subject, finding in findings(result).items() if finding["level"] == "error"}
     assert away == {"database (ADMIN_DATABASE_URL)", "database (DATABASE_URL)", "Temporal", "OpenID provider"}
-    assert "s3cret-word" not in answer.stdout + answer.stderr
-    assert "Traceback" not in answer.stderr
+    assert "s3cret-word" not in result.stdout + result.stderr
+    assert "Traceback" not in result.stderr
 
 
 @pytest.mark.parametrize("command", ["migrate", "doctor", "worker", "gateway"])
 def test_a_missing_setting_is_one_clear_line(command: str, temporal: EmbeddedTemporal, database: str) -> None:
-    answer = run(command, database=database, temporal=temporal.address, NEXTAUTH_SECRET="")
-    assert answer.returncode == 2
-    assert "NEXTAUTH_SECRET" in answer.stderr
-    assert "Traceback" not in answer.stderr
+    result = run(command, database=database, temporal=temporal.address, NEXTAUTH_SECRET="")
+    assert result.returncode == 2
+    assert "NEXTAUTH_SECRET" in result.stderr
+    assert "Traceback" not in result.stderr

@@ -56,8 +56,8 @@ def test_an_unknown_revision_is_an_error_of_the_command_line(
 @needs_git
 def test_a_worktree_imports_its_own_code_and_is_gone_afterwards(tmp_path: Path) -> None:
     folder = tmp_path / "checkout"
-    # Ctrl-C comes within the block.
-    with pytest.raises(KeyboardInterrupt), worktree(resolve_commit("HEAD"), folder):  # noqa: PT012 - as just said
+    # Ctrl-C arrives within the block.
+    with pytest.raises(KeyboardInterrupt), worktree(resolve_commit("HEAD"), folder):  # noqa: PT012 - see above
         check_imports(folder, os.environ)
         assert str(folder) in _worktrees()
         raise KeyboardInterrupt
@@ -65,7 +65,7 @@ def test_a_worktree_imports_its_own_code_and_is_gone_afterwards(tmp_path: Path) 
     assert str(folder) not in _worktrees()
 
 
-def test_a_folder_whose_code_is_not_what_runs_is_refused(tmp_path: Path) -> None:
+def test_a_folder_whose_code_is_not_imported_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckoutError, match=r"app is imported from .* instead of"):
         check_imports(tmp_path, {**os.environ, "PYTHONPATH": str(REPOSITORY)})
 
@@ -91,7 +91,7 @@ def test_the_processor_time_of_ended_children_counts() -> None:
     assert tree_seconds(os.getpid()) - before >= 0.08
 
 
-def test_idle_time_is_no_part_of_what_a_tenant_takes() -> None:
+def test_idle_processor_time_is_not_counted() -> None:
     spent = spent_per_tenant(
         {"gateway": 1.0, "worker": 5.0},
         {"gateway": 2.0, "worker": 7.0},
@@ -138,7 +138,7 @@ def test_the_report_is_named_after_the_earlier_commit() -> None:
 @pytest.mark.anyio
 @pytest.mark.usefixtures("worker")
 @pytest.mark.parametrize("wait", [0, 60])
-async def test_tenants_are_there_whether_or_not_the_gateway_waits(
+async def test_tenants_are_created_with_and_without_waiting(
     gateway: RunningGateway, api_key: str, database: asyncpg.Connection, wait: int
 ) -> None:
     before = await database.fetchval("SELECT count(*) FROM tenants")

@@ -1,4 +1,4 @@
-"""What a tenant costs the database, by process, and how that is reported."""
+"""The report of a tenant's cost in the database, by process."""
 
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Figures:
-    """Keeps what is added."""
+    """Collects the figures that are added."""
 
     def __init__(self) -> None:
         self.values: dict[str, Any] = {}
@@ -28,7 +28,7 @@ class Figures:
         self.values[key] = values
 
 
-def test_costs_are_told_by_process_and_summed_by_tenant() -> None:
+def test_costs_are_reported_by_process_and_summed_by_tenant() -> None:
     figures = Figures()
     costs = [
         {database.GATEWAY: Transaction(4, 3, 0.001), database.WORKER: Transaction(8, 8, 0.01)},
@@ -48,20 +48,20 @@ def test_costs_are_told_by_process_and_summed_by_tenant() -> None:
     }
 
 
-def test_a_process_that_asked_nothing_is_left_out() -> None:
+def test_a_process_without_statements_is_left_out() -> None:
     figures = Figures()
     database._report(cast("Context", SimpleNamespace(figures=figures)), [{database.WORKER: Transaction(8, 8, 0.01)}])
     assert not [key for key in figures.values if "gateway" in key]
 
 
-def test_a_url_leads_through_the_proxy_and_keeps_all_else() -> None:
+def test_a_url_leads_through_the_proxy_and_keeps_its_rest() -> None:
     proxy = cast("Any", SimpleNamespace(port=4711))
     there = database._through(proxy, "postgresql://alga:word@db.example:5432/server?sslmode=disable")
     assert there == "postgresql://alga:word@127.0.0.1:4711/server?sslmode=disable"
 
 
-def test_nothing_but_tenants_is_counted() -> None:
-    """Maintenance would ask the database in between."""
+def test_only_tenants_are_counted() -> None:
+    """Maintenance would send statements in between."""
     assert float(database.ENVIRONMENT["MAINTENANCE_INTERVAL"]) >= 3600
 
 

@@ -19,7 +19,7 @@ def test_a_percentile_is_one_of_the_values() -> None:
     assert [percentile(values, percent) for percent in (0, 50, 99, 100)] == [1.0, 50.0, 99.0, 100.0]
 
 
-def test_a_percentile_of_nothing_is_no_number() -> None:
+def test_a_percentile_without_values_is_nan() -> None:
     assert math.isnan(percentile([], 99))
 
 
@@ -30,7 +30,7 @@ def test_the_figure_of_rounds_is_their_median() -> None:
     assert figures.as_json()["a"]["rounds"] == (9.0, 1.0, 2.0)
 
 
-def test_a_ratio_with_what_was_not_measured_is_none() -> None:
+def test_a_ratio_without_a_measurement_is_none() -> None:
     figures = Figures()
     figures.add("a", "A", 6.0, "ms")
     assert figures.ratio("a", "b") is None
@@ -50,7 +50,7 @@ def test_a_ratio_with_what_was_not_measured_is_none() -> None:
         ("at least", None, "not measured"),
     ],
 )
-def test_a_limit_may_be_reached_and_not_passed(kind: str, value: float | None, word: str) -> None:
+def test_a_value_at_the_limit_is_ok(kind: str, value: float | None, word: str) -> None:
     bar = Bar("a bar", lambda _: value, "at most" if kind == "at most" else "at least", 2.0)
     assert Verdict(bar, value).word == word
 
@@ -110,7 +110,7 @@ def test_a_bar_in_the_picture_ends_at_its_edge() -> None:
 
 
 @pytest.mark.anyio
-async def test_as_many_are_done_as_were_asked_for_and_no_more_at_once() -> None:
+async def test_the_count_and_the_concurrency_are_kept() -> None:
     under_way, most = 0, 0
 
     async def once() -> None:
@@ -125,7 +125,7 @@ async def test_as_many_are_done_as_were_asked_for_and_no_more_at_once() -> None:
 
 
 @pytest.mark.anyio
-async def test_a_pace_is_kept_whatever_is_still_under_way() -> None:
+async def test_the_pace_is_kept_while_calls_are_in_flight() -> None:
     begun = []
 
     async def once() -> None:
@@ -138,7 +138,7 @@ async def test_a_pace_is_kept_whatever_is_still_under_way() -> None:
 
 
 @pytest.mark.anyio
-async def test_a_spell_counts_what_ends_in_it() -> None:
+async def test_calls_that_end_in_time_are_counted() -> None:
     done = []
 
     async def once() -> None:

@@ -1,4 +1,4 @@
-"""Load on a running gateway: what it refuses, how it is bounded, and what it leaves behind."""
+"""Load on a running gateway: its refusals, its limits, and the operations it leaves."""
 
 import argparse
 import asyncio
@@ -64,7 +64,7 @@ def test_the_key_comes_from_the_environment_alone(capsys: pytest.CaptureFixture[
     assert "unrecognized" in capsys.readouterr().err
 
 
-def test_a_refusal_ends_with_a_status_of_its_own(
+def test_a_refusal_has_its_own_exit_status(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv(KEY_VARIABLE, "a-key")
@@ -73,12 +73,12 @@ def test_a_refusal_ends_with_a_status_of_its_own(
 
 
 @pytest.mark.parametrize("text", ["", "create", "create=-1", "create=0", "delete=1", "create=nan", "poll=inf"])
-def test_a_mix_that_means_nothing_is_refused(text: str) -> None:
+def test_an_invalid_mix_is_refused(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError):
         mix_of(text)
 
 
-def test_times_are_kept_to_two_percent() -> None:
+def test_times_are_stored_with_two_percent_precision() -> None:
     times = Histogram()
     for value in range(1, 1001):
         times.add(float(value))
@@ -87,7 +87,7 @@ def test_times_are_kept_to_two_percent() -> None:
     assert Histogram().percentile(50) is None
 
 
-def test_being_asked_for_patience_is_no_failure() -> None:
+def test_a_request_to_retry_later_is_no_failure() -> None:
     tally = Tally()
     for status in ("202", "409", "429", "503"):
         tally.add("create", status, 1.0)
@@ -113,7 +113,7 @@ def test_an_operation_that_has_ended_is_not_picked_while_others_run() -> None:
 
 
 @pytest.mark.usefixtures("worker")
-async def test_a_run_makes_polls_and_stops_at_its_bounds(
+async def test_a_run_creates_polls_and_stops_at_its_limits(
     gateway: RunningGateway, api_key: str, tmp_path: Path
 ) -> None:
     lines: list[str] = []
@@ -129,7 +129,7 @@ async def test_a_run_makes_polls_and_stops_at_its_bounds(
 
 
 @pytest.mark.usefixtures("worker")
-async def test_what_was_made_and_has_not_ended_is_cancelled_at_the_end(gateway: RunningGateway, api_key: str) -> None:
+async def test_unfinished_operations_are_cancelled_at_the_end(gateway: RunningGateway, api_key: str) -> None:
     lines: list[str] = []
     wanted = options(gateway.url, key=api_key, mix=mix_of("create=1"), rate=20.0, duration=0.2, cancel_rest=True)
     generator = await run_load(wanted, lines.append)
@@ -144,22 +144,22 @@ async def test_a_wrong_key_is_a_failure(gateway: RunningGateway) -> None:
     assert generator.total.failures == 2
 
 
-async def test_a_server_that_is_not_there_is_a_failure() -> None:
+async def test_an_unreachable_server_is_a_failure() -> None:
     generator = await run_load(options("http://127.0.0.1:9", max_requests=2, concurrency=1), lambda _: None)
     assert generator.total.by_status == {LOST: 2}
 
 
-async def test_who_is_asked_for_patience_sends_nothing_meanwhile() -> None:
+async def test_nothing_is_sent_until_retry_after() -> None:
     taken: list[int] = []
 
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         taken.append(1)
         writer.write(b"HTTP/1.1 429 \r\nRetry-After: 5\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
         await writer.drain()
         writer.close()
 
-    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    server = await asyncio.start_server(respond, "127.0.0.1", 0)
     async with server:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         wanted = options(url, rate=50.0, duration=0.4, mix=mix_of("create=1"))

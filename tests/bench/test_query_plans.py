@@ -1,4 +1,4 @@
-"""Every statement that a request or a step sends finds its rows by an index, however many there are."""
+"""Every statement of a request or a step finds its rows by an index, even in large tables."""
 
 import json
 import re
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.anyio
 COMMANDS = ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "SET ", "LOCK ", "ALTER TABLE")
 SETTING = r"current_setting\('([\w.]+)'\)"
 SYSTEM = "pg_"
-# Read from one end to the other, or filtered after an index has found too many, and why that stays cheap.
+# Tables that are scanned, or filtered after an index has found too many rows, and why that stays cheap.
 READ_WHOLE = {
     "audit_head": "has one row",
     "countries": "global; one row a country",
@@ -39,7 +39,7 @@ SMALL_INDEX = "operations_unfinished_idx"
 
 @dataclass(frozen=True)
 class Scan:
-    """A place in a plan at which rows of a table are found."""
+    """A node in a plan that finds rows of a table."""
 
     table: str
     node: str
@@ -58,7 +58,7 @@ async def sent(
     statements: Statements,
     settings: Settings,
 ) -> list[str]:
-    """The statements of all that is done to operations: created, refused, listed, changed, cancelled."""
+    """The statements of creating, refusing, listing, changing and cancelling operations."""
     connection = await asyncpg.connect(settings.admin_database_url.get_secret_value())
     async with gateway.client() as http:
         await _create_and_list(http)
@@ -134,7 +134,7 @@ async def _read_directory(http: httpx.AsyncClient) -> None:
 
 
 async def _change_and_cancel(http: httpx.AsyncClient, connection: asyncpg.Connection) -> None:
-    """An operation that waits for a lock is cancelled."""
+    """Cancel an operation that waits for a lock."""
     request = _request("plans-2")
     await connection.execute("SELECT pg_advisory_lock(hashtext($1))", request["adminUser"]["email"])
     workflow_id = (await http.post("/tenants", json=request)).json()["workflowId"]
@@ -163,10 +163,10 @@ def _request(name: str) -> dict[str, Any]:
 
 
 async def _scans(database: asyncpg.Connection, statement: str) -> list[Scan]:
-    """Where the generic plan of a statement finds its rows; nowhere where it has no plan."""
+    """Return the scans in a statement's generic plan; none if it has no plan."""
     if statement.lstrip().startswith(COMMANDS):
         return []
-    # The planner looks at them, though it only estimates.
+    # The planner reads them, although it only estimates.
     for setting in re.findall(SETTING, statement):
         await database.execute("SELECT set_config($1, '[]', false)", setting)
     await database.execute(f"PREPARE looked_at AS {statement}")
@@ -180,7 +180,7 @@ async def _scans(database: asyncpg.Connection, statement: str) -> list[Scan]:
 
 
 def _scans_below(node: dict[str, Any], *, is_page: bool = False, table: str | None = None) -> Iterator[Scan]:
-    """The scans of a plan's node and below; `is_page` where what is above takes the first rows and no more."""
+    """Yield the scans of a plan's node and below; `is_page` if only the first rows are read."""
     kind = node["Node Type"]
     table = node.get("Relation Name", table)
     if kind in {"Seq Scan", "Index Scan", "Index Only Scan", "Bitmap Index Scan"} and table is not None:
@@ -195,13 +195,13 @@ def _is_cheap(scan: Scan, leading: dict[str, str]) -> bool:
         return True
     if scan.index is None:
         return False
-    # Or in the order of the index until a page is full. A search for a part of a name does so, too, which only
-    # a trigram index could spare it: that needs an extension, which is not ours to install.
+    # Or in the order of the index until a page is full. So does a search for a part of a name, because a trigram
+    # index would need an extension, which is not ours to install.
     return leading[scan.index] in scan.condition or (scan.is_page and not scan.condition)
 
 
 async def _prepare(database: asyncpg.Connection) -> dict[str, str]:
-    """Let plans show whether there is another way than reading all; returns each index's first column."""
+    """Make plans avoid sequential scans if possible, and return each index's first column."""
     await database.execute("SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan")
     rows = await database.fetch(
         "SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid, 1, true) FROM pg_index"

@@ -1,4 +1,4 @@
-"""What the counting proxy makes of PostgreSQL's protocol."""
+"""How the counting proxy parses PostgreSQL's protocol."""
 
 from typing import Any
 
@@ -75,7 +75,7 @@ def test_a_script_is_one_round_trip_and_counts_as_one_statement(wire: Wire, seen
     assert [(taken.round_trips, taken.statements) for taken in seen] == [(2, 2)]
 
 
-def test_the_time_that_the_client_thinks_is_not_counted(
+def test_the_clients_own_time_is_not_counted(
     wire: Wire, seen: list[Transaction], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = iter([0.0, 1.0, 50.0, 52.0])

@@ -1,4 +1,4 @@
-"""Databases to purge: all of Alga's tables in both shapes, and an empty one for tables made up by a test."""
+"""Databases to purge: all of Alga's tables in both shapes, and an empty one for tables that a test creates."""
 
 import json
 from collections.abc import AsyncIterator
@@ -30,7 +30,7 @@ class Shape:
 
 @asynccontextmanager
 async def rolled_back(database: str) -> AsyncIterator[AsyncConnection]:
-    """A connection in a transaction that is never committed."""
+    """Open a connection in a transaction that is never committed."""
     url = make_url(database).set(drivername="postgresql+asyncpg")
     engine = create_engine(url, application_name="tests", pool_size=1, statement_timeout=30)
     async with engine.connect() as connection:
@@ -40,19 +40,19 @@ async def rolled_back(database: str) -> AsyncIterator[AsyncConnection]:
 
 
 async def run_script(connection: AsyncConnection, script: str) -> None:
-    """Run many statements at once in the connection's transaction."""
-    await connection.execute(text("SELECT"))  # only now has the driver begun it
+    """Run a script in the connection's transaction."""
+    await connection.execute(text("SELECT"))  # the driver begins it only now
     await (await driver(connection)).execute(script)
 
 
 async def driver(connection: AsyncConnection) -> Any:
-    """The asyncpg connection underneath."""
+    """Return the underlying asyncpg connection."""
     return (await connection.get_raw_connection()).driver_connection
 
 
 @pytest.fixture(scope="session", params=["plain", "citus"])
 def shape(request: pytest.FixtureRequest, new_database: NewDatabase) -> Shape:
-    """Either shape, with a database that no test changes."""
+    """Each shape, with a database that no test changes."""
     template = request.getfixturevalue(f"alga_{request.param}_template")
     catalog = json.loads((ALGA / CATALOGS[request.param]).read_text())
     return Shape(catalog, new_database(template))

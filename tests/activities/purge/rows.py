@@ -1,6 +1,6 @@
-"""SQL that writes one row into every table of Alga's for a tenant, or a global one into the tables without tenants.
+"""SQL that writes one row into each of Alga's tables for a tenant, or a global one into tables without tenants.
 
-The rows reference each other as the foreign keys ask: all columns that keys tie together hold one value a tenant.
+All columns that foreign keys tie together hold the same value per tenant, so that the references are valid.
 """
 
 import re
@@ -29,7 +29,7 @@ BY_TYPE = {
 }
 NUMBERS = ("smallint", "integer", "bigint", "numeric")
 
-# What checks want beyond single columns; None leaves a column empty.
+# Values for checks on several columns; None leaves a column empty.
 SPECIAL: dict[str, dict[str, str | None]] = {
     "business_hours_entries": {"day_of_week": "1"},
     "comment_threads": {"project_task_id": None},
@@ -59,7 +59,7 @@ SPECIAL: dict[str, dict[str, str | None]] = {
 
 
 class RowWriter:
-    """Statements for one shape of the schema, as catalog.json describes it."""
+    """Builds statements for one shape of the schema, as catalog.json describes it."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._tables: Catalog = catalog["tables"]
@@ -74,16 +74,16 @@ class RowWriter:
             self.owned |= more
 
     def rows_of(self, tenant: UUID, tables: Iterable[str] | None = None) -> list[str]:
-        """One INSERT for each table that can hold a tenant's rows, or for each of the tables given."""
+        """Return an INSERT for each table that can hold a tenant's rows, or for each of the given tables."""
         return [self._insert(name, tenant) for name in sorted(tables or self.owned)]
 
     def global_rows(self) -> list[str]:
-        """One for each table that can't, and for each whose tenant column may be empty."""
+        """Return an INSERT for each table that can't, and for each whose tenant column is nullable."""
         optional = (name for name in self.owned if self._tenant_is_optional(self._tables[name]))
         return [self._insert(name, None) for name in sorted({*optional, *(self._tables.keys() - self.owned)})]
 
     def broken_references(self) -> Iterator[str]:
-        """A query for each foreign key that gives its name if it leads nowhere in some row."""
+        """Yield a query for each foreign key that returns its name if a row violates it."""
         for name, table in self._tables.items():
             for key in table["foreign_keys"]:
                 pairs = list(zip(key["columns"], key["ref_columns"], strict=True))
@@ -116,7 +116,7 @@ class RowWriter:
         return f'INSERT INTO "{name}" ({names}) VALUES ({quoted})'  # noqa: S608 -- nothing comes from outside
 
     def _value(self, table: str, column: str, tenant: UUID | None) -> str | None:
-        """The value as text; None leaves the column to its default, or empty."""
+        """Return the value as text; None leaves the column at its default, or empty."""
         facts = self._tables[table]["columns"][column]
         if column == self._tables[table]["tenant_column"]:
             return str(tenant) if tenant else None
@@ -156,7 +156,7 @@ class RowWriter:
         return int(found[1]) if found else 1000
 
     def _allowed(self, table: str, column: str) -> str | None:
-        """The first of the values that a check enumerates for the column."""
+        """Return the first value that a check enumerates for the column."""
         for check in self._tables[table]["checks"]:
             found = re.search(rf"\({column}\)?(?:::text)? = (?:ANY \(\(?ARRAY\[)?'([^']*)'", check["definition"])
             if found:

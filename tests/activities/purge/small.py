@@ -1,4 +1,4 @@
-"""Words for tests that make a few tables with rows of two tenants and purge one of them."""
+"""Helpers for tests that create a few tables with rows of two tenants and purge one of them."""
 
 from typing import Any
 from uuid import UUID
@@ -14,10 +14,10 @@ OURS = UUID("00000000-0000-4000-8000-00000000d00d")
 THEIRS = UUID("00000000-0000-4000-8000-000000000001")
 
 
-async def build(connection: AsyncConnection, script: str, **words: str) -> None:
-    """Run a script in which {ours} and {theirs} stand for the tenants, and other words in braces for `words`."""
-    for word, meaning in {**words, "ours": f"'{OURS}'", "theirs": f"'{THEIRS}'"}.items():
-        script = script.replace(f"{{{word}}}", meaning)
+async def build(connection: AsyncConnection, script: str, **values: str) -> None:
+    """Run a script with the placeholders {ours} and {theirs} for the tenants, and others for `values`."""
+    for name, value in {**values, "ours": f"'{OURS}'", "theirs": f"'{THEIRS}'"}.items():
+        script = script.replace(f"{{{name}}}", value)
     await run_script(connection, script)
 
 
@@ -26,12 +26,12 @@ async def purge(connection: AsyncConnection) -> PurgeReport:
 
 
 async def values(connection: AsyncConnection, query: str) -> list[Any]:
-    """The first column of all rows."""
+    """Return the first column of all rows."""
     return list(await connection.scalars(text(query)))
 
 
 def sent_statements(connection: AsyncConnection) -> list[str]:
-    """Every statement that the connection sends from now on."""
+    """Return a list that collects the statements that the connection sends from now on."""
     sent: list[str] = []
     event.listen(
         connection.sync_connection, "before_cursor_execute", lambda _c, _r, statement, *_: sent.append(statement)

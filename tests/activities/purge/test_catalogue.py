@@ -1,4 +1,4 @@
-"""The catalogue of all of Alga's tables, compared with what is known of them from elsewhere."""
+"""The catalogue of all of Alga's tables, compared with their independent description."""
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -37,7 +37,7 @@ async def test_microsofts_tenant_id_is_not_mistaken_for_ours(connection: AsyncCo
         assert column.name == "tenant"
 
 
-async def test_tables_that_only_hang_on_a_tenants_rows_are_found(connection: AsyncConnection) -> None:
+async def test_child_tables_without_a_tenant_column_are_found(connection: AsyncConnection) -> None:
     catalogue = await read_catalogue(connection)
 
     parents = {label: {key.parent for key in keys} for label, keys in catalogue.child_tables.items()}
@@ -52,7 +52,7 @@ async def test_tables_that_only_hang_on_a_tenants_rows_are_found(connection: Asy
     assert "tax_components" in parents["composite_tax_mappings"]
 
 
-async def test_every_foreign_key_is_read_as_it_is(connection: AsyncConnection, shape: Shape) -> None:
+async def test_every_foreign_key_is_read_correctly(connection: AsyncConnection, shape: Shape) -> None:
     catalogue = await read_catalogue(connection)
 
     actions = {action: action.name.replace("_", " ") for action in DeleteAction}

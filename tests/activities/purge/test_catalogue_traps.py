@@ -1,4 +1,4 @@
-"""What the catalogue makes of structures that Alga's schema does not have, or not on every database."""
+"""Catalogues of structures that Alga's schema does not have, or not on every database."""
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -32,7 +32,7 @@ async def test_a_cycle_is_cut_at_its_only_nullable_column(empty: AsyncConnection
     assert cuts_of(catalogue) == [("b", CutKind.CLEAR, ("a",))]
 
 
-async def test_a_column_that_a_check_watches_is_cut_last(empty: AsyncConnection) -> None:
+async def test_a_column_with_a_check_is_cut_last(empty: AsyncConnection) -> None:
     catalogue = await catalogue_of(
         empty,
         """
@@ -106,7 +106,7 @@ async def test_a_cycle_that_can_not_be_cut_is_an_error_that_names_the_tables(emp
         catalogue.deletion_plan()
 
 
-async def test_a_key_that_tells_whose_a_row_is_is_never_cut(empty: AsyncConnection) -> None:
+async def test_a_key_that_determines_row_ownership_is_never_cut(empty: AsyncConnection) -> None:
     catalogue = await catalogue_of(
         empty,
         """
@@ -166,7 +166,7 @@ async def test_a_tenant_column_that_can_not_hold_an_id_is_an_error(empty: AsyncC
         await catalogue_of(empty, "CREATE TABLE odd (tenant int)")
 
 
-async def test_a_name_alone_makes_a_child_only_where_it_can_mean_one_table(empty: AsyncConnection) -> None:
+async def test_a_column_name_makes_a_child_only_if_it_matches_one_table(empty: AsyncConnection) -> None:
     catalogue = await catalogue_of(
         empty,
         """
@@ -183,7 +183,7 @@ async def test_a_name_alone_makes_a_child_only_where_it_can_mean_one_table(empty
     assert list(catalogue.child_tables) == ["holidays"]
 
 
-async def test_a_row_that_merely_mentions_a_tenants_does_not_hang_on_it(empty: AsyncConnection) -> None:
+async def test_a_row_whose_reference_is_only_cleared_is_no_child(empty: AsyncConnection) -> None:
     catalogue = await catalogue_of(
         empty,
         """

@@ -16,7 +16,7 @@ EDGES = st.lists(
 
 
 def has_cycle(edges: list[Edge]) -> bool:
-    """Whether peeling off nodes without children leaves something."""
+    """Return whether removing nodes without children repeatedly leaves any."""
     left = [edge for edge in edges if edge.child != edge.parent]
     while left:
         parents = {edge.parent for edge in left}
@@ -50,13 +50,13 @@ def test_without_cycles_nothing_is_cut(edges: list[Edge]) -> None:
 
 
 @given(EDGES.filter(lambda edges: not has_cycle([edge for edge in edges if edge.cost is None])), st.randoms())
-def test_the_order_does_not_depend_on_how_the_edges_come(edges: list[Edge], random: Random) -> None:
+def test_the_order_does_not_depend_on_the_order_of_edges(edges: list[Edge], random: Random) -> None:
     shuffled = random.sample(edges, len(edges))
 
     assert children_first(NAMES, edges) == children_first(reversed(NAMES), shuffled)
 
 
-def test_one_cut_is_enough_where_two_cycles_share_an_edge() -> None:
+def test_one_cut_is_enough_if_two_cycles_share_an_edge() -> None:
     edges = [Edge("a", "b", 1), Edge("b", "c", 1), Edge("c", "a", 1), Edge("c", "d", 1), Edge("d", "a", 1)]
 
     assert len(children_first("abcd", edges)[1]) == 1
@@ -66,7 +66,7 @@ def test_among_equals_the_cheapest_edge_is_cut() -> None:
     assert children_first("ab", [Edge("a", "b", 2), Edge("b", "a", 1)])[1] == [Edge("b", "a", 1)]
 
 
-def test_a_cycle_that_nothing_can_cut_is_named() -> None:
+def test_a_cycle_that_can_not_be_cut_is_named() -> None:
     edges = [Edge("a", "b"), Edge("b", "a"), Edge("c", "d", 1), Edge("d", "c", 1), Edge("d", "a")]
 
     with pytest.raises(UncuttableCycleError) as caught:
@@ -75,7 +75,7 @@ def test_a_cycle_that_nothing_can_cut_is_named() -> None:
     assert caught.value.tables == ("a", "b")
 
 
-def test_a_long_chain_of_tables_is_no_obstacle() -> None:
+def test_a_long_chain_of_tables_is_ordered() -> None:
     names = [f"{number:05}" for number in range(3000)]
     edges = [Edge(child, parent) for child, parent in pairwise(names)]
 

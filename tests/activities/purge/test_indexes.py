@@ -1,4 +1,4 @@
-"""What is asked about and deleted of a tenant is found by an index wherever Alga has one."""
+"""A tenant's rows are found by an index wherever Alga has one."""
 
 import pytest
 from sqlalchemy import ClauseElement
@@ -11,7 +11,7 @@ from tests.activities.purge.small import OURS
 
 pytestmark = pytest.mark.anyio
 
-# Partial indexes serve nobody who asks for the tenant alone.
+# Partial indexes don't serve conditions on the tenant alone.
 INDEXED = """
     SELECT DISTINCT c.relname FROM pg_index i
     JOIN pg_class c ON c.oid = i.indrelid
@@ -25,7 +25,7 @@ INDEXED = """
 
 
 async def conditions(connection: AsyncConnection, statement: ClauseElement) -> list[str]:
-    """The conditions by which an index finds the statement's rows."""
+    """Return the conditions by which an index finds the statement's rows."""
     compiled = statement.compile(dialect=connection.dialect)
     assert isinstance(compiled, SQLCompiler)
     values = tuple(compiled.params[name] for name in compiled.positiontup or ())
@@ -33,13 +33,13 @@ async def conditions(connection: AsyncConnection, statement: ClauseElement) -> l
     return [line for line in lines.scalars() if "Index Cond: " in line]
 
 
-async def test_an_index_on_the_tenant_is_used_where_there_is_one(connection: AsyncConnection) -> None:
+async def test_an_index_on_the_tenant_is_used_if_there_is_one(connection: AsyncConnection) -> None:
     catalogue = await read_catalogue(connection)
     rows = TenantRows(catalogue, OURS)
     indexed = set((await connection.exec_driver_sql(INDEXED)).scalars())
     await connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
 
-    # What is asked about the tenant's rows has the same condition.
+    # All queries on the tenant's rows have the same condition.
     used = {
         table.label
         for table in catalogue.tenant_tables

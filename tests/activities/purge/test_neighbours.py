@@ -1,4 +1,4 @@
-"""A purge that would change what is not the tenant's is refused before it changes anything."""
+"""A purge that would change rows outside the tenant is refused before it changes anything."""
 
 import pytest
 from sqlalchemy.exc import IntegrityError
@@ -29,7 +29,7 @@ async def test_a_child_row_that_two_tenants_share_is_refused(empty: AsyncConnect
     assert caught.value.references == (("mappings", "mappings_part_fkey"),)
 
 
-async def test_a_child_known_by_name_is_refused_where_two_tenants_have_that_id(empty: AsyncConnection) -> None:
+async def test_a_child_known_by_name_is_refused_if_two_tenants_have_that_id(empty: AsyncConnection) -> None:
     await build(
         empty,
         """
@@ -69,7 +69,7 @@ async def test_a_row_outside_the_tenant_that_would_be_changed_stops_the_purge(
     assert await values(empty, "SELECT client FROM tickets") == [1, 1]
 
 
-async def test_so_does_a_row_of_a_table_that_knows_no_tenants(empty: AsyncConnection) -> None:
+async def test_a_row_of_a_table_without_tenants_stops_the_purge(empty: AsyncConnection) -> None:
     await build(
         empty,
         """
@@ -85,7 +85,7 @@ async def test_so_does_a_row_of_a_table_that_knows_no_tenants(empty: AsyncConnec
         await purge(empty)
 
 
-async def test_a_key_from_the_tenants_own_rows_stops_nothing(empty: AsyncConnection) -> None:
+async def test_a_key_from_the_tenants_own_rows_does_not_stop_the_purge(empty: AsyncConnection) -> None:
     await build(
         empty,
         """

@@ -1,4 +1,4 @@
-"""What a purge does where a schema makes it hard; each test makes the tables that show it."""
+"""Purges of difficult schemas; each test creates its tables."""
 
 from uuid import UUID
 
@@ -84,7 +84,7 @@ async def test_a_cycle_without_nullable_columns_is_purged(empty: AsyncConnection
     assert await values(empty, "SELECT tenant FROM a UNION ALL SELECT tenant FROM b") == [THEIRS, THEIRS]
 
 
-async def test_a_text_column_and_a_quoted_name_are_no_obstacle(empty: AsyncConnection) -> None:
+async def test_text_tenant_columns_and_quoted_names_are_purged(empty: AsyncConnection) -> None:
     await build(
         empty,
         """
@@ -104,7 +104,7 @@ async def test_a_text_column_and_a_quoted_name_are_no_obstacle(empty: AsyncConne
     assert await values(empty, "SELECT tenant FROM plain") == ["global"]
 
 
-async def test_a_foreign_tenant_id_beside_the_tenant_means_nothing(empty: AsyncConnection) -> None:
+async def test_a_tenant_id_column_beside_tenant_is_ignored(empty: AsyncConnection) -> None:
     await build(
         empty,
         """
@@ -180,7 +180,7 @@ async def test_rows_that_keep_coming_back_are_an_error_that_counts_them(empty: A
     assert str(OURS) not in str(caught.value)
 
 
-async def test_progress_tells_the_table_and_the_rows_before_it(empty: AsyncConnection) -> None:
+async def test_progress_names_the_table_and_the_rows_deleted_before(empty: AsyncConnection) -> None:
     await build(
         empty,
         """
@@ -190,17 +190,17 @@ async def test_progress_tells_the_table_and_the_rows_before_it(empty: AsyncConne
         INSERT INTO b VALUES ({ours});
         """,
     )
-    heard: list[tuple[str, int]] = []
+    calls: list[tuple[str, int]] = []
 
     await purge_tenant(
         empty,
         await read_catalogue(empty),
         OURS,
         management_tenant_id=None,
-        on_progress=lambda label, rows: heard.append((label, rows)),
+        on_progress=lambda label, rows: calls.append((label, rows)),
     )
 
-    assert heard == [("a", 0), ("b", 2)]
+    assert calls == [("a", 0), ("b", 2)]
 
 
 async def test_the_count_leaves_out_other_tenants_and_empty_tables(empty: AsyncConnection) -> None:
@@ -217,14 +217,14 @@ async def test_the_count_leaves_out_other_tenants_and_empty_tables(empty: AsyncC
     assert await count_tenant_rows(empty, await read_catalogue(empty), OURS) == {"a": 2}
 
 
-@pytest.mark.parametrize("nobody", [None, UUID(int=0)])
-async def test_without_a_tenant_nothing_is_done(empty: AsyncConnection, nobody: UUID | None) -> None:
+@pytest.mark.parametrize("tenant_id", [None, UUID(int=0)])
+async def test_without_a_tenant_nothing_is_done(empty: AsyncConnection, tenant_id: UUID | None) -> None:
     catalogue = await read_catalogue(empty)
 
     with pytest.raises(TenantRefusedError) as deleting:
-        await purge_tenant(empty, catalogue, nobody, management_tenant_id=None)
+        await purge_tenant(empty, catalogue, tenant_id, management_tenant_id=None)
     with pytest.raises(TenantRefusedError) as counting:
-        await count_tenant_rows(empty, catalogue, nobody)
+        await count_tenant_rows(empty, catalogue, tenant_id)
 
     assert deleting.value.code == counting.value.code == "tenant-id-missing"
 
@@ -242,7 +242,7 @@ async def test_the_management_tenant_is_refused_before_anything_is_deleted(empty
     assert await values(empty, "SELECT tenant FROM a") == [THEIRS]
 
 
-async def test_a_name_that_looks_like_a_parameter_is_none(empty: AsyncConnection) -> None:
+async def test_a_name_that_looks_like_a_parameter_is_not_bound(empty: AsyncConnection) -> None:
     await build(
         empty,
         """

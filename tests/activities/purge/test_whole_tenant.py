@@ -1,4 +1,4 @@
-"""Purging a tenant that has a row in every table, beside two others and the rows that are nobody's."""
+"""Purges of a tenant with a row in every table, beside two other tenants and global rows."""
 
 from typing import Any
 from uuid import UUID
@@ -21,7 +21,7 @@ NEIGHBOURS = (UUID("00000000-0000-4000-8000-000000000001"), UUID("ffffffff-ffff-
 
 
 async def write(connection: AsyncConnection, *statements: str) -> None:
-    """Write rows in any order; keys and triggers are at rest meanwhile."""
+    """Write rows in any order, with foreign keys and triggers off."""
     script = [
         "SET LOCAL session_replication_role = replica",
         *statements,
@@ -41,7 +41,7 @@ async def catalogue(connection: AsyncConnection) -> Catalogue:
     return await read_catalogue(connection)
 
 
-async def test_the_rows_to_be_purged_are_in_every_table_and_hold_together(
+async def test_the_rows_to_purge_are_in_every_table_and_reference_each_other(
     connection: AsyncConnection, shape: Shape, catalogue: Catalogue
 ) -> None:
     await write_neighbours(connection, shape)
@@ -54,7 +54,7 @@ async def test_the_rows_to_be_purged_are_in_every_table_and_hold_together(
     assert counts == dict.fromkeys(sorted(shape.writer.owned), 1)
 
 
-async def test_a_purge_leaves_no_row_and_everybody_elses_byte_for_byte(
+async def test_a_purge_leaves_no_row_and_all_others_byte_for_byte(
     connection: AsyncConnection, shape: Shape, catalogue: Catalogue
 ) -> None:
     await write_neighbours(connection, shape)
@@ -137,7 +137,7 @@ GUARDS = """
 MODES = "SELECT tgname::text || tgenabled::text FROM pg_trigger WHERE NOT tgisinternal ORDER BY 1"
 
 
-async def test_tables_that_triggers_guard_are_emptied_as_well_and_the_triggers_stay(
+async def test_tables_with_guarding_triggers_are_emptied_and_keep_the_triggers(
     connection: AsyncConnection, shape: Shape
 ) -> None:
     await write_neighbours(connection, shape)

@@ -1,4 +1,4 @@
-"""Stacks that live in a process of their own, so that a test can end that process in every way there is."""
+"""Stacks that run in separate processes, so that a test can end such a process in every possible way."""
 
 import os
 import shutil
@@ -22,7 +22,7 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture
 def start_owner(folder: Path) -> Iterator[Callable[..., Owner]]:
-    """Starts the owner of a stack in `folder`, by default as who we are."""
+    """Start the owner of a stack in `folder`, by default as the current user."""
     owners: list[Owner] = []
 
     def start(python: str = sys.executable, account: Account | None = None) -> Owner:
@@ -45,7 +45,7 @@ def ordinary_account() -> Account:
 
 @pytest.fixture(scope="session")
 def ordinary_python(ordinary_account: Account) -> str:
-    """A Python of our version that an ordinary user can run; ours may lie in root's home folder."""
+    """A Python of our version that an ordinary user can run; ours may be in root's home folder."""
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     for python in (sys.executable, shutil.which(version, path=os.defpath)):
         if python is not None and _can_import_us(python, ordinary_account):

@@ -1,4 +1,4 @@
-"""A program that owns a development stack in the folder it is given, says so, and waits to be told to stop."""
+"""A program that runs a development stack in the given folder, prints its endpoints, and waits for a stop signal."""
 
 import json
 import os
@@ -24,7 +24,7 @@ ENVIRONMENT = {
 
 
 class Owner:
-    """That program, run by a test."""
+    """That program as run by a test."""
 
     def __init__(self, folder: Path, python: str, account: Account | None) -> None:
         self.folder = folder / "data"
@@ -38,18 +38,18 @@ class Owner:
         )
 
     def wait_until_ready(self) -> dict[str, Any]:
-        """What it says when its stack runs."""
+        """Wait until the stack runs, and return what the program printed."""
         self.process.wait_until(lambda: self.process.log_tail().endswith("}"), timeout=60)
-        said: dict[str, Any] = json.loads(self.process.log_tail())
-        return said
+        printed: dict[str, Any] = json.loads(self.process.log_tail())
+        return printed
 
 
 def main(folder: str) -> None:
-    # The suite may have been started so that a hang-up doesn't end it, and that is passed on.
+    # The test run may ignore SIGHUP, which children inherit.
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     with stop_on_signals(), DevStack(Path(folder), durable=False) as stack:
-        said = {"uid": os.getuid()} | asdict(stack.endpoints)
-        sys.stdout.write(json.dumps(said, default=str))
+        facts = {"uid": os.getuid()} | asdict(stack.endpoints)
+        sys.stdout.write(json.dumps(facts, default=str))
         sys.stdout.flush()
         stack.watch()
 

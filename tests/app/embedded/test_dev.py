@@ -1,4 +1,4 @@
-"""The one command, as its users start it."""
+"""The `dev` command, started as its users do."""
 
 import json
 import os
@@ -64,10 +64,10 @@ def stop(process: subprocess.Popen[str], number: signal.Signals) -> int:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_says_in_one_line_where_it_is_and_leaves_nothing_running(folder: Path, number: signal.Signals) -> None:
-    process, said = start(folder)
-    assert set(said) == KEYS
-    assert httpx.get(f"{said['url']}/readyz").status_code == 200
+def test_it_prints_its_addresses_in_one_line_and_leaves_nothing_running(folder: Path, number: signal.Signals) -> None:
+    process, facts = start(folder)
+    assert set(facts) == KEYS
+    assert httpx.get(f"{facts['url']}/readyz").status_code == 200
     children = psutil.Process(process.pid).children(recursive=True)
     assert len(children) > 4
     assert stop(process, number) == 0
@@ -75,14 +75,14 @@ def test_it_says_in_one_line_where_it_is_and_leaves_nothing_running(folder: Path
 
 
 def test_a_second_start_finds_the_data_and_the_key_of_the_first(folder: Path) -> None:
-    process, said = start(folder)
-    headers = {"X-API-Key": said["apiKey"], "Prefer": "wait=30"}
+    process, facts = start(folder)
+    headers = {"X-API-Key": facts["apiKey"], "Prefer": "wait=30"}
     body = {"tenantName": "Kept", "adminUser": {"firstName": "A", "lastName": "B", "email": "kept@tenants.example"}}
-    created = httpx.post(f"{said['url']}/tenants", json=body, headers=headers, timeout=60)
+    created = httpx.post(f"{facts['url']}/tenants", json=body, headers=headers, timeout=60)
     assert created.status_code == 201
     stop(process, signal.SIGTERM)
     process, again = start(folder)
-    assert again["apiKey"] == said["apiKey"]
+    assert again["apiKey"] == facts["apiKey"]
     found = httpx.get(f"{again['url']}/operations/{created.json()['workflowId']}", headers=headers)
     assert found.json()["status"] == "completed"
     assert stop(process, signal.SIGTERM) == 0
@@ -91,8 +91,8 @@ def test_a_second_start_finds_the_data_and_the_key_of_the_first(folder: Path) ->
 def test_the_example_ends_with_status_0_and_shows_what_was_made(folder: Path) -> None:
     result = run([*COMMAND, "dev", "--once", "--data-dir", str(folder / "data")])
     assert result.returncode == 0, result.stderr
-    for word in ("completed", "temporary password", "role_permissions", "402"):
-        assert word in result.stdout
+    for expected in ("completed", "temporary password", "role_permissions", "402"):
+        assert expected in result.stdout
 
 
 def test_two_run_side_by_side(folder: Path) -> None:
@@ -103,16 +103,16 @@ def test_two_run_side_by_side(folder: Path) -> None:
     one, first = start(folder / "one")
     two, second = start(folder / "two")
     try:
-        for said in (first, second):
-            answer = httpx.get(f"{said['url']}/tenants", headers={"Authorization": f"Bearer {said['apiKey']}"})
-            assert answer.status_code == 200
+        for facts in (first, second):
+            response = httpx.get(f"{facts['url']}/tenants", headers={"Authorization": f"Bearer {facts['apiKey']}"})
+            assert response.status_code == 200
         stranger = {"Authorization": f"Bearer {first['apiKey']}"}
         assert httpx.get(f"{second['url']}/tenants", headers=stranger).status_code == 401
     finally:
         assert [stop(process, signal.SIGTERM) for process in (one, two)] == [0, 0]
 
 
-def test_a_folder_in_use_is_an_error_that_says_so(folder: Path) -> None:
+def test_a_folder_in_use_is_reported(folder: Path) -> None:
     process, _ = start(folder)
     try:
         second = run([*COMMAND, "dev", "--json", "--data-dir", str(folder / "data")])
@@ -124,14 +124,14 @@ def test_a_folder_in_use_is_an_error_that_says_so(folder: Path) -> None:
 
 
 def test_data_of_an_unreleased_version_is_an_error_that_offers_a_reset(folder: Path) -> None:
-    process, said = start(folder)
-    run_blocking(_make_unreleased(said["adminDatabaseUrl"]))
+    process, facts = start(folder)
+    run_blocking(_make_unreleased(facts["adminDatabaseUrl"]))
     assert stop(process, signal.SIGTERM) == 0
     refused = run([*COMMAND, "dev", "--data-dir", str(folder / "data")])
     assert refused.returncode == 1
-    said_at_once = " ".join(refused.stderr.split())
-    assert "unreleased version" in said_at_once
-    assert "alga-tenants dev --reset --data-dir" in said_at_once
+    message = " ".join(refused.stderr.split())
+    assert "unreleased version" in message
+    assert "alga-tenants dev --reset --data-dir" in message
     assert "Traceback" not in refused.stderr
     again = run([*COMMAND, "dev", "--once", "--reset", "--data-dir", str(folder / "data")])
     assert again.returncode == 0, again.stderr

@@ -23,7 +23,7 @@ async def test_a_new_database_copies_its_template_and_nothing_else(new_database:
     await empty.close()
 
 
-async def test_the_temporal_server_answers_clients(temporal: EmbeddedTemporal) -> None:
+async def test_the_temporal_server_serves_clients(temporal: EmbeddedTemporal) -> None:
     client = await Client.connect(temporal.address)
 
     assert await client.service_client.check_health()

@@ -6,7 +6,7 @@ from app.embedded.errors import StackError
 from app.embedded.processes.ports import ATTEMPTS, LOOPBACK, free_port, is_free, on_free_ports
 
 
-def test_a_port_is_free_until_somebody_listens_on_it() -> None:
+def test_a_port_is_free_until_a_server_listens_on_it() -> None:
     port = free_port()
     assert is_free(port)
 
@@ -14,13 +14,13 @@ def test_a_port_is_free_until_somebody_listens_on_it() -> None:
         assert not is_free(port)
 
 
-def test_free_ports_are_given_out_once() -> None:
+def test_free_ports_are_unique() -> None:
     ports = [free_port() for _ in range(50)]
 
     assert len(set(ports)) == len(ports)
 
 
-def test_only_a_taken_port_is_tried_again_and_not_forever() -> None:
+def test_only_a_taken_port_is_retried_a_limited_number_of_times() -> None:
     tries: list[str] = []
 
     def fail(reason: str) -> None:

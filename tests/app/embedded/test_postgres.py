@@ -27,7 +27,7 @@ def data_dir() -> Iterator[Path]:
 
 @pytest.fixture
 def server(data_dir: Path) -> Iterator[EmbeddedPostgres]:
-    """A server that was started for one test, on data that the tests of this file share."""
+    """A server started for one test, on data that the tests of this file share."""
     with EmbeddedPostgres(data_dir) as server:
         yield server
 
@@ -59,7 +59,7 @@ async def test_a_wrong_password_is_refused(server: EmbeddedPostgres) -> None:
         await asyncpg.connect(server.admin_url, password="wrong")
 
 
-async def test_text_is_utf_8_and_its_case_is_understood(server: EmbeddedPostgres) -> None:
+async def test_text_is_utf_8_with_its_case_rules(server: EmbeddedPostgres) -> None:
     assert await value(server.url, "SELECT current_setting('server_encoding') || lower('ÄÖÜ')") == "UTF8äöü"
 
 

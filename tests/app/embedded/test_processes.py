@@ -78,7 +78,7 @@ def test_stopping_a_child_that_never_started_does_nothing(tmp_path: Path) -> Non
         _ = child.pid
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent has died")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux signals a child when its parent dies")
 def test_a_child_dies_when_its_parent_is_killed(tmp_path: Path) -> None:
     code = """
 from pathlib import Path

@@ -24,7 +24,7 @@ def says_up(log: Path) -> bool:
 
 @pytest.fixture
 def bare_stack(folder: Path) -> DevStack:
-    """A stack whose servers are somebody else's, so that it starts none."""
+    """A stack with external servers, so that it starts none."""
     return DevStack(
         folder / "data", admin_database_url="postgresql://elsewhere/alga", temporal_address="elsewhere:7233"
     )
@@ -92,7 +92,7 @@ def test_a_stop_signal_during_start_up_ends_everything(start_owner: StartOwner) 
     assert owner.process.exit_status == 128 + signal.SIGINT
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent has died")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux signals a child when its parent dies")
 def test_a_killed_owner_leaves_nothing_and_its_folder_can_be_used_again(start_owner: StartOwner) -> None:
     first = start_owner()
     first.wait_until_ready()

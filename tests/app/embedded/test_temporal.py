@@ -62,7 +62,7 @@ async def test_two_servers_run_side_by_side(server: EmbeddedTemporal, folder: Pa
         assert not await has_workflow(server, "only-here")
 
 
-def test_the_web_ui_answers_where_it_is_wanted(folder: Path, server: EmbeddedTemporal) -> None:
+def test_the_web_ui_is_served_on_request(folder: Path, server: EmbeddedTemporal) -> None:
     with EmbeddedTemporal(folder / "with-ui") as with_ui:
         assert with_ui.ui_url is not None
         assert httpx.get(with_ui.ui_url, follow_redirects=True).status_code == 200

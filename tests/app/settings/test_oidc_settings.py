@@ -33,7 +33,7 @@ def test_a_provider_is_encrypted_or_on_this_machine(url: str) -> None:
     assert load(oidc_issuer=url, oidc_audience="a", oidc_jwks_url=url).oidc_issuer == url
 
 
-def test_development_may_do_without_encryption() -> None:
+def test_development_allows_http() -> None:
     load(oidc_issuer="http://keycloak:8080/realms/alga", oidc_audience="a", environment="development")
 
 
@@ -60,7 +60,7 @@ def test_other_addresses_are_refused_by_name(url: str) -> None:
 
 
 @pytest.mark.parametrize("algorithms", ["none", "HS256", "RS256,HS512", "rs256", "", ",", "ES256K"])
-def test_signatures_that_others_could_make_are_refused(algorithms: str) -> None:
+def test_symmetric_signatures_are_refused(algorithms: str) -> None:
     with pytest.raises(SettingsError, match=r"^OIDC_ALGORITHMS: .*never HS\* or none"):
         load(oidc_algorithms=algorithms)
 

@@ -56,9 +56,7 @@ def test_a_missing_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str) 
         ("NEXTAUTH_SECRET", ""),
     ],
 )
-def test_a_wrong_setting_is_named_and_its_value_not_told(
-    monkeypatch: pytest.MonkeyPatch, name: str, value: str
-) -> None:
+def test_a_wrong_setting_is_named_without_its_value(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(SettingsError) as caught:
         Settings.load()
@@ -89,7 +87,7 @@ def test_every_secret_that_is_a_placeholder_is_named_with_its_remedy(
             only.setenv(name.upper(), url if name.endswith("_url") else placeholder)
             with pytest.raises(SettingsError) as caught:
                 Settings.load()
-        # Those with a form of their own are refused for that.
+        # Secrets with a required format are refused for that.
         assert re.match(rf"{name.upper()}( is| has a placeholder|: )", str(caught.value)), str(caught.value)
         assert placeholder not in str(caught.value)
 
@@ -103,7 +101,7 @@ def test_all_placeholders_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("word", ["changeme", "CHANGE_ME", "password", "Postgres", "secret", "todo", "x"])
-def test_a_url_with_a_word_of_examples_as_its_password_is_refused(monkeypatch: pytest.MonkeyPatch, word: str) -> None:
+def test_a_url_with_an_example_password_is_refused(monkeypatch: pytest.MonkeyPatch, word: str) -> None:
     monkeypatch.setenv("DATABASE_URL", f"postgresql://app_user:{word}@db:5432/alga")
     with pytest.raises(SettingsError, match=r"^DATABASE_URL has a placeholder as its password; set the real one: "):
         Settings.load()

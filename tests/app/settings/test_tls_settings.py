@@ -31,7 +31,7 @@ def pair(authority: Authority) -> Pair:
 
 @pytest.fixture
 def names(authority: Authority, pair: Pair, tmp_path: Path) -> dict[str, str]:
-    """What stands in braces in a case."""
+    """Values of the placeholders in braces."""
     nonsense = tmp_path / "nonsense.pem"
     nonsense.write_text("-----BEGIN NONSENSE-----\n")
     encrypted = authority.issue("encrypted.example", passphrase="open sesame")
@@ -103,7 +103,7 @@ def names(authority: Authority, pair: Pair, tmp_path: Path) -> dict[str, str]:
         ({"TEMPORAL_API_KEY": ""}, "TEMPORAL_API_KEY: "),
     ],
 )
-def test_settings_that_do_not_fit_together_are_refused_by_name(
+def test_contradicting_settings_are_refused_by_name(
     monkeypatch: pytest.MonkeyPatch, names: dict[str, str], given: dict[str, str], fault: str
 ) -> None:
     for name, value in given.items():
@@ -114,7 +114,7 @@ def test_settings_that_do_not_fit_together_are_refused_by_name(
     assert "sesame" not in str(caught.value)
 
 
-def test_the_settings_go_for_both_urls(monkeypatch: pytest.MonkeyPatch, names: dict[str, str]) -> None:
+def test_the_settings_apply_to_both_urls(monkeypatch: pytest.MonkeyPatch, names: dict[str, str]) -> None:
     given = {"DATABASE_TLS_MODE": "verify-full", DATABASE_CA: "{ca}", DATABASE_CERT: "{cert}", DATABASE_KEY: "{key}"}
     for name, value in given.items():
         monkeypatch.setenv(name, value.format(**names))
@@ -128,14 +128,14 @@ def test_the_settings_go_for_both_urls(monkeypatch: pytest.MonkeyPatch, names: d
     assert settings.gateway_database.query == settings.admin_database.query == wanted
 
 
-def test_the_url_may_say_the_same_as_the_settings(monkeypatch: pytest.MonkeyPatch, names: dict[str, str]) -> None:
+def test_the_url_may_repeat_the_settings(monkeypatch: pytest.MonkeyPatch, names: dict[str, str]) -> None:
     monkeypatch.setenv("DATABASE_TLS_MODE", "verify-full")
     monkeypatch.setenv(DATABASE_CA, names["ca"])
     monkeypatch.setenv("DATABASE_URL", f"{PLAIN}?sslmode=verify-full&sslrootcert={names['ca']}")
     assert Settings.load().gateway_database.query["sslmode"] == "verify-full"
 
 
-def test_the_certificates_of_the_system_may_count(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_systems_certificates_may_be_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", f"{PLAIN}?sslmode=verify-full&sslrootcert=system")
     assert Settings.load().gateway_database.query["sslrootcert"] == "system"
 
@@ -150,7 +150,7 @@ def test_the_certificates_of_the_system_may_count(monkeypatch: pytest.MonkeyPatc
         {TEMPORAL_CERT: "{cert}", TEMPORAL_KEY: "{key}"},
     ],
 )
-def test_whatever_needs_tls_switches_it_on(
+def test_a_setting_that_needs_tls_switches_it_on(
     monkeypatch: pytest.MonkeyPatch, names: dict[str, str], given: dict[str, str]
 ) -> None:
     assert not Settings.load().temporal_uses_tls

@@ -1,4 +1,4 @@
-"""A table of two tenants with triggers, one of which can be made to object."""
+"""A table of two tenants with triggers, one of which can be made to interfere."""
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -7,7 +7,7 @@ from tests.activities.purge.small import build
 GUARDED = """
     CREATE TABLE "Stock movements" (tenant uuid);
     CREATE TABLE log (what text);
-    CREATE FUNCTION object() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {objection}; END $$;
+    CREATE FUNCTION object() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body}; END $$;
     CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS
         $$ BEGIN INSERT INTO log VALUES (TG_NAME); RETURN NULL; END $$;
     CREATE TRIGGER "Append only" {when} ON "Stock movements" {each} EXECUTE FUNCTION object();
@@ -20,6 +20,6 @@ RAISES = "RAISE EXCEPTION 'append only'"
 MODES = "SELECT tgname::text || ' ' || tgenabled::text FROM pg_trigger WHERE NOT tgisinternal ORDER BY 1"
 
 
-async def guard(connection: AsyncConnection, objection: str = RAISES, **words: str) -> None:
-    given = {"when": "BEFORE DELETE OR UPDATE", "each": "FOR EACH ROW", **words}
-    await build(connection, GUARDED, objection=objection, **given)
+async def guard(connection: AsyncConnection, body: str = RAISES, **values: str) -> None:
+    given = {"when": "BEFORE DELETE OR UPDATE", "each": "FOR EACH ROW", **values}
+    await build(connection, GUARDED, body=body, **given)

@@ -1,4 +1,4 @@
-"""Triggers that run at the end of the transaction, when it is too late to do without them."""
+"""Triggers that run at the end of the transaction, when it is too late to disable them."""
 
 import pytest
 from sqlalchemy import text
@@ -20,7 +20,7 @@ LATE = """
 """
 
 
-async def test_one_that_forbids_deleting_is_found_within_the_purge_and_disabled(empty: AsyncConnection) -> None:
+async def test_a_deferred_trigger_that_forbids_deleting_is_disabled(empty: AsyncConnection) -> None:
     await build(empty, LATE, body="RAISE 'never'")
 
     report = await purge(empty)
@@ -31,7 +31,7 @@ async def test_one_that_forbids_deleting_is_found_within_the_purge_and_disabled(
     assert await values(empty, MODES) == ["late O"]
 
 
-async def test_one_that_does_not_object_has_run_before_the_proof(empty: AsyncConnection) -> None:
+async def test_a_harmless_deferred_trigger_runs_before_the_proof(empty: AsyncConnection) -> None:
     await build(
         empty,
         LATE + "CREATE TABLE audit (tenant uuid);",
@@ -70,7 +70,7 @@ async def test_a_rule_that_holds_again_at_the_end_may_be_broken_in_between(empty
         await empty.execute(text("DELETE FROM profiles"))
 
 
-async def test_a_trigger_whose_table_has_work_queued_is_disabled_before_all_else(empty: AsyncConnection) -> None:
+async def test_a_trigger_with_pending_events_is_disabled_first(empty: AsyncConnection) -> None:
     await build(
         empty,
         """
@@ -92,7 +92,7 @@ async def test_a_trigger_whose_table_has_work_queued_is_disabled_before_all_else
     assert await values(empty, MODES) == ["immutable O", "noted O"]
 
 
-async def test_work_that_the_caller_has_queued_is_an_error(empty: AsyncConnection) -> None:
+async def test_pending_events_of_the_caller_are_an_error(empty: AsyncConnection) -> None:
     await build(empty, LATE + "SET CONSTRAINTS ALL IMMEDIATE;", body="RAISE 'never'")
     await empty.execute(text("SET CONSTRAINTS ALL DEFERRED"))
     await empty.execute(text("DELETE FROM a WHERE tenant = '00000000-0000-4000-8000-000000000001'"))

@@ -1,4 +1,4 @@
-"""Purging tables whose triggers object; each test makes the table and the trigger that show it."""
+"""Purges of tables with interfering triggers; each test creates its table and trigger."""
 
 import pytest
 from sqlalchemy import text
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.mark.parametrize("each", ["FOR EACH ROW", "FOR EACH STATEMENT"])
 @pytest.mark.parametrize("when", ["BEFORE DELETE OR UPDATE", "AFTER DELETE"])
-async def test_a_trigger_that_forbids_deleting_is_disabled_for_the_purge_alone(
+async def test_a_trigger_that_forbids_deleting_is_disabled_only_for_the_purge(
     empty: AsyncConnection, when: str, each: str
 ) -> None:
     await guard(empty, when=when, each=each)
@@ -30,20 +30,20 @@ async def test_a_trigger_that_forbids_deleting_is_disabled_for_the_purge_alone(
         await empty.execute(text('DELETE FROM "Stock movements"'))
 
 
-async def test_a_trigger_that_does_not_object_keeps_running(empty: AsyncConnection) -> None:
+async def test_a_harmless_trigger_keeps_running(empty: AsyncConnection) -> None:
     await guard(empty)
     await purge(empty)
     assert await values(empty, "SELECT what FROM log") == ["noted", "noted"]
 
 
-async def test_a_trigger_that_always_fires_always_fires_afterwards(empty: AsyncConnection) -> None:
+async def test_an_always_firing_trigger_keeps_its_mode(empty: AsyncConnection) -> None:
     await guard(empty)
     await run_script(empty, 'ALTER TABLE "Stock movements" ENABLE ALWAYS TRIGGER "Append only"')
     await purge(empty)
     assert "Append only A" in await values(empty, MODES)
 
 
-async def test_a_trigger_that_swallows_the_deletion_without_a_word_is_found(empty: AsyncConnection) -> None:
+async def test_a_trigger_that_silently_suppresses_the_deletion_is_found(empty: AsyncConnection) -> None:
     await guard(empty, "RETURN NULL")
     modes = await values(empty, MODES)
     report = await purge(empty)
@@ -53,7 +53,7 @@ async def test_a_trigger_that_swallows_the_deletion_without_a_word_is_found(empt
     assert await values(empty, MODES) == modes
 
 
-# Runs before the one that objects, and lets the row go.
+# Runs before the one that interferes, and permits the deletion.
 HARMLESS = """
     CREATE FUNCTION harmless() RETURNS trigger LANGUAGE plpgsql AS
         $$ BEGIN INSERT INTO log VALUES ('harmless'); RETURN OLD; END $$;
@@ -61,7 +61,7 @@ HARMLESS = """
 """
 
 
-async def test_of_two_that_could_have_swallowed_it_only_the_one_that_did_is_disabled(empty: AsyncConnection) -> None:
+async def test_only_the_trigger_that_suppressed_rows_is_disabled(empty: AsyncConnection) -> None:
     await guard(empty, "RETURN NULL")
     await run_script(empty, HARMLESS)
     report = await purge(empty)
@@ -69,7 +69,7 @@ async def test_of_two_that_could_have_swallowed_it_only_the_one_that_did_is_disa
     assert await values(empty, "SELECT what FROM log ORDER BY 1") == ["harmless", "harmless", "noted", "noted"]
 
 
-async def test_two_that_swallow_are_both_disabled(empty: AsyncConnection) -> None:
+async def test_two_suppressing_triggers_are_both_disabled(empty: AsyncConnection) -> None:
     await guard(empty, "RETURN NULL")
     await run_script(empty, HARMLESS.replace("RETURN OLD", "RETURN NULL"))
     report = await purge(empty)
@@ -77,7 +77,7 @@ async def test_two_that_swallow_are_both_disabled(empty: AsyncConnection) -> Non
     assert await values(empty, 'SELECT tenant FROM "Stock movements"') == [THEIRS]
 
 
-async def test_an_error_that_names_no_function_is_laid_on_the_trigger_that_makes_it(empty: AsyncConnection) -> None:
+async def test_an_error_without_a_function_is_traced_to_its_trigger(empty: AsyncConnection) -> None:
     await guard(
         empty, "RETURN OLD", when="BEFORE DELETE", each="FOR EACH ROW WHEN (1 / (length(OLD.tenant::text) - 36) = 1)"
     )
@@ -87,7 +87,7 @@ async def test_an_error_that_names_no_function_is_laid_on_the_trigger_that_makes
     assert "harmless" in await values(empty, "SELECT what FROM log")
 
 
-async def test_rows_that_a_trigger_writes_again_are_no_objection(empty: AsyncConnection) -> None:
+async def test_rows_that_a_trigger_writes_again_are_no_interference(empty: AsyncConnection) -> None:
     await guard(empty, 'INSERT INTO "Stock movements" VALUES (OLD.tenant); RETURN NULL', when="AFTER DELETE")
     await run_script(empty, HARMLESS)
     with pytest.raises(PurgeIncompleteError):
@@ -109,7 +109,7 @@ async def test_a_trigger_that_lacks_a_right_for_its_own_work_is_not_disabled(emp
         await purge(empty)
 
 
-async def test_a_function_of_another_schema_with_an_odd_name_is_known(empty: AsyncConnection) -> None:
+async def test_a_function_of_another_schema_with_an_odd_name_is_recognized(empty: AsyncConnection) -> None:
     await guard(empty, "RETURN OLD")
     await run_script(
         empty,
@@ -124,7 +124,7 @@ async def test_a_function_of_another_schema_with_an_odd_name_is_known(empty: Asy
     assert [trigger.name for trigger in report.disabled_triggers] == ['"Why :not?"']
 
 
-async def test_a_trigger_on_anything_else_costs_nothing(empty: AsyncConnection) -> None:
+async def test_triggers_on_other_events_cost_no_statement(empty: AsyncConnection) -> None:
     await guard(empty, when="BEFORE TRUNCATE", each="")
     await run_script(empty, 'DROP TRIGGER noted ON "Stock movements"')
     statements = sent_statements(empty)
@@ -132,7 +132,7 @@ async def test_a_trigger_on_anything_else_costs_nothing(empty: AsyncConnection) 
     assert len([statement for statement in statements if statement.startswith("SAVEPOINT")]) == 1
 
 
-async def test_a_table_whose_triggers_do_not_object_is_not_locked(empty: AsyncConnection) -> None:
+async def test_a_table_with_harmless_triggers_is_not_locked(empty: AsyncConnection) -> None:
     await guard(empty, "RETURN OLD")
     statements = sent_statements(empty)
     await purge(empty)
@@ -159,20 +159,20 @@ async def test_a_failed_purge_leaves_triggers_and_rows_as_they_were(empty: Async
 
 
 @pytest.mark.parametrize("code", ["23514", "22023", "P0001", "42501", "ALGA1"])
-async def test_the_objections_own_sqlstate_does_not_matter(empty: AsyncConnection, code: str) -> None:
+async def test_the_sqlstate_of_the_trigger_does_not_matter(empty: AsyncConnection, code: str) -> None:
     await guard(empty, f"RAISE EXCEPTION 'append only' USING ERRCODE = '{code}'")
     await purge(empty)
     assert await values(empty, 'SELECT tenant FROM "Stock movements"') == [THEIRS]
 
 
 @pytest.mark.parametrize("code", ["40P01", "53200", "57014", "XX000"])
-async def test_an_error_that_may_pass_is_no_objection(empty: AsyncConnection, code: str) -> None:
+async def test_a_temporary_error_is_no_interference(empty: AsyncConnection, code: str) -> None:
     await guard(empty, f"RAISE EXCEPTION 'busy' USING ERRCODE = '{code}'")
     with pytest.raises(DBAPIError, match="busy"):
         await purge(empty)
 
 
-async def test_a_key_that_protects_a_row_is_no_trigger(empty: AsyncConnection) -> None:
+async def test_a_protecting_foreign_key_is_not_taken_for_a_trigger(empty: AsyncConnection) -> None:
     await guard(empty, "RETURN OLD")
     await build(
         empty,

@@ -1,4 +1,4 @@
-"""Sessions that write while a tenant is purged: they wait and are refused, or the purge sees what they wrote."""
+"""Sessions that write during a purge: they wait and are refused, or the purge sees their rows."""
 
 from collections.abc import AsyncIterator
 
@@ -22,7 +22,7 @@ from tests.support.waiting import wait_until
 pytestmark = pytest.mark.anyio
 
 GATE = 4_712
-# The purge empties `gate` first, which references others; whoever holds that lock holds the purge after its checks.
+# The purge empties `gate` first, because it references others; holding that lock stops the purge after its checks.
 TABLES = f"""
     CREATE TABLE tenants (tenant uuid PRIMARY KEY);
     CREATE TABLE clients (tenant uuid REFERENCES tenants, id int PRIMARY KEY);
@@ -56,7 +56,7 @@ async def engine(url: str) -> AsyncIterator[AsyncEngine]:
 
 @pytest.fixture
 async def other(url: str) -> AsyncIterator[asyncpg.Connection]:
-    """Somebody else's session, in a database with the tables."""
+    """Another session, in a database with the tables."""
     connection = await asyncpg.connect(url, server_settings={"application_name": "other"})
     await connection.execute(TABLES)
     yield connection
@@ -88,7 +88,7 @@ async def until_waiting(observer: asyncpg.Connection, application: str) -> None:
     [f"tickets VALUES ('{THEIRS}', 1)", f"tickets VALUES ('{OURS}', 2)", f"clients VALUES ('{OURS}', 3)"],
     ids=["a neighbour's that would go with the tenant's", "the tenant's", "the tenant's that others may reference"],
 )
-async def test_a_row_that_comes_after_the_checks_waits_and_is_refused(
+async def test_a_row_added_after_the_checks_waits_and_is_refused(
     engine: AsyncEngine, observer: asyncpg.Connection, other: asyncpg.Connection, row: str
 ) -> None:
     await observer.execute("SELECT pg_advisory_lock($1)", GATE)
@@ -139,7 +139,7 @@ async def test_a_row_of_the_tenant_that_is_not_yet_committed_is_waited_for_and_d
     assert reports[0].deleted_rows == {"gate": 1, "tickets": 1, "clients": 1, "tenants": 1}
 
 
-async def test_the_lock_that_disabling_a_trigger_takes_is_waited_for_a_short_time_only(
+async def test_the_lock_for_disabling_a_trigger_is_awaited_only_briefly(
     engine: AsyncEngine, other: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(trigger_guard, "LOCK_TIMEOUT", "50ms")
@@ -155,9 +155,7 @@ async def test_the_lock_that_disabling_a_trigger_takes_is_waited_for_a_short_tim
     assert (await purge(engine)).deleted_rows == {"gate": 1, "clients": 1, "tenants": 1}
 
 
-async def test_the_sessions_own_lock_timeout_holds_for_everything_else(
-    engine: AsyncEngine, other: asyncpg.Connection
-) -> None:
+async def test_the_session_keeps_its_lock_timeout_otherwise(engine: AsyncEngine, other: asyncpg.Connection) -> None:
     await other.execute(FORBID)
     async with engine.begin() as connection:
         await connection.exec_driver_sql("SET LOCAL lock_timeout = '7s'")

@@ -1,4 +1,4 @@
-"""Triggers that object on partitions, in tables that inherit, to clearing, and to rows that go with others."""
+"""Interfering triggers on partitions, inheriting tables, updates that clear columns, and cascaded rows."""
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -17,7 +17,7 @@ CYCLE = """
 """
 
 
-async def test_an_update_that_a_cut_needs_is_let_through_as_well(empty: AsyncConnection) -> None:
+async def test_an_update_that_a_cut_needs_passes_a_forbidding_trigger(empty: AsyncConnection) -> None:
     await build(
         empty,
         """
@@ -32,7 +32,7 @@ async def test_an_update_that_a_cut_needs_is_let_through_as_well(empty: AsyncCon
 
 
 @pytest.mark.parametrize("body", ["RETURN NULL", "NEW.b := OLD.b; RETURN NEW"])
-async def test_an_update_that_a_cut_needs_is_not_swallowed(empty: AsyncConnection, body: str) -> None:
+async def test_an_update_that_a_cut_needs_is_not_suppressed(empty: AsyncConnection, body: str) -> None:
     await build(
         empty,
         """
@@ -104,7 +104,7 @@ async def test_a_trigger_of_a_table_that_inherits_is_disabled(empty: AsyncConnec
 
 
 @pytest.mark.parametrize("each", ["ROW", "STATEMENT"])
-async def test_a_trigger_on_rows_that_go_with_others_is_disabled(empty: AsyncConnection, each: str) -> None:
+async def test_a_trigger_on_cascaded_rows_is_disabled(empty: AsyncConnection, each: str) -> None:
     await build(
         empty,
         """

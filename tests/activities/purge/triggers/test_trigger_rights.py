@@ -1,4 +1,4 @@
-"""Who may disable a trigger, and what somebody is told who may not."""
+"""The right to disable a trigger, and the error without it."""
 
 import pytest
 from sqlalchemy import text
@@ -30,14 +30,18 @@ async def guarded(empty: AsyncConnection) -> AsyncConnection:
 
 
 @pytest.mark.parametrize("role", ['"The keeper"', "helper", "postgres"])
-async def test_the_owner_its_members_and_a_superuser_may(guarded: AsyncConnection, role: str) -> None:
+async def test_the_owner_its_members_and_a_superuser_may_disable_a_trigger(
+    guarded: AsyncConnection, role: str
+) -> None:
     await guarded.execute(text(f"SET LOCAL ROLE {role}"))
     await purge(guarded)
     assert await values(guarded, 'SELECT tenant FROM "Stock movements"') == [THEIRS]
 
 
 @pytest.mark.parametrize("role", ["stranger", "distant"])
-async def test_a_role_that_may_not_is_told_what_an_administrator_can_do(guarded: AsyncConnection, role: str) -> None:
+async def test_a_role_without_the_right_gets_a_remedy_for_an_administrator(
+    guarded: AsyncConnection, role: str
+) -> None:
     await guarded.execute(text(f"SET LOCAL ROLE {role}"))
 
     with pytest.raises(MissingRightError) as caught:
