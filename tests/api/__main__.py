@@ -1,4 +1,4 @@
-"""`python -m tests.api`: thousands of generated requests; ends with status 1 where the gateway broke its contract."""
+"""`python -m tests.api`: thousands of generated requests; exits with 1 if the gateway broke its contract."""
 
 import argparse
 import secrets
@@ -11,7 +11,7 @@ from tests.support.folders import reachable_folder
 
 
 def main() -> int:
-    """Run as the command line says; returns the exit status."""
+    """Run as the command line says and return the exit status."""
     arguments = _parse()
     trial = Trial(arguments.seed, arguments.examples, targets=arguments.examples // 4, seconds=arguments.seconds)
     with stop_on_signals(), reachable_folder() as folder, running_service(folder / "service") as installation:
@@ -24,7 +24,7 @@ def main() -> int:
 
 
 def say(line: str) -> None:
-    """Print at once, also into a pipe."""
+    """Print and flush."""
     print(line, flush=True)  # noqa: T201 - a command
 
 

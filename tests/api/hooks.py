@@ -1,4 +1,4 @@
-"""What Schemathesis is told about this API beyond its OpenAPI document; loaded by its own process."""
+"""What Schemathesis needs to know about this API beyond its OpenAPI document; loaded by its own process."""
 
 import atexit
 import hashlib
@@ -18,13 +18,13 @@ SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 CREATION = "POST /tenants"
 EVENTS = "GET /operations/{id}/events"
 
-# Why well-formed requests are refused, by route; it depends on what is there.
+# Why valid requests may be rejected, by route, depending on the state.
 UNTELLABLE = {
     CREATION: {
         "idempotency-key-reused",  # the key was used for another request
     },
     "PATCH /operations/{id}": {
-        "unknown-billing-plan",  # which plans there are depends on the product of the operation
+        "unknown-billing-plan",  # the available plans depend on the operation's product
     },
 }
 
@@ -34,19 +34,19 @@ requests: Counter[tuple[str, str]] = Counter()
 
 @schemathesis.hook
 def after_call(_context: HookContext, case: Case[Any], _response: Response) -> None:
-    """Count what was sent; requests that a check sends on its own account are among them."""
+    """Count the requests, including those that a check sends itself."""
     requests[case.operation.label, case.meta.phase.name if case.meta else "other"] += 1
 
 
 @atexit.register
 def write_requests() -> None:
-    """Leave the figures to whoever has started this process."""
+    """Write the figures for the process that started this one."""
     Path(os.environ[REQUESTS_FILE]).write_text(json.dumps([[*key, count] for key, count in requests.items()]))
 
 
 @schemathesis.hook
 def filter_case(_context: HookContext, case: Case[Any]) -> bool:
-    """Leave the key alone that the requests themselves show, and follow no operation that never ends."""
+    """Skip requests on the key that the run itself uses, and on operations that never end."""
     parameters = case.path_parameters or {}
     if case.operation.label == EVENTS:
         return not is_stuck(str(parameters.get("id")))
@@ -55,7 +55,7 @@ def filter_case(_context: HookContext, case: Case[Any]) -> bool:
 
 @schemathesis.hook
 def map_case(_context: HookContext, case: Case[Any]) -> Case[Any]:
-    """Let most requests for a tenant want one of their own: generated ids, e-mails and keys are often the same."""
+    """Make most tenants of requests unique, because generated ids, e-mails and keys often repeat."""
     body: Any = case.body
     if case.operation.label == CREATION and case.meta and case.meta.generation.mode.is_positive:
         digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
@@ -68,7 +68,7 @@ def map_case(_context: HookContext, case: Case[Any]) -> Case[Any]:
 
 @schemathesis.check
 def refusal_is_one_that_no_schema_can_tell(_context: CheckContext, response: Response, case: Case[Any]) -> None:
-    """A request that the schema allows is answered with 422 for known reasons only."""
+    """A request that the schema allows gets a 422 only for known reasons."""
     if response.status_code != 422 or case.meta is None or not case.meta.generation.mode.is_positive:
         return
     problem = response.json()

@@ -1,4 +1,4 @@
-"""The service to be tried: real servers, a gateway and a worker process, where one tenant in four gets stuck."""
+"""The service under test: real servers, a gateway and a worker process, where one tenant in four gets stuck."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ from app.embedded.stack import DevStack
 from tests.support.servers.processes import wait_for
 from workflows.tenants.steps import TENANT_CREATION
 
-# As after a failover that never ends; so that there is always something to resume, to change and to cancel.
+# As during an endless failover, so that there are always operations to resume, change and cancel.
 STUCK_TENANTS = """
 CREATE FUNCTION get_stuck() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN RAISE EXCEPTION 'stuck' USING ERRCODE = 'read_only_sql_transaction'; END $$;
@@ -26,7 +26,7 @@ CREATE TRIGGER get_stuck BEFORE INSERT ON tenants
 SETTINGS = {
     "NEXTAUTH_SECRET": "test-nextauth-secret",
     "STEP_RETRY_WINDOW": "1",
-    # Thousands of requests in a minute, many of them without a key, are what we are here for.
+    # The run sends thousands of requests a minute, many of them without a key.
     "RATE_LIMIT_PER_MINUTE": "0",
     "RATE_LIMIT_FAILED_PER_MINUTE": "0",
     "CREATIONS_PER_HOUR": "0",
@@ -37,7 +37,7 @@ PATIENCE = 60.0
 
 @contextmanager
 def running_service(folder: Path) -> Iterator[Installation]:
-    """A whole installation on empty tables; the processes' logs are in `logs` in the folder."""
+    """An installation on empty tables; its logs are in the folder `logs`."""
     with DevStack(folder, ui=False, durable=False) as stack:
         installation = install(stack, port=free_port(), environment=SETTINGS, say=lambda _: None)
         run_blocking(_execute(installation.admin_database_url, STUCK_TENANTS))
@@ -45,7 +45,7 @@ def running_service(folder: Path) -> Iterator[Installation]:
 
 
 def is_stuck(workflow_id: str) -> bool:
-    """Whether that is an operation of ours that waits for an operator, forever."""
+    """Return whether that is one of our operations that needs attention forever."""
     try:
         return UUID(workflow_id.removeprefix(TENANT_CREATION.id_prefix)).bytes[0] % 4 == 0
     except ValueError:
@@ -53,17 +53,17 @@ def is_stuck(workflow_id: str) -> bool:
 
 
 def stuck_operations(installation: Installation, count: int, seed: int) -> list[str]:
-    """The workflow ids of new operations that need attention; a seed always gives the same ones."""
-    return _operations(installation, count, Random(f"stuck {seed}"), is_stuck=True, status="needs_attention")  # noqa: S311 - repeatable is what it shall be
+    """Create operations that need attention and return their workflow ids; equal seeds make equal ids."""
+    return _operations(installation, count, Random(f"stuck {seed}"), is_stuck=True, status="needs_attention")  # noqa: S311 - repeatable on purpose
 
 
 def finished_operations(installation: Installation, count: int, seed: int) -> list[str]:
-    """The same of new operations that have completed."""
+    """Create operations that complete and return their workflow ids."""
     return _operations(installation, count, Random(f"done {seed}"), is_stuck=False, status="completed")  # noqa: S311 - the same
 
 
 def new_api_keys(installation: Installation, count: int) -> list[str]:
-    """The ids of new API keys."""
+    """Create API keys and return their ids."""
     with _client(installation) as http:
         wanted = {"name": "to be rotated", "scopes": ["tenants:read"]}
         answers = [http.post("/api-keys", json=wanted).raise_for_status() for _ in range(count)]
@@ -83,7 +83,7 @@ def _operations(installation: Installation, count: int, random: Random, *, is_st
 
 
 def _tenant_id(random: Random, *, is_stuck: bool) -> UUID:
-    """One whose first byte is, or isn't, a multiple of four."""
+    """Return an id whose first byte is, or isn't, a multiple of four."""
     bits = random.getrandbits(128) & ~(3 << 120)
     return UUID(int=bits if is_stuck else bits | 1 << 120, version=4)
 

@@ -14,25 +14,23 @@ from app.embedded.development import Installation
 from tests.api.installation import finished_operations, new_api_keys, stuck_operations
 from workflows.tenants.steps import TENANT_CREATION
 
-# The variable by which the hooks learn which key not to revoke.
+# Tells the hooks which key not to revoke.
 OWN_KEY_ID = "API_TEST_KEY_ID"
-# And where they leave how many requests of which phase each route got.
+# Tells the hooks where to write the number of requests by route and phase.
 REQUESTS_FILE = "API_TEST_REQUESTS_FILE"
 REPOSITORY = Path(__file__).parents[2]
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
 
-# Seconds for one answer; a stream of events ends with its operation.
+# Seconds for one response; a stream of events ends with its operation.
 REQUEST_TIMEOUT = 30
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What is tried: `examples` generated cases a route in each of the random phases.
+    """A run with `examples` generated cases for each route and random phase.
 
-    Before, as many operations are started that wait to be changed, and as many to be cancelled at each path, as
-    `targets` says,
-    as many that complete, and as many API keys are made to be rotated.
-    After `seconds` without an end the trial has failed.
+    Before it, `targets` operations that wait for a change, as many to cancel at each path, as many that complete, and
+    as many API keys to rotate are created. The run fails after `seconds`.
     """
 
     seed: int
@@ -43,9 +41,9 @@ class Trial:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of it; `text` is what Schemathesis says, `requests` how many each route got in each phase.
+    """The result; `text` is the output of Schemathesis, `requests` the number of requests by route and phase.
 
-    `never_accepted` are routes that refused whatever was sent, so that not much of them has been tried.
+    `never_accepted` are routes that rejected every request, so that little of them was tested.
     """
 
     cases: int
@@ -57,7 +55,7 @@ class Verdict:
 
     @property
     def is_good(self) -> bool:
-        """Whether every route was tried, and kept its promises."""
+        """Whether every route was tested and conforms."""
         return self.is_complete and not self.failed_cases and not self.never_accepted
 
     def __str__(self) -> str:
@@ -66,9 +64,9 @@ class Verdict:
 
 
 def try_api(trial: Trial, installation: Installation, folder: Path) -> Verdict:
-    """Send generated requests to each route of the OpenAPI document, and check every answer.
+    """Send generated requests to each route of the OpenAPI document, and check every response.
 
-    Raises `TimeoutExpired`, with what has been said until then, when it takes too long.
+    Raises `TimeoutExpired`, with the output until then, when it takes too long.
     """
     key = ApiKey.parse(installation.api_key)
     if key is None:
@@ -98,7 +96,7 @@ def try_api(trial: Trial, installation: Installation, folder: Path) -> Verdict:
 
 
 def _write_dictionaries(trial: Trial, installation: Installation, folder: Path) -> None:
-    """Name what there is, so that requests find it, in files beside the configuration that names them."""
+    """Write existing ids to files beside the configuration, so that requests use them."""
     stuck = stuck_operations(installation, 3 * trial.targets, trial.seed)
     finished = finished_operations(installation, trial.targets, trial.seed)
     dictionaries = {
@@ -131,7 +129,7 @@ def _command(trial: Trial, installation: Installation, folder: Path, report: Pat
 
 
 def _table(requests: list[tuple[str, str, int]]) -> str:
-    """How many requests each route got in each phase, as text."""
+    """Return the number of requests by route and phase, as text."""
     counts = {(route, phase): count for route, phase, count in requests}
     routes, phases = sorted({route for route, _ in counts}), sorted({phase for _, phase in counts})
     width = max(map(len, routes), default=0)

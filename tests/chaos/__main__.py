@@ -1,4 +1,4 @@
-"""`python -m tests.chaos`: a run of chaos; ends with status 1 where anything was lost, doubled or told untruly."""
+"""`python -m tests.chaos`: a chaos run; exits with 1 if anything was lost, duplicated or misreported."""
 
 import argparse
 import asyncio
@@ -19,7 +19,7 @@ from tests.support.folders import reachable_folder
 
 
 def main() -> int:
-    """Run as the command line says; returns the exit status."""
+    """Run as the command line says and return the exit status."""
     arguments = _parse()
     plan = make_plan(
         arguments.seed,
@@ -45,7 +45,7 @@ def main() -> int:
 
 
 def say(line: str) -> None:
-    """Print at once, also into a pipe."""
+    """Print and flush."""
     print(line, flush=True)  # noqa: T201 - a command
 
 

@@ -1,4 +1,4 @@
-"""Makes happen to an installation what the plan says, and puts everything right again."""
+"""Makes the planned events happen to an installation, and repairs everything afterwards."""
 
 import asyncio
 import signal
@@ -17,9 +17,9 @@ ALL_BUT_OURS = "FROM pg_stat_activity WHERE backend_type = 'client backend' AND 
 
 
 class Chaos:
-    """Events at their times; those that concern one server or one wire wait for each other.
+    """Events at their times; events on one server or connection wait for each other.
 
-    `happened` counts them by kind, and `say` hears of each as it begins.
+    `happened` counts them by kind, and `say` is called as each begins.
     """
 
     def __init__(self, ledger: Ledger, installation: Installation, say: Callable[[str], None]) -> None:
@@ -41,12 +41,12 @@ class Chaos:
             Kind.CUT: self._cut,
             Kind.REFUSED: self._refuse,
             Kind.STALLED: self._stall,
-            Kind.ANSWERS_LOST: self._lose_answers,
+            Kind.RESPONSES_LOST: self._lose_answers,
             Kind.LASTING_OUTAGE: self._keep_database_away,
         }
 
     async def run(self, events: tuple[Event, ...]) -> None:
-        """Let it all happen, each at its second of the run; returns when everything is up again."""
+        """Make all events happen at their seconds of the run; return when everything is up again."""
         async with asyncio.TaskGroup() as group:
             for event in events:
                 group.create_task(self._at_its_time(event))
@@ -69,7 +69,7 @@ class Chaos:
         async with self._locks[name]:
             server.process.send_signal(how)
             await asyncio.sleep(event.seconds)
-            # Waits for what is left of it.
+            # Waits for the remaining processes.
             await asyncio.to_thread(server.stop)
             await asyncio.to_thread(server.start)
 
@@ -87,7 +87,7 @@ class Chaos:
 
     @asynccontextmanager
     async def _maintenance(self) -> AsyncIterator[asyncpg.Connection]:
-        """A connection to the server's own database, which none of this concerns."""
+        """Open a connection to the server's own database, which the events don't affect."""
         postgres = self._installation.servers.postgres
         connection = await asyncpg.connect(postgres.admin_url, database="postgres")
         try:

@@ -1,4 +1,4 @@
-"""Keeps what somebody needs to understand a violation: answers, row, document and history of each operation."""
+"""Saves what explains a violation: responses, row, document and history of each operation."""
 
 import json
 from dataclasses import asdict
@@ -13,10 +13,7 @@ from tests.chaos.stack import Servers
 
 
 async def keep(outcome: Outcome, servers: Servers, folder: Path) -> None:
-    """Write one file for each tenant that something was wrong with, and one for each run of its workflow.
-
-    The folder must be there.
-    """
+    """Write a file for each tenant with a violation, and one for each run of its workflow, to an existing folder."""
     client = await Client.connect(servers.temporal.address)
     wrong = {id(item.entry): item.entry for item in outcome.violations if item.entry is not None}
     for entry in wrong.values():
@@ -32,7 +29,7 @@ def _told(entry: Entry, outcome: Outcome) -> dict[str, Any]:
     return {
         "wrong": [str(item) for item in outcome.violations if item.entry is entry],
         "plan": asdict(entry.plan),
-        "answers": [asdict(answer) for answer in entry.answers],
+        "results": [asdict(result) for result in entry.results],
         "operations": [asdict(operation) for operation in operations],
         "documents": outcome.evidence.documents.get(str(entry.workflow_id)),
     }

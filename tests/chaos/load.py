@@ -1,20 +1,20 @@
-"""The callers of a run: each asks for its tenant at its time, and repeats, changes and cancels as planned."""
+"""The callers of a run: each requests its tenant at its time, and repeats, changes and cancels as planned."""
 
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Iterator
 
-from tests.chaos.checks.ledger import Answer, Entry, Ledger
+from tests.chaos.checks.ledger import CallResult, Entry, Ledger
 from tests.chaos.clients import Callers
 
 FIRST_PAUSE = 0.2
 LONGEST_PAUSE = 2.0
-# A caller that wants something changed gives up in the end: without a worker no change is possible.
+# Changes are given up after a while, because without a worker none is possible.
 MOST_CHANGES = 8
 
 
 class Load:
-    """All tenants of a run; `run` returns when every caller has a clear answer, or no right to ask again."""
+    """All tenants of a run; `run` returns when every caller has a final result or must not repeat its call."""
 
     def __init__(self, ledger: Ledger, callers: Callers) -> None:
         self._ledger = ledger
@@ -34,7 +34,7 @@ class Load:
             for gateway, _ in zip(_alternating(plan.gateway), range(plan.callers), strict=False):
                 group.create_task(self._create(entry, gateway, first))
             await first.wait()
-            # A caller that was not told of an operation can't do anything with it.
+            # A caller without a response knows no operation.
             if entry.workflow_id is None:
                 return
             for delay, gateway in zip(plan.repeats, _alternating(plan.gateway + 1), strict=False):
@@ -47,7 +47,7 @@ class Load:
                 group.create_task(self._terminate(entry, plan.termination))
 
     async def _create(self, entry: Entry, gateway: int, first: asyncio.Event) -> None:
-        """Ask until the answer is clear; without a key just once, because a repeat might make a second tenant."""
+        """Repeat until the result is final; without a key try once, because a repeat might make a second tenant."""
         if entry.plan.is_direct:
             await insist(lambda _: self._callers.start(entry), gateway)
         elif entry.plan.key is not None:
@@ -73,8 +73,8 @@ class Load:
         await insist(lambda _: self._callers.terminate(entry), 0)
 
 
-async def insist(ask: Callable[[int], Awaitable[Answer]], gateway: int, *, most: int | None = None) -> Answer:
-    """Ask one gateway after the other, with growing pauses, until an answer is final."""
+async def insist(ask: Callable[[int], Awaitable[CallResult]], gateway: int, *, most: int | None = None) -> CallResult:
+    """Try one gateway after the other, with growing pauses, until a result is final."""
     pause = FIRST_PAUSE
     for number, asked in enumerate(_alternating(gateway), start=1):
         answer = await ask(asked)

@@ -1,4 +1,4 @@
-"""What a run does, and when."""
+"""What happens in a run, and when."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,10 +17,10 @@ Fate = Literal["resume", "cancel", "leave"]
 
 
 class Kind(StrEnum):
-    """What can happen to an installation, in the words of the report."""
+    """The kinds of events, as the report names them."""
 
     REPLICA_KILLED = "process killed"
-    REPLICA_TERMINATED = "process told to end"
+    REPLICA_TERMINATED = "process terminated"
     DATABASE_KILLED = "PostgreSQL killed"
     DATABASE_STOPPED = "PostgreSQL stopped at once"
     DATABASE_READ_ONLY = "PostgreSQL read-only"
@@ -29,16 +29,16 @@ class Kind(StrEnum):
     CUT = "connections cut"
     REFUSED = "connections refused"
     STALLED = "connections stalled"
-    ANSWERS_LOST = "answers lost"
+    RESPONSES_LOST = "responses lost"
     LASTING_OUTAGE = "PostgreSQL out of reach"
     WORKFLOW_TERMINATED = "workflow terminated"
 
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happens `at` seconds after the beginning and lasts for `seconds`.
+    """An event that begins `at` seconds after the beginning and lasts for `seconds`.
 
-    `replica` is the process that it happens to, and `server` the one that this process is cut off from.
+    `replica` is the process that it affects, and `server` the one that this process is cut off from.
     """
 
     at: float
@@ -49,13 +49,13 @@ class Event:
 
     @property
     def wire(self) -> tuple[str, str]:
-        """Which of the connections it concerns, where it concerns one."""
+        """The connection that it affects, if any."""
         return str(self.replica), str(self.server)
 
 
 @dataclass(frozen=True)
 class Profile:
-    """A way to ask for a tenant; all that ask in the same way get the same number of rows in each table."""
+    """A way to request a tenant; equal requests get the same number of rows in each table."""
 
     name: str
     fields: Mapping[str, Any]
@@ -63,7 +63,7 @@ class Profile:
 
 @dataclass(frozen=True)
 class TenantPlan:
-    """One tenant that somebody asks for, and what its callers do; delays count from the first clear answer."""
+    """A requested tenant and its callers' actions; delays count from the first final result."""
 
     number: int
     at: float
@@ -72,7 +72,7 @@ class TenantPlan:
     password: str | None
     tenant_id: UUID | None
     key: str | None
-    """The Idempotency-Key; a request without one is never repeated after an unclear answer."""
+    """The Idempotency-Key; a request without one is never repeated after an unclear result."""
     gateway: int
     """The gateway, 0 or 1, that is asked first."""
     is_direct: bool
@@ -85,14 +85,14 @@ class TenantPlan:
     cancels: tuple[float, ...]
     patch: float | None
     termination: float | None
-    """When somebody terminates its workflow in Temporal, behind the service's back."""
+    """When its workflow is terminated directly in Temporal."""
     when_parked: Fate
     """What the operator does each time it needs attention."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A run."""
+    """A plan of a run."""
 
     seed: int
     seconds: float
@@ -101,5 +101,5 @@ class Plan:
     events: tuple[Event, ...]
 
     def name_of(self, tenant: TenantPlan) -> str:
-        """The name that the tenant is asked for by, and by which its operations are found."""
+        """Return the tenant's name, by which its operations are found."""
         return f"Chaos {self.seed} {tenant.number:04}"

@@ -1,4 +1,4 @@
-"""Makes the plan of a seed: everything comes from the seed, so that a run can be repeated."""
+"""Makes the plan of a seed; equal seeds make equal plans, so that a run can be repeated."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -36,14 +36,14 @@ LONGEST = {
     Kind.CUT: 0.0,
     Kind.REFUSED: 3.0,
     Kind.STALLED: 5.0,
-    Kind.ANSWERS_LOST: 4.0,
+    Kind.RESPONSES_LOST: 4.0,
 }
 """Seconds that each thing may last; the two kinds that are missing are planned apart."""
-# What processes go through most often in production comes up most often here.
-FREQUENT = (Kind.REPLICA_KILLED, Kind.REPLICA_TERMINATED, Kind.CUT, Kind.ANSWERS_LOST)
+# The most frequent events in production are the most frequent ones here.
+FREQUENT = (Kind.REPLICA_KILLED, Kind.REPLICA_TERMINATED, Kind.CUT, Kind.RESPONSES_LOST)
 PER_REPLICA = {Kind.REPLICA_KILLED, Kind.REPLICA_TERMINATED}
 UNHEARD_STARTS = (("gateway-1", "temporal"), ("gateway-2", "temporal"))
-PER_LINK = {Kind.CUT, Kind.REFUSED, Kind.STALLED, Kind.ANSWERS_LOST}
+PER_LINK = {Kind.CUT, Kind.REFUSED, Kind.STALLED, Kind.RESPONSES_LOST}
 
 PROFILES = (
     Profile("psa", {}),
@@ -58,7 +58,7 @@ PROFILES = (
 
 @dataclass(frozen=True)
 class Waiting:
-    """One that a lasting outage makes wait: it begins so many seconds after it, or just before and is at work."""
+    """A tenant that a lasting outage delays: it begins some seconds after it, or shortly before."""
 
     after: tuple[float, float]
     fate: Fate
@@ -77,7 +77,7 @@ WAITING = (
 
 
 def make_plan(seed: int, *, tenants: int, seconds: float, shape: Shape) -> Plan:
-    """The plan of a seed; the other arguments are part of what has to be the same for the same plan."""
+    """Return the plan of a seed; equal plans need equal other arguments, too."""
     random = Random(seed)  # noqa: S311 - repeatable on purpose
     outages = list(_lasting_outages(random, seconds))
     events = sorted([*outages, *_events(random, seconds)], key=lambda event: event.at)
@@ -85,7 +85,7 @@ def make_plan(seed: int, *, tenants: int, seconds: float, shape: Shape) -> Plan:
 
 
 def _lasting_outages(random: Random, seconds: float) -> Iterator[Event]:
-    """Outages longer than the service retries by itself, so that operations come to need attention."""
+    """Return outages that outlast the service's retries, so that operations come to need attention."""
     count = max(1, round(seconds / SECONDS_PER_LASTING_OUTAGE))
     span = seconds / count
     for number in range(count):
@@ -114,7 +114,7 @@ def _tenants(
     random: Random, count: int, seconds: float, events: list[Event], outages: list[Event]
 ) -> Iterator[TenantPlan]:
     emails = _Emails(random, count)
-    unheard = [event for event in events if event.kind is Kind.ANSWERS_LOST and event.wire in UNHEARD_STARTS]
+    unheard = [event for event in events if event.kind is Kind.RESPONSES_LOST and event.wire in UNHEARD_STARTS]
     for number in range(count):
         tenant = _tenant(random, number, _moment(random, seconds, events), emails.take())
         if number < len(WAITING) * len(outages):
@@ -152,7 +152,7 @@ def _tenant(random: Random, number: int, at: float, email: tuple[str, bool]) -> 
 
 
 def _waiting(random: Random, tenant: TenantPlan, outage: Event, role: Waiting) -> TenantPlan:
-    """The tenant as one that a lasting outage makes wait: Temporal takes it while PostgreSQL is away."""
+    """Return the tenant as one that a lasting outage delays: Temporal accepts it while PostgreSQL is away."""
     return replace(
         tenant,
         at=max(0.0, outage.at + random.uniform(*role.after)),
@@ -170,7 +170,7 @@ def _waiting(random: Random, tenant: TenantPlan, outage: Event, role: Waiting) -
 
 
 def _unheard(random: Random, tenant: TenantPlan, event: Event) -> TenantPlan:
-    """The tenant as one whose gateway starts it and does not hear so, and whose caller has no right to ask again."""
+    """Return the tenant as one whose gateway starts it without a response, and whose caller must not repeat it."""
     return replace(
         tenant,
         at=event.at + random.uniform(0.02, 0.2),
@@ -182,7 +182,7 @@ def _unheard(random: Random, tenant: TenantPlan, event: Event) -> TenantPlan:
 
 
 def _moment(random: Random, seconds: float, events: list[Event]) -> float:
-    """Half of the tenants are asked for at any time, half when something is just about to happen."""
+    """Return a random time for half of the tenants, and a time just before an event for the others."""
     if random.random() < 0.5:
         return random.uniform(0.0, seconds - CALM)
     return max(0.0, random.choice(events).at + random.uniform(-random.choice((0.05, 0.4)), 0.05))
@@ -193,7 +193,7 @@ def _delays(random: Random, count: int, most: float) -> tuple[float, ...]:
 
 
 class _Emails:
-    """E-mail addresses; about one tenant in seven shares its own with one or two others on purpose."""
+    """E-mail addresses; about one tenant in seven shares its address with one or two others."""
 
     def __init__(self, random: Random, count: int) -> None:
         self._pool: list[tuple[str, bool]] = []
@@ -205,5 +205,5 @@ class _Emails:
         random.shuffle(self._pool)
 
     def take(self) -> tuple[str, bool]:
-        """The next address, and whether others may have it, too."""
+        """Return the next address, and whether others may have it, too."""
         return self._pool.pop()

@@ -1,4 +1,4 @@
-"""A run from beginning to end: reference tenants, load and chaos at once, settling, and the audit."""
+"""A run from beginning to end: reference tenants, load and chaos, settling, and the audit."""
 
 import asyncio
 from collections import Counter
@@ -29,7 +29,7 @@ NOT_FOUND = 404
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a run."""
+    """The result of a run."""
 
     plan: Plan
     ledger: Ledger
@@ -44,7 +44,7 @@ class Outcome:
 
 
 class Run:
-    """One plan on one installation that has never been used."""
+    """One plan on an unused installation."""
 
     def __init__(
         self, plan: Plan, installation: Installation, http: httpx.AsyncClient, say: Callable[[str], None]
@@ -62,13 +62,13 @@ class Run:
 
     @property
     def baseline(self) -> Baseline:
-        """What was there before the chaos; `RuntimeError` before `play`."""
+        """The state before the chaos; `RuntimeError` before `play`."""
         if self._baseline is None:
             raise RuntimeError("nothing has been played yet")
         return self._baseline
 
     async def play(self) -> Outcome:
-        """All of it."""
+        """Play the whole run."""
         self._baseline = await self._make_baseline()
         self._say(
             f"{len(self._plan.tenants)} tenants and {len(self._plan.events)} events in {self._plan.seconds:g} s"
@@ -89,11 +89,11 @@ class Run:
         )
 
     def audit(self, evidence: Evidence) -> list[Violation]:
-        """What is wrong with that evidence."""
+        """Return the violations in that evidence."""
         return list(Audit(self.ledger, self.baseline, evidence).violations())
 
     async def _make_baseline(self) -> Baseline:
-        """Make one tenant of each profile while nothing disturbs it, and remember everything as it is then."""
+        """Create one undisturbed tenant of each profile and record the state."""
         tenants = {profile.name: await self._make_reference(profile) for profile in PROFILES}
         return Baseline(await self._read_books(tenants.values()), tenants)
 
@@ -103,18 +103,18 @@ class Run:
             "lastName": "Hopper",
             "email": f"admin@{profile.name.replace(' ', '-')}.example",
         }
-        answer = await self._http.post(
+        response = await self._http.post(
             f"{self._installation.gateways[0]}/tenants",
             json={"tenantName": f"Reference {profile.name}", "adminUser": admin, **profile.fields},
             headers={"Prefer": f"wait={REFERENCE_TIMEOUT:.0f}"},
             timeout=None,
         )
-        if answer.status_code != CREATED:
-            raise RuntimeError(f"an undisturbed tenant could not be made: {answer.status_code} {answer.text}")
-        return str(answer.json()["tenantId"])
+        if response.status_code != CREATED:
+            raise RuntimeError(f"an undisturbed tenant could not be made: {response.status_code} {response.text}")
+        return str(response.json()["tenantId"])
 
     async def _disturb(self) -> list[Violation]:
-        """Let load and chaos loose, with somebody on call, until both are over; says who never got an answer."""
+        """Run load and chaos, with a person on call, until both are over; return who never got a response."""
         self.ledger.begin()
         watching = asyncio.create_task(self._on_call.run())
         try:
@@ -151,15 +151,17 @@ class Run:
             return await read_books(connection, without=references)
 
     async def _read(self, workflow_id: str, gateway: int) -> Document | None:
-        answer = await self._callers.read(workflow_id, gateway)
-        if answer.status_code == NOT_FOUND:
+        response = await self._callers.read(workflow_id, gateway)
+        if response.status_code == NOT_FOUND:
             return None
-        answer.raise_for_status()
-        document: Document = answer.json()
+        response.raise_for_status()
+        document: Document = response.json()
         return document
 
     def _events(self) -> Counter[Kind]:
-        terminated = sum(answer.is_accepted for entry in self.ledger.entries for answer in entry.of(Call.TERMINATE))
+        terminated = sum(
+            response.is_accepted for entry in self.ledger.entries for response in entry.of(Call.TERMINATE)
+        )
         return self._chaos.happened + Counter({Kind.WORKFLOW_TERMINATED: terminated})
 
     def _notes(self) -> Iterator[str]:
@@ -171,7 +173,7 @@ class Run:
 
 
 def callers_of(installation: Installation) -> httpx.AsyncClient:
-    """What callers have in common: a key, and some patience."""
+    """Return callers with an API key and some patience."""
     return httpx.AsyncClient(
         headers={"Authorization": f"Bearer {installation.servers.api_key}"}, timeout=CALL_TIMEOUT
     )

@@ -1,4 +1,4 @@
-"""Waiting until a run's operations have settled: each has ended or waits for a person, and its row says so."""
+"""Waits until a run's operations have settled: each has ended or waits for a person, and its row says so."""
 
 from collections.abc import Mapping
 
@@ -9,9 +9,9 @@ from tests.chaos.checks.violations import Violation, Wrong
 from tests.chaos.clients import Callers
 from tests.support.waiting import wait_until
 
-# A dead worker's creation is taken over when its workflow task times out; more than once at worst.
+# Another worker continues a dead worker's creation after its workflow task times out, in the worst case repeatedly.
 OPERATIONS_TIMEOUT = 240.0
-# Rows that nobody has written for 20 s are compared with Temporal every few seconds.
+# Rows without a change for 20 s are compared with Temporal every few seconds.
 ROWS_TIMEOUT = 60.0
 POLL_SECONDS = 0.5
 RUNNING = 'ExecutionStatus = "Running"'
@@ -28,7 +28,7 @@ class Settling:
         self._unsettled: list[Violation] = []
 
     async def wait(self) -> list[Violation]:
-        """Return when nothing changes any more; or what still does, after a generous time."""
+        """Return when nothing changes any more, or what still changes after a generous timeout."""
         for condition, timeout in ((self._operations_settled, OPERATIONS_TIMEOUT), (self._rows_agree, ROWS_TIMEOUT)):
             try:
                 await wait_until(condition, timeout=timeout, every=POLL_SECONDS)
@@ -43,9 +43,9 @@ class Settling:
         found = [
             Violation(Wrong.UNSETTLED, f"is {self._on_call.status_of(entry)}", entry)
             for entry in self._ledger.entries
-            if entry.workflow_id is not None and not self._on_call.waits_for_nobody(entry)
+            if entry.workflow_id is not None and not self._on_call.cannot_change(entry)
         ]
-        parked = {entry.workflow_id for entry in self._ledger.entries if self._on_call.waits_for_nobody(entry)}
+        parked = {entry.workflow_id for entry in self._ledger.entries if self._on_call.cannot_change(entry)}
         running = await list_executions(await self._callers.temporal(), RUNNING)
         found += [
             Violation(Wrong.UNSETTLED, f"workflow {run.workflow_id} runs")
@@ -62,9 +62,9 @@ class Settling:
             if entry.workflow_id is None:
                 continue
             row = rows.get(entry.workflow_id)
-            told, written = self._on_call.status_of(entry), row.status if row else "missing"
-            if told != written:
-                self._unsettled.append(Violation(Wrong.UNSETTLED, f"is {told}, its row {written}", entry))
+            shown, written = self._on_call.status_of(entry), row.status if row else "missing"
+            if shown != written:
+                self._unsettled.append(Violation(Wrong.UNSETTLED, f"is {shown}, its row {written}", entry))
         return not self._unsettled
 
     async def _rows(self) -> Mapping[str, Operation]:
@@ -72,7 +72,7 @@ class Settling:
             return {operation.workflow_id: operation for operation in await read_operations(connection)}
 
     def _learn(self, rows: Mapping[str, Operation]) -> None:
-        """Find the operations of those who never heard of the one that they had started."""
+        """Find the operations of callers whose start got no response."""
         entries = self._ledger.by_name()
         for operation in rows.values():
             entry = entries.get(operation.tenant_name)

@@ -1,4 +1,4 @@
-"""A short run of chaos, and proof that its audit sees what it is there to see."""
+"""A short chaos run, and proof that its audit detects each kind of violation."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
@@ -32,7 +32,7 @@ class Played:
     database_url: str
 
     async def wrong_after(self, sabotage: str, *arguments: str) -> set[Wrong]:
-        """What else the audit finds wrong once that statement has been run, which is undone afterwards."""
+        """Return the additional violations after this statement, which is then undone."""
         async with connected(self.database_url) as connection:
             transaction = connection.transaction()
             await transaction.start()
@@ -45,7 +45,7 @@ class Played:
         return {violation.kind for violation in self.run.audit(evidence) if str(violation) not in known}
 
     def ended(self, status: str) -> Operation:
-        """An operation that ended so."""
+        """Return an operation that ended with this status."""
         names = self.run.ledger.by_name()
         return next(
             item
@@ -54,7 +54,7 @@ class Played:
         )
 
     def tenant(self, status: str) -> str:
-        """The tenant of an operation that ended so."""
+        """Return the tenant of an operation that ended with this status."""
         return str(self.ended(status).tenant_id)
 
 
@@ -68,24 +68,24 @@ async def played() -> AsyncIterator[Played]:
         yield Played(run, outcome, servers.admin_url)
 
 
-async def test_nothing_is_lost_and_nothing_doubled(played: Played) -> None:
+async def test_nothing_is_lost_or_duplicated(played: Played) -> None:
     if played.outcome.violations:
         pytest.fail("\n".join(lines(played.outcome)), pytrace=False)
 
 
-async def test_the_chaos_was_felt(played: Played) -> None:
+async def test_every_kind_of_event_had_an_effect(played: Played) -> None:
     assert len(played.outcome.events) >= 8
     assert played.outcome.seen["needs_attention"]
-    answers = [answer.status for answer in played.run.ledger.answers]
-    assert 503 in answers
+    results = [result.status for result in played.run.ledger.results]
+    assert 503 in results
 
 
-async def test_the_audit_sees_a_tenant_that_lacks_a_row(played: Played) -> None:
+async def test_the_audit_detects_a_missing_row_of_a_tenant(played: Played) -> None:
     tenant = played.tenant("completed")
     assert await played.wrong_after("DELETE FROM tenant_settings WHERE tenant = $1", tenant) == {Wrong.PARTIAL}
 
 
-async def test_the_audit_sees_a_lost_tenant(played: Played) -> None:
+async def test_the_audit_detects_a_lost_tenant(played: Played) -> None:
     tenant = played.tenant("completed")
     tables = played.outcome.evidence.books.census[tenant]
     deletions = ", ".join(
@@ -97,7 +97,7 @@ async def test_the_audit_sees_a_lost_tenant(played: Played) -> None:
     assert Wrong.PARTIAL not in wrong
 
 
-async def test_the_audit_sees_a_lone_tenants_row(played: Played) -> None:
+async def test_the_audit_detects_a_tenants_row_without_others(played: Played) -> None:
     lone = """
         INSERT INTO tenants
         SELECT (jsonb_populate_record(other, jsonb_build_object('tenant', $1::text))).* FROM tenants other LIMIT 1
@@ -106,33 +106,33 @@ async def test_the_audit_sees_a_lone_tenants_row(played: Played) -> None:
     assert wrong >= {Wrong.LEFT, Wrong.PARTIAL}
 
 
-async def test_the_audit_sees_a_doubled_row(played: Played) -> None:
+async def test_the_audit_detects_a_duplicated_row(played: Played) -> None:
     tenant = played.tenant("completed")
     assert await played.wrong_after(ONE_ROW_MORE, tenant) == {Wrong.DOUBLED}
 
 
-async def test_the_audit_sees_two_users_with_one_email(played: Played) -> None:
+async def test_the_audit_detects_two_users_with_one_email(played: Played) -> None:
     tenant = played.tenant("completed")
     taken = "UPDATE users SET email = (SELECT email FROM users WHERE tenant = $1) WHERE tenant <> $1"
     assert Wrong.DOUBLED in await played.wrong_after(taken, tenant)
 
 
-async def test_the_audit_sees_a_row_of_a_cancelled_creation(played: Played) -> None:
+async def test_the_audit_detects_a_row_of_a_cancelled_creation(played: Played) -> None:
     tenant = played.tenant("cancelled")
     assert await played.wrong_after(ONE_ROW_MORE, tenant) == {Wrong.LEFT, Wrong.PARTIAL}
 
 
-async def test_the_audit_sees_rows_of_a_tenant_that_nobody_asked_for(played: Played) -> None:
+async def test_the_audit_detects_rows_of_a_tenant_without_a_request(played: Played) -> None:
     assert Wrong.LEFT in await played.wrong_after(ONE_ROW_MORE, str(uuid4()))
 
 
-async def test_the_audit_sees_a_lost_operation(played: Played) -> None:
+async def test_the_audit_detects_a_lost_operation(played: Played) -> None:
     workflow_id = played.ended("completed").workflow_id
     forgotten = "DELETE FROM alga_tenants.operations WHERE workflow_id = $1"
     assert Wrong.LOST in await played.wrong_after(forgotten, workflow_id)
 
 
-async def test_the_audit_sees_an_operation_that_is_there_twice(played: Played) -> None:
+async def test_the_audit_detects_a_duplicated_operation(played: Played) -> None:
     twice = """
         INSERT INTO alga_tenants.operations
         SELECT (jsonb_populate_record(first, '{"workflow_id": "second", "run_id": "second"}')).*
@@ -141,12 +141,12 @@ async def test_the_audit_sees_an_operation_that_is_there_twice(played: Played) -
     assert Wrong.DOUBLED in await played.wrong_after(twice, played.ended("completed").workflow_id)
 
 
-async def test_the_audit_sees_a_row_that_the_gateways_contradict(played: Played) -> None:
+async def test_the_audit_detects_a_row_that_the_gateways_contradict(played: Played) -> None:
     changed = "UPDATE alga_tenants.operations SET status = 'failed' WHERE workflow_id = $1"
     assert Wrong.UNTRUE in await played.wrong_after(changed, played.ended("cancelled").workflow_id)
 
 
-async def test_the_audit_sees_a_failure_because_a_database_blinked(played: Played) -> None:
+async def test_the_audit_detects_a_failure_caused_by_an_outage(played: Played) -> None:
     blinked = """
         UPDATE alga_tenants.operations SET status = 'failed', result = NULL,
         error = '{"code": "database-unavailable", "detail": "the connection was lost"}' WHERE workflow_id = $1
@@ -154,12 +154,12 @@ async def test_the_audit_sees_a_failure_because_a_database_blinked(played: Playe
     assert Wrong.LOST in await played.wrong_after(blinked, played.ended("completed").workflow_id)
 
 
-async def test_the_audit_sees_a_neighbour_that_was_changed(played: Played) -> None:
+async def test_the_audit_detects_a_changed_neighbour(played: Played) -> None:
     changed = "UPDATE tenants SET client_name = 'Other' WHERE tenant = $1"
     assert await played.wrong_after(changed, played.run.baseline.tenants["psa"]) == {Wrong.NEIGHBOURS, Wrong.UNTRUE}
 
 
-async def test_the_audit_sees_a_list_that_lacks_a_tenant_or_an_operation(played: Played) -> None:
+async def test_the_audit_detects_a_list_without_a_tenant_or_operation(played: Played) -> None:
     evidence, known = played.outcome.evidence, set(map(str, played.outcome.violations))
     [_, *tenants] = evidence.listed_tenants.items()
     [_, *operations] = evidence.listed_operations.items()
@@ -181,20 +181,20 @@ async def test_the_audit_sees_a_list_that_lacks_a_tenant_or_an_operation(played:
         (Call.CANCEL, 404, {}, Wrong.UNTRUE),
     ],
 )
-async def test_the_audit_sees_an_answer_that_should_not_have_been(
+async def test_the_audit_detects_an_unexpected_response(
     played: Played, call: Call, status: int, changes: dict[str, str], kind: Wrong
 ) -> None:
     completed = {item.tenant_name for item in played.outcome.evidence.books.operations if item.status == "completed"}
     entry = next(entry for entry in played.run.ledger.entries if entry.plan.key and entry.name in completed)
-    answer = next(answer for answer in entry.creations if answer.is_accepted)
-    entry.answers.append(replace(answer, call=call, status=status, body={**answer.body, **changes}))
+    result = next(result for result in entry.creations if result.is_accepted)
+    entry.results.append(replace(result, call=call, status=status, body={**result.body, **changes}))
     try:
         assert await played.wrong_after("SELECT") == {kind}
     finally:
-        entry.answers.pop()
+        entry.results.pop()
 
 
-async def test_a_seed_gives_the_same_plan_every_time() -> None:
+async def test_a_seed_makes_the_same_plan_every_time() -> None:
     first, second = (make_plan(7, tenants=50, seconds=60, shape="plain") for _ in range(2))
     assert first == second
     assert first != make_plan(8, tenants=50, seconds=60, shape="plain")

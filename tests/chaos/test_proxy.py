@@ -10,7 +10,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 async def proxy() -> AsyncIterator[Proxy]:
-    """A proxy before a server that sends back each line, and says goodbye at the end."""
+    """A proxy for a server that echoes each line and says goodbye at the end."""
     server = await asyncio.start_server(_echo, LOOPBACK, 0)
     async with server, Proxy(server.sockets[0].getsockname()[1]) as proxy:
         yield proxy
@@ -42,7 +42,7 @@ class Caller:
         return await self.reader.readline()
 
 
-async def test_it_forwards_both_ways_to_the_last_word(proxy: Proxy) -> None:
+async def test_it_forwards_both_ways_until_the_end(proxy: Proxy) -> None:
     caller = await Caller.of(proxy)
     assert await caller.ask(b"one\n") == b"one\n"
     assert await caller.ask(b"quit\n") == b"quit\n"
@@ -50,7 +50,7 @@ async def test_it_forwards_both_ways_to_the_last_word(proxy: Proxy) -> None:
     caller.writer.close()
 
 
-async def test_a_cut_resets_connections_and_new_ones_are_welcome(proxy: Proxy) -> None:
+async def test_a_cut_resets_connections_and_allows_new_ones(proxy: Proxy) -> None:
     caller = await Caller.of(proxy)
     await caller.ask(b"one\n")
     proxy.cut()
@@ -71,7 +71,7 @@ async def test_it_refuses_connections_until_it_accepts_them_again_on_the_same_po
     caller.writer.close()
 
 
-async def test_what_is_said_during_a_stall_arrives_after_it(proxy: Proxy) -> None:
+async def test_data_sent_during_a_stall_arrives_after_it(proxy: Proxy) -> None:
     caller = await Caller.of(proxy)
     await caller.ask(b"one\n")
     proxy.stall()
@@ -83,7 +83,7 @@ async def test_what_is_said_during_a_stall_arrives_after_it(proxy: Proxy) -> Non
     caller.writer.close()
 
 
-async def test_a_muted_server_hears_what_it_is_told_and_a_cut_loses_its_answers(proxy: Proxy) -> None:
+async def test_a_muted_server_receives_requests_and_a_cut_loses_its_responses(proxy: Proxy) -> None:
     caller = await Caller.of(proxy)
     await caller.ask(b"one\n")
     proxy.mute()
@@ -96,7 +96,7 @@ async def test_a_muted_server_hears_what_it_is_told_and_a_cut_loses_its_answers(
         await answer
 
 
-async def test_it_drops_callers_of_a_server_that_is_gone() -> None:
+async def test_it_disconnects_clients_of_an_absent_server() -> None:
     server = await asyncio.start_server(_echo, LOOPBACK, 0)
     port = server.sockets[0].getsockname()[1]
     server.close()

@@ -1,4 +1,4 @@
-"""The audit: holds what database, Temporal and gateways say in the end against the ledger."""
+"""The audit: compares the final state of database, Temporal and gateways with the ledger."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from tests.chaos.checks.violations import Violation, Wrong
 
 
 class Audit:
-    """Everything that must hold after a run."""
+    """The checks of everything that must hold after a run."""
 
     def __init__(self, ledger: Ledger, baseline: Baseline, evidence: Evidence) -> None:
         self._ledger = ledger
@@ -25,7 +25,7 @@ class Audit:
                 self._operations[operation.tenant_name].append(operation)
 
     def violations(self) -> Iterator[Violation]:
-        """Everything that is wrong; nothing where nothing was lost and nothing doubled."""
+        """Return all violations."""
         for entry in self._ledger.entries:
             operations = tuple(self._operations.get(entry.name, ()))
             yield from Case(self._ledger, entry, operations, self._baseline, self._evidence).violations()
@@ -37,17 +37,17 @@ class Audit:
         yield from self._untrue_lists()
 
     def _nobody_asked_for(self) -> Iterator[Violation]:
-        """Operations without a caller, and rows of tenants without an operation, in whatever table."""
+        """Find operations without a caller, and rows of tenants without an operation."""
         asked = {entry.name for entry in self._ledger.entries}
         for name in self._operations.keys() - asked:
-            yield Violation(Wrong.DOUBLED, f"nobody asked for the operation of {name}")
+            yield Violation(Wrong.DOUBLED, f"the operation of {name} has no request")
         tenants = {operation.tenant_id for operations in self._operations.values() for operation in operations}
         for tenant in self._books.census.keys() - self._baseline.books.census.keys() - tenants:
             rows = sum(self._books.census[tenant].values())
-            yield Violation(Wrong.LEFT, f"tenant {tenant} is nobody's, and has {rows} rows")
+            yield Violation(Wrong.LEFT, f"tenant {tenant} has no operation, but {rows} rows")
 
     def _workflows_without_a_row(self) -> Iterator[Violation]:
-        """Workflows that no row tells about, or that go on although their row says that they have ended."""
+        """Find workflows that have no row, or that run although their row says that they ended."""
         rows = {operation.workflow_id: operation for operation in self._books.operations}
         unknown = Counter(run.workflow_id for run in self._evidence.executions if run.workflow_id not in rows)
         for workflow_id, runs in unknown.items():
@@ -58,13 +58,13 @@ class Audit:
                 yield Violation(Wrong.UNSETTLED, f"workflow {run.workflow_id} goes on, its row is {row.status}")
 
     def _users_with_one_email(self) -> Iterator[Violation]:
-        """Internal users of whatever tenants that share an e-mail."""
+        """Find internal users that share an e-mail, across tenants."""
         for email, count in Counter(user.email for user in self._books.users).items():
             if count > 1:
                 yield Violation(Wrong.DOUBLED, f"{count} internal users have the e-mail {email}")
 
     def _emails_that_nobody_got(self) -> Iterator[Violation]:
-        """Groups of callers who wanted one e-mail, and who all failed."""
+        """Find groups of callers who wanted the same e-mail and all failed."""
         groups: dict[str, list[Entry]] = defaultdict(list)
         for entry in self._ledger.entries:
             if entry.plan.shares_email:
@@ -75,13 +75,13 @@ class Audit:
                 yield Violation(Wrong.LOST, f"all who wanted the e-mail {email} failed, each for the others' sake")
 
     def _changed_neighbours(self) -> Iterator[Violation]:
-        """Rows that were there before, of tenants or of nobody, and that are not byte for byte the same."""
+        """Find rows of tenants that existed before the run and are no longer byte for byte the same."""
         for table, fingerprint in self._baseline.books.others.items():
             if self._books.others.get(table) != fingerprint:
                 yield Violation(Wrong.NEIGHBOURS, f"rows of others changed in {table}")
 
     def _untrue_lists(self) -> Iterator[Violation]:
-        """Operations and tenants that a list lacks, invents, or shows as the database does not."""
+        """Find operations and tenants that a list omits, invents, or shows differently from the database."""
         statuses = {operation.workflow_id: operation.status for operation in self._books.operations}
         for name, listed, written in (
             ("operation", self._evidence.listed_operations, statuses),

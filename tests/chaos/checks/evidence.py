@@ -1,4 +1,4 @@
-"""What the database, Temporal and the gateways say in the end, asked for with nothing of the product's own."""
+"""The final state of database, Temporal and gateways, read without any code of the product."""
 
 import json
 from collections import defaultdict
@@ -39,23 +39,23 @@ class Operation:
 
     @property
     def result_tenant(self) -> str | None:
-        """The tenant that its result names."""
+        """The tenant id in its result."""
         return str(self.result["tenantId"]) if self.result else None
 
     @property
     def error_code(self) -> str | None:
-        """What kind of problem it has, if any."""
+        """The problem code, if any."""
         return self.error["code"] if self.error else None
 
     @property
     def repeated_steps(self) -> int:
-        """How many tries of its steps were not the first."""
+        """The number of repeated attempts of its steps."""
         return sum(max(0, step["attempts"] - 1) for step in self.steps)
 
 
 @dataclass(frozen=True)
 class User:
-    """An internal user of some tenant."""
+    """An internal user."""
 
     tenant_id: str
     email: str
@@ -64,7 +64,7 @@ class User:
 
 @dataclass(frozen=True)
 class Execution:
-    """A run of one of our workflows, as Temporal lists it."""
+    """A run of one of our workflows, as listed by Temporal."""
 
     workflow_id: str
     workflow_type: str
@@ -73,7 +73,7 @@ class Execution:
 
 @dataclass(frozen=True)
 class Books:
-    """What the database holds: everything that is anybody's."""
+    """The content of the database, of all tenants."""
 
     operations: tuple[Operation, ...]
     census: Census
@@ -86,19 +86,19 @@ class Books:
 
 @dataclass(frozen=True)
 class Baseline:
-    """What was there before the chaos; `tenants` are the undisturbed ones by the names of their profiles."""
+    """The state before the chaos; `tenants` are the undisturbed ones, by the names of their profiles."""
 
     books: Books
     tenants: Mapping[str, str]
 
     def rows_of(self, profile: Profile) -> Mapping[str, int]:
-        """How many rows an undisturbed tenant has in each table."""
+        """Return an undisturbed tenant's number of rows by table."""
         return self.books.census[self.tenants[profile.name]]
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """Everything that the audit looks at."""
+    """Everything that the audit examines."""
 
     books: Books
     executions: tuple[Execution, ...]
@@ -114,7 +114,7 @@ class Evidence:
 
 @asynccontextmanager
 async def connected(url: str) -> AsyncIterator[asyncpg.Connection]:
-    """A connection of the driver's own."""
+    """Open a separate connection of the driver."""
     connection = await asyncpg.connect(url)
     try:
         yield connection
@@ -123,7 +123,7 @@ async def connected(url: str) -> AsyncIterator[asyncpg.Connection]:
 
 
 async def read_books(connection: asyncpg.Connection, *, without: Iterable[str] = ()) -> Books:
-    """Read the database; `without` are tenants that belong with the others although operations made them."""
+    """Read the database; `without` are tenants of the baseline although operations made them."""
     operations = await read_operations(connection)
     ours = {operation.tenant_id for operation in operations if operation.tenant_id} - set(without)
     companies = await connection.fetch("SELECT tenant::text, client_name FROM tenants")
@@ -140,7 +140,7 @@ async def read_books(connection: asyncpg.Connection, *, without: Iterable[str] =
 
 
 async def read_operations(connection: asyncpg.Connection) -> tuple[Operation, ...]:
-    """All rows of `alga_tenants.operations`."""
+    """Read all rows of `alga_tenants.operations`."""
     rows = await connection.fetch("SELECT * FROM alga_tenants.operations ORDER BY started_at, workflow_id")
     return tuple(
         Operation(
@@ -160,7 +160,7 @@ async def read_operations(connection: asyncpg.Connection) -> tuple[Operation, ..
 
 
 async def take_census(connection: asyncpg.Connection) -> Census:
-    """Count everybody's rows in all tables that have a tenant column."""
+    """Count the rows of each tenant in all tables that have a tenant column."""
     selects = [
         f'SELECT \'{table}\', "{column}"::text, count(*) FROM "{table}" WHERE "{column}" IS NOT NULL GROUP BY 2'  # noqa: S608 - names from the catalogue
         for table, column in (await tenant_tables(connection)).items()
@@ -173,7 +173,7 @@ async def take_census(connection: asyncpg.Connection) -> Census:
 
 
 async def list_executions(client: Client, query: str = "") -> tuple[Execution, ...]:
-    """The runs of our workflows that Temporal lists."""
+    """List the runs of our workflows in Temporal."""
     return tuple(
         [
             Execution(run.id, run.workflow_type, run.status.name if run.status else "unknown")

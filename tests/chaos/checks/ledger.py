@@ -1,4 +1,4 @@
-"""The driver's own books: who asked for what, and what was answered. In the end the database is held against them."""
+"""The driver's own records: who requested what, with which response. The audit compares the database with them."""
 
 import time
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ UNAVAILABLE = 503
 
 
 class Call(StrEnum):
-    """What callers ask for."""
+    """The kinds of calls."""
 
     CREATE = "POST /tenants"
     CANCEL = "DELETE"
@@ -25,10 +25,10 @@ class Call(StrEnum):
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What came of one call; times are seconds since the beginning of the run.
+class CallResult:
+    """The result of one call; times are seconds since the beginning of the run.
 
-    `status` is the HTTP status, or none where no answer came; `fault` says why not.
+    `status` is the HTTP status, or None if there was no response; `fault` says why not.
     """
 
     call: Call
@@ -42,19 +42,19 @@ class Answer:
 
     @property
     def is_accepted(self) -> bool:
-        """Whether the service took it upon itself."""
+        """Whether the service accepted the call."""
         return self.status in ACCEPTED
 
     @property
     def is_refused(self) -> bool:
-        """Whether it is certain that nothing was done: the caller's fault, or the service is unavailable."""
+        """Whether the call certainly had no effect: the request was invalid, or the service unavailable."""
         if not self.was_sent:
             return True
         return self.status is not None and (400 <= self.status < 500 or self.status == UNAVAILABLE)
 
     @property
     def is_final(self) -> bool:
-        """Whether there is no reason to ask again."""
+        """Whether there is no reason to repeat the call."""
         return self.is_accepted or (self.is_refused and self.was_sent and self.status != UNAVAILABLE)
 
     @property
@@ -65,48 +65,48 @@ class Answer:
 
 @dataclass
 class Entry:
-    """One tenant that somebody asked for."""
+    """One requested tenant."""
 
     plan: TenantPlan
     name: str
-    answers: list[Answer] = field(default_factory=list)
+    results: list[CallResult] = field(default_factory=list)
     workflow_id: str | None = None
 
-    def of(self, *calls: Call) -> list[Answer]:
-        """The answers to those calls."""
-        return [answer for answer in self.answers if answer.call in calls]
+    def of(self, *calls: Call) -> list[CallResult]:
+        """Return the results of these calls."""
+        return [result for result in self.results if result.call in calls]
 
     @property
-    def creations(self) -> list[Answer]:
-        """The answers to those who asked for the tenant."""
+    def creations(self) -> list[CallResult]:
+        """Return the results of the calls that requested the tenant."""
         return self.of(Call.CREATE, Call.START)
 
     @property
     def is_accepted(self) -> bool:
-        """Whether the service has ever said that it makes this tenant."""
-        return any(answer.is_accepted for answer in self.creations)
+        """Whether the service ever accepted the creation."""
+        return any(result.is_accepted for result in self.creations)
 
     @property
     def is_refused(self) -> bool:
-        """Whether it is certain that the service does not make this tenant."""
-        return all(answer.is_refused for answer in self.creations)
+        """Whether the service certainly doesn't create the tenant."""
+        return all(result.is_refused for result in self.creations)
 
     @property
     def is_terminated(self) -> bool:
-        """Whether its workflow was terminated in Temporal while it ran, or may have been: an answer can be lost."""
-        return any(answer.is_accepted or answer.status is None for answer in self.of(Call.TERMINATE))
+        """Whether its workflow was, or may have been, terminated in Temporal while it ran."""
+        return any(result.is_accepted or result.status is None for result in self.of(Call.TERMINATE))
 
     @property
     def temporary_passwords(self) -> set[str]:
-        """The passwords that were answered."""
-        return {answer.body["temporaryPassword"] for answer in self.creations if "temporaryPassword" in answer.body}
+        """The passwords in the responses."""
+        return {result.body["temporaryPassword"] for result in self.creations if "temporaryPassword" in result.body}
 
     def __str__(self) -> str:
         return f"tenant {self.plan.number} ({self.workflow_id or 'no workflow id known'})"
 
 
 class Ledger:
-    """Everything that was asked for in a run."""
+    """Everything that was requested in a run."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
@@ -114,23 +114,23 @@ class Ledger:
         self.begin()
 
     def begin(self) -> None:
-        """Count the run's seconds from now."""
+        """Start counting the run's seconds."""
         self._began = time.monotonic()
         self._began_at = datetime.now(UTC)
 
     @property
     def now(self) -> float:
-        """Seconds since the beginning of the run."""
+        """The seconds since the beginning of the run."""
         return time.monotonic() - self._began
 
     def seconds_at(self, moment: datetime) -> float:
-        """The seconds of the run at that time."""
+        """Return the run's seconds at that time."""
         return (moment - self._began_at).total_seconds()
 
     @property
-    def answers(self) -> Iterator[Answer]:
-        """Every answer."""
-        return (answer for entry in self.entries for answer in entry.answers)
+    def results(self) -> Iterator[CallResult]:
+        """Return all results."""
+        return (result for entry in self.entries for result in entry.results)
 
     def by_name(self) -> dict[str, Entry]:
         """The entries by the names of their tenants."""

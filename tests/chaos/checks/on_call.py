@@ -1,4 +1,4 @@
-"""The person on call: watches operations through the gateways and looks after those that need attention."""
+"""The person on call: watches operations through the gateways and handles those that need attention."""
 
 import asyncio
 from collections import Counter
@@ -16,10 +16,10 @@ Document = dict[str, Any]
 
 
 class OnCall:
-    """Resumes, cancels or leaves alone what needs attention, as each tenant's plan says.
+    """Resumes, cancels or leaves operations that need attention, as each tenant's plan says.
 
-    `documents` holds the last status document of each operation, by its workflow id; `seen` counts the operations
-    that were ever seen in each status.
+    `documents` holds the last status document of each operation, by workflow id; `seen` counts the operations that
+    were ever seen in each status.
     """
 
     def __init__(self, ledger: Ledger, callers: Callers) -> None:
@@ -31,29 +31,29 @@ class OnCall:
 
     @property
     def seen(self) -> Counter[str]:
-        """How many operations were seen in each status."""
+        """Return how many operations were seen in each status."""
         return Counter(status for _, status in self._statuses)
 
     async def run(self) -> None:
-        """Look again and again, until cancelled."""
+        """Check repeatedly, until cancelled."""
         while True:
             await self.look()
             await asyncio.sleep(LOOK_SECONDS)
 
     async def look(self) -> None:
-        """Look once at every operation that has not ended, and act."""
+        """Check every operation that has not ended, and act."""
         self._looks += 1
         for entry in self._ledger.entries:
             if entry.workflow_id is not None and not self._has_ended(entry.workflow_id):
                 await self._look_at(entry, entry.workflow_id)
 
     def status_of(self, entry: Entry) -> str | None:
-        """The status that its operation was last seen in."""
+        """Return the last seen status of its operation."""
         document = self.documents.get(str(entry.workflow_id))
         return str(document["status"]) if document is not None else None
 
-    def waits_for_nobody(self, entry: Entry) -> bool:
-        """Whether nothing will change about its operation any more."""
+    def cannot_change(self, entry: Entry) -> bool:
+        """Return whether its operation can't change any more."""
         document = self.documents.get(str(entry.workflow_id))
         if document is None:
             return False
@@ -65,12 +65,12 @@ class OnCall:
     async def _look_at(self, entry: Entry, workflow_id: str) -> None:
         gateway = self._looks % 2
         try:
-            answer = await self._callers.read(workflow_id, gateway)
+            response = await self._callers.read(workflow_id, gateway)
         except httpx.TransportError:
             return
-        if not answer.is_success:
+        if not response.is_success:
             return
-        document: Document = answer.json()
+        document: Document = response.json()
         self.documents[workflow_id] = document
         self._statuses.add((workflow_id, document["status"]))
         if not needs_attention(document) or not _is_cared_for(entry):
@@ -82,7 +82,7 @@ class OnCall:
 
 
 def needs_attention(document: Document) -> bool:
-    """Whether the operation waits for a person."""
+    """Return whether the operation waits for a person."""
     return bool(document["status"] == "needs_attention")
 
 

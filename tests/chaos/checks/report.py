@@ -1,4 +1,4 @@
-"""What a run says at its end: counts, violations, and the command that repeats it."""
+"""The report of a run: counts, violations, and the command that repeats it."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -14,12 +14,12 @@ MOST_SHOWN = 60
 
 
 def command(plan: Plan) -> str:
-    """The command that makes the same plan."""
+    """Return the command that makes the same plan."""
     return f'make chaos N={len(plan.tenants)} SEED={plan.seed} ARGS="--seconds {plan.seconds:g} --shape {plan.shape}"'
 
 
 def counts(outcome: Outcome) -> dict[str, Any]:
-    """The figures, for programs."""
+    """Return the figures, for programs."""
     ledger = outcome.ledger
     operations = [item for item in outcome.evidence.books.operations if item.tenant_name in ledger.by_name()]
     violations = Counter(violation.kind for violation in outcome.violations)
@@ -29,10 +29,10 @@ def counts(outcome: Outcome) -> dict[str, Any]:
         "command": command(outcome.plan),
         "seconds": round(outcome.seconds, 1),
         "tenants": len(ledger.entries),
-        "requests": len(list(ledger.answers)),
+        "requests": len(list(ledger.results)),
         "repeats": sum(max(0, len(entry.creations) - 1) for entry in ledger.entries),
-        "answers": {
-            str(call): dict(sorted(Counter(answer.label for answer in ledger.answers if answer.call is call).items()))
+        "results": {
+            str(call): dict(sorted(Counter(result.label for result in ledger.results if result.call is call).items()))
             for call in Call
         },
         "operations": dict(sorted(Counter(operation.status for operation in operations).items())),
@@ -46,16 +46,16 @@ def counts(outcome: Outcome) -> dict[str, Any]:
 
 
 def lines(outcome: Outcome) -> Iterator[str]:
-    """The report for people."""
+    """Return the report for people."""
     figures = counts(outcome)
     yield ""
     yield from _table("chaos", figures["events"])
     yield ""
     yield from _table("asked for", {"tenants": figures["tenants"], "requests": figures["requests"]})
     yield from _rows({"of them the same once more": figures["repeats"]})
-    for call, answers in figures["answers"].items():
-        if answers:
-            yield _row(call, ", ".join(f"{count} {label}" for label, count in answers.items()))
+    for call, results in figures["results"].items():
+        if results:
+            yield _row(call, ", ".join(f"{count} {label}" for label, count in results.items()))
     yield ""
     yield from _table("operations in the end", figures["operations"])
     yield from _rows({f"for {code}": count for code, count in figures["errors"].items()})

@@ -1,4 +1,4 @@
-"""What a run can have done wrong."""
+"""The kinds of violations."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -7,20 +7,20 @@ from tests.chaos.checks.ledger import Entry
 
 
 class Wrong(StrEnum):
-    """The kinds of wrong, worst first."""
+    """The kinds of violations, worst first."""
 
     LOST = "lost"
     DOUBLED = "doubled"
     PARTIAL = "partial"
     LEFT = "rows left behind"
-    UNTRUE = "told untruly"
+    UNTRUE = "misreported"
     NEIGHBOURS = "neighbours changed"
     UNSETTLED = "not settled"
 
 
 @dataclass(frozen=True)
 class Violation:
-    """One thing that must not be, in words, and whose tenant it concerns."""
+    """A violation in words, and the tenant that it concerns."""
 
     kind: Wrong
     text: str
