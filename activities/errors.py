@@ -1,4 +1,4 @@
-"""Errors of activities, as Temporal and the outside are to see them: final or passing, and never with data."""
+"""The errors of activities: final or passing, and without data."""
 
 import functools
 from collections.abc import Callable, Coroutine, Iterator
@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar
 
 import structlog
+from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities.database.errors import classify
@@ -15,14 +16,16 @@ from workflows.operations.messages import Cancellation, FailureDetails
 ArgumentsT = ParamSpec("ArgumentsT")
 ResultT = TypeVar("ResultT")
 
+NOT_LOCAL = "not-local"
+
 log = structlog.get_logger(__name__)
 
 
 class FinalError(Exception):
-    """A step can't succeed however often it is tried.
+    """A step failed in a way that no retry can change.
 
-    `code` names the kind of problem, `detail` says it to a person and holds no secret, and `field` names the
-    request's field at fault where there is one.
+    `code` names the kind of error, `detail` explains it to a person and holds no secret, and `field` names the
+    invalid field of the request, if there is one.
     """
 
     def __init__(self, code: str, detail: str, *, field: str | None = None) -> None:
@@ -33,32 +36,32 @@ class FinalError(Exception):
 
     @property
     def details(self) -> FailureDetails:
-        """The details that a workflow gets beside code and text."""
+        """The details for the workflow, besides code and text."""
         return FailureDetails(field=self.field)
 
 
 class CancelRequestedError(FinalError):
-    """The operation was asked to stop before this step."""
+    """The operation was cancelled before this step."""
 
-    def __init__(self, request: Cancellation) -> None:
-        super().__init__(CANCEL_REQUESTED, "the operation was asked to stop")
-        self.request = request
+    def __init__(self, cancellation: Cancellation) -> None:
+        super().__init__(CANCEL_REQUESTED, "the operation was cancelled")
+        self.cancellation = cancellation
 
     @property
     def details(self) -> FailureDetails:
-        """Who asked, and why."""
-        return FailureDetails(cancel=self.request)
+        """The details for the workflow, with the cancellation."""
+        return FailureDetails(cancel=self.cancellation)
 
 
 def to_application_error(error: Exception, step: str | None = None) -> ApplicationError:
-    """Return the error as it goes into a workflow's history, without a cause, because causes carry values of rows.
+    """Return the error for a workflow's history, without a cause, because causes carry values of rows.
 
-    `step` is the step that met it.
+    `step` is the step that failed.
     """
     if isinstance(error, ApplicationError):
         return error
     if isinstance(error, FinalError):
-        # An expected outcome, not a malfunction: the SDK then neither warns nor counts it as one.
+        # Benign: the SDK neither logs nor counts an expected outcome.
         return ApplicationError(
             error.detail,
             error.details.model_copy(update={"step": step}),
@@ -75,25 +78,39 @@ def to_application_error(error: Exception, step: str | None = None) -> Applicati
 
 
 @contextmanager
-def activity_errors(activity: str, step: Callable[[], str | None] = lambda: None) -> Iterator[None]:
-    """Let nothing but `ApplicationError` out of the block, and log unexpected errors; `step` names the step."""
+def activity_errors(name: str, step: Callable[[], str | None] = lambda: None) -> Iterator[None]:
+    """Raise only `ApplicationError`, and log unexpected errors; `step` returns the current step."""
     try:
         yield
     except Exception as error:
         shown = to_application_error(error, step())
         if shown.type == INTERNAL_ERROR:
-            log.exception("activity crashed", activity=activity)
+            log.exception("activity crashed", activity=name)
         raise shown from None
 
 
 def temporal_errors(
     method: Callable[ArgumentsT, Coroutine[Any, Any, ResultT]],
 ) -> Callable[ArgumentsT, Coroutine[Any, Any, ResultT]]:
-    """Let an activity raise nothing but `ApplicationError`; see `activity_errors`."""
+    """Make an activity raise only `ApplicationError`, as `activity_errors`."""
 
     @functools.wraps(method)
     async def wrapper(*args: ArgumentsT.args, **kwargs: ArgumentsT.kwargs) -> ResultT:
         with activity_errors(method.__name__):
             return await method(*args, **kwargs)
+
+    return wrapper
+
+
+def local_only(
+    method: Callable[ArgumentsT, Coroutine[Any, Any, ResultT]],
+) -> Callable[ArgumentsT, Coroutine[Any, Any, ResultT]]:
+    """Make an activity that trusts its workflow refuse to run as a regular one, which any workflow can schedule."""
+
+    @functools.wraps(method)
+    async def wrapper(*args: ArgumentsT.args, **kwargs: ArgumentsT.kwargs) -> ResultT:
+        if activity.in_activity() and not activity.info().is_local:
+            raise ApplicationError("this activity only runs as a local one", type=NOT_LOCAL, non_retryable=True)
+        return await method(*args, **kwargs)
 
     return wrapper

@@ -1,14 +1,14 @@
-"""Deletes what our own tables need no longer: old idempotency keys, finished operations, and cancellations."""
+"""Deletes old idempotency keys, finished operations and cancellations."""
 
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import ColumnElement, Table, delete, exists, func, select, tuple_
+from sqlalchemy import ColumnElement, Table, and_, delete, exists, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from activities.database.own_tables import cancellations, idempotency_keys, operations
 
-# Short transactions that never hold many locks.
+# Small, so that no transaction holds many locks.
 BATCH = 1000
 
 
@@ -21,32 +21,28 @@ class Retention:
 
 
 async def prune(engine: AsyncEngine, retention: Retention) -> dict[str, int]:
-    """Delete what is older than it is kept, in batches; returns the number of rows by table.
+    """Delete rows past their retention, in batches, and return their number by table.
 
-    Cancellations go with their operation, or if there is none, as old as an operation would. The audit trail is
-    never pruned.
+    A cancellation is deleted after its operation, or once it is as old if there is none. The audit trail is never
+    pruned.
     """
-    kept_operation = exists().where(operations.c.workflow_id == cancellations.c.workflow_id)
-    return {
-        operations.name: await _prune(
-            engine, operations, operations.c.finished_at < func.now() - retention.operations
-        ),
-        cancellations.name: await _prune(
-            engine, cancellations, cancellations.c.requested_at < func.now() - retention.operations, ~kept_operation
-        ),
-        idempotency_keys.name: await _prune(
-            engine, idempotency_keys, idempotency_keys.c.created_at < func.now() - retention.idempotency_keys
-        ),
+    has_operation = exists().where(operations.c.workflow_id == cancellations.c.workflow_id)
+    oldest_operation = func.now() - retention.operations
+    old: dict[Table, ColumnElement[bool]] = {
+        operations: operations.c.finished_at < oldest_operation,
+        cancellations: and_(cancellations.c.requested_at < oldest_operation, ~has_operation),
+        idempotency_keys: idempotency_keys.c.created_at < func.now() - retention.idempotency_keys,
     }
+    return {table.name: await _prune(engine, table, is_old) for table, is_old in old.items()}
 
 
-async def _prune(engine: AsyncEngine, table: Table, *old: ColumnElement[bool]) -> int:
+async def _prune(engine: AsyncEngine, table: Table, is_old: ColumnElement[bool]) -> int:
     key = tuple(table.primary_key.columns)
-    some = select(*key).where(*old).limit(BATCH)
+    batch = select(*key).where(is_old).limit(BATCH)
     pruned = 0
     while True:
         async with engine.begin() as connection:
-            deleted = (await connection.execute(delete(table).where(tuple_(*key).in_(some)))).rowcount
+            deleted = (await connection.execute(delete(table).where(tuple_(*key).in_(batch)))).rowcount
         pruned += deleted
         if deleted < BATCH:
             return pruned

@@ -1,4 +1,4 @@
-"""The connection to Temporal, with the one data converter that gateway, worker, replay and tests share."""
+"""Connects to Temporal, with the data converter that gateway, worker, replay and tests share."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -14,20 +14,17 @@ from app.temporal.encryption import EncryptionCodec, Role
 
 
 def data_converter(settings: TemporalSettings, *, is_worker: bool = False) -> DataConverter:
-    """The converter with the installation's keys; a worker's lets clients without a key read their answers."""
+    """Return the converter with the installation's keys; a worker's lets clients without a key read results."""
     return encrypting(EncryptionCodec(settings.key_ring, Role.WORKER if is_worker else Role.CLIENT))
 
 
 def replay_converter(settings: TemporalSettings) -> DataConverter:
-    """The converter that reads what the installation's keys can read, and needs no key for what it doesn't send.
-
-    Failures stay readable, because they are what a replay is made for.
-    """
+    """Return the converter for replays, which needs no key to encrypt and keeps failures readable."""
     return replace(DATA_CONVERTER, payload_codec=EncryptionCodec(settings.key_ring.with_throwaway(), Role.REPLAY))
 
 
 def encrypting(codec: EncryptionCodec) -> DataConverter:
-    """Our converter with encryption, of what failures say as well."""
+    """Return our converter with encryption, also of the texts of failures."""
     return replace(
         DATA_CONVERTER,
         payload_codec=codec,
@@ -36,11 +33,9 @@ def encrypting(codec: EncryptionCodec) -> DataConverter:
 
 
 async def connect(settings: TemporalSettings, *, lazy: bool = False, is_worker: bool = False) -> Client:
-    """A client of the configured namespace; a lazy one connects at its first call. TLS files are read now.
+    """Return a client of the configured namespace; a lazy one connects at its first call.
 
-    Raises:
-        RuntimeError: not lazy, and the server can't be reached.
-        OSError: a TLS file can't be read any more.
+    Raises `RuntimeError` if the server can't be reached, and `OSError` if a TLS file can't be read.
     """
     return await Client.connect(
         settings.temporal_address,
@@ -54,7 +49,7 @@ async def connect(settings: TemporalSettings, *, lazy: bool = False, is_worker: 
 
 
 def _interceptors() -> list[Interceptor]:
-    """What traces the client's calls, and all that the workers do that use it; nothing in a process that is not."""
+    """Return the tracing of the client and its workers, if this process is traced."""
     tracer = current_tracer()
     if tracer is None:
         return []
@@ -77,5 +72,5 @@ def _tls(settings: TemporalSettings) -> TLSConfig | bool:
 
 
 def rpc_timeout(settings: Settings) -> timedelta:
-    """How long one call made for an HTTP request may take."""
+    """Return the time limit of one call during an HTTP request."""
     return timedelta(seconds=settings.temporal_rpc_timeout)

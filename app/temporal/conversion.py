@@ -1,4 +1,4 @@
-"""How values become payloads, before any encryption; the same for gateway, worker, replay and tests."""
+"""Converts values to payloads before encryption; shared by gateway, worker, replay and tests."""
 
 from typing import Any, Final
 
@@ -10,19 +10,18 @@ from workflows.operations.messages import OperationSnapshot
 
 PRIVATE: Final = "alga-tenants-private"
 
-
-# The SDK makes a converter for every activation of a workflow. What its parts know of types is kept by these.
+# The SDK makes a converter for every activation of a workflow; these parts cache type adapters across them.
 _PARTS = tuple(PydanticPayloadConverter().converters.values())
 
 
 class OperationPayloadConverter(CompositePayloadConverter):
-    """Pydantic's JSON, and a mark on what nobody but our own processes reads."""
+    """Converts to Pydantic's JSON, and marks snapshots as private."""
 
     def __init__(self) -> None:
         super().__init__(*_PARTS)
 
     def to_payloads(self, values: Any) -> list[Payload]:
-        """Payloads in the order of the values."""
+        """Convert values to payloads, in the same order."""
         payloads = super().to_payloads(values)
         for value, payload in zip(values, payloads, strict=True):
             if isinstance(value, OperationSnapshot):
@@ -31,9 +30,9 @@ class OperationPayloadConverter(CompositePayloadConverter):
 
 
 def is_private(payload: Payload) -> bool:
-    """Whether nobody but our own processes reads it: the memo, which says who asked for what."""
+    """Return whether only our own processes read the payload: a memo, which names the caller."""
     return PRIVATE in payload.metadata
 
 
+# Without encryption, which `app.temporal.client.data_converter` adds.
 DATA_CONVERTER = DataConverter(payload_converter_class=OperationPayloadConverter)
-"""Without encryption; `app.temporal.client.data_converter` adds it."""

@@ -1,4 +1,4 @@
-"""Reads operations from what Temporal describes: their snapshot, and how their workflow was closed."""
+"""Reads operations from Temporal's descriptions of workflows."""
 
 from dataclasses import dataclass
 
@@ -11,6 +11,8 @@ from app.temporal.errors import ForeignWorkflowError, UnknownOperationError
 from workflows.operations.kinds import KINDS, OperationKind
 from workflows.operations.messages import OPERATION_MEMO, OperationSnapshot, StepProgress
 from workflows.operations.statuses import OperationStatus
+
+TASK_STARTED = PendingWorkflowTaskState.PENDING_WORKFLOW_TASK_STATE_STARTED
 
 
 @dataclass(frozen=True)
@@ -27,20 +29,20 @@ class TemporalOperation:
 
     @property
     def has_own_id(self) -> bool:
-        """Whether our gateway chose the workflow id, so that no client of Temporal uses it again."""
+        """Whether the gateway chose the workflow id, so that no client of Temporal uses it again."""
         return KINDS.is_own_id(self.workflow_id)
 
 
 async def read_description(description: WorkflowExecutionDescription) -> TemporalOperation:
-    """Return what the description says.
+    """Return the described operation.
 
-    Raises `ForeignWorkflowError` for a workflow of another type, and `UnknownOperationError` for one that a stranger
-    started under an id that only our gateway chooses: the operation of that id is an earlier run.
+    Raises `ForeignWorkflowError` for a workflow of another type, and `UnknownOperationError` for one that a client of
+    Temporal started with an id of the gateway: the operation of that id is an earlier run.
     """
     kind = KINDS.of_workflow_type(description.workflow_type)
     if kind is None:
         raise ForeignWorkflowError(description.id)
-    # Whoever starts a workflow can give it a memo: one in clear is not ours.
+    # Any client of Temporal can set a memo; a plaintext one is not ours.
     has_memo = is_encrypted(description.raw_info.memo.fields[OPERATION_MEMO])
     if KINDS.is_own_id(description.id) and not has_memo:
         raise UnknownOperationError(description.id)
@@ -50,7 +52,11 @@ async def read_description(description: WorkflowExecutionDescription) -> Tempora
     if closed_as is not None:
         snapshot = ended_outside(snapshot, closed_as, closed_at=description.close_time)
     return TemporalOperation(
-        description.id, _first_run_id(description), snapshot, is_open=is_open, closed_as=closed_as
+        description.id,
+        description.raw_info.first_run_id or description.run_id,
+        snapshot,
+        is_open=is_open,
+        closed_as=closed_as,
     )
 
 
@@ -58,45 +64,29 @@ async def _snapshot(
     description: WorkflowExecutionDescription, kind: OperationKind, *, has_memo: bool
 ) -> OperationSnapshot:
     started_at = description.start_time
+    snapshot = initial_snapshot(kind)
     if has_memo:
         snapshot = await description.memo_value(OPERATION_MEMO, type_hint=OperationSnapshot)
-    else:
-        snapshot = initial_snapshot(kind)
     changes: dict[str, object] = {
         "started_at": snapshot.started_at or started_at,
         "updated_at": snapshot.updated_at or started_at,
     }
-    is_cancellable = not snapshot.has_ended and snapshot.committed_at is None
-    if is_cancellable and snapshot.cancelled_by is None and _cancel_requested(description):
-        # The workflow has not seen the cancel yet. Once it has, its closing may wait for an operator.
+    raw = description.raw_description
+    is_cancelled = raw.workflow_extended_info.cancel_requested
+    if is_cancelled and snapshot.is_cancellable and snapshot.cancelled_by is None:
+        # The workflow has not handled the cancel yet. Afterwards, closing may wait for an operator.
         changes["status"] = OperationStatus.CANCELLING
-    elif snapshot.status is OperationStatus.QUEUED and _is_at_work(description):
-        # A first attempt is not published, because a memo is seen only when the workflow task completes.
+    elif snapshot.status is OperationStatus.QUEUED and raw.pending_workflow_task.state == TASK_STARTED:
+        # The first attempt is not published, because a memo becomes visible when the workflow task completes.
         changes["status"] = OperationStatus.RUNNING
     return snapshot.model_copy(update=changes)
 
 
 def initial_snapshot(kind: OperationKind) -> OperationSnapshot:
-    """Return the snapshot of an operation that nothing was done for yet."""
+    """Return the snapshot of a queued operation."""
     return OperationSnapshot(kind=kind.name, steps=tuple(StepProgress(name=step.name) for step in kind.steps))
 
 
 def _closed_as(status: WorkflowExecutionStatus | None) -> str:
-    """Return how a workflow was closed that did not end by its own code."""
     word = status.name.lower().replace("_", " ") if status else "closed"
     return f"the workflow was {word} in Temporal"
-
-
-def _cancel_requested(description: WorkflowExecutionDescription) -> bool:
-    return description.raw_description.workflow_extended_info.cancel_requested
-
-
-def _is_at_work(description: WorkflowExecutionDescription) -> bool:
-    raw = description.raw_description
-    task = raw.pending_workflow_task
-    is_started = task.state == PendingWorkflowTaskState.PENDING_WORKFLOW_TASK_STATE_STARTED
-    return raw.HasField("pending_workflow_task") and is_started
-
-
-def _first_run_id(description: WorkflowExecutionDescription) -> str:
-    return description.raw_info.first_run_id or description.run_id

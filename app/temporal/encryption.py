@@ -1,4 +1,4 @@
-"""Encryption of all that Temporal keeps of our workflows: AES-256-GCM, bound to the key's id and the workflow's."""
+"""Encrypts the payloads of our workflows with AES-256-GCM, bound to the ids of the key and the workflow."""
 
 import os
 from collections.abc import Sequence
@@ -21,31 +21,30 @@ from app.crypto.payload_keys import KeyRing
 from app.temporal.conversion import is_private
 from app.temporal.foreign_payloads import ENCODING, NOTHING, read_foreign
 from workflows.operations.kinds import KINDS
-from workflows.tenants import steps  # noqa: F401 - registers the kinds, whose ids are told by it
+from workflows.tenants import steps  # noqa: F401 - registers the kinds, by which `is_own_id` decides
 
 ENCRYPTED: Final = b"binary/encrypted"
 KEY_ID: Final = "encryption-key-id"
-# Among the metadata of what is encrypted.
+# Metadata of the encrypted payload.
 BOUND_TO: Final = "workflow-id"
-# Bound as associated data before the key's id: another layout will be another one.
+# Associated data, before the key's id; another layout gets another text.
 LAYOUT = b"alga-tenants payload 1\n"
-# NIST SP 800-38D: random nonces of 96 bits are good for 2^32 payloads of one key, some hundred million tenants.
+# NIST SP 800-38D allows 2^32 payloads per key with random nonces of 96 bits, enough for some hundred million tenants.
 NONCE_BYTES = 12
-
 
 log = structlog.get_logger(__name__)
 
 
 class PayloadError(Exception):
-    """A payload can't be decrypted, or none encrypted; the message says why and what to do, and shows no payload."""
+    """A payload can't be encrypted or decrypted; the message says why and what to do, and holds no payload."""
 
 
 class ForgedPayloadError(PayloadError):
-    """A payload is not as we encrypted it, or not where we put it."""
+    """A payload was changed, or belongs to another workflow."""
 
 
 class Role(Enum):
-    """Who encrypts and decrypts. A replay runs no activity, and may read histories that were never encrypted."""
+    """The user of a codec. A replay runs no activity, and may read histories that were never encrypted."""
 
     CLIENT = auto()
     WORKER = auto()
@@ -53,13 +52,14 @@ class Role(Enum):
 
 
 class EncryptionCodec(PayloadCodec, WithSerializationContext):
-    """Encrypts each payload whole, and binds it to its workflow, so that it means nothing in another one.
+    """Encrypts whole payloads, and binds each to its workflow, so that it is invalid in another one.
 
-    Decrypts what is encrypted. What is not was sent by a stranger, as by Alga's own client: it is read as such (see
-    `read_foreign`) where workflows are given something, and refused where activities are, or have returned something.
+    Plaintext payloads come from clients of Temporal such as Alga's. Those for workflows are read by `read_foreign`;
+    those for or from activities are rejected.
 
-    A worker's codec leaves answers of workflows readable under other ids than our gateway's: whoever chose the id, as
-    Alga's client does, has no key. It takes what was forged for nothing, because an error would be raised for ever.
+    A worker's codec leaves results in clear if the workflow id is not one of our gateway's, because the client that
+    chose the id, such as Alga's, has no key. It replaces forged payloads by null, because an error would be raised
+    again for ever.
     """
 
     def __init__(
@@ -71,33 +71,33 @@ class EncryptionCodec(PayloadCodec, WithSerializationContext):
         self._workflow_id: str | None = getattr(context, "workflow_id", None)
 
     def with_context(self, context: SerializationContext) -> Self:
-        """The codec for the payloads of one workflow or activity."""
+        """Return the codec for the payloads of one workflow or activity."""
         return type(self)(self._ring, self._role, context=context)
 
     @property
-    def _answers_in_clear(self) -> bool:
+    def _is_in_clear(self) -> bool:
         if self._role is not Role.WORKER or not isinstance(self._context, WorkflowSerializationContext):
             return False
         return not KINDS.is_own_id(self._context.workflow_id)
 
     async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
         """Encrypt; raises `PayloadError` without a key."""
-        in_clear = self._answers_in_clear
+        in_clear = self._is_in_clear
         return [payload if in_clear and not is_private(payload) else self._encrypted(payload) for payload in payloads]
 
     async def decode(self, payloads: Sequence[Payload]) -> list[Payload]:
-        """Decrypt what is encrypted; what is not is read as a stranger's, or shown as it is without a context.
+        """Decrypt payloads; plaintext ones are read by `read_foreign`, or returned as they are without a context.
 
-        Raises `PayloadError` for what was changed, is another workflow's, or needs a key that is not there; and for
-        an activity's that is not encrypted.
+        Raises `PayloadError` for payloads that were changed, belong to another workflow or need an unknown key, and
+        for plaintext payloads of activities.
         """
         if self._role is not Role.CLIENT and isinstance(self._context, WorkflowSerializationContext):
-            # Our workflows, signals and updates take one argument at most: further ones would be an error for ever.
+            # Our workflows, signals and updates take at most one argument; another one would fail for ever.
             payloads = payloads[:1]
         if all(is_encrypted(payload) for payload in payloads):
             return [self._decrypted_or_nothing(payload) for payload in payloads]
         if isinstance(self._context, ActivitySerializationContext) and self._role is not Role.REPLAY:
-            raise PayloadError("what an activity is given or returns was not encrypted by us, and so is not believed")
+            raise PayloadError("an activity's payload was not encrypted by us, so it is rejected")
         if not isinstance(self._context, WorkflowSerializationContext):
             return [self._decrypted(payload) if is_encrypted(payload) else payload for payload in payloads]
         return [read_foreign(payload) for payload in payloads]
@@ -118,7 +118,7 @@ class EncryptionCodec(PayloadCodec, WithSerializationContext):
         except ForgedPayloadError as error:
             if self._role is Role.CLIENT or not isinstance(self._context, WorkflowSerializationContext):
                 raise
-            log.warning("a payload is taken for nothing", workflow_id=self._workflow_id, reason=str(error))
+            log.warning("a forged payload was replaced by null", workflow_id=self._workflow_id, reason=str(error))
             return NOTHING
 
     def _decrypted(self, payload: Payload) -> Payload:
@@ -143,7 +143,7 @@ class EncryptionCodec(PayloadCodec, WithSerializationContext):
 
 
 def is_encrypted(payload: Payload) -> bool:
-    """Whether it is one of ours, by its metadata."""
+    """Return whether the metadata are those of an encrypted payload."""
     return payload.metadata.get(ENCODING) == ENCRYPTED and KEY_ID in payload.metadata
 
 

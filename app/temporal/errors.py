@@ -1,4 +1,4 @@
-"""What can go wrong when Temporal is asked for something."""
+"""The errors of calls to Temporal."""
 
 import re
 
@@ -8,7 +8,7 @@ _REFUSED_CERTIFICATE = re.compile(r"InvalidCertificate\((\w+)")
 
 
 def reason_of(error: Exception) -> str:
-    """Why a call failed, for people; what the SDK says of a connection is for its own engineers."""
+    """Return why a call failed, in place of the SDK's text about connections."""
     if isinstance(error, RPCError):
         return error.status.name
     refused = _REFUSED_CERTIFICATE.search(str(error))
@@ -16,15 +16,15 @@ def reason_of(error: Exception) -> str:
 
 
 class TemporalUnavailableError(Exception):
-    """Temporal did not answer in time, or not at all."""
+    """Temporal did not respond in time."""
 
 
 class UnreadableOperationError(TemporalUnavailableError):
-    """Temporal answered with what can't be decrypted here; the message names the key, and holds nothing of it."""
+    """The workflow's payloads can't be decrypted or parsed; the message names the key and holds no payload."""
 
 
 class WorkerUnavailableError(Exception):
-    """Temporal answered, but no worker did in time."""
+    """No worker responded in time."""
 
 
 class UnknownOperationError(Exception):
@@ -32,19 +32,19 @@ class UnknownOperationError(Exception):
 
 
 class ForeignWorkflowError(UnknownOperationError):
-    """Temporal has a workflow of that id, and it is somebody else's."""
+    """Temporal has a workflow of that id that is no operation."""
 
 
 class OperationExistsError(Exception):
-    """An operation of that workflow id has been started before."""
+    """An operation with that workflow id was started before."""
 
 
 class OperationEndedError(Exception):
-    """The operation has ended, so there is nothing to cancel, to resume or to change."""
+    """The operation has ended and can't be cancelled, resumed or changed."""
 
 
 class ChangeRefusedError(Exception):
-    """The operation's workflow refused a change of parameters; `code` is one of `workflows.operations.failures`."""
+    """The workflow rejected a change of parameters; `code` is one of `workflows.operations.failures`."""
 
     def __init__(self, code: str, detail: str, field: str | None) -> None:
         super().__init__(detail)

@@ -1,4 +1,4 @@
-"""Reads what whoever may write to Temporal has sent in clear: they may ask, and say nothing that only we may say."""
+"""Reads plaintext payloads from clients of Temporal, which may request anything but must not set reserved fields."""
 
 from typing import Any
 
@@ -8,8 +8,8 @@ from temporalio.api.common.v1 import Payload
 ENCODING = "encoding"
 JSON = b"json/plain"
 NULL = b"binary/null"
+# Replaces a payload that can't be read: an error would be raised again in every workflow task, for ever.
 NOTHING = Payload(metadata={ENCODING: NULL})
-"""Stands for what can't be read. An error in its place would be raised again for ever, in each workflow task."""
 
 # In snake case, because our models accept both spellings; `by` and `via` are fields of `Cancellation`. Only our
 # gateway knows who the caller is, and only we make a hash that replaces a password.
@@ -19,7 +19,7 @@ CLAIMED = {"cancelled_by": "claimedBy"}
 
 
 def read_foreign(payload: Payload) -> Payload:
-    """Return what was sent as sound JSON without the words that only we may say, or as null if it can't be read."""
+    """Return the payload as valid JSON without reserved fields, or as null if it can't be read."""
     if payload.metadata.get(ENCODING) != JSON:
         return NOTHING
     try:
@@ -28,26 +28,22 @@ def read_foreign(payload: Payload) -> Payload:
         return NOTHING
     data = payload.data
     if isinstance(document, dict):
-        heard = _without(document, RESERVED)
+        accepted = _without(document, RESERVED)
         for name in ("adminUser", "admin_user"):
-            if isinstance(person := heard.get(name), dict):
-                heard[name] = _without(person, RESERVED_FOR_PEOPLE)
-        if heard != document:
-            data = to_json(heard)
-    # Further metadata could tell our converters to make something else of it.
+            if isinstance(person := accepted.get(name), dict):
+                accepted[name] = _without(person, RESERVED_FOR_PEOPLE)
+        if accepted != document:
+            data = to_json(accepted)
+    # Without other metadata, which could change how our converters read the payload.
     return Payload(metadata={ENCODING: JSON}, data=data)
 
 
-def _without(document: dict[str, Any], words: frozenset[str]) -> dict[str, Any]:
+def _without(document: dict[str, Any], reserved: frozenset[str]) -> dict[str, Any]:
     kept = {}
     for name, value in document.items():
-        word = _snake(name)
-        if word in CLAIMED and word in words:
-            kept[CLAIMED[word]] = value
-        elif word not in words:
+        field = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
+        if field not in reserved:
             kept[name] = value
+        elif field in CLAIMED:
+            kept[CLAIMED[field]] = value
     return kept
-
-
-def _snake(name: str) -> str:
-    return "".join(f"_{sign.lower()}" if sign.isupper() else sign for sign in name)

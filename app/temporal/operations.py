@@ -1,10 +1,11 @@
-"""The one port to Temporal: starts, describes, cancels and awaits operations, and sees no other workflow."""
+"""Operations in Temporal: starts, describes, cancels and awaits them."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import structlog
 from pydantic import ValidationError
@@ -12,6 +13,7 @@ from temporalio.client import (
     Client,
     WorkflowExecutionStatus,
     WorkflowFailureError,
+    WorkflowHandle,
     WorkflowUpdateFailedError,
     WorkflowUpdateRPCTimeoutOrCancelledError,
 )
@@ -47,6 +49,8 @@ from workflows.operations.messages import (
 from workflows.tenants.request import TenantCreationInput, parse_request
 from workflows.tenants.steps import ALGADESK_TENANT_CREATION_WORKFLOW
 
+# A workflow id may also be one that Temporal rejects.
+NO_WORKFLOW = {RPCStatusCode.NOT_FOUND, RPCStatusCode.INVALID_ARGUMENT}
 CALL_TIMED_OUT = {RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED}
 
 
@@ -55,7 +59,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class ListedOperation:
-    """A workflow as Temporal lists it."""
+    """An entry of Temporal's list of workflows."""
 
     workflow_id: str
     run_id: str
@@ -63,7 +67,7 @@ class ListedOperation:
 
 
 class TemporalOperations:
-    """Operations in Temporal; every call takes at most the configured time."""
+    """Operations in Temporal. Every call is limited in time, and may raise `TemporalUnavailableError`."""
 
     def __init__(self, client: Client, settings: Settings) -> None:
         self._client = client
@@ -78,13 +82,13 @@ class TemporalOperations:
         """Start an operation.
 
         Raises:
-            OperationExistsError: one of that workflow id is running, or has completed.
-            TemporalUnavailableError: it is not certain that the workflow was started.
+            OperationExistsError: one with that workflow id is running, or has completed.
+            TemporalUnavailableError: the workflow may have been started.
         """
         requested_at = request.origin.requested_at
         changes = {**request.shown, "started_at": requested_at, "updated_at": requested_at}
         snapshot = initial_snapshot(kind).model_copy(update=changes)
-        async with self._in_time():
+        async with self._call():
             try:
                 handle = await self._client.start_workflow(
                     workflow_type,
@@ -102,65 +106,50 @@ class TemporalOperations:
         return TemporalOperation(handle.id, handle.first_execution_run_id or "", snapshot)
 
     async def describe(self, workflow_id: str, run_id: str | None = None) -> TemporalOperation:
-        """The newest run of an operation, or the given one, whether or not a worker is alive.
+        """Return the given run of an operation, or the newest one; needs no worker.
 
         Raises:
             UnknownOperationError: there is no such workflow.
-            ForeignWorkflowError: there is one, and it is not one of ours.
-            UnreadableOperationError: it is encrypted with a key that is not here.
-            TemporalUnavailableError: Temporal did not answer.
+            ForeignWorkflowError: there is one, but it is no operation.
+            UnreadableOperationError: its key is unknown.
         """
         handle = self._client.get_workflow_handle(workflow_id, run_id=run_id)
-        async with self._in_time():
-            try:
-                description = await handle.describe(rpc_timeout=self._rpc_timeout)
-            except RPCError as error:
-                if error.status in {RPCStatusCode.NOT_FOUND, RPCStatusCode.INVALID_ARGUMENT}:
-                    raise UnknownOperationError(workflow_id) from None
-                raise
+        async with self._call(UnknownOperationError(workflow_id), statuses=NO_WORKFLOW):
+            description = await handle.describe(rpc_timeout=self._rpc_timeout)
         try:
             return await read_description(description)
         except (PayloadError, ValidationError) as error:
             raise _unreadable(workflow_id, error) from None
 
     async def listed(self, *, started_before: datetime, closed_after: datetime) -> AsyncIterator[ListedOperation]:
-        """Yield the operations on our task queue that run, or that somebody else ended after that time.
+        """Yield the operations on our task queue that run, or that were ended from outside after that time.
 
-        As Temporal lists them, which is a moment late.
-
-        Raises:
-            TemporalUnavailableError: Temporal did not answer.
+        Temporal's list is a moment late.
         """
-        types = ", ".join(f"'{name}'" for name in KINDS.workflow_types)
         query = (
-            f"WorkflowType IN ({types}) AND TaskQueue = '{self._task_queue}'"
+            f"{KINDS.is_operation} AND TaskQueue = '{self._task_queue}'"
             f" AND StartTime < '{started_before.isoformat()}' AND (ExecutionStatus = 'Running'"
             f" OR (ExecutionStatus IN ('Terminated', 'TimedOut') AND CloseTime > '{closed_after.isoformat()}'))"
         )
         try:
             async for workflow in self._client.list_workflows(query, rpc_timeout=self._rpc_timeout):
-                if not is_storable_id(workflow.id):
-                    continue
-                is_open = workflow.status is WorkflowExecutionStatus.RUNNING
-                yield ListedOperation(workflow.id, workflow.run_id, is_open=is_open)
+                if is_storable_id(workflow.id):
+                    is_open = workflow.status is WorkflowExecutionStatus.RUNNING
+                    yield ListedOperation(workflow.id, workflow.run_id, is_open=is_open)
         except (RPCError, RuntimeError) as error:
             raise TemporalUnavailableError(reason_of(error)) from None
 
     async def context_of(self, operation: TemporalOperation) -> OperationContext:
-        """Return what the row of an operation is to say that has none: what it was asked for, if that can be read.
+        """Return the context for the row of an operation that has none, with the request if that can be read.
 
-        Raises `UnknownOperationError` and `TemporalUnavailableError`.
+        Raises `UnknownOperationError` if there is no such workflow.
         """
         snapshot, origin = operation.snapshot, Origin()
-        if snapshot.tenant_name is None:
-            # A client of Temporal's gives no memo, and no attempt has published one.
-            try:
-                request = await self.request_of(operation.workflow_id, operation.run_id)
-            except UnreadableOperationError:
-                request = None
-            if request is not None:
-                asked = {"tenant_id": snapshot.tenant_id or request.tenant_id, **request.parameters_shown}
-                snapshot, origin = snapshot.model_copy(update=asked), request.origin
+        # A client of Temporal sends no memo, and the workflow publishes one only when it waits or ends.
+        if snapshot.tenant_name is None and (request := await self._request_of(operation)) is not None:
+            tenant_id = snapshot.tenant_id or request.tenant_id
+            snapshot = snapshot.model_copy(update={**request.parameters_shown, "tenant_id": tenant_id})
+            origin = request.origin
         return OperationContext(
             workflow_id=operation.workflow_id,
             run_id=operation.run_id,
@@ -169,137 +158,113 @@ class TemporalOperations:
             snapshot=snapshot,
         )
 
-    async def request_of(self, workflow_id: str, run_id: str) -> TenantCreationInput | None:
-        """What a workflow was asked for; none where that can't be understood.
-
-        Raises:
-            UnknownOperationError: there is no such workflow.
-            UnreadableOperationError: it is encrypted with a key that is not here.
-            TemporalUnavailableError: Temporal did not answer.
-        """
-        handle = self._client.get_workflow_handle(workflow_id, run_id=run_id)
-        async with self._in_time():
-            try:
-                started = await anext(handle.fetch_history_events(page_size=1, rpc_timeout=self._rpc_timeout))
-            except RPCError as error:
-                if error.status is RPCStatusCode.NOT_FOUND:
-                    raise UnknownOperationError(workflow_id) from None
-                raise
+    async def _request_of(self, operation: TemporalOperation) -> TenantCreationInput | None:
+        """Return the request in the workflow's history, or None if it can't be read."""
+        workflow_id = operation.workflow_id
+        handle = self._client.get_workflow_handle(workflow_id, run_id=operation.run_id)
+        async with self._call(UnknownOperationError(workflow_id)):
+            started = await anext(handle.fetch_history_events(page_size=1, rpc_timeout=self._rpc_timeout))
         attributes = started.workflow_execution_started_event_attributes
         is_algadesk = attributes.workflow_type.name == ALGADESK_TENANT_CREATION_WORKFLOW
         context = WorkflowSerializationContext(namespace=self.namespace, workflow_id=workflow_id)
         converter = self._client.data_converter.with_context(context)
         try:
             arguments = await converter.decode(attributes.input.payloads)
-        except PayloadError as error:
-            raise _unreadable(workflow_id, error) from None
-        try:
             return parse_request(arguments[0] if arguments else None, "algadesk" if is_algadesk else None)
+        except PayloadError as error:
+            _unreadable(workflow_id, error)
         except ValidationError:
-            return None
+            pass
+        return None
 
-    async def cancel(self, operation: TemporalOperation, request: Cancellation) -> None:
-        """Ask an operation to stop: a signal says who and why, Temporal's own cancel shows before a worker acts.
+    async def cancel(self, operation: TemporalOperation, cancellation: Cancellation) -> None:
+        """Cancel an operation: a signal carries the cancellation, Temporal's own cancel is visible without a worker.
 
-        Raises:
-            OperationEndedError: it ended in the meantime.
-            TemporalUnavailableError: Temporal did not answer.
+        Raises `OperationEndedError` if it has ended.
         """
-        handle = self._client.get_workflow_handle(operation.workflow_id, first_execution_run_id=operation.run_id)
-        signalled = False
-        async with self._in_time():
+        handle = self._handle(operation)
+        async with self._call(OperationEndedError(operation.workflow_id)):
+            await handle.signal("cancel", cancellation, rpc_timeout=self._rpc_timeout)
             try:
-                await handle.signal("cancel", request, rpc_timeout=self._rpc_timeout)
-                signalled = True
                 await handle.cancel(rpc_timeout=self._rpc_timeout)
             except RPCError as error:
+                # The signal may already have ended the operation.
                 if error.status is not RPCStatusCode.NOT_FOUND:
                     raise
-                # A quick worker may have ended the operation because of the signal already.
-                if not signalled:
-                    raise OperationEndedError(operation.workflow_id) from None
 
     async def resume(self, operation: TemporalOperation, request: ResumeRequest) -> None:
-        """Let an operation that waits go on at once, as soon as a worker is there to do it.
-
-        Raises:
-            OperationEndedError: it ended in the meantime.
-            TemporalUnavailableError: Temporal did not answer.
-        """
-        handle = self._client.get_workflow_handle(operation.workflow_id, first_execution_run_id=operation.run_id)
-        async with self._in_time():
-            try:
-                await handle.signal("resume", request, rpc_timeout=self._rpc_timeout)
-            except RPCError as error:
-                if error.status is RPCStatusCode.NOT_FOUND:
-                    raise OperationEndedError(operation.workflow_id) from None
-                raise
+        """Let a waiting operation make its next attempt; raises `OperationEndedError` if it has ended."""
+        async with self._call(OperationEndedError(operation.workflow_id)):
+            await self._handle(operation).signal("resume", request, rpc_timeout=self._rpc_timeout)
 
     async def change(self, operation: TemporalOperation, request: ParameterChanges) -> None:
-        """Change parameters of an operation, all or none; its workflow decides whether they still can be.
+        """Change parameters of an operation, all or none; its workflow decides whether they can be changed.
 
         Raises:
-            ChangeRefusedError: the workflow refused, and nothing was changed.
-            OperationEndedError: it has ended.
-            WorkerUnavailableError: no worker took the change in time; it may yet.
-            UnreadableOperationError: what became of the change is encrypted with a key that is not here.
-            TemporalUnavailableError: Temporal did not answer.
+            ChangeRefusedError: the workflow rejected the change.
+            OperationEndedError: the operation has ended.
+            WorkerUnavailableError: no worker handled the change in time; one may do so later.
+            UnreadableOperationError: the key of the workflow's response is unknown.
         """
-        handle = self._client.get_workflow_handle(operation.workflow_id, first_execution_run_id=operation.run_id)
-        # A step may be running: only between workflow tasks is a change looked at.
-        patience = self._rpc_timeout + self._task_timeout
-        async with self._in_time(patience):
+        workflow_id = operation.workflow_id
+        # While a step runs, a change waits for the next workflow task.
+        timeout = self._rpc_timeout + self._task_timeout
+        async with self._call(OperationEndedError(workflow_id), within=timeout):
             try:
-                await handle.execute_update("change_parameters", request, rpc_timeout=patience)
+                await self._handle(operation).execute_update("change_parameters", request, rpc_timeout=timeout)
             except WorkflowUpdateFailedError as refused:
                 raise _refusal(refused) from None
             except PayloadError as error:
-                raise _unreadable(operation.workflow_id, error) from None
+                raise _unreadable(workflow_id, error) from None
             except WorkflowUpdateRPCTimeoutOrCancelledError:
-                raise WorkerUnavailableError(operation.workflow_id) from None
-            except RPCError as error:
-                if error.status is RPCStatusCode.NOT_FOUND:
-                    raise OperationEndedError(operation.workflow_id) from None
-                raise
+                raise WorkerUnavailableError(workflow_id) from None
 
     async def wait(self, workflow_id: str, seconds: float) -> None:
-        """Return when the operation has ended, however it did, or after the given time.
-
-        Raises:
-            TemporalUnavailableError: Temporal did not answer.
-        """
+        """Return when the operation has ended, in whatever way, or after the given time."""
         handle = self._client.get_workflow_handle(workflow_id)
         try:
-            # The SDK's own timeout holds for each of the polls that it makes, not for all of them.
+            # The SDK applies its own timeout to each of its polls.
             async with asyncio.timeout(seconds):
                 await handle.result(rpc_timeout=timedelta(seconds=seconds))
         except (TimeoutError, WorkflowFailureError, PayloadError):
-            # What it has ended with is nothing to us, even where we lack the key.
             return
         except (RPCError, RuntimeError) as error:
-            if isinstance(error, RPCError) and error.status in CALL_TIMED_OUT:
-                return
-            raise TemporalUnavailableError(reason_of(error)) from None
+            if not (isinstance(error, RPCError) and error.status in CALL_TIMED_OUT):
+                raise TemporalUnavailableError(reason_of(error)) from None
 
     async def check(self) -> None:
-        """Raise `TemporalUnavailableError` unless the server serves."""
-        async with self._in_time():
-            healthy = await self._client.service_client.check_health(timeout=self._rpc_timeout)
-        if not healthy:
-            raise TemporalUnavailableError("the server says that it does not serve")
+        """Raise `TemporalUnavailableError` unless the server is healthy."""
+        async with self._call():
+            is_healthy = await self._client.service_client.check_health(timeout=self._rpc_timeout)
+        if not is_healthy:
+            raise TemporalUnavailableError("the server reports that it is not serving")
+
+    def _handle(self, operation: TemporalOperation) -> WorkflowHandle[Any, Any]:
+        return self._client.get_workflow_handle(operation.workflow_id, first_execution_run_id=operation.run_id)
 
     @asynccontextmanager
-    async def _in_time(self, most: timedelta | None = None) -> AsyncIterator[None]:
-        """Bound what is done inside, because the SDK repeats calls that can't reach the server for ten seconds."""
+    async def _call(
+        self,
+        not_found: Exception | None = None,
+        *,
+        statuses: Collection[RPCStatusCode] = (RPCStatusCode.NOT_FOUND,),
+        within: timedelta | None = None,
+    ) -> AsyncIterator[None]:
+        """Limit the time of calls, because the SDK repeats those that can't reach the server for ten seconds.
+
+        Raises `not_found` if the server responds with one of the statuses.
+        """
         try:
-            async with asyncio.timeout((most or self._rpc_timeout).total_seconds()):
+            async with asyncio.timeout((within or self._rpc_timeout).total_seconds()):
                 yield
         except (RPCError, RuntimeError, TimeoutError) as error:
+            if not_found is not None and isinstance(error, RPCError) and error.status in statuses:
+                raise not_found from None
             raise TemporalUnavailableError(reason_of(error)) from None
 
 
 def _unreadable(workflow_id: str, error: PayloadError | ValidationError) -> UnreadableOperationError:
-    # What pydantic says of a memo may hold values of it.
+    # A validation error may repeat values of the memo.
     reason = str(error) if isinstance(error, PayloadError) else "its memo has another form than that of an operation"
     log.error("an operation can't be read", workflow_id=workflow_id, reason=reason)
     return UnreadableOperationError(reason)

@@ -1,4 +1,4 @@
-"""Replays histories of workflows against workflow code, to see whether it may take them over."""
+"""Replays histories of workflows, to check that this release can continue the workflows."""
 
 import asyncio
 import re
@@ -15,14 +15,14 @@ from app.temporal.conversion import DATA_CONVERTER
 from app.temporal.errors import TemporalUnavailableError
 from workflows.operations.kinds import KINDS
 
-LONGEST_REASON = 300
-# The SDK hands on its core's failures as their Rust representation, the outermost first.
+MAX_REASON_LENGTH = 300
+# The SDK passes on its core's failures in their Rust representation, the outermost first.
 MESSAGE = re.compile(r'message: "((?:[^"\\]|\\.)*)"')
 STACK_TRACE = re.compile(r'stack_trace: "((?:[^"\\]|\\.)*)"')
 FRAME = re.compile(r'File \\"([^"\\]+)\\", line (\d+), in (\w+)')
 EXCEPTION = re.compile(r'r#type: "(\w+)"')
-# Words of the SDK itself, which name types and commands; all others may hold values of payloads.
-WORDS_OF_THE_SDK = ("[TMPRL", "Failed decoding ", "Workflow class ")
+# Messages of the SDK that name types and commands only; any other may hold values of payloads.
+SAFE_MESSAGES = ("[TMPRL", "Failed decoding ", "Workflow class ")
 
 REFUSALS = {RPCStatusCode.INVALID_ARGUMENT, RPCStatusCode.NOT_FOUND}
 
@@ -39,7 +39,7 @@ class Recorded:
 
 @dataclass(frozen=True)
 class Replayed:
-    """A history that was replayed; `problem` says what the code does otherwise, or is None."""
+    """A replayed history; `problem` explains its incompatibility, or is None."""
 
     workflow_id: str
     run_id: str
@@ -48,15 +48,15 @@ class Replayed:
 
 
 class HistoryError(Exception):
-    """A file does not hold a history, or a folder no files of histories."""
+    """A file holds no history, or a folder no files."""
 
 
 class QueryRefusedError(Exception):
-    """Temporal does not understand the query that narrows, or has no such namespace."""
+    """Temporal rejects the query, or has no such namespace."""
 
 
 class History:
-    """Histories as they are fetched or read, one at a time; counts those that were gone when their turn came."""
+    """Fetches or reads histories one at a time; `gone` counts those that were deleted after they were listed."""
 
     def __init__(self) -> None:
         self.gone = 0
@@ -64,14 +64,11 @@ class History:
     async def in_temporal(
         self, client: Client, task_queue: str, *, narrowed_by: str | None, closed: int
     ) -> AsyncIterator[Recorded]:
-        """Those of all running workflows of ours on the task queue, and of so many of the newest closed ones.
+        """Yield the histories of all running operations on the task queue, and of the newest closed ones.
 
-        Raises:
-            QueryRefusedError: Temporal refused the query that narrows, or the namespace.
-            TemporalUnavailableError: Temporal did not answer.
+        Raises `QueryRefusedError` or `TemporalUnavailableError`.
         """
-        types = ", ".join(f"'{name}'" for name in KINDS.workflow_types)
-        ours = f"WorkflowType IN ({types}) AND TaskQueue = '{task_queue}'"
+        ours = f"{KINDS.is_operation} AND TaskQueue = '{task_queue}'"
         if narrowed_by:
             ours = f"{ours} AND ({narrowed_by})"
         try:
@@ -88,7 +85,7 @@ class History:
                 raise QueryRefusedError(error.message) from None
             raise TemporalUnavailableError(error.message) from None
         except RuntimeError as error:
-            # What a lazy client raises where nobody listens.
+            # A lazy client raises it if the server can't be reached.
             raise TemporalUnavailableError(str(error)) from None
 
     async def _fetch(self, client: Client, workflow_id: str, run_id: str) -> WorkflowHistory | None:
@@ -101,12 +98,9 @@ class History:
             return None
 
     async def in_files(self, path: Path) -> AsyncIterator[Recorded]:
-        """Those in a file, or in all JSON files of a folder, as `temporal workflow show --output json` writes them.
+        """Yield the histories in a file, or in all JSON files of a folder, as the `temporal` command writes them.
 
-        Where they don't say the workflow's id, as older servers don't, the file's name stands for it.
-
-        Raises:
-            HistoryError: there is no such file, or it holds something else.
+        The file's name replaces a missing workflow id. Raises `HistoryError` for a missing or an invalid file.
         """
         for file in await asyncio.to_thread(_files, path):
             try:
@@ -114,32 +108,24 @@ class History:
             except OSError as error:
                 raise HistoryError(f"{file}: {error.strerror}") from None
             except (ValueError, TypeError, KeyError, AttributeError) as error:
-                # Protobuf's parser errors are ValueErrors, too.
+                # Errors of protobuf's parser are ValueErrors.
                 raise HistoryError(f"{file} is not a workflow's history: {type(error).__name__}") from None
 
 
 async def replay(
     histories: AsyncIterator[Recorded], workflows: Sequence[type], converter: DataConverter = DATA_CONVERTER
 ) -> AsyncIterator[Replayed]:
-    """Replay one history after the other against these workflows.
-
-    Raises:
-        PayloadError: one was encrypted with a key that the converter does not have.
-    """
+    """Replay each history against these workflows; raises `PayloadError` for an unknown key."""
     replayer = Replayer(workflows=workflows, data_converter=converter)
     async for recorded in histories:
-        await _check_readable(recorded, converter)
+        if converter.payload_codec is not None:
+            # To the replay, an unknown key would be one more incompatibility.
+            started = recorded.history.events[0].workflow_execution_started_event_attributes
+            await converter.payload_codec.decode(started.input.payloads)
         result = await replayer.replay_workflow(recorded.history, raise_on_replay_failure=False)
         failure = result.replay_failure
         problem = _reason(failure) if failure is not None else None
         yield Replayed(recorded.workflow_id, recorded.run_id, recorded.workflow_type, problem)
-
-
-async def _check_readable(recorded: Recorded, converter: DataConverter) -> None:
-    """Look at the workflow's argument: to the replay, an unknown key would be one more incompatibility."""
-    if converter.payload_codec is not None:
-        started = recorded.history.events[0].workflow_execution_started_event_attributes
-        await converter.payload_codec.decode(started.input.payloads)
 
 
 def _files(path: Path) -> list[Path]:
@@ -147,28 +133,28 @@ def _files(path: Path) -> list[Path]:
         return [path]
     files = sorted(path.glob("*.json"))
     if not files:
-        # A check that looked at nothing must not pass.
+        # A check of nothing must not pass.
         raise HistoryError(f"{path}: there are no histories (*.json) in this folder")
     return files
 
 
 def _recorded(name: str, content: str) -> Recorded:
     history = WorkflowHistory.from_json(name, content)
-    # The SDK's replay of a history that does not begin with the workflow's start never ends.
+    # The SDK's replay never ends if the workflow's start is missing.
     if not history.events or not history.events[0].HasField("workflow_execution_started_event_attributes"):
         raise ValueError("the start of the workflow is missing")
     started = history.events[0].workflow_execution_started_event_attributes
-    # What is encrypted is bound to the workflow's id.
+    # Payloads are bound to the workflow's id.
     history = replace(history, workflow_id=started.workflow_id or name)
     return Recorded(name, started.original_execution_run_id, started.workflow_type.name, history)
 
 
 def _reason(failure: Exception) -> str:
-    """What the SDK says, in one line; of an exception only its type and place, because its text may hold payloads."""
+    """Return the SDK's reason; of an exception only type and place, because its text may hold payloads."""
     text = str(failure)
     message = MESSAGE.search(text)
-    if message is not None and message[1].startswith(WORDS_OF_THE_SDK):
-        return message[1][:LONGEST_REASON]
+    if message is not None and message[1].startswith(SAFE_MESSAGES):
+        return message[1][:MAX_REASON_LENGTH]
     exception, trace = EXCEPTION.search(text), STACK_TRACE.search(text)
     frames = FRAME.findall(trace[1]) if trace is not None else []
     where = " at {}:{} in {}".format(*frames[-1]) if frames else ""

@@ -1,4 +1,4 @@
-"""Makes workers: the one list of workflows and activities, for the process, for tests and for replays."""
+"""Creates workers; the list of workflows and activities for the process, tests and replays."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -11,9 +11,7 @@ from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkerDeploymentConfig
 
 from activities.alga.blueprints.blueprint import load_blueprints
-from activities.operations.closing import ClosingActivities
-from activities.operations.failure_policy import FailurePolicyActivities
-from activities.operations.parameter_changes import ParameterChangeActivities
+from activities.operations.activities import OperationActivities
 from activities.tenants.provisioning import ProvisioningActivities
 from app.audit.trail import audit_trail
 from app.settings import Settings
@@ -35,10 +33,7 @@ WORKFLOWS: Sequence[type] = (
 
 @dataclass(frozen=True)
 class Extensions:
-    """What a worker has beside the activities of creation: steps that follow the commit, and further kinds.
-
-    `following` are the names of configured steps whose activities are among `activities`.
-    """
+    """Further workflows and activities of a worker; `following` are the configured steps among the activities."""
 
     following: tuple[str, ...] = ()
     activities: tuple[Callable[..., Any], ...] = ()
@@ -56,9 +51,9 @@ def create_worker(
     on_fatal_error: Callable[[BaseException], Awaitable[None]] | None = None,
     extensions: Extensions = NO_EXTENSIONS,
 ) -> Worker:
-    """Make a worker with all workflows and activities; raises `BlueprintError` for a bad blueprint.
+    """Create a worker with all workflows and activities; raises `BlueprintError` for an invalid blueprint.
 
-    `on_fatal_error` hears of a poller that died, before the worker waits for running work and ends.
+    `on_fatal_error` is called when a poller dies, before the worker waits for running work and ends.
     """
     audit = audit_trail(settings)
     provisioning = ProvisioningActivities(
@@ -68,7 +63,7 @@ def create_worker(
         audit,
         following=extensions.following,
     )
-    closing = ClosingActivities(engine, audit)
+    operations = OperationActivities(engine, audit, settings.failure_policy)
     reconciler = Reconciler(engine, TemporalOperations(client, settings), audit)
     maintenance = MaintenanceActivities(engine, reconciler, settings.retention)
     return Worker(
@@ -78,23 +73,22 @@ def create_worker(
         activities=[
             provisioning.hash_password,
             provisioning.provision_tenant,
-            closing.close_operation,
-            closing.complete_operation,
-            FailurePolicyActivities(settings.failure_policy).read_failure_policy,
-            ParameterChangeActivities(engine, audit).accept_parameter_changes,
+            operations.read_failure_policy,
+            operations.accept_parameter_changes,
+            operations.close_operation,
+            operations.complete_operation,
             maintenance.reconcile_operations,
             maintenance.prune_own_tables,
             *extensions.activities,
         ],
         interceptors=[ActivityWatch()],
-        # The sandbox takes a quarter of a tenant's processor time. It guards the tests of workflows, which would fail
-        # for what is not deterministic; here it has nothing left to find.
+        # The sandbox takes a quarter of a tenant's processor time, and finds in tests what is not deterministic.
         workflow_runner=UnsandboxedWorkflowRunner(),
         max_concurrent_activities=settings.max_concurrent_activities,
         max_concurrent_local_activities=settings.max_concurrent_activities,
         max_concurrent_workflow_tasks=settings.max_concurrent_workflows,
-        # With a single slot the sticky queue and the shared one starve each other: queries fail and tasks wait
-        # 8 s (measured). Without a cache there is no sticky queue.
+        # With a single slot the sticky and the shared queue starve each other: queries fail and tasks wait 8 s
+        # (measured). Without a cache there is no sticky queue.
         max_cached_workflows=1000 if settings.max_concurrent_workflows > 1 else 0,
         graceful_shutdown_timeout=timedelta(seconds=settings.shutdown_grace_period),
         on_fatal_error=on_fatal_error,
@@ -103,7 +97,7 @@ def create_worker(
 
 
 def _deployment(version: str | None) -> WorkerDeploymentConfig | None:
-    """Workflows under way move to the current version: the code of each release fits them, as `replay` shows."""
+    """Return the deployment; running workflows move to the current version, which `replay` has checked."""
     if version is None:
         return None
     name, _, build = version.partition(":")

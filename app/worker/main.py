@@ -1,4 +1,4 @@
-"""The worker process: polls Temporal for workflows and activities once the database is as it needs it."""
+"""The worker process: polls Temporal for workflows and activities once the database is ready."""
 
 import asyncio
 import signal
@@ -22,7 +22,7 @@ from app.temporal.errors import reason_of
 from app.temporal.operations import TemporalOperations
 from app.worker.factory import create_worker
 from app.worker.maintenance import schedule_maintenance
-from app.worker.probes import ProbeServer, WorkerHealth
+from app.worker.probes import WorkerHealth, serve_probes
 from app.worker.startup import check_database, connect_to_namespace, retry_until_ready
 
 Result = TypeVar("Result")
@@ -33,20 +33,16 @@ log = structlog.get_logger(__name__)
 
 
 class PollingEndedError(Exception):
-    """The worker ended polling though nobody had asked it to."""
+    """The worker stopped polling without a request to stop."""
 
 
 async def run_worker(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT, then let running work finish within the grace period.
 
-    Where the database or Temporal is away, or the database not as the activities need it, it waits for that, polls
-    nothing meanwhile, and its probes say what it waits for.
-
-    Raises:
-        BlueprintError: a blueprint file is broken.
-        PollingEndedError: the worker failed, and can't go on.
+    Waits for Temporal and a database that the activities can use; its probes report what it waits for. Raises
+    `BlueprintError` for an invalid blueprint, and `PollingEndedError` if the worker fails.
     """
-    # A broken file stays broken however long one waits for servers.
+    # Before it waits for servers, because an invalid file stays invalid.
     load_blueprints(settings.blueprints_dir)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -57,7 +53,7 @@ async def run_worker(settings: Settings) -> None:
         stack.push_async_callback(engine.dispose)
         health = WorkerHealth(engine)
         watch_pool("worker", engine)
-        await stack.enter_async_context(ProbeServer(settings, health, engine))
+        await stack.enter_async_context(serve_probes(settings, health, engine))
         stack.push_async_callback(cancel_and_wait, asyncio.create_task(drain_regularly()))
         client = await _unless(stop, _prepare(settings, engine, health))
         if client is not None:
@@ -66,9 +62,9 @@ async def run_worker(settings: Settings) -> None:
 
 
 async def _prepare(settings: Settings, engine: AsyncEngine, health: WorkerHealth) -> Client:
-    await retry_until_ready(lambda: check_database(settings, engine), health.waits_for_schema)
-    health.has_schema()
-    return await retry_until_ready(lambda: connect_to_namespace(settings), health.waits_for_temporal)
+    await retry_until_ready(lambda: check_database(settings, engine), health.set_schema_problem)
+    health.set_schema_problem(None)
+    return await retry_until_ready(lambda: connect_to_namespace(settings), health.set_temporal_problem)
 
 
 async def _work(
@@ -76,16 +72,14 @@ async def _work(
 ) -> None:
     async with AsyncExitStack() as stack:
         worker = create_worker(settings, client, engine, on_fatal_error=health.poller_failed)
-        operations = TemporalOperations(client, settings)
-        health.has_temporal(operations)
+        health.set_temporal(TemporalOperations(client, settings))
         log.info("worker started", task_queue=settings.temporal_task_queue, temporal=settings.temporal_address)
-        scheduling = asyncio.create_task(_schedule(client, settings))
-        stack.push_async_callback(cancel_and_wait, scheduling)
+        stack.push_async_callback(cancel_and_wait, asyncio.create_task(_schedule(client, settings)))
         await _poll(worker, stop, health)
 
 
 async def _schedule(client: Client, settings: Settings) -> None:
-    """Make the schedule of maintenance, and try again until Temporal takes it."""
+    """Create the schedule of maintenance, and retry until Temporal accepts it."""
     while True:
         try:
             await schedule_maintenance(client, settings)
@@ -97,7 +91,7 @@ async def _schedule(client: Client, settings: Settings) -> None:
 
 
 async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, Result]) -> Result | None:
-    """What the work returns; None, and the work is given up, where `stop` is set first."""
+    """Return the result of the work, or cancel it and return None if `stop` is set first."""
     working = asyncio.create_task(work)
     stopping = asyncio.create_task(stop.wait())
     try:
@@ -112,7 +106,7 @@ async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, Result]) -> Res
 async def _poll(worker: Worker, stop: asyncio.Event, health: WorkerHealth) -> None:
     running = asyncio.create_task(worker.run())
     stopping = asyncio.create_task(stop.wait())
-    health.polls()
+    health.is_polling = True
     await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
     if running.done():
@@ -120,7 +114,7 @@ async def _poll(worker: Worker, stop: asyncio.Event, health: WorkerHealth) -> No
             await running
         except RuntimeError as error:
             raise PollingEndedError(f"polling failed: {error.__cause__ or error}") from error
-        raise PollingEndedError("polling ended though nobody had asked for it")
+        raise PollingEndedError("polling ended without a request to stop")
     log.info("draining")
     health.probes.drain()
     await worker.shutdown()

@@ -1,5 +1,8 @@
 """Maintenance of our own tables: its activities, and the Temporal Schedule that starts it."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import structlog
@@ -20,7 +23,6 @@ from temporalio.client import (
 from temporalio.exceptions import ApplicationError
 
 from activities.errors import temporal_errors
-from activities.operations.heartbeats import with_heartbeats
 from activities.operations.retention import Retention, prune
 from app.settings import Settings
 from app.temporal.client import rpc_timeout
@@ -44,32 +46,45 @@ class MaintenanceActivities:
     @activity.defn(name=RECONCILE_ACTIVITY)
     @temporal_errors
     async def reconcile_operations(self) -> int:
-        """Bring rows in line with Temporal; returns how many were not. Raises `ApplicationError`."""
-        return await with_heartbeats(self._reconcile(), interval=HEARTBEAT_INTERVAL, details=lambda: None)
+        """Reconcile rows with Temporal, and return how many differed; raises `ApplicationError`."""
+        found = 0
+        async with _heartbeats():
+            try:
+                async for _ in self._reconciler.reconcile(untouched_for=UNTOUCHED):
+                    found += 1
+            except TemporalUnavailableError as error:
+                raise ApplicationError(str(error), type="temporal-unavailable") from None
+        return found
 
     @activity.defn(name=PRUNE_ACTIVITY)
     @temporal_errors
     async def prune_own_tables(self) -> dict[str, int]:
-        """Delete what is older than it is kept; returns the rows by table. Raises `ApplicationError`."""
-        pruned = await with_heartbeats(
-            prune(self._engine, self._retention), interval=HEARTBEAT_INTERVAL, details=lambda: None
-        )
+        """Delete rows past their retention, and return their number by table; raises `ApplicationError`."""
+        async with _heartbeats():
+            pruned = await prune(self._engine, self._retention)
         if any(pruned.values()):
             log.info("pruned", **pruned)
         return pruned
 
-    async def _reconcile(self) -> int:
-        found = 0
-        try:
-            async for _ in self._reconciler.reconcile(untouched_for=UNTOUCHED):
-                found += 1
-        except TemporalUnavailableError as error:
-            raise ApplicationError(str(error), type="temporal-unavailable") from None
-        return found
+
+@asynccontextmanager
+async def _heartbeats() -> AsyncIterator[None]:
+    """Send heartbeats during the block, by which Temporal sees that the worker lives."""
+
+    async def beat() -> None:
+        while True:
+            activity.heartbeat()
+            await asyncio.sleep(HEARTBEAT_INTERVAL)
+
+    beating = asyncio.create_task(beat())
+    try:
+        yield
+    finally:
+        beating.cancel()
 
 
 async def schedule_maintenance(client: Client, settings: Settings) -> None:
-    """Make the schedule of this task queue, or bring it up to date; raises `RPCError` if Temporal refuses."""
+    """Create or update the schedule of this task queue; raises `RPCError` if Temporal refuses."""
     schedule_id = f"alga-tenants-maintenance-{settings.temporal_task_queue}"
     schedule = Schedule(
         action=ScheduleActionStartWorkflow(
@@ -86,7 +101,7 @@ async def schedule_maintenance(client: Client, settings: Settings) -> None:
     except ScheduleAlreadyRunningError:
 
         def changed(known: ScheduleUpdateInput) -> ScheduleUpdate:
-            # Whoever has paused it goes on pausing it.
+            # A paused schedule stays paused.
             schedule.state = known.description.schedule.state
             return ScheduleUpdate(schedule)
 

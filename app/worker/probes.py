@@ -1,11 +1,9 @@
 """The worker's probes and metrics, on a port of their own."""
 
 import asyncio
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Generator
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
-from types import TracebackType
-from typing import Self
 
 import uvicorn
 from fastapi import FastAPI
@@ -21,15 +19,14 @@ from app.telemetry.metrics.operations import refresh_unfinished_operations
 from app.temporal.errors import TemporalUnavailableError
 from app.temporal.operations import TemporalOperations
 
-NOT_YET = "not looked at yet"
+NOT_CHECKED = "not checked yet"
 
 
 class WorkerHealth:
-    """State that the worker's probes report: it has started once the schema fits and it polls."""
+    """The state that the worker's probes report: it has started once the schema fits and it polls."""
 
     def __init__(self, database: AsyncEngine) -> None:
         self._database = database
-        self._temporal: TemporalOperations | None = None
         self.probes = Probes(
             {
                 "schema": self._check_schema,
@@ -39,33 +36,26 @@ class WorkerHealth:
             },
             live=self._check_poller,
         )
-        self._polls = False
+        self._temporal: TemporalOperations | None = None
+        self.is_polling = False
+        self._schema_problem: str | None = NOT_CHECKED
+        self._temporal_problem = NOT_CHECKED
         self._failure: str | None = None
-        self._schema: str | None = NOT_YET
-        self._no_temporal = NOT_YET
 
-    def waits_for_schema(self, reason: str) -> None:
-        """Note what the database lacks, or that it does not answer."""
-        self._schema = reason
+    def set_schema_problem(self, reason: str | None) -> None:
+        """Report why the database can't be used, or None if it can."""
+        self._schema_problem = reason
 
-    def has_schema(self) -> None:
-        """Note that the database is as the activities need it."""
-        self._schema = None
+    def set_temporal_problem(self, reason: str) -> None:
+        """Report why there is no connection to Temporal."""
+        self._temporal_problem = reason
 
-    def waits_for_temporal(self, reason: str) -> None:
-        """Note that Temporal does not answer, or lacks the namespace."""
-        self._no_temporal = reason
-
-    def has_temporal(self, operations: TemporalOperations) -> None:
+    def set_temporal(self, operations: TemporalOperations) -> None:
         """Check Temporal itself from now on."""
         self._temporal = operations
 
-    def polls(self) -> None:
-        """Note that the worker has begun to poll."""
-        self._polls = True
-
     async def poller_failed(self, error: BaseException) -> None:
-        """Note that a poller died. The worker then waits for running work, which may take for ever."""
+        """Report that a poller died. The worker then waits for running work, which may take for ever."""
         self._failure = f"polling failed with {type(error).__name__}"
 
     async def _check_poller(self) -> None:
@@ -73,16 +63,16 @@ class WorkerHealth:
             raise CheckFailedError(self._failure)
 
     async def _check_polling(self) -> None:
-        if self._failure is not None or not self._polls:
+        if self._failure is not None or not self.is_polling:
             raise NotStartedError(self._failure or "the worker does not poll")
 
     async def _check_schema(self) -> None:
-        if self._schema is not None:
-            raise NotStartedError(self._schema)
+        if self._schema_problem is not None:
+            raise NotStartedError(self._schema_problem)
 
     async def _check_temporal(self) -> None:
         if self._temporal is None:
-            raise CheckFailedError(self._no_temporal)
+            raise CheckFailedError(self._temporal_problem)
         try:
             await self._temporal.check()
         except TemporalUnavailableError:
@@ -96,18 +86,15 @@ class WorkerHealth:
             raise CheckFailedError(f"does not respond: {type(error).__name__}") from None
 
 
-class ProbeServer:
-    """Serves the probes while its block runs, signals left to the worker."""
-
-    def __init__(self, settings: Settings, health: WorkerHealth, engine: AsyncEngine) -> None:
-        app = FastAPI(title="alga-tenants worker probes", openapi_url=None, docs_url=None, redoc_url=None)
-        app.include_router(probe_routes(health.probes))
-        app.include_router(
-            metrics_route(
-                partial(refresh_unfinished_operations, engine), partial(refresh_dependencies, health.probes)
-            )
-        )
-        config = uvicorn.Config(
+@asynccontextmanager
+async def serve_probes(settings: Settings, health: WorkerHealth, engine: AsyncEngine) -> AsyncIterator[None]:
+    """Serve the probes and metrics during the block."""
+    app = FastAPI(title="alga-tenants worker probes", openapi_url=None, docs_url=None, redoc_url=None)
+    app.include_router(probe_routes(health.probes))
+    refresh = partial(refresh_unfinished_operations, engine), partial(refresh_dependencies, health.probes)
+    app.include_router(metrics_route(*refresh))
+    server = _Server(
+        uvicorn.Config(
             app,
             host=settings.worker_probe_host,
             port=settings.worker_probe_port,
@@ -116,23 +103,17 @@ class ProbeServer:
             server_header=False,
             lifespan="off",
         )
-        self._server = _Server(config)
-        self._task: asyncio.Task[None] | None = None
-
-    async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._server.serve())
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.should_exit = True
-        if self._task is not None:
-            await self._task
+    )
+    serving = asyncio.create_task(server.serve())
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await serving
 
 
 class _Server(uvicorn.Server):
-    """A server without signal handlers of its own: the worker drains on SIGTERM and answers probes meanwhile."""
+    """A server without signal handlers: on SIGTERM the worker drains, and still responds to probes."""
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:

@@ -1,11 +1,10 @@
-"""Compares unfinished operations with Temporal: shows what they wait for, and closes those that were ended there."""
+"""Compares operations with Temporal: shows in their rows why they wait, and closes those that were ended there."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from uuid import UUID
 
 import structlog
 from sqlalchemy.exc import DBAPIError
@@ -29,14 +28,14 @@ from app.temporal.errors import (
     UnknownOperationError,
     UnreadableOperationError,
 )
-from app.temporal.operations import ListedOperation, TemporalOperations
-from workflows.operations.messages import OperationSnapshot, ResumeRequest
+from app.temporal.operations import TemporalOperations
+from workflows.operations.messages import OperationContext, OperationSnapshot, ResumeRequest
 from workflows.operations.statuses import OperationStatus
 
 PAGE = 100
-# Rows that were written a moment ago belong to transactions at work.
+# Rows that were written a moment ago belong to running transactions.
 UNTOUCHED = timedelta(seconds=5)
-# A workflow that was ended in Temporal without a row is looked for this long: enough for any outage of the workers.
+# How long a workflow without a row that was ended in Temporal is looked for: longer than any outage of the workers.
 RECENTLY_CLOSED = timedelta(days=7)
 
 log = structlog.get_logger(__name__)
@@ -44,7 +43,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Finding:
-    """An operation whose row was not as its workflow is, and what its row says now."""
+    """An operation whose row differed from its workflow, and the status that the row shows now."""
 
     workflow_id: str
     run_id: str
@@ -53,8 +52,11 @@ class Finding:
     detail: str
 
 
+Comparison = Callable[[], Awaitable[Finding | None]]
+
+
 class Reconciler:
-    """Safe to run twice, and by several workers at once: a row that was written in the meantime is left alone."""
+    """Safe to run twice, and by several workers at once: a row that was changed in the meantime is left alone."""
 
     def __init__(self, engine: AsyncEngine, operations: TemporalOperations, audit: AuditTrail) -> None:
         self._engine = engine
@@ -62,38 +64,23 @@ class Reconciler:
         self._operations = operations
 
     async def reconcile(self, *, untouched_for: timedelta = timedelta(0)) -> AsyncIterator[Finding]:
-        """Yield every operation that was not as its row said.
+        """Yield every operation whose row differed from its workflow.
 
-        One that can't be compared, whatever the reason, is logged and counted, and the others are compared all the
-        same.
+        An operation that can't be compared is logged and counted, and does not keep others from being compared.
 
         Raises:
-            TemporalUnavailableError: Temporal is unavailable; what was not reached stays as it was.
-            OSError or sqlalchemy.exc.DBAPIError: the database is.
+            TemporalUnavailableError: Temporal is unavailable; the remaining rows are unchanged.
+            OSError or sqlalchemy.exc.DBAPIError: the database is unavailable.
         """
-        async for found in self._adopt_unrecorded(datetime.now(UTC) - untouched_for):
-            yield found
-        after: tuple[str, str] | None = None
-        while True:
-            async with self._engine.connect() as connection:
-                page = await unfinished_operations(
-                    connection, self._operations.namespace, untouched_for=untouched_for, limit=PAGE, after=after
-                )
-            for record in page:
-                if isinstance(record, UnreadableRecord):
-                    _note_failure(record.workflow_id, "its row is not understood")
-                    continue
-                finding = await self._isolated(record.workflow_id, partial(self._reconcile, record))
-                if finding is not None:
-                    yield finding
-            if len(page) < PAGE:
-                return
-            after = (page[-1].workflow_id, page[-1].run_id)
+        async for workflow_id, compare in self._comparisons(untouched_for):
+            finding = await self._isolated(workflow_id, compare)
+            if finding is not None:
+                yield finding
 
     async def reconcile_one(self, workflow_id: str) -> tuple[OperationRecord | None, Finding | None]:
-        """Return the newest operation of that workflow id as its row has it, and what was found if that was wrong.
+        """Return the newest operation of that workflow id before the comparison, and the finding.
 
-        Raises as `reconcile`, and `UnreadableOperationError` if it can't be decrypted or understood.
+        Raises as `reconcile`, and `UnreadableOperationError` if the workflow can't be decrypted or parsed.
         """
         record = await self._find(workflow_id)
         if record is None:
@@ -107,10 +94,41 @@ class Reconciler:
             return record, None
         return record, await self._reconcile(record)
 
-    async def _isolated(self, workflow_id: str, look: Callable[[], Awaitable[Finding | None]]) -> Finding | None:
-        """Return what the look finds; one that fails for a reason of its own stops no other."""
+    async def _comparisons(self, untouched_for: timedelta) -> AsyncIterator[tuple[str, Comparison]]:
+        """Yield workflow ids and what to do: first for workflows without a matching row, then for rows."""
+        before = datetime.now(UTC) - untouched_for
+        workflows = self._operations.listed(started_before=before, closed_after=before - RECENTLY_CLOSED)
+        listed = [workflow async for workflow in workflows]
+        for start in range(0, len(listed), PAGE):
+            page = listed[start : start + PAGE]
+            async with self._engine.connect() as connection:
+                recorded = await find_runs(connection, [workflow.workflow_id for workflow in page])
+            for workflow in page:
+                run = workflow.workflow_id, workflow.run_id
+                if run not in recorded:
+                    yield workflow.workflow_id, partial(self._adopt, *run)
+                elif recorded[run] and workflow.is_open:
+                    yield workflow.workflow_id, partial(self._wake, *run)
+        after: tuple[str, str] | None = None
+        namespace = self._operations.namespace
+        while True:
+            async with self._engine.connect() as connection:
+                records = await unfinished_operations(
+                    connection, namespace, untouched_for=untouched_for, limit=PAGE, after=after
+                )
+            for record in records:
+                if isinstance(record, UnreadableRecord):
+                    _record_failure(record.workflow_id, "its row is not understood")
+                else:
+                    yield record.workflow_id, partial(self._reconcile, record)
+            if len(records) < PAGE:
+                return
+            after = records[-1].workflow_id, records[-1].run_id
+
+    async def _isolated(self, workflow_id: str, compare: Comparison) -> Finding | None:
+        """Return the finding; an error that concerns this operation alone is only recorded."""
         try:
-            return await look()
+            return await compare()
         except UnreadableOperationError as error:
             reason = str(error)
         except (TemporalUnavailableError, OSError):
@@ -119,46 +137,17 @@ class Reconciler:
             if error.connection_invalidated:
                 raise
             reason = type(error.orig).__name__
-        except Exception as error:  # noqa: BLE001 - whatever is wrong with one workflow is that one's
+        except Exception as error:  # noqa: BLE001 - a defect in one workflow must not stop the others
             reason = type(error).__name__
-        _note_failure(workflow_id, reason)
+        _record_failure(workflow_id, reason)
         return None
 
     async def _find(self, workflow_id: str) -> OperationRecord | None:
         async with self._engine.connect() as connection:
             return await find_operation(connection, workflow_id)
 
-    async def _adopt_unrecorded(self, started_before: datetime) -> AsyncIterator[Finding]:
-        """Yield the operations without a row, and those that wait though their row says how they ended."""
-        page: list[ListedOperation] = []
-        closed_after = started_before - RECENTLY_CLOSED
-        async for listed in self._operations.listed(started_before=started_before, closed_after=closed_after):
-            page.append(listed)
-            if len(page) == PAGE:
-                async for finding in self._compare_page(page):
-                    yield finding
-                page = []
-        if page:
-            async for finding in self._compare_page(page):
-                yield finding
-
-    async def _compare_page(self, page: list[ListedOperation]) -> AsyncIterator[Finding]:
-        async with self._engine.connect() as connection:
-            recorded = await find_runs(connection, [listed.workflow_id for listed in page])
-        for listed in page:
-            has_ended = recorded.get((listed.workflow_id, listed.run_id))
-            if has_ended is None:
-                look = self._adopt
-            elif has_ended and listed.is_open:
-                look = self._wake
-            else:
-                continue
-            finding = await self._isolated(listed.workflow_id, partial(look, listed.workflow_id, listed.run_id))
-            if finding is not None:
-                yield finding
-
     async def _adopt(self, workflow_id: str, run_id: str) -> Finding | None:
-        """Write the row of an operation that could not do so itself, or never will."""
+        """Insert the row of an operation whose transaction could not, or never will."""
         try:
             workflow = await self._operations.describe(workflow_id, run_id)
             context = await self._operations.context_of(workflow)
@@ -170,12 +159,12 @@ class Reconciler:
                 return None
             await self._audit.append_once(connection, row.request_events)
         detail = "there was no row, because no transaction has been able to write one"
-        return _finding(workflow_id, workflow.run_id, context.snapshot.tenant_id, OperationStatus.QUEUED, detail)
+        return _finding(context, OperationStatus.QUEUED, detail)
 
     async def _wake(self, workflow_id: str, run_id: str) -> Finding | None:
-        """Resume a parked workflow whose row says how the operation ended, so that it learns that.
+        """Resume a parked workflow whose row shows its end, so that its next attempt finds that.
 
-        It never heard of its commit, because a worker died, and then met an error that lasted.
+        It missed the result of its commit, because a worker died, and then met an error that lasted.
         """
         try:
             workflow = await self._operations.describe(workflow_id, run_id)
@@ -184,23 +173,27 @@ class Reconciler:
             await self._operations.resume(workflow, ResumeRequest(resumed_by="reconciler"))
         except (UnknownOperationError, OperationEndedError):
             return None
+        context = OperationContext(workflow_id=workflow_id, run_id=run_id, snapshot=workflow.snapshot)
         detail = "its row says how it ended, and its workflow waited for an operator"
-        return _finding(workflow_id, run_id, workflow.snapshot.tenant_id, OperationStatus.RUNNING, detail)
+        return _finding(context, OperationStatus.RUNNING, detail)
 
     async def _reconcile(self, record: OperationRecord) -> Finding | None:
         workflow = await self._workflow_of(record)
         if workflow is None:
             return await self._close(record, GONE)
-        if workflow.is_open:
-            return await self._mirror(record, workflow)
         if workflow.closed_as is not None:
             return await self._close(record, workflow.closed_as)
-        # The row is written before the workflow says so; this one comes from a backup, or was changed by hand.
-        reason = f"the workflow ended as {workflow.snapshot.status} in Temporal, unlike the operation's row"
-        return await self._close(record, reason, workflow.snapshot)
+        if not workflow.is_open:
+            # The row is written before the workflow ends; this one comes from a backup, or was changed by hand.
+            reason = f"the workflow ended as {workflow.snapshot.status} in Temporal, unlike the operation's row"
+            return await self._close(record, reason, workflow.snapshot)
+        async with self._engine.begin() as connection:
+            if not await mirror(connection, record, workflow.snapshot):
+                return None
+        return _finding(record.context, workflow.snapshot.status, "the row now says what the workflow waits for")
 
     async def _workflow_of(self, record: OperationRecord) -> TemporalOperation | None:
-        """Return the workflow that works on the operation, or did last, or None if Temporal has forgotten it."""
+        """Return the operation's workflow, or None if Temporal has forgotten it."""
         with suppress(UnknownOperationError):
             newest = await self._operations.describe(record.workflow_id)
             if newest.run_id == record.run_id:
@@ -209,13 +202,6 @@ class Reconciler:
             return await self._operations.describe(record.workflow_id, record.run_id)
         return None
 
-    async def _mirror(self, record: OperationRecord, workflow: TemporalOperation) -> Finding | None:
-        async with self._engine.begin() as connection:
-            if not await mirror(connection, record, workflow.snapshot):
-                return None
-        status, detail = workflow.snapshot.status, "the row now says what the workflow waits for"
-        return _finding(record.workflow_id, record.run_id, record.snapshot.tenant_id, status, detail)
-
     async def _close(
         self, record: OperationRecord, reason: str, ended_as: OperationSnapshot | None = None
     ) -> Finding | None:
@@ -223,22 +209,24 @@ class Reconciler:
             closed = await close_ended_outside(OperationRow(connection, record.context), reason, ended_as)
         if closed is None:
             return None
-        tenant_id = record.snapshot.tenant_id
         detail = closed.warnings[-1].detail if closed.committed_at is not None else f"{reason}; nothing was written"
+        finding = _finding(record.context, closed.status, detail)
         log.warning(
             "an operation was ended in Temporal",
-            workflow_id=record.workflow_id,
-            tenant_id=str(tenant_id) if tenant_id is not None else None,
-            status=closed.status,
+            workflow_id=finding.workflow_id,
+            tenant_id=finding.tenant_id,
+            status=finding.status,
             detail=detail,
         )
-        return _finding(record.workflow_id, record.run_id, tenant_id, closed.status, detail)
+        return finding
 
 
-def _note_failure(workflow_id: str, reason: str) -> None:
+def _record_failure(workflow_id: str, reason: str) -> None:
     RECONCILE_FAILURES.inc()
     log.error("an operation can't be reconciled", workflow_id=workflow_id, reason=reason)
 
 
-def _finding(workflow_id: str, run_id: str, tenant_id: UUID | None, status: OperationStatus, detail: str) -> Finding:
-    return Finding(workflow_id, run_id, str(tenant_id) if tenant_id is not None else None, status, detail)
+def _finding(context: OperationContext, status: OperationStatus, detail: str) -> Finding:
+    tenant_id = context.snapshot.tenant_id
+    shown_id = str(tenant_id) if tenant_id is not None else None
+    return Finding(context.workflow_id, context.run_id, shown_id, status, detail)

@@ -1,7 +1,7 @@
 """The activities on a database of all of Alga's tables, without a workflow around them."""
 
 from collections.abc import AsyncIterator, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from activities.alga.blueprints.blueprint import load_blueprints
 from activities.alga.passwords import PasswordHasher
 from activities.database.engines import create_engine
-from activities.operations.closing import ClosingActivities
+from activities.operations.activities import OperationActivities
 from activities.tenants.provisioning import ProvisioningActivities
 from app.embedded.processes.blocking import run_blocking
 from migrations.upgrade import upgrade
@@ -21,6 +21,7 @@ from tests.support.audit import AUDIT
 from tests.support.scripts import statements_of
 from tests.support.servers.databases import NewDatabase
 from workflows.operations.messages import (
+    FailurePolicy,
     OperationContext,
     OperationError,
     OperationInput,
@@ -30,6 +31,8 @@ from workflows.operations.messages import (
 from workflows.operations.statuses import OperationStatus
 from workflows.tenants.request import ProvisionInput, TenantCreationInput
 from workflows.tenants.steps import TENANT_CREATION
+
+POLICY = FailurePolicy(step_retry_window=timedelta(minutes=10), attention_timeout=timedelta(days=7))
 
 RUN = "a-run"
 
@@ -85,8 +88,8 @@ def provisioning(engine: AsyncEngine) -> ProvisioningActivities:
 
 
 @pytest.fixture
-def closing(engine: AsyncEngine) -> ClosingActivities:
-    return ClosingActivities(engine, AUDIT)
+def closing(engine: AsyncEngine) -> OperationActivities:
+    return OperationActivities(engine, AUDIT, POLICY)
 
 
 def context(tenant_id: UUID, workflow_id: str | None = None, **changes: Any) -> OperationContext:

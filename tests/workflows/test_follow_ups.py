@@ -196,7 +196,7 @@ async def test_a_second_kind_runs_through_the_same_shell(client: Client) -> None
         assert KINDS.of_workflow_type("tidyWorkflow") is TINY
         assert KINDS.is_own_id(TINY.workflow_id("9b2f7a54-0a51-4a54-8d6a-3f0f5a6f3f10"))
     finally:
-        KINDS.remove(TINY)
+        del KINDS[TINY.name]
     assert (snapshot.kind, snapshot.status) == ("tidying", OperationStatus.COMPLETED)
     assert [step.name for step in snapshot.steps] == ["sweep", "dust"]
     assert snapshot.parameters == {"room": "attic"}

@@ -1,10 +1,8 @@
-"""The registry of the kinds of operations, and the activities that serve every kind."""
+"""The kinds of operations, and the activities that serve every kind."""
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cached_property
 
 from temporalio.common import RetryPolicy
 
@@ -13,10 +11,10 @@ PARAMETER_CHANGE_ACTIVITY = "accept_parameter_changes"
 CLOSE_ACTIVITY = "close_operation"
 COMPLETE_ACTIVITY = "complete_operation"
 
-# The workflow waits between attempts itself, so that a cancel is seen at once: the server must not retry.
+# The workflow retries, not the server, so that it handles a cancel at once.
 SINGLE_ATTEMPT = RetryPolicy(maximum_attempts=1)
 
-# Longer than the statement timeout of the activities' engine (8 s), so that the database gives up first.
+# Longer than the statement timeout of the activities' engine (8 s).
 STEP_TIMEOUT = timedelta(seconds=20)
 
 _UUID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
@@ -27,8 +25,8 @@ class StepKind:
     """One step of a kind of operation.
 
     `progress` is the percentage done once the step has finished. `activity` names the activity of a step that follows
-    the commit; a step without one is a part of the transaction, or closes the operation. `wire_name` is what Alga's
-    client calls the step in `getState`, where that has another name for it.
+    the commit; a step without one is part of the transaction, or closes the operation. `wire_name` is the name in
+    `getState`, if it differs.
     """
 
     name: str
@@ -41,10 +39,10 @@ class StepKind:
 class OperationKind:
     """One kind of operation.
 
-    `transaction` names the activity that writes everything and commits, `request_action` the action by which the
-    audit trail records a request. `undo` says what to do instead of a cancel that comes after the commit; in it,
-    `{tenant_id}` stands for the tenant. Scopes are those that a caller needs to cancel an operation, and to resume or
-    change it. `parameters` are the names on the wire of what can be changed until the commit.
+    `transaction` names the activity that writes everything and commits, `request_action` the action in the audit
+    trail. `undo` is what a person can do instead of a cancel after the commit, with `{tenant_id}` for the tenant.
+    `cancel_scope` lets a caller cancel, `manage_scope` resume and change an operation. `parameters` are the names on
+    the wire of what can be changed until the commit.
     """
 
     name: str
@@ -59,13 +57,8 @@ class OperationKind:
     parameters: tuple[str, ...] = ()
 
     def workflow_id(self, key: object) -> str:
-        """Return the workflow id that the gateway chooses for a tenant id or an operation's UUID."""
+        """Return the gateway's workflow id for a tenant id or an operation's UUID."""
         return f"{self.id_prefix}{key}"
-
-    @cached_property
-    def activity_steps(self) -> dict[str, str]:
-        """The steps after the commit by the names of their activities."""
-        return {step.activity: step.name for step in self.steps if step.activity is not None}
 
     @property
     def last_step(self) -> str:
@@ -83,50 +76,33 @@ class OperationKind:
 
 
 def is_storable_id(workflow_id: str) -> bool:
-    """Return whether a row can have that workflow id: Temporal takes NUL characters, PostgreSQL doesn't."""
+    """Return whether PostgreSQL can store the workflow id, which must not contain NUL characters."""
     return "\0" not in workflow_id
 
 
-class KindRegistry:
-    """The kinds that this release knows."""
-
-    def __init__(self) -> None:
-        self._kinds: dict[str, OperationKind] = {}
-
-    def __iter__(self) -> Iterator[OperationKind]:
-        return iter(tuple(self._kinds.values()))
+class KindRegistry(dict[str, OperationKind]):
+    """The kinds that this release knows, by name."""
 
     def register(self, kind: OperationKind) -> OperationKind:
         """Add a kind; raises `ValueError` if there is one of that name."""
-        if kind.name in self._kinds:
+        if kind.name in self:
             raise ValueError(f"there is already an operation kind {kind.name}")
-        self._kinds[kind.name] = kind
+        self[kind.name] = kind
         return kind
 
-    def remove(self, kind: OperationKind) -> None:
-        """Forget a kind."""
-        del self._kinds[kind.name]
-
-    def __getitem__(self, name: str) -> OperationKind:
-        """Return the kind of that name; raises `KeyError` if this release does not know it."""
-        return self._kinds[name]
-
-    def find(self, name: str) -> OperationKind | None:
-        """Return the kind of that name, or None if this release does not know it."""
-        return self._kinds.get(name)
-
     def of_workflow_type(self, workflow_type: str) -> OperationKind | None:
-        """Return the kind that a workflow type works on, or None if it is not an operation."""
-        return next((kind for kind in self if workflow_type in kind.workflow_types), None)
+        """Return the kind of a workflow type, or None if such workflows are no operations."""
+        return next((kind for kind in self.values() if workflow_type in kind.workflow_types), None)
 
     @property
-    def workflow_types(self) -> tuple[str, ...]:
-        """The types of all workflows that are operations."""
-        return tuple(name for kind in self for name in kind.workflow_types)
+    def is_operation(self) -> str:
+        """The condition by which Temporal lists the workflows that are operations."""
+        types = ", ".join(f"'{name}'" for kind in self.values() for name in kind.workflow_types)
+        return f"WorkflowType IN ({types})"
 
     def is_own_id(self, workflow_id: str) -> bool:
         """Return whether a workflow id has the form of those that the gateway chooses."""
-        return any(re.fullmatch(re.escape(kind.id_prefix) + _UUID, workflow_id) is not None for kind in self)
+        return any(re.fullmatch(re.escape(kind.id_prefix) + _UUID, workflow_id) for kind in self.values())
 
 
 KINDS = KindRegistry()

@@ -12,8 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from activities.audit.events import AuditEvent
-from activities.operations.closing import ClosingActivities
-from activities.operations.parameter_changes import ParameterChangeActivities
+from activities.operations.activities import OperationActivities
 from activities.tenants.provisioning import ProvisioningActivities
 from app.auth.callers import operator
 from app.gateway.audit.listing import AuditListing, EventFilter
@@ -25,7 +24,7 @@ from tests.activities.audit.audited import (
     event,
     verified,
 )
-from tests.activities.conftest import closing_input, context, provision_input
+from tests.activities.conftest import POLICY, closing_input, context, provision_input
 from tests.support.audit import AUDIT
 from workflows.operations.messages import Origin, ParameterChangeInput
 from workflows.operations.texts import MAX_SENTENCE_LENGTH
@@ -143,7 +142,7 @@ async def test_a_provisioning_that_is_repeated_after_its_commit_is_recorded_once
 
 
 async def test_an_operation_that_ends_without_a_commit_is_recorded_once(
-    closing: ClosingActivities, database: asyncpg.Connection, tenant_request: TenantCreationInput
+    closing: OperationActivities, database: asyncpg.Connection, tenant_request: TenantCreationInput
 ) -> None:
     given = closing_input(tenant_request)
     for _ in range(2):
@@ -156,7 +155,7 @@ async def test_a_repeated_change_is_recorded_once_and_other_values_separately(
     engine: AsyncEngine, database: asyncpg.Connection
 ) -> None:
     tenant_id = uuid4()
-    changes = ParameterChangeActivities(engine, AUDIT)
+    changes = OperationActivities(engine, AUDIT, POLICY)
     for digest, request_id in (("five", "first"), ("five", "first"), ("six", "second"), ("six", "second")):
         await changes.accept_parameter_changes(
             ParameterChangeInput(

@@ -17,7 +17,7 @@ from temporalio.exceptions import ApplicationError
 from activities.database.engines import create_engine
 from activities.errors import CancelRequestedError, FinalError
 from activities.operations import rows
-from activities.operations.closing import ClosingActivities
+from activities.operations.activities import OperationActivities
 from activities.operations.reconciliation import close_ended_outside, mirror
 from activities.operations.records import OperationRecord, find_operation
 from activities.tenants.provisioning import ProvisioningActivities
@@ -211,7 +211,7 @@ async def test_a_tenant_has_one_open_operation_beside_its_exports(engine: AsyncE
 @pytest.mark.anyio
 async def test_the_row_of_a_refused_second_operation_can_be_closed(
     provisioning: ProvisioningActivities,
-    closing: ClosingActivities,
+    closing: OperationActivities,
     engine: AsyncEngine,
     database: asyncpg.Connection,
     tenant_request: TenantCreationInput,
@@ -235,7 +235,7 @@ async def test_the_row_of_a_refused_second_operation_can_be_closed(
 
 @pytest.mark.anyio
 async def test_a_second_closing_returns_how_the_first_one_closed_the_operation(
-    closing: ClosingActivities, database: asyncpg.Connection, tenant_request: TenantCreationInput
+    closing: OperationActivities, database: asyncpg.Connection, tenant_request: TenantCreationInput
 ) -> None:
     assert await closing.close_operation(closing_input(tenant_request)) == Closure()
     again = await closing.close_operation(closing_input(tenant_request, status=OperationStatus.CANCELLED))
@@ -249,7 +249,7 @@ async def test_a_second_closing_returns_how_the_first_one_closed_the_operation(
 
 @pytest.mark.anyio
 async def test_the_tenant_of_a_closed_operation_is_free_again(
-    provisioning: ProvisioningActivities, closing: ClosingActivities, tenant_request: TenantCreationInput
+    provisioning: ProvisioningActivities, closing: OperationActivities, tenant_request: TenantCreationInput
 ) -> None:
     await closing.close_operation(closing_input(tenant_request))
     again = provision_input(tenant_request, run_id="another-run")
@@ -259,7 +259,7 @@ async def test_the_tenant_of_a_closed_operation_is_free_again(
 
 @pytest.mark.anyio
 async def test_a_committed_operation_is_completed_once_the_steps_after_it_are_done(
-    closing: ClosingActivities, engine: AsyncEngine, tenant_request: TenantCreationInput
+    closing: OperationActivities, engine: AsyncEngine, tenant_request: TenantCreationInput
 ) -> None:
     given = provision_input(tenant_request)
     committed_now = await provisioning_on(engine, SEND_WELCOME_EMAIL).provision_tenant(given)

@@ -8,11 +8,10 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.exceptions import ApplicationError
 
-from activities.operations.closing import ClosingActivities
-from activities.operations.parameter_changes import ParameterChangeActivities
+from activities.operations.activities import OperationActivities
 from activities.operations.rows import request_cancel
 from activities.tenants.provisioning import ProvisioningActivities
-from tests.activities.conftest import closing_input, provision_input, request
+from tests.activities.conftest import POLICY, closing_input, provision_input, request
 from tests.support.audit import AUDIT
 from workflows.operations.messages import Cancellation, ParameterChangeInput
 from workflows.tenants.request import TenantCreationInput
@@ -21,8 +20,8 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-def changes(engine: AsyncEngine) -> ParameterChangeActivities:
-    return ParameterChangeActivities(engine, AUDIT)
+def changes(engine: AsyncEngine) -> OperationActivities:
+    return OperationActivities(engine, AUDIT, POLICY)
 
 
 def change(given: TenantCreationInput, license_count: int, *, version: int = 0) -> ParameterChangeInput:
@@ -47,7 +46,7 @@ def ours() -> TenantCreationInput:
 
 
 async def test_an_attempt_that_has_not_seen_a_change_writes_nothing_and_the_next_one_does(
-    changes: ParameterChangeActivities,
+    changes: OperationActivities,
     provisioning: ProvisioningActivities,
     database: asyncpg.Connection,
     ours: TenantCreationInput,
@@ -65,7 +64,7 @@ async def test_an_attempt_that_has_not_seen_a_change_writes_nothing_and_the_next
 
 
 async def test_a_change_is_shown_in_the_operations_row(
-    changes: ParameterChangeActivities, database: asyncpg.Connection, ours: TenantCreationInput
+    changes: OperationActivities, database: asyncpg.Connection, ours: TenantCreationInput
 ) -> None:
     await changes.accept_parameter_changes(change(ours, 12))
     row = await database.fetchrow(
@@ -77,7 +76,7 @@ async def test_a_change_is_shown_in_the_operations_row(
 
 
 async def test_a_change_that_comes_after_the_commit_is_refused(
-    changes: ParameterChangeActivities, provisioning: ProvisioningActivities, ours: TenantCreationInput
+    changes: OperationActivities, provisioning: ProvisioningActivities, ours: TenantCreationInput
 ) -> None:
     await provisioning.provision_tenant(provision_input(ours))
     error = await refused(changes.accept_parameter_changes(change(ours, 12)))
@@ -85,7 +84,7 @@ async def test_a_change_that_comes_after_the_commit_is_refused(
 
 
 async def test_a_change_that_nobody_heard_of_gives_way_to_another(
-    changes: ParameterChangeActivities, ours: TenantCreationInput
+    changes: OperationActivities, ours: TenantCreationInput
 ) -> None:
     await changes.accept_parameter_changes(change(ours, 12))
     await changes.accept_parameter_changes(change(ours, 13))
@@ -96,7 +95,7 @@ async def test_a_change_that_nobody_heard_of_gives_way_to_another(
 
 
 async def test_an_operation_that_was_asked_to_stop_takes_no_change(
-    changes: ParameterChangeActivities, engine: AsyncEngine, ours: TenantCreationInput
+    changes: OperationActivities, engine: AsyncEngine, ours: TenantCreationInput
 ) -> None:
     operation = provision_input(ours).operation
     async with engine.begin() as connection:
@@ -106,7 +105,7 @@ async def test_an_operation_that_was_asked_to_stop_takes_no_change(
 
 
 async def test_an_operation_that_has_ended_takes_no_change(
-    changes: ParameterChangeActivities, closing: ClosingActivities, ours: TenantCreationInput
+    changes: OperationActivities, closing: OperationActivities, ours: TenantCreationInput
 ) -> None:
     await closing.close_operation(closing_input(ours))
     error = await refused(changes.accept_parameter_changes(change(ours, 12)))

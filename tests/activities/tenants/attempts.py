@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.exceptions import ApplicationError
 
-from activities.operations.closing import ClosingActivities
+from activities.operations.activities import OperationActivities
 from activities.operations.rows import OperationRow, request_cancel
 from tests.activities.conftest import closing_input, provision_input
 from tests.support.rows import fingerprints
@@ -118,7 +118,7 @@ async def record(engine: AsyncEngine, given: TenantCreationInput, **changes: Any
         assert await OperationRow(connection, provision_input(given, **changes).operation).insert()
 
 
-async def close(closing: ClosingActivities, given: TenantCreationInput) -> Closure:
+async def close(closing: OperationActivities, given: TenantCreationInput) -> Closure:
     return await closing.close_operation(closing_input(given))
 
 

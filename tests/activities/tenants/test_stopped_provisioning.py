@@ -9,12 +9,11 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from activities.operations.closing import ClosingActivities
-from activities.operations.parameter_changes import ParameterChangeActivities
+from activities.operations.activities import OperationActivities
 from activities.operations.records import find_operation
 from activities.operations.rows import OperationRow, revoke_start
 from activities.tenants.provisioning import ProvisioningActivities
-from tests.activities.conftest import closing_input, provision_input
+from tests.activities.conftest import POLICY, closing_input, provision_input
 from tests.activities.tenants.attempts import (
     ASKED,
     PARTS,
@@ -144,7 +143,7 @@ async def test_an_attempt_that_has_not_seen_a_change_of_parameters_writes_nothin
     await record(engine, tenant_request)
     operation = provision_input(tenant_request).operation
     change = ParameterChangeInput(operation=operation, changed=("licenseCount",), digest="a digest")
-    await ParameterChangeActivities(engine, AUDIT).accept_parameter_changes(change)
+    await OperationActivities(engine, AUDIT, POLICY).accept_parameter_changes(change)
     before = await everything(database)
     error = await error_of(provisioning.provision_tenant(provision_input(tenant_request)))
     assert (error.type, error.non_retryable) == ("parameters-changed", False)
@@ -155,7 +154,7 @@ async def test_an_attempt_that_has_not_seen_a_change_of_parameters_writes_nothin
 
 async def test_an_operation_that_was_closed_meanwhile_writes_nothing(
     provisioning: ProvisioningActivities,
-    closing: ClosingActivities,
+    closing: OperationActivities,
     database: asyncpg.Connection,
     tenant_request: TenantCreationInput,
 ) -> None:
@@ -169,7 +168,7 @@ async def test_an_operation_that_was_closed_meanwhile_writes_nothing(
 
 async def test_an_attempt_that_outlives_the_closing_of_its_operation_cannot_commit(
     provisioning: ProvisioningActivities,
-    closing: ClosingActivities,
+    closing: OperationActivities,
     engine: AsyncEngine,
     database: asyncpg.Connection,
     tenant_request: TenantCreationInput,
@@ -191,7 +190,7 @@ async def test_an_attempt_that_outlives_the_closing_of_its_operation_cannot_comm
 
 async def test_a_closing_waits_for_an_attempt_at_work_and_learns_what_that_committed(
     provisioning: ProvisioningActivities,
-    closing: ClosingActivities,
+    closing: OperationActivities,
     engine: AsyncEngine,
     database: asyncpg.Connection,
     tenant_request: TenantCreationInput,

@@ -16,12 +16,12 @@ from activities.alga.development import create_development_tables
 from activities.database.engines import create_engine
 from activities.database.errors import DATABASE_ERRORS
 from activities.errors import to_application_error
-from activities.operations.closing import ClosingActivities
+from activities.operations.activities import OperationActivities
 from activities.operations.rows import request_cancel
 from app.embedded.postgres import EmbeddedPostgres
 from app.embedded.processes.blocking import run_blocking
 from migrations.upgrade import upgrade
-from tests.activities.conftest import closing_input, provision_input, provisioning_on, request, sqlalchemy_url
+from tests.activities.conftest import POLICY, closing_input, provision_input, provisioning_on, request, sqlalchemy_url
 from tests.support.audit import AUDIT
 from tests.support.connections import connected
 from tests.support.rows import row_counts
@@ -48,7 +48,7 @@ class Work:
         self.errors: list[ApplicationError] = []
         self._engine = engine
         self._provisioning = provisioning_on(engine)
-        self._closing = ClosingActivities(engine, AUDIT)
+        self._closing = OperationActivities(engine, AUDIT, POLICY)
 
     async def create(self, given: TenantCreationInput) -> None:
         """Provision the tenant."""
