@@ -23,6 +23,7 @@ JSON_BODY = {"Content-Type": "application/json"}
 
 T = TypeVar("T")
 Query = tuple[tuple[str, str], ...]
+_read_operation = partial(read, model=Operation)
 
 
 @dataclass(frozen=True)
@@ -177,10 +178,6 @@ def tenant(tenant_id: UUID | str) -> Call[Tenant]:
 def health() -> Call[Health]:
     """Return whether the gateway is ready for work; asks once and is not retried."""
     return Call("GET", "/readyz", read_health, is_retried=False)
-
-
-def _read_operation(response: httpx.Response) -> Operation:
-    return read(response, Operation)
 
 
 def _query(**values: object) -> Query:

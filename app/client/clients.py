@@ -118,8 +118,7 @@ class TenantsClient:
             try:
                 return reject_unavailable(self._send_once(call))
             except (UnreachableError, UnavailableError) as failure:
-                pause = retries.pause(attempt, failure, deadline)
-            time.sleep(pause)
+                time.sleep(retries.pause(attempt, failure, deadline))
             attempt += 1
 
     def _send_once(self, call: Call[T]) -> httpx.Response:
@@ -227,8 +226,7 @@ class AsyncTenantsClient:
             try:
                 return reject_unavailable(await self._send_once(call))
             except (UnreachableError, UnavailableError) as failure:
-                pause = retries.pause(attempt, failure, deadline)
-            await asyncio.sleep(pause)
+                await asyncio.sleep(retries.pause(attempt, failure, deadline))
             attempt += 1
 
     async def _send_once(self, call: Call[T]) -> httpx.Response:

@@ -26,24 +26,22 @@ class Retries:
     max_retry_after: float = 30.0
     notify: Callable[[TenantsError, float], None] | None = None
 
-    def delay(self, attempt: int, failure: TenantsError) -> float | None:
-        """Return the seconds to pause after the given attempt, counted from 1; None to give up."""
-        retry_after = failure.retry_after if isinstance(failure, ProblemError) else None
-        if attempt >= self.attempts or (retry_after is not None and retry_after > self.max_retry_after):
-            return None
-        if retry_after is not None:
-            return retry_after
-        delay = min(self.first_delay * (1 << (attempt - 1)), self.max_delay)
-        return delay * random.uniform(0.75, 1.25)  # noqa: S311 - spreads the clients, protects nothing
-
     def while_waiting(self) -> Self:
         """Return the policy for each poll of an operation."""
         return replace(self, attempts=max(self.attempts, self.attempts_while_waiting))
 
     def pause(self, attempt: int, failure: TenantsError, deadline: float = inf) -> float:
-        """Announce the next attempt and return the seconds until it; raise the failure if there is none."""
-        delay = self.delay(attempt, failure)
-        if delay is None or time.monotonic() + delay > deadline:
+        """Announce the next attempt and return the seconds until it; raise the failure if there is none.
+
+        Attempts are counted from 1.
+        """
+        delay = failure.retry_after if isinstance(failure, ProblemError) else None
+        if attempt >= self.attempts or (delay is not None and delay > self.max_retry_after):
+            raise failure
+        if delay is None:
+            delay = min(self.first_delay * 2 ** (attempt - 1), self.max_delay)
+            delay *= random.uniform(0.75, 1.25)  # noqa: S311 - spreads the clients, protects nothing
+        if time.monotonic() + delay > deadline:
             raise failure
         if self.notify is not None:
             self.notify(failure, delay)

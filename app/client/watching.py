@@ -46,11 +46,7 @@ class Watch:
         return operation
 
     def pause(self) -> float | None:
-        """Return the seconds until the next poll, which may be the first one, or None if the operation has settled.
-
-        Raises:
-            WaitTimeoutError: the deadline has passed.
-        """
+        """Return the seconds until the next poll, or None if the operation has settled; raise `WaitTimeoutError`."""
         if self._operation is None:
             return 0.0
         is_unchanged = self._since is not None and self._operation.updated_at == self._since.updated_at

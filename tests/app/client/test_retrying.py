@@ -76,7 +76,7 @@ def test_pauses_double_up_to_a_limit() -> None:
     retries = Retries(attempts=20, first_delay=1.0, max_delay=5.0)
     failure = UnreachableError("rejected")
     for attempt, expected in enumerate((1, 2, 4, 5, 5), start=1):
-        delay = retries.delay(attempt, failure)
-        assert delay is not None
+        delay = retries.pause(attempt, failure)
         assert 0.75 * expected <= delay <= 1.25 * expected
-    assert retries.delay(20, failure) is None
+    with pytest.raises(UnreachableError):
+        retries.pause(20, failure)
