@@ -69,14 +69,23 @@ def ended_outside(
     it is cancelled if that was requested, or else failed.
     """
     closed_at = closed_at or snapshot.updated_at
-    ended = snapshot.at_work(updated_at=closed_at, finished_at=closed_at, error=None)
+    error = None
+    warnings = snapshot.warnings
     if snapshot.committed_at is not None:
+        status = OperationStatus.COMPLETED
         pending = ", ".join(step.name for step in snapshot.steps[:-1] if not step.is_done)
         left = f"not done: {pending}" if pending else "nothing was left to do"
-        warning = OperationWarning(code=ENDED_OUTSIDE, detail=f"{reason} after the commit; {left}")
-        warnings = (*snapshot.warnings, warning)
-        return ended.model_copy(update={"status": OperationStatus.COMPLETED, "progress": 100, "warnings": warnings})
-    if is_cancelled or snapshot.cancelled_by is not None or snapshot.status is OperationStatus.CANCELLING:
-        return ended.model_copy(update={"status": OperationStatus.CANCELLED})
-    error = OperationError(code=ENDED_OUTSIDE, detail=f"{reason}; nothing was written", step=snapshot.step)
-    return ended.model_copy(update={"status": OperationStatus.FAILED, "error": error})
+        warnings += (OperationWarning(code=ENDED_OUTSIDE, detail=f"{reason} after the commit; {left}"),)
+    elif is_cancelled or snapshot.cancelled_by is not None or snapshot.status is OperationStatus.CANCELLING:
+        status = OperationStatus.CANCELLED
+    else:
+        status = OperationStatus.FAILED
+        error = OperationError(code=ENDED_OUTSIDE, detail=f"{reason}; nothing was written", step=snapshot.step)
+    return snapshot.at_work(
+        status=status,
+        error=error,
+        warnings=warnings,
+        progress=100 if status is OperationStatus.COMPLETED else snapshot.progress,
+        updated_at=closed_at,
+        finished_at=closed_at,
+    )

@@ -134,7 +134,7 @@ class OperationRow:
             "run_id": context.run_id,
             "namespace": context.namespace,
             "status": OperationStatus.QUEUED,
-            "steps": documents(snapshot.steps),
+            **snapshot.model_dump(mode="json", include={"steps"}),
         }
         if has_ended:
             values |= {**shown_values(snapshot), "finished_at": snapshot.finished_at}
@@ -227,13 +227,14 @@ class OperationRow:
         """
         done = [step.name for step in committed.steps if step.status is StepStatus.COMPLETED]
         is_complete = all(step.is_done for step in committed.steps)
+        documents = committed.model_dump(mode="json")
         values = {
             **self._key,
             "status": OperationStatus.COMPLETED if is_complete else OperationStatus.RUNNING,
             "step": done[-1],
             "progress": KINDS[self._context.snapshot.kind].progress_after(done[-1]),
-            "steps": to_json(documents(committed.steps)),
-            "result": to_json(committed.result),
+            "steps": to_json(documents["steps"]),
+            "result": to_json(documents["result"]),
             "committed_at": committed.committed_at,
             "is_complete": is_complete,
         }
@@ -325,11 +326,6 @@ def shown_values(snapshot: OperationSnapshot) -> dict[str, Any]:
     """Return the values of the columns that show the state of the operation."""
     values = {name: getattr(snapshot, name) for name in _SHOWN}
     return {**values, **snapshot.model_dump(mode="json", include={"steps", "error", "warnings"})}
-
-
-def documents(messages: tuple[Any, ...]) -> list[dict[str, Any]]:
-    """Return messages as JSON documents."""
-    return [message.model_dump(mode="json") for message in messages]
 
 
 @cache

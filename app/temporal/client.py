@@ -26,9 +26,7 @@ def replay_converter(settings: TemporalSettings) -> DataConverter:
 def encrypting(codec: EncryptionCodec) -> DataConverter:
     """Return our converter with encryption, also of the texts of failures."""
     return replace(
-        DATA_CONVERTER,
-        payload_codec=codec,
-        failure_converter_class=DefaultFailureConverterWithEncodedAttributes,
+        DATA_CONVERTER, payload_codec=codec, failure_converter_class=DefaultFailureConverterWithEncodedAttributes
     )
 
 

@@ -57,7 +57,11 @@ async def run_worker(settings: Settings) -> None:
         stack.push_async_callback(cancel_and_wait, asyncio.create_task(drain_regularly()))
         client = await _unless(stop, _prepare(settings, engine, health))
         if client is not None:
-            await _work(settings, client, engine, stop, health)
+            worker = create_worker(settings, client, engine, on_fatal_error=health.poller_failed)
+            health.set_temporal(TemporalOperations(client, settings))
+            stack.push_async_callback(cancel_and_wait, asyncio.create_task(_schedule(client, settings)))
+            log.info("worker started", task_queue=settings.temporal_task_queue, temporal=settings.temporal_address)
+            await _poll(worker, stop, health)
     log.info("worker stopped")
 
 
@@ -67,27 +71,14 @@ async def _prepare(settings: Settings, engine: AsyncEngine, health: WorkerHealth
     return await retry_until_ready(lambda: connect_to_namespace(settings), health.set_temporal_problem)
 
 
-async def _work(
-    settings: Settings, client: Client, engine: AsyncEngine, stop: asyncio.Event, health: WorkerHealth
-) -> None:
-    async with AsyncExitStack() as stack:
-        worker = create_worker(settings, client, engine, on_fatal_error=health.poller_failed)
-        health.set_temporal(TemporalOperations(client, settings))
-        log.info("worker started", task_queue=settings.temporal_task_queue, temporal=settings.temporal_address)
-        stack.push_async_callback(cancel_and_wait, asyncio.create_task(_schedule(client, settings)))
-        await _poll(worker, stop, health)
-
-
 async def _schedule(client: Client, settings: Settings) -> None:
     """Create the schedule of maintenance, and retry until Temporal accepts it."""
     while True:
         try:
-            await schedule_maintenance(client, settings)
+            return await schedule_maintenance(client, settings)
         except (RPCError, RuntimeError) as error:
             log.warning("maintenance is not scheduled yet", reason=reason_of(error))
             await asyncio.sleep(SCHEDULE_RETRY_SECONDS)
-        else:
-            return
 
 
 async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, Result]) -> Result | None:

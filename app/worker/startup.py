@@ -88,4 +88,3 @@ async def connect_to_namespace(settings: Settings) -> Client:
     except OSError as error:
         raise TemporalUnavailableError(f"{error.filename} can't be read: {error.strerror}") from None
     return client
-

@@ -80,7 +80,7 @@ def _following(errors: int) -> Script:
 
 
 def _hashed_request() -> dict[str, Any]:
-    """As the gateway sends it: with a tenant id and a hash."""
+    """Return a request as the gateway sends it: with a tenant id and a hash."""
     admin = {"firstName": "Ada", "lastName": "Byron", "email": "ada@acme.example", "passwordHash": "salt:key"}
     return request(adminUser=admin, tenantId=str(uuid4()), origin={"requestedBy": "key:example"})
 

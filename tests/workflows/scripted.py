@@ -87,7 +87,7 @@ def parameters_changed(version: int) -> ApplicationError:
 
 @dataclass
 class Script:
-    """What goes wrong, and what was called; the first attempts at an activity raise its `errors`, one each."""
+    """Errors to raise, one for each attempt of an activity, and a record of the calls."""
 
     errors: list[ApplicationError] = field(default_factory=list)
     close_errors: list[ApplicationError] = field(default_factory=list)

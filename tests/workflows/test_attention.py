@@ -33,7 +33,7 @@ def parking(**changes: object) -> Script:
     return Script(errors=[passing(CREATE_TENANT)], policy=policy)
 
 
-async def test_a_parked_operation_says_so_and_resumes(client: Client, worker: NewWorker, replayer: Replayer) -> None:
+async def test_a_parked_operation_resumes(client: Client, worker: NewWorker, replayer: Replayer) -> None:
     script = parking()
     async with worker(script) as queue:
         handle = await start(client, queue)
@@ -48,7 +48,7 @@ async def test_a_parked_operation_says_so_and_resumes(client: Client, worker: Ne
     assert len(script.provisions) == 2
 
 
-async def test_a_parked_operation_is_changed_and_goes_on(
+async def test_a_parked_operation_continues_after_a_change(
     client: Client, worker: NewWorker, replayer: Replayer
 ) -> None:
     script = parking()
@@ -77,7 +77,7 @@ async def test_a_parked_operation_is_cancelled(client: Client, worker: NewWorker
     assert snapshot.status is OperationStatus.CANCELLED
 
 
-async def test_a_cancelled_operation_whose_closing_parks_is_shown_as_parked_and_resumes(
+async def test_a_cancelled_operation_is_parked_if_it_can_not_be_closed_and_resumes(
     client: Client, worker: NewWorker
 ) -> None:
     script = parking()
@@ -119,14 +119,14 @@ async def test_a_parked_operation_fails_at_its_deadline(client: Client, worker: 
     assert {step.name: step.status for step in snapshot.steps}[CREATE_TENANT] is StepStatus.FAILED
 
 
-async def test_an_attempt_that_has_not_seen_a_change_sees_it_at_the_next(client: Client, worker: NewWorker) -> None:
+async def test_an_attempt_that_missed_a_change_is_repeated_with_it(client: Client, worker: NewWorker) -> None:
     script = Script(errors=[parameters_changed(3)], policy=PATIENT)
     async with worker(script) as queue:
         await (await start(client, queue)).result()
     assert [given.operation.parameters_version for given in script.provisions] == [0, 3]
 
 
-async def test_a_resume_cuts_the_wait_for_the_next_attempt_short(client: Client, worker: NewWorker) -> None:
+async def test_a_resume_makes_the_next_attempt_at_once(client: Client, worker: NewWorker) -> None:
     script = Script(errors=[passing() for _ in range(6)], policy=PATIENT)
     async with worker(script) as queue:
         handle = await start(client, queue)
@@ -143,7 +143,7 @@ async def test_a_resume_cuts_the_wait_for_the_next_attempt_short(client: Client,
     [({}, "changes"), ({"tenantId": "x"}, "tenantId"), ({"licenseCount": "many"}, "licenseCount")],
     ids=["none", "unknown", "wrong type"],
 )
-async def test_a_change_that_can_not_be_made_is_refused_and_names_the_field(
+async def test_an_invalid_change_is_refused_and_names_the_field(
     client: Client, worker: NewWorker, changes: dict[str, object], field: str
 ) -> None:
     script = parking()

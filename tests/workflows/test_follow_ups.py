@@ -1,4 +1,4 @@
-"""What follows the commit, and kinds and words that this release does not know."""
+"""Steps after the commit, and kinds and names that this release does not know."""
 
 from datetime import timedelta
 
@@ -29,7 +29,7 @@ from workflows.tenants.steps import SEND_WELCOME_EMAIL, SET_UP_DATA, TRACK_CUSTO
 pytestmark = pytest.mark.anyio
 
 
-async def test_steps_after_the_commit_are_done_in_their_order_and_close_the_operation(
+async def test_steps_after_the_commit_run_in_order_and_close_the_operation(
     client: Client, worker: NewWorker, replayer: Replayer
 ) -> None:
     script = Script(following=FOLLOWING)
@@ -65,7 +65,9 @@ async def test_a_step_after_the_commit_that_fails_for_good_becomes_a_warning(
     assert completion.operation.snapshot.warnings == snapshot.warnings
 
 
-async def test_a_step_after_the_commit_that_heals_leaves_no_warning(client: Client, worker: NewWorker) -> None:
+async def test_a_step_after_the_commit_that_succeeds_on_retry_leaves_no_warning(
+    client: Client, worker: NewWorker
+) -> None:
     script = Script(following=FOLLOWING, follow_up_errors={TRACK_CUSTOMER: [passing(), passing()]})
     async with worker(script) as queue:
         handle = await start(client, queue)
@@ -75,7 +77,7 @@ async def test_a_step_after_the_commit_that_heals_leaves_no_warning(client: Clie
     assert len(script.follow_ups) == 4
 
 
-async def test_a_cancel_after_the_commit_stops_nothing_and_is_a_warning(client: Client, worker: NewWorker) -> None:
+async def test_a_cancel_after_the_commit_becomes_a_warning(client: Client, worker: NewWorker) -> None:
     script = Script(following=FOLLOWING, follow_up_errors={TRACK_CUSTOMER: [passing()] * 3}, policy=PATIENT)
     async with worker(script) as queue:
         handle = await start(client, queue)
@@ -87,7 +89,7 @@ async def test_a_cancel_after_the_commit_stops_nothing_and_is_a_warning(client: 
     assert [warning.code for warning in snapshot.warnings] == ["cancel-too-late"]
 
 
-async def test_an_error_after_the_commit_that_is_final_is_not_retried(client: Client, worker: NewWorker) -> None:
+async def test_a_final_error_after_the_commit_is_not_retried(client: Client, worker: NewWorker) -> None:
     script = Script(
         following=FOLLOWING, follow_up_errors={TRACK_CUSTOMER: [final(TRACK_CUSTOMER)] * 2}, policy=PATIENT
     )
@@ -116,9 +118,7 @@ async def test_a_step_after_the_commit_is_retried_for_the_whole_window_before_it
     assert [warning.step for warning in snapshot.warnings] == [TRACK_CUSTOMER]
 
 
-async def test_an_error_after_the_commit_that_speaks_of_a_cancel_is_not_repeated_without_end(
-    client: Client, worker: NewWorker
-) -> None:
+async def test_a_cancel_error_after_the_commit_is_not_retried_for_ever(client: Client, worker: NewWorker) -> None:
     script = Script(following=FOLLOWING, follow_up_errors={TRACK_CUSTOMER: [cancel_requested()] * 1000})
     async with worker(script) as queue:
         handle = await start(client, queue)
@@ -129,9 +129,7 @@ async def test_an_error_after_the_commit_that_speaks_of_a_cancel_is_not_repeated
     assert len(script.follow_ups) == 2
 
 
-async def test_an_error_of_the_closing_that_speaks_of_a_cancel_waits_for_the_next_attempt(
-    client: Client, worker: NewWorker
-) -> None:
+async def test_a_cancel_error_while_closing_waits_for_the_next_attempt(client: Client, worker: NewWorker) -> None:
     script = Script(errors=[final(SET_UP_DATA)], close_errors=[cancel_requested()])
     async with worker(script) as queue:
         handle = await start(client, queue)
@@ -141,7 +139,7 @@ async def test_an_error_of_the_closing_that_speaks_of_a_cancel_waits_for_the_nex
     assert len(script.closings) == 2
 
 
-async def test_a_closing_that_nobody_heard_of_wins_over_a_later_cancel(
+async def test_a_closing_whose_result_was_lost_wins_over_a_later_cancel(
     client: Client, worker: NewWorker, replayer: Replayer
 ) -> None:
     error = OperationError(code="duplicate-email", detail="another user has it", field="adminUser.email")
@@ -160,7 +158,7 @@ async def test_a_closing_that_nobody_heard_of_wins_over_a_later_cancel(
 
 
 @pytest.mark.parametrize("following", [(), FOLLOWING], ids=["complete", "with steps to follow"])
-async def test_a_commit_that_nobody_heard_of_wins_over_a_final_error(
+async def test_a_commit_whose_result_was_lost_wins_over_a_final_error(
     client: Client, worker: NewWorker, following: tuple[str, ...]
 ) -> None:
     script = Script(errors=[final(SET_UP_DATA)], is_committed=True, following=following)
@@ -172,7 +170,7 @@ async def test_a_commit_that_nobody_heard_of_wins_over_a_final_error(
     assert [given.operation.snapshot.step for given in script.follow_ups] == list(following)
 
 
-async def test_a_row_that_can_not_be_closed_does_not_hold_a_committed_operation_up(
+async def test_a_committed_operation_completes_although_its_row_can_not_be_closed(
     client: Client, worker: NewWorker
 ) -> None:
     script = Script(following=FOLLOWING, complete_errors=[passing()] * 1000, policy=IMPATIENT)
@@ -182,7 +180,7 @@ async def test_a_row_that_can_not_be_closed_does_not_hold_a_committed_operation_
         assert (await snapshot_of(handle)).status is OperationStatus.COMPLETED
 
 
-async def test_a_second_kind_runs_through_the_same_shell(client: Client) -> None:
+async def test_a_second_kind_has_the_same_lifecycle(client: Client) -> None:
     KINDS.register(TINY)
     try:
         script = Script(policy=PATIENT)
@@ -203,7 +201,7 @@ async def test_a_second_kind_runs_through_the_same_shell(client: Client) -> None
     assert KINDS.of_workflow_type("tidyWorkflow") is None
 
 
-def test_words_of_a_newer_release_are_kept_as_they_came() -> None:
+def test_names_of_a_newer_release_are_kept() -> None:
     document = {
         "kind": "tenant_merge",
         "status": "comparing",

@@ -28,7 +28,7 @@ async def test_a_stored_history_replays(replayer: Replayer, name: str) -> None:
     await replayer.replay_workflow(stored(name))
 
 
-async def test_the_replay_catches_two_steps_that_changed_places() -> None:
+async def test_a_replay_detects_reordered_steps() -> None:
     replayer = Replayer(workflows=[Reordered], data_converter=CONVERTER)
     with pytest.raises(NondeterminismError):
         await replayer.replay_workflow(stored("success_from_gateway"))

@@ -78,7 +78,7 @@ ACTIONS = (
 
 @dataclass
 class Scenario:
-    """What goes wrong, and what is sent to the workflow while which activity runs, counted from the first."""
+    """Errors to raise, and requests to send to the workflow during an activity, counted from the first."""
 
     errors: list[ApplicationError]
     ending: ApplicationError | None
@@ -140,7 +140,7 @@ class Acting(Script):
 
     async def _send(self, kind: str, name: str, argument: Any) -> None:
         assert self.handle is not None
-        # Refusals and a workflow that has ended meanwhile are answers, too.
+        # A rejected request, or one to an ended workflow, is a valid result.
         with suppress(RPCError, WorkflowUpdateFailedError):
             match kind:
                 case "signal":
@@ -175,7 +175,7 @@ def client(runner: asyncio.Runner) -> Iterator[Client]:
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
-def test_an_operation_goes_only_from_where_it_may_to_where_it_may(
+def test_an_operation_makes_only_valid_transitions(
     runner: asyncio.Runner, client: Client, scenario: Scenario
 ) -> None:
     runner.run(asyncio.wait_for(play(client, scenario), timeout=60))
@@ -209,7 +209,7 @@ async def play(client: Client, scenario: Scenario) -> None:
 
 
 def check_states(states: list[OperationSnapshot]) -> None:
-    """What must hold of everything that was published."""
+    """Check every published snapshot."""
     queued = states[0].model_copy(update={"status": S.QUEUED, "progress": 0, "committed_at": None})
     for before, after in pairwise([queued, *states]):
         assert after.status is before.status or after.status in ALLOWED[before.status], (before.status, after.status)

@@ -25,7 +25,7 @@ from workflows.tenants.steps import APPLY_BLUEPRINT, SET_UP_DATA, TENANT_CREATIO
 pytestmark = pytest.mark.anyio
 
 
-async def test_a_tenant_is_created_and_steps_that_are_not_configured_are_skipped(
+async def test_a_tenant_is_created_and_unconfigured_steps_are_skipped(
     client: Client, worker: NewWorker, replayer: Replayer
 ) -> None:
     script = Script()
@@ -54,7 +54,7 @@ async def test_the_usual_path_publishes_once(client: Client, worker: NewWorker) 
     assert len(changes) == 1
 
 
-async def test_alga_client_reads_the_state_it_knows(client: Client, worker: NewWorker) -> None:
+async def test_algas_client_reads_the_state(client: Client, worker: NewWorker) -> None:
     async with worker(Script()) as queue:
         handle = await start(client, queue)
         await handle.result()
@@ -88,7 +88,7 @@ async def test_the_algadesk_workflow_creates_an_algadesk_tenant(
     assert {given.request.product_code for given in script.provisions} == {"algadesk"}
 
 
-async def test_a_password_in_clear_is_hashed_before_anything_else(client: Client, worker: NewWorker) -> None:
+async def test_a_plaintext_password_is_hashed_first(client: Client, worker: NewWorker) -> None:
     script = Script()
     async with worker(script) as queue:
         await (await start(client, queue)).result()
@@ -97,10 +97,10 @@ async def test_a_password_in_clear_is_hashed_before_anything_else(client: Client
     assert (given.request.admin_user.password, given.request.admin_user.password_hash) == (None, "salt:key")
 
 
-async def test_the_health_check_answers(client: Client, worker: NewWorker) -> None:
+async def test_the_health_check_responds(client: Client, worker: NewWorker) -> None:
     async with worker(Script()) as queue:
-        answer = await client.execute_workflow("healthCheckWorkflow", id=unique_id(), task_queue=queue)
-    assert answer["status"] == "healthy"
+        response = await client.execute_workflow("healthCheckWorkflow", id=unique_id(), task_queue=queue)
+    assert response["status"] == "healthy"
 
 
 async def test_a_final_error_names_its_step_and_leaves_the_others_pending(
@@ -125,9 +125,7 @@ async def test_a_final_error_names_its_step_and_leaves_the_others_pending(
     assert closing.operation.snapshot.finished_at is not None
 
 
-async def test_a_passing_error_is_retried_until_it_heals(
-    client: Client, worker: NewWorker, replayer: Replayer
-) -> None:
+async def test_a_passing_error_is_retried(client: Client, worker: NewWorker, replayer: Replayer) -> None:
     script = Script(errors=[passing(SET_UP_DATA), passing(SET_UP_DATA)])
     async with worker(script) as queue:
         handle = await start(client, queue)
@@ -137,7 +135,7 @@ async def test_a_passing_error_is_retried_until_it_heals(
     assert not script.closings
 
 
-async def test_a_cancel_during_the_transaction_that_it_stopped_ends_as_cancelled(
+async def test_a_cancel_that_stops_the_transaction_ends_as_cancelled(
     client: Client, worker: NewWorker, replayer: Replayer
 ) -> None:
     script = Script(errors=[cancel_requested()])
@@ -155,7 +153,7 @@ async def test_a_cancel_during_the_transaction_that_it_stopped_ends_as_cancelled
     assert closing.operation.snapshot.status is OperationStatus.CANCELLED
 
 
-async def test_a_running_transaction_is_not_interrupted_by_temporals_cancel(
+async def test_a_cancel_in_temporal_does_not_interrupt_a_running_transaction(
     client: Client, worker: NewWorker
 ) -> None:
     script = Script(is_blocked=True, errors=[cancel_requested()])
@@ -172,7 +170,7 @@ async def test_a_running_transaction_is_not_interrupted_by_temporals_cancel(
     assert len(script.provisions) == 1
 
 
-async def test_a_commit_that_nobody_heard_of_wins_over_the_cancel(
+async def test_a_commit_whose_result_was_lost_wins_over_a_cancel(
     client: Client, worker: NewWorker, replayer: Replayer
 ) -> None:
     script = Script(errors=[cancel_requested()], is_committed=True)
@@ -186,7 +184,7 @@ async def test_a_commit_that_nobody_heard_of_wins_over_the_cancel(
     assert snapshot.cancelled_by is None
 
 
-async def test_a_closing_goes_on_until_it_succeeds_and_says_why_it_has_not(client: Client, worker: NewWorker) -> None:
+async def test_closing_is_retried_until_it_succeeds_and_shows_its_error(client: Client, worker: NewWorker) -> None:
     script = Script(errors=[final(SET_UP_DATA)], close_errors=[passing(), passing()])
     async with worker(script) as queue:
         handle = await start(client, queue)
@@ -228,9 +226,7 @@ async def test_changes_are_refused_once_the_operation_has_ended(client: Client, 
     assert not script.accepted
 
 
-async def test_a_signal_without_what_belongs_to_it_does_not_hang_the_workflow(
-    client: Client, worker: NewWorker
-) -> None:
+async def test_a_signal_without_its_argument_does_not_block_the_workflow(client: Client, worker: NewWorker) -> None:
     script = Script(is_blocked=True)
     async with worker(script) as queue:
         handle = await start(client, queue)
@@ -241,7 +237,7 @@ async def test_a_signal_without_what_belongs_to_it_does_not_hang_the_workflow(
         await handle.result()
 
 
-async def test_a_cancel_signal_while_it_waits_ends_it_as_cancelled(client: Client, worker: NewWorker) -> None:
+async def test_a_cancel_signal_ends_a_waiting_operation_as_cancelled(client: Client, worker: NewWorker) -> None:
     script = Script(errors=[passing() for _ in range(1000)])
     async with worker(script) as queue:
         handle = await start(client, queue)

@@ -32,7 +32,7 @@ TINY = OperationKind(
 
 
 class Tidying(OperationRequest):
-    """What is to be tidied."""
+    """A request to tidy a room."""
 
     room: str
 

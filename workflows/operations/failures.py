@@ -63,10 +63,7 @@ def describe_failure(failure: FailureError, step: str | None) -> Failure:
     if isinstance(cause, ApplicationError):
         details = FailureDetails.model_validate(cause.details[0]) if cause.details else FailureDetails()
         error = OperationError(
-            code=cause.type or INTERNAL_ERROR,
-            detail=cause.message,
-            field=details.field,
-            step=details.step or step,
+            code=cause.type or INTERNAL_ERROR, detail=cause.message, field=details.field, step=details.step or step
         )
         return Failure(error, cause.non_retryable, details.cancel, details.parameters_version)
     if isinstance(cause, ActivityTimeoutError):

@@ -1,4 +1,4 @@
-"""The workflow that a Temporal Schedule starts to keep our own tables in order."""
+"""The workflow that a Temporal Schedule starts to maintain our own tables."""
 
 from datetime import timedelta
 from typing import Any
@@ -23,8 +23,8 @@ class MaintenanceWorkflow:
     """One round of maintenance."""
 
     @workflow.run
-    async def run(self, argument: Any = None) -> None:  # noqa: ARG002 - one that is given must not end in an error for ever
-        """Reconcile operations with Temporal and prune, whichever of the two fails; the round then fails, too."""
+    async def run(self, argument: Any = None) -> None:  # noqa: ARG002 - an argument is accepted
+        """Reconcile operations with Temporal, and prune; if one fails, the other runs before the workflow fails."""
         failure: ActivityError | None = None
         for activity in (RECONCILE_ACTIVITY, PRUNE_ACTIVITY):
             try:

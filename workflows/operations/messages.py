@@ -124,18 +124,6 @@ class ParameterUpdate(Message):
     value: Any = None
 
 
-class WorkflowState(Message):
-    """Result of the `getState` query."""
-
-    step: str
-    progress: int
-    tenant_id: UUID | None = None
-    admin_user_id: UUID | None = None
-    client_id: UUID | None = None
-    email_sent: bool | None = None
-    error: str | None = None
-
-
 class HealthCheckResult(Message):
     """Result of `healthCheckWorkflow`."""
 

@@ -17,7 +17,6 @@ with workflow.unsafe.imports_passed_through():
         OperationWarning,
         Origin,
         StepProgress,
-        WorkflowState,
     )
     from workflows.operations.statuses import OperationStatus, StepStatus
 
@@ -52,10 +51,7 @@ class Progress:
     def accept(self, request: OperationRequest) -> None:
         """Show the parsed or changed request."""
         self._origin = request.origin
-        self._change(
-            started_at=request.origin.requested_at or self.snapshot.started_at,
-            **request.shown,
-        )
+        self._change(started_at=request.origin.requested_at or self.snapshot.started_at, **request.shown)
 
     def see_parameters(self, version: int | None) -> None:
         """Continue from the version of the parameters in the row, whose change was given up on before it returned."""
@@ -135,20 +131,21 @@ class Progress:
             snapshot=self.snapshot,
         )
 
-    def wire_state(self) -> WorkflowState:
-        """Return the snapshot in the terms of Alga's client."""
+    def wire_state(self) -> dict[str, Any]:
+        """Return the state in the terms of Alga's client, which expects unknown parts to be absent."""
         snapshot = self.snapshot
         result = snapshot.result or {}
         step = self.kind.find_step(snapshot.step) or self.kind.steps[0]
-        return WorkflowState(
-            step=WIRE_ENDS.get(snapshot.status) or step.wire_name or step.name,
-            progress=snapshot.progress,
-            tenant_id=snapshot.tenant_id,
-            admin_user_id=result.get("adminUserId"),
-            client_id=result.get("clientId"),
-            email_sent=False if result else None,
-            error=snapshot.error.detail if snapshot.error else snapshot.cancel_reason,
-        )
+        state = {
+            "step": WIRE_ENDS.get(snapshot.status) or step.wire_name or step.name,
+            "progress": snapshot.progress,
+            "tenantId": str(snapshot.tenant_id) if snapshot.tenant_id is not None else None,
+            "adminUserId": result.get("adminUserId"),
+            "clientId": result.get("clientId"),
+            "emailSent": False if result else None,
+            "error": snapshot.error.detail if snapshot.error else snapshot.cancel_reason,
+        }
+        return {name: value for name, value in state.items() if value is not None}
 
     def _reset_steps(self) -> None:
         pending = {"status": StepStatus.PENDING}

@@ -18,11 +18,7 @@ MAX_RETRY_DELAY = timedelta(minutes=1)
 async def run_locally(activity: str, argument: Message, result_type: type[MessageT]) -> MessageT:
     """Run a local activity once; raises `temporalio.exceptions.FailureError`."""
     result: MessageT = await workflow.execute_local_activity(
-        activity,
-        argument,
-        result_type=result_type,
-        start_to_close_timeout=STEP_TIMEOUT,
-        retry_policy=SINGLE_ATTEMPT,
+        activity, argument, result_type=result_type, start_to_close_timeout=STEP_TIMEOUT, retry_policy=SINGLE_ATTEMPT
     )
     return result
 

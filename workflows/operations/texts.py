@@ -1,27 +1,26 @@
-"""Makes what strangers wrote fit to be stored and shown: nothing that PostgreSQL refuses, no more than is read."""
+"""Cleans and shortens texts and documents of clients before they are stored and shown."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
-# Of a name, as it is stored in Alga's tables.
+# As in Alga's tables.
 MAX_NAME_LENGTH = 255
-# Of a reason, or what went wrong.
 MAX_SENTENCE_LENGTH = 1000
 MAX_ITEMS = 50
 MAX_DEPTH = 3
-# Beyond this PostgreSQL has no integer for it.
+# The limit of PostgreSQL's bigint.
 MAX_INTEGER = 2**63 - 1
 
 
-def storable(text: str, longest: int) -> str:
-    """Return the text without NUL and halves of surrogate pairs, which PostgreSQL refuses, cut to that length."""
-    sound = text[:longest].replace("\0", REPLACEMENT).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return sound if len(text) <= longest else f"{sound[: longest - 1]}…"
+def storable(text: str, max_length: int) -> str:
+    """Return the text, shortened, and without NUL and lone surrogates, which PostgreSQL rejects."""
+    sound = text[:max_length].replace("\0", REPLACEMENT).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return sound if len(text) <= max_length else f"{sound[: max_length - 1]}…"
 
 
 def storable_document(value: Any, depth: int = MAX_DEPTH) -> Any:
-    """Return JSON of which every part fits: texts and numbers are cut, lists and objects lose what is too much."""
+    """Return the JSON document with long texts, numbers, lists and objects shortened."""
     match value:
         case str():
             return storable(value, MAX_NAME_LENGTH)

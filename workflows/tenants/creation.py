@@ -10,12 +10,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.operations.failures import INVALID_REQUEST, OPERATION_ENDING, PARAMETER_REFUSED, refusal
     from workflows.operations.kinds import KINDS, is_storable_id
     from workflows.operations.lifecycle import Lifecycle
-    from workflows.operations.messages import (
-        Cancellation,
-        OperationError,
-        ParameterChanges,
-        ParameterUpdate,
-    )
+    from workflows.operations.messages import Cancellation, OperationError, ParameterChanges, ParameterUpdate
     from workflows.operations.parameters import ParameterRefusedError, parse_signal
     from workflows.operations.retrying import run_locally
     from workflows.tenants.request import (
@@ -133,8 +128,8 @@ class TenantCreation:
 
     @workflow.query(name="getState")
     def get_state(self) -> dict[str, Any]:
-        """Return the state in the terms of Alga's client, which expects unknown parts to be absent."""
-        return self._operation.progress.wire_state().model_dump(mode="json", exclude_none=True)
+        """Return the state in the terms of Alga's client."""
+        return self._operation.progress.wire_state()
 
 
 @workflow.defn(name=TENANT_CREATION_WORKFLOW)
@@ -164,7 +159,5 @@ def _invalid_request(error: ValidationError) -> OperationError:
     fault = error.errors(include_input=False, include_url=False)[0]
     field = ".".join(str(part) for part in fault["loc"])
     return OperationError(
-        code=INVALID_REQUEST,
-        detail=f"{field}: {fault['msg']}" if field else fault["msg"],
-        field=field or None,
+        code=INVALID_REQUEST, detail=f"{field}: {fault['msg']}" if field else fault["msg"], field=field or None
     )

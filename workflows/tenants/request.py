@@ -48,8 +48,7 @@ class TenantCreationInput(OperationRequest):
     company_name: str | None = None
     client_name: str | None = None
     billing_plan: str | None = Field(
-        default=None,
-        validation_alias=AliasChoices("billingPlan", "billing_plan", "contractLine", "contract_line"),
+        default=None, validation_alias=AliasChoices("billingPlan", "billing_plan", "contractLine", "contract_line")
     )
     license_count: int | None = None
     product_code: ProductCode = "psa"

@@ -1,4 +1,4 @@
-"""No order of attempts, cancels, closings and reconciling leaves a row in a state that it should not be in."""
+"""Attempts, cancels, closings and reconciliation in any order leave a row in a valid state."""
 
 import asyncio
 from collections.abc import Iterator
@@ -57,14 +57,14 @@ def own_engine(runner: asyncio.Runner, database_url: str) -> Iterator[AsyncEngin
 
 @given(st.lists(CALLS, max_size=10))
 @settings(max_examples=EXAMPLES, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-def test_a_row_goes_only_from_where_it_may_to_where_it_may(
+def test_a_row_makes_only_valid_transitions(
     runner: asyncio.Runner, own_engine: AsyncEngine, calls: list[str]
 ) -> None:
     runner.run(play(own_engine, calls))
 
 
 async def play(engine: AsyncEngine, calls: list[str]) -> None:
-    """The calls one after the other, each in a transaction of its own, as processes make them."""
+    """Make the calls one after the other, each in a transaction of its own."""
     row = Row(engine)
     before = await row.record()
     for name in calls:
@@ -79,7 +79,7 @@ async def play(engine: AsyncEngine, calls: list[str]) -> None:
 def check(
     name: str, before: OperationRecord, after: OperationRecord, *, succeeded: bool, was_cancelled: bool
 ) -> None:
-    """What must hold of one call."""
+    """Check one call."""
     then, now = before.snapshot, after.snapshot
     assert (now.finished_at is None) == now.status.is_open
     if not then.status.is_open or not succeeded:
@@ -97,7 +97,7 @@ def check(
 
 
 class Row:
-    """An operation's row and everything that is done to it."""
+    """An operation's row, and the calls that change it."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self.is_cancelled = False
@@ -114,7 +114,7 @@ class Row:
         return found
 
     async def call(self, name: str) -> bool:
-        """Whether it succeeded."""
+        """Make the call, and return whether it succeeded."""
         record = await self.record()
         with suppress(FinalError, CancelRequestedError, ApplicationError):
             async with self._engine.begin() as connection:
@@ -154,7 +154,7 @@ class Row:
 
 
 def committed(*, is_complete: bool) -> Committed:
-    """What a transaction commits, with or without a step that follows."""
+    """Return the result of a transaction, with or without a step that follows."""
     last = StepStatus.COMPLETED if is_complete else StepStatus.PENDING
     following = StepStatus.SKIPPED if is_complete else StepStatus.PENDING
     steps = tuple(
@@ -168,7 +168,7 @@ def committed(*, is_complete: bool) -> Committed:
 
 
 @pytest.mark.anyio
-async def test_a_cancel_that_comes_between_the_lock_and_the_commit_makes_the_commit_fail(
+async def test_a_cancel_between_the_lock_and_the_commit_makes_the_commit_fail(
     engine: AsyncEngine,
 ) -> None:
     operation = context(uuid4())
@@ -234,7 +234,7 @@ async def test_the_row_of_a_refused_second_operation_can_be_closed(
 
 
 @pytest.mark.anyio
-async def test_a_second_closing_returns_how_the_first_one_closed_the_operation(
+async def test_a_second_closing_returns_the_result_of_the_first(
     closing: OperationActivities, database: asyncpg.Connection, tenant_request: TenantCreationInput
 ) -> None:
     assert await closing.close_operation(closing_input(tenant_request)) == Closure()
@@ -258,7 +258,7 @@ async def test_the_tenant_of_a_closed_operation_is_free_again(
 
 
 @pytest.mark.anyio
-async def test_a_committed_operation_is_completed_once_the_steps_after_it_are_done(
+async def test_a_committed_operation_is_completed_after_its_last_step(
     closing: OperationActivities, engine: AsyncEngine, tenant_request: TenantCreationInput
 ) -> None:
     given = provision_input(tenant_request)

@@ -1,4 +1,4 @@
-"""What keeps an attempt from committing parameters that were changed while it was under way."""
+"""An attempt does not commit parameters that were changed during it."""
 
 from typing import Any
 from uuid import uuid4
@@ -45,7 +45,7 @@ def ours() -> TenantCreationInput:
     return request(uuid4())
 
 
-async def test_an_attempt_that_has_not_seen_a_change_writes_nothing_and_the_next_one_does(
+async def test_an_attempt_that_missed_a_change_writes_nothing_and_the_next_one_does(
     changes: OperationActivities,
     provisioning: ProvisioningActivities,
     database: asyncpg.Connection,
@@ -75,7 +75,7 @@ async def test_a_change_is_shown_in_the_operations_row(
     assert tuple(row) == ("12", 1)
 
 
-async def test_a_change_that_comes_after_the_commit_is_refused(
+async def test_a_change_after_the_commit_is_refused(
     changes: OperationActivities, provisioning: ProvisioningActivities, ours: TenantCreationInput
 ) -> None:
     await provisioning.provision_tenant(provision_input(ours))
@@ -83,7 +83,7 @@ async def test_a_change_that_comes_after_the_commit_is_refused(
     assert (error.type, error.non_retryable) == ("parameter-used", True)
 
 
-async def test_a_change_that_nobody_heard_of_gives_way_to_another(
+async def test_a_change_whose_result_was_lost_is_replaced_by_the_next(
     changes: OperationActivities, ours: TenantCreationInput
 ) -> None:
     await changes.accept_parameter_changes(change(ours, 12))
@@ -94,7 +94,7 @@ async def test_a_change_that_nobody_heard_of_gives_way_to_another(
     assert error.details[0].parameters_version == 2
 
 
-async def test_an_operation_that_was_asked_to_stop_takes_no_change(
+async def test_a_cancelled_operation_accepts_no_change(
     changes: OperationActivities, engine: AsyncEngine, ours: TenantCreationInput
 ) -> None:
     operation = provision_input(ours).operation
@@ -104,7 +104,7 @@ async def test_an_operation_that_was_asked_to_stop_takes_no_change(
     assert error.type == "cancel-requested"
 
 
-async def test_an_operation_that_has_ended_takes_no_change(
+async def test_an_ended_operation_accepts_no_change(
     changes: OperationActivities, closing: OperationActivities, ours: TenantCreationInput
 ) -> None:
     await closing.close_operation(closing_input(ours))

@@ -51,7 +51,7 @@ async def names(database: asyncpg.Connection, table: str, column: str = "workflo
     return {row[0] for row in rows}
 
 
-async def test_finished_operations_are_kept_as_long_as_the_setting_says_and_unfinished_ones_for_ever(
+async def test_finished_operations_are_pruned_after_their_retention_and_open_ones_never(
     audit_engine: AsyncEngine, audit_database: asyncpg.Connection
 ) -> None:
     await add_operation(audit_database, "old", KEPT.operations + timedelta(minutes=1))
@@ -61,7 +61,7 @@ async def test_finished_operations_are_kept_as_long_as_the_setting_says_and_unfi
     assert await names(audit_database, "operations") == {"young", "open"}
 
 
-async def test_keys_are_kept_as_long_as_the_setting_says(
+async def test_idempotency_keys_are_pruned_after_their_retention(
     audit_engine: AsyncEngine, audit_database: asyncpg.Connection
 ) -> None:
     await add_key(audit_database, "old", KEPT.idempotency_keys + timedelta(minutes=1))
@@ -70,7 +70,7 @@ async def test_keys_are_kept_as_long_as_the_setting_says(
     assert await names(audit_database, "idempotency_keys", "key_digest") == {"young"}
 
 
-async def test_a_cancellation_is_kept_as_long_as_its_operation_or_as_one_would_be(
+async def test_a_cancellation_is_pruned_with_its_operation_or_at_its_age(
     audit_engine: AsyncEngine, audit_database: asyncpg.Connection
 ) -> None:
     long_ago, lately = KEPT.operations + timedelta(minutes=1), KEPT.operations - timedelta(minutes=1)

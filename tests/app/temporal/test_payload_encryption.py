@@ -39,13 +39,13 @@ async def encrypted(by: EncryptionCodec, payload: Payload = PLAIN) -> Payload:
     return sealed
 
 
-async def test_what_was_encrypted_is_decrypted_whole() -> None:
+async def test_a_payload_survives_encryption_and_decryption() -> None:
     sealed = await encrypted(codec())
     assert b"acme" not in sealed.SerializeToString()
     assert await codec().decode([sealed]) == [PLAIN]
 
 
-async def test_equal_payloads_look_different() -> None:
+async def test_equal_payloads_have_different_ciphertexts() -> None:
     assert (await encrypted(codec())).data != (await encrypted(codec())).data
 
 
@@ -53,7 +53,7 @@ async def test_plain_payloads_pass() -> None:
     assert await codec().decode([PLAIN, Payload()]) == [PLAIN, Payload()]
 
 
-async def test_a_change_of_any_bit_is_refused_without_showing_anything() -> None:
+async def test_a_change_of_any_bit_is_refused_without_showing_the_payload() -> None:
     sealed = await encrypted(codec())
     data = sealed.data
     for bit in range(8 * len(data)):
@@ -77,8 +77,8 @@ async def test_a_change_of_any_bit_of_the_keys_id_is_refused() -> None:
 
 
 @pytest.mark.parametrize("encoding", [b"json/plain", b"binary/plain", b"binary/null", b"json/protobuf", b"", None])
-async def test_what_says_that_it_is_not_encrypted_is_never_taken_for_what_was(encoding: bytes | None) -> None:
-    """Beside the encrypted part only the encoding and the key's id stand; without them nobody decrypts it."""
+async def test_a_payload_with_another_encoding_is_never_decrypted(encoding: bytes | None) -> None:
+    """Only the encoding and the key's id are outside of the ciphertext, and both are needed to decrypt it."""
     sealed = await encrypted(codec())
     if encoding is None:
         del sealed.metadata[ENCODING]
@@ -93,14 +93,14 @@ async def test_what_says_that_it_is_not_encrypted_is_never_taken_for_what_was(en
     assert "acme" not in str(value)
 
 
-async def test_metadata_that_is_added_outside_changes_nothing() -> None:
+async def test_added_metadata_is_ignored() -> None:
     sealed = await encrypted(codec())
     sealed.metadata["messageType"] = b"something.Else"
     assert await codec().decode([sealed]) == [PLAIN]
 
 
 @pytest.mark.parametrize("length", [0, 1, 12, 27, 40])
-async def test_a_payload_that_was_cut_short_is_refused(length: int) -> None:
+async def test_a_truncated_payload_is_refused(length: int) -> None:
     sealed = await encrypted(codec())
     sealed.data = sealed.data[:length]
     with pytest.raises(PayloadError, match="was changed or cut short"):
@@ -118,13 +118,13 @@ async def test_a_payload_under_another_keys_id_is_refused() -> None:
         await ring.decode([sealed])
 
 
-async def test_an_unknown_key_is_named_with_the_setting_that_lacks_it() -> None:
+async def test_an_unknown_key_is_named_with_its_setting() -> None:
     sealed = await encrypted(codec(f"2026-11:{key()}"))
     with pytest.raises(PayloadError, match=r"key '2026-11', which is not known here .*PAYLOAD_KEYS"):
         await codec().decode([sealed])
 
 
-async def test_another_secret_shows_as_an_unknown_key() -> None:
+async def test_another_secret_is_an_unknown_key() -> None:
     with pytest.raises(PayloadError, match="key 'derived-"):
         await codec(secret="another one").decode([await encrypted(codec())])
 
@@ -140,11 +140,11 @@ async def test_keys_are_rotated_in_three_steps_without_an_outage() -> None:
     assert (await encrypted(steps[2])).metadata[KEY_ID] == b"new"
 
 
-async def test_what_was_encrypted_before_there_were_keys_can_be_read() -> None:
+async def test_plaintext_payloads_from_before_encryption_can_be_read() -> None:
     assert await codec(f"first:{key()}").decode([await encrypted(codec())]) == [PLAIN]
 
 
-async def test_without_any_key_nothing_is_sent() -> None:
+async def test_nothing_is_sent_without_a_key() -> None:
     with pytest.raises(PayloadError, match="PAYLOAD_KEYS or NEXTAUTH_SECRET"):
         await codec(secret=None).encode([PLAIN])
 
@@ -170,14 +170,14 @@ async def test_without_any_key_nothing_is_sent() -> None:
         ),
     ],
 )
-async def test_only_answers_to_clients_that_chose_the_workflow_id_stay_readable(
+async def test_only_results_for_clients_that_chose_the_workflow_id_are_plaintext(
     context: SerializationContext, *, is_worker: bool, is_readable: bool
 ) -> None:
     sealed = await encrypted(codec(is_worker=is_worker).with_context(context))
     assert (sealed == PLAIN) is is_readable
 
 
-async def test_what_only_we_read_is_encrypted_whoever_chose_the_workflow_id(settings: HistorySettings) -> None:
+async def test_a_memo_is_encrypted_whoever_chose_the_workflow_id(settings: HistorySettings) -> None:
     converter = data_converter(settings, is_worker=True)
     (memo, other) = converter.payload_converter.to_payloads([OperationSnapshot(kind="tenant_creation"), {"a": 1}])
     assert isinstance(converter.payload_codec, EncryptionCodec)
@@ -200,7 +200,7 @@ async def test_what_only_we_read_is_encrypted_whoever_chose_the_workflow_id(sett
         (f"sp ace:{A_KEY}", "key 1 must be"),
     ],
 )
-def test_keys_that_can_not_be_used_are_refused_by_the_settings_name(
+def test_invalid_keys_are_refused_with_the_name_of_the_setting(
     monkeypatch: pytest.MonkeyPatch, given: str, fault: str
 ) -> None:
     monkeypatch.setenv("PAYLOAD_KEYS", given)

@@ -79,7 +79,7 @@ async def test_a_certificate_of_a_trusted_authority_for_the_host_is_accepted(
 
 
 @pytest.mark.parametrize("trusted", ["stranger", "system"])
-async def test_a_certificate_of_a_strange_authority_is_refused(
+async def test_a_certificate_of_an_unknown_authority_is_refused(
     temporal: EmbeddedTemporal, authority: Authority, stranger: Authority, trusted: str
 ) -> None:
     async with frontend(temporal, authority.issue("localhost")) as server:
@@ -97,7 +97,7 @@ async def test_a_certificate_for_another_name_is_refused_unless_that_name_is_set
         assert await serves(settings_for(server, tls_ca_file=authority.file, tls_server_name="temporal.example"))
 
 
-async def test_a_client_certificate_is_shown_where_one_is_set(
+async def test_a_configured_client_certificate_is_presented(
     temporal: EmbeddedTemporal, authority: Authority, stranger: Authority
 ) -> None:
     ours, strange = authority.issue("worker.example"), stranger.issue("worker.example")
@@ -140,7 +140,7 @@ async def test_the_api_key_is_not_sent_in_plain_text(temporal: EmbeddedTemporal)
     assert huffman(f"Bearer {API_KEY}") not in said
 
 
-async def test_the_doctor_reaches_it_as_well(temporal: EmbeddedTemporal, authority: Authority) -> None:
+async def test_the_doctor_connects_with_tls(temporal: EmbeddedTemporal, authority: Authority) -> None:
     async with frontend(temporal, authority.issue("localhost")) as server:
         found = [finding async for finding in examine(settings_for(server, tls_ca_file=authority.file))]
         lost = [finding async for finding in examine(settings_for(server, tls=True))]

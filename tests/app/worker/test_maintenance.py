@@ -19,7 +19,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.worker import Worker
 
 from activities.alga.development import create_development_tables
-from app.database import admin_engine
+from app.database import worker_engine
 from app.embedded.temporal import EmbeddedTemporal
 from app.settings import Settings
 from app.temporal.client import connect
@@ -80,7 +80,7 @@ async def interval_of(handle: ScheduleHandle) -> float:
     return interval.every.total_seconds()
 
 
-async def test_a_worker_makes_the_schedule_of_its_queue(
+async def test_a_worker_creates_the_schedule_of_its_queue(
     client: Client, settings: Settings, handle: ScheduleHandle
 ) -> None:
     await schedule_maintenance(client, settings)
@@ -95,17 +95,13 @@ async def test_a_worker_makes_the_schedule_of_its_queue(
     assert not schedule.state.paused
 
 
-async def test_a_schedule_that_exists_is_brought_up_to_date(
-    client: Client, settings: Settings, handle: ScheduleHandle
-) -> None:
+async def test_an_existing_schedule_is_updated(client: Client, settings: Settings, handle: ScheduleHandle) -> None:
     await schedule_maintenance(client, settings)
     await schedule_maintenance(client, settings.model_copy(update={"maintenance_interval": 3600.0}))
     assert await interval_of(handle) == 3600
 
 
-async def test_a_schedule_that_was_paused_stays_paused(
-    client: Client, settings: Settings, handle: ScheduleHandle
-) -> None:
+async def test_a_paused_schedule_stays_paused(client: Client, settings: Settings, handle: ScheduleHandle) -> None:
     await schedule_maintenance(client, settings)
     await handle.pause(note="a migration of Alga's")
     await schedule_maintenance(client, settings.model_copy(update={"maintenance_interval": 3600.0}))
@@ -114,13 +110,13 @@ async def test_a_schedule_that_was_paused_stays_paused(
     assert await interval_of(handle) == 3600
 
 
-async def test_a_round_closes_what_ended_outside_and_prunes_what_is_old(
+async def test_a_round_closes_ended_operations_and_prunes_old_rows(
     temporal: EmbeddedTemporal, database_url: str
 ) -> None:
     settings = settings_for(database_url, temporal)
     client = await connect(settings)
     database = await asyncpg.connect(database_url)
-    engine = admin_engine(settings)
+    engine = worker_engine(settings)
     try:
         forgotten = await record(database, status="running")
         await record(database, status="failed", finished_at=None)
@@ -139,7 +135,7 @@ async def test_a_round_closes_what_ended_outside_and_prunes_what_is_old(
         await database.close()
 
 
-async def test_what_is_old_is_pruned_though_reconciling_fails(temporal: EmbeddedTemporal) -> None:
+async def test_old_rows_are_pruned_although_reconciling_fails(temporal: EmbeddedTemporal) -> None:
     called = []
 
     @activity.defn(name=RECONCILE_ACTIVITY)

@@ -1,4 +1,4 @@
-"""How real processes start while what they need is away, and how they end."""
+"""Start and end of real processes while the servers that they need are unavailable."""
 
 import asyncio
 import os
@@ -17,7 +17,7 @@ from temporalio.client import Client
 from temporalio.worker import Worker
 
 from activities.alga.development import create_development_tables
-from app.database import admin_engine
+from app.database import worker_engine
 from app.embedded.postgres import EmbeddedPostgres
 from app.embedded.processes.ports import LOOPBACK, free_port
 from app.embedded.processes.processes import ChildProcess
@@ -37,11 +37,11 @@ pytestmark = pytest.mark.anyio
 
 REPOSITORY = Path(__file__).parents[3]
 PORTS = {"gateway": "GATEWAY_PORT", "worker": "WORKER_PROBE_PORT"}
-PATIENCE = 40.0
+TIMEOUT = 40.0
 
 
 class Process:
-    """A gateway or worker, and what its probes say."""
+    """A gateway or worker process, and its probes."""
 
     def __init__(self, kind: str, folder: Path, environment: dict[str, str]) -> None:
         self._url = f"http://{LOOPBACK}:{(port := free_port())}"
@@ -54,19 +54,19 @@ class Process:
         )
         self.child.start()
 
-    async def answers(self, path: str, status: int, detail: str = "") -> httpx.Response:
-        """The first answer with that status and that text in it; what is refused or says otherwise is asked again."""
-        answer = None
-        with anyio.move_on_after(PATIENCE):
-            while answer is None or answer.status_code != status or detail not in answer.text:
+    async def responds(self, path: str, status: int, detail: str = "") -> httpx.Response:
+        """Return the first response with that status and text, and repeat the request until then."""
+        response = None
+        with anyio.move_on_after(TIMEOUT):
+            while response is None or response.status_code != status or detail not in response.text:
                 assert self.child.exit_status is None, self.child.log_tail()
-                answer = await self._ask(path)
-        assert answer is not None, self.child.log_tail()
-        assert (answer.status_code, detail in answer.text) == (status, True), answer.text
-        return answer
+                response = await self._ask(path)
+        assert response is not None, self.child.log_tail()
+        assert (response.status_code, detail in response.text) == (status, True), response.text
+        return response
 
     async def ends(self) -> int | None:
-        """Its exit status after SIGTERM."""
+        """Return the exit status after SIGTERM."""
         self.child.send_signal(signal.SIGTERM)
         await anyio.to_thread.run_sync(wait_for, lambda: self.child.exit_status is not None)
         return self.child.exit_status
@@ -81,7 +81,7 @@ class Process:
 
 
 class Surroundings:
-    """A database with nothing of ours in it and a Temporal server, both of which can be out of reach."""
+    """An empty database and a Temporal server, each behind a proxy that can cut the connection."""
 
     def __init__(self, admin_url: str, database: Proxy, temporal: Proxy, folder: Path) -> None:
         self.admin_url = admin_url
@@ -108,7 +108,7 @@ class Surroundings:
         return self.started[-1]
 
     async def migrate(self) -> None:
-        """What `alga-tenants migrate` does, and Alga's migrations."""
+        """Run our migrations, and create Alga's tables."""
         async with connected(self.admin_url) as connection:
             await create_development_tables(connection)
         await upgrade(make_url(self.admin_url).set(drivername="postgresql+asyncpg"))
@@ -132,63 +132,63 @@ async def surroundings(
             await anyio.to_thread.run_sync(process.child.stop)
 
 
-async def test_processes_wait_for_what_is_missing_say_what_and_become_ready_by_themselves(
+async def test_processes_wait_for_missing_servers_report_them_and_become_ready(
     surroundings: Surroundings,
 ) -> None:
     surroundings.database.refuse()
     surroundings.temporal.refuse()
     processes = [surroundings.start(kind) for kind in PORTS]
     for process, ready in zip(processes, (200, 503), strict=True):
-        await process.answers("/readyz", ready, "the server can't be reached")
-        await process.answers("/startupz", ready)
-        await process.answers("/livez", 200)
+        await process.responds("/readyz", ready, "the server can't be reached")
+        await process.responds("/startupz", ready)
+        await process.responds("/livez", 200)
     await surroundings.database.accept()
     for process in processes:
-        await process.answers("/startupz", 503, "run `alga-tenants migrate`")
+        await process.responds("/startupz", 503, "run `alga-tenants migrate`")
     async with connected(surroundings.admin_url) as connection:
         await make_unreleased(connection)
     for process in processes:
-        await process.answers("/startupz", 503, "unreleased version")
+        await process.responds("/startupz", 503, "unreleased version")
     async with connected(surroundings.admin_url) as connection:
         await connection.execute(text("DROP SCHEMA alga_tenants CASCADE"))
     await surroundings.migrate()
     for process, ready in zip(processes, (200, 503), strict=True):
-        await process.answers("/readyz", ready, '"database":"ok"')
-    await processes[-1].answers("/readyz", 503, f"127.0.0.1:{surroundings.temporal.port}: can't be reached")
+        await process.responds("/readyz", ready, '"database":"ok"')
+    await processes[-1].responds("/readyz", 503, f"127.0.0.1:{surroundings.temporal.port}: can't be reached")
     await surroundings.temporal.accept()
     for process in processes:
-        await process.answers("/readyz", 200, '"status":"ok"')
-        await process.answers("/startupz", 200)
+        await process.responds("/readyz", 200, '"status":"ok"')
+        await process.responds("/startupz", 200)
     # Outages later on are reported, and take no process out of rotation.
     surroundings.database.refuse()
     surroundings.temporal.refuse()
     for process in processes:
-        await process.answers("/readyz", 200, '"status":"degraded"')
-        await process.answers("/livez", 200)
-        await process.answers("/startupz", 200)
+        await process.responds("/readyz", 200, '"status":"degraded"')
+        await process.responds("/livez", 200)
+        await process.responds("/startupz", 200)
     assert [await process.ends() for process in processes] == [0, 0]
 
 
-async def test_a_worker_polls_nothing_while_algas_tables_are_not_as_it_needs_them(surroundings: Surroundings) -> None:
+async def test_a_worker_does_not_poll_while_algas_tables_do_not_fit(surroundings: Surroundings) -> None:
     await surroundings.migrate()
     async with connected(surroundings.admin_url) as connection:
         await connection.execute(text("ALTER TABLE user_roles RENAME TO elsewhere"))
     worker = surroundings.start("worker")
-    said = await worker.answers("/startupz", 503, "user_roles: the table is missing")
+    said = await worker.responds("/startupz", 503, "user_roles: the table is missing")
     assert said.json()["checks"]["polling"] == "the worker does not poll"
     async with connected(surroundings.admin_url) as connection:
         await connection.execute(text("ALTER TABLE elsewhere RENAME TO user_roles"))
-    await worker.answers("/startupz", 200)
+    await worker.responds("/startupz", 200)
 
 
-async def test_who_waits_to_start_ends_when_told_to(surroundings: Surroundings) -> None:
+async def test_a_waiting_process_ends_on_sigterm(surroundings: Surroundings) -> None:
     surroundings.database.refuse()
     worker = surroundings.start("worker")
-    await worker.answers("/readyz", 503, "the server can't be reached")
+    await worker.responds("/readyz", 503, "the server can't be reached")
     assert await worker.ends() == 0
 
 
-async def test_wrong_settings_are_not_waited_out(surroundings: Surroundings, tmp_path: Path) -> None:
+async def test_invalid_settings_end_the_process_at_once(surroundings: Surroundings, tmp_path: Path) -> None:
     (tmp_path / "psa.yaml").write_text("nonsense")
     for name, value, status in (("NEXTAUTH_SECRET", "changeme", 2), ("BLUEPRINTS_DIR", str(tmp_path), 1)):
         worker = surroundings.start("worker", **{name: value})
@@ -196,29 +196,31 @@ async def test_wrong_settings_are_not_waited_out(surroundings: Surroundings, tmp
         assert worker.child.exit_status == status
 
 
-async def test_a_namespace_that_is_missing_is_named(surroundings: Surroundings) -> None:
+async def test_a_missing_namespace_is_named(surroundings: Surroundings) -> None:
     await surroundings.migrate()
     worker = surroundings.start("worker", TEMPORAL_NAMESPACE="elsewhere")
-    await worker.answers("/readyz", 503, "has no namespace elsewhere")
-    await worker.answers("/livez", 200)
+    await worker.responds("/readyz", 503, "has no namespace elsewhere")
+    await worker.responds("/livez", 200)
 
 
-async def test_a_gateway_that_ends_is_not_ready_first_and_serves_on_for_the_delay(surroundings: Surroundings) -> None:
+async def test_a_gateway_that_shuts_down_is_unready_first_and_serves_until_the_delay_is_over(
+    surroundings: Surroundings,
+) -> None:
     await surroundings.migrate()
     gateway = surroundings.start("gateway", SHUTDOWN_DELAY="1.5")
-    await gateway.answers("/readyz", 200)
+    await gateway.responds("/readyz", 200)
     gateway.child.send_signal(signal.SIGTERM)
-    await gateway.answers("/readyz", 503, "the process is ending")
-    await gateway.answers("/openapi.json", 200)
+    await gateway.responds("/readyz", 503, "the process is ending")
+    await gateway.responds("/openapi.json", 200)
     await anyio.to_thread.run_sync(wait_for, lambda: gateway.child.exit_status is not None)
     assert gateway.child.exit_status == 0
 
 
-async def test_a_worker_whose_poller_dies_is_not_live_and_ends_with_an_error(
+async def test_a_worker_whose_poller_dies_is_not_alive_and_fails(
     temporal: EmbeddedTemporal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = settings_for("postgresql://nobody@localhost/nowhere")
-    health = WorkerHealth(admin_engine(settings))
+    health = WorkerHealth(worker_engine(settings))
     worker = Worker(
         await Client.connect(temporal.address),
         task_queue="of-a-dying-poller",
@@ -237,15 +239,15 @@ async def test_a_worker_whose_poller_dies_is_not_live_and_ends_with_an_error(
     assert (await health.probes.readiness()).checks["polling"] == "polling failed with RuntimeError"
 
 
-async def test_a_worker_that_is_told_to_end_is_not_ready_first(temporal: EmbeddedTemporal) -> None:
+async def test_a_worker_that_shuts_down_is_unready_first(temporal: EmbeddedTemporal) -> None:
     settings = settings_for("postgresql://nobody@localhost/nowhere")
-    health = WorkerHealth(admin_engine(settings))
+    health = WorkerHealth(worker_engine(settings))
     worker = Worker(
         await Client.connect(temporal.address), task_queue="of-a-short-life", workflows=[HealthCheckWorkflow]
     )
     stop = asyncio.Event()
     polling = asyncio.create_task(_poll(worker, stop, health))
-    with anyio.fail_after(PATIENCE):
+    with anyio.fail_after(TIMEOUT):
         while (await health.probes.readiness()).checks["polling"] != "ok":
             pass
     stop.set()

@@ -7,7 +7,7 @@ from temporalio.api.workflowservice.v1 import SetWorkerDeploymentCurrentVersionR
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from app.database import admin_engine
+from app.database import worker_engine
 from app.embedded.temporal import EmbeddedTemporal
 from app.settings import Settings, SettingsError
 from app.temporal.client import connect
@@ -33,7 +33,7 @@ def settings_for(database: str, **changes: object) -> Settings:
 
 
 async def refusal(settings: Settings) -> str:
-    engine = admin_engine(settings)
+    engine = worker_engine(settings)
     try:
         with pytest.raises(UnfitDatabaseError) as caught:
             await check_database(settings, engine)
@@ -43,7 +43,7 @@ async def refusal(settings: Settings) -> str:
 
 
 @pytest.mark.parametrize(("activities", "workflows", "cached"), [(3, 7, 1000), (1, 1, 0)])
-async def test_the_limits_of_the_settings_are_the_workers(
+async def test_a_worker_has_the_limits_of_its_settings(
     temporal: EmbeddedTemporal, activities: int, workflows: int, cached: int
 ) -> None:
     client = await Client.connect(temporal.address, data_converter=DATA_CONVERTER)
@@ -52,7 +52,7 @@ async def test_the_limits_of_the_settings_are_the_workers(
         max_concurrent_activities=activities,
         max_concurrent_workflows=workflows,
     )
-    config = create_worker(settings, client, admin_engine(settings)).config()
+    config = create_worker(settings, client, worker_engine(settings)).config()
     assert config["max_concurrent_activities"] == activities
     assert config["max_concurrent_local_activities"] == activities
     assert config["max_concurrent_workflow_tasks"] == workflows
@@ -73,7 +73,7 @@ async def test_a_database_with_a_schema_of_an_unreleased_version_is_refused(new_
     assert "DROP SCHEMA alga_tenants CASCADE" in said
 
 
-async def test_a_database_that_lacks_a_table_of_algas_is_refused(
+async def test_a_database_without_one_of_algas_tables_is_refused(
     new_database: NewDatabase, alga_plain_template: str
 ) -> None:
     database = new_database(alga_plain_template)
@@ -91,14 +91,14 @@ async def test_all_of_algas_tables_are_accepted(
     database = new_database(request.getfixturevalue(f"alga_{shape}_template"))
     await upgrade(make_url(database).set(drivername="postgresql+asyncpg"))
     settings = settings_for(database)
-    engine = admin_engine(settings)
+    engine = worker_engine(settings)
     try:
         await check_database(settings, engine)
     finally:
         await engine.dispose()
 
 
-async def test_a_worker_with_a_version_works_once_that_is_the_current_one(temporal: EmbeddedTemporal) -> None:
+async def test_a_versioned_worker_polls_once_its_version_is_current(temporal: EmbeddedTemporal) -> None:
     name, queue = f"deployment-{uuid4()}", f"versioned-{uuid4()}"
     settings = settings_for(
         "postgresql://nobody@localhost/nowhere",
@@ -107,7 +107,7 @@ async def test_a_worker_with_a_version_works_once_that_is_the_current_one(tempor
         temporal_worker_version=f"{name}:1.2.3",
     )
     client = await connect(settings)
-    worker = create_worker(settings, client, admin_engine(settings))
+    worker = create_worker(settings, client, worker_engine(settings))
     async with worker:
         await make_current(client, name, "1.2.3")
         found = await client.execute_workflow("healthCheckWorkflow", id=f"health-{uuid4()}", task_queue=queue)
@@ -115,7 +115,7 @@ async def test_a_worker_with_a_version_works_once_that_is_the_current_one(tempor
 
 
 async def make_current(client: Client, name: str, build: str) -> None:
-    """What `temporal worker deployment set-current-version` does, once the server has heard of the worker."""
+    """Set the current version, as the `temporal` command does, once the server knows the worker."""
     request = SetWorkerDeploymentCurrentVersionRequest(
         namespace=client.namespace, deployment_name=name, build_id=build, identity="a test"
     )
@@ -132,6 +132,6 @@ async def make_current(client: Client, name: str, build: str) -> None:
 
 
 @pytest.mark.parametrize("version", ["alga-tenants", ":1", "alga-tenants:"])
-def test_half_a_version_is_refused(version: str) -> None:
+def test_an_incomplete_version_is_refused(version: str) -> None:
     with pytest.raises(SettingsError, match="TEMPORAL_WORKER_VERSION: must be the name of a deployment and a build"):
         settings_for("postgresql://nobody@localhost/nowhere", temporal_worker_version=version)

@@ -39,11 +39,11 @@ class Fuzz:
         return self._random.choice(options)
 
     def chance(self, share: float) -> bool:
-        """Whether to do what is done so often."""
+        """Return True with the given frequency."""
         return self._random.random() < share
 
     def workflow_id(self) -> str:
-        """A new id, or one that somebody has used already."""
+        """Return a new id, or one that is in use."""
         new = (
             f"{self.choice(['appliance-', 'tenant-creation-', chr(0), 'ä'])}{UUID(int=self._random.getrandbits(128))}"
         )

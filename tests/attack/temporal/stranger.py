@@ -80,7 +80,7 @@ class Stranger:
         )
 
     async def input_of(self, workflow_id: str) -> Sequence[Payload]:
-        """The argument of a workflow as the history has it, which whoever may read it can send again."""
+        """Return a workflow's argument from its history, which any reader of the history can send again."""
         async for event in self.client.get_workflow_handle(workflow_id).fetch_history_events():
             return event.workflow_execution_started_event_attributes.input.payloads
         raise AssertionError("a workflow without a start")

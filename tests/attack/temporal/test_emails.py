@@ -1,4 +1,4 @@
-"""One e-mail address, one internal user: however a stranger spells an address that somebody has."""
+"""An e-mail address belongs to one internal user, however it is spelled."""
 
 from uuid import UUID
 
@@ -35,7 +35,7 @@ LOOKALIKES = {
 
 @pytest.mark.parametrize("existing", ["{local}@büro.example", "{Local}@BÜRO.example", "{local}@xn--bro-hoa.example"])
 @pytest.mark.parametrize("spelling", SPELLINGS)
-async def test_no_spelling_makes_a_second_user_of_an_address(
+async def test_another_spelling_of_an_address_is_the_same_user(
     service: Service, database: asyncpg.Connection, stranger: Stranger, spelling: str, existing: str
 ) -> None:
     theirs = await service.provision()
@@ -56,7 +56,7 @@ async def test_no_spelling_makes_a_second_user_of_an_address(
 
 
 @pytest.mark.parametrize("address", LOOKALIKES)
-async def test_characters_that_only_look_like_others_are_refused(
+async def test_lookalike_characters_are_refused(
     service: Service, database: asyncpg.Connection, stranger: Stranger, address: str
 ) -> None:
     asked = asking()

@@ -41,7 +41,7 @@ PATIENCE = 60.0 + NUMBER
 LARGEST_OPERATION = 30_000
 
 
-async def test_whatever_a_stranger_sends_all_of_it_ends_and_nobody_is_harmed(
+async def test_every_workflow_of_a_stranger_ends_and_harms_no_other(
     service: Service, database: asyncpg.Connection, stranger: Stranger
 ) -> None:
     victims = [await service.provision() for _ in range(2)]
@@ -105,7 +105,7 @@ async def start(stranger: Stranger, fuzz: Fuzz) -> WorkflowHandle[Any, Any]:
 
 
 async def update(stranger: Stranger, handle: WorkflowHandle[Any, Any], fuzz: Fuzz, number: int) -> None:
-    """Send an update, and return once the worker has answered it."""
+    """Send an update, and return once the worker has responded."""
     arguments = Payloads(payloads=fuzz.payloads(fuzz.signal))
     wanted = Request(
         meta=Meta(update_id=f"fuzz-{number}", identity="stranger"),
@@ -122,7 +122,7 @@ async def update(stranger: Stranger, handle: WorkflowHandle[Any, Any], fuzz: Fuz
 
 
 async def are_all_ended(stranger: Stranger) -> bool:
-    """Whether Temporal lists no workflow of the task queue as running."""
+    """Return whether Temporal lists no running workflow of the task queue."""
     running = f"TaskQueue = '{stranger.task_queue}' AND ExecutionStatus = 'Running'"
     return (await stranger.client.count_workflows(running)).count == 0
 
@@ -135,8 +135,8 @@ async def made_besides(database: asyncpg.Connection, victims: list[dict[str, Any
 
 async def callers(service: Service) -> set[str]:
     """Whom the audit trail names for creations."""
-    answer = await service.http.get("/audit-events", params={"action": "tenant.create", "pageSize": 100})
-    return {event["caller"] for event in answer.json()["events"]}
+    response = await service.http.get("/audit-events", params={"action": "tenant.create", "pageSize": 100})
+    return {event["caller"] for event in response.json()["events"]}
 
 
 def service_key(victims: list[dict[str, Any]]) -> str:
@@ -149,9 +149,9 @@ async def check_pages(service: Service) -> None:
     """Every page can be read, and no operation of it is large."""
     parameters = {"pageSize": "100"}
     while True:
-        answer = await service.http.get("/operations", params=parameters)
-        assert answer.status_code == 200, answer.text
-        page = answer.json()
+        response = await service.http.get("/operations", params=parameters)
+        assert response.status_code == 200, response.text
+        page = response.json()
         assert all(len(str(operation)) < LARGEST_OPERATION for operation in page["operations"])
         if page.get("nextPageToken") is None:
             return

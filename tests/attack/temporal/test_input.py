@@ -1,4 +1,4 @@
-"""What a stranger gives workflows of ours: whatever it is, the workflow ends, and nothing too large is kept."""
+"""Whatever a stranger sends to our workflows, they end, and nothing too large is stored."""
 
 import json
 from typing import Any
@@ -45,13 +45,13 @@ MALFORMED: dict[str, list[Payload]] = {
     "a message of Protobuf": [payload(b"json/protobuf", b"{}")],
     "wrong types": [clear({"tenantName": 5, "adminUser": [], "addons": "x", "licenseCount": "many"})],
     "numbers without end": [payload(b"json/plain", b'{"licenseCount": ' + b"9" * 10_000 + b"}")],
-    "the email's of nobody": [clear(asking(adminUser={"firstName": "", "lastName": "", "email": "@"}))],
+    "an invalid e-mail": [clear(asking(adminUser={"firstName": "", "lastName": "", "email": "@"}))],
 }
 
 
 @pytest.mark.parametrize("case", MALFORMED)
 @pytest.mark.parametrize("workflow_type", ["tenantCreationWorkflow", "algadeskTenantCreationWorkflow"])
-async def test_what_can_not_be_understood_fails_the_operation_at_once(
+async def test_an_unreadable_argument_fails_the_operation_at_once(
     service: Service, stranger: Stranger, workflow_type: str, case: str
 ) -> None:
     handle = await stranger.start(*MALFORMED[case], workflow_type=workflow_type)
@@ -61,7 +61,7 @@ async def test_what_can_not_be_understood_fails_the_operation_at_once(
 
 
 @pytest.mark.parametrize("data", [b"", b"x" * 12, b"x" * 100])
-async def test_what_only_looks_encrypted_fails_the_operation_at_once(
+async def test_a_forged_argument_fails_the_operation_at_once(
     service: Service, stranger: Stranger, data: bytes
 ) -> None:
     forged = Payload(metadata={"encoding": ENCRYPTED, KEY_ID: await key_id()}, data=data)
@@ -71,7 +71,7 @@ async def test_what_only_looks_encrypted_fails_the_operation_at_once(
 
 
 @pytest.mark.parametrize("workflow_type", ["tenantCreationWorkflow", "healthCheckWorkflow"])
-async def test_further_arguments_are_not_heard(service: Service, stranger: Stranger, workflow_type: str) -> None:
+async def test_further_arguments_are_ignored(service: Service, stranger: Stranger, workflow_type: str) -> None:
     service.worker.stop()
     try:
         handle = await stranger.start(clear(asking()), clear("and"), clear("more"), workflow_type=workflow_type)
@@ -87,7 +87,7 @@ async def test_a_nul_in_a_workflows_id_fails_the_operation_at_once(stranger: Str
 
 
 @pytest.mark.parametrize("text", [NUL, f"Acme{NUL}", "A" * MUCH], ids=["nul", "with nul", "much"])
-async def test_no_name_keeps_an_operation_from_ending_or_makes_pages_large(
+async def test_no_name_blocks_an_operation_or_makes_pages_large(
     service: Service, stranger: Stranger, database: asyncpg.Connection, text: str
 ) -> None:
     asked = asking(tenantName=text, companyName=text, clientName=text, billingPlan=text, addons=[text] * 2)
@@ -100,7 +100,7 @@ async def test_no_name_keeps_an_operation_from_ending_or_makes_pages_large(
 
 
 @pytest.mark.parametrize("text", [NUL, "x" * MUCH], ids=["nul", "much"])
-async def test_no_reason_keeps_an_operation_from_ending_or_makes_pages_large(
+async def test_no_reason_blocks_an_operation_or_makes_pages_large(
     service: Service, stranger: Stranger, text: str
 ) -> None:
     service.worker.stop()
@@ -126,7 +126,7 @@ async def test_no_reason_keeps_an_operation_from_ending_or_makes_pages_large(
         ("unknown", {}),
     ],
 )
-async def test_no_signal_keeps_an_operation_from_ending(stranger: Stranger, signal: str, argument: Any) -> None:
+async def test_no_signal_blocks_an_operation(stranger: Stranger, signal: str, argument: Any) -> None:
     handle = await stranger.start(clear(asking()))
     await stranger.signal(handle, signal, clear(argument), clear("more"))
     await stranger.signal(handle, signal, payload(b"json/plain", b"{nope"))
@@ -134,9 +134,9 @@ async def test_no_signal_keeps_an_operation_from_ending(stranger: Stranger, sign
 
 
 async def is_listed_in_short(service: Service, workflow_id: str) -> bool:
-    """Whether the newest page has the operation, and no operation of it takes more than a screen."""
-    answer = await service.http.get("/operations", params={"pageSize": 10})
-    assert answer.status_code == 200
-    listed = answer.json()["operations"]
+    """Return whether the newest page lists the operation, and no entry of it is large."""
+    response = await service.http.get("/operations", params={"pageSize": 10})
+    assert response.status_code == 200
+    listed = response.json()["operations"]
     assert max(len(json.dumps(operation)) for operation in listed) < 20_000
     return workflow_id in {operation["workflowId"] for operation in listed}

@@ -1,4 +1,4 @@
-"""What a stranger may ask for, and what is not believed: who asked, whose rows may go, and that something is done."""
+"""A stranger may request operations, but can't set the caller, delete rows, or report something as done."""
 
 import signal
 from datetime import timedelta
@@ -46,7 +46,7 @@ SOON = timedelta(seconds=5)
 
 @workflow.defn(name="strangersWorkflow")
 class StrangersWorkflow:
-    """Has an activity of somebody else's task queue run, remotely, with an argument of its own making."""
+    """Runs an activity of another task queue as a regular one, with an argument of its own."""
 
     @workflow.run
     async def run(self, activity: str, task_queue: str, argument: Any) -> str:
@@ -65,14 +65,14 @@ class StrangersWorkflow:
 
 
 def naming(victim: UUID | str, workflow_id: str, run_id: str) -> dict[str, Any]:
-    """A message that says all that activities are told, and names a tenant to work on."""
+    """Return a message with all fields that activities trust, for a tenant to work on."""
     snapshot = OperationSnapshot(kind="tenant_creation", tenant_id=UUID(str(victim)))
     context = OperationContext(workflow_id=workflow_id, run_id=run_id, snapshot=snapshot)
-    told = {"operation": context.model_dump(mode="json", by_alias=True), "ownsTenant": True}
-    return {**told, **asking(tenantId=str(victim)), "request": asking(tenantId=str(victim)), "digest": "x"}
+    trusted = {"operation": context.model_dump(mode="json", by_alias=True), "ownsTenant": True}
+    return {**trusted, **asking(tenantId=str(victim)), "request": asking(tenantId=str(victim)), "digest": "x"}
 
 
-async def test_nothing_that_a_stranger_starts_takes_a_tenants_rows_away(
+async def test_a_stranger_can_not_delete_rows_of_a_tenant(
     service: Service, database: asyncpg.Connection, stranger: Stranger
 ) -> None:
     """A creation is terminated while it commits, and its id is used again with the id of another tenant."""
@@ -87,10 +87,10 @@ async def test_nothing_that_a_stranger_starts_takes_a_tenants_rows_away(
         await stranger.client.get_workflow_handle(workflow_id).terminate("by a stranger")
     service.worker.start()
     run_id = await database.fetchval("SELECT run_id FROM alga_tenants.operations WHERE workflow_id = $1", workflow_id)
-    told = clear(naming(victim, workflow_id, run_id))
-    assert await ended(await stranger.start(told, workflow_id=workflow_id)) is WorkflowExecutionStatus.FAILED
+    argument = clear(naming(victim, workflow_id, run_id))
+    assert await ended(await stranger.start(argument, workflow_id=workflow_id)) is WorkflowExecutionStatus.FAILED
     for workflow_type in PURGING_WORKFLOWS:
-        handle = await stranger.start(told, workflow_type=workflow_type, workflow_id=workflow_id)
+        handle = await stranger.start(argument, workflow_type=workflow_type, workflow_id=workflow_id)
         await stranger.signal(handle, "confirmDeletion", clear({"type": "immediate"}))
         await handle.terminate()
     await reconcile(service)
@@ -101,7 +101,7 @@ async def test_nothing_that_a_stranger_starts_takes_a_tenants_rows_away(
 
 
 @pytest.mark.parametrize("activity", [*TRUSTING, *PURGES])
-async def test_no_activity_that_trusts_its_workflow_runs_for_a_strangers(
+async def test_activities_that_trust_their_workflow_do_not_run_for_a_strangers(
     service: Service, database: asyncpg.Connection, stranger: Stranger, activity: str
 ) -> None:
     """In clear, and with what we encrypted ourselves for another workflow."""
@@ -116,18 +116,18 @@ async def test_no_activity_that_trusts_its_workflow_runs_for_a_strangers(
         workflow_runner=UnsandboxedWorkflowRunner(),
     )
     async with theirs:
-        told = await stranger.client.execute_workflow(
+        result = await stranger.client.execute_workflow(
             "strangersWorkflow",
             args=[activity, service.task_queue, naming(tenant_id, workflow_id, run_id)],
             id=f"strangers-{uuid4()}",
             task_queue=theirs.task_queue,
         )
-    assert told != "done"
+    assert result != "done"
     after = await fingerprints(database)
     assert {name for name in before if before[name] != after[name]} == set()
 
 
-async def test_one_that_can_not_be_read_stops_no_other_from_being_reconciled(
+async def test_an_unreadable_operation_does_not_stop_reconciliation(
     service: Service, database: asyncpg.Connection, stranger: Stranger
 ) -> None:
     service.worker.stop()
@@ -155,12 +155,12 @@ async def test_one_that_can_not_be_read_stops_no_other_from_being_reconciled(
     row = "SELECT status, tenant_name FROM alga_tenants.operations WHERE workflow_id = $1"
     assert tuple(await database.fetchrow(row, good.id)) == ("failed", "Good")
     for handle in bad:
-        answer = await service.http.get(f"/operations/{quote(handle.id)}")
-        assert answer.status_code in {200, 404}, answer.text
+        response = await service.http.get(f"/operations/{quote(handle.id)}")
+        assert response.status_code in {200, 404}, response.text
 
 
 @pytest.mark.parametrize("memo", ["broken", "another kind of document", "wrong types", "no document"])
-async def test_a_memo_that_a_stranger_wrote_is_not_read(service: Service, stranger: Stranger, memo: str) -> None:
+async def test_a_strangers_memo_is_ignored(service: Service, stranger: Stranger, memo: str) -> None:
     payload = {
         "broken": GARBAGE,
         "another kind of document": clear(["x"]),
@@ -172,28 +172,26 @@ async def test_a_memo_that_a_stranger_wrote_is_not_read(service: Service, strang
         handle = await stranger.start(clear(asking()), memo={OPERATION_MEMO: payload})
         document = await service.status(handle.id)
         assert (document["status"], document["tenantId"], document["requestedBy"]) == ("queued", None, None)
-        async with service.http.stream("GET", f"/operations/{handle.id}/events") as answer:
-            assert answer.status_code == 200
+        async with service.http.stream("GET", f"/operations/{handle.id}/events") as response:
+            assert response.status_code == 200
     finally:
         service.worker.start()
     assert await ended(handle) is WorkflowExecutionStatus.COMPLETED
 
 
-async def test_what_was_encrypted_with_a_key_that_nobody_has_is_shown_as_unreadable(
-    service: Service, stranger: Stranger
-) -> None:
+async def test_an_operation_with_an_unknown_key_is_shown_as_unreadable(service: Service, stranger: Stranger) -> None:
     sealed = Payload(metadata={"encoding": b"binary/encrypted", "encryption-key-id": b"none"}, data=b"x" * 40)
     handle = await stranger.start(sealed, memo={OPERATION_MEMO: sealed})
     try:
         for path in (f"/operations/{handle.id}", f"/operations/{handle.id}/events", f"/tenants/{handle.id}/status"):
-            answer = await service.http.get(path)
-            assert (answer.status_code, answer.json()["code"]) == (502, "operation-unreadable")
-            assert "'none', which is not known here" in answer.json()["detail"]
+            response = await service.http.get(path)
+            assert (response.status_code, response.json()["code"]) == (502, "operation-unreadable")
+            assert "'none', which is not known here" in response.json()["detail"]
     finally:
         await handle.terminate()
 
 
-async def test_nobody_says_in_clear_who_asked(service: Service, stranger: Stranger) -> None:
+async def test_a_plaintext_origin_is_ignored(service: Service, stranger: Stranger) -> None:
     forged = {"requestedBy": "key:root", "requestedVia": "key:root", "requestId": "forged", "address": "10.0.0.1"}
     asked = asking(origin=forged)
     asked["adminUser"]["passwordHash"] = "00:00"
@@ -201,12 +199,12 @@ async def test_nobody_says_in_clear_who_asked(service: Service, stranger: Strang
     assert await ended(handle) is WorkflowExecutionStatus.COMPLETED
     document = await service.status(handle.id)
     assert (document["requestedBy"], document["requestedVia"]) == (None, None)
-    [event] = await told_of(service, handle.id)
+    [event] = await events_of(service, handle.id)
     assert (event["caller"], event["onBehalfOf"], event["address"]) == ("temporal", None, None)
     assert event["requestId"] != "forged"
 
 
-async def test_a_hash_in_a_passwords_place_is_not_taken(
+async def test_a_plaintext_password_hash_is_ignored(
     service: Service, database: asyncpg.Connection, stranger: Stranger
 ) -> None:
     asked = asking()
@@ -218,7 +216,7 @@ async def test_a_hash_in_a_passwords_place_is_not_taken(
     assert stored != "00:00"
 
 
-async def test_what_we_said_in_one_workflow_is_not_believed_in_another(service: Service, stranger: Stranger) -> None:
+async def test_an_encrypted_payload_of_another_workflow_is_ignored(service: Service, stranger: Stranger) -> None:
     """A stranger who may read histories can send again what stands in them."""
     ours = await service.provision()
     argument, memo = await stranger.input_of(ours["workflowId"]), await stranger.memo_of(ours["workflowId"])
@@ -232,11 +230,11 @@ async def test_what_we_said_in_one_workflow_is_not_believed_in_another(service: 
     assert await ended(handle) is WorkflowExecutionStatus.FAILED
     document = await service.status(handle.id)
     assert (document["error"]["code"], document["requestedBy"]) == ("invalid-request", None)
-    assert {event["caller"] for event in await told_of(service, handle.id)} <= {"temporal"}
+    assert {event["caller"] for event in await events_of(service, handle.id)} <= {"temporal"}
 
 
 @pytest.mark.parametrize("is_sent_again", [True, False])
-async def test_an_operations_id_is_not_taken_over(
+async def test_a_stranger_can_not_take_over_the_id_of_an_operation(
     service: Service, database: asyncpg.Connection, stranger: Stranger, *, is_sent_again: bool
 ) -> None:
     """By a start in clear, or by sending again what stands in the operation's own history."""
@@ -254,11 +252,11 @@ async def test_an_operations_id_is_not_taken_over(
     await wait_until(lambda: is_listening(service), timeout=PATIENCE)
     document = await service.status(workflow_id)
     assert (document["status"], document["result"]) == ("completed", ours["result"])
-    assert [event["caller"] for event in await told_of(service, workflow_id)] == [ours["requestedVia"]]
+    assert [event["caller"] for event in await events_of(service, workflow_id)] == [ours["requestedVia"]]
     assert await row_counts(database, tenant_id) == before
 
 
-async def test_a_cancelled_creation_is_not_brought_back(
+async def test_a_stranger_can_not_restart_a_cancelled_creation(
     service: Service, database: asyncpg.Connection, stranger: Stranger
 ) -> None:
     service.worker.stop()
@@ -272,10 +270,10 @@ async def test_a_cancelled_creation_is_not_brought_back(
     handle = await stranger.start(*argument, workflow_id=ours["workflowId"], memo=memo)
     assert await ended(handle) is WorkflowExecutionStatus.FAILED
     assert await row_counts(database, ours["tenantId"]) == {}
-    assert len([event for event in await told_of(service, handle.id) if event["action"] == "tenant.create"]) == 1
+    assert len([event for event in await events_of(service, handle.id) if event["action"] == "tenant.create"]) == 1
 
 
-async def test_nobody_says_in_clear_who_cancels(service: Service, stranger: Stranger) -> None:
+async def test_the_caller_of_a_plaintext_cancel_is_only_claimed(service: Service, stranger: Stranger) -> None:
     service.worker.stop()
     try:
         handle = await stranger.start(clear(asking()))
@@ -294,9 +292,7 @@ async def test_nobody_says_in_clear_who_cancels(service: Service, stranger: Stra
     assert document["cancelReason"] == "enough (said to be by key:root)"
 
 
-async def test_nobody_plants_an_operation_for_a_caller_that_is_bound_to_a_tenant(
-    service: Service, stranger: Stranger
-) -> None:
+async def test_a_stranger_can_not_plant_an_operation_for_a_bound_caller(service: Service, stranger: Stranger) -> None:
     tenant_id = (await service.provision())["tenantId"]
     order = {"name": "bound", "tenantId": tenant_id, "scopes": ["tenants:read"]}
     key = (await service.http.post("/api-keys", json=order)).json()["key"]
@@ -315,16 +311,16 @@ async def test_nobody_plants_an_operation_for_a_caller_that_is_bound_to_a_tenant
 
 
 async def is_listening(service: Service) -> bool:
-    """Whether the gateway answers again."""
+    """Return whether the gateway responds again."""
     try:
         return (await service.http.get("/readyz")).is_success
     except httpx.TransportError:
         return False
 
 
-async def told_of(service: Service, workflow_id: str) -> list[dict[str, Any]]:
+async def events_of(service: Service, workflow_id: str) -> list[dict[str, Any]]:
     """The audit events of an operation."""
-    answer = await service.http.get("/audit-events", params={"workflowId": workflow_id})
-    assert answer.status_code == 200
-    events: list[dict[str, Any]] = answer.json()["events"]
+    response = await service.http.get("/audit-events", params={"workflowId": workflow_id})
+    assert response.status_code == 200
+    events: list[dict[str, Any]] = response.json()["events"]
     return events
