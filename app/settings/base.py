@@ -30,12 +30,7 @@ class ProcessSettings(BaseSettings):
     def _refuse_placeholders(self) -> Self:
         if self.environment == "development":
             return self
-        secrets = {name: getattr(self, name) for name in type(self).model_fields}
-        errors = [
-            error
-            for name, value in secrets.items()
-            if isinstance(value, SecretStr) and (error := self._placeholder_error(name, value.get_secret_value()))
-        ]
+        errors = [error for name in type(self).model_fields if (error := self._placeholder_error(name))]
         if errors:
             raise ValueError("\n".join(errors))
         return self
@@ -56,15 +51,17 @@ class ProcessSettings(BaseSettings):
         """Return the description of a setting in one line."""
         return " ".join((cls.model_fields[name].description or "").split())
 
-    @classmethod
-    def _placeholder_error(cls, name: str, value: str) -> str | None:
+    def _placeholder_error(self, name: str) -> str | None:
         """Return the error for a secret that is a placeholder, or for a URL with one as its password."""
-        is_url = "://" in value
-        secret = url_password(value) if is_url else value
-        problem = "has a placeholder as its password" if is_url else "is a placeholder"
+        value = getattr(self, name)
+        if not isinstance(value, SecretStr):
+            return None
+        is_url = "://" in value.get_secret_value()
+        secret = url_password(value.get_secret_value()) if is_url else value.get_secret_value()
         if secret is None or not is_placeholder(secret):
             return None
-        return f"{name.upper()} {problem}; set the real one: {cls.description(name)}"
+        problem = "has a placeholder as its password" if is_url else "is a placeholder"
+        return f"{name.upper()} {problem}; set the real one: {self.description(name)}"
 
     @classmethod
     def _check_files(cls, folder: Path) -> None:

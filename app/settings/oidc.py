@@ -45,10 +45,10 @@ class OidcSettings(ProcessSettings):
     oidc_leeway: float = Field(default=30.0, ge=0, le=300)
     """Seconds by which the provider's clock may differ from ours."""
     oidc_scope_claims: Claims = "scope,scp,roles,realm_access.roles,resource_access.{audience}.roles"
-    """Claims, separated by commas, whose words count as scopes if they are named like ours. A dot leads into an
+    """Claims, separated by commas, whose values count as scopes if they are named like ours. A dot leads into an
     object; `{audience}` stands for those of `OIDC_AUDIENCE` that the token is meant for."""
     oidc_scope_prefix: str | None = None
-    """What the provider puts before our scopes' names, like `alga-tenants/`; words without it don't count."""
+    """What the provider puts before our scopes' names, like `alga-tenants/`; values without it don't count."""
     oidc_tenant_claim: Claims = "tenant_id,tenant"
     """Claims, separated by commas, that bind a caller to the tenant whose id they hold. A caller without any of them
     is bound to none."""

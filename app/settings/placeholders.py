@@ -1,4 +1,4 @@
-"""Recognizes secrets that were never set: words of examples, and templates that were not filled in."""
+"""Recognizes secrets that were never set: example words, and templates that were not filled in."""
 
 import re
 from urllib.parse import unquote, urlsplit
@@ -16,7 +16,7 @@ TEMPLATE = re.compile(r"\$\{.*\}|\$\(.*\)|\{\{.*\}\}|<.*>|%\(.*\)s", re.DOTALL)
 
 
 def is_placeholder(secret: str) -> bool:
-    """Return whether this is a word of examples, one repeated character, or a template."""
+    """Return whether this is an example word, one repeated character, or a template."""
     letters = re.sub(r"[^a-z0-9]", "", secret.lower())
     return (
         letters in WORDS

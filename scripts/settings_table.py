@@ -1,19 +1,26 @@
-"""The settings as a Markdown table for the README: `python -m app.settings.table`."""
+"""Update the table of settings in README.md from app/settings: `python scripts/settings_table.py`."""
+
+from pathlib import Path
 
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from app.settings import Settings
 
+README = Path(__file__).parents[1] / "README.md"
+BEGIN, END = "<!-- settings -->\n", "<!-- end of settings -->"
 
-def settings_table() -> str:
-    """Return one line for each setting, with its default and meaning."""
+
+def readme(text: str) -> str:
+    """Return the README with the current settings, their defaults and meanings."""
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
     lines = ["| variable | default | meaning |", "| --- | --- | --- |"]
     lines += [
         f"| `{name.upper()}` | {_default(field)} | {Settings.description(name)} |"
         for name, field in Settings.model_fields.items()
     ]
-    return "\n".join(lines) + "\n"
+    return before + BEGIN + "\n".join(lines) + "\n" + END + after
 
 
 def _default(field: FieldInfo) -> str:
@@ -25,4 +32,4 @@ def _default(field: FieldInfo) -> str:
 
 
 if __name__ == "__main__":
-    print(settings_table(), end="")  # noqa: T201 - the program's output
+    README.write_text(readme(README.read_text()))
