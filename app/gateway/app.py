@@ -20,7 +20,6 @@ from app.gateway.http.request_context import RequestContextMiddleware
 from app.gateway.http.tracing import TracingMiddleware
 from app.gateway.keys import routes as api_keys
 from app.gateway.operations import routes as operations
-from app.gateway.operations import status_routes as status
 from app.gateway.readiness import Readiness
 from app.gateway.services import open_services
 from app.gateway.tenants import routes as tenants
@@ -70,7 +69,7 @@ def create_app(settings: Settings) -> FastAPI:
     for router in (
         tenants.router,
         tenants.directory_router,
-        status.router,
+        operations.status_router,
         operations.router,
         operations.kind_router,
         api_keys.router,

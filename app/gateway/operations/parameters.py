@@ -7,16 +7,20 @@ import re
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Body, Depends, Header, Path, Query
+from fastapi import Body, Depends, Header, Path, Query, Security
 from pydantic import AfterValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from activities.operations.records import OperationFilter
 from activities.tenants.request import TenantChanges
+from app.auth.callers import Caller, Requester
+from app.auth.scopes import Scope
+from app.gateway.access.parameters import current_caller, current_requester
 from app.gateway.http.parameters import Moment
 from app.gateway.operations.listing import MAX_PAGE_TOKEN_LENGTH, PAGE_TOKEN
 from app.gateway.operations.problems import OperationNotFoundError
 from app.gateway.operations.schemas import CancelBody, Reason
+from workflows.operations.kinds import KINDS
 from workflows.operations.statuses import OperationStatus
 
 MAX_WORKFLOW_ID_LENGTH = 255
@@ -101,6 +105,11 @@ async def operation_filter(  # noqa: PLR0917 - FastAPI passes them by name
     )
 
 
+# Each kind has its own scopes to cancel and resume it.
+KIND_SCOPES = sorted({scope for kind in KINDS.values() for scope in (kind.cancel_scope, kind.manage_scope)})
+
+Reader = Annotated[Caller, Security(current_caller, scopes=[Scope.TENANTS_READ])]
+KindRequester = Annotated[Requester, Security(current_requester, scopes=KIND_SCOPES)]
 LastEventId = Annotated[
     str | None, Header(alias="Last-Event-ID", description="Id of the last event that the client has seen.")
 ]

@@ -1,21 +1,19 @@
-"""Routes of operations of every kind. Those that read one operation are in `status_routes`."""
+"""Routes of operations of every kind."""
 
 from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Security
+from fastapi import APIRouter
 from fastapi.sse import EventSourceResponse
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from app.auth.callers import Caller, Requester
 from app.auth.scopes import Scope
-from app.gateway.access.parameters import current_caller, current_requester
-from app.gateway.access.route import AuthenticatedRoute, KindScopedRoute, authenticate_again
+from app.gateway.access.route import AuthenticatedRoute, Handler, KindScopedRoute, authenticate_again
 from app.gateway.http.concurrency import slot_of
-from app.gateway.http.dependencies import service
+from app.gateway.http.dependencies import find_service, service
 from app.gateway.http.openapi import BODY_PROBLEMS, COMMON_PROBLEMS, LOCATION, RETRY_AFTER, Responses, problems
-from app.gateway.http.parameters import DEFAULT_PAGE_SIZE, PageSize
+from app.gateway.http.parameters import DEFAULT_PAGE_SIZE, IfNoneMatch, PageSize, if_none_match_lines
 from app.gateway.http.problems.request_problems import (
     BadOnBehalfOfError,
     DatabaseOutageError,
@@ -27,12 +25,24 @@ from app.gateway.http.problems.request_problems import (
     TooManyStreamsError,
     WorkerOutageError,
 )
+from app.gateway.http.request_context import caller_of
 from app.gateway.http.responses import document_response
 from app.gateway.operations.cancellation import OperationCancellation
 from app.gateway.operations.events import STATUS_EVENT_SCHEMA, follow
 from app.gateway.operations.listing import Listing
 from app.gateway.operations.lookup import OperationLookup
-from app.gateway.operations.parameters import CancelReason, ChangedTenant, Filter, LastEventId, PageToken, WorkflowId
+from app.gateway.operations.parameters import (
+    CancelReason,
+    ChangedTenant,
+    Filter,
+    KindRequester,
+    LastEventId,
+    PageToken,
+    Reader,
+    WorkflowId,
+    check_workflow_id,
+    tenant_id_of,
+)
 from app.gateway.operations.problems import (
     OperationCommittedError,
     OperationFinishedError,
@@ -43,19 +53,9 @@ from app.gateway.operations.problems import (
     ParameterUsedError,
     UnknownBillingPlanError,
 )
-from app.gateway.operations.responses import accepted, retry_after
+from app.gateway.operations.responses import accepted, conditional, retry_after
 from app.gateway.operations.schemas import OperationList, StatusDocument
 from app.gateway.operations.updates import OperationUpdates
-from workflows.operations.kinds import KINDS
-
-COMMON = problems(*COMMON_PROBLEMS, TemporalOutageError, DatabaseOutageError)
-router = APIRouter(prefix="/operations", tags=["operations"], route_class=AuthenticatedRoute, responses=COMMON)
-# Each kind has its own scopes to cancel and resume it, so the route can only require one of them.
-kind_router = APIRouter(prefix="/operations", tags=["operations"], route_class=KindScopedRoute, responses=COMMON)
-
-CANCEL_SCOPES = sorted(
-    {kind.cancel_scope for kind in KINDS.values()} | {kind.manage_scope for kind in KINDS.values()}
-)
 
 ACCESS_PROBLEMS = (
     BadOnBehalfOfError,
@@ -80,11 +80,47 @@ EVENTS: Responses = {
 }
 # Proxies like nginx would buffer the events.
 UNBUFFERED = {"X-Accel-Buffering": "no"}
+ETAG = {"ETag": {"description": "For `If-None-Match`.", "schema": {"type": "string"}}}
+STATUS: Responses = {
+    200: {"description": "The status document.", "headers": {**ETAG, **RETRY_AFTER}},
+    304: {"description": "Nothing has changed.", "headers": {**ETAG, **RETRY_AFTER}},
+    **problems(OperationNotFoundError, OperationUnreadableError),
+}
+
+Lookup = Annotated[OperationLookup, service(OperationLookup)]
+
+
+class StatusRoute(AuthenticatedRoute):
+    """A route that calls its endpoint without FastAPI's slow dependency injection (ADR 6).
+
+    FastAPI still describes the endpoint's parameters, which are the same for all endpoints, in OpenAPI.
+    """
+
+    def handler(self) -> Handler:
+        """Return a handler that calls the endpoint with the values that its dependencies would return."""
+
+        async def handle(request: Request) -> Response:
+            response: Response = await self.endpoint(
+                caller=caller_of(request),
+                lookup=find_service(request, OperationLookup),
+                workflow_id=check_workflow_id(request.path_params["id"]),
+                if_none_match=if_none_match_lines(request),
+            )
+            return response
+
+        return handle
+
+
+COMMON = problems(*COMMON_PROBLEMS, TemporalOutageError, DatabaseOutageError)
+router = APIRouter(prefix="/operations", tags=["operations"], route_class=AuthenticatedRoute, responses=COMMON)
+# These routes require a scope of any kind; the service then requires that of the operation's kind.
+kind_router = APIRouter(prefix="/operations", tags=["operations"], route_class=KindScopedRoute, responses=COMMON)
+status_router = APIRouter(route_class=StatusRoute, responses=COMMON | STATUS)
 
 
 @router.get("", summary="List operations", response_model=OperationList, responses=problems(InvalidRequestError))
 async def list_operations(
-    caller: Annotated[Caller, Security(current_caller, scopes=[Scope.TENANTS_READ])],
+    caller: Reader,
     listing: Annotated[Listing, service(Listing)],
     wanted: Filter,
     page_size: PageSize = DEFAULT_PAGE_SIZE,
@@ -96,9 +132,9 @@ async def list_operations(
 
 @router.get("/{id}/events", summary="Follow an operation", response_class=StreamingResponse, responses=EVENTS)
 async def follow_operation(
-    caller: Annotated[Caller, Security(current_caller, scopes=[Scope.TENANTS_READ])],
+    caller: Reader,
     request: Request,
-    lookup: Annotated[OperationLookup, service(OperationLookup)],
+    lookup: Lookup,
     workflow_id: WorkflowId,
     last_event_id: LastEventId = None,
 ) -> Response:
@@ -123,7 +159,7 @@ async def follow_operation(
     responses={**CANCELLING, **problems(*CANCEL_PROBLEMS)},
 )
 async def cancel_operation(
-    requester: Annotated[Requester, Security(current_requester, scopes=CANCEL_SCOPES)],
+    requester: KindRequester,
     cancellation: Annotated[OperationCancellation, service(OperationCancellation)],
     workflow_id: WorkflowId,
     reason: CancelReason,
@@ -141,7 +177,7 @@ async def cancel_operation(
     responses={**RESUMED, **problems(*ACCESS_PROBLEMS, OperationStoppingError)},
 )
 async def resume_operation(
-    requester: Annotated[Requester, Security(current_requester, scopes=CANCEL_SCOPES)],
+    requester: KindRequester,
     updates: Annotated[OperationUpdates, service(OperationUpdates)],
     workflow_id: WorkflowId,
 ) -> Response:
@@ -170,7 +206,7 @@ async def resume_operation(
     },
 )
 async def change_operation(
-    requester: Annotated[Requester, Security(current_requester, scopes=CANCEL_SCOPES)],
+    requester: KindRequester,
     changes: ChangedTenant,
     updates: Annotated[OperationUpdates, service(OperationUpdates)],
     workflow_id: WorkflowId,
@@ -178,3 +214,33 @@ async def change_operation(
     """Change parameters before the commit, all or none, and resume the operation if it waits."""
     operation = await updates.change(workflow_id, changes, requester)
     return document_response(operation.document, headers=retry_after(operation.document))
+
+
+@status_router.get(
+    "/tenants/{id}/status", tags=["tenants"], summary="Read the status of a creation", response_model=StatusDocument
+)
+async def read_status(
+    caller: Reader,
+    lookup: Lookup,
+    workflow_id: WorkflowId,
+    if_none_match: IfNoneMatch,
+) -> Response:
+    """Return the status of an operation, by its workflow id, or by the id of the tenant that it creates."""
+    if (tenant_id := tenant_id_of(workflow_id)) is None:
+        return await read_operation(caller, lookup, workflow_id, if_none_match)
+    operation = await lookup.find_creation_for(caller, tenant_id)
+    return conditional(operation.encoded, if_none_match)
+
+
+@status_router.get(
+    "/operations/{id}", tags=["operations"], summary="Read an operation", response_model=StatusDocument
+)
+async def read_operation(
+    caller: Reader,
+    lookup: Lookup,
+    workflow_id: WorkflowId,
+    if_none_match: IfNoneMatch,
+) -> Response:
+    """Return the status of an operation."""
+    operation = await lookup.find_for(caller, workflow_id)
+    return conditional(operation.encoded, if_none_match)

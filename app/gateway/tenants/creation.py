@@ -31,7 +31,6 @@ from app.gateway.tenants.problems import StartUncertainError
 from app.temporal.errors import OperationExistsError, TemporalUnavailableError
 from app.temporal.operations import TemporalOperations
 from workflows.operations.messages import Cancellation, OperationContext, Origin
-from workflows.operations.statuses import OperationStatus
 from workflows.tenants.steps import TENANT_CREATION, TENANT_CREATION_WORKFLOW
 
 # The caller has already waited for Temporal, and gets a response within four seconds in all.
@@ -102,8 +101,7 @@ class TenantCreation:
             if is_taken:
                 raise wanted.conflict from None
             return None
-        has_ended_without_tenant = operation.snapshot.status in {OperationStatus.FAILED, OperationStatus.CANCELLED}
-        if has_ended_without_tenant and not is_taken and not wanted.is_replay:
+        if operation.snapshot.status.is_unsuccessful and not is_taken and not wanted.is_replay:
             return None
         is_equal = operation.snapshot.request_fingerprint == wanted.origin.request_fingerprint
         if not (is_equal and wanted.is_repeatable):

@@ -5,9 +5,9 @@ from typing import Annotated
 from fastapi import APIRouter, Security
 from starlette.responses import Response
 
-from app.auth.callers import Caller, Requester
+from app.auth.callers import Requester
 from app.auth.scopes import Scope
-from app.gateway.access.parameters import current_caller, current_requester
+from app.gateway.access.parameters import current_requester
 from app.gateway.access.problems import TenantNotFoundError
 from app.gateway.access.route import AuthenticatedRoute
 from app.gateway.http.dependencies import service
@@ -22,7 +22,7 @@ from app.gateway.http.problems.request_problems import (
 )
 from app.gateway.http.responses import document_response
 from app.gateway.operations.cancellation import OperationCancellation
-from app.gateway.operations.parameters import CancelReason, WorkflowId, tenant_id_of
+from app.gateway.operations.parameters import CancelReason, Reader, WorkflowId, tenant_id_of
 from app.gateway.operations.problems import OperationUnreadableError, TenantExistsError, UnknownBillingPlanError
 from app.gateway.operations.responses import accepted
 from app.gateway.operations.routes import CANCEL_PROBLEMS, CANCELLING
@@ -48,7 +48,6 @@ directory_router = APIRouter(
     responses=problems(*COMMON_PROBLEMS, DatabaseOutageError),
 )
 
-TenantReader = Annotated[Caller, Security(current_caller, scopes=[Scope.TENANTS_READ])]
 CREATED: Responses = {
     201: {
         "model": CreatedDocument,
@@ -119,7 +118,7 @@ async def cancel_creation(
 
 @directory_router.get("", summary="List tenants", response_model=TenantList, responses=problems(InvalidRequestError))
 async def list_tenants(
-    caller: TenantReader,
+    caller: Reader,
     directory: Annotated[Directory, service(Directory)],
     wanted: Filter,
     page_size: PageSize = DEFAULT_PAGE_SIZE,
@@ -133,7 +132,7 @@ async def list_tenants(
     "/{id}", summary="Read a tenant", response_model=TenantDocument, responses=problems(TenantNotFoundError)
 )
 async def read_tenant(
-    caller: TenantReader, directory: Annotated[Directory, service(Directory)], path_id: TenantPathId
+    caller: Reader, directory: Annotated[Directory, service(Directory)], path_id: TenantPathId
 ) -> Response:
     """Return a tenant in the database. An operation is at `/operations/{id}`."""
     return document_response(await directory.find(caller, path_id))

@@ -19,13 +19,13 @@ from app.audit.trail import audit_trail
 from app.database import worker_engine
 from app.embedded.postgres import EmbeddedPostgres
 from app.settings import Settings
-from app.temporal.described import initial_snapshot
 from tests.app.gateway.conftest import as_gateway, create_key
 from tests.app.gateway.operation_rows import UNPOLLED_QUEUE, record, snapshot, start
 from tests.app.gateway.outages import close_database
 from tests.app.gateway.requests import assert_problem, create
 from tests.app.gateway.server import RunningGateway
 from tests.support.servers.databases import NewDatabase
+from workflows.operations.kinds import initial_snapshot
 from workflows.operations.messages import OPERATION_MEMO, OperationContext
 from workflows.operations.statuses import OperationStatus
 from workflows.tenants.request import ProvisionInput, TenantCreationInput

@@ -12,12 +12,11 @@ from temporalio.client import Client
 from app.auth.scopes import Scope
 from app.gateway.app import create_app
 from app.settings import Settings
-from app.temporal.described import initial_snapshot
 from tests.app.gateway.operation_rows import UNPOLLED_QUEUE, record, snapshot
 from tests.app.gateway.requests import assert_problem, create
 from tests.app.gateway.server import RunningGateway
 from tests.support.api_keys import EVERYTHING, Keys
-from workflows.operations.kinds import KINDS, OperationKind, StepKind
+from workflows.operations.kinds import KINDS, OperationKind, StepKind, initial_snapshot
 from workflows.operations.messages import OPERATION_MEMO, OperationSnapshot
 from workflows.operations.statuses import OperationStatus
 

@@ -18,7 +18,7 @@ from app.gateway.http.parameters import IfNoneMatch
 from app.gateway.operations.lookup import OperationLookup
 from app.gateway.operations.parameters import WorkflowId
 from app.gateway.operations.problems import OperationNotFoundError
-from app.gateway.operations.status_routes import StatusRoute
+from app.gateway.operations.routes import StatusRoute
 
 pytestmark = pytest.mark.anyio
 

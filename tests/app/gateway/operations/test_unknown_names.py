@@ -45,8 +45,8 @@ async def in_memo(temporal_client: Client) -> str:
 async def in_row(settings: Settings, database: asyncpg.Connection) -> str:
     """Return the id of a running workflow that is unreadable, so that its row is shown."""
     workflow_id = await record(database, **ROW)
-    strange = await Client.connect(settings.temporal_address, data_converter=converter_of("another secret"))
-    return await start(strange, snapshot(OperationStatus.RUNNING), workflow_id)
+    other_client = await Client.connect(settings.temporal_address, data_converter=converter_of("another secret"))
+    return await start(other_client, snapshot(OperationStatus.RUNNING), workflow_id)
 
 
 def assert_unchanged(document: dict[str, Any]) -> None:
