@@ -1,4 +1,4 @@
-"""The servers that tests share: one PostgreSQL and one Temporal for each test process, started when first wanted."""
+"""The servers that tests share: one PostgreSQL and one Temporal for each test process, started on first use."""
 
 import logging
 import signal
@@ -21,14 +21,14 @@ from tests.support.sql_watch.watch import SERVER_SETTINGS, SqlWatch
 
 
 def pytest_configure() -> None:
-    """Undo what a shell does to programs in its background: they, and all that they start, ignore Ctrl-C."""
+    """Restore SIGINT, which shells make programs in the background ignore, and their children with them."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
 def unconfigured_logging() -> Iterator[None]:
-    """Take back what a command that ran in this process has set, because its stream is closed by now."""
+    """Reset the logging of a command that ran in this process, because its stream is closed by now."""
     root = logging.getLogger()
     level, handlers = root.level, list(root.handlers)
     yield
@@ -53,7 +53,7 @@ def server_folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="session", autouse=True)
 def sql_watch() -> Iterator[SqlWatch]:
-    """Fails at the end, as an error of the last test, where the product sent a statement that names no tenant."""
+    """Fails, as an error of the last test, if the product sent a statement that names no tenant."""
     watch = SqlWatch()
     watch.start()
     yield watch
@@ -85,17 +85,17 @@ def new_database(postgres: EmbeddedPostgres) -> NewDatabase:
 
 @pytest.fixture(scope="session")
 def alga_plain_template(new_database: NewDatabase) -> str:
-    """All of Alga's tables as plain PostgreSQL has them; tests copy it."""
+    """All of Alga's tables as on plain PostgreSQL, for tests to copy."""
     return build_template("plain", new_database)
 
 
 @pytest.fixture(scope="session")
 def alga_citus_template(new_database: NewDatabase) -> str:
-    """All of Alga's tables with the keys that they have on Citus; tests copy it."""
+    """All of Alga's tables with their keys on Citus, for tests to copy."""
     return build_template("citus", new_database)
 
 
 @pytest.fixture(scope="session")
 def golden() -> dict[str, Any]:
-    """What Alga's own code wrote for two tenants."""
+    """The rows that Alga's own code wrote for two tenants."""
     return read_golden()

@@ -1,4 +1,4 @@
-"""A whole installation on all of Alga's tables: real servers, a gateway and a worker process, driven over HTTP."""
+"""An installation on all of Alga's tables: real servers, a gateway and a worker process, driven over HTTP."""
 
 import json
 import os
@@ -31,7 +31,7 @@ TERMINAL = {"completed", "cancelled", "failed"}
 PATIENCE = 60.0
 STEP_RETRY_WINDOW = 4.0
 
-# Two of Alga's triggers as its database has them: one wants a session setting, the other refuses every change.
+# Two triggers as in Alga's database: one needs a session setting, the other rejects every change.
 TRIGGERS = """
 CREATE FUNCTION set_tenant_from_current_setting() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN NEW.tenant := current_setting('app.current_tenant')::uuid; RETURN NEW; END $$;
@@ -46,7 +46,7 @@ CREATE TRIGGER trg_stock_movements_immutable BEFORE DELETE OR UPDATE ON stock_mo
 
 @dataclass
 class Service:
-    """A running installation and short words for what tests do with it."""
+    """A running installation with helpers for tests."""
 
     installation: Installation
     logs: Path
@@ -62,17 +62,17 @@ class Service:
     async def create(
         self, expected: int = 202, headers: dict[str, str] | None = None, **changes: Any
     ) -> dict[str, Any]:
-        answer = await self.http.post("/tenants", json=request(**changes), headers=headers)
-        assert answer.status_code == expected, answer.text
-        document: dict[str, Any] = answer.json()
+        response = await self.http.post("/tenants", json=request(**changes), headers=headers)
+        assert response.status_code == expected, response.text
+        document: dict[str, Any] = response.json()
         return document
 
     async def finished(self, workflow_id: str, *, every: float = 0.05) -> dict[str, Any]:
-        """The status document once the operation has ended; it is looked at `every` so many seconds."""
+        """Return the status document of the ended operation; poll `every` so many seconds."""
         return await self.shown(workflow_id, *TERMINAL, every=every)
 
     async def shown(self, workflow_id: str, *statuses: str, every: float = 0.05) -> dict[str, Any]:
-        """The status document once it has one of these statuses."""
+        """Return the status document once it has one of these statuses."""
         document: dict[str, Any] = {}
         with anyio.move_on_after(PATIENCE):
             while document.get("status") not in statuses:
@@ -82,9 +82,9 @@ class Service:
         return document
 
     async def status(self, workflow_id: str) -> dict[str, Any]:
-        answer = await self.http.get(f"/tenants/{workflow_id}/status")
-        assert answer.status_code == 200, answer.text
-        document: dict[str, Any] = answer.json()
+        response = await self.http.get(f"/tenants/{workflow_id}/status")
+        assert response.status_code == 200, response.text
+        document: dict[str, Any] = response.json()
         return document
 
     async def provision(self, **changes: Any) -> dict[str, Any]:
@@ -94,13 +94,13 @@ class Service:
         return document
 
     def client(self, url: str | None = None) -> httpx.AsyncClient:
-        """A client of this installation's gateway, or of another one, that shows the API key."""
+        """Return a client with an API key, of this installation's gateway or of another one."""
         headers = {"Authorization": f"Bearer {self.installation.api_key}"}
         return httpx.AsyncClient(base_url=url or self.installation.url, headers=headers, timeout=PATIENCE)
 
 
 def request(**changes: Any) -> dict[str, Any]:
-    """A valid request with an e-mail of its own."""
+    """Return a valid request with a unique e-mail."""
     return {
         "tenantName": "Acme",
         "adminUser": {
@@ -117,7 +117,7 @@ def request(**changes: Any) -> dict[str, Any]:
 def installed(
     folder: Path, *, admin_database_url: str, database_url: str, temporal_address: str, **settings: str
 ) -> Iterator[Service]:
-    """A gateway and a worker on the given servers; `settings` are environment variables."""
+    """Start a gateway and a worker on the given servers; `settings` are environment variables."""
     task_queue = f"e2e-{uuid4()}"
     environment = {
         "TEMPORAL_TASK_QUEUE": task_queue,
@@ -162,7 +162,7 @@ def installations(
     temporal: RestartableTemporal,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Callable[[str], Service]]:
-    """An installation on all 498 tables in the shape that is asked for; each is made once and kept to the end."""
+    """Installations on all 498 tables, one for each requested shape, kept until the end."""
     with ExitStack() as stack:
 
         @cache
@@ -174,7 +174,7 @@ def installations(
                     admin_database_url=url,
                     database_url=urlsplit(postgres.url)._replace(path=urlsplit(url).path).geturl(),
                     temporal_address=temporal.address,
-                    # Tests let steps wait; and many of them at once.
+                    # Tests let many steps wait at once.
                     STATEMENT_TIMEOUT="18",
                     MAX_CONCURRENT_ACTIVITIES="24",
                     MAX_CONCURRENT_WORKFLOWS="24",
@@ -206,7 +206,7 @@ async def database(running: Service) -> AsyncIterator[asyncpg.Connection]:
 
 
 async def _prepare(url: str, role: str) -> None:
-    """Give Alga's role the rights that it has, and the database the triggers of Alga and of the tests."""
+    """Give Alga's role its rights, and the database Alga's triggers and those of the tests."""
     connection = await asyncpg.connect(url)
     try:
         await connection.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}")

@@ -1,4 +1,4 @@
-"""What Temporal itself knows of an operation."""
+"""What Temporal knows of an operation."""
 
 from typing import Any
 from uuid import UUID
@@ -16,7 +16,7 @@ from workflows.tenants.steps import TENANT_CREATION
 async def shows(client: Client, tenant_id: UUID, status: str, code: str) -> None:
     """Wait until the operation has that status because of that problem.
 
-    The gateway would say the same, but without the database it soon knows no caller any more.
+    The gateway would say the same, but without the database it soon can't authenticate callers.
     """
     handle = client.get_workflow_handle(TENANT_CREATION.workflow_id(tenant_id))
     shown: dict[str, Any] = {}
@@ -32,20 +32,20 @@ async def shows(client: Client, tenant_id: UUID, status: str, code: str) -> None
 
 
 async def is_completed(client: Client, tenant_id: UUID) -> bool:
-    """Whether the workflow itself has ended well."""
+    """Return whether the workflow completed."""
     description = await client.get_workflow_handle(TENANT_CREATION.workflow_id(tenant_id)).describe()
     return description.status is WorkflowExecutionStatus.COMPLETED
 
 
 async def workers_of(client: Client, tenant_id: UUID) -> set[int]:
-    """The processes that have worked on the workflow."""
+    """Return the processes that have worked on the workflow."""
     started = await events(client, tenant_id, EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED)
     identities = [event.workflow_task_started_event_attributes.identity for event in started]
     return {int(identity.partition("@")[0]) for identity in identities}
 
 
 async def releases_of(client: Client, tenant_id: UUID) -> set[str]:
-    """The build ids of the workers that have worked on the workflow."""
+    """Return the build ids of the workers that have worked on the workflow."""
     completed = await events(client, tenant_id, EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED)
     return {event.workflow_task_completed_event_attributes.worker_version.build_id for event in completed}
 

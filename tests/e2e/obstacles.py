@@ -1,4 +1,4 @@
-"""Obstacles that a test puts in the database's way of one tenant: triggers that fail, or that wait to be let go.
+"""Obstacles to one tenant's rows in the database: triggers that fail, or wait until released.
 
 They are rows of a table, so that placing and lifting them takes no lock that a running transaction could hold.
 """
@@ -12,19 +12,19 @@ import asyncpg
 from tests.support.waiting import wait_until
 from workflows.tenants.steps import APPLY_BLUEPRINT, COMPLETE, CREATE_ADMIN_USER, CREATE_TENANT, SET_UP_DATA
 
-# A table that each part of the transaction writes late, so that the part has work to lose.
+# A table that each part of the transaction writes late, so that earlier work can get lost.
 LAST_TABLE = {
     CREATE_TENANT: "tenant_companies",
     APPLY_BLUEPRINT: "role_permissions",
     CREATE_ADMIN_USER: "user_roles",
     SET_UP_DATA: "tenant_settings",
 }
-# The last one writes our own row, in the round trip that commits.
+# The last part writes our own row, in the round trip that commits.
 PARTS = (*LAST_TABLE, COMPLETE)
 LOCK = 4_711
 PATIENCE = 60.0
 
-# The gateway's role meets obstacles, too, and has no rights on them.
+# The gateway's role runs the triggers, too, and has no rights on their table.
 OBSTACLES = """
 CREATE SCHEMA obstacles;
 CREATE TABLE obstacles.placed (subject text NOT NULL, place text NOT NULL, body text NOT NULL);
@@ -59,7 +59,7 @@ WAIT = f"PERFORM pg_advisory_xact_lock({LOCK}, hashtext('{{tenant_id}}'))"
 
 
 async def make_obstacles_possible(connection: asyncpg.Connection) -> None:
-    """Add the triggers, which find nothing in their way, to a database that has our schema."""
+    """Add the triggers, without obstacles yet, to a database that has our schema."""
     await connection.execute(OBSTACLES)
     for step, table in LAST_TABLE.items():
         await connection.execute(ON_TABLE.format(table=table, step=step))
@@ -71,13 +71,13 @@ async def place(connection: asyncpg.Connection, step: str, tenant_id: UUID, body
 
 
 async def lift(connection: asyncpg.Connection, tenant_id: UUID) -> None:
-    """Put nothing in the tenant's way any more."""
+    """Remove the tenant's obstacles."""
     await connection.execute("DELETE FROM obstacles.placed WHERE subject = $1", str(tenant_id))
 
 
 @asynccontextmanager
 async def obstacle(connection: asyncpg.Connection, step: str, tenant_id: UUID, body: str) -> AsyncIterator[None]:
-    """Run PL/pgSQL when the given step writes the given tenant's rows."""
+    """Run PL/pgSQL whenever the given step writes the given tenant's rows, until the end of the block."""
     await place(connection, step, tenant_id, body)
     try:
         yield
@@ -96,7 +96,7 @@ async def failing(connection: asyncpg.Connection, step: str, tenant_id: UUID) ->
 async def waiting(
     connection: asyncpg.Connection, step: str, tenant_id: UUID, then: str = "NULL"
 ) -> AsyncIterator["Gate"]:
-    """Make a step wait for the gate, in the middle of the transaction; `then` it runs PL/pgSQL."""
+    """Make a step wait for the gate in the middle of the transaction, and then run PL/pgSQL."""
     gate = await close_gate(connection, step, tenant_id, then)
     try:
         yield gate
@@ -106,7 +106,7 @@ async def waiting(
 
 
 async def close_gate(connection: asyncpg.Connection, step: str, tenant_id: UUID, then: str = "NULL") -> "Gate":
-    """A gate that stays closed until it is opened or its connection ends, and an obstacle that stays."""
+    """Close a gate until it is opened or its connection ends, and place an obstacle that stays."""
     gate = Gate(connection, tenant_id)
     await gate.close()
     await place(connection, step, tenant_id, f"{WAIT.format(tenant_id=tenant_id)}; {then}")
@@ -114,7 +114,7 @@ async def close_gate(connection: asyncpg.Connection, step: str, tenant_id: UUID,
 
 
 class Gate:
-    """Where a step of one tenant waits while the connection holds the gate closed."""
+    """The gate at which a step of one tenant waits while the connection keeps it closed."""
 
     def __init__(self, connection: asyncpg.Connection, tenant_id: UUID) -> None:
         self._connection = connection
@@ -122,7 +122,7 @@ class Gate:
         self._closed = False
 
     async def close(self) -> None:
-        """Let nothing pass."""
+        """Close the gate."""
         await self._connection.execute("SELECT pg_advisory_lock($1, hashtext($2))", LOCK, self._key)
         self._closed = True
 
@@ -131,13 +131,13 @@ class Gate:
         await wait_until(self.is_reached, timeout=PATIENCE, every=0.02)
 
     async def open(self) -> None:
-        """Let the step go on."""
+        """Let the step continue."""
         if self._closed:
             self._closed = False
             await self._connection.execute("SELECT pg_advisory_unlock($1, hashtext($2))", LOCK, self._key)
 
     async def is_reached(self) -> bool:
-        """Whether the step waits at the gate."""
+        """Return whether the step waits at the gate."""
         query = """
             SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
@@ -147,9 +147,9 @@ class Gate:
 
 
 async def blocked(connection: asyncpg.Connection, holder: int, *, backends: int = 1, application: str = "") -> None:
-    """Return once that many backends, of that application, wait for what the backend `holder` holds.
+    """Return once that many backends of the application wait for a lock of the backend `holder`.
 
-    The connection must not be the holder's: a transaction keeps what it has seen of other backends.
+    Needs another connection than the holder's, because a transaction keeps its view of other backends.
     """
     query = """
         SELECT count(*) FROM pg_stat_activity

@@ -1,4 +1,4 @@
-"""Servers of an installation's own, and what can happen to its database."""
+"""Servers of a single installation, and outages of its database."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
@@ -13,7 +13,7 @@ from app.embedded.processes.blocking import run_blocking
 from tests.support.alga import build_template
 from tests.support.servers.restartable import RestartablePostgres, RestartableTemporal, kill
 
-# Not a superuser, to whom no limit applies.
+# Not a superuser, because limits don't apply to those.
 OWNER = "alga_owner"
 PASSWORD = "owner-of-the-tables"
 DATABASE = "alga_own"
@@ -22,24 +22,24 @@ OTHERS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname =
 
 @dataclass(frozen=True)
 class Servers:
-    """PostgreSQL with a database of all of Alga's tables, and Temporal; both may be killed and started again."""
+    """PostgreSQL with a database of all of Alga's tables, and Temporal; both can be killed and restarted."""
 
     postgres: RestartablePostgres
     temporal: RestartableTemporal
 
     @property
     def owner_url(self) -> str:
-        """The database as the role sees it that owns the tables."""
+        """The database's URL for the role that owns the tables."""
         return self._url(self.postgres.url, f"{OWNER}:{PASSWORD}")
 
     @property
     def application_url(self) -> str:
-        """The database as Alga's own role sees it."""
+        """The database's URL for Alga's own role."""
         return self._url(self.postgres.url)
 
     @asynccontextmanager
     async def superuser(self, database: str = DATABASE) -> AsyncIterator[asyncpg.Connection]:
-        """A connection that no limit applies to; it may have been lost at the end."""
+        """A connection without limits; it may be lost at the end."""
         connection = await asyncpg.connect(self.postgres.admin_url, database=database)
         try:
             yield connection
@@ -47,7 +47,7 @@ class Servers:
             connection.terminate()
 
     def create_database(self, template: str | None = None) -> str:
-        """Make the database and its owner, as a `NewDatabase` does that is asked once and for no copy."""
+        """Make the database and its owner; a `NewDatabase` that works once and without a template."""
         if template is not None:
             raise ValueError("there is nothing to copy")
         run_blocking(self._create())
@@ -67,7 +67,7 @@ class Servers:
 
 @contextmanager
 def own_servers(folder: Path) -> Iterator[Servers]:
-    """Servers on disk, with the database in place."""
+    """Servers on disk, with the database."""
     with (
         RestartablePostgres(folder / "own-postgres") as postgres,
         RestartableTemporal(folder / "own-temporal") as temporal,
@@ -79,7 +79,7 @@ def own_servers(folder: Path) -> Iterator[Servers]:
 
 @asynccontextmanager
 async def killed(servers: Servers) -> AsyncIterator[None]:
-    """No server at all."""
+    """Stop the server."""
     await anyio.to_thread.run_sync(kill, servers.postgres)
     try:
         yield
@@ -89,7 +89,7 @@ async def killed(servers: Servers) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def read_only(servers: Servers) -> AsyncIterator[None]:
-    """A server that takes no writes, as a standby does; those who connected meanwhile go on being refused."""
+    """Make the server read-only, as a standby is; connections made in the meantime stay read-only."""
     async with servers.superuser("postgres") as connection:
         await connection.execute(f"ALTER DATABASE {DATABASE} SET default_transaction_read_only = on")
         await connection.execute(OTHERS, DATABASE)
@@ -101,7 +101,7 @@ async def read_only(servers: Servers) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def without_connections(servers: Servers) -> AsyncIterator[None]:
-    """A server that has no connection left for the worker."""
+    """Leave the server no connection for the worker."""
     async with servers.superuser("postgres") as connection:
         await connection.execute(f"ALTER ROLE {OWNER} CONNECTION LIMIT 0")
         await connection.execute(OTHERS, DATABASE)
@@ -113,7 +113,7 @@ async def without_connections(servers: Servers) -> AsyncIterator[None]:
 
 @dataclass(frozen=True)
 class Outage:
-    """What happens to the database, and the problem code that operations show meanwhile."""
+    """An outage of the database, and the problem code that operations show in the meantime."""
 
     happening: Callable[[Servers], AbstractAsyncContextManager[None]]
     code: str

@@ -1,4 +1,4 @@
-"""More gateways and workers of an installation, and ways in which a process ends."""
+"""More gateways and workers of an installation, and ways to end a process."""
 
 import signal
 import sys
@@ -21,7 +21,7 @@ PROBE_TIMEOUT = 5.0
 
 
 class Replica:
-    """A process of the service, on a port that it keeps."""
+    """A process of the service, on a fixed port."""
 
     def __init__(self, service: Service, kind: str, *, code: Path = REPOSITORY, **settings: str) -> None:
         port = free_port()
@@ -42,7 +42,7 @@ class Replica:
 
 @asynccontextmanager
 async def replica(service: Service, kind: str, *, code: Path = REPOSITORY, **settings: str) -> AsyncIterator[Replica]:
-    """One more gateway or worker, of the code in that folder and with these settings besides the usual ones."""
+    """Run one more gateway or worker from the code in that folder, with additional settings."""
     started = Replica(service, kind, code=code, **settings)
     try:
         await started.start()
@@ -52,7 +52,7 @@ async def replica(service: Service, kind: str, *, code: Path = REPOSITORY, **set
 
 
 async def ready(process: ChildProcess, url: str) -> None:
-    """Return once the process says that it is ready; `StackError` where it ends instead."""
+    """Return once the process is ready; raise `StackError` if it ends instead."""
 
     def is_ready() -> bool:
         try:

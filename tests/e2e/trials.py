@@ -1,4 +1,4 @@
-"""Operations that each meet one fault in one part of their transaction, many at once, and how they end."""
+"""Operations that each meet one fault in one part of their transaction, many at once, and their ends."""
 
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Mapping
@@ -16,17 +16,17 @@ from tests.e2e.obstacles import PARTS, Gate, obstacle, waiting
 from tests.support.rows import tenant_tables
 from workflows.tenants.steps import TENANT_CREATION
 
-# Every part has something to write for it.
+# Every part writes rows for this request.
 REQUEST: dict[str, Any] = {"contractLine": "Managed Services", "addons": ["ai"]}
 BATCH = 100
-# Many ask at once.
+# Many requests are sent at once.
 POLL_SECONDS = 0.2
 
 Rows = Counter[tuple[str, str]]
 
 
 class Fault(StrEnum):
-    """What happens to a part of the transaction."""
+    """A fault in a part of the transaction."""
 
     WORKER_KILLED = "worker-killed"
     FINAL_ERROR = "final-error"
@@ -38,10 +38,10 @@ class Fault(StrEnum):
 
 @dataclass(eq=False)
 class Trial:
-    """One operation, whose rows are told apart by table and content.
+    """One operation, whose rows are identified by table and content.
 
-    `midway` is its status document while the fault lasted, `rows_midway` what was committed then. `records` are its
-    rows in `operations` at the end.
+    `midway` is its status document during the fault, `rows_midway` the committed rows then. `records` are its rows in
+    `operations` at the end.
     """
 
     fault: Fault
@@ -62,11 +62,11 @@ class Trial:
 
     @property
     def counts(self) -> dict[str, int]:
-        """The tenant's rows in each table, for the tables where it has any."""
+        """The tenant's number of rows by table, for tables where it has any."""
         return counts_of(self.rows)
 
     def line(self, document: Mapping[str, Any]) -> dict[str, Any]:
-        """What a status document says of the step of the fault."""
+        """Return the step of the fault in a status document."""
         line: dict[str, Any] = next(step for step in document["steps"] if step["name"] == self.step)
         return line
 
@@ -79,7 +79,7 @@ Deed = Callable[[Trial], Coroutine[Any, Any, None]]
 async def trials(
     service: Service, faults: Iterable[Fault], steps: Iterable[str] = PARTS
 ) -> AsyncIterator[list[Trial]]:
-    """A trial for each fault in each part, with a connection for what is done to it."""
+    """Return a trial for each fault in each part, with a connection for the actions on it."""
     async with AsyncExitStack() as stack:
 
         async def connect() -> asyncpg.Connection:
@@ -91,12 +91,12 @@ async def trials(
 
 
 async def each(trials: Trials, work: Deed) -> None:
-    """Do something to all trials at once; where that fails the trial is over, and the others go on."""
+    """Do something to all trials at once; a failure ends its trial, and the others continue."""
 
     async def attempt(trial: Trial) -> None:
         try:
             await work(trial)
-        except Exception as error:  # noqa: BLE001 - raised where the trial is judged
+        except Exception as error:  # noqa: BLE001 - raised when the trial is evaluated
             trial.problem = error
 
     async with anyio.create_task_group() as group:
@@ -116,7 +116,7 @@ async def obstacles(trials: Trials, body: str) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def gates(trials: Trials) -> AsyncIterator[None]:
-    """Make each trial wait in its part; the gates are opened at the end, or before."""
+    """Make each trial wait in its part; the gates open at the end, or before."""
     async with AsyncExitStack() as stack:
         for trial in trials:
             entered = waiting(trial.connection, trial.step, trial.tenant_id)
@@ -130,12 +130,12 @@ async def reach_gate(trial: Trial) -> None:
 
 
 async def open_gate(trial: Trial) -> None:
-    """Let the trial go on."""
+    """Let the trial continue."""
     await _gate(trial).open()
 
 
 def starting(service: Service) -> Deed:
-    """Asks for the trial's tenant."""
+    """Request the trial's tenant."""
 
     async def start(trial: Trial) -> None:
         await service.create(tenantId=str(trial.tenant_id), **REQUEST)
@@ -144,18 +144,18 @@ def starting(service: Service) -> Deed:
 
 
 def cancelling(service: Service, reason: str) -> Deed:
-    """Cancels the trial."""
+    """Cancel the trial."""
 
     async def cancel(trial: Trial) -> None:
-        answer = await service.http.delete(f"/tenants/{trial.workflow_id}", params={"reason": reason})
-        assert answer.status_code == 202, answer.text
-        assert answer.json()["status"] == "cancelling"
+        response = await service.http.delete(f"/tenants/{trial.workflow_id}", params={"reason": reason})
+        assert response.status_code == 202, response.text
+        assert response.json()["status"] == "cancelling"
 
     return cancel
 
 
 def showing(service: Service, status: str) -> Deed:
-    """Waits until the trial has that status, and keeps the document."""
+    """Wait until the trial has that status, and keep the document."""
 
     async def show(trial: Trial) -> None:
         trial.midway = await service.shown(trial.workflow_id, status, every=POLL_SECONDS)
@@ -164,14 +164,14 @@ def showing(service: Service, status: str) -> Deed:
 
 
 async def look_midway(trials: Trials, database: asyncpg.Connection) -> None:
-    """Keep what is committed of each trial's tenant now."""
+    """Record the committed rows of each trial's tenant."""
     rows = await tenants_rows(database, [trial.tenant_id for trial in trials])
     for trial in trials:
         trial.rows_midway = rows[trial.tenant_id]
 
 
 async def see_the_end(trials: Trials, service: Service, database: asyncpg.Connection) -> None:
-    """Wait until all have ended, and keep how, and what is left."""
+    """Wait until all have ended; record their documents and rows."""
 
     async def finish(trial: Trial) -> None:
         trial.document = await service.finished(trial.workflow_id, every=POLL_SECONDS)
@@ -185,7 +185,7 @@ async def see_the_end(trials: Trials, service: Service, database: asyncpg.Connec
 
 
 async def tenants_rows(database: asyncpg.Connection, tenant_ids: Collection[UUID]) -> dict[UUID, Rows]:
-    """All rows of these tenants, by table and content, through the live catalogue."""
+    """Return all rows of these tenants by table and content, through the live catalogue."""
     selects = [
         f'SELECT \'{table}\', "{column}"::text, md5(t::text) FROM "{table}" t WHERE "{column}"::text = ANY ($1)'  # noqa: S608 - names from the catalogue
         for table, column in (await tenant_tables(database)).items()
@@ -201,7 +201,7 @@ async def tenants_rows(database: asyncpg.Connection, tenant_ids: Collection[UUID
 
 
 def counts_of(rows: Rows) -> dict[str, int]:
-    """Rows by table."""
+    """Return the number of rows by table."""
     counts: Counter[str] = Counter()
     for (table, _), count in rows.items():
         counts[table] += count

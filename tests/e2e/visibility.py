@@ -1,4 +1,4 @@
-"""Counts every tenant's rows over a connection of its own, in one snapshot after another, and keeps what it saw."""
+"""Counts every tenant's rows over a separate connection, one snapshot after another, and keeps the results."""
 
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
@@ -14,7 +14,7 @@ from tests.support.waiting import wait_until
 
 RECONNECT_SECONDS = 0.05
 MAX_TABLES_NAMED = 3
-# What a connection raises when its server is killed, shuts down, or starts up.
+# Raised when the server of a connection is killed, shuts down, or starts up.
 LOST = (
     OSError,
     asyncpg.InterfaceError,
@@ -30,7 +30,7 @@ NOTHING: Counts = frozenset()
 
 @dataclass
 class View:
-    """The snapshots that showed a tenant with the same rows: the number of the first one, and how many."""
+    """Consecutive snapshots with the same rows of a tenant: the number of the first one, and how many."""
 
     first: int
     snapshots: int = 0
@@ -62,7 +62,7 @@ class Observer:
 
     async def look(self) -> None:
         """Return after a snapshot that began after this call."""
-        # The one that is being taken may have begun before.
+        # The current one may have begun earlier.
         enough = self.taken + 2
 
         async def has_looked() -> bool:
@@ -71,10 +71,10 @@ class Observer:
         await wait_until(has_looked, timeout=PATIENCE, every=0.01)
 
     def incomplete_views(self, completed: Collection[str]) -> Iterator[str]:
-        """Describe the views of tenants that had neither no rows nor all of them.
+        """Describe the views of tenants with some, but not all, of their rows.
 
-        `completed` are the tenants that are to have the rows of the latest snapshot; so are those that were there
-        before the first one. All others are to have none, ever.
+        Tenants in `completed`, and those before the first snapshot, must have the rows of the latest snapshot. All
+        others must never have rows.
         """
         for tenant, views in self._views.items():
             rows = self.now.get(tenant, NOTHING) if tenant in completed or tenant in self.before else NOTHING
@@ -94,7 +94,7 @@ class Observer:
             f'GROUP BY "{column}"'
             for table, column in tables.items()
         )
-        # Outside of a transaction asyncpg leaves one open in which the statement was parsed.
+        # Without a transaction asyncpg leaves the one open in which it parsed the statement.
         async with connection.transaction():
             census = await connection.prepare(counts)
         while True:
@@ -121,7 +121,7 @@ class Observer:
 async def observing(
     connect: Callable[[], AbstractAsyncContextManager[asyncpg.Connection]],
 ) -> AsyncIterator[Observer]:
-    """An observer that has taken its first snapshot, and takes more until the end of the block."""
+    """Run an observer, which has taken its first snapshot, until the end of the block."""
     observer = Observer(connect)
     async with anyio.create_task_group() as group:
         group.start_soon(observer.run)
@@ -131,7 +131,7 @@ async def observing(
 
 
 def rows_in(counts: Counts) -> int:
-    """The number of rows in all tables."""
+    """Return the number of rows in all tables."""
     return sum(count for _, count in counts)
 
 

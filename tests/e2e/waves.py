@@ -1,4 +1,4 @@
-"""The fault matrix as it happens: each function lets one kind of fault come over every part at once."""
+"""The fault matrix: each function lets one kind of fault happen in every part at once."""
 
 import anyio
 import asyncpg
@@ -27,7 +27,7 @@ REASON = "a change of mind"
 
 
 async def final_errors(service: Service, observer: asyncpg.Connection) -> list[Trial]:
-    """Parts that fail for good."""
+    """Let parts fail for good."""
     async with trials(service, [Fault.FINAL_ERROR]) as met, obstacles(met, FINAL_ERROR):
         await each(met, starting(service))
         await see_the_end(met, service, observer)
@@ -35,10 +35,10 @@ async def final_errors(service: Service, observer: asyncpg.Connection) -> list[T
 
 
 async def cancels(service: Service, observer: asyncpg.Connection) -> list[Trial]:
-    """Parts in whose midst a cancel comes; one that comes while the commit is made is too late."""
+    """Cancel in the middle of parts; a cancel during the commit is too late."""
     async with trials(service, [Fault.CANCEL], LAST_TABLE) as met, gates(met):
         async with anyio.create_task_group() as group:
-            # May be answered late: the gateway waits for the row of the operation if the worker came first.
+            # May respond late: the gateway waits for the row of the operation if the worker came first.
             group.start_soon(each, met, starting(service))
             await each(met, reach_gate)
             await each(met, showing(service, "running"))
@@ -50,7 +50,7 @@ async def cancels(service: Service, observer: asyncpg.Connection) -> list[Trial]
 
 
 async def passing_errors(service: Service, observer: asyncpg.Connection) -> list[Trial]:
-    """Parts whose fault is mended once it has been shown."""
+    """Let parts fail, and fix the fault once it is shown."""
 
     async def heal(trial: Trial) -> None:
         await showing(service, "retrying")(trial)
@@ -64,7 +64,7 @@ async def passing_errors(service: Service, observer: asyncpg.Connection) -> list
 
 
 async def lasting_errors(service: Service, observer: asyncpg.Connection) -> list[Trial]:
-    """Parts whose fault is mended only when their operations wait for an operator."""
+    """Let parts fail, and fix the fault when their operations need attention."""
 
     async def go_on(trial: Trial) -> None:
         if trial.fault is Fault.LASTING_ERROR_THEN_CANCEL:
@@ -85,9 +85,9 @@ async def lasting_errors(service: Service, observer: asyncpg.Connection) -> list
 
 
 async def killed_workers(service: Service, observer: asyncpg.Connection) -> list[Trial]:
-    """Operations whose worker is killed at one moment, each of them in another part.
+    """Kill the worker of all operations at once, each of them in another part.
 
-    The server has all of the last part, its commit too, and does not need the worker any more.
+    The server has all of the last part, including its commit, and needs the worker no longer.
     """
 
     async def are_left_by_worker() -> bool:

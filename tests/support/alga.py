@@ -1,4 +1,4 @@
-"""Facts about Alga that lie beside the repository and are not part of it."""
+"""Facts about Alga that are stored beside the repository."""
 
 import json
 import runpy
@@ -15,20 +15,20 @@ CATALOGS = {"plain": "catalog.json", "citus": "catalog_citus.json"}
 
 
 def need_facts() -> Path:
-    """The folder of facts; skips the test where it is absent."""
+    """Return the folder of facts; skip the test without it."""
     if not ALGA.is_dir():
         pytest.skip("the description of Alga's schema is not at ../shared/alga")
     return ALGA
 
 
 def golden() -> dict[str, Any]:
-    """What Alga's own code wrote for two tenants."""
+    """Return the rows that Alga's own code wrote for two tenants."""
     facts: dict[str, Any] = json.loads((need_facts() / "golden.json").read_text())
     return facts
 
 
 def build_template(shape: str, new_database: NewDatabase) -> str:
-    """A new database with all of Alga's tables in the given shape, and the global rows that a new tenant reads."""
+    """Make a database with all of Alga's tables in the given shape, and the global rows that a new tenant needs."""
     folder = need_facts()
     builder: dict[str, Any] = runpy.run_path(str(folder / "build_schema.py"))
     statements = list(builder["statements"](json.loads((folder / CATALOGS[shape]).read_text())))

@@ -1,4 +1,4 @@
-"""API keys for tests, made the way the command makes them."""
+"""API keys for tests, created as the command creates them."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,7 +22,7 @@ EVERYTHING = frozenset(Scope)
 
 
 class Keys:
-    """The keys of one database."""
+    """The API keys of one database."""
 
     def __init__(self, engine: AsyncEngine, keys: ApiKeys, audit: AuditTrail) -> None:
         self.engine = engine

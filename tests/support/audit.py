@@ -1,4 +1,4 @@
-"""An audit trail with a key of its own."""
+"""An audit trail with its own key."""
 
 from activities.audit.trail import AuditTrail
 

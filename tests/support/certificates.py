@@ -1,4 +1,4 @@
-"""Throwaway certificate authorities, and what they issue."""
+"""Throwaway certificate authorities and their certificates."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -21,14 +21,14 @@ LIFETIME = timedelta(hours=1)
 
 @dataclass(frozen=True)
 class Pair:
-    """The files of a certificate and of its key."""
+    """The files of a certificate and its key."""
 
     certificate: Path
     key: Path
 
 
 class Authority:
-    """An authority that lives in a folder, where its `file` is what others trust it by."""
+    """A certificate authority in a folder; `file` is its certificate, to be trusted by others."""
 
     def __init__(self, folder: Path, name: str = "authority") -> None:
         self._folder = folder
@@ -40,7 +40,7 @@ class Authority:
         self.file.write_bytes(certificate.sign(self._key, SHA256()).public_bytes(Encoding.PEM))
 
     def issue(self, name: str, *, passphrase: str | None = None) -> Pair:
-        """A certificate for a host name or an address, which a client may show as well."""
+        """Issue a certificate for a host name or an address, valid for clients as well."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         alternative = x509.SubjectAlternativeName([_general_name(name)])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 @contextmanager
 def reachable_folder() -> Iterator[Path]:
-    """A folder outside the home folders that others may pass through; removed afterwards."""
+    """Make a folder outside the home folders, through which other users may pass; remove it afterwards."""
     with tempfile.TemporaryDirectory(prefix="alga-tenants-test-", dir="/var/tmp") as name:
         folder = Path(name)
         folder.chmod(0o711)

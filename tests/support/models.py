@@ -1,4 +1,4 @@
-"""Every model and dataclass of the product, made with a marker in each value that nobody else may see."""
+"""Instances of every model and dataclass of the product, with a marker in each confidential value."""
 
 import dataclasses
 import importlib
@@ -26,7 +26,7 @@ DEEPEST = 4
 
 
 class Marked(NamedTuple):
-    """A model, and the markers that are somewhere in it."""
+    """A model, and all markers in it."""
 
     model: Any
     secrets: frozenset[str]
@@ -34,7 +34,7 @@ class Marked(NamedTuple):
 
 
 def all_models() -> Iterator[type]:
-    """All models and dataclasses that are defined in app, activities and workflows."""
+    """Return all models and dataclasses defined in app, activities and workflows."""
     for package in (app, activities, workflows):
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             if not module.name.endswith("__main__"):
@@ -42,7 +42,7 @@ def all_models() -> Iterator[type]:
 
 
 def marked(model: type) -> Marked:
-    """An instance of a model; nothing is validated, so that every type can have one."""
+    """Return an instance of a model, without validation, so that every type can have one."""
     filling = _Filling()
     return Marked(filling.instance(model, 0), frozenset(filling.secrets), frozenset(filling.personal))
 
@@ -65,12 +65,12 @@ class _Filling:
             values = {name: self.value(name, hints[name], depth + 1) for name in model.model_fields}
             return model.model_construct(**values)
         made = model.__new__(model)
-        for field in dataclasses.fields(model):  # type: ignore[arg-type] # it is a dataclass where it is no model
+        for field in dataclasses.fields(model):  # type: ignore[arg-type] # a type that is no model is a dataclass
             object.__setattr__(made, field.name, self.value(field.name, hints[field.name], depth + 1))
         return made
 
     def value(self, name: str, hint: Any, depth: int) -> Any:
-        """A value of the type, or none where nothing of it could be a text."""
+        """Return a value of the type, or None if it can't contain text."""
         origin, arguments = get_origin(hint), get_args(hint)
         if origin is Annotated:
             return self.value(name, arguments[0], depth)

@@ -1,4 +1,4 @@
-"""A TCP proxy on the loopback address that counts how often a client waits for its server."""
+"""A TCP proxy on loopback that counts how often a client waits for its server."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -9,26 +9,26 @@ CHUNK = 65_536
 
 
 class RoundTrips:
-    """Counts the client's turns to speak: what it sends before the server answers belongs to one round trip."""
+    """Counts round trips: everything that the client sends before the server responds belongs to one."""
 
     def __init__(self) -> None:
         self.count = 0
         self._waits = False
 
     def asked(self) -> None:
-        """The client has sent something."""
+        """Record that the client has sent something."""
         if not self._waits:
             self.count += 1
         self._waits = True
 
     def answered(self) -> None:
-        """The server has sent something."""
+        """Record that the server has sent something."""
         self._waits = False
 
 
 @asynccontextmanager
 async def counting_proxy(target: int) -> AsyncIterator[tuple[int, RoundTrips]]:
-    """Forwards to a port of this machine; gives its own port and the count, which is that of all its connections."""
+    """Forward to a port of this machine; yield the proxy's port and the count of all its connections."""
     trips = RoundTrips()
     forwarding: set[asyncio.Task[None]] = set()
 

@@ -1,4 +1,4 @@
-"""What tests ask a database about tenants' rows, through the live catalogue and with nothing of the product's."""
+"""Reads tenants' rows through the live catalogue, without any code of the product."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -8,7 +8,7 @@ import asyncpg
 
 BATCH = 100
 
-# Microsoft's tenant_id beside Alga's tenant: only the latter says whose row it is.
+# If a table has both columns, tenant_id is Microsoft's, and only tenant determines the owner of a row.
 TABLES = """
 SELECT t.table_name, (
     SELECT min(c.column_name) FROM information_schema.columns c
@@ -21,12 +21,12 @@ ORDER BY t.table_name
 
 
 async def tenant_tables(connection: asyncpg.Connection) -> dict[str, str]:
-    """The tenant column of every tenant-scoped table."""
+    """Return the tenant column of every tenant-scoped table."""
     return {table: column for table, column in await connection.fetch(TABLES) if column}
 
 
 async def row_counts(connection: asyncpg.Connection, tenant_id: UUID | str) -> dict[str, int]:
-    """How many rows the tenant has in each table, for the tables where it has any."""
+    """Return the tenant's number of rows by table, for tables where it has any."""
     selects = [
         f'SELECT \'{table}\', count(*) FROM "{table}" WHERE "{column}"::text = $1'  # noqa: S608 - names from the catalogue
         for table, column in (await tenant_tables(connection)).items()
@@ -37,7 +37,7 @@ async def row_counts(connection: asyncpg.Connection, tenant_id: UUID | str) -> d
 async def fingerprints(
     connection: asyncpg.Connection, *, without: Iterable[UUID | str] = ()
 ) -> dict[str, str | None]:
-    """A hash of every table's rows, byte for byte, leaving out those of the given tenants."""
+    """Return a hash of every table's rows, byte for byte, without those of the given tenants."""
     selects = []
     for table, column in await connection.fetch(TABLES):
         condition = f'"{column}" IS NULL OR NOT "{column}"::text = ANY ($1)' if column else "$1::text[] IS NOT NULL"

@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable
 async def wait_until(
     condition: Callable[[], Awaitable[bool]],
     *,
-    timeout: float,  # noqa: ASYNC109 - what it is about
+    timeout: float,  # noqa: ASYNC109 - the purpose of the function
     every: float = 0.1,
 ) -> None:
-    """Return once the condition holds, asking `every` so many seconds; `TimeoutError` after `timeout` seconds."""
+    """Return once the condition holds, checking `every` so many seconds; `TimeoutError` after `timeout` seconds."""
     async with asyncio.timeout(timeout):
         while True:
             if await condition():

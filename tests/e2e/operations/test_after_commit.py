@@ -1,4 +1,4 @@
-"""What follows the commit never takes the tenant away: it is done later, or becomes a warning."""
+"""Work after the commit never removes the tenant: it is done later, or becomes a warning."""
 
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -38,7 +38,7 @@ async def without_worker(service: Service) -> AsyncIterator[Service]:
 
 @asynccontextmanager
 async def extended_worker(service: Service, follow_up: str) -> AsyncIterator[ChildProcess]:
-    """A worker that has a step after the commit."""
+    """A worker with a step after the commit."""
     process = ChildProcess(
         "extended-worker",
         [sys.executable, "-m", "tests.e2e.extended_worker"],
@@ -54,7 +54,7 @@ async def extended_worker(service: Service, follow_up: str) -> AsyncIterator[Chi
 
 
 async def commit_and_kill(service: Service, database: asyncpg.Connection, tenant_id: UUID) -> dict[str, Any]:
-    """Let a creation commit whose worker is killed before it begins what follows."""
+    """Let a creation commit, and kill its worker before the next step."""
     async with extended_worker(service, "succeeds") as worker, waiting(database, COMPLETE, tenant_id) as gate:
         started = await service.create(tenantId=str(tenant_id))
         await gate.reached()
@@ -81,7 +81,7 @@ async def test_a_step_that_fails_after_the_commit_is_a_warning_and_the_tenant_st
     assert (await row_counts(database, document["tenantId"]))["tenants"] == 1
 
 
-async def test_a_worker_killed_after_the_commit_leaves_the_rest_to_another_one(
+async def test_another_worker_does_the_rest_if_one_is_killed_after_the_commit(
     without_worker: Service, database: asyncpg.Connection
 ) -> None:
     service, tenant_id = without_worker, uuid4()
@@ -97,7 +97,7 @@ async def test_a_worker_killed_after_the_commit_leaves_the_rest_to_another_one(
     assert committed["tenants"] == 1
 
 
-async def test_a_workflow_terminated_after_the_commit_has_completed_with_a_warning(
+async def test_a_workflow_terminated_after_the_commit_completes_with_a_warning(
     without_worker: Service, database: asyncpg.Connection, temporal: EmbeddedTemporal
 ) -> None:
     service, tenant_id = without_worker, uuid4()

@@ -1,4 +1,4 @@
-"""Changing the parameters of an operation that waits, on real processes and over HTTP."""
+"""Changes of the parameters of a waiting operation, on real processes over HTTP."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,7 +20,7 @@ PASSING = "RAISE EXCEPTION 'it will pass' USING ERRCODE = '40001'"
 
 @asynccontextmanager
 async def retrying(service: Service, database: asyncpg.Connection, step: str) -> AsyncIterator[dict[str, Any]]:
-    """An operation whose step fails, in a way that may pass, until the end of the block."""
+    """An operation whose step fails with a transient error until the end of the block."""
     tenant_id = uuid4()
     async with obstacle(database, step, tenant_id, PASSING):
         started = await service.create(tenantId=str(tenant_id), licenseCount=5)
@@ -32,16 +32,16 @@ async def retrying(service: Service, database: asyncpg.Connection, step: str) ->
 
 
 @pytest.mark.parametrize("step", PARTS)
-async def test_what_is_changed_before_the_commit_ends_up_in_the_tenant(
+async def test_a_change_before_the_commit_is_written_to_the_tenant(
     service: Service, database: asyncpg.Connection, step: str
 ) -> None:
     async with retrying(service, database, step) as document:
         path = f"/operations/{document['workflowId']}"
         changes = {"licenseCount": 12, "companyName": "Acme Corp", "contractLine": "Managed Services"}
-        answer = await service.http.patch(path, json=changes)
-        assert answer.status_code == 200, answer.text
-        answer = await service.http.patch(path, json={"billingPlan": "Nothing"})
-        assert (answer.status_code, answer.json()["code"]) == (422, "unknown-billing-plan")
+        response = await service.http.patch(path, json=changes)
+        assert response.status_code == 200, response.text
+        response = await service.http.patch(path, json={"billingPlan": "Nothing"})
+        assert (response.status_code, response.json()["code"]) == (422, "unknown-billing-plan")
     await service.http.post(f"{path}/resume")
     assert (await service.finished(document["workflowId"]))["status"] == "completed"
     row = await database.fetchrow("SELECT * FROM tenants WHERE tenant = $1", document["tenantId"])
@@ -50,7 +50,7 @@ async def test_what_is_changed_before_the_commit_ends_up_in_the_tenant(
     assert await database.fetchval(billing, document["tenantId"]) == 1
 
 
-async def test_a_completed_tenant_is_not_changed(service: Service) -> None:
+async def test_a_change_of_a_completed_creation_is_rejected(service: Service) -> None:
     document = await service.provision()
-    answer = await service.http.patch(f"/operations/{document['workflowId']}", json={"addons": ["ai"]})
-    assert (answer.status_code, answer.json()["code"]) == (409, "operation-finished")
+    response = await service.http.patch(f"/operations/{document['workflowId']}", json={"addons": ["ai"]})
+    assert (response.status_code, response.json()["code"]) == (409, "operation-finished")

@@ -1,4 +1,4 @@
-"""Operations whose workflow somebody ended in Temporal, on real processes."""
+"""Operations whose workflow was ended directly in Temporal, on real processes."""
 
 import json
 import signal
@@ -38,7 +38,7 @@ async def client(temporal: EmbeddedTemporal) -> Client:
 async def ended_in(
     service: Service, database: asyncpg.Connection, step: str, end: Callable[[str], Awaitable[None]]
 ) -> dict[str, Any]:
-    """The status of an operation that was ended in the step, which its worker didn't live to finish."""
+    """Return the status of an operation that was ended in a step that its worker could not finish."""
     tenant_id = uuid4()
     async with waiting(database, step, tenant_id) as gate:
         started = await service.create(tenantId=str(tenant_id))
@@ -58,7 +58,7 @@ def terminate(client: Client) -> Callable[[str], Awaitable[None]]:
 
 
 def delete(client: Client) -> Callable[[str], Awaitable[None]]:
-    """While the workflow runs: of one that is closed, the server deletes the history half a minute later."""
+    """Delete a running workflow; of a closed one the server deletes the history half a minute later."""
 
     async def end(workflow_id: str) -> None:
         execution = WorkflowExecution(workflow_id=workflow_id)
@@ -73,16 +73,16 @@ def delete(client: Client) -> Callable[[str], Awaitable[None]]:
 
 
 async def reconcile(service: Service, *arguments: str) -> tuple[int, dict[str, Any]]:
-    """The exit status and the answer of the command, run as an operator would."""
+    """Return exit status and output of the command, run as an operator would."""
     command = [sys.executable, "-m", "app.cli", "reconcile", "--json", *arguments]
     done = await anyio.run_process(command, env=service.environment, check=False, stderr=subprocess.PIPE)
     assert done.returncode in {0, NEEDS_ATTENTION}, done.stderr.decode()
-    answer: dict[str, Any] = json.loads(done.stdout)
-    return done.returncode, answer
+    response: dict[str, Any] = json.loads(done.stdout)
+    return done.returncode, response
 
 
 @pytest.mark.parametrize("step", LAST_TABLE)
-async def test_a_workflow_terminated_before_its_commit_has_failed_and_written_nothing(
+async def test_a_workflow_terminated_before_its_commit_fails_and_writes_nothing(
     service: Service, database: asyncpg.Connection, client: Client, step: str
 ) -> None:
     document = await ended_in(service, database, step, terminate(client))
@@ -98,7 +98,7 @@ async def test_a_workflow_terminated_before_its_commit_has_failed_and_written_no
     assert await reconcile(service, workflow_id) == (0, {"findings": []})
 
 
-async def test_a_tenant_that_is_committed_after_its_workflow_was_terminated_is_completed(
+async def test_a_tenant_committed_after_the_termination_is_completed(
     service: Service, database: asyncpg.Connection, client: Client
 ) -> None:
     document = await ended_in(service, database, COMPLETE, terminate(client))
@@ -108,7 +108,7 @@ async def test_a_tenant_that_is_committed_after_its_workflow_was_terminated_is_c
     assert (await row_counts(database, document["tenantId"]))["tenants"] == 1
 
 
-async def test_an_operation_whose_history_was_deleted_is_closed_as_failed(
+async def test_an_operation_without_history_is_closed_as_failed(
     service: Service, database: asyncpg.Connection, client: Client
 ) -> None:
     document = await ended_in(service, database, APPLY_BLUEPRINT, delete(client))

@@ -1,4 +1,4 @@
-"""One request is one operation, whichever gateway is asked, and whatever becomes of the gateways and of Temporal."""
+"""A request becomes one operation, whichever gateway gets it, and whatever happens to gateways and Temporal."""
 
 import hashlib
 from collections.abc import AsyncIterator
@@ -25,7 +25,7 @@ from tests.support.servers.restartable import RestartableTemporal
 from tests.support.waiting import wait_until
 from workflows.tenants.steps import SET_UP_DATA
 
-# The shape of Alga's tables has no part in it.
+# The shape of Alga's tables makes no difference here.
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("running", ["plain"], indirect=True)]
 
 
@@ -39,7 +39,7 @@ class OtherGateway:
 
 @pytest.fixture(scope="module")
 async def kept(running: Service) -> AsyncIterator[OtherGateway]:
-    """One for all tests, dead or alive."""
+    """Share one second gateway among all tests, dead or alive."""
     async with replica(running, "gateway") as second, running.client(second.url) as http:
         yield OtherGateway(second, http)
 
@@ -58,7 +58,7 @@ async def client(temporal: RestartableTemporal) -> Client:
 
 @dataclass(frozen=True)
 class Attempt:
-    """A request with a key, whose tenant can be found by its name."""
+    """A request with a key; its tenant can be found by name."""
 
     body: dict[str, Any] = field(default_factory=lambda: request(tenantName=f"Once {uuid4()}"))
     headers: dict[str, str] = field(default_factory=lambda: {"Idempotency-Key": str(uuid4())})
@@ -76,24 +76,24 @@ async def test_one_key_at_two_gateways_at_once_is_one_operation(
     service: Service, other: OtherGateway, database: asyncpg.Connection, attempt: Attempt
 ) -> None:
     del attempt.body["adminUser"]["password"]
-    answers: list[dict[str, Any]] = []
+    responses: list[dict[str, Any]] = []
 
     async def send(gateway: httpx.AsyncClient) -> None:
-        answer = await attempt.send(gateway)
-        assert answer.status_code == 202, answer.text
-        answers.append(answer.json())
+        response = await attempt.send(gateway)
+        assert response.status_code == 202, response.text
+        responses.append(response.json())
 
     async with anyio.create_task_group() as group:
         for _ in range(10):
             group.start_soon(send, service.http)
             group.start_soon(send, other.http)
-    assert len({(answer["workflowId"], answer["tenantId"]) for answer in answers}) == 1
-    assert ["temporaryPassword" in answer for answer in answers].count(True) == 1
-    assert (await service.finished(answers[0]["workflowId"]))["status"] == "completed"
-    await assert_only(database, attempt, answers[0])
+    assert len({(response["workflowId"], response["tenantId"]) for response in responses}) == 1
+    assert ["temporaryPassword" in response for response in responses].count(True) == 1
+    assert (await service.finished(responses[0]["workflowId"]))["status"] == "completed"
+    await assert_only(database, attempt, responses[0])
 
 
-async def test_the_key_of_another_request_is_a_422_at_the_other_gateway(
+async def test_a_reused_key_is_a_422_at_the_other_gateway(
     service: Service, other: OtherGateway, attempt: Attempt
 ) -> None:
     first = await attempt.send(service.http)
@@ -103,14 +103,14 @@ async def test_the_key_of_another_request_is_a_422_at_the_other_gateway(
     assert (again.status_code, again.json()["workflowId"]) == (202, first.json()["workflowId"])
 
 
-async def test_a_request_whose_gateway_was_killed_after_the_start_is_found_at_the_other_one(
+async def test_the_other_gateway_finds_an_operation_whose_gateway_was_killed_after_the_start(
     service: Service, other: OtherGateway, database: asyncpg.Connection, client: Client, attempt: Attempt
 ) -> None:
     async def is_started() -> bool:
         workflow_id = await claimed(database, attempt)
         return workflow_id is not None and await is_known(client, workflow_id)
 
-    # Holds up the row that the gateway writes before it answers.
+    # Delays the row that the gateway writes before it responds.
     async with table_locked(service, "alga_tenants.operations") as holder, unanswered(attempt, other):
         await wait_until(is_started, timeout=PATIENCE, every=0.02)
         await blocked(database, holder, application="alga-tenants-gateway")
@@ -118,7 +118,7 @@ async def test_a_request_whose_gateway_was_killed_after_the_start_is_found_at_th
     await assert_found(service, database, attempt)
 
 
-async def test_a_request_whose_gateway_was_killed_at_the_start_is_one_operation_of_the_other_one(
+async def test_the_other_gateway_makes_one_operation_if_one_was_killed_at_the_start(
     service: Service,
     other: OtherGateway,
     database: asyncpg.Connection,
@@ -132,17 +132,17 @@ async def test_a_request_whose_gateway_was_killed_at_the_start_is_one_operation_
         async with unanswered(attempt, other):
             await wait_until(is_claimed, timeout=PATIENCE, every=0.02)
             await kill(other.replica.process)
-    # What had been sent to Temporal has reached it by now, or never will.
+    # Requests to Temporal have arrived by now, or never will.
     await assert_found(service, database, attempt)
 
 
-async def test_the_same_key_finds_an_operation_that_has_left_temporal(
+async def test_the_same_key_finds_an_operation_that_temporal_has_deleted(
     service: Service, other: OtherGateway, database: asyncpg.Connection, client: Client, attempt: Attempt
 ) -> None:
     created = (await attempt.send(service.http)).json()
     completed = await service.finished(created["workflowId"])
     await forget(client, created["workflowId"])
-    # The first has seen its end, the other one knows only what the table says.
+    # The first has seen its end, the other one knows only the row.
     for gateway, source in ((service.http, "temporal"), (other.http, "database")):
         again = await attempt.send(gateway)
         document = again.json()
@@ -154,7 +154,7 @@ async def test_the_same_key_finds_an_operation_that_has_left_temporal(
     await assert_only(database, attempt, created)
 
 
-async def test_the_id_of_a_tenant_is_not_used_again_also_when_its_operation_has_left_temporal(
+async def test_a_tenant_id_stays_taken_after_temporal_has_deleted_its_operation(
     service: Service, other: OtherGateway, client: Client
 ) -> None:
     document = await service.provision(tenantId=str(uuid4()))
@@ -167,7 +167,7 @@ async def test_the_id_of_a_tenant_is_not_used_again_also_when_its_operation_has_
     assert not await is_known(client, document["workflowId"])
 
 
-async def test_a_failed_creation_frees_its_tenant_id_also_when_it_has_left_temporal(
+async def test_a_failed_creation_frees_its_tenant_id_after_temporal_has_deleted_it(
     service: Service, other: OtherGateway, database: asyncpg.Connection, client: Client
 ) -> None:
     tenant_id = uuid4()
@@ -182,22 +182,22 @@ async def test_a_failed_creation_frees_its_tenant_id_also_when_it_has_left_tempo
 
 @asynccontextmanager
 async def unanswered(attempt: Attempt, gateway: OtherGateway) -> AsyncIterator[None]:
-    """Sends a request that gets no answer, because the block kills its gateway."""
-    answers: list[httpx.Response] = []
+    """Send a request that gets no response, because the block kills its gateway."""
+    responses: list[httpx.Response] = []
 
     async def send() -> None:
         with suppress(httpx.TransportError):
-            answers.append(await attempt.send(gateway.http))
+            responses.append(await attempt.send(gateway.http))
 
     async with anyio.create_task_group() as group:
         group.start_soon(send)
         yield
-    assert not answers
+    assert not responses
 
 
 @asynccontextmanager
 async def table_locked(service: Service, table: str) -> AsyncIterator[int]:
-    """Nobody writes to the table until the end of the block; gives the backend that holds the lock."""
+    """Lock the table for writers until the end of the block; yield the backend that holds the lock."""
     connection = await asyncpg.connect(service.installation.admin_database_url)
     try:
         async with connection.transaction():
@@ -208,15 +208,15 @@ async def table_locked(service: Service, table: str) -> AsyncIterator[int]:
 
 
 async def assert_found(service: Service, database: asyncpg.Connection, attempt: Attempt) -> None:
-    """Another gateway answers the same request with the one operation, which is completed."""
-    answer = await attempt.send(service.http)
-    assert (answer.status_code, answer.json()["workflowId"]) == (202, await claimed(database, attempt))
-    assert (await service.finished(answer.json()["workflowId"]))["status"] == "completed"
-    await assert_only(database, attempt, answer.json())
+    """Assert that another gateway responds to the same request with the one completed operation."""
+    response = await attempt.send(service.http)
+    assert (response.status_code, response.json()["workflowId"]) == (202, await claimed(database, attempt))
+    assert (await service.finished(response.json()["workflowId"]))["status"] == "completed"
+    await assert_only(database, attempt, response.json())
 
 
 async def claimed(database: asyncpg.Connection, attempt: Attempt) -> str | None:
-    """The workflow id that the request's key is bound to."""
+    """Return the workflow id that the request's key is bound to."""
     digest = hashlib.sha256(attempt.headers["Idempotency-Key"].encode()).hexdigest()
     query = "SELECT workflow_id FROM alga_tenants.idempotency_keys WHERE key_digest = $1"
     workflow_id: str | None = await database.fetchval(query, digest)
@@ -224,7 +224,7 @@ async def claimed(database: asyncpg.Connection, attempt: Attempt) -> str | None:
 
 
 async def is_known(client: Client, workflow_id: str) -> bool:
-    """Whether Temporal knows the workflow."""
+    """Return whether Temporal knows the workflow."""
     try:
         await client.get_workflow_handle(workflow_id).describe()
     except RPCError as error:
@@ -235,7 +235,7 @@ async def is_known(client: Client, workflow_id: str) -> bool:
 
 
 async def forget(client: Client, workflow_id: str) -> None:
-    """Let Temporal lose a workflow that has ended, as it does after its retention time."""
+    """Delete an ended workflow in Temporal, as the end of its retention time does."""
 
     async def is_forgotten() -> bool:
         return not await is_known(client, workflow_id)
@@ -248,12 +248,12 @@ async def forget(client: Client, workflow_id: str) -> None:
 
 
 async def assert_key_reused(gateway: httpx.AsyncClient, attempt: Attempt) -> None:
-    answer = await attempt.send(gateway, licenseCount=7)
-    assert (answer.status_code, answer.json()["code"]) == (422, "idempotency-key-reused")
+    response = await attempt.send(gateway, licenseCount=7)
+    assert (response.status_code, response.json()["code"]) == (422, "idempotency-key-reused")
 
 
 async def assert_only(database: asyncpg.Connection, attempt: Attempt, document: dict[str, Any]) -> None:
-    """There is one operation and one tenant of the request's name: the document's."""
+    """Assert that one operation and one tenant have the request's name: those of the document."""
     name = attempt.body["tenantName"]
     operations = await database.fetch("SELECT workflow_id FROM alga_tenants.operations WHERE tenant_name = $1", name)
     assert [row[0] for row in operations] == [document["workflowId"]]

@@ -1,4 +1,4 @@
-"""Every fault in every part of the transaction, on real processes: each ends as it was promised."""
+"""Every fault in every part of the transaction, on real processes, with the promised result."""
 
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
@@ -46,14 +46,14 @@ WAVES = {
 
 
 def meeting(*faults: Fault) -> pytest.MarkDecorator:
-    """Each of the faults in each part where it can happen."""
+    """Return each of the faults with each part in which it can happen."""
     met = [(fault, step) for fault in faults for step in (LAST_TABLE if fault is Fault.CANCEL else PARTS)]
     return pytest.mark.parametrize(("fault", "step"), met)
 
 
 @pytest.fixture
 def trial(request: pytest.FixtureRequest, fault: Fault, step: str) -> Trial:
-    """The operation that met that fault in that part, at its end."""
+    """The operation that met that fault in that part, after its end."""
     met: list[Trial] = request.getfixturevalue(WAVES[fault])
     [trial] = [trial for trial in met if (trial.fault, trial.step) == (fault, step)]
     if trial.problem is not None:
@@ -62,9 +62,7 @@ def trial(request: pytest.FixtureRequest, fault: Fault, step: str) -> Trial:
 
 
 @meeting(*Fault)
-async def test_an_operation_ends_as_promised_with_all_its_rows_or_none(
-    trial: Trial, undisturbed: dict[str, int]
-) -> None:
+async def test_an_operation_ends_as_promised_with_all_rows_or_none(trial: Trial, undisturbed: dict[str, int]) -> None:
     promised, document = PROMISES[trial.fault], trial.document
     assert document["status"] == promised
     assert trial.counts == (undisturbed if promised == "completed" else {})
@@ -79,24 +77,24 @@ async def test_an_operation_ends_as_promised_with_all_its_rows_or_none(
 
 
 @meeting(Fault.FINAL_ERROR)
-async def test_a_final_error_names_its_step_and_what_was_wrong(trial: Trial) -> None:
+async def test_a_final_error_names_its_step_and_cause(trial: Trial) -> None:
     error = trial.document["error"]
     assert (error["code"], error["step"]) == ("constraint-violation", trial.step)
     statuses = {step["name"]: step["status"] for step in trial.document["steps"]}
     assert statuses.pop(trial.step) == "failed"
-    # What the parts before it wrote was rolled back.
+    # The rows of earlier parts were rolled back.
     assert set(statuses.values()) == {"pending"}
     assert trial.line(trial.document)["attempts"] == 1
 
 
 @meeting(Fault.CANCEL, Fault.LASTING_ERROR_THEN_CANCEL)
-async def test_a_cancelled_operation_says_why_and_who_asked(trial: Trial) -> None:
+async def test_a_cancelled_operation_names_reason_and_caller(trial: Trial) -> None:
     assert trial.document["cancelReason"] == REASON
     assert trial.document["cancelledBy"].startswith("key:")
 
 
 @meeting(Fault.CANCEL)
-async def test_a_long_transaction_is_shown_as_running_and_nothing_of_it_is_visible(trial: Trial) -> None:
+async def test_a_long_transaction_is_running_and_invisible(trial: Trial) -> None:
     assert (trial.midway["status"], trial.midway["cancellable"]) == ("running", True)
     assert trial.rows_midway == {}
 
@@ -111,7 +109,7 @@ async def test_a_passing_error_is_shown_while_its_step_is_retried(trial: Trial) 
 
 
 @meeting(Fault.LASTING_ERROR_THEN_RESUME, Fault.LASTING_ERROR_THEN_CANCEL)
-async def test_an_error_that_lasts_parks_its_operation_when_the_window_is_over(trial: Trial) -> None:
+async def test_a_lasting_error_parks_its_operation_after_the_retry_window(trial: Trial) -> None:
     parked = trial.midway
     assert (parked["error"]["code"], parked["error"]["step"]) == ("database-failure", trial.step)
     assert (parked["nextTryAt"], parked["links"]["resume"]) == (None, f"/operations/{trial.workflow_id}/resume")
@@ -123,15 +121,15 @@ async def test_an_error_that_lasts_parks_its_operation_when_the_window_is_over(t
 
 
 @meeting(Fault.WORKER_KILLED)
-async def test_a_killed_worker_leaves_nothing_unless_its_commit_was_sent(
+async def test_a_killed_worker_writes_nothing_unless_it_sent_its_commit(
     trial: Trial, undisturbed: dict[str, int]
 ) -> None:
     assert counts_of(trial.rows_midway) == (undisturbed if trial.step == COMPLETE else {})
-    # What was committed is neither lost nor written again.
+    # Committed rows are neither lost nor written again.
     assert trial.rows_midway <= trial.rows
 
 
-async def test_a_cancel_that_comes_while_the_commit_is_made_becomes_a_warning(
+async def test_a_cancel_during_the_commit_becomes_a_warning(
     service: Service, observer: asyncpg.Connection, undisturbed: dict[str, int]
 ) -> None:
     async with trials(service, [Fault.CANCEL], [COMPLETE]) as [trial]:
@@ -145,16 +143,14 @@ async def test_a_cancel_that_comes_while_the_commit_is_made_becomes_a_warning(
     assert trial.counts == undisturbed
 
 
-async def test_a_neighbour_of_all_these_is_left_alone(
-    observer: asyncpg.Connection, neighbour: tuple[UUID, Rows]
-) -> None:
+async def test_a_neighbour_is_unchanged(observer: asyncpg.Connection, neighbour: tuple[UUID, Rows]) -> None:
     tenant_id, rows = neighbour
     assert (await tenants_rows(observer, [tenant_id]))[tenant_id] == rows
 
 
 @pytest.fixture(scope="module")
 async def observer(running: Service) -> AsyncIterator[asyncpg.Connection]:
-    """A connection that looks on."""
+    """A connection that observes."""
     connection = await asyncpg.connect(running.installation.admin_database_url)
     try:
         yield connection
@@ -164,14 +160,14 @@ async def observer(running: Service) -> AsyncIterator[asyncpg.Connection]:
 
 @pytest.fixture(scope="module")
 async def neighbour(service: Service, observer: asyncpg.Connection) -> tuple[UUID, Rows]:
-    """A tenant that nothing happens to, and its rows."""
+    """An undisturbed tenant, and its rows."""
     tenant_id = UUID((await service.provision(**REQUEST))["tenantId"])
     return tenant_id, (await tenants_rows(observer, [tenant_id]))[tenant_id]
 
 
 @pytest.fixture(scope="module")
 def undisturbed(neighbour: tuple[UUID, Rows]) -> dict[str, int]:
-    """The rows by table of a tenant that nothing happened to."""
+    """The number of rows of an undisturbed tenant by table."""
     return counts_of(neighbour[1])
 
 

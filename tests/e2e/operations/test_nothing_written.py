@@ -1,4 +1,4 @@
-"""A creation that fails or is cancelled has written nothing, in no table and of no tenant."""
+"""A creation that fails or is cancelled writes nothing, in no table and for no tenant."""
 
 from typing import Any
 from uuid import UUID, uuid4

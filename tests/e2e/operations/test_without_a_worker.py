@@ -9,7 +9,7 @@ from tests.e2e.conftest import Service
 pytestmark = pytest.mark.anyio
 
 
-async def test_status_answers_while_no_worker_runs_and_work_goes_on_when_one_is_back(service: Service) -> None:
+async def test_the_status_works_without_a_worker_and_work_continues_with_one(service: Service) -> None:
     finished = await service.provision()
     service.worker.stop()
     try:
@@ -17,8 +17,8 @@ async def test_status_answers_while_no_worker_runs_and_work_goes_on_when_one_is_
         assert (await service.status(queued["workflowId"]))["status"] == "queued"
         assert (await service.status(finished["workflowId"]))["status"] == "completed"
         unwanted = await service.create()
-        answer = await service.http.delete(f"/tenants/{unwanted['workflowId']}")
-        assert answer.status_code == 202
+        response = await service.http.delete(f"/tenants/{unwanted['workflowId']}")
+        assert response.status_code == 202
         assert (await service.status(unwanted["workflowId"]))["status"] == "cancelling"
         listed = (await service.http.get("/operations", params={"status": "queued"})).json()["operations"]
         assert queued["workflowId"] in {operation["workflowId"] for operation in listed}

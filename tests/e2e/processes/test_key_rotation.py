@@ -1,4 +1,4 @@
-"""The keys of payloads are changed under operations at work, and one that is missing loses nothing."""
+"""Payload keys change while operations run, and a missing key loses nothing."""
 
 import base64
 import os
@@ -47,7 +47,7 @@ async def without_worker(service: Service) -> AsyncIterator[Service]:
 
 @asynccontextmanager
 async def processes(service: Service, keys: str) -> AsyncIterator[tuple[Replica, Replica]]:
-    """A gateway and a worker that have these keys; they encrypt with the first one."""
+    """A gateway and a worker with these keys; they encrypt with the first one."""
     async with replica(service, "gateway", PAYLOAD_KEYS=keys) as gateway, worker(service, keys) as its_worker:
         yield gateway, its_worker
 
@@ -59,24 +59,24 @@ async def worker(service: Service, keys: str) -> AsyncIterator[Replica]:
 
 
 async def key_of(client: Client, workflow_id: str) -> bytes:
-    """The id of the key by which the operation's memo is encrypted."""
+    """Return the id of the key that encrypted the operation's memo."""
     description = await client.get_workflow_handle(workflow_id).describe()
     return description.raw_info.memo.fields[OPERATION_MEMO].metadata[KEY_ID]
 
 
 async def ended_as(service: Service, gateway: Replica, workflow_id: str) -> str:
-    """How the operation has ended, as this gateway says once it has."""
+    """Return the operation's last status, as shown by this gateway."""
     async with service.client(gateway.url) as http:
         status = ""
         with anyio.fail_after(PATIENCE):
             while status not in TERMINAL:
-                answer = await http.get(f"/tenants/{workflow_id}/status")
-                assert answer.status_code == 200, answer.text
-                status = str(answer.json()["status"])
+                response = await http.get(f"/tenants/{workflow_id}/status")
+                assert response.status_code == 200, response.text
+                status = str(response.json()["status"])
         return status
 
 
-async def test_an_operation_at_work_goes_on_under_a_new_key(
+async def test_a_running_operation_continues_with_a_new_key(
     without_worker: Service, database: asyncpg.Connection, client: Client
 ) -> None:
     service, tenant_id = without_worker, uuid4()
@@ -92,7 +92,7 @@ async def test_an_operation_at_work_goes_on_under_a_new_key(
     assert await key_of(client, workflow_id) == b"new"
 
 
-async def test_an_operation_waits_for_a_worker_that_has_its_key(without_worker: Service, client: Client) -> None:
+async def test_an_operation_waits_for_a_worker_with_its_key(without_worker: Service, client: Client) -> None:
     service = without_worker
     async with replica(service, "gateway", PAYLOAD_KEYS=OLD) as gateway:
         async with service.client(gateway.url) as http:

@@ -1,4 +1,4 @@
-"""Servers and processes that are killed, started again, or can't be used for a while, under operations at work."""
+"""Servers and processes that are killed, restarted or unavailable while operations run."""
 
 import shutil
 import signal
@@ -25,7 +25,7 @@ from workflows.tenants.steps import APPLY_BLUEPRINT, CREATE_ADMIN_USER, CREATE_T
 
 pytestmark = pytest.mark.anyio
 
-# Longer than all outages; what is to be parked is started before them.
+# Longer than all outages; the operations to park start before them.
 STEP_RETRY_WINDOW = 20.0
 
 
@@ -52,7 +52,7 @@ def running(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 @pytest.fixture(scope="module")
 async def neighbour(service: Service, servers: Servers) -> tuple[UUID, Rows]:
-    """A tenant that nothing happens to, and its rows."""
+    """An undisturbed tenant, and its rows."""
     tenant_id = UUID((await service.provision(**REQUEST))["tenantId"])
     return tenant_id, await rows_of(servers, tenant_id)
 
@@ -66,7 +66,7 @@ async def parking(service: Service, servers: Servers) -> list[UUID]:
             await place(connection, SET_UP_DATA, tenant_id, LASTING_ERROR)
             await create(service, tenant_id)
     for tenant_id in tenant_ids:
-        # What other tests put in everybody's way must not be what it parks for.
+        # Obstacles of other tests must not be the reason.
         await service.shown(TENANT_CREATION.workflow_id(tenant_id), "needs_attention")
     return tenant_ids
 
@@ -78,11 +78,11 @@ async def client(servers: Servers) -> Client:
 
 @pytest.mark.usefixtures("parking")
 @pytest.mark.parametrize("outage", OUTAGES)
-async def test_an_outage_of_the_database_holds_creations_up_and_changes_nothing_else(
+async def test_a_database_outage_only_delays_creations(
     service: Service, servers: Servers, neighbour: tuple[UUID, Rows], client: Client, outage: str
 ) -> None:
     created = uuid4()
-    # The connections are lost with everything else, and what they hold with them.
+    # The connections are lost, and their locks with them.
     async with servers.superuser() as gatekeeper:
         gate = await close_gate(gatekeeper, CREATE_ADMIN_USER, created)
         await create(service, created)
@@ -94,7 +94,7 @@ async def test_an_outage_of_the_database_holds_creations_up_and_changes_nothing_
     assert await rows_of(servers, neighbour[0]) == neighbour[1]
 
 
-async def test_a_step_that_waits_too_long_for_a_lock_is_tried_again(
+async def test_a_step_that_waits_too_long_for_a_lock_is_retried(
     service: Service, servers: Servers, client: Client
 ) -> None:
     tenant_id = uuid4()
@@ -108,15 +108,13 @@ async def test_a_step_that_waits_too_long_for_a_lock_is_tried_again(
     assert attempts[APPLY_BLUEPRINT] >= 2
 
 
-async def test_a_gateway_that_is_told_to_end_answers_the_request_in_flight(
-    service: Service, servers: Servers
-) -> None:
+async def test_a_gateway_that_gets_sigterm_finishes_the_running_request(service: Service, servers: Servers) -> None:
     body, key = request(), {"Idempotency-Key": str(uuid4())}
-    answers: list[httpx.Response] = []
+    responses: list[httpx.Response] = []
     async with replica(service, "gateway") as gateway, service.client(gateway.url) as http:
 
         async def send() -> None:
-            answers.append(await http.post("/tenants", json=body, headers=key))
+            responses.append(await http.post("/tenants", json=body, headers=key))
 
         async def takes_no_more() -> bool:
             try:
@@ -137,16 +135,16 @@ async def test_a_gateway_that_is_told_to_end_answers_the_request_in_flight(
             await blocked(onlooker, connection.get_server_pid())
             gateway.process.send_signal(signal.SIGTERM)
             await wait_until(takes_no_more, timeout=PATIENCE)
-            assert not answers
+            assert not responses
         await ended(gateway.process)
         assert gateway.process.exit_status == 0
-    assert answers[0].status_code == 202, answers[0].text
+    assert responses[0].status_code == 202, responses[0].text
     again = await service.http.post("/tenants", json=body, headers=key)
-    assert again.json()["workflowId"] == answers[0].json()["workflowId"]
+    assert again.json()["workflowId"] == responses[0].json()["workflowId"]
     assert (await service.finished(again.json()["workflowId"]))["status"] == "completed"
 
 
-async def test_a_killed_gateway_takes_no_operation_with_it(service: Service, servers: Servers) -> None:
+async def test_a_killed_gateway_loses_no_operation(service: Service, servers: Servers) -> None:
     waited_for, cancelled = uuid4(), uuid4()
     async with servers.superuser() as one, servers.superuser() as two:
         gates = [
@@ -199,13 +197,13 @@ async def test_a_killed_temporal_loses_no_operation(
         await gate.reached()
         await anyio.to_thread.run_sync(restartable.kill, servers.temporal)
         try:
-            # The worker goes on with what it has begun, and can tell nobody but the database.
+            # The worker continues its transaction, and can report only to the database.
             await gate.open()
             for tenant_id in (working, retried, parked):
                 assert (await service.status(TENANT_CREATION.workflow_id(tenant_id)))["source"] == "database"
             await service.finished(TENANT_CREATION.workflow_id(working))
-            answer = await service.http.post("/tenants", json=body, headers=key)
-            assert (answer.status_code, answer.json()["code"]) == (503, "temporal-unavailable")
+            response = await service.http.post("/tenants", json=body, headers=key)
+            assert (response.status_code, response.json()["code"]) == (503, "temporal-unavailable")
             await lift(connection, retried)
         finally:
             await anyio.to_thread.run_sync(servers.temporal.start)
@@ -221,7 +219,7 @@ async def test_a_killed_temporal_loses_no_operation(
         await wait_until(partial(is_completed, client, tenant_id), timeout=PATIENCE)
 
 
-async def test_a_worker_of_another_release_takes_over_what_waits(
+async def test_a_worker_of_another_release_continues_waiting_operations(
     service: Service,
     servers: Servers,
     neighbour: tuple[UUID, Rows],
@@ -254,8 +252,8 @@ async def create(service: Service, tenant_id: UUID) -> None:
 
 
 async def resume(service: Service, tenant_id: UUID) -> None:
-    answer = await service.http.post(f"/operations/{TENANT_CREATION.workflow_id(tenant_id)}/resume")
-    assert answer.status_code == 202, answer.text
+    response = await service.http.post(f"/operations/{TENANT_CREATION.workflow_id(tenant_id)}/resume")
+    assert response.status_code == 202, response.text
 
 
 async def rows_of(servers: Servers, tenant_id: UUID) -> Rows:
@@ -264,7 +262,7 @@ async def rows_of(servers: Servers, tenant_id: UUID) -> Rows:
 
 
 def another_release(folder: Path) -> Path:
-    """A copy of the service's code that is not quite the same."""
+    """Return a copy of the service's code with a small change."""
     for package in ("app", "activities", "migrations", "workflows"):
         shutil.copytree(REPOSITORY / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
     with (folder / "app" / "worker" / "factory.py").open("a") as module:

@@ -1,4 +1,4 @@
-"""A gateway and a worker are replaced under load, as Kubernetes replaces pods: nobody notices."""
+"""A gateway and a worker are replaced under load, as Kubernetes replaces pods, unnoticed by callers."""
 
 import itertools
 import math
@@ -20,10 +20,10 @@ pytestmark = pytest.mark.anyio
 
 CALLERS = 6
 EACH_AFTER = 3
-# Of the gateway, in seconds: longer than it takes until no request is sent to it any more.
+# Of the gateway, in seconds: longer than until the balancer stops sending requests to it.
 DELAY = 1.5
 PROBE_EVERY = 0.1
-# What the chart gives a pod beyond its delay.
+# The time that the chart gives a pod beyond its delay.
 GRACE = 40.0
 
 
@@ -33,7 +33,7 @@ def running(request: pytest.FixtureRequest, installations: Callable[[str], Servi
 
 
 class Balancer:
-    """Sends requests to those gateways in turns that were ready when they were last asked."""
+    """Sends requests in turn to the gateways that were ready at the last check."""
 
     def __init__(self, clients: dict[str, httpx.AsyncClient]) -> None:
         self.readiness: dict[str, list[str]] = {url: [] for url in clients}
@@ -41,7 +41,7 @@ class Balancer:
         self._turns = itertools.count()
 
     async def watch(self) -> None:
-        """Ask all of them for ever; notes what each said, where that has changed."""
+        """Check all of them forever and record each change."""
         while True:
             for url, client in self._clients.items():
                 if (now := await _readiness(client)) not in self.readiness[url][-1:]:
@@ -56,14 +56,14 @@ class Balancer:
 
     async def send(self, method: str, path: str, body: object = None) -> httpx.Response:
         ready = [client for url, client in self._clients.items() if self.is_ready(url)]
-        answer = await ready[next(self._turns) % len(ready)].request(method, path, json=body)
-        assert answer.is_success, answer.text
-        return answer
+        response = await ready[next(self._turns) % len(ready)].request(method, path, json=body)
+        assert response.is_success, response.text
+        return response
 
 
 async def _readiness(client: httpx.AsyncClient) -> str:
     try:
-        # Over a connection of its own, as kubelet does.
+        # Over a separate connection, as kubelet does.
         return str((await client.get("/readyz", headers={"Connection": "close"})).status_code)
     except httpx.TransportError:
         return "gone"
@@ -81,7 +81,7 @@ async def balanced(service: Service, *gateways: Replica) -> AsyncIterator[Balanc
 
 
 async def create_tenants(balancer: Balancer, created: list[str], goes_on: Callable[[], bool]) -> None:
-    """One after the other, each polled until it is complete."""
+    """Create tenants one after the other, and poll each until it is complete."""
     while goes_on():
         workflow_id = (await balancer.send("POST", "/tenants", request())).json()["workflowId"]
         await wait_until(partial(is_complete, balancer, workflow_id), timeout=PATIENCE)
@@ -89,8 +89,8 @@ async def create_tenants(balancer: Balancer, created: list[str], goes_on: Callab
 
 
 async def is_complete(balancer: Balancer, workflow_id: str) -> bool:
-    answer = await balancer.send("GET", f"/tenants/{workflow_id}/status")
-    return bool(answer.json()["status"] == "completed")
+    response = await balancer.send("GET", f"/tenants/{workflow_id}/status")
+    return bool(response.json()["status"] == "completed")
 
 
 async def test_no_request_fails_and_no_operation_is_lost(service: Service) -> None:

@@ -14,7 +14,7 @@ from workflows.tenants.steps import APPLY_BLUEPRINT, CREATE_TENANT
 pytestmark = pytest.mark.anyio
 
 
-async def test_sigterm_lets_a_running_step_finish_and_ends_with_status_0(
+async def test_sigterm_lets_a_running_step_finish_and_exits_with_0(
     service: Service, database: asyncpg.Connection
 ) -> None:
     tenant_id = uuid4()
@@ -34,7 +34,7 @@ async def test_sigterm_lets_a_running_step_finish_and_ends_with_status_0(
     assert (await service.finished(started["workflowId"]))["status"] == "completed"
 
 
-async def test_a_worker_that_is_killed_loses_nothing(service: Service, database: asyncpg.Connection) -> None:
+async def test_a_killed_worker_loses_nothing(service: Service, database: asyncpg.Connection) -> None:
     tenant_id = uuid4()
     async with waiting(database, APPLY_BLUEPRINT, tenant_id) as gate:
         started = await service.create(tenantId=str(tenant_id))

@@ -1,4 +1,4 @@
-"""Every route that changes something leaves an event, also where the worker makes the change."""
+"""Every route that changes something leaves an audit event, even if the worker makes the change."""
 
 from typing import Any
 from uuid import uuid4
@@ -34,8 +34,8 @@ async def changing_routes(service: Service) -> set[tuple[str, str]]:
     }
 
 
-async def told(service: Service, request_id: str) -> dict[str, Any]:
-    """The one event of a request; the operation's row, and with it the event, may follow its answer."""
+async def event_of(service: Service, request_id: str) -> dict[str, Any]:
+    """Return the one event of a request; the row and its event may follow the response."""
     with anyio.fail_after(20):
         while True:
             page = (await service.http.get("/audit-events", params={"pageSize": 200})).json()
@@ -58,15 +58,15 @@ async def test_every_route_that_changes_something_leaves_its_event(
     tenant_id = uuid4()
     operation = f"/operations/tenant-creation-{tenant_id}"
     events: dict[tuple[str, str], dict[str, Any]] = {}
-    answers: dict[str, Any] = {}
+    responses: dict[str, Any] = {}
 
     async def ask(method: str, template: str, path: str, body: Any = None) -> None:
         request_id = f"audit-{uuid4()}"
         headers = {"X-Request-ID": request_id, "X-On-Behalf-Of": PERSON}
-        answer = await service.http.request(method, path, json=body, headers=headers)
-        assert answer.is_success, answer.text
-        answers[template] = answer.json()
-        events[method, template] = await told(service, request_id)
+        response = await service.http.request(method, path, json=body, headers=headers)
+        assert response.is_success, response.text
+        responses[template] = response.json()
+        events[method, template] = await event_of(service, request_id)
 
     async with obstacle(database, CREATE_TENANT, tenant_id, PASSING):
         admin = {"firstName": "Ada", "lastName": "Byron", "email": f"ada-{tenant_id}@acme.example"}
@@ -86,7 +86,7 @@ async def test_every_route_that_changes_something_leaves_its_event(
         other = await service.create(tenantId=str(other_id))
         await ask("DELETE", "/tenants/{id}", f"/tenants/{other['workflowId']}")
     await ask("POST", "/api-keys", "/api-keys", {"name": "audited"})
-    key = f"/api-keys/{answers['/api-keys']['id']}"
+    key = f"/api-keys/{responses['/api-keys']['id']}"
     await ask("POST", "/api-keys/{key_id}/rotate", f"{key}/rotate")
     await ask("DELETE", "/api-keys/{key_id}", key)
     await ask("POST", "/codec/decode", "/codec/decode", {"payloads": []})

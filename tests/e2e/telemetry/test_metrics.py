@@ -1,4 +1,4 @@
-"""What Prometheus gets from both processes after some real work."""
+"""The metrics of both processes after some real work."""
 
 import re
 from dataclasses import dataclass
@@ -63,9 +63,9 @@ class Series:
 
 async def families(url: str) -> list[Metric]:
     async with httpx.AsyncClient(timeout=10) as http:
-        answer = await http.get(f"{url}/metrics")
-    assert answer.headers["content-type"].startswith("text/plain")
-    return list(text_string_to_metric_families(answer.text))
+        response = await http.get(f"{url}/metrics")
+    assert response.headers["content-type"].startswith("text/plain")
+    return list(text_string_to_metric_families(response.text))
 
 
 async def scrape(url: str) -> list[Series]:
@@ -88,7 +88,7 @@ def value(series: list[Series], name: str, **labels: str) -> float:
 
 @pytest.fixture
 async def work(service: Service) -> None:
-    """A creation, one that fails for its e-mail, and a request that is refused."""
+    """A creation, one that fails because of its e-mail, and a rejected request."""
     admin = {"firstName": "Ada", "lastName": "Byron", "email": f"{uuid4()}@metrics.example"}
     first = await service.finished((await service.create(adminUser=admin))["workflowId"])
     second = await service.finished((await service.create(adminUser=admin))["workflowId"])
@@ -98,20 +98,20 @@ async def work(service: Service) -> None:
 
 
 @pytest.mark.usefixtures("work")
-async def test_both_processes_tell_every_metric_and_nothing_personal(service: Service) -> None:
-    told = [*await families(service.installation.url), *await families(worker_url(service))]
-    names = {full_name(family) for family in told}
+async def test_both_processes_export_every_metric_and_nothing_personal(service: Service) -> None:
+    exported = [*await families(service.installation.url), *await families(worker_url(service))]
+    names = {full_name(family) for family in exported}
     assert {name for name in names if name.startswith("alga_")} == OURS == set(ours())
     assert names >= PROCESS.keys()
     for name, wanted in TEMPORALS.items():
-        (family,) = {full_name(family): family for family in told if full_name(family) == name}.values()
+        (family,) = {full_name(family): family for family in exported if full_name(family) == name}.values()
         assert {label for sample in family.samples for label in sample.labels} - {"le"} == wanted, name
-    labels = [label for family in told for sample in family.samples for label in sample.labels.items()]
+    labels = [label for family in exported for sample in family.samples for label in sample.labels.items()]
     assert {name for name, _ in labels} <= LABELS
     assert [shown for _, shown in labels if PERSONAL.search(shown)] == []
 
 
-async def test_requests_are_counted_by_route_status_and_kind_of_caller(service: Service) -> None:
+async def test_requests_are_counted_by_route_status_and_caller_kind(service: Service) -> None:
     wanted = {"method": "POST", "route": "/tenants", "status": "202", "caller_kind": "key"}
     before = value(await scrape(service.installation.url), "alga_tenants_http_requests_total", **wanted)
     await service.provision()
@@ -120,7 +120,7 @@ async def test_requests_are_counted_by_route_status_and_kind_of_caller(service: 
 
 
 @pytest.mark.usefixtures("work")
-async def test_a_worker_counts_what_it_has_ended_and_why_it_failed(service: Service) -> None:
+async def test_a_worker_counts_ended_operations_and_failures(service: Service) -> None:
     series = await scrape(worker_url(service))
     assert value(series, "alga_tenants_operations_ended_total", outcome="completed") >= 1
     assert value(series, "alga_tenants_operations_ended_total", outcome="failed") >= 1

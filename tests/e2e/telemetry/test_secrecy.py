@@ -18,7 +18,7 @@ from workflows.tenants.steps import CREATE_ADMIN_USER
 pytestmark = pytest.mark.anyio
 
 
-async def test_the_password_is_nowhere_but_in_its_hash(
+async def test_only_the_hash_of_the_password_is_stored(
     service: Service, database: asyncpg.Connection, temporal: EmbeddedTemporal
 ) -> None:
     password = f"unmistakable-{uuid4().hex}"
@@ -40,7 +40,7 @@ async def test_the_password_is_nowhere_but_in_its_hash(
 async def test_a_log_of_all_statements_holds_no_password_and_no_hash(
     service: Service, database: asyncpg.Connection, postgres: EmbeddedPostgres
 ) -> None:
-    """Values are sent as parameters, which an operator who logs all statements can leave out of the log."""
+    """Values are parameters, which an operator who logs all statements can leave out of the log."""
     settings = {"log_statement": "all", "log_parameter_max_length": "0"}
     name = await database.fetchval("SELECT quote_ident(current_database())")
     admin = await asyncpg.connect(postgres.admin_url)
@@ -58,17 +58,17 @@ async def test_a_log_of_all_statements_holds_no_password_and_no_hash(
         await admin.close()
     query = "SELECT hashed_password FROM users WHERE tenant = $1"
     password_hash = await database.fetchval(query, document["tenantId"])
-    # The tests' own watch over statements has the server log into a folder.
+    # The statement watch of the tests makes the server log to a folder.
     files = [postgres.data_dir / "server.log", *postgres.data_dir.rglob(f"{LOG_FOLDER}/*")]
     log = b"".join(file.read_bytes() for file in files)
     assert b"INSERT INTO public.users" in log or b"INSERT INTO users" in log
     for secret in (body["adminUser"]["password"], password_hash, password_hash.partition(":")[2]):
         assert secret.encode() not in log
-        # As a script spells a literal.
+        # The form of a literal in a script.
         assert secret.encode().hex().encode() not in log
 
 
-async def test_a_made_up_password_is_answered_once_and_kept_nowhere(
+async def test_a_generated_password_is_returned_once_and_not_stored(
     service: Service, database: asyncpg.Connection, temporal: EmbeddedTemporal
 ) -> None:
     body = request()
@@ -98,10 +98,10 @@ async def test_the_api_key_is_stored_as_argon2id_and_not_logged(
         assert key not in log.read_text(), log
 
 
-async def test_temporal_holds_nothing_readable_of_anybody(
+async def test_temporal_stores_nothing_personal_in_clear(
     service: Service, database: asyncpg.Connection, temporal: EmbeddedTemporal
 ) -> None:
-    """Of a completed, a failed and a cancelled creation: not in histories, memos or listings, nor in its files."""
+    """Check histories, memos, listings and files of a completed, a failed and a cancelled creation."""
     mark, sounds, control = uuid4().hex, _sounds(), f"{uuid4().hex} {_sounds()}"
     person = f"person-{mark}"
     in_clear = await _show(temporal, control)
@@ -147,7 +147,7 @@ async def test_temporal_holds_nothing_readable_of_anybody(
 
 
 async def _show(temporal: EmbeddedTemporal, text: str) -> str:
-    """Let Temporal hold a text in clear, as somebody without encryption would; the id of the workflow with it."""
+    """Store a text in clear in Temporal, as a client without encryption does, and return the workflow's id."""
     client = await Client.connect(temporal.address)
     workflow_id = f"in-clear-{uuid4()}"
     await client.start_workflow("anybody's", text, id=workflow_id, task_queue="nobody-polls", memo={"text": text})
@@ -155,7 +155,7 @@ async def _show(temporal: EmbeddedTemporal, text: str) -> str:
 
 
 def _sounds() -> str:
-    """Letters that are no ASCII, and that nothing else has in this order."""
+    """Return letters outside of ASCII that occur nowhere else in this order."""
     return "".join("äßçñžøλжđéõåşłþŵ"[int(digit, 16)] for digit in uuid4().hex)
 
 
@@ -164,7 +164,7 @@ def _found(text: str, seen: list[bytes]) -> set[bytes]:
 
 
 def _forms(text: str) -> set[bytes]:
-    """A text as it may be kept: as it is, as JSON writes it, in UTF-16, and in base64 wherever in a longer one."""
+    """Return the forms in which a text may be stored: plain, as JSON, in UTF-16, and within base64."""
     escaped = json.dumps(text)[1:-1].encode()
     shifted = {
         base64.b64encode(b"\0" * shift + plain)[4 if shift else 0 : -4]

@@ -35,7 +35,7 @@ LAST = f"CompleteWorkflow:{WORKFLOW}"
 
 @dataclass
 class Trace:
-    """What was asked for, as a part of which span, and all spans of that trace."""
+    """A request, its parent span, and all spans of its trace."""
 
     body: dict[str, Any]
     status: int
@@ -62,7 +62,7 @@ def running(
     postgres: EmbeddedPostgres,
     temporal: RestartableTemporal,
 ) -> Iterator[Service]:
-    """An installation whose processes are traced, and whose worker keeps no workflow: each task is a replay."""
+    """A traced installation whose worker caches no workflow, so that each task is a replay."""
     url = request.getfixturevalue("new_database")(request.getfixturevalue("alga_plain_template"))
     with installed(
         request.getfixturevalue("tmp_path_factory").mktemp("traced-installation"),
@@ -78,7 +78,7 @@ def running(
 
 
 async def traced_creation(service: Service, collector: Collector, **changes: Any) -> Trace:
-    """A creation as a part of a caller's trace, waited for, and all spans of it."""
+    """A finished creation in a caller's trace, and all spans of it."""
     trace_id, span_id, body = token_hex(16), token_hex(8), a_request(**changes)
     headers = {
         "Prefer": "wait=60",
@@ -86,15 +86,15 @@ async def traced_creation(service: Service, collector: Collector, **changes: Any
         "tracestate": "vendor=state-of-the-caller",
         "baggage": f"email={body['adminUser']['email']}",
     }
-    answer = await service.http.post(f"/tenants?note={uuid4()}", json=body, headers=headers)
+    response = await service.http.post(f"/tenants?note={uuid4()}", json=body, headers=headers)
     wanted = {LAST, "POST /tenants"}
 
     async def is_complete() -> bool:
         return {span.name for span in collector.of_trace(trace_id)} >= wanted
 
     await wait_until(is_complete, timeout=PATIENCE, every=0.05)
-    document = answer.json()
-    return Trace(body, answer.status_code, document["workflowId"], trace_id, span_id, collector.of_trace(trace_id))
+    document = response.json()
+    return Trace(body, response.status_code, document["workflowId"], trace_id, span_id, collector.of_trace(trace_id))
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +106,7 @@ async def creation(service: Service, collector: Collector) -> Trace:
     return trace
 
 
-async def test_the_request_is_a_part_of_its_callers_trace(creation: Trace) -> None:
+async def test_the_request_belongs_to_its_callers_trace(creation: Trace) -> None:
     span = creation.named("POST /tenants")
     assert (span.service, span.parent_id) == (GATEWAY, creation.caller_span)
     assert span.attributes == {
@@ -139,18 +139,18 @@ async def test_statements_belong_to_the_request_or_to_a_step(creation: Trace) ->
         assert span.name == span.attributes["db.operation.name"]
 
 
-async def test_a_replay_makes_no_span_again(creation: Trace) -> None:
+async def test_a_replay_repeats_no_span(creation: Trace) -> None:
     names = Counter(span.name for span in creation.spans if "db.system.name" not in span.attributes)
     assert {name: count for name, count in names.items() if count > 1} == {}
 
 
-async def test_the_collector_is_called_as_the_settings_say(collector: Collector, creation: Trace) -> None:
+async def test_the_collector_is_called_according_to_the_settings(collector: Collector, creation: Trace) -> None:
     assert creation.spans
     assert {path for path, _ in collector.requests} == {"/v1/traces"}
     assert {headers["x-team"] for _, headers in collector.requests} == {"night watch"}
 
 
-async def test_no_span_says_whom_a_tenant_is_for_nor_what_an_error_said(
+async def test_no_span_contains_personal_data_or_error_texts(
     service: Service, collector: Collector, creation: Trace
 ) -> None:
     clash = await traced_creation(service, collector, **creation.body)
@@ -158,12 +158,12 @@ async def test_no_span_says_whom_a_tenant_is_for_nor_what_an_error_said(
     failed = clash.named(f"RunActivity:{PROVISION_ACTIVITY}")
     assert "temporalio.exceptions.ApplicationError" in failed.everything
     admin = creation.body["adminUser"]
-    told = "".join(span.everything for span in collector.spans)
+    spans = "".join(span.everything for span in collector.spans)
     for private in (*admin.values(), creation.body["tenantName"], "state-of-the-caller", "note=", "Traceback"):
-        assert private not in told, private
+        assert private not in spans, private
 
 
-async def test_lines_of_both_processes_name_the_trace(service: Service, creation: Trace) -> None:
+async def test_log_lines_of_both_processes_name_the_trace(service: Service, creation: Trace) -> None:
     for process, event in (("gateway", "request"), ("worker", "step")):
         lines = (service.logs / f"{process}.log").read_text().splitlines()
         of_trace = [line for line in lines if f"trace_id={creation.trace_id}" in line]
@@ -173,12 +173,12 @@ async def test_lines_of_both_processes_name_the_trace(service: Service, creation
 async def test_a_problem_names_the_trace(service: Service) -> None:
     trace_id = token_hex(16)
     headers = {"traceparent": f"00-{trace_id}-{token_hex(8)}-01"}
-    answer = await service.http.get("/tenants/unknown", headers=headers)
-    assert answer.status_code == 404
-    assert answer.json()["traceId"] == trace_id
+    response = await service.http.get("/tenants/unknown", headers=headers)
+    assert response.status_code == 404
+    assert response.json()["traceId"] == trace_id
 
 
-async def test_a_history_holds_the_traces_ids_and_nothing_else_of_the_caller(
+async def test_a_history_holds_only_the_trace_ids_of_the_caller(
     temporal: RestartableTemporal, creation: Trace
 ) -> None:
     client = await Client.connect(temporal.address)
@@ -190,7 +190,7 @@ async def test_a_history_holds_the_traces_ids_and_nothing_else_of_the_caller(
 
 
 class Foreign(Interceptor):
-    """A client that puts something of its own where the trace's ids belong."""
+    """A client that sends something else in place of the trace's ids."""
 
     def __init__(self, payload: Payload) -> None:
         self._payload = payload
@@ -216,17 +216,17 @@ class Foreign(Interceptor):
         Payload(),
     ],
 )
-async def test_a_client_that_sends_nonsense_for_a_trace_is_served(
+async def test_an_invalid_trace_header_of_a_client_is_ignored(
     service: Service, temporal: RestartableTemporal, payload: Payload
 ) -> None:
     client = await Client.connect(temporal.address, interceptors=[Foreign(payload)])
-    answer = await client.execute_workflow(
+    response = await client.execute_workflow(
         "healthCheckWorkflow", id=str(uuid4()), task_queue=service.task_queue, execution_timeout=timedelta(seconds=30)
     )
-    assert answer["status"]
+    assert response["status"]
 
 
-async def test_a_line_of_a_workflow_names_its_trace(
+async def test_a_log_line_of_a_workflow_names_its_trace(
     service: Service, temporal: RestartableTemporal, database: asyncpg.Connection
 ) -> None:
     tenant_id, trace_id = uuid4(), token_hex(16)

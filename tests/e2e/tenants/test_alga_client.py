@@ -16,7 +16,7 @@ PLAIN, ENCRYPTED = {b"json/plain"}, {b"binary/encrypted"}
 
 
 async def start(service: Service, temporal: EmbeddedTemporal, **changes: Any) -> WorkflowHandle[Any, Any]:
-    """Start a creation as Alga's TypeScript client does: plain JSON, straight to Temporal, with an id of its own."""
+    """Start a creation as Alga's TypeScript client does: plain JSON, directly in Temporal, with its own id."""
     client = await Client.connect(temporal.address)
     return await client.start_workflow(
         changes.pop("workflow", "tenantCreationWorkflow"),
@@ -37,7 +37,7 @@ async def start(service: Service, temporal: EmbeddedTemporal, **changes: Any) ->
     )
 
 
-async def test_a_creation_started_in_temporal_is_completed_and_seen_by_the_gateway(
+async def test_a_creation_started_in_temporal_completes_and_is_visible_to_the_gateway(
     service: Service, database: asyncpg.Connection, temporal: EmbeddedTemporal
 ) -> None:
     handle = await start(service, temporal)
@@ -55,9 +55,7 @@ async def test_a_creation_started_in_temporal_is_completed_and_seen_by_the_gatew
     assert handle.id in {operation["workflowId"] for operation in listed}
 
 
-async def test_it_can_read_its_answers_and_nothing_else_is_in_clear(
-    service: Service, temporal: EmbeddedTemporal
-) -> None:
+async def test_only_its_results_are_in_clear(service: Service, temporal: EmbeddedTemporal) -> None:
     handle = await start(service, temporal)
     await handle.result()
     assert (await handle.query("getState"))["step"] == "completed"
@@ -69,15 +67,13 @@ async def test_it_can_read_its_answers_and_nothing_else_is_in_clear(
         encodings["input"] |= {payload.metadata["encoding"] for payload in started.input.payloads}
         encodings["result"] |= {payload.metadata["encoding"] for payload in ended.result.payloads}
         encodings["memo"] |= {payload.metadata["encoding"] for payload in memo.values()}
-        # Beside it the SDK keeps the activity's name and times for itself.
+        # The SDK also stores the activity's name and times.
         results = event.marker_recorded_event_attributes.details["result"].payloads
         encodings["marker"] |= {payload.metadata["encoding"] for payload in results}
     assert encodings == {"input": PLAIN, "memo": ENCRYPTED, "marker": ENCRYPTED, "result": PLAIN}
 
 
-async def test_it_can_read_why_a_creation_failed_and_what_it_asked_for_to_stop(
-    service: Service, temporal: EmbeddedTemporal
-) -> None:
+async def test_it_can_read_failures_and_cancellations(service: Service, temporal: EmbeddedTemporal) -> None:
     service.worker.stop()
     try:
         handle = await start(service, temporal, contractLine="No such plan")
@@ -99,7 +95,7 @@ async def test_it_can_read_why_a_creation_failed_and_what_it_asked_for_to_stop(
     assert encodings == {"signal": PLAIN, "failure": PLAIN, "marker": ENCRYPTED}
 
 
-async def test_it_can_read_that_its_input_was_refused(service: Service, temporal: EmbeddedTemporal) -> None:
+async def test_it_can_read_that_its_input_was_rejected(service: Service, temporal: EmbeddedTemporal) -> None:
     handle = await start(service, temporal, contractLine="No such plan")
     with pytest.raises(WorkflowFailureError) as caught:
         await handle.result()
@@ -118,7 +114,7 @@ async def test_the_algadesk_workflow_makes_an_algadesk_tenant(
     assert await database.fetchval("SELECT count(*) FROM roles WHERE tenant = $1", result["tenantId"]) == 4
 
 
-async def test_a_tenant_that_exists_is_not_deleted_by_a_creation_that_claims_it(
+async def test_a_creation_with_a_taken_id_does_not_delete_its_tenant(
     service: Service, database: asyncpg.Connection, temporal: EmbeddedTemporal
 ) -> None:
     tenant_id = (await service.provision())["tenantId"]

@@ -13,7 +13,7 @@ from tests.support.rows import fingerprints, row_counts, tenant_tables
 
 pytestmark = pytest.mark.anyio
 
-# A tenant of Alga's own also gets these; they come with a blueprint captured from a live tenant.
+# Alga's tenants also get these; they come with a blueprint captured from a live tenant.
 CAPTURED = {
     "project_templates",
     "project_template_phases",
@@ -24,7 +24,7 @@ CAPTURED = {
     "workflow_definition_versions",
     "tenant_workflow_schedule",
 }
-# What Alga's code wrote at some moment, or drew at random, and so can't be compared.
+# Times and random values of Alga's code, which can't be compared.
 VOLATILE = ("<id>", "<time>", "<hash>")
 NOT_COMPARED = {"tax_rates": {"start_date"}, "tenant_email_settings": {"id"}, "tenants": {"stripe_event_id"}}
 
@@ -50,7 +50,7 @@ async def test_the_golden_request_writes_the_golden_rows(
         stored = await database.fetchval("SELECT hashed_password FROM users WHERE tenant = $1", tenant_id)
         assert PasswordHasher(SECRET).verify(expected["input"]["adminUser"]["password"], stored)
     finally:
-        # The golden e-mail may be used once in a database.
+        # The golden e-mail can be used once in a database.
         await database.execute(
             "UPDATE users SET email = user_id::text, username = user_id::text WHERE tenant = $1", tenant_id
         )
@@ -101,7 +101,7 @@ async def test_the_optional_fields_are_written(service: Service, database: async
     assert await database.fetchval("SELECT count(*) FROM default_billing_settings WHERE tenant = $1", tenant_id) == 1
 
 
-async def test_prefer_wait_answers_with_the_finished_tenant(service: Service) -> None:
+async def test_prefer_wait_returns_the_finished_tenant(service: Service) -> None:
     document = await service.create(expected=201, headers={"Prefer": "wait=30"})
     assert document["status"] == "completed"
     assert document["result"]["tenantId"] == document["tenantId"]
@@ -112,18 +112,18 @@ async def test_one_idempotency_key_makes_one_tenant_of_fifty_requests(
 ) -> None:
     body = request(tenantName=f"Once {uuid4()}")
     headers = {"Idempotency-Key": str(uuid4())}
-    answers: list[dict[str, Any]] = []
+    responses: list[dict[str, Any]] = []
 
     async def post() -> None:
-        answer = await service.http.post("/tenants", json=body, headers=headers)
-        assert answer.status_code == 202, answer.text
-        answers.append(answer.json())
+        response = await service.http.post("/tenants", json=body, headers=headers)
+        assert response.status_code == 202, response.text
+        responses.append(response.json())
 
     async with anyio.create_task_group() as group:
         for _ in range(50):
             group.start_soon(post)
-    assert len({(answer["workflowId"], answer["tenantId"]) for answer in answers}) == 1
-    assert (await service.finished(answers[0]["workflowId"]))["status"] == "completed"
+    assert len({(response["workflowId"], response["tenantId"]) for response in responses}) == 1
+    assert (await service.finished(responses[0]["workflowId"]))["status"] == "completed"
     count = await database.fetchval("SELECT count(*) FROM tenants WHERE client_name = $1", body["tenantName"])
     assert count == 1
 
@@ -135,9 +135,9 @@ async def test_fifty_requests_with_one_email_make_one_tenant_and_forty_nine_clea
     workflow_ids: list[str] = []
 
     async def post() -> None:
-        answer = await service.http.post("/tenants", json=body, headers={"Idempotency-Key": str(uuid4())})
-        assert answer.status_code == 202, answer.text
-        workflow_ids.append(answer.json()["workflowId"])
+        response = await service.http.post("/tenants", json=body, headers={"Idempotency-Key": str(uuid4())})
+        assert response.status_code == 202, response.text
+        workflow_ids.append(response.json()["workflowId"])
 
     async with anyio.create_task_group() as group:
         for _ in range(50):
@@ -154,7 +154,7 @@ async def test_fifty_requests_with_one_email_make_one_tenant_and_forty_nine_clea
         assert await row_counts(database, document["tenantId"]) == {}
 
 
-async def test_a_taken_tenant_id_is_refused_and_its_tenant_left_alone(
+async def test_a_taken_tenant_id_is_rejected_and_its_tenant_unchanged(
     service: Service, database: asyncpg.Connection
 ) -> None:
     tenant_id = (await service.provision())["tenantId"]
@@ -164,7 +164,7 @@ async def test_a_taken_tenant_id_is_refused_and_its_tenant_left_alone(
     assert await fingerprints(database) == before
 
 
-async def test_every_tenant_scoped_table_of_alga_is_looked_at(database: asyncpg.Connection) -> None:
+async def test_every_tenant_scoped_table_of_alga_is_compared(database: asyncpg.Connection) -> None:
     assert len(await tenant_tables(database)) == 459
 
 

@@ -1,6 +1,6 @@
-"""A tenant is invisible until it is complete: no snapshot of the database ever shows a part of its rows.
+"""A tenant is invisible until it is complete: no snapshot of the database ever shows some of its rows.
 
-Tenants are created in waves. In the middle of each wave something ends: workers, a gateway, or the database.
+Tenants are created in waves. In the middle of each wave workers, a gateway, or the database end.
 """
 
 import itertools
@@ -36,7 +36,7 @@ PLAIN_ORDERS = 16
 MAX_SHOWN = 20
 REPEAT_EVERY = 0.2
 UNAVAILABLE = {503, 504}
-# Where a creation has written nearly everything, and has not committed it.
+# A creation has written nearly everything here, and not committed it.
 LAST_STEP = [*LAST_TABLE][-1]
 
 
@@ -82,7 +82,7 @@ class Order:
         return bool(self.operation["status"] == "completed")
 
     def choose_tenant_id(self) -> UUID:
-        """Make the order one for a tenant with an id of the caller's."""
+        """Give the order a tenant id of the caller's."""
         tenant_id = uuid4()
         self.body["tenantId"] = str(tenant_id)
         return tenant_id
@@ -99,7 +99,7 @@ class Cluster:
     clients: tuple[httpx.AsyncClient, httpx.AsyncClient]
 
     async def insist(self, method: str, path: str, **rest: Any) -> httpx.Response:
-        """Ask one gateway after the other until one responds that is not cut off from a server."""
+        """Try one gateway after the other until one that has all its servers responds."""
         responses: list[httpx.Response] = []
         turns = itertools.cycle(self.clients)
 
@@ -114,7 +114,7 @@ class Cluster:
         return responses[-1]
 
     async def place(self, order: Order) -> None:
-        """Send the request, repeat it until it is accepted, and cancel the operation if that is its fate."""
+        """Send the request until it is accepted, and cancel the operation if that is its fate."""
         response = await self.insist("POST", "/tenants", json=order.body, headers={"Idempotency-Key": order.key})
         assert response.status_code == 202, response.text
         order.operation = response.json()
@@ -147,7 +147,7 @@ async def kill_database(cluster: Cluster) -> None:
 
 
 async def restart_database_at_once(cluster: Cluster) -> None:
-    """PostgreSQL's immediate shutdown, which ends all connections and recovers at the next start."""
+    """Shut PostgreSQL down immediately, which ends all connections; the next start recovers."""
     cluster.servers.postgres.process.send_signal(signal.SIGQUIT)
     await anyio.to_thread.run_sync(cluster.servers.postgres.stop)
     await anyio.to_thread.run_sync(cluster.servers.postgres.start)
@@ -180,7 +180,7 @@ def running(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Itera
         admin_database_url=servers.owner_url,
         database_url=servers.application_url,
         temporal_address=servers.temporal.address,
-        # Nothing is to be parked.
+        # No operation must be parked.
         STEP_RETRY_WINDOW=str(PATIENCE),
         STATEMENT_TIMEOUT="18",
         TEMPORAL_RPC_TIMEOUT="1",
@@ -201,14 +201,14 @@ async def cluster(service: Service, servers: Servers) -> AsyncIterator[Cluster]:
 
 @pytest.fixture(scope="module")
 async def undisturbed(cluster: Cluster) -> Counts:
-    """The rows of a tenant that was created while nothing happened."""
+    """The rows of a tenant that was created undisturbed."""
     document = await cluster.service.provision(**Order(Fate.PLAIN).body)
     async with observing(cluster.servers.superuser) as observer:
         return observer.now[document["tenantId"]]
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_no_snapshot_shows_a_part_of_a_tenant_whatever_ends_while_it_is_created(
+async def test_no_snapshot_shows_a_part_of_a_tenant_despite_faults(
     cluster: Cluster, undisturbed: Counts, fault: str
 ) -> None:
     orders = [Order(fate) for fate in Fate for _ in range(PLAIN_ORDERS if fate is Fate.PLAIN else 2)]
@@ -235,7 +235,7 @@ async def test_no_snapshot_shows_a_part_of_a_tenant_whatever_ends_while_it_is_cr
         assert await users_of(database, orders) == {order.email: 1 for order in orders if order.is_completed}
 
 
-async def test_the_observer_sees_the_rows_of_a_transaction_together(servers: Servers) -> None:
+async def test_the_observer_reports_the_rows_of_a_transaction_together(servers: Servers) -> None:
     tenant_id = uuid4()
     async with servers.superuser() as database, observing(servers.superuser) as observer:
         async with by_hand(database):
@@ -247,7 +247,7 @@ async def test_the_observer_sees_the_rows_of_a_transaction_together(servers: Ser
     assert not list(observer.incomplete_views({str(tenant_id)}))
 
 
-async def test_the_observer_sees_a_tenant_that_is_written_in_two_transactions(servers: Servers) -> None:
+async def test_the_observer_reports_a_tenant_written_in_two_transactions(servers: Servers) -> None:
     tenant_id = uuid4()
     async with servers.superuser() as database, observing(servers.superuser) as observer:
         for table in ("tenants", "tenant_settings"):
@@ -262,7 +262,7 @@ async def test_the_observer_sees_a_tenant_that_is_written_in_two_transactions(se
     ("table", "column"),
     [("tenants", "tenant"), ("agents", "tenant"), ("extensions", "tenant_id"), ("extension_storage", "tenant_id")],
 )
-async def test_the_observer_sees_one_row_of_a_tenant_that_is_never_completed(
+async def test_the_observer_reports_one_row_of_an_incomplete_tenant(
     servers: Servers, table: str, column: str
 ) -> None:
     tenant_id = uuid4()
@@ -276,7 +276,7 @@ async def test_the_observer_sees_one_row_of_a_tenant_that_is_never_completed(
     assert seen.startswith(f"tenant {tenant_id} had 1 rows instead of none in ")
 
 
-async def test_the_observer_sees_a_tenant_that_is_away_for_a_while(servers: Servers) -> None:
+async def test_the_observer_reports_a_tenant_that_disappears_for_a_while(servers: Servers) -> None:
     tenant_id = uuid4()
     async with servers.superuser() as database, observing(servers.superuser) as observer:
         for _ in range(2):
@@ -295,10 +295,10 @@ async def play(
     fault: Callable[[Cluster], Awaitable[None]],
     look: Callable[[], Awaitable[None]],
 ) -> None:
-    """Place all orders: some before the fault, which catches them at work, and some while it happens."""
+    """Place all orders: some before the fault, which then meets them at work, and some during it."""
     held = [order for order in orders if order.fate in {Fate.HELD, Fate.HELD_AND_CANCELLED}]
     rest = [order for order in orders if order not in held]
-    # The gates open when this connection is closed, and only then does the group wait for the responses.
+    # Closing this connection opens the gates; only then does the group wait for the responses.
     async with anyio.create_task_group() as group, cluster.servers.superuser() as gatekeeper:
         for order in orders:
             if order.fate is Fate.REFUSED:
@@ -325,7 +325,7 @@ async def start(*replicas: Replica) -> None:
 
 
 async def users_of(database: asyncpg.Connection, orders: list[Order]) -> dict[str, int]:
-    """How many internal users have the e-mails of these orders, for the e-mails that anyone has."""
+    """Return the number of internal users by e-mail of these orders."""
     query = """
         SELECT lower(email), count(*) FROM users WHERE user_type = 'internal' AND lower(email) = ANY ($1) GROUP BY 1
     """
@@ -334,7 +334,7 @@ async def users_of(database: asyncpg.Connection, orders: list[Order]) -> dict[st
 
 @asynccontextmanager
 async def by_hand(database: asyncpg.Connection) -> AsyncIterator[None]:
-    """A transaction in which rows need none of those that they refer to."""
+    """Open a transaction without foreign key checks."""
     async with database.transaction():
         await database.execute("SET LOCAL session_replication_role = replica")
         yield

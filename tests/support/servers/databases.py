@@ -1,4 +1,4 @@
-"""Databases of their own for tests, on the shared server."""
+"""Separate databases for tests on the shared server."""
 
 from collections.abc import Callable
 from urllib.parse import urlsplit

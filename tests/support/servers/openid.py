@@ -1,4 +1,4 @@
-"""An OpenID provider on loopback: discovery and keys over real HTTP, and tokens signed by those keys."""
+"""An OpenID provider on loopback: discovery and keys over real HTTP, and tokens signed with those keys."""
 
 import base64
 import json
@@ -33,7 +33,7 @@ Answer = Callable[[BaseHTTPRequestHandler], None]
 
 
 def new_key(algorithm: str = "ES256", *, bits: int = 2048) -> PrivateKey:
-    """A private key that makes such signatures."""
+    """Return a private key for such signatures."""
     curves: dict[str, ec.EllipticCurve] = {"ES256": ec.SECP256R1(), "ES384": ec.SECP384R1(), "ES512": ec.SECP521R1()}
     if algorithm in curves:
         return ec.generate_private_key(curves[algorithm])
@@ -43,7 +43,7 @@ def new_key(algorithm: str = "ES256", *, bits: int = 2048) -> PrivateKey:
 
 
 def published(key: PrivateKey, algorithm: str, **members: Any) -> dict[str, Any]:
-    """The public part as a JSON Web Key."""
+    """Return the public part as a JSON Web Key."""
     return _as_jwk(key.public_key(), algorithm, **members)
 
 
@@ -54,9 +54,9 @@ def _as_jwk(key: PrivateKey | PublicKey, algorithm: str, **members: Any) -> dict
 
 
 class OpenIdServer:
-    """Serves while its block runs, and again after `stop` and `start`; counts what it is asked.
+    """Serves in its `with` block, and again after `stop` and `start`; records the requested paths.
 
-    `keys` are what it publishes, by key id; `answers` replace what it says at a path.
+    `keys` are the published keys by key id; `answers` replace the response at a path.
     """
 
     def __init__(self, certificate_in: Path | None = None) -> None:
@@ -112,22 +112,22 @@ class OpenIdServer:
         self._server = None
 
     def public_key(self) -> PublicKey:
-        """The newest key's."""
+        """Return the public part of the newest key."""
         return self._private.public_key()
 
     def rotate(self, algorithm: str = "ES256", *, keep: bool = True, bits: int = 2048) -> None:
-        """Sign with a new key from now on; the others stay published unless they are not to be kept."""
+        """Sign with a new key from now on; with `keep` the others stay published."""
         self.algorithm, self.key_id = algorithm, f"key-{uuid4().hex[:8]}"
         self._private = new_key(algorithm, bits=bits)
         document = published(self._private, algorithm, kid=self.key_id)
         self.keys = {**(self.keys if keep else {}), self.key_id: document}
 
     def publish_private_key(self) -> None:
-        """Publish the newest key as a careless provider might."""
+        """Publish the private part of the newest key, as a careless provider might."""
         self.keys[self.key_id] = _as_jwk(self._private, self.algorithm, kid=self.key_id)
 
     def claims(self, **changes: Any) -> dict[str, Any]:
-        """Those of a good token; a change to None leaves one out."""
+        """Return the claims of a valid token; a change to None removes one."""
         now = int(time.time())
         claims = {
             "iss": self.issuer,
@@ -141,17 +141,17 @@ class OpenIdServer:
         return {name: value for name, value in claims.items() if value is not None}
 
     def token(self, header: Mapping[str, Any] | None = None, **changes: Any) -> str:
-        """A token of such claims."""
+        """Return a token with such claims."""
         return self.sign(self.claims(**changes), header)
 
     def sign(self, claims: Any, header: Mapping[str, Any] | None = None) -> str:
-        """Any JSON, signed with the newest key; what is None in the header is left out of it."""
+        """Sign any JSON with the newest key; None removes a header."""
         given = {"alg": self.algorithm, "typ": "JWT", "kid": self.key_id, **(header or {})}
         shown = {name: value for name, value in given.items() if value is not None}
         return self.sign_bytes(encode(shown), encode(claims))
 
     def sign_bytes(self, header: str, payload: str) -> str:
-        """Two encoded parts and their signature; checks nothing of what it signs."""
+        """Return two encoded parts with their signature, unchecked."""
         signing = get_default_algorithms()[self.algorithm]
         signature = signing.sign(f"{header}.{payload}".encode(), self._private)
         return f"{header}.{payload}.{base64url(signature)}"
@@ -172,7 +172,7 @@ class OpenIdServer:
 
 
 def make_certificate(folder: Path) -> Path:
-    """A file with a key and its certificate for 127.0.0.1, signed by itself."""
+    """Write a key and its self-signed certificate for 127.0.0.1 to a file."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "loopback")])
     now = datetime.now(UTC)
@@ -195,7 +195,7 @@ def make_certificate(folder: Path) -> Path:
 
 
 def encode(document: Any) -> str:
-    """A part of a token."""
+    """Return a part of a token."""
     return base64url(json.dumps(document).encode())
 
 
@@ -204,7 +204,7 @@ def base64url(content: bytes) -> str:
 
 
 def send(request: BaseHTTPRequestHandler, body: bytes, status: int = 200, **headers: str) -> None:
-    """Answer the request; names of headers are written with underscores."""
+    """Send the response; names of headers are written with underscores."""
     request.send_response(status)
     for name, value in {"Content_Type": "application/json", "Content_Length": str(len(body)), **headers}.items():
         request.send_header(name.replace("_", "-"), value)

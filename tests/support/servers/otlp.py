@@ -1,4 +1,4 @@
-"""Takes spans as a collector does: OTLP over HTTP, on loopback."""
+"""A collector of spans: OTLP over HTTP, on loopback."""
 
 import threading
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from app.embedded.processes.ports import LOOPBACK
 
 @dataclass(frozen=True)
 class ReceivedSpan:
-    """One span, its ids as in `traceparent`."""
+    """One span, with ids as in `traceparent`."""
 
     service: str
     name: str
@@ -28,7 +28,7 @@ class ReceivedSpan:
 
 
 class Collector:
-    """What came: spans, and the paths and headers of the requests that brought them."""
+    """The received spans, and paths and headers of their requests."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -53,7 +53,7 @@ class Collector:
 
 @contextmanager
 def collecting() -> Iterator[Collector]:
-    """A collector that takes whatever comes while the block runs."""
+    """Run a collector until the end of the block."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:

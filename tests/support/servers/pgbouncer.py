@@ -1,4 +1,4 @@
-"""A real PgBouncer in transaction mode before a PostgreSQL server."""
+"""A real PgBouncer in transaction mode for a PostgreSQL server."""
 
 import os
 import shutil
@@ -28,7 +28,7 @@ SETTINGS = {
 
 
 def need_pgbouncer() -> str:
-    """The path of the program; skips the test where it is not installed."""
+    """Return the path of the program; skip the test if it is not installed."""
     found = shutil.which(PROGRAM, path=f"{os.defpath}:/usr/sbin:/usr/local/sbin:{os.environ.get('PATH', '')}")
     if found is None:
         pytest.skip("PgBouncer is not installed (Debian: apt-get install pgbouncer)")
@@ -36,9 +36,10 @@ def need_pgbouncer() -> str:
 
 
 class PgBouncer:
-    """Runs while its `with` block does; `settings` are lines of its configuration. Its port stays the same.
+    """Runs in its `with` block, on a fixed port; `settings` are lines of its configuration.
 
-    `server_port` leads to the server by another way. PgBouncer refuses to run as root, so then it runs as `nobody`.
+    `server_port` leads to the server in another way, such as a proxy. PgBouncer refuses to run as root, so then it
+    runs as `nobody`.
     """
 
     def __init__(
@@ -61,12 +62,12 @@ class PgBouncer:
         self.stop()
 
     def url(self, direct: str) -> str:
-        """The way through PgBouncer to the database of a direct URL."""
+        """Return the URL through PgBouncer for a direct URL."""
         parts = urlsplit(direct)
         return parts._replace(netloc=parts.netloc.rpartition(":")[0] + f":{self.port}").geturl()
 
     def start(self) -> None:
-        """Return once it takes connections."""
+        """Start, and return once it accepts connections."""
         self._process = ChildProcess(
             "PgBouncer",
             [self._program, "pgbouncer.ini"],
@@ -74,7 +75,7 @@ class PgBouncer:
             env={"PATH": os.defpath},
             cwd=self._folder,
             account=self._account,
-            # At once; SIGINT would wait for the clients.
+            # Ends at once; SIGINT would wait for the clients.
             stop_signal=signal.SIGTERM,
         )
         self._process.start()
@@ -86,7 +87,7 @@ class PgBouncer:
             self._process.stop()
 
     def restart(self) -> None:
-        """Close all connections and start anew."""
+        """Close all connections and start again."""
         self.stop()
         self.start()
 

@@ -1,4 +1,4 @@
-"""What runs where, and waiting for a condition."""
+"""Processes, and waiting for a condition."""
 
 import time
 from collections.abc import Callable
@@ -10,12 +10,12 @@ POLL_SECONDS = 0.02
 
 
 def processes_in(folder: Path) -> list[psutil.Process]:
-    """The living processes whose working directory is `folder` or below."""
+    """Return the living processes whose working directory is `folder` or below."""
     return [process for process in psutil.process_iter() if _works_in(process, folder)]
 
 
 def is_running(pid: int) -> bool:
-    """Whether the process exists and hasn't ended; one that nobody has reaped yet has."""
+    """Return whether the process exists and isn't a zombie."""
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

@@ -1,4 +1,4 @@
-"""A TCP proxy on the loopback address that a test can let misbehave: cut, refuse or stall connections."""
+"""A TCP proxy on loopback that tests can disturb: it cuts, refuses or stalls connections."""
 
 import asyncio
 import socket
@@ -16,8 +16,8 @@ RESET_AT_CLOSE = struct.pack("ii", 1, 0)
 class Proxy:
     """Forwards connections to a port of this machine; use it in an `async with` block.
 
-    Its own port stays its own from construction to the end, also while it refuses connections. With `tls` it is the
-    end of a TLS that the target knows nothing of; `overhear` is given what clients say.
+    It keeps its port from construction to the end, even while it refuses connections. With `tls` it terminates TLS
+    for a target without TLS; `overhear` gets everything that clients send.
     """
 
     def __init__(
@@ -26,7 +26,7 @@ class Proxy:
         self._target = target
         self._tls = tls
         self._overhear = overhear
-        # Never listens, and so keeps the port without taking connections from the listeners that come and go.
+        # Keeps the port without listening, while listeners come and go.
         self._holder = _bound_socket(0)
         self.port: int = self._holder.getsockname()[1]
         self._listener: asyncio.Server | None = None
@@ -51,35 +51,35 @@ class Proxy:
 
     @property
     def connections(self) -> int:
-        """How many connections it forwards."""
+        """The number of open connections."""
         return len(self._forwarding)
 
     async def accept(self) -> None:
-        """Take connections, as it does from the beginning."""
+        """Accept connections, as from the beginning."""
         if self._listener is None:
             self._listener = await asyncio.start_server(self._welcome, sock=_bound_socket(self.port), ssl=self._tls)
 
     def refuse(self) -> None:
-        """Reset all connections and refuse new ones, as a machine does whose server is gone."""
+        """Reset all connections and refuse new ones, like a machine without the server."""
         if self._listener is not None:
             self._listener.close()
             self._listener = None
         self.cut()
 
     def cut(self) -> None:
-        """Reset all connections; new ones are welcome."""
+        """Reset all connections, but accept new ones."""
         for stream in self._streams:
             if not stream.is_closing():
                 stream.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_AT_CLOSE)
                 stream.transport.abort()
 
     def stall(self) -> None:
-        """Deliver nothing for now; connections stay open, and new ones are taken."""
+        """Deliver nothing for now; connections stay open, and new ones are accepted."""
         self._asking.clear()
         self._answering.clear()
 
     def mute(self) -> None:
-        """Hold back what the server says: it does as it is told, and nobody hears of it."""
+        """Hold back what the server sends; requests still reach it."""
         self._answering.clear()
 
     def flow(self) -> None:
@@ -129,7 +129,7 @@ async def _pump(
                 overhear(data)
             sink.write(data)
             await sink.drain()
-        # Delivers what is still on its way, such as a server's last words.
+        # Delivers what is still in transit, such as a server's last message.
         sink.close()
         await sink.wait_closed()
     except OSError:

@@ -1,4 +1,4 @@
-"""A real Redis on a free port that keeps nothing."""
+"""A real Redis on a free port, without persistence."""
 
 import os
 import shutil
@@ -18,7 +18,7 @@ START_TIMEOUT = 10.0
 
 
 def need_redis() -> str:
-    """The path of the program; skips the test where it is not installed."""
+    """Return the path of the program; skip the test if it is not installed."""
     found = shutil.which(PROGRAM, path=f"{os.defpath}:/usr/sbin:/usr/local/bin:{os.environ.get('PATH', '')}")
     if found is None:
         pytest.skip("Redis is not installed (Debian: apt-get install redis-server)")
@@ -26,7 +26,7 @@ def need_redis() -> str:
 
 
 class RedisServer:
-    """Runs while its `with` block does; it may be stopped and started in between, on the same port."""
+    """Runs in its `with` block; it can be stopped and started in between, on the same port."""
 
     def __init__(self, folder: Path) -> None:
         self._program = need_redis()
@@ -50,7 +50,7 @@ class RedisServer:
         return self._process.pid
 
     def start(self) -> None:
-        """Return once it answers; it is empty."""
+        """Start empty, and return once it responds."""
         self._process = ChildProcess(
             "Redis",
             [self._program, "--bind", LOOPBACK, "--port", str(self._port), "--save", "", "--appendonly", "no"],
@@ -67,7 +67,7 @@ class RedisServer:
             self._process.stop()
 
     def keys(self) -> list[str]:
-        """The names of all that it holds."""
+        """Return the names of all keys."""
         with Redis.from_url(self.url, decode_responses=True) as client:
             found: list[str] = list(client.scan_iter())
         return found

@@ -1,4 +1,4 @@
-"""Servers that tests kill and start again: each keeps its port, so that who was connected finds it again."""
+"""Servers that tests kill and restart on the same port, so that clients can reconnect."""
 
 import signal
 from pathlib import Path
@@ -12,12 +12,12 @@ from app.embedded.temporal import EmbeddedTemporal
 def kill(server: EmbeddedServer) -> None:
     """End a server with SIGKILL; `start` starts it again."""
     server.process.send_signal(signal.SIGKILL)
-    # Waits for its end, and gives back its folder.
+    # Waits for its end, and unlocks its folder.
     server.stop()
 
 
 class RestartablePostgres(EmbeddedPostgres):
-    """PostgreSQL on disk, on one port for its whole life."""
+    """PostgreSQL on disk, on a fixed port."""
 
     def __init__(self, data_dir: Path) -> None:
         port = free_port()
@@ -25,13 +25,13 @@ class RestartablePostgres(EmbeddedPostgres):
 
 
 class RestartableTemporal(EmbeddedTemporal):
-    """Temporal on disk and on one port for its whole life, which deletes histories as soon as it is told to."""
+    """Temporal on disk, on a fixed port; it deletes histories at once when asked to."""
 
     def __init__(self, data_dir: Path, *, durable: bool = True) -> None:
         port = free_port()
         super().__init__(data_dir, ui=False, durable=durable, pick_port=lambda: port)
 
     def _options(self) -> list[str | Path]:
-        # It deletes only what its queues have seen, and notes once in half a minute how far they have come.
+        # Temporal deletes only workflows up to its queues' acknowledged position, which it updates twice a minute.
         quickly = 'history.transferProcessorUpdateAckInterval="200ms"'
         return [*super()._options(), "--dynamic-config-value", quickly]

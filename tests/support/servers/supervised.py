@@ -1,4 +1,4 @@
-"""A process that is started again whenever it ends, as Kubernetes does it."""
+"""A process that is restarted whenever it ends, as in Kubernetes."""
 
 import asyncio
 import signal
@@ -15,11 +15,10 @@ END_TIMEOUT = 60.0
 
 
 class SupervisedProcess:
-    """Runs while its `async with` block does; may be killed or told to end, and comes back after a while.
+    """Runs in its `async with` block; it can be killed or terminated, and restarts after a while.
 
-    `launch` returns the environment of the next start, which may differ from start to start. Every start writes a
-    log file of its own to `logs`. `exits` says how it ended when nobody had asked it to, and `dirty_ends` how after
-    SIGTERM, where that was not with status 0.
+    `launch` returns the environment of the next start. Every start writes its own log file to `logs`. `exits` are the
+    statuses of unexpected ends, `dirty_ends` those after SIGTERM other than 0.
     """
 
     def __init__(
@@ -63,7 +62,7 @@ class SupervisedProcess:
         """End it with SIGTERM, and start it again `down` seconds after its end."""
         async with self._wanted:
             self._running.send_signal(signal.SIGTERM)
-            # One that has hardly begun to start knows no signals yet.
+            # A process that has just started doesn't handle signals yet.
             if (status := await self._ended()) not in {0, -signal.SIGTERM}:
                 self.dirty_ends.append(status)
             await asyncio.sleep(down)

@@ -1,4 +1,4 @@
-"""How tests read what an installation has written to Temporal."""
+"""Reads what an installation has written to Temporal."""
 
 from temporalio.converter import DataConverter
 
@@ -8,10 +8,10 @@ from app.temporal.encryption import EncryptionCodec
 
 
 def converter_of(secret: str) -> DataConverter:
-    """The converter of an installation that has this `NEXTAUTH_SECRET` and no other key."""
+    """Return the converter of an installation with this `NEXTAUTH_SECRET` and no other key."""
     return encrypting(codec_of(secret))
 
 
 def codec_of(secret: str) -> EncryptionCodec:
-    """The codec of that converter."""
+    """Return the codec of that converter."""
     return EncryptionCodec(KeyRing.of(None, secret))

@@ -1,4 +1,4 @@
-"""Which tenant-scoped tables a statement touches without saying whose rows it means."""
+"""Finds the tenant-scoped tables that a statement touches without naming their tenant."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,20 +11,20 @@ from sqlglot.errors import SqlglotError
 DIALECT = "postgres"
 OWN_SCHEMA = "alga_tenants"
 PARAMETER = re.compile(r"\$\d+")
-# A statement that writes 300 rows says no more than one that writes a single row, and takes longer to parse.
+# Many rows take longer to parse than one, and make no difference.
 REPEATED_ROW = re.compile(r"(\((?::p(?:::\w+)?(?:, )?)+\))(?:, \1)+")
-# Our own tables don't count, whatever they are called.
+# Our own tables don't count, whatever their names.
 WORD = re.compile(rf"(?<!\b{OWN_SCHEMA}\.)\b\w+")
 ROWS_COPIED = re.compile(r"\bAS\s*\(?\s*(SELECT|WITH|TABLE|VALUES)\b", re.IGNORECASE)
 FIRST_WORD = re.compile(r"[\s(]*(\w+)")
 QUERIES = {"SELECT", "INSERT", "UPDATE", "DELETE", "WITH", "VALUES"}
-# These see no rows, whatever tables they name, but for a table that is made from others' rows.
+# These read no rows, except for tables made from the rows of others.
 ROWLESS = {"ALTER", "COMMENT", "CREATE", "GRANT", "LOCK", "SET", "SHOW"}
 
 
 @dataclass(frozen=True)
 class ScopedTables:
-    """Tables that hold tenants' rows: by a column of their own, or as children by a row of one of their `parents`."""
+    """Tables with tenants' rows, identified by a column, or for child tables by a row of one of their `parents`."""
 
     tenant_columns: Mapping[str, str]
     parents: Mapping[str, frozenset[str]] = field(default_factory=dict)
@@ -35,7 +35,7 @@ class ScopedTables:
 
 @dataclass(frozen=True, order=True)
 class Unscoped:
-    """A table whose tenant is not named, by the name that the part of the statement knows it by."""
+    """A table whose tenant is not named, with its alias in a part of the statement."""
 
     table: str
     alias: str
@@ -43,15 +43,15 @@ class Unscoped:
 
 
 def normalized(statement: str) -> str:
-    """The statement with all parameters alike, each list of rows cut to its first, and on one line."""
+    """Return the statement on one line, with equal parameters, and each list of rows cut to its first."""
     return REPEATED_ROW.sub(r"\1", PARAMETER.sub(":p", " ".join(statement.split())))
 
 
 def unscoped(statement: str, known: ScopedTables) -> set[Unscoped]:
-    """The tenant-scoped tables that a normalized statement touches without naming the tenant for each.
+    """Return the tenant-scoped tables that a normalized statement touches without naming the tenant.
 
-    A tenant is named where the table's tenant column is equal to a value, or to the tenant column of a table for
-    which it is; an INSERT names it among its columns. What can't be understood counts as not naming it.
+    A tenant is named if the table's tenant column equals a value, or the tenant column of a table whose tenant is
+    named; an INSERT names it among its columns. A statement that can't be understood doesn't name it.
     """
     mentioned = {Unscoped(word, word, statement) for word in WORD.findall(statement.lower()) if word in known}
     first = FIRST_WORD.match(statement)
@@ -179,7 +179,7 @@ class _Level:
                 yield from self._child_of(alias, {table.name.lower() for table in query.find_all(exp.Table)})
 
     def _exists(self, condition: exp.Exists) -> Iterator[str]:
-        """Children that are tied to a parent in the inner query, which is judged by itself."""
+        """Yield children that are tied to a parent in the inner query, which is checked separately."""
         tables = {table.name.lower() for table in condition.this.find_all(exp.Table)}
         for equality in condition.this.find_all(exp.EQ):
             for column in (equality.this, equality.expression):
@@ -196,7 +196,7 @@ class _Level:
         return table is not None and self._known.tenant_columns.get(table) == column.name.lower()
 
     def _is_value(self, value: exp.Expr, named: set[str]) -> bool:
-        """Whether it says one tenant, or as many as somebody else answers for, rather than that of any row here."""
+        """Return whether it is one tenant, or a query that is checked elsewhere, instead of that of any row here."""
         if isinstance(value, exp.Query | exp.Subquery):
             return True
         return all(
@@ -206,7 +206,7 @@ class _Level:
         )
 
     def _alias(self, column: exp.Column) -> str | None:
-        """The source that a column belongs to; none where that is outside of this level, or can't be told."""
+        """Return the source of a column; None if it is outside of this level or ambiguous."""
         if column.table:
             return column.table.lower() if column.table.lower() in self._scoped else None
         if len(self._scoped) == 1:
@@ -220,7 +220,7 @@ class _Level:
 
 
 def _sources(node: exp.Expr) -> Iterator[exp.Expr]:
-    """What the level takes rows from or changes rows of: tables, functions and queries with a name."""
+    """Yield the sources and targets of this level: tables, functions and named queries."""
     if isinstance(node, exp.Update | exp.Delete):
         yield from _sources_of(node.this)
     for each in _places(node):
@@ -240,13 +240,13 @@ def _sources_of(node: exp.Expr) -> Iterator[exp.Expr]:
 
 
 def _joins(node: exp.Expr) -> Iterator[exp.Join]:
-    """The joins of this level, those in parentheses included, without those of queries inside it."""
+    """Yield the joins of this level, including those in parentheses, without those of inner queries."""
     for each in _places(node):
         yield from (inner for inner in each.walk(prune=_is_query) if isinstance(inner, exp.Join))
 
 
 def _places(node: exp.Expr) -> Iterator[exp.Expr]:
-    """Where the level says what it reads from, besides its target."""
+    """Yield the clauses of this level that name sources, besides its target."""
     for name in ("from_", "joins", "using", "laterals"):
         value = node.args.get(name)
         yield from (each for each in (value if isinstance(value, list) else [value]) if isinstance(each, exp.Expr))

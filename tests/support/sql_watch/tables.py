@@ -1,4 +1,4 @@
-"""Which of Alga's tables hold tenants' rows, and how one tells whose."""
+"""Alga's tables with tenants' rows, and the columns that determine their tenants."""
 
 import json
 from typing import Any
@@ -19,7 +19,7 @@ ACTIONS = {
 
 
 def algas_scoped_tables() -> ScopedTables:
-    """All of Alga's tables where their description is at hand, else those that we write to."""
+    """Return all of Alga's tables if their description is available, else those that we write to."""
     if ALGA.is_dir():
         return _described(json.loads((ALGA / CATALOGS["plain"]).read_text())["tables"])
     return ScopedTables({table.name: TENANT for table in alga_metadata.tables.values() if TENANT in table.columns})

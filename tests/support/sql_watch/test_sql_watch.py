@@ -114,7 +114,7 @@ def test_statements_that_differ_in_parameters_and_rows_only_count_as_one() -> No
     )
 
 
-def test_a_finding_tells_sender_test_file_statement_and_table() -> None:
+def test_a_finding_names_sender_test_file_statement_and_table() -> None:
     watch = SqlWatch(sent={("activities/purge.py", "DELETE FROM users"): "tests/purge/test_one.py"})
 
     (finding,) = watch.findings(KNOWN)
@@ -128,14 +128,14 @@ def test_each_exception_has_a_name_and_a_reason() -> None:
     assert len({allowed.name for allowed in ALLOWED if allowed.reason}) == len(ALLOWED)
 
 
-def test_an_exception_excuses_nothing_but_the_table_it_is_for() -> None:
+def test_an_exception_covers_only_its_table() -> None:
     by_email = "SELECT users.user_id FROM users WHERE users.email = $1 AND users.user_type = $2"
     watch = SqlWatch(sent={("activities/alga/across_tenants.py", normalized(by_email)): "a test"})
 
     assert watch.findings(KNOWN)
 
 
-def test_tables_are_known_with_the_column_that_is_algas() -> None:
+def test_tables_are_known_with_algas_tenant_column() -> None:
     known = algas_scoped_tables()
 
     assert known.tenant_columns["users"] == "tenant"
@@ -166,7 +166,7 @@ def watch() -> SqlWatch:
     return SqlWatch(allowed=())
 
 
-async def test_what_the_product_sends_in_this_process_is_seen_and_what_a_test_sends_is_not(
+async def test_statements_of_the_product_but_not_of_tests_are_seen_in_this_process(
     engine: AsyncEngine, watch: SqlWatch
 ) -> None:
     watch.start()
@@ -181,7 +181,7 @@ async def test_what_the_product_sends_in_this_process_is_seen_and_what_a_test_se
 
 
 @pytest.mark.usefixtures("engine")
-async def test_what_the_product_sends_from_another_process_is_read_from_the_servers_log(
+async def test_statements_of_other_processes_are_read_from_the_servers_log(
     url: str, postgres: EmbeddedPostgres
 ) -> None:
     for application in ("planted-worker", "somebody-else"):
@@ -190,7 +190,7 @@ async def test_what_the_product_sends_from_another_process_is_read_from_the_serv
         await connection.execute("DELETE FROM users")
         await connection.close()
 
-    # Not by the product's names, which would be found at the end of this very session.
+    # Not the product's names, which would be found at the end of this session.
     watch = SqlWatch(applications="planted-")
     watch.read_log(postgres.data_dir)
 

@@ -1,7 +1,7 @@
-"""Watches what the product sends to PostgreSQL in all tests, from whatever process: each statement names its tenant.
+"""Watches in all tests that each statement which the product sends to PostgreSQL names its tenant.
 
-Statements of engines in the test process are seen as they leave; those of other processes are read from the log of
-the server that tests share.
+Statements of engines in the test process are seen when they are sent; those of other processes are read from the log
+of the shared server.
 """
 
 import json
@@ -24,7 +24,7 @@ REPOSITORY = Path(__file__).parents[3]
 PRODUCT = tuple(f"{REPOSITORY / package}/" for package in ("app", "activities", "workflows", "migrations"))
 TESTS = f"{REPOSITORY / 'tests'}/"
 LOG_FOLDER = "statements"
-# As JSON, because in a plain log a statement that spans lines can't be told from others.
+# As JSON, because a plain log doesn't delimit statements of several lines.
 SERVER_SETTINGS = {
     "logging_collector": "on",
     "log_destination": "jsonlog",
@@ -36,17 +36,17 @@ SERVER_SETTINGS = {
     "log_parameter_max_length": "0",
     "log_parameter_max_length_on_error": "0",
 }
-# What a prepared statement is logged as, and what a simple query is.
+# The log messages of prepared statements and of simple queries.
 SENT = re.compile(r"(?:execute [^:]*|statement): (.*)", re.DOTALL)
 
 
-# A parameter as sqlglot writes it.
+# A parameter in the notation of sqlglot.
 VALUE = r"(?:CAST\(%\(p\)s AS \w+\)|%\(p\)s)"
 
 
 @dataclass(frozen=True)
 class Allowed:
-    """A part of a statement that can't name the tenant of the table known as `alias` there, and why.
+    """A part of a statement that can't name the tenant of the table known as `alias` there, and the reason.
 
     The pattern fits the whole part as sqlglot writes it; in it, `<value>` is a parameter and `alias` a group.
     """
@@ -56,7 +56,7 @@ class Allowed:
     pattern: str
 
     def covers(self, found: Unscoped) -> bool:
-        """Whether this is it."""
+        """Return whether this exception applies."""
         match = re.fullmatch(self.pattern.replace("<value>", VALUE), found.part)
         return match is not None and match["alias"] == found.alias
 
@@ -106,9 +106,9 @@ class Finding:
 
 @dataclass
 class SqlWatch:
-    """Collects distinct statements, normalized, with who sent them, and the test file that saw each first.
+    """Collects distinct normalized statements with their senders, and the test file of the first occurrence.
 
-    In a server's log they are known by application names, which begin with `applications`.
+    In a server's log the product is recognized by application names that begin with `applications`.
     """
 
     sent: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -120,16 +120,16 @@ class SqlWatch:
         event.listen(Engine, "before_cursor_execute", self._note)
 
     def stop(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
         event.remove(Engine, "before_cursor_execute", self._note)
 
     def read_log(self, data_dir: Path) -> None:
-        """Add what the product's other processes have sent to the embedded server of this folder."""
+        """Add the statements that other processes sent to the embedded server with this folder."""
         for each in _logged(data_dir / "cluster" / LOG_FOLDER / "log.json", self.applications):
             self.sent.setdefault(each, "the server's log")
 
     def findings(self, known: ScopedTables) -> list[Finding]:
-        """Those that break the rule and are not allowed to."""
+        """Return the statements that break the rule without an exception."""
         judged = cache(lambda statement: self._judge(statement, known))
         return [Finding(*each, seen, parts) for each, seen in sorted(self.sent.items()) if (parts := judged(each[1]))]
 
@@ -144,7 +144,7 @@ class SqlWatch:
 
 
 def _product_sender() -> str | None:
-    """The module of the product that sends the statement at hand; none where a test does it by itself."""
+    """Return the product module that sends the current statement; None if a test sends it."""
     for frame in _frames():
         file = frame.f_code.co_filename
         if file.startswith(TESTS) and file != __file__:
@@ -155,7 +155,7 @@ def _product_sender() -> str | None:
 
 
 def _frames() -> Iterator[FrameType]:
-    """Who called, innermost first; SQLAlchemy leaves the caller's stack for one of its own, a greenlet."""
+    """Yield the callers' frames, innermost first; SQLAlchemy leaves the caller's stack for a greenlet."""
     greenlet = getcurrent()
     frame: FrameType | None = sys._getframe()
     while True:
@@ -171,7 +171,7 @@ def _frames() -> Iterator[FrameType]:
 def _logged(log: Path, applications: str) -> Iterator[tuple[str, str]]:
     with log.open(encoding="utf-8", errors="replace") as lines:
         for line in lines:
-            # Most of what a server gets is the tests' own, and is left alone before it is taken apart.
+            # Most statements are those of tests, and are skipped before parsing.
             if f'"application_name":"{applications}' not in line:
                 continue
             entry = json.loads(line)

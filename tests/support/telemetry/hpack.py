@@ -1,4 +1,4 @@
-"""How HTTP/2 writes a header's text (RFC 7541, appendix B), for the few characters that tests need."""
+"""The text of an HTTP/2 header (RFC 7541, appendix B), for the few characters that tests need."""
 
 CODES = {
     " ": "010100",
@@ -17,7 +17,7 @@ CODES = {
 
 
 def huffman(text: str) -> bytes:
-    """The text in HPACK's Huffman code, without its length; padded with ones."""
+    """Return the text in HPACK's Huffman code, without its length, padded with ones."""
     bits = "".join(CODES[character] for character in text)
     bits += "1" * (-len(bits) % 8)
     return int(bits, 2).to_bytes(len(bits) // 8, "big")

@@ -1,4 +1,4 @@
-"""Every metric that both processes tell, with its labels: what alerts and dashboards may ask for."""
+"""Every metric of both processes with its labels, for alerts and dashboards."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ import app.telemetry.metrics.pools
 import app.telemetry.metrics.requests  # noqa: F401 - registers its gauge, as those before
 from app.telemetry.metrics.definitions import REGISTRY
 
-# Made when the SDK first counts, so that the registry doesn't know them; a run of both processes shows them.
+# Created when the SDK first counts, so that the registry doesn't know them; a run of both processes has them.
 TEMPORALS = {
     "temporal_num_pollers": {"poller_type"},
     "temporal_worker_task_slots_available": {"worker_type"},
@@ -20,9 +20,9 @@ TEMPORALS = {
     "temporal_workflow_completed_total": {"workflow_type"},
     "temporal_request_latency_seconds": {"operation"},
 }
-# Counted where a workflow task fails, which none does in a good run.
+# Counted when a workflow task fails, which none does in a good run.
 TEMPORALS_ON_FAILURE = {"temporal_workflow_task_execution_failed_total": {"failure_reason", "workflow_type"}}
-# Of the client library, on Linux; its collector doesn't say beforehand which.
+# Of the client library, on Linux; its collector doesn't announce them.
 PROCESS = {
     "process_cpu_seconds_total": set[str](),
     "process_resident_memory_bytes": set[str](),
@@ -30,13 +30,13 @@ PROCESS = {
     "process_max_fds": set[str](),
     "process_start_time_seconds": set[str](),
 }
-# Prometheus' own, of a target.
+# Made by Prometheus for each target.
 PROMETHEUS = {"up": set[str]()}
 TARGET_LABELS = {"namespace", "job", "pod", "instance"}
 
 
 def ours() -> dict[str, set[str]]:
-    """Those of the registry that it has by name."""
+    """Return the metrics of the registry."""
     return {
         full_name(family): set(labels)
         for collector, labels in _collectors()
@@ -46,7 +46,7 @@ def ours() -> dict[str, set[str]]:
 
 
 def series() -> dict[str, set[str]]:
-    """Labels by the names of series, which a histogram has three of."""
+    """Return the labels by series; a histogram has three series."""
     every = ours() | PROCESS | TEMPORALS | TEMPORALS_ON_FAILURE | PROMETHEUS
     named = {name: labels | TARGET_LABELS for name, labels in every.items()}
     for name in [name for name in every if name.endswith(("duration_seconds", "latency_seconds"))]:
@@ -56,7 +56,7 @@ def series() -> dict[str, set[str]]:
 
 
 def full_name(family: Metric) -> str:
-    """The name as it is asked for."""
+    """Return the name of the series."""
     suffix = {"counter": "_total", "info": "_info"}.get(family.type, "")
     return family.name + suffix
 

@@ -1,4 +1,4 @@
-"""Keeps spans in the process that makes them."""
+"""Keeps spans in this process."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 
 class KeptSpans(SpanExporter):
-    """An exporter to look into."""
+    """An exporter for inspection."""
 
     def __init__(self) -> None:
         self.spans: list[ReadableSpan] = []
