@@ -1,7 +1,7 @@
 {{- /*
-Whether an objective's budget of 30 days burns too fast, in a long window, and still, in a short one:
+Whether the error budget of 30 days burns too fast, both in a long and in a short window:
 (dict "bad" … "all" … "budget" … "least" … "windows" (list (list factor long short) …)). `bad` and `all` are selectors
-of counters; `good` may be given instead of `bad`.
+of counters; `good` can replace `bad`.
 */ -}}
 {{- define "alga-tenants.burns" -}}
 {{- $parts := list -}}
@@ -25,7 +25,7 @@ of counters; `good` may be given instead of `bad`.
 {{- end -}}
 {{- end -}}
 
-{{- /* Where an alert's section of the runbook is: (dict "base" … "alert" …). */ -}}
+{{- /* Link to an alert's section of the runbook: (dict "base" … "alert" …). */ -}}
 {{- define "alga-tenants.runbook" -}}
 runbook_url: {{ printf "%s#%s" .base (lower .alert) | quote }}
 {{- end -}}

@@ -23,7 +23,7 @@
 {{- .Values.serviceAccount.name | default $made -}}
 {{- end -}}
 
-{{- /* Labels that never change, by which pods are selected. */ -}}
+{{- /* Immutable labels that select pods. */ -}}
 {{- define "alga-tenants.releaseSelector" -}}
 app.kubernetes.io/name: {{ include "alga-tenants.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}

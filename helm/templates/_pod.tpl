@@ -1,4 +1,4 @@
-{{- /* What all pods have in common: (dict "root" $ "process" "gateway" "account" true). */ -}}
+{{- /* The common part of all pods: (dict "root" $ "process" "gateway" "account" true). */ -}}
 {{- define "alga-tenants.podBase" -}}
 {{- with .root.Values.imagePullSecrets }}
 imagePullSecrets:
@@ -69,9 +69,9 @@ failureThreshold: {{ .failures }}
 {{- end -}}
 
 {{- /*
-A process's Deployment: (dict "root" $ "process" "gateway"). Liveness is about the process alone, so it may be asked
-often. Readiness asks the database and Temporal, each for two seconds at most, and reports an outage without failing.
-A pod that can't start for ten minutes is started anew: it then reads Secrets that somebody has put right.
+A process's Deployment: (dict "root" $ "process" "gateway"). Liveness concerns only the process. Readiness also checks
+the database and Temporal, for at most two seconds each, and reports an outage without failing. A pod that can't start
+for ten minutes is restarted, so that it reads corrected Secrets.
 */ -}}
 {{- define "alga-tenants.deployment" -}}
 {{- $own := get .root.Values .process -}}
@@ -100,7 +100,7 @@ spec:
   template:
     metadata:
       annotations:
-        # New settings make new pods.
+        # Changed settings replace the pods.
         checksum/settings: {{ include "alga-tenants.settings" . | sha256sum }}
         {{- with $own.podAnnotations }}
         {{- toYaml . | nindent 8 }}

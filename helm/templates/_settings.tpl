@@ -1,5 +1,5 @@
 {{- /*
-The settings of a process as YAML: what all have, what it alone has, and what the chart itself decides.
+The settings of a process as YAML: common settings, its own, and those that the chart sets.
 (dict "root" $ "process" "gateway")
 */ -}}
 {{- define "alga-tenants.settings" -}}
@@ -21,12 +21,12 @@ The settings of a process as YAML: what all have, what it alone has, and what th
 {{- end }}
 {{- end -}}
 
-{{- /* A value as quoted text. Large numbers would turn into 1e+06. */ -}}
+{{- /* A value as quoted text; `quote` alone would write large numbers as 1e+06. */ -}}
 {{- define "alga-tenants.text" -}}
 {{- if kindIs "string" . -}}{{ quote . }}{{- else -}}{{ toJson . | quote }}{{- end -}}
 {{- end -}}
 
-{{- /* Port that a process listens on. */ -}}
+{{- /* The port of a process. */ -}}
 {{- define "alga-tenants.port" -}}
 {{- $settings := include "alga-tenants.settings" . | fromYaml -}}
 {{- get $settings (ternary "GATEWAY_PORT" "WORKER_PROBE_PORT" (eq .process "gateway")) -}}
@@ -36,7 +36,7 @@ The settings of a process as YAML: what all have, what it alone has, and what th
 {{- ternary "http" "probes" (eq .process "gateway") -}}
 {{- end -}}
 
-{{- /* Seconds until SIGKILL: the time to be noticed, the drain, and some to close connections. */ -}}
+{{- /* Seconds until SIGKILL: the shutdown delay, the drain, and time to close connections. */ -}}
 {{- define "alga-tenants.terminationGracePeriod" -}}
 {{- $settings := include "alga-tenants.settings" . | fromYaml -}}
 {{- add (get $settings "SHUTDOWN_GRACE_PERIOD" | float64 | ceil | int64) (get $settings "SHUTDOWN_DELAY" | float64 | ceil | int64) 10 -}}

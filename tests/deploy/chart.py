@@ -1,4 +1,4 @@
-"""The chart as Helm renders it."""
+"""The chart as rendered by Helm."""
 
 import shutil
 import subprocess
@@ -20,7 +20,7 @@ Manifest = dict[str, Any]
 
 
 def program(name: str) -> str:
-    """Where the program is that `make test` has fetched, or that the machine has; skips the test where it isn't."""
+    """Return the path of a program that `make test` has fetched or the machine has; skip the test without it."""
     beside = Path(sys.executable).parent / name
     found = str(beside) if beside.exists() else shutil.which(name)
     if found is None:
@@ -33,7 +33,7 @@ def run(*command: str, cwd: Path = REPOSITORY) -> subprocess.CompletedProcess[st
 
 
 def template(values: Path | None = None, *options: str) -> subprocess.CompletedProcess[str]:
-    """What `helm template` says."""
+    """Return the output of `helm template`."""
     files = ["--values", str(values)] if values else []
     return run(program("helm"), "template", RELEASE, str(CHART), "--namespace", NAMESPACE, *files, *options)
 
@@ -48,12 +48,12 @@ class Rendered:
         return [item for item in self.objects if item["kind"] == kind]
 
     def named(self, kind: str, process: str) -> Manifest:
-        """The only object of that kind for that process."""
+        """Return the only object of that kind for that process."""
         (found,) = [item for item in self.of_kind(kind) if component(item) == process]
         return found
 
     def pods(self) -> Iterator[tuple[Manifest, Manifest]]:
-        """Metadata and spec of every pod that comes out of it."""
+        """Return metadata and spec of every pod."""
         for item in self.objects:
             if item["kind"] in {"Deployment", "Job"}:
                 yield item["spec"]["template"]["metadata"], item["spec"]["template"]["spec"]
@@ -61,11 +61,11 @@ class Rendered:
                 yield item["metadata"], item["spec"]
 
     def selected_by(self, selector: Mapping[str, str]) -> list[tuple[Manifest, Manifest]]:
-        """The pods that have these labels."""
+        """Return the pods that have these labels."""
         return [(meta, spec) for meta, spec in self.pods() if selector.items() <= meta["labels"].items()]
 
     def environment(self, process: str) -> dict[str, str]:
-        """The variables that a process gets."""
+        """Return the environment variables of a process."""
         if process == "migrate":
             (container,) = self.named("Job", process)["spec"]["template"]["spec"]["containers"]
             return {item["name"]: item["value"] for item in container["env"]}

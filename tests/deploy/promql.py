@@ -1,4 +1,4 @@
-"""What a PromQL expression asks for: its series, and the labels that it selects and groups by."""
+"""The series of a PromQL expression, and the labels that it selects and groups by."""
 
 import promql_parser
 from promql_parser import AggregateExpr, Expr, VectorSelector
@@ -7,10 +7,10 @@ Asked = list[tuple[str, set[str]]]
 
 
 def asked(expression: str) -> Asked:
-    """Name and labels of each selector, with those that it is grouped by.
+    """Return name and labels of each selector, with the labels that it is grouped by.
 
     Raises:
-        ValueError: it isn't PromQL.
+        ValueError: the expression isn't PromQL.
     """
     found: Asked = []
     grouped: list[set[str]] = []

@@ -1,4 +1,4 @@
-"""The chart's alerts: what they ask for is told, what they say helps, and they fire when they should."""
+"""The chart's alerts use existing series, have useful texts, and fire when they should."""
 
 import re
 import shutil
@@ -34,7 +34,7 @@ def alerts() -> list[Alert]:
     return [alert for group in groups_of(VALUES) for alert in group["rules"]]
 
 
-def test_alerts_ask_for_series_and_labels_that_there_are(alerts: list[Alert]) -> None:
+def test_alerts_use_existing_series_and_labels(alerts: list[Alert]) -> None:
     known = series()
     for alert in alerts:
         wanted = asked(alert["expr"])
@@ -44,7 +44,7 @@ def test_alerts_ask_for_series_and_labels_that_there_are(alerts: list[Alert]) ->
         assert alert["expr"].count(f'namespace="{NAMESPACE}"') == len(wanted)
 
 
-def test_every_alert_says_how_bad_it_is_what_is_the_matter_and_what_to_do(alerts: list[Alert]) -> None:
+def test_every_alert_has_a_severity_a_cause_and_a_remedy(alerts: list[Alert]) -> None:
     for alert in alerts:
         assert alert["labels"]["severity"] in {"warning", "critical"}
         said = alert["annotations"]
@@ -54,13 +54,13 @@ def test_every_alert_says_how_bad_it_is_what_is_the_matter_and_what_to_do(alerts
         assert said["runbook_url"] == f"docs/runbook.md#{alert['alert'].lower()}"
 
 
-def test_every_alert_has_a_section_in_the_runbook_and_the_reverse(alerts: list[Alert]) -> None:
+def test_alerts_and_sections_of_the_runbook_correspond(alerts: list[Alert]) -> None:
     assert [name for name, _ in SECTIONS] == [alert["alert"] for alert in alerts]
     for name, text in SECTIONS:
         assert re.findall(r"^- (\w+): ", text, re.MULTILINE) == ["Means", "Look", "Do"], name
 
 
-def test_a_section_names_only_values_that_there_are() -> None:
+def test_a_section_names_only_existing_values() -> None:
     rule = yaml.safe_load((CHART / "values.yaml").read_text())["metrics"]["prometheusRule"]
     named = {word for _, text in SECTIONS for word in re.findall(r"`(slo\.\w+|[a-z]+(?:[A-Z][a-z]+)+)`", text)}
     values = set(rule) | {f"slo.{name}" for name in rule["slo"]}
@@ -77,7 +77,7 @@ def test_thresholds_are_values(alerts: list[Alert]) -> None:
     assert "> 0.144 and" in errors["expr"]
 
 
-def test_in_time_is_a_bucket_of_the_histogram() -> None:
+def test_the_latency_objective_is_a_bucket_of_the_histogram() -> None:
     schema = yaml.safe_load((CHART / "values.schema.json").read_text())
     rule = schema["properties"]["metrics"]["properties"]["prometheusRule"]["properties"]
     HTTP_REQUEST_DURATION.labels("GET", "/tenants")

@@ -1,4 +1,4 @@
-"""What the chart renders, for each file of values: valid, closed, and true to the code that it deploys."""
+"""The chart, rendered for each file of values, is valid, restricted, and consistent with the code that it deploys."""
 
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from tests.deploy.chart import (
 )
 
 OLDEST, NEWEST = "1.27", "1.37"
-# Kinds of other projects, whose schemas Kubernetes does not have.
+# Kinds of other projects, without a schema in Kubernetes.
 OTHERS = {
     ("monitoring.coreos.com/v1", "ServiceMonitor"),
     ("monitoring.coreos.com/v1", "PodMonitor"),
@@ -35,7 +35,7 @@ OTHERS = {
 SECRETS = {name.upper() for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)}
 
 
-def test_lint_has_nothing_to_say(values: Path) -> None:
+def test_lint_passes(values: Path) -> None:
     answer = run(program("helm"), "lint", "--strict", str(CHART), "--values", str(values))
     assert answer.returncode == 0, answer.stdout + answer.stderr
 
@@ -47,13 +47,13 @@ def test_every_object_is_valid(rendered: Rendered, version: str) -> None:
             validate(item, version, strict=True)
 
 
-def test_names_are_used_once_and_all_are_in_the_namespace(rendered: Rendered) -> None:
+def test_names_are_unique_and_all_in_the_namespace(rendered: Rendered) -> None:
     names = [(item["kind"], item["metadata"]["name"]) for item in rendered.objects]
     assert len(names) == len(set(names))
     assert {item["metadata"]["namespace"] for item in rendered.objects} == {"tenants"}
 
 
-def test_probes_ask_for_what_the_processes_serve(rendered: Rendered) -> None:
+def test_probes_use_paths_that_the_processes_serve(rendered: Rendered) -> None:
     for process in PROCESSES:
         container = the_container(rendered, process)
         (port,) = container["ports"]
@@ -68,7 +68,7 @@ def test_probes_ask_for_what_the_processes_serve(rendered: Rendered) -> None:
         assert min(patience) > probes.CHECK_TIMEOUT
 
 
-def test_ports_are_those_that_the_processes_listen_on(rendered: Rendered) -> None:
+def test_ports_match_those_of_the_processes(rendered: Rendered) -> None:
     for process, setting in zip(PROCESSES, ("gateway_port", "worker_probe_port"), strict=True):
         (port,) = the_container(rendered, process)["ports"]
         assert port["containerPort"] == getattr(settings_of(rendered, process), setting)
@@ -78,14 +78,14 @@ def test_ports_are_those_that_the_processes_listen_on(rendered: Rendered) -> Non
         assert [meta["labels"]["app.kubernetes.io/component"] for meta, _ in selected(rendered, service)] == [process]
 
 
-def test_variables_are_settings_with_values_that_the_processes_take(rendered: Rendered) -> None:
+def test_variables_are_valid_settings(rendered: Rendered) -> None:
     known = {name.upper() for name in Settings.model_fields} | {"SECRETS_DIR"}
     for process in the_processes(rendered):
         assert rendered.environment(process).keys() <= known
         assert settings_of(rendered, process).environment == "production"
 
 
-def test_no_secret_is_written_out_and_all_are_files(rendered: Rendered) -> None:
+def test_secrets_are_mounted_as_files(rendered: Rendered) -> None:
     assert rendered.of_kind("Secret") == []
     assert len(SECRETS) >= 3
     for process in the_processes(rendered):
@@ -97,7 +97,7 @@ def test_no_secret_is_written_out_and_all_are_files(rendered: Rendered) -> None:
         assert next(item["projected"]["sources"] for item in spec["volumes"] if item["name"] == volume)
 
 
-def test_no_container_can_do_more_than_it_must(rendered: Rendered) -> None:
+def test_no_container_has_needless_privileges(rendered: Rendered) -> None:
     for _, spec in rendered.pods():
         assert spec["automountServiceAccountToken"] is False
         assert spec["securityContext"]["runAsNonRoot"] is True
@@ -114,7 +114,7 @@ def test_no_container_can_do_more_than_it_must(rendered: Rendered) -> None:
             assert container["resources"]["limits"]["memory"]
 
 
-def test_sigkill_comes_after_the_drain(rendered: Rendered) -> None:
+def test_the_grace_period_exceeds_the_drain(rendered: Rendered) -> None:
     for process in PROCESSES:
         settings = settings_of(rendered, process)
         grace = rendered.named("Deployment", process)["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
@@ -127,7 +127,7 @@ def test_arguments_are_commands(rendered: Rendered) -> None:
     assert sorted(args for args in commands if args in (["gateway"], ["worker"])) == [["gateway"], ["worker"]]
 
 
-def test_what_selects_pods_finds_them(rendered: Rendered) -> None:
+def test_selectors_match_pods(rendered: Rendered) -> None:
     for item in rendered.objects:
         if item["kind"] in {"PodDisruptionBudget", "PodMonitor"}:
             assert len(selected(rendered, item)) == 1
@@ -141,7 +141,7 @@ def test_what_selects_pods_finds_them(rendered: Rendered) -> None:
             assert "replicas" not in target["spec"]
 
 
-def test_pod_monitors_ask_a_port_that_the_pod_has(rendered: Rendered) -> None:
+def test_pod_monitors_use_an_existing_port(rendered: Rendered) -> None:
     for item in rendered.of_kind("PodMonitor"):
         (endpoint,) = item["spec"]["podMetricsEndpoints"]
         assert endpoint["port"] == the_container(rendered, component(item))["ports"][0]["name"]
@@ -159,7 +159,7 @@ def test_routes_lead_to_the_gateway(rendered: Rendered) -> None:
         assert reference == {"name": gateway["metadata"]["name"], "port": port["port"]}
 
 
-def test_all_traffic_is_denied_but_what_a_process_needs(rendered: Rendered) -> None:
+def test_all_traffic_is_denied_except_what_a_process_needs(rendered: Rendered) -> None:
     policies = rendered.of_kind("NetworkPolicy")
     if not policies:
         assert template_values("bare")["networkPolicy"]["enabled"] is False
@@ -176,10 +176,10 @@ def test_all_traffic_is_denied_but_what_a_process_needs(rendered: Rendered) -> N
         assert rule["ports"][0]["port"] == the_container(rendered, process)["ports"][0]["name"]
 
 
-def test_migrations_come_first() -> None:
+def test_migrations_run_first() -> None:
     job = rendered_with("defaults").named("Job", "migrate")
     assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
-    # Nothing of the release is there before a hook of an install.
+    # Before a hook of an install, no object of the release exists.
     assert "serviceAccountName" not in job["spec"]["template"]["spec"]
     plain = rendered_with("keda").named("Job", "migrate")
     assert not [name for name in plain["metadata"]["annotations"] if name.startswith("helm.sh/hook")]
@@ -193,7 +193,7 @@ def test_a_versioned_worker_has_the_images_version() -> None:
     assert "TEMPORAL_WORKER_VERSION" not in versioned.environment("gateway")
 
 
-def test_new_settings_make_new_pods() -> None:
+def test_new_settings_replace_the_pods() -> None:
     def checksum(*options: str) -> str:
         deployment = Rendered(template(None, *options).stdout).named("Deployment", "worker")
         found: str = deployment["spec"]["template"]["metadata"]["annotations"]["checksum/settings"]
@@ -214,13 +214,13 @@ def test_new_settings_make_new_pods() -> None:
         *[([f"config.{name}=x"], name) for name in sorted(SECRETS)],
     ],
 )
-def test_values_that_make_no_sense_are_refused(options: list[str], said: str) -> None:
+def test_invalid_values_are_rejected(options: list[str], said: str) -> None:
     answer = template(None, *[part for option in options for part in ("--set", option)])
     assert answer.returncode != 0
     assert said in answer.stderr
 
 
-def test_the_readme_tells_of_every_value() -> None:
+def test_the_readme_documents_every_value() -> None:
     text = (CHART / "README.md").read_text()
     assert readme(text, (CHART / "values.yaml").read_text()) == text, "run `python scripts/helm_readme.py`"
     for path in leaves(yaml.safe_load((CHART / "values.yaml").read_text())):
@@ -253,7 +253,7 @@ def the_processes(rendered: Rendered) -> list[str]:
 
 
 def settings_of(rendered: Rendered, process: str) -> Settings:
-    """The settings as the process would read them."""
+    """Return the settings as the process would read them."""
     variables = {
         name.lower(): value for name, value in rendered.environment(process).items() if name != "SECRETS_DIR"
     }

@@ -1,4 +1,4 @@
-"""`scripts/deploy.sh` with programs on its path that only note how they were called."""
+"""`scripts/deploy.sh`, with programs on its path that only record their calls."""
 
 import os
 import shlex
@@ -17,7 +17,7 @@ Calls = list[list[str]]
 
 
 class Shell:
-    """Runs the script and tells what it called."""
+    """Runs the script and returns its calls."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -50,12 +50,12 @@ def shell(tmp_path: Path) -> Shell:
     return Shell(tmp_path)
 
 
-def test_shellcheck_has_nothing_to_say() -> None:
+def test_shellcheck_passes() -> None:
     answer = run(program("shellcheck"), str(SCRIPT), str(REPOSITORY / ".ci" / "run"))
     assert answer.returncode == 0, answer.stdout
 
 
-def test_build_makes_the_image_of_that_tag(shell: Shell) -> None:
+def test_build_makes_the_image_with_that_tag(shell: Shell) -> None:
     assert shell.run("build", "-t", "1.2.3", "-r", "registry.example/team/").returncode == 0
     ((name, command, *options),) = shell.calls
     assert (name, command) == ("docker", "build")
@@ -63,7 +63,7 @@ def test_build_makes_the_image_of_that_tag(shell: Shell) -> None:
     assert "VERSION=1.2.3" in options
 
 
-def test_another_builder_may_be_named(shell: Shell) -> None:
+def test_another_builder_can_be_named(shell: Shell) -> None:
     shell.run("push", "-t", "1.2.3", "-r", "registry.example", BUILDER="podman")
     assert shell.calls == [["podman", "push", "registry.example/alga-tenants:1.2.3"]]
 
@@ -84,7 +84,7 @@ def test_deploy_upgrades_waits_and_tests(shell: Shell) -> None:
     assert test == [*cluster, "test", "alga-tenants", "--logs"]
 
 
-def test_what_fails_ends_it(shell: Shell) -> None:
+def test_a_failure_ends_it(shell: Shell) -> None:
     assert shell.run("deploy", "-t", "1", "-r", "registry.example", STATUS="7").returncode == 7
     assert len(shell.calls) == 1
 
@@ -98,7 +98,7 @@ def test_logs_of_one_process(shell: Shell) -> None:
     ]
 
 
-def test_status_asks_helm_and_kubectl(shell: Shell) -> None:
+def test_status_calls_helm_and_kubectl(shell: Shell) -> None:
     shell.run("status", "--context", "prod")
     assert [call[:3] for call in shell.calls] == [
         ["helm", "--kube-context", "prod"],
@@ -108,9 +108,7 @@ def test_status_asks_helm_and_kubectl(shell: Shell) -> None:
 
 
 @pytest.mark.parametrize(("revision", "sent"), [([], []), (["4"], ["4"])])
-def test_rollback_goes_to_the_revision_that_is_named_or_the_one_before(
-    shell: Shell, revision: list[str], sent: list[str]
-) -> None:
+def test_rollback_uses_the_named_or_the_previous_revision(shell: Shell, revision: list[str], sent: list[str]) -> None:
     assert shell.run("rollback", *revision).returncode == 0
     history, back, test = shell.calls
     assert history[-2:] == ["history", "alga-tenants"]
@@ -129,7 +127,7 @@ def test_rollback_goes_to_the_revision_that_is_named_or_the_one_before(
         ["rollback", "2"],
     ],
 )
-def test_a_dry_run_says_just_what_would_be_run_and_runs_nothing(shell: Shell, arguments: list[str]) -> None:
+def test_a_dry_run_prints_the_commands_and_runs_none(shell: Shell, arguments: list[str]) -> None:
     said = shell.run(*arguments, "--dry-run")
     assert (said.returncode, shell.calls) == (0, [])
     shell.run(*arguments)
@@ -150,7 +148,7 @@ def test_a_dry_run_says_just_what_would_be_run_and_runs_nothing(shell: Shell, ar
         ([], "Usage"),
     ],
 )
-def test_what_makes_no_sense_is_refused(shell: Shell, arguments: list[str], said: str) -> None:
+def test_invalid_arguments_are_rejected(shell: Shell, arguments: list[str], said: str) -> None:
     answer = shell.run(*arguments)
     assert (answer.returncode, shell.calls) == (2, [])
     assert said in answer.stderr

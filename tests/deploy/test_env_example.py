@@ -26,11 +26,11 @@ def test_every_name_is_a_setting() -> None:
     assert FOUND.keys() <= {name.upper() for name in Settings.model_fields}
 
 
-def test_what_is_required_is_there() -> None:
+def test_required_settings_are_included() -> None:
     assert ON.keys() >= {name.upper() for name, field in Settings.model_fields.items() if field.is_required()}
 
 
-def test_who_forgets_the_secret_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_secret_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SettingsError) as refused:
         load(monkeypatch, ON)
     assert "NEXTAUTH_SECRET is a placeholder" in str(refused.value)
@@ -38,11 +38,11 @@ def test_who_forgets_the_secret_is_told(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.parametrize("variables", [ON, {name: match["value"] for name, match in FOUND.items()}])
-def test_all_else_a_process_takes_as_it_is(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:
+def test_all_other_values_are_valid(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:
     assert load(monkeypatch, variables | OURS).environment == "production"
 
 
-def test_what_it_says_of_defaults_is_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_its_defaults_are_correct(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load(monkeypatch, ON | OURS)
     chosen = {"database_url", "admin_database_url", "nextauth_secret", "shutdown_delay"}
     for name in ON:
@@ -50,7 +50,7 @@ def test_what_it_says_of_defaults_is_so(monkeypatch: pytest.MonkeyPatch) -> None
             assert getattr(settings, name.lower()) == Settings.model_fields[name.lower()].default, name
 
 
-def test_a_shell_reads_the_same() -> None:
+def test_a_shell_reads_the_same_values() -> None:
     shell = shutil.which("sh")
     assert shell is not None
     script = 'set -a; . "$1"; env'

@@ -1,4 +1,4 @@
-"""The image and the Compose file, as far as they can be judged without building."""
+"""The image and the Compose file, as far as they can be checked without building."""
 
 import re
 from typing import Any
@@ -15,25 +15,25 @@ COMPOSE: dict[str, Any] = yaml.safe_load((REPOSITORY / "docker-compose.yaml").re
 OURS = {name: service for name, service in COMPOSE["services"].items() if "alga-tenants" in service.get("image", "")}
 
 
-def test_hadolint_has_nothing_to_say() -> None:
+def test_hadolint_passes() -> None:
     answer = run(program("hadolint"), str(REPOSITORY / "Dockerfile"))
     assert answer.returncode == 0, answer.stdout
 
 
-def test_what_runs_is_neither_root_nor_able_to_install_anything() -> None:
+def test_the_image_runs_without_root_and_pip() -> None:
     assert re.findall(r"^USER (.*)$", FINAL, re.MULTILINE) == ["10001:10001"]
     assert not re.search(r"\bpip install|apt-get|curl|wget", FINAL)
     assert 'ENTRYPOINT ["alga-tenants"]' in FINAL
 
 
-def test_everything_that_is_installed_is_pinned_by_hash() -> None:
+def test_every_package_is_pinned_by_hash() -> None:
     commands = DOCKERFILE.replace("\\\n", " ")
     installs = re.findall(r"pip (?:--python \S+ )?install ([^&\n]*)", commands)
     assert len(installs) == 3
     assert all("--require-hashes" in options or "--no-index" in options for options in installs)
 
 
-def test_everything_that_is_copied_is_in_the_build_context() -> None:
+def test_every_copied_file_is_in_the_build_context() -> None:
     kept = {line[1:] for line in (REPOSITORY / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     copied = {
         name for line in re.findall(r"^COPY (?!--from)(.*)$", DOCKERFILE, re.MULTILINE) for name in line.split()[:-1]
@@ -42,7 +42,7 @@ def test_everything_that_is_copied_is_in_the_build_context() -> None:
     assert all((REPOSITORY / name).exists() for name in copied)
 
 
-def test_the_services_get_settings_that_exist_and_run_commands_that_exist() -> None:
+def test_the_services_have_valid_settings_and_commands() -> None:
     known = {name.upper() for name in Settings.model_fields} | {"ALGA_TENANTS_URL"}
     assert set(OURS) == {"alga-tables", "migrate", "worker", "gateway", "example"}
     for service in OURS.values():
@@ -52,7 +52,7 @@ def test_the_services_get_settings_that_exist_and_run_commands_that_exist() -> N
     assert commands <= _Root.lazy_commands.keys()
 
 
-def test_the_ports_are_the_defaults_and_open_on_this_machine_alone() -> None:
+def test_the_ports_are_the_defaults_on_loopback() -> None:
     ports = [port for service in COMPOSE["services"].values() for port in service.get("ports", [])]
     assert ports
     assert all(port.startswith("127.0.0.1:") for port in ports)
@@ -61,7 +61,7 @@ def test_the_ports_are_the_defaults_and_open_on_this_machine_alone() -> None:
     assert f":{Settings.model_fields['worker_probe_port'].default}/readyz" in asked["worker"]
 
 
-def test_everybody_waits_for_what_it_needs() -> None:
+def test_every_service_waits_for_its_dependencies() -> None:
     for service in COMPOSE["services"].values():
         for name, wait in service.get("depends_on", {}).items():
             needed = COMPOSE["services"][name]

@@ -1,4 +1,4 @@
-"""The runbook has an answer to whatever the service says, and its commands exist."""
+"""The runbook covers everything that the service reports, and its commands exist."""
 
 import re
 
@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from activities.database import errors as database_errors
 from app.cli import app
-from app.database import admin_engine
+from app.database import worker_engine
 from app.gateway.app import create_app
 from app.settings import Settings
 from app.worker.probes import WorkerHealth
@@ -31,14 +31,14 @@ def test_every_status_has_a_line() -> None:
     assert {str(status) for status in OperationStatus} <= ROWS
 
 
-def test_every_code_of_a_passing_error_has_a_line() -> None:
+def test_every_code_of_a_transient_error_has_a_line() -> None:
     codes = {known.code for known in database_errors.KNOWN_ERRORS if not known.is_final}
     assert codes
     assert codes <= ROWS
 
 
 async def test_every_check_of_a_probe_has_a_line(settings: Settings) -> None:
-    for probes in (create_app(settings).state.probes, WorkerHealth(admin_engine(settings)).probes):
+    for probes in (create_app(settings).state.probes, WorkerHealth(worker_engine(settings)).probes):
         checks = {*probes._checks, *probes._live}
         assert checks <= ROWS
     assert "shutdown" in ROWS
@@ -51,6 +51,6 @@ def test_every_command_exists_with_its_options(command: str, arguments: str) -> 
     assert set(re.findall(r"--[a-z-]+", arguments)) <= set(re.findall(r"--[a-z-]+", said.output))
 
 
-def test_settings_that_it_names_exist() -> None:
+def test_its_settings_exist() -> None:
     named = set(re.findall(r"`([A-Z]+(?:_[A-Z]+)+)`", RUNBOOK)) - {"ALGA_TENANTS_URL", "ALGA_TENANTS_API_KEY"}
     assert named <= {name.upper() for name in Settings.model_fields}

@@ -1,4 +1,4 @@
-"""What the documentation refers to is there."""
+"""The documentation's references are valid."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "helm" / "README.md"])
 PATHS = re.compile(r"`((?:tests|app|activities|workflows|migrations|docs|helm|scripts|bench)/[\w./-]*\w/?)`")
 TESTS = re.compile(r"`(test_\w+)`")
-# Made by a run, on whoever's machine.
+# Generated files.
 MADE = "bench/results/"
 LINKS = re.compile(r"\]\((?!https?://)([^)#]+)(?:#([^)]*))?\)")
 
@@ -25,7 +25,7 @@ def test_every_path_test_and_link_exists(document: Path) -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_every_link_into_a_page_finds_its_heading(document: Path) -> None:
+def test_every_link_into_a_page_has_a_heading(document: Path) -> None:
     for link, heading in LINKS.findall(document.read_text()):
         target = (document.parent / link).resolve()
         if heading:
@@ -34,5 +34,5 @@ def test_every_link_into_a_page_finds_its_heading(document: Path) -> None:
 
 
 def _anchor(heading: str) -> str:
-    """As GitHub makes it."""
+    """Return the anchor that GitHub makes for a heading."""
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")

@@ -1,4 +1,4 @@
-"""The real pip-audit, asked through our script, about one package, of a database of advisories of ours."""
+"""The real pip-audit, run by our script for one package, with an own database of advisories."""
 
 import json
 import subprocess
@@ -36,7 +36,7 @@ def lock(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def advisories() -> Iterator[tuple[str, list[Any]]]:
-    """The address of a database, and what it knows."""
+    """The address of a database, and its advisories."""
     known: list[Any] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -67,7 +67,7 @@ def audit(lock: Path, url: str) -> tuple[int, str]:
     return ran.returncode, ran.stdout
 
 
-def test_where_no_advisory_is_known_all_is_well(lock: Path, advisories: tuple[str, list[Any]]) -> None:
+def test_a_package_without_advisories_passes(lock: Path, advisories: tuple[str, list[Any]]) -> None:
     status, said = audit(lock, advisories[0])
     assert (status, "no advisory is known" in said) == (0, True)
 
@@ -80,7 +80,7 @@ def test_a_vulnerable_package_is_named_with_its_remedy(lock: Path, advisories: t
     assert "VULNERABLE: example 1.0: PYSEC-2026-1; mended in: 1.1" in said
 
 
-def test_without_a_database_nothing_passes(lock: Path) -> None:
+def test_a_missing_database_is_a_failure(lock: Path) -> None:
     status, said = audit(lock, f"http://127.0.0.1:{free_port()}/v1/query")
     assert status == 3
     assert said.startswith("NOT CHECKED: ")

@@ -1,4 +1,4 @@
-"""The licence check that `make licences` runs, with the settings in pyproject.toml."""
+"""The licence check of `make licences`, with the settings in pyproject.toml."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ BSD = "Classifier: License :: OSI Approved :: BSD License"
 
 
 def check(*arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Run pip-licenses on what is installed here, and on what is in the folder."""
+    """Run pip-licenses on the packages installed here and in the folder."""
     return subprocess.run(  # noqa: S603 - our own arguments
         [sys.executable, "-m", "piplicenses", *arguments],
         cwd=ROOT,

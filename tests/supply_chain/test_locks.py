@@ -1,4 +1,4 @@
-"""The lock files: everything pinned by hash, from wherever the package index is."""
+"""The lock files: everything is pinned by hash, for any package index."""
 
 import re
 import tomllib
@@ -14,7 +14,7 @@ HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}")
 
 
 def entries(lock: str) -> list[str]:
-    """The logical lines of a lock file, without comments."""
+    """Return the logical lines of a lock file, without comments."""
     text = re.sub(r"^\s*#.*\n", "", (ROOT / lock).read_text(), flags=re.MULTILINE)
     return [line for line in text.replace("\\\n", " ").splitlines() if line.strip()]
 
@@ -40,7 +40,7 @@ def test_no_lock_names_an_index_or_an_address(lock: str) -> None:
     assert re.search(r"://|^\s*-(?!-hash)| @ |index-url|find-links|trusted-host", text, re.MULTILINE) is None
 
 
-def test_what_production_runs_is_what_is_tested() -> None:
+def test_tests_use_the_versions_of_production() -> None:
     tested = pins("requirements-dev.lock")
     for name, requirement in pins("requirements.lock").items():
         assert tested[name].specifier == requirement.specifier, name
@@ -49,7 +49,7 @@ def test_what_production_runs_is_what_is_tested() -> None:
 @pytest.mark.parametrize(
     ("lock", "extras"), [("requirements.lock", []), ("requirements-dev.lock", ["bench", "embedded", "test"])]
 )
-def test_what_pyproject_asks_for_is_in_the_lock(lock: str, extras: list[str]) -> None:
+def test_dependencies_in_pyproject_are_in_the_lock(lock: str, extras: list[str]) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert sorted(project["optional-dependencies"]) == ["bench", "embedded", "test"]
     wanted = [

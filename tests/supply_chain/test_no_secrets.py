@@ -1,4 +1,4 @@
-"""Nothing that is published has the form of a secret, which scanners would report and people would copy."""
+"""No published file has the form of a secret, which scanners would report and people would copy."""
 
 import json
 import re
@@ -39,13 +39,13 @@ def secrets_in(text: str) -> list[str]:
     return ["API key" for _ in keys] + [name for name, form in FORMS.items() if form.search(text)]
 
 
-def test_no_file_holds_anything_of_the_form_of_a_secret() -> None:
+def test_no_file_contains_the_form_of_a_secret() -> None:
     files = list(published())
     assert len(files) > 300
     assert {str(path.relative_to(ROOT)): found for path in files if (found := secrets_in(path.read_text()))} == {}
 
 
-def test_the_contract_holds_no_example_of_the_form_of_a_secret() -> None:
+def test_the_contract_contains_no_example_in_the_form_of_a_secret() -> None:
     url = "postgresql://nobody@127.0.0.1/nowhere"
     required = {"database_url": url, "admin_database_url": url, "nextauth_secret": "a-long-and-serious-secret"}
     contract = json.dumps(create_app(Settings.model_validate(required)).openapi())
@@ -62,7 +62,7 @@ def test_the_contract_holds_no_example_of_the_form_of_a_secret() -> None:
         f"AKIA{'A' * 16}",
         f"ghp_{'a' * 36}",
     ],
-    # Of themselves they would be other ones in each of the processes that test, which must agree on them.
+    # Random values would differ between the test processes, which must agree on the parameters.
     ids=["our own", "token", "private key", "AWS", "GitHub"],
 )
 def test_a_secret_would_be_found(secret: str) -> None:

@@ -1,4 +1,4 @@
-"""Nothing that runs a package's own code while it is installed, and no base image that a tag can swap."""
+"""No package runs its own code during installation, and no base image can change behind its tag."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,7 @@ BASE = f"BASE_IMAGE=python:3.11-slim-bookworm{DIGEST}"
 
 
 def installs(text: str) -> list[str]:
-    """The arguments of each `pip install` of what a lock file names."""
+    """Return the arguments of each `pip install` of a lock file."""
     found = re.findall(r"\bpip\b[^&\n]*\binstall\b([^&\n]*)", text.replace("\\\n", " "))
     return [options for options in found if "--require-hashes" in options]
 
@@ -38,7 +38,7 @@ def test_every_documented_build_names_its_base_image_by_digest() -> None:
     assert BASE in documented[0]
 
 
-def test_no_digest_is_made_up() -> None:
+def test_no_digest_is_invented() -> None:
     for name in ("Dockerfile", "README.md", "docs/runbook.md", "scripts/deploy.sh", "docker-compose.yaml"):
         assert re.search(r"@sha256:(?!<digest>)", (ROOT / name).read_text()) is None, name
 
