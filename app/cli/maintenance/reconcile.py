@@ -48,8 +48,13 @@ def command(
         fail(f"the database is unavailable: {type(error).__name__}", ExitCode.UNAVAILABLE)
     if as_json:
         print_json({"findings": [asdict(finding) for finding in findings]})
+    elif findings:
+        table = Table("operation", "status now", "finding")
+        for finding in findings:
+            table.add_row(finding.workflow_id, finding.status, finding.detail)
+        Console(highlight=False).print(table)
     else:
-        Console(highlight=False).print(_table(findings) if findings else "All operations agree with Temporal.")
+        typer.echo("All operations agree with Temporal.")
     if any(finding.status is OperationStatus.NEEDS_ATTENTION for finding in findings):
         raise typer.Exit(ExitCode.NEEDS_ATTENTION)
 
@@ -67,10 +72,3 @@ async def _reconcile(settings: Settings, workflow_id: str | None) -> list[Findin
         return [finding] if finding is not None else []
     finally:
         await engine.dispose()
-
-
-def _table(findings: list[Finding]) -> Table:
-    table = Table("operation", "status now", "finding")
-    for finding in findings:
-        table.add_row(finding.workflow_id, finding.status, finding.detail)
-    return table

@@ -1,7 +1,6 @@
 """`alga-tenants create`: sends a tenant request made of options or of a file, and watches the creation."""
 
 import sys
-from collections.abc import Mapping
 from typing import Annotated, Any
 from uuid import uuid4
 
@@ -48,8 +47,11 @@ def create(
     if file == STDIN and admin_password_stdin:
         raise typer.BadParameter("stdin can't be both the request and the password")
     request = _complete(given) if file is None else read_file(file, given)
+    admin = request.get("admin_user", request.get("adminUser"))
     if admin_password_stdin or admin_password_prompt:
-        _set_password(request, _password_from_stdin() if admin_password_stdin else _password_from_prompt())
+        if not isinstance(admin, dict):
+            raise typer.BadParameter("adminUser is not an object", param_hint="--file")
+        admin["password"] = _password_from_stdin() if admin_password_stdin else _password_from_prompt()
     report.names_options = file is None
     report.idempotency_key = idempotency_key if idempotency_key is not None else str(uuid4())
     created = report.client.create_tenant(request, idempotency_key=report.idempotency_key)
@@ -57,7 +59,7 @@ def create(
     report.note(f"started {created.workflow_id}")
     if created.temporary_password is not None:
         report.show_password(created.temporary_password)
-    elif not _has_password(request):
+    elif not (isinstance(admin, dict) and admin.get("password")):
         report.note("This request was made before; the password generated then is not shown again.")
     return report.follow(created.workflow_id, timeout) if wait else ExitCode.DONE
 
@@ -84,19 +86,3 @@ def _password_from_prompt() -> str:
         raise typer.BadParameter("there is no terminal to ask on", param_hint="--admin-password-prompt")
     password: str = typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
     return password
-
-
-def _admin_key(request: Mapping[str, Any]) -> str:
-    return "admin_user" if "admin_user" in request else "adminUser"
-
-
-def _has_password(request: Mapping[str, Any]) -> bool:
-    admin = request.get(_admin_key(request))
-    return isinstance(admin, dict) and admin.get("password") is not None
-
-
-def _set_password(request: dict[str, Any], password: str) -> None:
-    key = _admin_key(request)
-    if not isinstance(request.get(key), dict):
-        raise typer.BadParameter(f"the request's {key} is not an object", param_hint="--file")
-    request[key]["password"] = password

@@ -15,32 +15,17 @@ from app.cli.exit_codes import ExitCode
 from app.cli.operations.fields import option_of
 from app.cli.options import AsJson, keyword, replace_first_parameter
 from app.cli.output import follow, show_operation
-from app.client import (
-    ArgumentError,
-    AuthenticationError,
-    ConflictError,
-    InvalidRequestError,
-    NotFoundError,
-    Operation,
-    ProblemError,
-    Retries,
-    TenantsClient,
-    TenantsError,
-    UnavailableError,
-    UnexpectedResponseError,
-    UnreachableError,
-    WaitTimeoutError,
-)
+from app.client import Operation, Retries, TenantsClient, errors
 from app.client.models import CANCELLED, COMPLETED, FAILED, WAITING_FOR_PERSON, D
 
-# All other errors are UNAVAILABLE.
-ERROR_CODES: dict[type[TenantsError], ExitCode] = {
-    ArgumentError: ExitCode.INVALID,
-    AuthenticationError: ExitCode.UNAUTHENTICATED,
-    ConflictError: ExitCode.CONFLICT,
-    InvalidRequestError: ExitCode.INVALID,
-    NotFoundError: ExitCode.NOT_FOUND,
-    WaitTimeoutError: ExitCode.TIMED_OUT,
+# For all other errors: UNAVAILABLE.
+ERROR_CODES: dict[type[errors.TenantsError], ExitCode] = {
+    errors.ArgumentError: ExitCode.INVALID,
+    errors.AuthenticationError: ExitCode.UNAUTHENTICATED,
+    errors.ConflictError: ExitCode.CONFLICT,
+    errors.InvalidRequestError: ExitCode.INVALID,
+    errors.NotFoundError: ExitCode.NOT_FOUND,
+    errors.WaitTimeoutError: ExitCode.TIMED_OUT,
 }
 STATUS_CODES = {
     COMPLETED: ExitCode.DONE,
@@ -48,8 +33,6 @@ STATUS_CODES = {
     CANCELLED: ExitCode.CANCELLED,
     **dict.fromkeys(WAITING_FOR_PERSON, ExitCode.NEEDS_ATTENTION),
 }
-
-
 CONNECTION = "Connection"
 Url = Annotated[
     str,
@@ -98,9 +81,11 @@ class Report:
         try:
             with TenantsClient(self._url, api_key, retries=Retries(notify=self._retrying)) as self.client:
                 yield
-        except TenantsError as error:
+        except errors.TenantsError as error:
             self._show_error(error)
-            self._explain_how_to_proceed(is_uncertain=isinstance(error, UnreachableError | UnavailableError))
+            self._explain_how_to_proceed(
+                is_uncertain=isinstance(error, errors.UnreachableError | errors.UnavailableError)
+            )
             if self.as_json and self.document is None:
                 print_json({"error": error.as_json()})
             code = ERROR_CODES.get(type(error), ExitCode.UNAVAILABLE)
@@ -161,12 +146,12 @@ class Report:
     def _field_name(self, path: str) -> str:
         return option_of(path) if self.names_options else path
 
-    def _retrying(self, error: TenantsError, seconds: float) -> None:
+    def _retrying(self, error: errors.TenantsError, seconds: float) -> None:
         self.note(f"{error}; trying again in {seconds:.1f} s")
 
-    def _show_error(self, error: TenantsError) -> None:
-        if not isinstance(error, ProblemError):
-            is_foreign = isinstance(error, UnreachableError | UnexpectedResponseError)
+    def _show_error(self, error: errors.TenantsError) -> None:
+        if not isinstance(error, errors.ProblemError):
+            is_foreign = isinstance(error, errors.UnreachableError | errors.UnexpectedResponseError)
             prefix = f"no usable response from {self._url}" if is_foreign else "error"
             say(self.stderr, f"{prefix}: {error}", "red")
             return

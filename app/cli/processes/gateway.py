@@ -4,7 +4,7 @@ import signal
 import sys
 from contextlib import suppress
 
-from activities.alga.blueprints.blueprint import BlueprintError
+from activities.alga.blueprints.yaml_files import BlueprintError
 from app.cli.console import fail
 from app.cli.exit_codes import ExitCode
 from app.gateway.server import GatewayServer

@@ -2,7 +2,7 @@
 
 import sys
 
-from activities.alga.blueprints.blueprint import BlueprintError
+from activities.alga.blueprints.yaml_files import BlueprintError
 from app.cli.console import fail
 from app.settings import Settings
 from app.telemetry.logging import configure_logging

@@ -24,7 +24,7 @@ from app.embedded.processes.blocking import run_blocking
 from app.embedded.processes.ports import free_port
 from app.embedded.temporal import EmbeddedTemporal
 from app.temporal.conversion import DATA_CONVERTER
-from app.temporal.replay import History, Recorded
+from app.temporal.replay import History
 from app.temporal.replay import replay as replay_histories
 from app.worker.factory import WORKFLOWS
 from tests.app.cli.conftest import Ran
@@ -210,7 +210,7 @@ def test_of_an_exception_only_type_and_place_are_told() -> None:
             document = stored()
             workflow_id = document["events"][0]["workflowExecutionStartedEventAttributes"]["workflowId"]
             history = WorkflowHistory.from_json(workflow_id, document)
-            yield Recorded("one", history.run_id, "tenantCreationWorkflow", history)
+            yield history
 
         converter = dataclasses.replace(DATA_CONVERTER, payload_codec=codec_of(HISTORIES_SECRET))
         (replayed,) = [replayed async for replayed in replay_histories(one(), [Telling], converter)]
