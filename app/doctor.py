@@ -8,7 +8,8 @@ from typing import Literal
 from sqlalchemy import URL, and_, func, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from activities.alga.blueprints.blueprint import BlueprintError, load_blueprints
+from activities.alga.blueprints.blueprint import load_blueprints
+from activities.alga.blueprints.yaml_files import BlueprintError
 from activities.alga.directory import DIRECTORY_TABLES
 from activities.alga.schema_check import check_schema
 from activities.database.errors import DATABASE_ERRORS

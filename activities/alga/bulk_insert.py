@@ -5,7 +5,7 @@ statement of a thousand parameters can be neither prepared nor cached.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -50,9 +50,16 @@ def common_columns(table: Table, rows: Sequence[dict[str, Any]]) -> tuple[str, .
     return columns
 
 
-def to_json(value: Any) -> str:
-    """Return a value's JSON; ids, decimals and dates are strings in it."""
-    return json.dumps(value, default=_json)
+def to_json(value: Any, default: Callable[[object], str | None] = lambda _: None) -> str:
+    """Return a value's JSON, in which ids, decimals and dates are strings; `default` converts further types."""
+
+    def convert(part: object) -> str:
+        converted = str(part) if isinstance(part, UUID | Decimal | date) else default(part)
+        if converted is None:
+            raise TypeError(f"a {type(part).__name__} is not JSON serializable")
+        return converted
+
+    return json.dumps(value, default=convert, separators=(",", ":"))
 
 
 async def insert_rows(transaction: Transaction, tenant_id: UUID, records: Iterable[TableRows]) -> None:
@@ -73,9 +80,3 @@ def _insert(table: Table, columns: tuple[str, ...]) -> Insert:
     source = select(bindparam("tenant_id", type_=Uuid), *(records.c[name] for name in columns))
     statement = insert(table).from_select([TENANT, *columns], source, include_defaults=False)
     return statement if table.name in MUST_BE_NEW | ALWAYS_NEW else statement.on_conflict_do_nothing()
-
-
-def _json(value: object) -> str:
-    if isinstance(value, UUID | Decimal | date):
-        return str(value)
-    raise TypeError(f"a {type(value).__name__} is not JSON serializable")

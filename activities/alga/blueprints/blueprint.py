@@ -19,7 +19,7 @@ from activities.alga.blueprints.model import (
     PermissionKey,
     check_rules,
 )
-from activities.alga.blueprints.yaml_files import YamlError, YamlFile
+from activities.alga.blueprints.yaml_files import BlueprintError, YamlFile
 from activities.alga.bulk_insert import TableRows
 from activities.alga.ids import derived_id
 from activities.alga.row_templates import CreationDay, DerivedId, RowTemplates
@@ -27,11 +27,6 @@ from activities.errors import FinalError
 
 BUILT_IN = Path(__file__).parent
 ADMIN_ROLE = ("Admin", "msp")
-FLAGS: dict[Audience, dict[str, bool]] = {
-    "msp": {"msp": True, "client": False},
-    "client": {"msp": False, "client": True},
-    "both": {"msp": True, "client": True},
-}
 
 # Pydantic's messages for these speak of Python.
 REASONS = {
@@ -43,10 +38,6 @@ REASONS = {
 }
 
 Row = dict[str, Any]
-
-
-class BlueprintError(Exception):
-    """A blueprint file can't be used; the message gives file, line, path and reason."""
 
 
 def load_blueprints(extra_dir: Path | None = None) -> Mapping[str, "Blueprint"]:
@@ -64,22 +55,18 @@ def load_blueprints(extra_dir: Path | None = None) -> Mapping[str, "Blueprint"]:
 
 def load_blueprint(file: Path) -> "Blueprint":
     """Return the blueprint in one file; raises `BlueprintError`."""
+    source = YamlFile(file)
     try:
-        source = YamlFile(file)
-        try:
-            model = BlueprintFile.model_validate(source.document)
-        except ValidationError as error:
-            raise _fault(source, error) from None
-        try:
-            check_rules(model)
-        except BrokenRuleError as error:
-            raise source.error(error.path, error.reason) from None
-    except YamlError as error:
-        raise BlueprintError(str(error)) from None
+        model = BlueprintFile.model_validate(source.document)
+        check_rules(model)
+    except ValidationError as error:
+        raise _error(source, error) from None
+    except BrokenRuleError as error:
+        raise source.error(error.path, error.reason) from None
     return Blueprint(model)
 
 
-def _fault(source: YamlFile, error: ValidationError) -> YamlError:
+def _error(source: YamlFile, error: ValidationError) -> BlueprintError:
     """Return the most precise of the errors; for a value of several possible types, why it is none of them."""
     reasons: dict[tuple[str | int, ...], list[str]] = defaultdict(list)
     for fault in error.errors(include_url=False):
@@ -171,12 +158,16 @@ def _permission_id(key: PermissionKey) -> DerivedId:
     return DerivedId(("permission", key.audience, key.resource, key.action))
 
 
+def _flags(audience: Audience) -> Row:
+    return {"msp": audience != "client", "client": audience != "msp"}
+
+
 def _role(name: str, audience: Literal["msp", "client"], model: BlueprintFile) -> Row:
     return {
         "role_id": _role_id(name, audience),
         "role_name": name,
         "description": model.roles[audience][name].description,
-        **FLAGS[audience],
+        **_flags(audience),
     }
 
 
@@ -186,7 +177,7 @@ def _permission(key: PermissionKey, description: str) -> Row:
         "resource": key.resource,
         "action": key.action,
         "description": description,
-        **FLAGS[key.audience],
+        **_flags(key.audience),
     }
 
 

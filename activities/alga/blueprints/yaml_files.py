@@ -12,12 +12,16 @@ PathItem = str | int
 PLAIN_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("map", "seq", "str", "int", "float", "bool", "null")}
 
 
+class BlueprintError(Exception):
+    """A blueprint file can't be used; the message gives file, line, path and reason."""
+
+
 class YamlFile:
     """A parsed YAML file; `document` is its content."""
 
     def __init__(self, file: Path) -> None:
-        """Read and parse; raises `YamlError` for invalid YAML, duplicate keys, and types that aren't plain."""
-        self.name = str(file)
+        """Read and parse; raises `BlueprintError` for invalid YAML, duplicate keys, and types that aren't plain."""
+        self._file = file
         try:
             self._root = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
             self._check(self._root, ())
@@ -25,13 +29,13 @@ class YamlFile:
             self.document: Any = loader.construct_document(self._root) if self._root else None
         except yaml.MarkedYAMLError as error:
             line = error.problem_mark.line + 1 if error.problem_mark else None
-            raise YamlError(self.name, line, (), f"not valid YAML: {error.problem}") from None
+            raise self._error(line, (), f"not valid YAML: {error.problem}") from None
         except RecursionError:
-            raise YamlError(self.name, None, (), "an alias refers to itself") from None
+            raise self._error(None, (), "an alias refers to itself") from None
         except (yaml.YAMLError, ValueError, OSError) as error:
-            raise YamlError(self.name, None, (), f"can't be read: {error}") from None
+            raise self._error(None, (), f"can't be read: {error}") from None
 
-    def error(self, path: Sequence[PathItem], reason: str) -> "YamlError":
+    def error(self, path: Sequence[PathItem], reason: str) -> BlueprintError:
         """Return an error about the value at the path, or about the nearest existing one that contains it."""
         node, line = self._root, 1
         for item in path:
@@ -39,7 +43,7 @@ class YamlFile:
             if found is None:
                 break
             line, node = found
-        return YamlError(self.name, line, path, reason)
+        return self._error(line, path, reason)
 
     def existing(self, path: Sequence[PathItem]) -> tuple[PathItem, ...]:
         """Return the path without the items that the file does not have."""
@@ -63,7 +67,7 @@ class YamlFile:
     def _check(self, node: yaml.Node | None, path: tuple[PathItem, ...]) -> None:
         if node is not None and node.tag not in PLAIN_TAGS:
             kind = node.tag.rpartition(":")[2]
-            raise YamlError(self.name, node.start_mark.line + 1, path, f"is a {kind}; put text in quotes")
+            raise self._error(node.start_mark.line + 1, path, f"is a {kind}; put text in quotes")
         if isinstance(node, yaml.MappingNode):
             self._check_mapping(node, path)
         elif isinstance(node, yaml.SequenceNode):
@@ -75,17 +79,12 @@ class YamlFile:
         for key, value in node.value:
             line = key.start_mark.line + 1
             if not isinstance(key, yaml.ScalarNode):
-                raise YamlError(self.name, line, path, "a key must be a word")
+                raise self._error(line, path, "a key must be a word")
             if key.value in seen:
-                raise YamlError(self.name, line, (*path, key.value), "is given twice")
+                raise self._error(line, (*path, key.value), "is given twice")
             seen.add(key.value)
             self._check(value, (*path, key.value))
 
-
-class YamlError(Exception):
-    """A YAML file is invalid; the message gives file, line, path and reason."""
-
-    def __init__(self, file: str, line: int | None, path: Sequence[PathItem], reason: str) -> None:
-        place = f"{file}:{line}" if line else file
-        where = ".".join(str(item) for item in path)
-        super().__init__(f"{place}: {where}: {reason}" if where else f"{place}: {reason}")
+    def _error(self, line: int | None, path: Sequence[PathItem], reason: str) -> BlueprintError:
+        place = f"{self._file}:{line}" if line else str(self._file)
+        return BlueprintError(": ".join(filter(None, (place, ".".join(map(str, path)), reason))))

@@ -7,7 +7,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from activities.alga.blueprints.blueprint import BUILT_IN, Blueprint, BlueprintError, load_blueprint, load_blueprints
+from activities.alga.blueprints.blueprint import BUILT_IN, Blueprint, load_blueprint, load_blueprints
+from activities.alga.blueprints.yaml_files import BlueprintError
 from activities.errors import FinalError
 
 TENANT = UUID("9b2f3a52-6c1c-4a4f-9c3a-0d3c3c1f7a10")

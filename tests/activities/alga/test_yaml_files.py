@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from activities.alga.blueprints.yaml_files import YamlError, YamlFile
+from activities.alga.blueprints.yaml_files import BlueprintError, YamlFile
 
 
 def read(folder: Path, content: str) -> YamlFile:
@@ -53,7 +53,7 @@ def test_only_the_part_of_a_path_that_exists_is_kept(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_not_plain_yaml_is_refused_with_its_place(tmp_path: Path, content: str, said: str) -> None:
-    with pytest.raises(YamlError) as caught:
+    with pytest.raises(BlueprintError) as caught:
         read(tmp_path, content)
     assert str(caught.value).startswith(str(tmp_path / "file.yaml"))
     assert said in str(caught.value)
@@ -62,10 +62,10 @@ def test_what_is_not_plain_yaml_is_refused_with_its_place(tmp_path: Path, conten
 def test_a_file_in_another_encoding_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "file.yaml"
     file.write_bytes("a: é\n".encode("latin-1"))
-    with pytest.raises(YamlError, match="can't be read"):
+    with pytest.raises(BlueprintError, match="can't be read"):
         YamlFile(file)
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(YamlError, match="can't be read"):
+    with pytest.raises(BlueprintError, match="can't be read"):
         YamlFile(tmp_path / "nothing.yaml")
