@@ -98,6 +98,14 @@ class RawConnection:
         self._reader.close()
 
 
+def creation_head(api_key: str, headers: bytes) -> bytes:
+    """Return the head of a request that creates a tenant."""
+    return b"POST /tenants HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nX-API-Key: %b\r\n%b\r\n\r\n" % (
+        api_key.encode(),
+        headers,
+    )
+
+
 @contextmanager
 def connected(gateway: Listening) -> Iterator[RawConnection]:
     """Open a connection to the gateway."""

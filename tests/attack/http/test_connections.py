@@ -10,7 +10,7 @@ from app.gateway.http.server import connections
 from app.settings import Settings
 from tests.app.gateway.conftest import Start
 from tests.app.gateway.process import GatewayProcess
-from tests.app.gateway.raw import assert_raw_problem, connected
+from tests.app.gateway.raw import assert_raw_problem, connected, creation_head
 from tests.app.gateway.server import RunningGateway
 from tests.support.servers.processes import wait_for
 
@@ -69,10 +69,7 @@ def test_framing_and_trailers_are_bounded(process: GatewayProcess, begin: bytes,
 
 
 def authenticated(gateway: RunningGateway) -> bytes:
-    return (
-        b"POST /tenants HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nX-API-Key: %b\r\n"
-        b"Transfer-Encoding: chunked\r\n\r\n" % gateway.api_key.encode()
-    )
+    return creation_head(gateway.api_key, b"Transfer-Encoding: chunked")
 
 
 @pytest.mark.parametrize(
@@ -152,10 +149,7 @@ def test_connections_are_bounded(settings: Settings, api_key: str) -> None:
     ):
         held = [stack.enter_context(connected(gateway)) for _ in range(5)]
         for connection in held:
-            connection.send(
-                b"POST /tenants HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nX-API-Key: %b\r\n"
-                b"Content-Length: 100\r\n\r\n{" % api_key.encode()
-            )
+            connection.send(creation_head(api_key, b"Content-Length: 100") + b"{")
         wait_for(lambda: gateway.requests_in_progress == 5)
         with connected(gateway) as connection:
             connection.send(LIVEZ)

@@ -12,7 +12,7 @@ import pytest
 
 from app.gateway.http.concurrency import Slots
 from app.settings import Settings
-from tests.app.gateway.raw import connected
+from tests.app.gateway.raw import connected, creation_head
 from tests.app.gateway.requests import assert_problem, create, tenant
 from tests.app.gateway.server import PATIENCE, RunningGateway
 from tests.support.api_keys import Keys
@@ -118,10 +118,7 @@ async def test_an_ended_stream_releases_its_slot(
 
 def slow_body(gateway: RunningGateway, stack: ExitStack, key: str) -> None:
     connection = stack.enter_context(connected(gateway))
-    connection.send(
-        b"POST /tenants HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nX-API-Key: %b\r\n"
-        b"Content-Length: 100\r\n\r\n{" % key.encode()
-    )
+    connection.send(creation_head(key, b"Content-Length: 100") + b"{")
 
 
 async def test_slow_bodies_of_one_caller_do_not_block_others(

@@ -15,7 +15,7 @@ from uvicorn.server import ServerState
 
 from app.gateway.http.server.protocol import UVICORN_MINOR_VERSION
 from app.settings import Settings
-from tests.app.gateway.raw import assert_raw_problem, connected
+from tests.app.gateway.raw import assert_raw_problem, connected, creation_head
 from tests.app.gateway.requests import tenant
 from tests.app.gateway.server import RunningGateway
 
@@ -99,10 +99,7 @@ def test_each_request_of_a_connection_may_have_headers_up_to_the_limit(strict: R
 def test_a_long_body_does_not_count_as_headers(gateway: RunningGateway) -> None:
     body = json.dumps({"tenantName": "x" * 100_000}).encode()
     with connected(gateway) as connection:
-        connection.send(
-            b"POST /tenants HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
-            b"X-API-Key: %b\r\nContent-Length: %d\r\n\r\n" % (gateway.api_key.encode(), len(body))
-        )
+        connection.send(creation_head(gateway.api_key, b"Content-Length: %d" % len(body)))
         connection.send(body)
         assert connection.read_response().status == 422
         connection.send(LIVEZ)
@@ -136,10 +133,7 @@ def test_the_next_request_of_a_connection_has_the_same_deadline(strict: RunningG
 
 def test_a_late_body_is_a_408(strict: RunningGateway) -> None:
     with connected(strict) as connection:
-        connection.send(
-            b"POST /tenants HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nX-API-Key: %b\r\n"
-            b"Content-Length: 100\r\n\r\n{" % strict.api_key.encode()
-        )
+        connection.send(creation_head(strict.api_key, b"Content-Length: 100") + b"{")
         assert_raw_problem(connection, 408, "request-timeout")
 
 
@@ -147,10 +141,7 @@ def test_a_client_that_disconnects_during_its_body_is_not_a_crash(
     strict: RunningGateway, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with connected(strict) as connection:
-        connection.send(
-            b"POST /tenants HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nX-API-Key: %b\r\n"
-            b"Content-Length: 100\r\n\r\n{" % strict.api_key.encode()
-        )
+        connection.send(creation_head(strict.api_key, b"Content-Length: 100") + b"{")
         assert_raw_problem(connection, 408, "request-timeout")
     assert "Traceback" not in "".join(capfd.readouterr())
 
@@ -182,10 +173,7 @@ def test_a_client_that_does_not_read_is_disconnected(strict: RunningGateway) -> 
 def test_a_slow_response_does_not_make_the_request_late(strict: RunningGateway) -> None:
     body = json.dumps(tenant()).encode()
     with connected(strict) as connection:
-        connection.send(
-            b"POST /tenants HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nX-API-Key: %b\r\n"
-            b"Prefer: wait=2\r\nContent-Length: %d\r\n\r\n%b" % (strict.api_key.encode(), len(body), body)
-        )
+        connection.send(creation_head(strict.api_key, b"Prefer: wait=2\r\nContent-Length: %d" % len(body)) + body)
         connection.send(b"GET /livez HTTP/1.1\r\n")
         assert connection.read_response().status == 202
         assert_raw_problem(connection, 408, "request-timeout")
@@ -202,10 +190,7 @@ def test_pipelined_requests_are_limited(gateway: RunningGateway) -> None:
 
 async def test_a_large_body_is_rejected_before_it_is_sent(strict: RunningGateway) -> None:
     with connected(strict) as connection:
-        connection.send(
-            b"POST /tenants HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nX-API-Key: %b\r\n"
-            b"Expect: 100-continue\r\nContent-Length: 10001\r\n\r\n" % strict.api_key.encode()
-        )
+        connection.send(creation_head(strict.api_key, b"Expect: 100-continue\r\nContent-Length: 10001"))
         response = connection.read_response()
     assert (response.status, response.document["code"]) == (413, "body-too-large")
 
