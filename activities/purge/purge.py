@@ -99,68 +99,68 @@ async def _found(
     return [(items[row.mark], row) for row in rows]
 
 
+@dataclass
 class _Purge:
     """One attempt to delete everything, within its own savepoint."""
 
-    def __init__(
-        self, connection: AsyncConnection, catalogue: Catalogue, rows: TenantRows, on_progress: Progress | None
-    ) -> None:
-        self._connection = connection
-        self._catalogue = catalogue
-        self._rows = rows
-        self._on_progress = on_progress
-        self._guard = TriggerGuard(connection, catalogue)
-        self._deleted: dict[str, int] = {}
+    connection: AsyncConnection
+    catalogue: Catalogue
+    rows: TenantRows
+    on_progress: Progress | None
+    deleted: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.guard = TriggerGuard(self.connection, self.catalogue)
 
     async def run(self, plan: DeletionPlan, first: Sequence[Trigger]) -> PurgeReport:
         """Delete until nothing is left, with the triggers `first` disabled from the start.
 
         Raises as `purge_tenant` does, and `PendingTriggerEventsError`.
         """
-        await self._guard.disable(first)
-        await self._lock(self._rows.roots())
+        await self.guard.disable(first)
+        await self._lock(self.rows.roots())
         for number in range(MAX_PASSES):
-            occupied = set(await _occupied(self._connection, self._rows))
+            occupied = set(await _occupied(self.connection, self.rows))
             if not occupied:
                 break
             if number:
                 await self._set_constraints("ALL", "DEFERRED")
             await self._refuse_foreign_references(occupied)
             await self._delete(plan, occupied)
-            await self._guard.settle()
+            await self.guard.settle()
         else:
-            if remaining := await _count(self._connection, self._rows):
+            if remaining := await _count(self.connection, self.rows):
                 raise PurgeIncompleteError(remaining)
-        await self._guard.enable_all()
-        return PurgeReport(self._deleted, tuple(self._guard.disabled))
+        await self.guard.enable_all()
+        return PurgeReport(self.deleted, tuple(self.guard.disabled))
 
     async def _lock(self, labels: Sequence[str]) -> None:
         for label in labels:
-            await self._connection.execute(self._rows.lock(label))
+            await self.connection.execute(self.rows.lock(label))
 
     async def _refuse_foreign_references(self, occupied: set[str]) -> None:
         """Raise if deleting from these tables would change rows outside the tenant; lock so that it stays so."""
-        keys = self._rows.keys_to_check(occupied)
+        keys = self.rows.keys_to_check(occupied)
         await self._lock(sorted({key.parent for key in keys if key.declared}))
-        if found := await _found(self._connection, keys, self._rows.foreign):
+        if found := await _found(self.connection, keys, self.rows.foreign):
             raise ForeignReferenceError([(key.child, key.name) for key, _ in found])
 
     async def _delete(self, plan: DeletionPlan, occupied: set[str]) -> None:
-        quote = self._connection.dialect.identifier_preparer.quote
+        quote = self.connection.dialect.identifier_preparer.quote
         for cut in plan.cuts:
             key = cut.key
             if not {key.child, key.parent} <= occupied:
                 continue
             if cut.kind is CutKind.CLEAR:
-                await self._guard.update(key.child, self._rows.clear(key), self._rows.any_to_clear(0, key))
+                await self.guard.update(key.child, self.rows.clear(key), self.rows.any_to_clear(0, key))
             elif cut.kind is CutKind.DEFER:
-                schema = self._catalogue.tables[key.child].schema
+                schema = self.catalogue.tables[key.child].schema
                 await self._set_constraints(f"{quote(schema)}.{quote(key.name)}", "DEFERRED")
         for label in [table.label for table in plan.order if table.label in occupied]:
-            if self._on_progress:
-                self._on_progress(label, sum(self._deleted.values()))
-            rows = await self._guard.delete(label, self._rows.delete(label), self._rows.any(0, label))
-            self._deleted[label] = self._deleted.get(label, 0) + rows
+            if self.on_progress:
+                self.on_progress(label, sum(self.deleted.values()))
+            rows = await self.guard.delete(label, self.rows.delete(label), self.rows.any(0, label))
+            self.deleted[label] = self.deleted.get(label, 0) + rows
 
     async def _set_constraints(self, name: str, when: str) -> None:
-        await self._connection.exec_driver_sql(f"SET CONSTRAINTS {name} {when}")
+        await self.connection.exec_driver_sql(f"SET CONSTRAINTS {name} {when}")

@@ -78,20 +78,21 @@ def install(
     def start(name: str, changes: Mapping[str, str], is_ready: Callable[[], bool]) -> ChildProcess:
         return stack.start_process(name, [sys.executable, "-m", "app.cli", name], {**variables, **changes}, is_ready)
 
-    def start_gateway() -> tuple[ChildProcess, str]:
-        number = port if port is not None else DEFAULT_PORT if is_free(DEFAULT_PORT) else free_port()
-
+    def start_gateway(at: int) -> tuple[ChildProcess, str]:
         def is_ready() -> bool:
             # Without the key another instance's gateway on that port would pass.
-            return _responds(number, "/readyz") and _responds(number, "/api-keys", {"X-API-Key": api_key})
+            return _responds(at, "/readyz") and _responds(at, "/api-keys", {"X-API-Key": api_key})
 
-        return start("gateway", {"GATEWAY_PORT": str(number)}, is_ready), f"http://{LOOPBACK}:{number}"
+        return start("gateway", {"GATEWAY_PORT": str(at)}, is_ready), f"http://{LOOPBACK}:{at}"
 
     say("starting the worker")
     probe_port = free_port()
     worker = start("worker", {"WORKER_PROBE_PORT": str(probe_port)}, lambda: _responds(probe_port, "/readyz"))
     say("starting the gateway")
-    gateway, url = start_gateway() if port is not None else on_free_ports(start_gateway)
+    if port is not None:
+        gateway, url = start_gateway(port)
+    else:
+        gateway, url = on_free_ports(lambda: start_gateway(DEFAULT_PORT if is_free(DEFAULT_PORT) else free_port()))
     processes = {"worker": worker, "gateway": gateway}
     return Installation(**vars(endpoints), url=url, api_key=api_key, processes=processes)
 

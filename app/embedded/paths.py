@@ -2,7 +2,6 @@
 
 import fcntl
 import hashlib
-import itertools
 import os
 import re
 import shutil
@@ -98,12 +97,12 @@ def claim_data_dir(explicit: Path | None = None, *, root: Path | None = None) ->
     """
     if explicit is not None:
         return FolderLock(explicit.absolute())
-    for number in itertools.count(1):
+    number = 1
+    while True:
         try:
             return FolderLock(_default_data_dir(root or data_root(), number))
         except FolderLockedError:
-            continue
-    raise AssertionError
+            number += 1
 
 
 def remove_data_dir(explicit: Path | None = None, *, root: Path | None = None) -> Path:

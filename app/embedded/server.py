@@ -2,17 +2,20 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import ClassVar, Self
 
 from app.embedded.paths import FolderLock
-from app.embedded.processes.ports import free_port
+from app.embedded.processes.ports import free_port, on_free_ports
 from app.embedded.processes.processes import ChildProcess
 from app.embedded.processes.signals import shielded
 
+START_TIMEOUT = 60.0
 STOP_TIMEOUT = 30.0
 
 
+@dataclass(eq=False, repr=False)
 class EmbeddedServer(ABC):
     """A server with its data in `data_dir`; use it in a `with` block, or `start` and `stop` it.
 
@@ -21,12 +24,15 @@ class EmbeddedServer(ABC):
 
     name: ClassVar[str]
 
-    def __init__(self, data_dir: Path, *, durable: bool, pick_port: Callable[[], int] = free_port) -> None:
-        self.data_dir = data_dir.absolute()
-        self._durable = durable
-        self._pick_port = pick_port
-        self._lock: FolderLock | None = None
-        self._server: ChildProcess | None = None
+    data_dir: Path
+    _: KW_ONLY
+    durable: bool = True
+    pick_port: Callable[[], int] = free_port
+    _lock: FolderLock | None = field(init=False, default=None)
+    _server: ChildProcess | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        self.data_dir = self.data_dir.absolute()
 
     def __enter__(self) -> Self:
         self.start()
@@ -55,7 +61,8 @@ class EmbeddedServer(ABC):
         """
         self._lock = FolderLock(self.data_dir)
         try:
-            self._start()
+            self._prepare()
+            on_free_ports(self._start_server)
         except BaseException:
             self.stop()
             raise
@@ -69,8 +76,16 @@ class EmbeddedServer(ABC):
                 self._lock = None
 
     @abstractmethod
-    def _start(self) -> None:
-        """Start the process, with the folder locked."""
+    def _prepare(self) -> None:
+        """Find the server's program and create its data, with the folder locked."""
+
+    @abstractmethod
+    def _make_server(self) -> ChildProcess:
+        """Pick ports, and return the process that listens on them."""
+
+    @abstractmethod
+    def _is_ready(self) -> bool:
+        """Return whether the server can be used."""
 
     @property
     def _locked(self) -> FolderLock:
@@ -78,6 +93,12 @@ class EmbeddedServer(ABC):
         if self._lock is None:
             raise RuntimeError("start() holds the lock")
         return self._lock
+
+    def _start_server(self) -> None:
+        self._stop_server()
+        self._server = self._make_server()
+        self._server.start()
+        self._server.wait_until(self._is_ready, timeout=START_TIMEOUT)
 
     def _stop_server(self) -> None:
         if self._server is not None:

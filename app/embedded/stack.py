@@ -32,7 +32,7 @@ class Endpoints:
     data_dir: Path
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class DevStack:
     """PostgreSQL and Temporal, each embedded unless an external one is given, and the processes started on them.
 
@@ -79,25 +79,19 @@ class DevStack:
         return self._endpoints
 
     def start_process(
-        self,
-        name: str,
-        argv: Sequence[str | Path],
-        env: Mapping[str, str],
-        ready: Callable[[], bool],
-        *,
-        timeout: float = READY_TIMEOUT,
+        self, name: str, argv: Sequence[str | Path], env: Mapping[str, str], ready: Callable[[], bool]
     ) -> ChildProcess:
         """Start a process that ends with the stack, and return it once `ready()`.
 
         `env` is its whole environment; its output goes to `logs/<name>.log` in the data folder. Raises `StackError`
-        with the tail of that log if it ends first or isn't ready after `timeout` seconds.
+        with the tail of that log if it ends first or isn't ready after `READY_TIMEOUT`.
         """
         logs = self.endpoints.data_dir / "logs"
         make_folder(logs)
         process = ChildProcess(name, argv, log_file=logs / f"{name}.log", env=env, cwd=Path.cwd())
         self._cleanup.callback(process.stop)
         process.start()
-        process.wait_until(ready, timeout=timeout)
+        process.wait_until(ready, timeout=READY_TIMEOUT)
         self._processes.append(process)
         return process
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
@@ -11,15 +11,15 @@ from temporalio.service import RPCError
 
 from app.embedded.binaries import temporal_program
 from app.embedded.processes.blocking import run_blocking
-from app.embedded.processes.ports import LOOPBACK, free_port, on_free_ports
+from app.embedded.processes.ports import LOOPBACK
 from app.embedded.processes.processes import ChildProcess
 from app.embedded.server import EmbeddedServer
 
 NAMESPACE = "default"
-START_TIMEOUT = 60.0
 CALL_TIMEOUT = 2.0
 
 
+@dataclass(eq=False, repr=False)
 class EmbeddedTemporal(EmbeddedServer):
     """One Temporal server with the namespace `default` and, unless `ui` is False, the web UI.
 
@@ -29,13 +29,9 @@ class EmbeddedTemporal(EmbeddedServer):
 
     name = "Temporal"
 
-    def __init__(
-        self, data_dir: Path, *, ui: bool = True, durable: bool = True, pick_port: Callable[[], int] = free_port
-    ) -> None:
-        super().__init__(data_dir, durable=durable, pick_port=pick_port)
-        self._ui = ui
-        self._port = 0
-        self._ui_port = 0
+    ui: bool = field(default=True, kw_only=True)
+    _port: int = field(init=False, default=0)
+    _ui_port: int = field(init=False, default=0)
 
     @property
     def address(self) -> str:
@@ -45,35 +41,31 @@ class EmbeddedTemporal(EmbeddedServer):
     @property
     def ui_url(self) -> str | None:
         """The address of the server's web UI, None if it has none."""
-        return f"http://{LOOPBACK}:{self._ui_port}" if self._ui else None
+        return f"http://{LOOPBACK}:{self._ui_port}" if self.ui else None
 
-    def _start(self) -> None:
-        program = temporal_program()
-        on_free_ports(lambda: self._start_server(program))
+    def _prepare(self) -> None:
+        self._program = temporal_program()
 
-    def _start_server(self, program: Path) -> None:
-        self._stop_server()
-        self._port, self._ui_port = self._pick_port(), self._pick_port()
-        self._server = ChildProcess(
+    def _make_server(self) -> ChildProcess:
+        self._port, self._ui_port = self.pick_port(), self.pick_port()
+        return ChildProcess(
             self.name,
-            [program, "server", "start-dev", *self._options()],
+            [self._program, "server", "start-dev", *self._options()],
             log_file=self.data_dir / "server.log",
             # Not our environment: TEMPORAL_ADDRESS and similar variables would take effect.
             env={"HOME": str(self.data_dir), "PATH": os.defpath},
             cwd=self.data_dir,
             keep_open=[self._locked.fd],
         )
-        self._server.start()
-        self._server.wait_until(self._is_ready, timeout=START_TIMEOUT)
 
     def _options(self) -> list[str | Path]:
         return [
             *("--ip", LOOPBACK, "--port", str(self._port)),
-            *(("--ui-port", str(self._ui_port), "--ui-disable-news-fetch") if self._ui else ("--headless",)),
+            *(("--ui-port", str(self._ui_port), "--ui-disable-news-fetch") if self.ui else ("--headless",)),
             *("--db-filename", self.data_dir / "temporal.db"),
             # Starts two to three times as many workflows a second as SQLite's own choice, and survives a kill.
             *("--sqlite-pragma", "journal_mode=wal"),
-            *("--sqlite-pragma", f"synchronous={'normal' if self._durable else 'off'}"),
+            *("--sqlite-pragma", f"synchronous={'normal' if self.durable else 'off'}"),
             *("--log-level", "error", "--disable-config-file", "--disable-config-env"),
             # Otherwise it asks its vendor's server for newer versions.
             *("--dynamic-config-value", "frontend.enableServerVersionCheck=false"),

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import IO
 
@@ -44,6 +44,7 @@ def unprivileged_account() -> Account | None:
     return Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
 
 
+@dataclass(eq=False, repr=False)
 class ChildProcess:
     """One child with its log file; `start` it, `wait_until` it is ready, `stop` it.
 
@@ -51,26 +52,17 @@ class ChildProcess:
     `keep_open` are file descriptors that the child inherits.
     """
 
-    def __init__(
-        self,
-        name: str,
-        argv: Sequence[str | Path],
-        *,
-        log_file: Path,
-        env: Mapping[str, str],
-        cwd: Path,
-        account: Account | None = None,
-        stop_signal: signal.Signals = signal.SIGTERM,
-        death_signal: signal.Signals = signal.SIGKILL,
-        keep_open: Sequence[int] = (),
-    ) -> None:
-        self.name = name
-        self.log_file = log_file
-        self._argv = launcher(argv, cwd=cwd, account=account, death_signal=death_signal)
-        self._env = dict(env)
-        self._stop_signal = stop_signal
-        self._keep_open = tuple(keep_open)
-        self._process: subprocess.Popen[bytes] | None = None
+    name: str
+    argv: Sequence[str | Path]
+    _: KW_ONLY
+    log_file: Path
+    env: Mapping[str, str]
+    cwd: Path
+    account: Account | None = None
+    stop_signal: signal.Signals = signal.SIGTERM
+    death_signal: signal.Signals = signal.SIGKILL
+    keep_open: Sequence[int] = ()
+    _process: subprocess.Popen[bytes] | None = field(init=False, default=None)
 
     @property
     def pid(self) -> int:
@@ -87,13 +79,13 @@ class ChildProcess:
         with shielded(), open_private(self.log_file) as log:
             self._process = _spawner.submit(
                 subprocess.Popen,
-                self._argv,
+                launcher(self.argv, cwd=self.cwd, account=self.account, death_signal=self.death_signal),
                 stdin=stdin,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=self._env,
+                env=self.env,
                 start_new_session=True,
-                pass_fds=self._keep_open,
+                pass_fds=self.keep_open,
             ).result()
 
     def wait_until(self, ready: Callable[[], bool], *, timeout: float) -> None:
@@ -121,7 +113,7 @@ class ChildProcess:
             return
         with shielded():
             if self.exit_status is None:
-                self._process.send_signal(self._stop_signal)
+                self._process.send_signal(self.stop_signal)
             if not self._wait(timeout):
                 os.killpg(self._process.pid, signal.SIGKILL)
                 self._process.wait()
