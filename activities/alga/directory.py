@@ -1,4 +1,4 @@
-"""Reads tenants from Alga's tables, whoever created them."""
+"""Reads tenants from Alga's tables, which may have been created by other services."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -3,9 +3,9 @@
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from sqlalchemy import Column, Dialect, Table, literal, select, text, union_all
+from sqlalchemy import Column, Dialect, Row, Table, literal, select, text, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.alga import tables
@@ -47,18 +47,11 @@ class SchemaFinding:
     remedy: str
 
 
-@dataclass(frozen=True)
-class _LiveColumn:
-    type: str
-    not_null: bool
-    fills_itself: bool
-
-
 async def check_schema(connection: AsyncConnection) -> list[SchemaFinding]:
     """Return how the current schema differs from what we need."""
-    live: dict[str, dict[str, _LiveColumn]] = defaultdict(dict)
+    live: dict[str, dict[str, Row[Any]]] = defaultdict(dict)
     for row in await connection.execute(CATALOGUE):
-        live[row.table][row.name] = _LiveColumn(row.type, row.not_null, row.fills_itself)
+        live[row.table][row.name] = row
     findings = [
         finding
         for table in tables.alga_metadata.sorted_tables
@@ -69,7 +62,7 @@ async def check_schema(connection: AsyncConnection) -> list[SchemaFinding]:
     return findings
 
 
-def _check_table(table: Table, live: dict[str, _LiveColumn] | None, dialect: Dialect) -> Iterator[SchemaFinding]:
+def _check_table(table: Table, live: dict[str, Row[Any]] | None, dialect: Dialect) -> Iterator[SchemaFinding]:
     if live is None:
         remedy = "check the database in the URL, or run Alga's migrations"
         yield SchemaFinding("error", table.name, None, "the table is missing", remedy)

@@ -38,7 +38,7 @@ def create_engine(
         connect_args |= {
             "statement_cache_size": 0,
             "prepared_statement_cache_size": 0,
-            # A named one would outlive its transaction on the server, where nothing could remove it.
+            # A named statement would outlive its transaction on the server.
             "prepared_statement_name_func": lambda: "",
         }
     else:

@@ -96,17 +96,18 @@ _READS_ONLY = "the server takes no writes: is there a failover, or does the URL 
 _STALE = "a table was changed under a prepared statement, which is now prepared anew: is a migration running?"
 _UNKNOWN_TERMS = "the database does not know what the statement asks for: does its version fit this program's?"
 _UNREACHABLE = "the server can't be reached: does it run? See its URL's host and port, DNS, TLS and the network"
-_NO_ANSWER = "the database did not answer in time: is it frozen, overloaded, or cut off from the network?"
-_NO_SERVER = (
-    "PgBouncer had no server connection to give: see its SHOW POOLS, long transactions, and the server behind it"
-)
+_NO_RESPONSE = "the database did not respond in time: is it frozen, overloaded, or cut off from the network?"
+_NO_SERVER = "PgBouncer had no free server connection: see SHOW POOLS, long transactions, and the server behind it"
+_NO_SETTINGS = "PgBouncer takes no session settings: set DATABASE_PGBOUNCER=true"
+_NO_LOGIN = "PgBouncer can't log in to the server behind it: see its log"
+_NO_POOLED = "no pooled connection became free: see slow statements and DATABASE_POOL_SIZE"
 _NO_RIGHT = "the role lacks a right: see the grants that `alga-tenants migrate` makes, and who owns Alga's tables"
 _TOO_SLOW = "a statement took longer than STATEMENT_TIMEOUT, or was cancelled: see locks and load in pg_stat_activity"
 _NO_CONNECTION = "no connection is left: see max_connections, the limits of role and database, and DATABASE_POOL_SIZE"
 
 # The first line that matches counts.
 KNOWN_ERRORS: tuple[KnownError, ...] = (
-    # These need more than their SQLSTATE. A Citus coordinator says the first before it has taken over.
+    # These need more than their SQLSTATE. A Citus coordinator sends the first before it has taken over.
     KnownError(
         READ_ONLY, "XX000", _READS_ONLY, "writing to worker nodes is not currently allowed", drops_connections=True
     ),
@@ -114,15 +115,8 @@ KNOWN_ERRORS: tuple[KnownError, ...] = (
     # PgBouncer has one SQLSTATE for everything.
     KnownError(BUSY, "08P01", _NO_SERVER, "query_wait_timeout"),
     KnownError(BUSY, "08P01", "PgBouncer takes no more clients: see that setting", "max_client_conn"),
-    KnownError(
-        UNAVAILABLE, "08P01", "PgBouncer can't log in to the server behind it: see its log", "server_login_retry"
-    ),
-    KnownError(
-        PGBOUNCER_UNDECLARED,
-        "08P01",
-        "PgBouncer takes no session settings: set DATABASE_PGBOUNCER=true",
-        "unsupported startup parameter",
-    ),
+    KnownError(UNAVAILABLE, "08P01", _NO_LOGIN, "server_login_retry"),
+    KnownError(PGBOUNCER_UNDECLARED, "08P01", _NO_SETTINGS, "unsupported startup parameter"),
     KnownError(ACCESS_REFUSED, "08P01", _NO_ENTRY, "authentication failed"),
     KnownError(ACCESS_REFUSED, "08P01", _NO_ENTRY, "does not exist"),
     # Passing. The names of the SQLSTATEs are in PostgreSQL's appendix A.
@@ -158,13 +152,8 @@ KNOWN_ERRORS: tuple[KnownError, ...] = (
     KnownError(MISMATCH, "42", _UNKNOWN_TERMS),
     KnownError(MISMATCH, "0A000", _UNKNOWN_TERMS),
     # Passing, without a SQLSTATE: SQLAlchemy's pool, the timeouts of asyncpg, the network, and asyncpg after its end.
-    KnownError(
-        BUSY,
-        "",
-        "no pooled connection became free: see slow statements and DATABASE_POOL_SIZE",
-        kind=PoolTimeoutError,
-    ),
-    KnownError(TIMEOUT, "", _NO_ANSWER, kind=TimeoutError, drops_connections=True),
+    KnownError(BUSY, "", _NO_POOLED, kind=PoolTimeoutError),
+    KnownError(TIMEOUT, "", _NO_RESPONSE, kind=TimeoutError, drops_connections=True),
     KnownError(UNAVAILABLE, "", _UNREACHABLE, kind=OSError),
     KnownError(UNAVAILABLE, "", _CLOSED, "connection is closed", kind=asyncpg.InterfaceError),
     KnownError(UNAVAILABLE, "", "the database sent something unexpected: see its log"),

@@ -111,12 +111,12 @@ def engine_of(url: URL, **options: Any) -> AsyncEngine:
     tls = DatabaseTls.of(url)
     engine = create_async_engine(url.difference_update_query(PARAMETERS), hide_parameters=True, **options)
     if tls.sslmode is not None:
-        event.listen(engine.sync_engine, "do_connect", partial(_add_tls, tls))
+
+        @event.listens_for(engine.sync_engine, "do_connect")
+        def add_tls(_dialect: Any, _record: Any, _positional: Any, arguments: dict[str, Any]) -> None:
+            arguments["ssl"] = tls.argument()
+
     return engine
-
-
-def _add_tls(tls: DatabaseTls, _dialect: Any, _record: Any, _positional: Any, arguments: dict[str, Any]) -> None:
-    arguments["ssl"] = tls.argument()
 
 
 def _check_file(parameter: str, check: partial[None]) -> None:

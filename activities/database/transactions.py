@@ -119,12 +119,6 @@ class Transactions:
                 await _roll_back(connection)
                 raise
 
-    @asynccontextmanager
-    async def connect(self) -> AsyncIterator[AsyncConnection]:
-        """Open a connection on which each statement is a transaction of its own."""
-        async with self._engine.connect() as connection:
-            yield connection
-
 
 def enable_scripts(engine: AsyncEngine, *, pre_ping: bool) -> None:
     """Prepare an engine for `Transactions`; `pre_ping` tests pooled connections before use.

@@ -187,8 +187,8 @@ class ProvisioningActivities:
         )
 
     async def _cancelled(self, context: OperationContext) -> Exception:
-        async with self._transactions.connect() as connection:
-            cancel = await OperationRow(connection, context).find_cancellation()
+        async with self._transactions.begin() as transaction:
+            cancel = await OperationRow(transaction.connection, context).find_cancellation()
         if cancel is None:
             return FinalError("operation-closed", "the cancel that stopped the commit has vanished")
         return CancelRequestedError(cancel)

@@ -42,7 +42,7 @@ async def write_tenant(
     created_at: datetime,
     source: str,
 ) -> None:
-    """Insert the rows; `source` is where a licence count comes from."""
+    """Insert the rows; `source` is recorded as the origin of a licence count."""
     country = (country_code(request), country_name) if country_name is not None else UNKNOWN_COUNTRY
     await insert_rows(
         transaction,

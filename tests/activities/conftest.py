@@ -1,4 +1,4 @@
-"""The activities on a database of all of Alga's tables, without a workflow around them."""
+"""The activities without a workflow, on a database with all of Alga's tables."""
 
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
@@ -57,7 +57,7 @@ async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
 
 @pytest.fixture
 def statements(engine: AsyncEngine) -> Iterator[list[tuple[str, Any]]]:
-    """Every statement that is sent, with its parameters."""
+    """Collects every statement that is sent, with its parameters."""
     sent: list[tuple[str, Any]] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
@@ -93,7 +93,7 @@ def closing(engine: AsyncEngine) -> OperationActivities:
 
 
 def context(tenant_id: UUID, workflow_id: str | None = None, **changes: Any) -> OperationContext:
-    """The operation that makes the tenant; changes are of the context."""
+    """Return the operation that creates the tenant; changes are of the context."""
     snapshot = OperationSnapshot(
         kind=TENANT_CREATION.name,
         status=OperationStatus.RUNNING,
@@ -120,7 +120,7 @@ def request(tenant_id: UUID, **changes: Any) -> TenantCreationInput:
 
 
 def provision_input(given: TenantCreationInput, workflow_id: str | None = None, **changes: Any) -> ProvisionInput:
-    """What the activity is given; changes are of the operation's context."""
+    """Return the argument of `provision_tenant`; changes are of the operation's context."""
     assert given.tenant_id is not None
     return ProvisionInput(operation=context(given.tenant_id, workflow_id, **changes), request=given)
 
@@ -128,7 +128,7 @@ def provision_input(given: TenantCreationInput, workflow_id: str | None = None, 
 def closing_input(
     given: TenantCreationInput, workflow_id: str | None = None, status: OperationStatus = OperationStatus.FAILED
 ) -> OperationInput:
-    """What ends the operation with nothing written."""
+    """Return the argument that closes the operation with nothing written."""
     assert given.tenant_id is not None
     made = context(given.tenant_id, workflow_id)
     ended = {

@@ -79,7 +79,7 @@ class YamlFile:
         for key, value in node.value:
             line = key.start_mark.line + 1
             if not isinstance(key, yaml.ScalarNode):
-                raise self._error(line, path, "a key must be a word")
+                raise self._error(line, path, "a key must be a single value")
             if key.value in seen:
                 raise self._error(line, (*path, key.value), "is given twice")
             seen.add(key.value)

@@ -47,7 +47,7 @@ async def new_tenant(connection: AsyncConnection, product: str) -> UUID:
 
 
 async def write(connection: AsyncConnection, blueprint: Blueprint, tenant_id: UUID) -> dict[str, int]:
-    """How many rows of each table were inserted."""
+    """Insert the rows, and return how many each table got."""
     return {rows.table.name: await insert(connection, tenant_id, rows) for rows in blueprint.rows(tenant_id, TODAY)}
 
 
@@ -114,5 +114,5 @@ async def test_the_small_rows_are_algas_in_every_column(
 
 
 def _comparable(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row without what differs with time, tenant and chance."""
+    """Return a row without values that depend on time, tenant or chance."""
     return {name: value for name, value in row.items() if value not in ("<id>", "<time>") and name != "start_date"}

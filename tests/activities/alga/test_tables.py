@@ -1,4 +1,4 @@
-"""Our definitions of Alga's tables, compared with what is known of them."""
+"""Compares our definitions of Alga's tables with its catalogs."""
 
 import json
 from typing import Any

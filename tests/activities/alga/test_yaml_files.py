@@ -46,7 +46,7 @@ def test_only_the_part_of_a_path_that_exists_is_kept(tmp_path: Path) -> None:
         ("a: !own x\n", ":1: a: is a !own"),
         ("a: 1\nb: 2026-01-02\n", ":2: b: is a timestamp; put text in quotes"),
         ("a: 2026-13-45\n", ":1: a: is a timestamp"),
-        ("? [a, b]\n: 1\n", ":1: a key must be a word"),
+        ("? [a, b]\n: 1\n", ":1: a key must be a single value"),
         ("a: &a [*a]\n", "an alias refers to itself"),
         ("a: !!int x\n", "can't be read"),
         ("a: \x00\n", "can't be read"),

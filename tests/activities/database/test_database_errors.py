@@ -7,7 +7,7 @@ import pytest
 
 from activities.database.errors import DATABASE_ERRORS, KNOWN_ERRORS, KnownError, classify
 from app.embedded.postgres import EmbeddedPostgres
-from tests.activities.database.provoking.provoked_by_connections import CONNECTIONS, nobody_listens
+from tests.activities.database.provoking.provoked_by_connections import CONNECTIONS, nothing_listens
 from tests.activities.database.provoking.provoked_by_pgbouncer import PGBOUNCER, UNDECLARED
 from tests.activities.database.provoking.provoked_by_servers import SERVERS
 from tests.activities.database.provoking.provoked_by_statements import (
@@ -17,7 +17,13 @@ from tests.activities.database.provoking.provoked_by_statements import (
     a_trigger_fails_with_a_statement_of_its_own,
     a_trigger_refuses_a_row,
 )
-from tests.activities.database.provoking.provoking import Act, Provocation, Stage, assert_told_as_the_table_says, each
+from tests.activities.database.provoking.provoking import (
+    Act,
+    Provocation,
+    Stage,
+    assert_reported_as_the_table_says,
+    each,
+)
 from tests.support.servers.databases import NewDatabase
 
 pytestmark = pytest.mark.anyio
@@ -54,7 +60,7 @@ async def test_an_error_is_reported_as_the_table_says(
     provocation: Provocation[Stage], postgres: EmbeddedPostgres, database: str
 ) -> None:
     async with Stage(postgres, database) as stage:
-        await assert_told_as_the_table_says(provocation, stage)
+        await assert_reported_as_the_table_says(provocation, stage)
 
 
 @pytest.mark.parametrize(
@@ -64,10 +70,10 @@ async def test_an_error_is_reported_as_the_table_says(
         (a_trigger_refuses_a_row, "(SQLSTATE P0001, function refuse())"),
         (a_function_that_a_trigger_calls_refuses_a_row, "(SQLSTATE P0001, function checks.forbid(integer,text))"),
         (a_trigger_fails_with_a_statement_of_its_own, "(SQLSTATE 22012)"),
-        (nobody_listens, "(ConnectionRefusedError)"),
+        (nothing_listens, "(ConnectionRefusedError)"),
     ],
 )
-async def test_an_error_is_told_with_the_place_that_the_server_names(
+async def test_an_error_names_the_place_that_the_server_names(
     act: Act[Stage], facts: str, postgres: EmbeddedPostgres, database: str
 ) -> None:
     async with Stage(postgres, database) as stage:

@@ -1,4 +1,4 @@
-"""Errors of a server in trouble, on one that nobody else uses."""
+"""Errors of a failing server, which no other test uses."""
 
 import signal
 from collections.abc import Iterator
@@ -13,7 +13,13 @@ from app.embedded.processes.blocking import run_blocking
 from app.embedded.processes.ports import free_port
 from tests.activities.database.provoking.provoked_by_servers import SERVERS
 from tests.activities.database.provoking.provoked_by_statements import driver_of
-from tests.activities.database.provoking.provoking import Provocation, Stage, assert_told_as_the_table_says, each, run
+from tests.activities.database.provoking.provoking import (
+    Provocation,
+    Stage,
+    assert_reported_as_the_table_says,
+    each,
+    run,
+)
 from tests.support.servers.databases import create_database, drop_database
 from tests.support.servers.processes import is_running, wait_for
 
@@ -22,7 +28,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture(scope="module")
 def spare(server_folder: Path) -> Iterator[EmbeddedPostgres]:
-    """A server that may be broken, and that keeps all of its 200 connections but one for superusers."""
+    """A server that tests may break; it reserves all but one of its 200 connections for superusers."""
     port = free_port()
     with EmbeddedPostgres(server_folder / "spare", durable=False, pick_port=lambda: port) as server:
         run_blocking(_keep_connections_for_superusers(server))
@@ -33,10 +39,10 @@ def spare(server_folder: Path) -> Iterator[EmbeddedPostgres]:
 
 @pytest.fixture
 def database(spare: EmbeddedPostgres) -> Iterator[str]:
-    """The admin URL of a database on it, which goes away with whatever was broken in it."""
+    """The admin URL of a new database on it."""
     url = create_database(spare.admin_url)
     yield url
-    # Not before it has ended or recovered: told to stop at the beginning of a recovery, PostgreSQL 18 may hang.
+    # Wait until it has ended or recovered: PostgreSQL 18 may hang if it is stopped at the beginning of a recovery.
     wait_for(lambda: spare.process.exit_status is not None or _is_up(spare))
     if spare.process.exit_status is not None:
         spare.stop()
@@ -45,11 +51,11 @@ def database(spare: EmbeddedPostgres) -> Iterator[str]:
 
 
 @each(*SERVERS.all)
-async def test_an_error_is_told_as_the_table_says(
+async def test_an_error_is_reported_as_the_table_says(
     provocation: Provocation[Stage], spare: EmbeddedPostgres, database: str
 ) -> None:
     async with Stage(spare, database) as stage:
-        await assert_told_as_the_table_says(provocation, stage)
+        await assert_reported_as_the_table_says(provocation, stage)
 
 
 async def test_a_pool_outlives_a_crash_of_its_server(spare: EmbeddedPostgres, database: str) -> None:

@@ -13,7 +13,7 @@ from tests.activities.database.provoking.provoking import (
     PooledStage,
     Provocation,
     Stage,
-    assert_told_as_the_table_says,
+    assert_reported_as_the_table_says,
     each,
 )
 from tests.support.servers.databases import NewDatabase
@@ -41,7 +41,7 @@ async def wire(postgres: EmbeddedPostgres) -> AsyncIterator[Proxy]:
 
 
 @each(*(provocation for provocation in STATEMENTS.all if provocation.pooled))
-async def test_an_error_of_the_server_is_told_as_without_pgbouncer(
+async def test_an_error_of_the_server_is_reported_as_without_pgbouncer(
     provocation: Provocation[Stage],
     postgres: EmbeddedPostgres,
     database: str,
@@ -49,11 +49,11 @@ async def test_an_error_of_the_server_is_told_as_without_pgbouncer(
     wire: Proxy,
 ) -> None:
     async with PooledStage(postgres, database, bouncer, wire) as stage:
-        await assert_told_as_the_table_says(provocation, stage)
+        await assert_reported_as_the_table_says(provocation, stage)
 
 
 @each(*PGBOUNCER.all, *UNDECLARED.all)
-async def test_an_error_of_pgbouncer_is_told_as_the_table_says(
+async def test_an_error_of_pgbouncer_is_reported_as_the_table_says(
     provocation: Provocation[PooledStage],
     postgres: EmbeddedPostgres,
     database: str,
@@ -63,4 +63,4 @@ async def test_an_error_of_pgbouncer_is_told_as_the_table_says(
     settings = LENIENT if provocation.line in {"26000", "42P05"} else STRICT
     with PgBouncer(server_folder / uuid4().hex, postgres, server_port=wire.port, **settings) as bouncer:
         async with PooledStage(postgres, database, bouncer, wire) as stage:
-            await assert_told_as_the_table_says(provocation, stage)
+            await assert_reported_as_the_table_says(provocation, stage)

@@ -1,4 +1,4 @@
-"""How often the creation of a tenant waits for the database: what counts where it is not on the same machine."""
+"""Counts how often the creation of a tenant waits for the database, which matters if that is far away."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -19,9 +19,9 @@ from workflows.tenants.request import TenantCreationInput
 
 pytestmark = pytest.mark.anyio
 
-# A beginning, the lock of the row with all that must be known, a look at what is taken, four parts and the commit.
+# BEGIN, the lock of the row with everything that must be known, the search for conflicts, four parts and the commit.
 MAX_OF_WORKER = 8
-# A beginning, the row, and the event, which needs the trail's head, with the commit.
+# BEGIN, the row, the head of the audit trail, and the event with the commit.
 MAX_OF_GATEWAY = 4
 
 
@@ -46,7 +46,7 @@ async def test_a_provisioning_takes_8_round_trips(
         await record(engine, given)
     async with counted_engine(database_url) as (proxied, trips):
         provisioning = provisioning_on(proxied)
-        # Connecting, and preparing what is then kept with the connection.
+        # The first one connects, and prepares statements that the connection keeps.
         await provisioning.provision_tenant(provision_input(warming))
         before = trips.count
         await provisioning.provision_tenant(provision_input(counted))

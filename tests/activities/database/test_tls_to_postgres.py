@@ -31,7 +31,7 @@ def authority(server_folder: Path) -> Authority:
 
 @pytest.fixture(scope="module")
 def stranger(server_folder: Path) -> Authority:
-    """An authority that nobody trusts."""
+    """An untrusted authority."""
     return Authority(server_folder, "stranger")
 
 

@@ -1,4 +1,4 @@
-"""Transactions whose end travels as one script: all or nothing, and nothing left on the connection."""
+"""Transactions of scripts commit everything or nothing, and leave nothing on the connection."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -28,7 +28,7 @@ PROCESS = text("SELECT pg_backend_pid()")
 
 @pytest.fixture
 async def engine(database_url: str) -> AsyncEngine:
-    """One connection only, so that whoever comes next gets what was left on it."""
+    """An engine with one connection, so that the next user finds what was left on it."""
     return create_engine(sqlalchemy_url(database_url), application_name="tests", pool_size=1, statement_timeout=8)
 
 
@@ -40,7 +40,7 @@ async def table(database: asyncpg.Connection) -> None:
 
 
 async def state(engine: AsyncEngine) -> tuple[int, int]:
-    """How many rows were written, and by which process the server says so; fails in an open transaction."""
+    """Return the number of rows written and the server's process; fails in an open transaction."""
     async with engine.begin() as connection:
         await connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE")
         count = (await connection.execute(COUNT)).scalar_one()
@@ -52,7 +52,7 @@ async def nothing() -> None:
 
 
 async def write(engine: AsyncEngine, *last: str, meanwhile: Callable[[], Awaitable[None]] = nothing) -> None:
-    """A transaction that writes a row, does something else, and ends with the given statements."""
+    """Write a row, do something else, and end with the given statements, in one transaction."""
     async with Transactions(engine).begin() as opened:
         await opened.connection.execute(text("INSERT INTO written VALUES (1)"))
         opened.run_with_commit(*(Statement(text(statement)) for statement in last))

@@ -1,4 +1,4 @@
-"""Provisionings that are paused, obstructed or stopped, and what the database holds after them."""
+"""Pauses, obstructs and stops provisionings, and reads what the database holds after them."""
 
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
@@ -53,7 +53,7 @@ async def operation_row(database: asyncpg.Connection, workflow_id: str) -> async
 
 
 async def everything(database: asyncpg.Connection) -> tuple[Any, ...]:
-    """Alga's rows and ours."""
+    """Return fingerprints of all rows, Alga's and ours."""
     ours = [
         await database.fetchval(f"SELECT md5(string_agg(t::text, ',' ORDER BY t::text)) FROM alga_tenants.{table} t")  # noqa: S608 - names of ours
         for table in ("operations", "audit_events", "audit_head")
@@ -63,7 +63,7 @@ async def everything(database: asyncpg.Connection) -> tuple[Any, ...]:
 
 @asynccontextmanager
 async def obstacle(database: asyncpg.Connection, table: str, do: str) -> AsyncIterator[None]:
-    """A trigger that does something before each row that is written to the table."""
+    """Run PL/pgSQL before each row that is written to the table."""
     when = "UPDATE" if table.startswith("alga_tenants.") else "INSERT"
     await database.execute(
         f"CREATE FUNCTION public.in_the_way() RETURNS trigger LANGUAGE plpgsql AS"
@@ -86,7 +86,7 @@ class Pause:
         self._database = database
 
     async def until_reached(self) -> None:
-        """Return once a transaction waits."""
+        """Wait until a transaction waits for the lock."""
 
         async def waits() -> bool:
             query = (

@@ -163,7 +163,7 @@ async def test_no_statement_holds_a_password_hash_in_its_text(
     assert len(statements) > 20
 
 
-async def test_an_error_tells_no_values(
+async def test_an_error_shows_no_values(
     provisioning: ProvisioningActivities, database: asyncpg.Connection, tenant_request: TenantCreationInput
 ) -> None:
     await database.execute("ALTER TABLE tenants ADD CONSTRAINT never CHECK (client_name <> 'Acme') NOT VALID")

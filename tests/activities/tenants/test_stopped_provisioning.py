@@ -173,7 +173,7 @@ async def test_an_attempt_that_outlives_the_closing_of_its_operation_cannot_comm
     database: asyncpg.Connection,
     tenant_request: TenantCreationInput,
 ) -> None:
-    """The closing and the attempt wait for one lock, in which the closing comes first."""
+    """Both wait for one lock, and the closing gets it first."""
     await record(engine, tenant_request)
     operation = provision_input(tenant_request).operation
     async with engine.connect() as holder:

@@ -1,4 +1,4 @@
-"""Whole tenants made and stopped behind a real PgBouncer in transaction mode, which comes and goes."""
+"""Tenants are created and cancelled behind a real PgBouncer in transaction mode, which restarts meanwhile."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
@@ -41,7 +41,7 @@ BETWEEN_TRIES = 0.02
 
 
 class Work:
-    """Runs the activities as the workflow does: each again while its errors pass."""
+    """Runs activities as the workflow does, which repeats them after passing errors."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self.done = 0
@@ -55,24 +55,24 @@ class Work:
         await self._until_done(self._provisioning.provision_tenant, provision_input(given))
 
     async def create_and_stop(self, given: TenantCreationInput) -> None:
-        """A creation that is asked to stop, whose attempt fails, and that is closed."""
+        """Cancel a creation, see its attempt fail, and close it."""
         await self._until_done(self._cancel, given)
         with pytest.raises(ApplicationError, match="was cancelled"):
             await self.create(given)
         await self._until_done(self._closing.close_operation, closing_input(given))
 
     async def create_all(self, requests: Sequence[TenantCreationInput]) -> None:
-        """One after the other."""
+        """Create tenants one after the other."""
         for given in requests:
             await self.create(given)
 
     async def stop_all(self, requests: Sequence[TenantCreationInput]) -> None:
-        """One after the other."""
+        """Cancel creations one after the other."""
         for given in requests:
             await self.create_and_stop(given)
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        """Return once the condition holds."""
+        """Wait until the condition holds."""
 
         async def holds() -> bool:
             return condition()
@@ -127,7 +127,7 @@ def bouncer(request: pytest.FixtureRequest, server_folder: Path, postgres: Embed
 
 @pytest.fixture
 async def engine(database_url: str, bouncer: PgBouncer) -> AsyncIterator[AsyncEngine]:
-    """The product's engine, which leads through PgBouncer."""
+    """The product's engine, connected through PgBouncer."""
     url = sqlalchemy_url(bouncer.url(database_url))
     engine = create_engine(url, application_name="tests", pool_size=1, statement_timeout=8, pgbouncer=True)
     yield engine
@@ -203,7 +203,7 @@ async def _end_server_connections(database: asyncpg.Connection) -> None:
 
 
 async def _session(engine: AsyncEngine) -> dict[str, str]:
-    """What the server's session is like: its process, its settings, and how many prepared statements it keeps."""
+    """Return the state of the server's session: process, settings and number of prepared statements."""
     async with engine.begin() as connection:
         settings = await connection.execute(text("SELECT name, setting FROM pg_settings"))
         process = (await connection.execute(text("SELECT pg_backend_pid()"))).scalar_one()

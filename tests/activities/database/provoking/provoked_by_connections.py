@@ -1,4 +1,4 @@
-"""Errors that end a connection or keep one from being made, on a server that itself is well."""
+"""Errors that end or prevent a connection, on a healthy server."""
 
 import asyncio
 import socket
@@ -61,7 +61,7 @@ async def the_driver_itself_says_that_a_session_has_ended(stage: Stage) -> None:
 
 @CONNECTIONS.of("25P03")
 async def a_transaction_stands_still_too_long(stage: Stage) -> None:
-    """The driver hears of it only where its process did nothing else meanwhile: hence the wait that blocks."""
+    """The driver notices it only if its process does nothing else meanwhile, hence the blocking wait."""
     async with stage.engine().begin() as connection:
         await connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = '10ms'"))
         server_process = (await driver_of(connection)).get_server_pid()
@@ -130,7 +130,7 @@ async def a_session_stands_still_at_its_commit(stage: Stage) -> None:
 
 
 @CONNECTIONS.of("builtins.TimeoutError", heals=False)
-async def nobody_answers_a_connect(stage: Stage) -> None:
+async def a_connect_gets_no_response(stage: Stage) -> None:
     with socket.create_server((LOOPBACK, 0)) as silent:
         port = silent.getsockname()[1]
         await run(stage.engine(f"postgresql://a:b@{LOOPBACK}:{port}/c", connect_timeout=0.1), "SELECT 1")
@@ -144,7 +144,7 @@ async def no_pooled_connection_becomes_free(stage: Stage) -> None:
 
 
 @CONNECTIONS.of("builtins.OSError", heals=False)
-async def nobody_listens(stage: Stage) -> None:
+async def nothing_listens(stage: Stage) -> None:
     await run(stage.engine(f"postgresql://a:b@{LOOPBACK}:{free_port()}/c"), "SELECT 1")
 
 

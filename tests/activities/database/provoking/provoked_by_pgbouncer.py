@@ -1,4 +1,4 @@
-"""Errors of PgBouncer itself, and those of a process that hasn't been told of it."""
+"""Errors of PgBouncer itself, and those of a process in which it was not declared."""
 
 from contextlib import suppress
 from uuid import uuid4
@@ -39,7 +39,7 @@ async def there_are_too_many_clients(stage: PooledStage) -> None:
 
 @PGBOUNCER.of("08P01 server_login_retry", heals=False)
 async def the_server_behind_it_is_away(stage: PooledStage) -> None:
-    """The first client waits while PgBouncer tries; the next one is told."""
+    """The first client waits while PgBouncer tries; the next one gets the error."""
     engine = stage.engine()
     await run(engine, "SELECT 1")
     stage.wire.refuse()
@@ -84,7 +84,7 @@ async def it_refuses_session_settings(stage: PooledStage) -> None:
 
 @UNDECLARED.of("26000")
 async def prepared_statements_are_on_another_server_connection(stage: PooledStage) -> None:
-    """Only where it takes session settings; else one would not get as far as this."""
+    """PgBouncer accepts session settings here, or else the connection would fail earlier."""
     engine, other = stage.engine(pgbouncer=False), stage.engine(pgbouncer=False)
     await run(engine, "SELECT 1")
     async with other.begin() as connection:

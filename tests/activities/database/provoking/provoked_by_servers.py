@@ -1,4 +1,4 @@
-"""Errors of a server in trouble. Each scenario has the spare server to itself, where it is the superuser."""
+"""Errors of a failing server. Each scenario has the spare server to itself, as superuser."""
 
 import asyncio
 import os
@@ -44,13 +44,13 @@ async def a_page_is_damaged(stage: Stage) -> None:
 
 @SERVERS.of("53300", heals=False)
 async def the_server_has_no_connection_left(stage: Stage) -> None:
-    """All but one of the spare server's connections are kept for superusers, and one of those is here."""
+    """All but one of the spare server's connections are reserved for superusers, and this session is the one."""
     await run(stage.engine(await stage.stranger()), "SELECT 1")
 
 
 @SERVERS.of("08", heals=False)
 async def another_session_crashes(stage: Stage) -> None:
-    """PostgreSQL then ends all sessions; that it says why with SQLSTATE 57P02 is a warning, and no error."""
+    """PostgreSQL then ends all sessions. Its SQLSTATE 57P02 is a warning, not an error."""
     other = await stage.session()
     async with stage.engine().begin() as connection:
         waiting = asyncio.create_task(connection.execute(text("SELECT pg_sleep(60)")))
@@ -60,7 +60,7 @@ async def another_session_crashes(stage: Stage) -> None:
 
 @SERVERS.of("57P03", heals=False)
 async def the_server_shuts_down(stage: Stage) -> None:
-    """It waits for the sessions that there are, and lets nobody in any more."""
+    """The server waits for its sessions to end, and refuses new ones."""
     await stage.session()
     stage.server.process.send_signal(signal.SIGTERM)
     async with asyncio.timeout(5):

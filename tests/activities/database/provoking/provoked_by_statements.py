@@ -1,4 +1,4 @@
-"""Errors that a statement meets, or the commit after it, while the connection stays."""
+"""Errors of a statement, or of the commit after it, that keep the connection."""
 
 import asyncio
 from typing import Any
@@ -139,7 +139,7 @@ async def prepared_statements_are_gone(stage: Stage) -> None:
 
 @STATEMENTS.of("42P05", pooled=False)
 async def names_of_prepared_statements_are_taken(stage: Stage) -> None:
-    """As another process leaves them on a server connection that PgBouncer then gives to this one."""
+    """The state in which another process leaves a server connection that PgBouncer then gives to this one."""
     async with stage.engine(pgbouncer=False).begin() as connection:
         name = (await connection.execute(text("SELECT name FROM pg_prepared_statements"))).scalars().all()[-1]
         head, _, number = name.rstrip("_").rpartition("_")
@@ -227,18 +227,18 @@ async def a_lock_is_not_given_in_time(stage: Stage) -> None:
 
 @STATEMENTS.of("XX000 writing to worker nodes is not currently allowed")
 async def a_citus_node_takes_no_writes(stage: Stage) -> None:
-    """Raised by PL/pgSQL, because only Citus says this; it says it in English whatever the server's language."""
+    """Raised by PL/pgSQL, because only Citus has this error, which is in English in any server language."""
     await run(stage.engine(), _raising("XX000", "writing to worker nodes is not currently allowed"))
 
 
 @STATEMENTS.of("")
 async def the_server_says_something_unheard_of(stage: Stage) -> None:
-    """Raised by PL/pgSQL, because a server says only what it knows."""
+    """Raised by PL/pgSQL, because a server raises only errors that it knows."""
     await run(stage.engine(), _raising("ZZ999", "secret"))
 
 
 async def driver_of(connection: AsyncConnection) -> Any:
-    """asyncpg's connection."""
+    """Return asyncpg's connection."""
     return (await connection.get_raw_connection()).driver_connection
 
 

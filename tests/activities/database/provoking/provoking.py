@@ -1,4 +1,4 @@
-"""What the scenarios that provoke database errors are written with, and what every such error is held to."""
+"""Stages for scenarios that provoke database errors, and assertions about these errors."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -22,14 +22,14 @@ from tests.support.servers.pgbouncer import PgBouncer
 from tests.support.servers.proxy import Proxy
 
 SECOND = 1.0
-# The value that scenarios write, and the password that they use: no error may tell it.
+# The value that scenarios write, and the password that they use. No error may show it.
 SECRET = "secret"
-# As a new database has it.
+# The rights of a new database.
 OPEN = "GRANT USAGE ON SCHEMA public TO PUBLIC"
 
 
 class Stage:
-    """A server and a database for one scenario, emptied before it; what it opens is closed after it."""
+    """A server and a database for one scenario, emptied before it; all connections are closed after it."""
 
     def __init__(self, server: EmbeddedPostgres, url: str) -> None:
         self.server = server
@@ -49,7 +49,7 @@ class Stage:
         await self._resources.__aexit__(kind, error, trace)
 
     def engine(self, url: str | None = None, **options: Any) -> AsyncEngine:
-        """An engine as the product makes it; a scenario ends with an error that one of these raised."""
+        """Return an engine as the product makes it, which raises the error that ends the scenario."""
         target = make_url(url or self.url).set(drivername="postgresql+asyncpg")
         given: dict[str, Any] = {"application_name": "tests", "pool_size": 2, "statement_timeout": 5.0}
         engine = create_engine(target, **(given | options))
@@ -58,7 +58,7 @@ class Stage:
         return engine
 
     async def session(self, url: str | None = None) -> asyncpg.Connection:
-        """A session of somebody else, the superuser unless the URL says otherwise."""
+        """Open a session of another client, the superuser by default."""
         connection = await asyncpg.connect(url or self.url)
         self._resources.push_async_callback(connection.close, timeout=SECOND)
         return connection
@@ -74,13 +74,13 @@ class Stage:
         self._resources.push_async_callback(self._finish, *statements)
 
     async def stranger(self, options: str = "LOGIN") -> str:
-        """The URL of a new role that has no rights."""
+        """Return the URL of a new role without rights."""
         await self.prepare(f"CREATE ROLE stranger {options} PASSWORD '{SECRET}'")
         self.later("DROP ROLE stranger")
         return self.url_of("stranger")
 
     def url_of(self, role: str, password: str = SECRET) -> str:
-        """The database's address for somebody else."""
+        """Return the database's URL for another client."""
         parts = urlsplit(self.url)
         return parts._replace(netloc=f"{role}:{password}@{parts.hostname}:{parts.port}").geturl()
 
@@ -91,7 +91,7 @@ class Stage:
 
 
 class PooledStage(Stage):
-    """A stage whose engines go through PgBouncer and are told so; `wire` is between it and the server."""
+    """A stage whose engines connect through PgBouncer, declared as such; `wire` is between it and the server."""
 
     def __init__(self, server: EmbeddedPostgres, url: str, bouncer: PgBouncer, wire: Proxy) -> None:
         super().__init__(server, url)
@@ -99,7 +99,7 @@ class PooledStage(Stage):
         self.wire = wire
 
     def engine(self, url: str | None = None, **options: Any) -> AsyncEngine:
-        """An engine as the product makes it for PgBouncer."""
+        """Return an engine as the product makes it for PgBouncer."""
         return super().engine(self.bouncer.url(url or self.url), **({"pgbouncer": True} | options))
 
 
@@ -127,7 +127,7 @@ class Provocations(Generic[StageT]):
         self.all: list[Provocation[StageT]] = []
 
     def of(self, line: str, *, heals: bool = True, pooled: bool = True) -> Callable[[Act[StageT]], Act[StageT]]:
-        """Note a scenario of this line of the table."""
+        """Register a scenario of this line of the table."""
 
         def note(act: Act[StageT]) -> Act[StageT]:
             self.all.append(Provocation(line, act, heals, pooled))
@@ -137,22 +137,22 @@ class Provocations(Generic[StageT]):
 
 
 def each(*provocations: Provocation[Any]) -> pytest.MarkDecorator:
-    """Run a test with each of them."""
+    """Parametrize a test with the scenarios."""
     return pytest.mark.parametrize("provocation", provocations, ids=lambda provocation: provocation.act.__name__)
 
 
-async def assert_told_as_the_table_says(provocation: Provocation[StageT], stage: StageT) -> None:
-    """Let the scenario happen; see what workflows and callers of the gateway are told, and that the pool heals."""
+async def assert_reported_as_the_table_says(provocation: Provocation[StageT], stage: StageT) -> None:
+    """Run the scenario; check what workflows and callers of the gateway get, and that the pool recovers."""
     with pytest.raises(DATABASE_ERRORS) as caught:
         await provocation.act(stage)
-    assert_told(caught.value, provocation.line)
+    assert_reported(caught.value, provocation.line)
     if provocation.heals:
         for engine in stage.engines:
             await run(engine, "SELECT 1")
 
 
-def assert_told(error: BaseException, line: str) -> None:
-    """See that workflows and callers of the gateway are told of the error what this line of the table says."""
+def assert_reported(error: BaseException, line: str) -> None:
+    """Check that workflows and callers of the gateway get what the line of the table says."""
     diagnosis = classify(error)
     assert diagnosis is not None
     assert diagnosis.known.name == line
