@@ -292,5 +292,5 @@ async def test_the_configured_authority_replaces_those_of_the_system(tmp_path: P
         assert provider.issuer.startswith("https://")
         async with ProviderKeys(OpenIdProvider(provider.issuer)) as keys:
             assert await is_unavailable(keys, provider.key_id)
-        async with ProviderKeys(OpenIdProvider(provider.issuer, ca_file=provider.certificate)) as keys:
+        async with ProviderKeys(OpenIdProvider(provider.issuer, ca_file=provider.ca_file)) as keys:
             assert await keys.find(provider.key_id)

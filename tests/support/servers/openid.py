@@ -6,22 +6,17 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from ipaddress import ip_address
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
 
-from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 from jwt.algorithms import get_default_algorithms
 
 from app.embedded.processes.ports import free_port
+from tests.support.certificates import Authority
 
 AUDIENCE = "alga-tenants"
 DISCOVERY = "/.well-known/openid-configuration"
@@ -60,10 +55,12 @@ class OpenIdServer:
     """
 
     def __init__(self, certificate_in: Path | None = None) -> None:
-        """With a folder, it makes a certificate of its own there and speaks TLS."""
+        """With a folder for its certificate, it speaks TLS; `ca_file` is the authority that clients have to trust."""
         self.port = free_port()
-        self.certificate = make_certificate(certificate_in) if certificate_in is not None else None
-        scheme = "http" if self.certificate is None else "https"
+        authority = Authority(certificate_in) if certificate_in is not None else None
+        self.ca_file = authority.file if authority is not None else None
+        self._certificate = authority.issue("127.0.0.1") if authority is not None else None
+        scheme = "http" if authority is None else "https"
         self.issuer = f"{scheme}://127.0.0.1:{self.port}/realms/alga"
         self.asked: list[str] = []
         self.answers: dict[str, Answer] = {}
@@ -97,9 +94,9 @@ class OpenIdServer:
                 """Say nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
-        if self.certificate is not None:
+        if self._certificate is not None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(self.certificate)
+            context.load_cert_chain(self._certificate.certificate, self._certificate.key)
             self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), name="openid")
         self._thread.start()
@@ -169,29 +166,6 @@ class OpenIdServer:
             send(request, json.dumps(documents[path]).encode())
         else:
             send(request, b"{}", status=404)
-
-
-def make_certificate(folder: Path) -> Path:
-    """Write a key and its self-signed certificate for 127.0.0.1 to a file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "loopback")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, SHA256())
-    )
-    file = folder / "certificate.pem"
-    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    file.write_bytes(private + certificate.public_bytes(Encoding.PEM))
-    return file
 
 
 def encode(document: Any) -> str:

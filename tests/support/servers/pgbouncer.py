@@ -1,23 +1,17 @@
 """A real PgBouncer in transaction mode for a PostgreSQL server."""
 
 import os
-import shutil
 import signal
 import socket
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 from urllib.parse import unquote, urlsplit
 
-import pytest
-
 from app.embedded.postgres import EmbeddedPostgres
-from app.embedded.processes.ports import LOOPBACK, free_port
+from app.embedded.processes.ports import LOOPBACK
 from app.embedded.processes.processes import ChildProcess, unprivileged_account
+from tests.support.servers.program import ServerProgram, need_program
 
-PROGRAM = "pgbouncer"
-START_TIMEOUT = 10.0
 SETTINGS = {
     "listen_addr": LOOPBACK,
     "unix_socket_dir": "",
@@ -27,16 +21,8 @@ SETTINGS = {
 }
 
 
-def need_pgbouncer() -> str:
-    """Return the path of the program; skip the test if it is not installed."""
-    found = shutil.which(PROGRAM, path=f"{os.defpath}:/usr/sbin:/usr/local/sbin:{os.environ.get('PATH', '')}")
-    if found is None:
-        pytest.skip("PgBouncer is not installed (Debian: apt-get install pgbouncer)")
-    return found
-
-
-class PgBouncer:
-    """Runs in its `with` block, on a fixed port; `settings` are lines of its configuration.
+class PgBouncer(ServerProgram):
+    """PgBouncer with `settings` as lines of its configuration.
 
     `server_port` leads to the server in another way, such as a proxy. PgBouncer refuses to run as root, so then it
     runs as `nobody`.
@@ -45,30 +31,19 @@ class PgBouncer:
     def __init__(
         self, folder: Path, server: EmbeddedPostgres, *, server_port: int | None = None, **settings: str
     ) -> None:
-        self.port = free_port()
-        self._program = need_pgbouncer()
+        super().__init__()
+        self._program = need_program("pgbouncer")
         self._account = unprivileged_account()
         self._folder = folder
         self._write(server, server_port or server.port, SETTINGS | {"listen_port": str(self.port)} | settings)
-        self._process: ChildProcess | None = None
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def url(self, direct: str) -> str:
         """Return the URL through PgBouncer for a direct URL."""
         parts = urlsplit(direct)
         return parts._replace(netloc=parts.netloc.rpartition(":")[0] + f":{self.port}").geturl()
 
-    def start(self) -> None:
-        """Start, and return once it accepts connections."""
-        self._process = ChildProcess(
+    def _new_process(self) -> ChildProcess:
+        return ChildProcess(
             "PgBouncer",
             [self._program, "pgbouncer.ini"],
             log_file=self._folder / "pgbouncer.log",
@@ -78,18 +53,6 @@ class PgBouncer:
             # Ends at once; SIGINT would wait for the clients.
             stop_signal=signal.SIGTERM,
         )
-        self._process.start()
-        self._process.wait_until(self._is_ready, timeout=START_TIMEOUT)
-
-    def stop(self) -> None:
-        """Close all connections and end."""
-        if self._process is not None:
-            self._process.stop()
-
-    def restart(self) -> None:
-        """Close all connections and start again."""
-        self.stop()
-        self.start()
 
     def _is_ready(self) -> bool:
         with socket.socket() as client:
