@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from app.cli.console import say, visible
-from app.client import Operation, OperationSummary, Tenant, TenantsClient
+from app.client import Operation, OperationSummary, Tenant
 from app.client.models import CANCELLED, COMPLETED, FAILED, WAITING_FOR_PERSON
 
 STYLES = {
@@ -30,29 +30,21 @@ TWO_LINES_ROOM = 20
 PIPE_WIDTH = 1000
 STALE = "last state in the database, because Temporal is unavailable or has deleted the operation"
 
-OnChange = Callable[[Operation], None]
 
-
-def follow(
-    client: TenantsClient,
-    workflow_id: str,
-    console: Console,
-    *,
-    timeout: float | None = None,
-    on_change: OnChange | None = None,
-    since: Operation | None = None,
-) -> Operation:
-    """Show an operation's progress until it is settled, and return it.
-
-    A terminal gets a bar, anything else a line for each change. `on_change` is called with every change, too.
-    `since` and the errors are those of `TenantsClient.wait`.
-    """
-    with _progress(console) as show:
-        for document in client.watch(workflow_id, timeout=timeout, since=since):
-            if on_change is not None:
-                on_change(document)
-            show(document)
-    return document
+@contextmanager
+def shown_progress(console: Console) -> Iterator[Callable[[Operation], None]]:
+    """Yield a function that shows an operation's progress: a bar on a terminal, else a line for each call."""
+    if not console.is_terminal:
+        yield lambda document: say(console, f"{document.progress:>3} %  {_activity(document)}")
+        return
+    description = TextColumn("{task.description}", markup=False)
+    columns = (description, BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    # Redirecting would send stdout to this console, which may be stderr.
+    with Progress(*columns, console=console, redirect_stdout=False, redirect_stderr=False) as progress:
+        task = progress.add_task("", total=100)
+        yield lambda document: progress.update(
+            task, completed=document.progress, description=_activity(document), refresh=True
+        )
 
 
 def show_operation(console: Console, operation: Operation, *, field_name: Callable[[str], str] = str) -> None:
@@ -203,21 +195,6 @@ def _users(tenant: Tenant) -> str:
 def _cancellation(operation: Operation) -> str | None:
     reason = f": {operation.cancel_reason}" if operation.cancel_reason else ""
     return f"by {operation.cancelled_by}{reason}" if operation.cancelled_by else None
-
-
-@contextmanager
-def _progress(console: Console) -> Iterator[OnChange]:
-    if not console.is_terminal:
-        yield lambda document: say(console, f"{document.progress:>3} %  {_activity(document)}")
-        return
-    description = TextColumn("{task.description}", markup=False)
-    columns = (description, BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-    # Redirecting would send stdout to this console, which may be stderr.
-    with Progress(*columns, console=console, redirect_stdout=False, redirect_stderr=False) as progress:
-        task = progress.add_task("", total=100)
-        yield lambda document: progress.update(
-            task, completed=document.progress, description=_activity(document), refresh=True
-        )
 
 
 def _activity(operation: Operation) -> str:

@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import typer
 
+from app.cli.console import say
 from app.cli.exit_codes import ExitCode
 from app.cli.operations.fields import ADMIN, CREATION_FIELDS, OPTIONS, STDIN, read_file, takes_fields
 from app.cli.operations.report import Report, connected
@@ -58,7 +59,9 @@ def create(
     report.changed(created)
     report.note(f"started {created.workflow_id}")
     if created.temporary_password is not None:
-        report.show_password(created.temporary_password)
+        if not report.as_json:
+            shown = f"temporary password of the administrator, shown only now: {created.temporary_password}"
+            say(report.stdout, shown, "bold")
     elif not (isinstance(admin, dict) and admin.get("password")):
         report.note("This request was made before; the password generated then is not shown again.")
     return report.follow(created.workflow_id, timeout) if wait else ExitCode.DONE

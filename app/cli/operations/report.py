@@ -14,7 +14,7 @@ from app.cli.console import print_json, say
 from app.cli.exit_codes import ExitCode
 from app.cli.operations.fields import option_of
 from app.cli.options import AsJson, keyword, replace_first_parameter
-from app.cli.output import follow, show_operation
+from app.cli.output import show_operation, shown_progress
 from app.client import Operation, Retries, TenantsClient, errors
 from app.client.models import CANCELLED, COMPLETED, FAILED, WAITING_FOR_PERSON, D
 
@@ -78,8 +78,9 @@ class Report:
     @contextmanager
     def connection(self, api_key: str) -> Iterator[None]:
         """Open a client whose errors, and Ctrl-C, end the command with a message and an exit status of their own."""
+        retries = Retries(notify=lambda error, seconds: self.note(f"{error}; trying again in {seconds:.1f} s"))
         try:
-            with TenantsClient(self._url, api_key, retries=Retries(notify=self._retrying)) as self.client:
+            with TenantsClient(self._url, api_key, retries=retries) as self.client:
                 yield
         except errors.TenantsError as error:
             self._show_error(error)
@@ -107,17 +108,15 @@ class Report:
 
     def follow(self, workflow_id: str, timeout: float | None, *, since: Operation | None = None) -> ExitCode:
         """Show the operation's progress until it is settled, and return the exit status for its last status."""
-        document = follow(self.client, workflow_id, self.stderr, timeout=timeout, on_change=self.changed, since=since)
+        with shown_progress(self.stderr) as show:
+            for document in self.client.watch(workflow_id, timeout=timeout, since=since):
+                self.changed(document)
+                show(document)
         return STATUS_CODES.get(document.status, ExitCode.UNKNOWN_STATUS)
 
     def note(self, text: str) -> None:
         """Print a message for people."""
         say(self.stderr, text)
-
-    def show_password(self, password: str) -> None:
-        """Show people the generated password; JSON has it in the document."""
-        if not self.as_json:
-            say(self.stdout, f"temporary password of the administrator, shown only now: {password}", "bold")
 
     def finish(self, code: ExitCode) -> NoReturn:
         """Print the operation and exit."""
@@ -145,9 +144,6 @@ class Report:
 
     def _field_name(self, path: str) -> str:
         return option_of(path) if self.names_options else path
-
-    def _retrying(self, error: errors.TenantsError, seconds: float) -> None:
-        self.note(f"{error}; trying again in {seconds:.1f} s")
 
     def _show_error(self, error: errors.TenantsError) -> None:
         if not isinstance(error, errors.ProblemError):

@@ -15,7 +15,7 @@ from activities.alga.development import AlgaOwnsDatabaseError
 from activities.purge.catalogue import read_catalogue
 from activities.purge.purge import count_tenant_rows
 from app.cli.console import fail
-from app.cli.output import follow
+from app.cli.output import shown_progress
 from app.client import TenantsClient
 from app.embedded.development import Installation, install
 from app.embedded.errors import StackError
@@ -67,7 +67,14 @@ def command(
             if as_json:
                 typer.echo(installation.as_json())
             else:
-                _show(_addresses(installation), console)
+                addresses = {
+                    "gateway": installation.url,
+                    "API documentation": f"{installation.url}/docs",
+                    "API key": installation.api_key,
+                    "Temporal's web UI": installation.temporal_ui or "see the external server",
+                    "database": installation.admin_database_url,
+                }
+                _show(addresses, console)
             if example or once:
                 succeeded = _provision_example(installation, console)
                 if once:
@@ -82,16 +89,6 @@ def command(
         fail(f"alga-tenants dev: {error if 'ADMIN_DATABASE_URL' in os.environ else _offer_reset(data_dir)}")
     except (StackError, AlgaOwnsDatabaseError) as error:
         fail(f"alga-tenants dev: {error}")
-
-
-def _addresses(installation: Installation) -> dict[str, str]:
-    return {
-        "gateway": installation.url,
-        "API documentation": f"{installation.url}/docs",
-        "API key": installation.api_key,
-        "Temporal's web UI": installation.temporal_ui or "see the external server",
-        "database": installation.admin_database_url,
-    }
 
 
 def _offer_reset(data_dir: Path | None) -> str:
@@ -115,7 +112,9 @@ def _provision_example(installation: Installation, console: Console) -> bool:
     console.print(f"\ncreating the example tenant [bold]{name}[/]")
     with TenantsClient(installation.url, installation.api_key) as client:
         started = client.create_tenant(request)
-        document = follow(client, started.workflow_id, console)
+        with shown_progress(console) as show:
+            for document in client.watch(started.workflow_id, timeout=None):
+                show(document)
     ids = document.tenant_ids
     if ids is None:
         console.print(f"the example ended as {document.status}: {document.error}", style="red", markup=False)

@@ -1,4 +1,4 @@
-"""The command line against a scripted server: within the test's process, and as a process of its own."""
+"""The command line against a scripted server, within the test's process and as a separate process."""
 
 import json
 import os
@@ -19,7 +19,7 @@ API_KEY = "alga_key-0123456789"
 
 @dataclass(frozen=True)
 class Ran:
-    """How a command ended."""
+    """The result of a command."""
 
     code: int
     stdout: str

@@ -3,8 +3,8 @@ import io
 import pytest
 from rich.console import Console
 
-from app.cli.output import follow
-from app.client import Operation, TenantsClient
+from app.cli.output import shown_progress
+from app.client import TenantsClient
 from tests.app.cli.conftest import API_KEY
 from tests.app.client.scripted_server import (
     OPERATION_PATH,
@@ -18,20 +18,17 @@ from tests.app.client.scripted_server import (
 SOON = {"Retry-After": "0"}
 
 
-def followed(server: ScriptedServer, console: Console) -> Operation:
-    with TenantsClient(server.url, API_KEY) as client:
-        return follow(client, WORKFLOW_ID, console, on_change=lambda seen: print(f"<{seen.progress}>"))  # noqa: T201 - as a command prints
-
-
-def test_following_returns_the_settled_document(server: ScriptedServer) -> None:
-    server.script("GET", OPERATION_PATH, Reply(200, document(), SOON), Reply(200, document("completed")))
-    assert followed(server, Console(file=io.StringIO())).status == "completed"
+def follow(server: ScriptedServer, console: Console) -> None:
+    with TenantsClient(server.url, API_KEY) as client, shown_progress(console) as show:
+        for operation in client.watch(WORKFLOW_ID):
+            print(f"<{operation.progress}>")  # noqa: T201 - as a command prints
+            show(operation)
 
 
 def test_a_bar_leaves_stdout_alone(server: ScriptedServer, capsys: pytest.CaptureFixture[str]) -> None:
     server.script("GET", OPERATION_PATH, Reply(200, document(), SOON), Reply(200, document("completed")))
     terminal = io.StringIO()
-    followed(server, Console(file=terminal, force_terminal=True, width=100))
+    follow(server, Console(file=terminal, force_terminal=True, width=100))
     assert capsys.readouterr().out == "<15>\n<100>\n"
     assert "create tenant" in terminal.getvalue()
     assert "100%" in terminal.getvalue()
@@ -44,7 +41,7 @@ def test_without_a_terminal_there_is_a_line_for_each_change(server: ScriptedServ
     changes = (document("queued", progress=0), document(), document("retrying", error=error), stuck)
     server.script("GET", OPERATION_PATH, *(Reply(200, change, SOON) for change in changes))
     console = Console(file=io.StringIO())
-    followed(server, console)
+    follow(server, console)
     assert isinstance(console.file, io.StringIO)
     assert console.file.getvalue().splitlines() == [
         "  0 %  waiting for a worker",

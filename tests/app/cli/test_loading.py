@@ -12,8 +12,8 @@ from tests.app.cli.conftest import Start
 
 class Group(LazyGroup):
     lazy_commands: ClassVar = {
-        "sound": LazyCommand("tests.app.cli.test_loading:sound", "Makes a sound.", "Tests"),
-        "lacking": LazyCommand("app.cli.lacking:command", "Has no module.", "Tests"),
+        "sound": LazyCommand("tests.app.cli.test_loading:sound", "Make a sound.", "Tests"),
+        "lacking": LazyCommand("app.cli.lacking:command", "Fail without a module.", "Tests"),
     }
 
 
@@ -29,7 +29,7 @@ def sound() -> None:
     typer.echo("moo")
 
 
-def test_a_command_that_can_not_be_imported_says_why_and_breaks_no_other() -> None:
+def test_a_command_that_can_not_be_imported_breaks_no_other() -> None:
     runner = CliRunner()
     lacking = runner.invoke(group, ["lacking"])
     assert (lacking.exit_code, lacking.stdout) == (1, "")
@@ -41,20 +41,7 @@ def test_a_command_that_can_not_be_imported_says_why_and_breaks_no_other() -> No
 @pytest.mark.parametrize(
     "command",
     [
-        *(
-            "create",
-            "status",
-            "list",
-            "watch",
-            "resume",
-            "cancel",
-            "dev",
-            "gateway",
-            "worker",
-            "migrate",
-            "doctor",
-            "keys",
-        ),
+        *("dev", "gateway", "worker", "migrate", "doctor", "reconcile", "replay", "keys", "audit"),
         *(f"tenants {name}" for name in ("create", "list", "show")),
         *(f"operations {name}" for name in ("list", "show", "watch", "cancel", "resume", "change")),
     ],
@@ -82,7 +69,7 @@ def test_a_short_form_is_the_same_command(short: str, full: str) -> None:
     assert usage(short) == usage(full)
 
 
-def test_an_unknown_command_exits_2_and_guesses_what_was_meant() -> None:
+def test_an_unknown_command_exits_2_with_a_suggestion() -> None:
     result = CliRunner().invoke(app, ["craete"])
     assert result.exit_code == 2
     assert "'create'" in result.stderr

@@ -1,4 +1,4 @@
-"""Tables on terminals: people copy ids from them, so no width may cut one."""
+"""Tables on terminals of all widths show whole ids, because people copy them."""
 
 import io
 from typing import Any

@@ -1,4 +1,4 @@
-"""What shows only in a process of its own: signals, terminals, arguments, imports."""
+"""Behaviour that shows only in a separate process: signals, terminals, arguments, imports."""
 
 import json
 import os
@@ -26,7 +26,7 @@ LOCAL_MODES = 3
 
 @contextmanager
 def terminal() -> Iterator[tuple[int, int]]:
-    """Both ends of a pseudo-terminal: ours, and the one for a process."""
+    """Open a pseudo-terminal; yield our end, and the one for a process."""
     ours, theirs = pty.openpty()
     try:
         yield ours, theirs
@@ -36,7 +36,7 @@ def terminal() -> Iterator[tuple[int, int]]:
 
 
 def rest(ours: int, theirs: int) -> bytes:
-    """What has been written to a pseudo-terminal that no process uses any more."""
+    """Return the rest of the output to a pseudo-terminal that no process uses any more."""
     os.write(theirs, b"\0")
     shown = b""
     while not shown.endswith(b"\0"):
@@ -61,7 +61,7 @@ def test_ctrl_c_leaves_the_operation_running_and_says_so(server: ScriptedServer,
     assert "Traceback" not in stderr
 
 
-def test_ctrl_c_before_an_answer_says_how_to_find_out(server: ScriptedServer, start: Start) -> None:
+def test_ctrl_c_before_a_response_explains_how_to_repeat_the_request(server: ScriptedServer, start: Start) -> None:
     server.script("POST", "/tenants", Reply(202, document(), delay=2))
     process = start("create", *OPTIONS)
     server.wait_for_requests(1)
@@ -89,7 +89,7 @@ def test_a_password_is_in_neither_the_arguments_nor_the_output(server: ScriptedS
 
 
 @pytest.mark.parametrize("option", ["--admin-password-prompt", "--admin-password-stdin"])
-def test_a_password_that_is_typed_is_not_echoed(server: ScriptedServer, start: Start, option: str) -> None:
+def test_a_typed_password_is_not_echoed(server: ScriptedServer, start: Start, option: str) -> None:
     server.script("POST", "/tenants", Reply(202, document()))
     with terminal() as (ours, theirs):
         process = start("create", *OPTIONS, option, "--no-wait", stdin=theirs, stderr=theirs)

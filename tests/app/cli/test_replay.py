@@ -46,12 +46,12 @@ def replay(*arguments: str, **environment: str) -> Ran:
 
 @pytest.fixture
 def queue(temporal: EmbeddedTemporal) -> dict[str, str]:
-    """The environment of a task queue of the test's own."""
+    """The environment of a separate task queue."""
     return {"TEMPORAL_ADDRESS": temporal.address, "TEMPORAL_TASK_QUEUE": f"replayed-{uuid4()}"}
 
 
 async def leave_histories(environment: dict[str, str], workflows: list[type]) -> str:
-    """One workflow that was completed, and one that was only started; returns the id of the former."""
+    """Leave one completed and one running workflow; return the id of the former."""
     client = await Client.connect(environment["TEMPORAL_ADDRESS"], data_converter=DATA_CONVERTER)
     task_queue = environment["TEMPORAL_TASK_QUEUE"]
     done: WorkflowHandle[object, object] = await client.start_workflow(
@@ -62,20 +62,20 @@ async def leave_histories(environment: dict[str, str], workflows: list[type]) ->
     await client.start_workflow("tenantCreationWorkflow", request(), id=str(uuid4()), task_queue=task_queue)
     await client.start_workflow("somebodyElsesWorkflow", id=str(uuid4()), task_queue=task_queue)
     query = f"TaskQueue = '{task_queue}'"
-    while (await client.count_workflows(query)).count < 3 or not (  # what has ended is listed a moment later
+    while (await client.count_workflows(query)).count < 3 or not (  # ended workflows are listed a moment later
         await client.count_workflows(f"{query} AND ExecutionStatus = 'Completed'")
     ).count:
         pass
     return done.id
 
 
-def test_histories_that_this_release_made_replay(queue: dict[str, str]) -> None:
+def test_histories_of_this_release_replay(queue: dict[str, str]) -> None:
     run_blocking(leave_histories(queue, list(WORKFLOWS)))
     ran = replay("--json", **queue)
     assert (ran.code, ran.document) == (0, {"replayed": 2, "gone": 0, "incompatible": []})
 
 
-def test_a_history_that_the_code_would_not_make_fails_the_check_and_is_named(queue: dict[str, str]) -> None:
+def test_an_incompatible_history_fails_the_check_and_is_named(queue: dict[str, str]) -> None:
     made_otherwise = run_blocking(leave_histories(queue, [Reordered]))
     ran = replay(**queue)
     assert ran.code == 1
@@ -85,7 +85,7 @@ def test_a_history_that_the_code_would_not_make_fails_the_check_and_is_named(que
     assert "2 histories replayed, 1 incompatible" in ran.stdout
 
 
-def test_a_query_narrows_and_closed_ones_can_be_left_out(queue: dict[str, str]) -> None:
+def test_a_query_selects_and_closed_ones_can_be_excluded(queue: dict[str, str]) -> None:
     done = run_blocking(leave_histories(queue, [Reordered]))
     assert replay("--closed=0", "--json", **queue).document["replayed"] == 1
     assert replay(f"--query=WorkflowId = '{done}'", "--json", **queue).document["replayed"] == 1
@@ -100,19 +100,19 @@ def test_the_stored_histories_replay_from_their_files() -> None:
     "content",
     ["", "{}", "[1]", '{"events": 5}', "\xff", '{"events": []}', '{"events": [{"eventId": "2"}]}'],
 )
-def test_a_file_that_is_no_history_is_named(tmp_path: Path, content: str) -> None:
+def test_a_file_without_a_history_is_named(tmp_path: Path, content: str) -> None:
     file = tmp_path / "broken.json"
     file.write_bytes(content.encode("latin-1"))
     ran = replay(f"--file={file}")
     assert (ran.code, str(file) in ran.stderr.replace("\n", "")) == (2, True)
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
     ran = replay(f"--file={tmp_path / 'nowhere.json'}")
     assert (ran.code, "nowhere.json" in ran.stderr) == (2, True)
 
 
-def test_a_temporal_that_is_away_is_told() -> None:
+def test_an_unavailable_temporal_is_reported() -> None:
     address = f"127.0.0.1:{free_port()}"
     ran = replay(TEMPORAL_ADDRESS=address)
     assert (ran.code, address in ran.stderr) == (5, True)
@@ -124,22 +124,22 @@ def test_a_folder_without_histories_does_not_pass(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("query", ["Colour = 'red'", "= ="])
-def test_a_query_that_temporal_refuses_is_the_callers_fault(queue: dict[str, str], query: str) -> None:
+def test_an_invalid_query_exits_2(queue: dict[str, str], query: str) -> None:
     ran = replay(f"--query={query}", **queue)
     assert (ran.code, "invalid query" in ran.stderr) == (2, True)
 
 
-def test_a_namespace_that_is_not_there_is_told_from_a_temporal_that_is_away(queue: dict[str, str]) -> None:
+def test_a_missing_namespace_exits_2(queue: dict[str, str]) -> None:
     ran = replay(TEMPORAL_NAMESPACE="nowhere", **queue)
     assert (ran.code, "nowhere is not found" in ran.stderr) == (2, True)
 
 
-def test_files_are_not_queried() -> None:
+def test_file_and_query_can_not_be_combined() -> None:
     ran = replay(f"--file={HISTORIES}", "--query=WorkflowId = 'x'")
     assert (ran.code, "either --file or --query" in " ".join(ran.stderr.split())) == (2, True)
 
 
-def test_what_temporals_own_program_exports_replays(tmp_path: Path, queue: dict[str, str]) -> None:
+def test_an_export_of_temporals_own_program_replays(tmp_path: Path, queue: dict[str, str]) -> None:
     done = run_blocking(leave_histories(queue, list(WORKFLOWS)))
     show = ["workflow", "show", "--address", queue["TEMPORAL_ADDRESS"], "--workflow-id", done, "--output", "json"]
     shown = subprocess.run([temporal_program(), *show], check=True, capture_output=True)  # noqa: S603 - our own server
@@ -148,7 +148,7 @@ def test_what_temporals_own_program_exports_replays(tmp_path: Path, queue: dict[
 
 
 async def fetch_while_one_is_deleted(environment: dict[str, str]) -> tuple[int, int]:
-    """How many of two running workflows were fetched and were gone, where one is deleted after they were listed."""
+    """Return how many of two running workflows were fetched and gone if one is deleted after the listing."""
     client = await Client.connect(environment["TEMPORAL_ADDRESS"], data_converter=DATA_CONVERTER)
     task_queue = environment["TEMPORAL_TASK_QUEUE"]
     started = {str(uuid4()) for _ in range(2)}
@@ -175,7 +175,7 @@ async def delete(client: Client, workflow_id: str) -> None:
             await client.get_workflow_handle(workflow_id).fetch_history()
 
 
-def test_a_history_that_is_deleted_meanwhile_is_skipped_and_counted(queue: dict[str, str]) -> None:
+def test_a_history_deleted_in_the_meantime_is_skipped_and_counted(queue: dict[str, str]) -> None:
     assert run_blocking(fetch_while_one_is_deleted(queue)) == (1, 1)
 
 
@@ -185,12 +185,12 @@ def stored() -> dict[str, Any]:
 
 
 def markers(document: dict[str, Any]) -> list[dict[str, Any]]:
-    """What is recorded of the activities, in their order."""
+    """Return the recorded results of the activities, in order."""
     events = (event for event in document["events"] if event["eventType"] == "EVENT_TYPE_MARKER_RECORDED")
     return [event["markerRecordedEventAttributes"]["details"] for event in events]
 
 
-def test_a_payload_that_can_not_be_read_is_not_printed(tmp_path: Path) -> None:
+def test_an_unreadable_payload_is_not_printed(tmp_path: Path) -> None:
     document = stored()
     wrong = Payload(metadata={"encoding": b"json/plain"}, data=json.dumps({"tenantId": SECRET}).encode())
     started = document["events"][0]["workflowExecutionStartedEventAttributes"]
@@ -204,7 +204,7 @@ def test_a_payload_that_can_not_be_read_is_not_printed(tmp_path: Path) -> None:
     assert "temporalio" not in ran.stderr
 
 
-def test_of_an_exception_only_type_and_place_are_told() -> None:
+def test_only_type_and_place_of_an_exception_are_shown() -> None:
     async def problem() -> str | None:
         async def one() -> Any:
             document = stored()
@@ -223,7 +223,7 @@ def test_of_an_exception_only_type_and_place_are_told() -> None:
     assert "Acme" not in told
 
 
-def test_the_reason_is_the_sdks_own_word(tmp_path: Path) -> None:
+def test_the_reason_is_the_sdks_message(tmp_path: Path) -> None:
     document = stored()
     first, second, *_ = markers(document)
     first["data"], second["data"] = second["data"], first["data"]
@@ -231,11 +231,12 @@ def test_the_reason_is_the_sdks_own_word(tmp_path: Path) -> None:
     ran = replay(f"--file={tmp_path}", "--json", NEXTAUTH_SECRET=HISTORIES_SECRET)
     assert ran.code == 1
     (found,) = ran.document["incompatible"]
-    assert (found["workflow_id"], found["workflow_type"]) == ("swapped", "tenantCreationWorkflow")
+    recorded = document["events"][0]["workflowExecutionStartedEventAttributes"]["workflowId"]
+    assert (found["workflow_id"], found["workflow_type"]) == (recorded, "tenantCreationWorkflow")
     assert "Nondeterminism" in found["problem"]
 
 
-def test_an_exported_history_is_told_from_an_incompatible_one(tmp_path: Path, queue: dict[str, str]) -> None:
+def test_an_incompatible_exported_history_fails_the_check(tmp_path: Path, queue: dict[str, str]) -> None:
     document = stored()
     kept = [event for event in document["events"] if event["eventType"] != "EVENT_TYPE_MARKER_RECORDED"]
     (tmp_path / "cut.json").write_text(json.dumps({"events": kept}))

@@ -98,7 +98,7 @@ async def test_the_noted_head_of_another_trail_is_a_failure(run: Run) -> None:
 
 
 async def test_another_secret_is_a_failure(run: Run) -> None:
-    result = run("verify", AUDIT_SECRET="another secret")
+    result = run("verify", AUDIT_SECRET="another audit secret")
     assert result.exit_code == ExitCode.FAILED
     assert "head-forged" in result.stdout
 
