@@ -8,9 +8,9 @@ from tests.chaos.checks.ledger import CallResult, Entry, Ledger
 from tests.chaos.clients import Callers
 
 FIRST_PAUSE = 0.2
-LONGEST_PAUSE = 2.0
+MAX_PAUSE = 2.0
 # Changes are given up after a while, because without a worker none is possible.
-MOST_CHANGES = 8
+MAX_CHANGE_ATTEMPTS = 8
 
 
 class Load:
@@ -66,7 +66,9 @@ class Load:
 
     async def _change(self, entry: Entry, delay: float) -> None:
         await asyncio.sleep(delay)
-        await insist(lambda gateway: self._callers.change(entry, gateway), entry.plan.gateway, most=MOST_CHANGES)
+        await insist(
+            lambda gateway: self._callers.change(entry, gateway), entry.plan.gateway, most=MAX_CHANGE_ATTEMPTS
+        )
 
     async def _terminate(self, entry: Entry, delay: float) -> None:
         await asyncio.sleep(delay)
@@ -81,7 +83,7 @@ async def insist(ask: Callable[[int], Awaitable[CallResult]], gateway: int, *, m
         if answer.is_final or number == most:
             return answer
         await asyncio.sleep(pause)
-        pause = min(2 * pause, LONGEST_PAUSE)
+        pause = min(2 * pause, MAX_PAUSE)
     raise AssertionError
 
 

@@ -10,7 +10,7 @@ REPLICAS = ("gateway-1", "gateway-2", "worker-1", "worker-2")
 SERVERS = ("database", "temporal")
 
 STEP_RETRY_WINDOW = 4.0
-"""How long the service retries before it asks for an operator; far less than in production, so that both happen."""
+"""How long the service retries before an operation needs attention; short, so that both happen in a run."""
 
 Shape = Literal["plain", "citus", "development"]
 Fate = Literal["resume", "cancel", "leave"]
@@ -74,11 +74,11 @@ class TenantPlan:
     key: str | None
     """The Idempotency-Key; a request without one is never repeated after an unclear result."""
     gateway: int
-    """The gateway, 0 or 1, that is asked first."""
+    """The first gateway, 0 or 1."""
     is_direct: bool
     """Whether it is started in Temporal itself, as Alga's own client does."""
     callers: int
-    """How many send the request at the same moment, to one gateway after the other."""
+    """How many callers send the request at the same moment, in turn to the gateways."""
     repeats: tuple[float, ...]
     wait: int | None
     shares_email: bool

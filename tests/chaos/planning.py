@@ -23,7 +23,7 @@ SECONDS_PER_EVENT = 2.2
 SECONDS_PER_LASTING_OUTAGE = 60.0
 TENANTS_PER_TERMINATION = 40
 CALM = 1.0
-"""Seconds at the end in which nothing new is begun."""
+"""Seconds at the end without new requests."""
 
 LONGEST = {
     Kind.REPLICA_KILLED: 3.0,
@@ -38,7 +38,7 @@ LONGEST = {
     Kind.STALLED: 5.0,
     Kind.RESPONSES_LOST: 4.0,
 }
-"""Seconds that each thing may last; the two kinds that are missing are planned apart."""
+"""Maximum seconds of each kind; the two missing kinds are planned separately."""
 # The most frequent events in production are the most frequent ones here.
 FREQUENT = (Kind.REPLICA_KILLED, Kind.REPLICA_TERMINATED, Kind.CUT, Kind.RESPONSES_LOST)
 PER_REPLICA = {Kind.REPLICA_KILLED, Kind.REPLICA_TERMINATED}

@@ -37,9 +37,9 @@ class Outcome:
     violations: tuple[Violation, ...]
     events: Counter[Kind]
     seen: Counter[str]
-    """How many operations were seen in each status by those who watched."""
+    """How many operations were seen in each status."""
     notes: tuple[str, ...]
-    """What is no violation and yet worth knowing."""
+    """Observations that are no violations."""
     seconds: float
 
 

@@ -22,7 +22,7 @@ SECRET = re.compile(
 )
 PERSONAL = re.compile(r"^(first_name|last_name|e_?mail|phone)$", re.IGNORECASE)
 
-DEEPEST = 4
+MAX_DEPTH = 4
 
 
 class Marked(NamedTuple):
@@ -98,7 +98,7 @@ class _Filling:
         if hint in {str, bytes}:
             text = self._text(name)
             return text if hint is str else text.encode()
-        if depth < DEEPEST and (issubclass(hint, BaseModel) or dataclasses.is_dataclass(hint)):
+        if depth < MAX_DEPTH and (issubclass(hint, BaseModel) or dataclasses.is_dataclass(hint)):
             return self.instance(hint, depth)
         return None
 

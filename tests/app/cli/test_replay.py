@@ -216,11 +216,11 @@ def test_only_type_and_place_of_an_exception_are_shown() -> None:
         (replayed,) = [replayed async for replayed in replay_histories(one(), [Telling], converter)]
         return replayed.problem
 
-    told = run_blocking(problem())
-    assert told is not None
-    assert told.startswith("ValueError at ")
-    assert "reordered.py" in told
-    assert "Acme" not in told
+    shown = run_blocking(problem())
+    assert shown is not None
+    assert shown.startswith("ValueError at ")
+    assert "reordered.py" in shown
+    assert "Acme" not in shown
 
 
 def test_the_reason_is_the_sdks_message(tmp_path: Path) -> None:

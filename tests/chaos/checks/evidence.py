@@ -19,7 +19,7 @@ BATCH = 100
 WORKFLOW_TYPES = {"tenantCreationWorkflow", "algadeskTenantCreationWorkflow"}
 
 Census = Mapping[str, Mapping[str, int]]
-"""How many rows each tenant has in each table, for the tables where it has any."""
+"""The number of rows of each tenant by table, for tables where it has any."""
 
 
 @dataclass(frozen=True)
@@ -103,9 +103,9 @@ class Evidence:
     books: Books
     executions: tuple[Execution, ...]
     documents: Mapping[str, tuple[Document | None, Document | None]]
-    """The status documents of both gateways by workflow id; none where a gateway did not know the operation."""
+    """The status documents of both gateways by workflow id; None if a gateway did not know the operation."""
     watched: Mapping[str, Document]
-    """The last status document that was seen of each operation while the run went on."""
+    """The last status document of each operation during the run."""
     listed_operations: Mapping[str, str]
     """The statuses in `GET /operations` by workflow id."""
     listed_tenants: Mapping[str, str]

@@ -10,7 +10,7 @@ from tests.chaos.plan import Plan
 from tests.chaos.run import Outcome
 
 WIDTH = 34
-MOST_SHOWN = 60
+MAX_SHOWN = 60
 
 
 def command(plan: Plan) -> str:
@@ -73,10 +73,10 @@ def lines(outcome: Outcome) -> Iterator[str]:
 
 def _violations(outcome: Outcome) -> Iterator[str]:
     found = sorted(outcome.violations, key=lambda violation: list(Wrong).index(violation.kind))
-    for violation in found[:MOST_SHOWN]:
+    for violation in found[:MAX_SHOWN]:
         yield f"WRONG {violation}"
-    if len(found) > MOST_SHOWN:
-        yield f"… and {len(found) - MOST_SHOWN} more"
+    if len(found) > MAX_SHOWN:
+        yield f"… and {len(found) - MAX_SHOWN} more"
     if found:
         yield ""
 
