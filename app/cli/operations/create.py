@@ -52,7 +52,7 @@ def create(
     if admin_password_stdin or admin_password_prompt:
         if not isinstance(admin, dict):
             raise typer.BadParameter("adminUser is not an object", param_hint="--file")
-        admin["password"] = _password_from_stdin() if admin_password_stdin else _password_from_prompt()
+        admin["password"] = _read_password(needs_terminal=not admin_password_stdin)
     report.names_options = file is None
     report.idempotency_key = idempotency_key if idempotency_key is not None else str(uuid4())
     created = report.client.create_tenant(request, idempotency_key=report.idempotency_key)
@@ -69,23 +69,17 @@ def create(
 
 def _complete(given: dict[str, Any]) -> dict[str, Any]:
     names = given.keys() | {f"adminUser.{name}" for name in given.get("adminUser", {})}
-    missing = [OPTIONS[name] for name in REQUIRED if name not in names]
-    if missing:
+    if missing := [OPTIONS[name] for name in REQUIRED if name not in names]:
         raise typer.BadParameter(f"missing {', '.join(missing)}; or give --file with the whole request")
     return given
 
 
-def _password_from_stdin() -> str:
+def _read_password(*, needs_terminal: bool) -> str:
     if sys.stdin.isatty():
-        return _password_from_prompt()
+        return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True))
+    if needs_terminal:
+        raise typer.BadParameter("there is no terminal to ask on", param_hint="--admin-password-prompt")
     password = sys.stdin.readline().rstrip("\r\n")
     if not password:
         raise typer.BadParameter("the first line of stdin is empty", param_hint="--admin-password-stdin")
-    return password
-
-
-def _password_from_prompt() -> str:
-    if not sys.stdin.isatty():
-        raise typer.BadParameter("there is no terminal to ask on", param_hint="--admin-password-prompt")
-    password: str = typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
     return password

@@ -33,25 +33,17 @@ STATUS_CODES = {
     CANCELLED: ExitCode.CANCELLED,
     **dict.fromkeys(WAITING_FOR_PERSON, ExitCode.NEEDS_ATTENTION),
 }
-CONNECTION = "Connection"
-Url = Annotated[
-    str,
-    typer.Option("--url", envvar="ALGA_TENANTS_URL", help="Address of the gateway.", rich_help_panel=CONNECTION),
-]
-ApiKey = Annotated[
-    str,
-    typer.Option(
-        "--api-key",
-        envvar="ALGA_TENANTS_API_KEY",
-        show_default=False,
-        help="API key or token. Prefer the variable: other users of this machine can see command lines.",
-        rich_help_panel=CONNECTION,
-    ),
-]
+URL = typer.Option("--url", envvar="ALGA_TENANTS_URL", help="Address of the gateway.", rich_help_panel="Connection")
+API_KEY = typer.Option(
+    "--api-key",
+    envvar="ALGA_TENANTS_API_KEY",
+    help="API key or token. Prefer the variable: other users of this machine can see command lines.",
+    rich_help_panel="Connection",
+)
 CONNECTION_OPTIONS = (
     keyword("as_json", AsJson, default=False),
-    keyword("api_key", ApiKey, default=inspect.Parameter.empty),
-    keyword("url", Url, default="http://127.0.0.1:8000"),
+    keyword("api_key", Annotated[str, API_KEY], default=inspect.Parameter.empty),
+    keyword("url", Annotated[str, URL], default="http://127.0.0.1:8000"),
 )
 
 
@@ -166,10 +158,8 @@ class Report:
             self.note(f"To watch it:  alga-tenants watch {workflow_id}")
             self.note(f"To cancel it: alga-tenants cancel {workflow_id}")
         elif self.document is None and is_uncertain and self.idempotency_key is not None:
-            self.note(
-                "The tenant may or may not be under creation. To find out without making a second one, repeat the"
-            )
-            self.note(f"command with --idempotency-key {self.idempotency_key}")
+            self.note("The creation may have started. To find out without making a second tenant, repeat the command")
+            self.note(f"with --idempotency-key {self.idempotency_key}")
 
 
 def connected(command: Callable[..., ExitCode | None]) -> Callable[..., None]:
