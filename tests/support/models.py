@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import inspect
 import pkgutil
 import re
 import types
@@ -50,7 +51,11 @@ def marked(model: type) -> Marked:
 def _defined_in(module: types.ModuleType) -> Iterator[type]:
     for value in vars(module).values():
         is_own = isinstance(value, type) and value.__module__ == module.__name__
-        if is_own and (issubclass(value, BaseModel) or dataclasses.is_dataclass(value)):
+        if (
+            is_own
+            and not inspect.isabstract(value)
+            and (issubclass(value, BaseModel) or dataclasses.is_dataclass(value))
+        ):
             yield value
 
 
