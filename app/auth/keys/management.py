@@ -1,6 +1,5 @@
 """Changes of API keys, each in one transaction with its audit event."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -77,7 +76,8 @@ class KeyManagement:
         _check_scopes(requester, order.scopes)
         key, secret_hash = await self._new_secret()
         async with self._engine.begin() as connection:
-            record = await self._insert(connection, order, key.key_id, secret_hash, requester)
+            columns = {"caller_id": key.key_id, "secret_hash": secret_hash, "created_by": requester.name}
+            record = await self._insert(connection, order, key, **columns)
             await self._record(connection, Action.KEY_CREATE, record, requester)
         return CreatedKey(key.text, record)
 
@@ -114,11 +114,14 @@ class KeyManagement:
             await self._table.expire(connection, old, now + overlap)
             caller = requester.caller
             keeps_caller = caller.is_operator or caller.identity == f"key:{old.caller_id}"
-            order = KeyOrder(old.name, scopes, old.tenant_id, expires_in)
             caller_id = old.caller_id if keeps_caller else key.key_id
-            record = await self._insert(connection, order, key.key_id, secret_hash, requester, caller_id=caller_id)
-            replaced: Mapping[str, Json] = {"replaces": key_id, "overlapSeconds": int(overlap.total_seconds())}
-            await self._record(connection, Action.KEY_ROTATE, record, requester, replaced)
+            columns = {"caller_id": caller_id, "secret_hash": secret_hash, "created_by": requester.name}
+            order = KeyOrder(old.name, scopes, old.tenant_id, expires_in)
+            record = await self._insert(connection, order, key, **columns)
+            seconds = int(overlap.total_seconds())
+            await self._record(
+                connection, Action.KEY_ROTATE, record, requester, replaces=key_id, overlapSeconds=seconds
+            )
         return CreatedKey(key.text, record)
 
     async def revoke(self, key_id: str, requester: Requester) -> ApiKeyRecord:
@@ -130,15 +133,15 @@ class KeyManagement:
             old = await self._find(connection, key_id, requester, lock=True)
             _check_scopes(requester, scopes_among(old.scopes))
             record = await self._table.revoke(connection, old)
-            forgery: Mapping[str, Json] = {} if old.is_genuine else {"wasForged": True}
-            await self._record(connection, Action.KEY_REVOKE, record, requester, forgery)
+            forgery: dict[str, Json] = {} if old.is_genuine else {"wasForged": True}
+            await self._record(connection, Action.KEY_REVOKE, record, requester, **forgery)
         return record
 
     async def reseal(self, old: ApiKeySigner, requester: Requester) -> ResealedKeys:
         """Renew the MACs of all keys that the old signer verifies, after the secret was changed."""
         async with self._engine.begin() as connection:
             resealed = await self._table.reseal(connection, old)
-            details: Mapping[str, Json] = {
+            details: dict[str, Json] = {
                 "resealed": list(resealed.resealed),
                 "current": len(resealed.current),
                 "forged": list(resealed.forged),
@@ -151,24 +154,15 @@ class KeyManagement:
         return key, await self._hashes.hash(key.secret)
 
     async def _insert(
-        self,
-        connection: AsyncConnection,
-        order: KeyOrder,
-        key_id: str,
-        secret_hash: str,
-        requester: Requester,
-        *,
-        caller_id: str | None = None,
+        self, connection: AsyncConnection, order: KeyOrder, key: ApiKey, **columns: str
     ) -> ApiKeyRecord:
         now = datetime.now(UTC)
         row = {
-            "key_id": key_id,
+            **columns,
+            "key_id": key.key_id,
             "name": order.name,
-            "caller_id": caller_id or key_id,
             "scopes": " ".join(in_order(order.scopes)),
             "tenant_id": order.tenant_id,
-            "secret_hash": secret_hash,
-            "created_by": requester.name,
             "created_at": now,
             "expires_at": now + order.expires_in if order.expires_in is not None else None,
             "revoked_at": None,
@@ -187,15 +181,10 @@ class KeyManagement:
         return found
 
     async def _record(
-        self,
-        connection: AsyncConnection,
-        action: Action,
-        key: ApiKeyRecord,
-        requester: Requester,
-        details: Mapping[str, Json] | None = None,
+        self, connection: AsyncConnection, action: Action, key: ApiKeyRecord, requester: Requester, **details: Json
     ) -> None:
-        all_details: Mapping[str, Json] = {"name": key.name, "scopes": list(key.scopes), **(details or {})}
-        event = requester.audit_event(action, tenant_id=key.tenant_id, subject=key.key_id, details=all_details)
+        details = {"name": key.name, "scopes": list(key.scopes), **details}
+        event = requester.audit_event(action, tenant_id=key.tenant_id, subject=key.key_id, details=details)
         await self._audit.append(connection, event)
 
 

@@ -43,21 +43,19 @@ class OpenIdProvider:
     async def fetch_keys(self) -> tuple[PublishedKey, ...]:
         """Return the keys that the provider publishes now; raise `ProviderError`."""
         try:
-            async with asyncio.timeout(FETCH_SECONDS), await self._client() as client:
-                url = self.jwks_url or await self._discover(client)
-                return read_key_set(await _get(client, url))
+            async with asyncio.timeout(FETCH_SECONDS):
+                # Reading the system's certificates takes too long for the event loop.
+                context = await asyncio.to_thread(ssl.create_default_context, cafile=self.ca_file)
+                # A redirect is an error, because the addresses are configured or discovered.
+                async with httpx.AsyncClient(verify=context, timeout=FETCH_SECONDS, follow_redirects=False) as client:
+                    url = self.jwks_url or await self._discover(client)
+                    return read_key_set(await _get(client, url))
         except UnusableSetError as error:
             raise ProviderError(f"{url} {error}") from None
         except TimeoutError:
             raise ProviderError(f"no response within {FETCH_SECONDS:g} s") from None
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             raise ProviderError(f"request failed: {type(error).__name__}: {error}") from error
-
-    async def _client(self) -> httpx.AsyncClient:
-        # Reading the system's certificates takes too long for the event loop.
-        context = await asyncio.to_thread(ssl.create_default_context, cafile=self.ca_file)
-        # A redirect is an error, because both documents must be at the addresses that are configured or discovered.
-        return httpx.AsyncClient(verify=context, timeout=FETCH_SECONDS, follow_redirects=False)
 
     async def _discover(self, client: httpx.AsyncClient) -> str:
         """Return the address of the keys (OpenID Connect Discovery 1.0, section 4)."""

@@ -1,5 +1,6 @@
 """Parameters of authenticated endpoints: the caller, and the person on whose behalf it acts."""
 
+import re
 from typing import Annotated, Any
 
 from fastapi import Depends, Header, Security
@@ -12,6 +13,7 @@ from app.gateway.http.problems.request_problems import BadOnBehalfOfError, Scope
 from app.gateway.http.request_context import address_of, caller_of, request_id_of
 
 MAX_PERSON_LENGTH = 200
+PERSON_PATTERN = "^[!-~]([ -~]*[!-~])?$"
 ON_BEHALF_OF_HEADER = "X-On-Behalf-Of"
 
 BEARER = HTTPBearer(
@@ -44,33 +46,24 @@ async def current_requester(
             "`tenants:manage`. Becomes `requestedBy` or `cancelledBy`. Names of this service's own identities, such "
             "as `gateway` and names that begin with `key:`, `shell:`, `oidc:` or `token:`, are rejected.",
             examples=["jane.doe@example.com"],
-            json_schema_extra={"minLength": 1, "maxLength": MAX_PERSON_LENGTH, "pattern": "^[!-~]([ -~]*[!-~])?$"},
+            json_schema_extra={"minLength": 1, "maxLength": MAX_PERSON_LENGTH, "pattern": PERSON_PATTERN},
         ),
     ] = None,
 ) -> Requester:
-    """Return the caller and the person on whose behalf it acts.
-
-    Raises:
-        ProblemError: the header is malformed, or the caller may not act on behalf of others.
-    """
+    """Return the caller and the person on whose behalf it acts, or raise `ProblemError` if it may not."""
     if on_behalf_of is not None:
-        _check_person(on_behalf_of)
+        if len(on_behalf_of) > MAX_PERSON_LENGTH or re.fullmatch(PERSON_PATTERN, on_behalf_of) is None:
+            raise BadOnBehalfOfError
+        if is_reserved(on_behalf_of):
+            prefixes = ", ".join(f"{prefix}:" for prefix in RESERVED_PREFIXES)
+            raise BadOnBehalfOfError(
+                f"{ON_BEHALF_OF_HEADER} has a name that is reserved for this service; "
+                f"name a person, without a prefix such as {prefixes}"
+            )
         require_scope(caller, Scope.TENANTS_MANAGE, ON_BEHALF_OF_HEADER)
     return Requester(
         caller=caller, request_id=request_id_of(request), address=address_of(request), on_behalf_of=on_behalf_of
     )
-
-
-def _check_person(on_behalf_of: str) -> None:
-    is_visible = all(" " <= character <= "~" for character in on_behalf_of)
-    if not 1 <= len(on_behalf_of) <= MAX_PERSON_LENGTH or not is_visible or on_behalf_of != on_behalf_of.strip():
-        raise BadOnBehalfOfError
-    if is_reserved(on_behalf_of):
-        prefixes = ", ".join(f"{prefix}:" for prefix in RESERVED_PREFIXES)
-        raise BadOnBehalfOfError(
-            f"X-On-Behalf-Of has a name that is reserved for this service; name a person, without a prefix such as "
-            f"{prefixes}"
-        )
 
 
 def require_scope(caller: Caller, scope: str, purpose: str | None = None) -> None:
