@@ -81,26 +81,9 @@ class AuditTrail:
 
     async def _chain(self, connection: AsyncConnection, events: Sequence[AuditEvent]) -> dict[str, Any]:
         """Lock the head, and return the parameters of `_APPEND` for events that follow it."""
-        head, is_last = await self._lock_head(connection)
-        if head is None or not is_last or not self.is_sealed(head):
-            newest = await self._newest(connection)
-            if head != INITIAL_HEAD or newest != INITIAL_HEAD:
-                found = f"{head.sequence}:{head.hash.hex()}" if head is not None else None
-                log.error(
-                    "the head of the audit trail was forged or sealed with another key, or events were inserted",
-                    found=found,
-                )
-                forgery = AuditEvent(
-                    action=Action.AUDIT_BREAK,
-                    outcome=Outcome.FAILED,
-                    caller=TRAIL_CALLER,
-                    reason=HEAD_FORGED,
-                    details={"found": found},
-                )
-                events = [forgery, *events]
-            head = newest
+        head, forgery = await self._lock_valid_head(connection)
         sequence, last_hash, rows = head.sequence, head.hash, []
-        for event in events:
+        for event in (*forgery, *events):
             sequence += 1
             values = event.values()
             previous_hash, last_hash = last_hash, self.hash_of(values, sequence, last_hash)
@@ -116,6 +99,27 @@ class AuditTrail:
             )
         seal = self.seal_of(sequence, last_hash)
         return {"events": json.dumps(rows), "sequence": sequence, "hash": last_hash, "seal": seal}
+
+    async def _lock_valid_head(self, connection: AsyncConnection) -> tuple[Head, list[AuditEvent]]:
+        """Lock and return the head. If it is invalid, return what it should be, and an event about that."""
+        head, is_last = await self._lock_head(connection)
+        if head is not None and is_last and self.is_sealed(head):
+            return head, []
+        newest = await self._newest(connection)
+        if head == newest == INITIAL_HEAD:
+            return newest, []
+        found = f"{head.sequence}:{head.hash.hex()}" if head is not None else None
+        log.error(
+            "the head of the audit trail was forged or sealed with another key, or events were inserted", found=found
+        )
+        forgery = AuditEvent(
+            action=Action.AUDIT_BREAK,
+            outcome=Outcome.FAILED,
+            caller=TRAIL_CALLER,
+            reason=HEAD_FORGED,
+            details={"found": found},
+        )
+        return newest, [forgery]
 
     async def append_once(self, connection: AsyncConnection, events: Sequence[AuditEvent]) -> None:
         """Append the events that are not in the trail yet; see `append`."""
