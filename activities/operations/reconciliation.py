@@ -39,8 +39,7 @@ async def close_ended_outside(
     record = await row.load()
     if locked is None or locked.has_ended or record is None:
         return None
-    is_known = ended_as is not None and ended_as.status in {OperationStatus.FAILED, OperationStatus.CANCELLED}
-    if ended_as is None or not is_known or locked.committed is not None:
+    if ended_as is None or not ended_as.status.is_unsuccessful or locked.committed is not None:
         ended_as = ended_outside(record.snapshot, reason, is_cancelled=locked.is_cancelled)
     await row.close(ended_as)
     return ended_as

@@ -199,10 +199,8 @@ class OperationRow:
     async def check_open(self, locked: LockedOperation) -> None:
         """Raise the error that explains why the attempt is not allowed to write, if it is not.
 
-        Raises:
-            CancelRequestedError: the operation was cancelled.
-            FinalError: the operation has ended.
-            ApplicationError: the attempt missed a change of parameters, which the next one includes.
+        Raises `CancelRequestedError`, `FinalError` if the operation has ended, or `ApplicationError` if the attempt
+        missed a change of parameters.
         """
         if locked.is_cancelled and (cancel := await self.find_cancellation()) is not None:
             raise CancelRequestedError(cancel)
@@ -243,12 +241,9 @@ class OperationRow:
     async def change_parameters(self) -> None:
         """Show the changed parameters, and let no attempt commit that missed the change.
 
-        Waits for a running attempt. The row must exist. The same change can be made again; a change that its workflow
-        never received is replaced by the next one.
-
-        Raises:
-            CancelRequestedError: the operation was cancelled.
-            FinalError: the operation has been committed or has ended.
+        Waits for a running attempt. The row must exist. The same change can be made again; a change whose result was
+        lost is replaced by the next one. Raises `CancelRequestedError`, or `FinalError` if the operation is committed
+        or has ended.
         """
         version, snapshot = self._context.parameters_version, self._context.snapshot
         is_open = and_(operations.c.finished_at.is_(None), operations.c.committed_at.is_(None))

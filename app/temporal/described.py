@@ -8,8 +8,8 @@ from temporalio.client import WorkflowExecutionDescription, WorkflowExecutionSta
 from activities.operations.reconciliation import ended_outside
 from app.temporal.encryption import is_encrypted
 from app.temporal.errors import ForeignWorkflowError, UnknownOperationError
-from workflows.operations.kinds import KINDS, OperationKind
-from workflows.operations.messages import OPERATION_MEMO, OperationSnapshot, StepProgress
+from workflows.operations.kinds import KINDS, OperationKind, initial_snapshot
+from workflows.operations.messages import OPERATION_MEMO, OperationSnapshot
 from workflows.operations.statuses import OperationStatus
 
 TASK_STARTED = PendingWorkflowTaskState.PENDING_WORKFLOW_TASK_STATE_STARTED
@@ -80,11 +80,6 @@ async def _snapshot(
         # The first attempt is not published, because a memo becomes visible when the workflow task completes.
         changes["status"] = OperationStatus.RUNNING
     return snapshot.model_copy(update=changes)
-
-
-def initial_snapshot(kind: OperationKind) -> OperationSnapshot:
-    """Return the snapshot of a queued operation."""
-    return OperationSnapshot(kind=kind.name, steps=tuple(StepProgress(name=step.name) for step in kind.steps))
 
 
 def _closed_as(status: WorkflowExecutionStatus | None) -> str:

@@ -75,15 +75,17 @@ class EncryptionCodec(PayloadCodec, WithSerializationContext):
         return type(self)(self._ring, self._role, context=context)
 
     @property
-    def _is_in_clear(self) -> bool:
+    def _returns_plaintext(self) -> bool:
         if self._role is not Role.WORKER or not isinstance(self._context, WorkflowSerializationContext):
             return False
         return not KINDS.is_own_id(self._context.workflow_id)
 
     async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
         """Encrypt; raises `PayloadError` without a key."""
-        in_clear = self._is_in_clear
-        return [payload if in_clear and not is_private(payload) else self._encrypted(payload) for payload in payloads]
+        is_plaintext = self._returns_plaintext
+        return [
+            payload if is_plaintext and not is_private(payload) else self._encrypted(payload) for payload in payloads
+        ]
 
     async def decode(self, payloads: Sequence[Payload]) -> list[Payload]:
         """Decrypt payloads; plaintext ones are read by `read_foreign`, or returned as they are without a context.

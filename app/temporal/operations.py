@@ -24,7 +24,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from app.settings import Settings
 from app.temporal.client import rpc_timeout
-from app.temporal.described import TemporalOperation, initial_snapshot, read_description
+from app.temporal.described import TemporalOperation, read_description
 from app.temporal.encryption import PayloadError
 from app.temporal.errors import (
     ChangeRefusedError,
@@ -36,7 +36,7 @@ from app.temporal.errors import (
     WorkerUnavailableError,
     reason_of,
 )
-from workflows.operations.kinds import KINDS, OperationKind, is_storable_id
+from workflows.operations.kinds import KINDS, OperationKind, initial_snapshot, is_storable_id
 from workflows.operations.messages import (
     OPERATION_MEMO,
     Cancellation,
@@ -79,11 +79,9 @@ class TemporalOperations:
     async def start(
         self, kind: OperationKind, workflow_type: str, workflow_id: str, request: OperationRequest
     ) -> TemporalOperation:
-        """Start an operation.
+        """Start an operation; raises `OperationExistsError` if one with that id is running or has completed.
 
-        Raises:
-            OperationExistsError: one with that workflow id is running, or has completed.
-            TemporalUnavailableError: the workflow may have been started.
+        After `TemporalUnavailableError` the workflow may have been started.
         """
         requested_at = request.origin.requested_at
         changes = {**request.shown, "started_at": requested_at, "updated_at": requested_at}
@@ -108,10 +106,7 @@ class TemporalOperations:
     async def describe(self, workflow_id: str, run_id: str | None = None) -> TemporalOperation:
         """Return the given run of an operation, or the newest one; needs no worker.
 
-        Raises:
-            UnknownOperationError: there is no such workflow.
-            ForeignWorkflowError: there is one, but it is no operation.
-            UnreadableOperationError: its key is unknown.
+        Raises `UnknownOperationError`, `ForeignWorkflowError`, or `UnreadableOperationError`.
         """
         handle = self._client.get_workflow_handle(workflow_id, run_id=run_id)
         async with self._call(UnknownOperationError(workflow_id), statuses=NO_WORKFLOW):
@@ -200,11 +195,8 @@ class TemporalOperations:
     async def change(self, operation: TemporalOperation, request: ParameterChanges) -> None:
         """Change parameters of an operation, all or none; its workflow decides whether they can be changed.
 
-        Raises:
-            ChangeRefusedError: the workflow rejected the change.
-            OperationEndedError: the operation has ended.
-            WorkerUnavailableError: no worker handled the change in time; one may do so later.
-            UnreadableOperationError: the key of the workflow's response is unknown.
+        Raises `ChangeRefusedError`, `OperationEndedError`, `UnreadableOperationError`, or `WorkerUnavailableError` if
+        no worker handled the change in time; one may do so later.
         """
         workflow_id = operation.workflow_id
         # While a step runs, a change waits for the next workflow task.

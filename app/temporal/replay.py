@@ -28,16 +28,6 @@ REFUSALS = {RPCStatusCode.INVALID_ARGUMENT, RPCStatusCode.NOT_FOUND}
 
 
 @dataclass(frozen=True)
-class Recorded:
-    """The history of one run of a workflow."""
-
-    workflow_id: str
-    run_id: str
-    workflow_type: str
-    history: WorkflowHistory
-
-
-@dataclass(frozen=True)
 class Replayed:
     """A replayed history; `problem` explains its incompatibility, or is None."""
 
@@ -63,7 +53,7 @@ class History:
 
     async def in_temporal(
         self, client: Client, task_queue: str, *, narrowed_by: str | None, closed: int
-    ) -> AsyncIterator[Recorded]:
+    ) -> AsyncIterator[WorkflowHistory]:
         """Yield the histories of all running operations on the task queue, and of the newest closed ones.
 
         Raises `QueryRefusedError` or `TemporalUnavailableError`.
@@ -79,7 +69,7 @@ class History:
                 async for workflow in client.list_workflows(query, limit=limit):
                     history = await self._fetch(client, workflow.id, workflow.run_id)
                     if history is not None:
-                        yield Recorded(workflow.id, workflow.run_id, workflow.workflow_type, history)
+                        yield history
         except RPCError as error:
             if error.status in REFUSALS:
                 raise QueryRefusedError(error.message) from None
@@ -97,14 +87,14 @@ class History:
             self.gone += 1
             return None
 
-    async def in_files(self, path: Path) -> AsyncIterator[Recorded]:
+    async def in_files(self, path: Path) -> AsyncIterator[WorkflowHistory]:
         """Yield the histories in a file, or in all JSON files of a folder, as the `temporal` command writes them.
 
         The file's name replaces a missing workflow id. Raises `HistoryError` for a missing or an invalid file.
         """
         for file in await asyncio.to_thread(_files, path):
             try:
-                yield _recorded(file.stem, await asyncio.to_thread(file.read_text, "utf-8"))
+                yield _history(file.stem, await asyncio.to_thread(file.read_text, "utf-8"))
             except OSError as error:
                 raise HistoryError(f"{file}: {error.strerror}") from None
             except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -113,19 +103,20 @@ class History:
 
 
 async def replay(
-    histories: AsyncIterator[Recorded], workflows: Sequence[type], converter: DataConverter = DATA_CONVERTER
+    histories: AsyncIterator[WorkflowHistory], workflows: Sequence[type], converter: DataConverter = DATA_CONVERTER
 ) -> AsyncIterator[Replayed]:
     """Replay each history against these workflows; raises `PayloadError` for an unknown key."""
     replayer = Replayer(workflows=workflows, data_converter=converter)
-    async for recorded in histories:
+    async for history in histories:
+        started = history.events[0].workflow_execution_started_event_attributes
         if converter.payload_codec is not None:
             # To the replay, an unknown key would be one more incompatibility.
-            started = recorded.history.events[0].workflow_execution_started_event_attributes
             await converter.payload_codec.decode(started.input.payloads)
-        result = await replayer.replay_workflow(recorded.history, raise_on_replay_failure=False)
+        result = await replayer.replay_workflow(history, raise_on_replay_failure=False)
         failure = result.replay_failure
         problem = _reason(failure) if failure is not None else None
-        yield Replayed(recorded.workflow_id, recorded.run_id, recorded.workflow_type, problem)
+        run_id = started.original_execution_run_id
+        yield Replayed(history.workflow_id, run_id, started.workflow_type.name, problem)
 
 
 def _files(path: Path) -> list[Path]:
@@ -138,15 +129,14 @@ def _files(path: Path) -> list[Path]:
     return files
 
 
-def _recorded(name: str, content: str) -> Recorded:
+def _history(name: str, content: str) -> WorkflowHistory:
     history = WorkflowHistory.from_json(name, content)
     # The SDK's replay never ends if the workflow's start is missing.
     if not history.events or not history.events[0].HasField("workflow_execution_started_event_attributes"):
         raise ValueError("the start of the workflow is missing")
     started = history.events[0].workflow_execution_started_event_attributes
     # Payloads are bound to the workflow's id.
-    history = replace(history, workflow_id=started.workflow_id or name)
-    return Recorded(name, started.original_execution_run_id, started.workflow_type.name, history)
+    return replace(history, workflow_id=started.workflow_id or name)
 
 
 def _reason(failure: Exception) -> str:

@@ -66,11 +66,8 @@ class Reconciler:
     async def reconcile(self, *, untouched_for: timedelta = timedelta(0)) -> AsyncIterator[Finding]:
         """Yield every operation whose row differed from its workflow.
 
-        An operation that can't be compared is logged and counted, and does not keep others from being compared.
-
-        Raises:
-            TemporalUnavailableError: Temporal is unavailable; the remaining rows are unchanged.
-            OSError or sqlalchemy.exc.DBAPIError: the database is unavailable.
+        An operation that can't be compared is logged and counted, and does not stop the others. Raises
+        `TemporalUnavailableError`, or `OSError` or `sqlalchemy.exc.DBAPIError` if the database is unavailable.
         """
         async for workflow_id, compare in self._comparisons(untouched_for):
             finding = await self._isolated(workflow_id, compare)

@@ -6,6 +6,8 @@ from datetime import timedelta
 
 from temporalio.common import RetryPolicy
 
+from workflows.operations.messages import OperationSnapshot, StepProgress
+
 FAILURE_POLICY_ACTIVITY = "read_failure_policy"
 PARAMETER_CHANGE_ACTIVITY = "accept_parameter_changes"
 CLOSE_ACTIVITY = "close_operation"
@@ -73,6 +75,11 @@ class OperationKind:
         """Return the percentage done once the step has finished."""
         step = self.find_step(name)
         return step.progress if step is not None else 0
+
+
+def initial_snapshot(kind: OperationKind) -> OperationSnapshot:
+    """Return the snapshot of a queued operation."""
+    return OperationSnapshot(kind=kind.name, steps=tuple(StepProgress(name=step.name) for step in kind.steps))
 
 
 def is_storable_id(workflow_id: str) -> bool:

@@ -107,7 +107,7 @@ class Lifecycle(Generic[RequestT]):
             self._resumed = True
 
     def changed(self, changes: Mapping[str, Any]) -> RequestT:
-        """Return the request with these changes; raises `ParameterRefusedError`."""
+        """Return the request with these changes; raises `ApplicationError` if one can't be made."""
         return apply_changes(self.request, changes, self._kind.parameters)
 
     async def change(self, changes: Mapping[str, Any], origin: Origin | None = None) -> None:
@@ -116,9 +116,8 @@ class Lifecycle(Generic[RequestT]):
         Only the database knows whether the operation was committed: an attempt that was given up on may still run.
         From then on the row lets no attempt commit that missed the change.
 
-        Raises:
-            ParameterRefusedError: one of the parameters can't be changed.
-            ApplicationError: the operation is committed or stopping, or the database is unavailable.
+        Raises `ApplicationError` if a parameter can't be changed, the operation is committed or stopping, or the
+        database is unavailable.
         """
         # Until it is prepared the request may hold a plaintext password.
         await workflow.wait_condition(lambda: self._is_prepared)
@@ -167,7 +166,6 @@ class Lifecycle(Generic[RequestT]):
         return self._ending()
 
     def _ending(self) -> BaseException:
-        """Return the error by which the workflow ends as its status says."""
         snapshot = self.progress.snapshot
         if snapshot.status is OperationStatus.CANCELLED:
             if self._cancelled_by_temporal:
@@ -178,12 +176,7 @@ class Lifecycle(Generic[RequestT]):
         return ApplicationError(snapshot.error.detail, type=snapshot.error.code, non_retryable=True)
 
     async def _commit(self, prepare: Prepare, transaction_input: TransactionInput[RequestT]) -> Committed:
-        """Prepare, and run the transaction until it commits; retry passing errors, and park when they last.
-
-        Raises:
-            StepFailedError: it failed for good, or the parked operation was not resumed in time.
-            OperationCancelledError: a cancel came before the commit.
-        """
+        """Prepare the request, and run the transaction until it commits."""
 
         async def attempt() -> Committed:
             argument = transaction_input(self.progress.context(), self.request)
@@ -263,9 +256,7 @@ class Lifecycle(Generic[RequestT]):
     ) -> ResultT:
         """Make attempts until one succeeds, for as long as the failure policy says; then park, or give up.
 
-        Raises:
-            StepFailedError: the error is final, or the policy's time is over.
-            OperationCancelledError: a cancel came before an attempt.
+        Raises `StepFailedError` if the error is final or the policy's time is over, and `OperationCancelledError`.
         """
         attempt = 0
         window: RetryWindow | None = None

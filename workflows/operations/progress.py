@@ -5,7 +5,7 @@ from typing import Any
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from workflows.operations.kinds import OperationKind
+    from workflows.operations.kinds import OperationKind, initial_snapshot
     from workflows.operations.messages import (
         NOT_CANCELLED,
         OPERATION_MEMO,
@@ -13,10 +13,8 @@ with workflow.unsafe.imports_passed_through():
         OperationContext,
         OperationError,
         OperationRequest,
-        OperationSnapshot,
         OperationWarning,
         Origin,
-        StepProgress,
     )
     from workflows.operations.statuses import OperationStatus, StepStatus
 
@@ -34,11 +32,7 @@ class Progress:
     def __init__(self, kind: OperationKind) -> None:
         info = workflow.info()
         self.kind = kind
-        self.snapshot = OperationSnapshot(
-            kind=kind.name,
-            steps=tuple(StepProgress(name=step.name) for step in kind.steps),
-            started_at=info.start_time,
-        )
+        self.snapshot = initial_snapshot(kind).model_copy(update={"started_at": info.start_time})
         self.parameters_version = 0
         self._origin = Origin()
         self._run_id = info.first_execution_run_id

@@ -33,7 +33,12 @@ class OperationStatus(OpenEnum):
     @property
     def is_open(self) -> bool:
         """Whether the operation may still change."""
-        return self not in {OperationStatus.COMPLETED, OperationStatus.CANCELLED, OperationStatus.FAILED}
+        return self is not OperationStatus.COMPLETED and not self.is_unsuccessful
+
+    @property
+    def is_unsuccessful(self) -> bool:
+        """Whether the operation has ended with nothing written."""
+        return self in {OperationStatus.CANCELLED, OperationStatus.FAILED}
 
     @property
     def is_parked(self) -> bool:

@@ -7,11 +7,11 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from workflows.operations.failures import INVALID_REQUEST, OPERATION_ENDING, PARAMETER_REFUSED, refusal
+    from workflows.operations.failures import INVALID_REQUEST, OPERATION_ENDING, refusal
     from workflows.operations.kinds import KINDS, is_storable_id
     from workflows.operations.lifecycle import Lifecycle
     from workflows.operations.messages import Cancellation, OperationError, ParameterChanges, ParameterUpdate
-    from workflows.operations.parameters import ParameterRefusedError, parse_signal
+    from workflows.operations.parameters import first_fault, parse_signal
     from workflows.operations.retrying import run_locally
     from workflows.tenants.request import (
         PasswordHash,
@@ -46,7 +46,8 @@ class TenantCreation:
         try:
             request = parse_request(argument, self.product_code)
         except ValidationError as error:
-            self._fault = _invalid_request(error)
+            field, detail = first_fault(error)
+            self._fault = OperationError(code=INVALID_REQUEST, detail=detail, field=field)
         else:
             if request.tenant_id is None:
                 request = request.model_copy(update={"tenant_id": workflow.uuid4()})
@@ -100,19 +101,13 @@ class TenantCreation:
     @workflow.update(name="change_parameters", unfinished_policy=workflow.HandlerUnfinishedPolicy.ABANDON)
     async def change_parameters(self, request: ParameterChanges) -> None:
         """Change parameters before the commit, all or none; a waiting operation makes its next attempt at once."""
-        try:
-            await self._operation.change(request.changes, request.origin)
-        except ParameterRefusedError as error:
-            raise refusal(PARAMETER_REFUSED, str(error), error.field) from None
+        await self._operation.change(request.changes, request.origin)
 
     @change_parameters.validator
     def _check_changes(self, request: ParameterChanges) -> None:
         if self._is_refused or self._operation.is_ending:
             raise refusal(OPERATION_ENDING, "the operation is committed or ending")
-        try:
-            self._operation.changed(request.changes)
-        except ParameterRefusedError as error:
-            raise refusal(PARAMETER_REFUSED, str(error), error.field) from None
+        self._operation.changed(request.changes)
 
     @workflow.signal(name="update", unfinished_policy=workflow.HandlerUnfinishedPolicy.ABANDON)
     async def update(self, argument: Any = None) -> None:
@@ -123,7 +118,7 @@ class TenantCreation:
             return
         try:
             await self._operation.change({update.field: update.value})
-        except (ParameterRefusedError, ApplicationError) as error:
+        except ApplicationError as error:
             workflow.logger.warning("update signal refused: %s", error)
 
     @workflow.query(name="getState")
@@ -152,12 +147,3 @@ class AlgadeskTenantCreationWorkflow(TenantCreation):
     async def run(self, argument: Any = None) -> TenantCreationResult:  # noqa: ARG002 - read by __init__
         """Create the tenant; raises an `ApplicationError` whose type is the error's code."""
         return await self.create()
-
-
-def _invalid_request(error: ValidationError) -> OperationError:
-    # Never the input itself: it may hold a password.
-    fault = error.errors(include_input=False, include_url=False)[0]
-    field = ".".join(str(part) for part in fault["loc"])
-    return OperationError(
-        code=INVALID_REQUEST, detail=f"{field}: {fault['msg']}" if field else fault["msg"], field=field or None
-    )
