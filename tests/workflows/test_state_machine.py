@@ -175,7 +175,7 @@ def client(runner: asyncio.Runner) -> Iterator[Client]:
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
-def test_an_operation_makes_only_valid_transitions(
+def test_an_operation_goes_only_from_where_it_may_to_where_it_may(
     runner: asyncio.Runner, client: Client, scenario: Scenario
 ) -> None:
     runner.run(asyncio.wait_for(play(client, scenario), timeout=60))
