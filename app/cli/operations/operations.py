@@ -106,7 +106,7 @@ def change(
         str | None, typer.Option(metavar="PATH", help="Read the changes as JSON from a file; - means stdin.")
     ] = None,
 ) -> None:
-    """Change parameters that an operation has not used yet.
+    """Change parameters of an operation before its commit.
 
     An operation that waits for a person resumes.
     --addon and the address options replace all earlier values.
