@@ -26,7 +26,7 @@ from app.temporal.client import connect
 from app.worker.factory import create_worker
 from app.worker.maintenance import schedule_maintenance
 from migrations.upgrade import upgrade
-from tests.app.gateway.operation_rows import record
+from tests.app.gateway.rows import record
 from tests.support.connections import connected
 from tests.support.servers.databases import NewDatabase
 from workflows.operations.maintenance import (

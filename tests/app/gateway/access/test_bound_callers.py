@@ -11,8 +11,8 @@ from temporalio.client import Client
 
 from app.auth.keys.management import CreatedKey
 from app.auth.scopes import Scope
-from tests.app.gateway.operation_rows import record
 from tests.app.gateway.requests import assert_problem, create, tenant
+from tests.app.gateway.rows import record
 from tests.app.gateway.server import RunningGateway
 from tests.support.api_keys import Keys
 

@@ -12,8 +12,8 @@ from structlog.typing import EventDict, WrappedLogger
 
 from app.auth.scopes import Scope
 from app.settings import Settings
-from tests.app.gateway.operation_rows import record
 from tests.app.gateway.requests import assert_problem, create, tenant
+from tests.app.gateway.rows import record
 from tests.app.gateway.server import RunningGateway
 from tests.support.servers.openid import AUDIENCE, OpenIdServer
 from tests.support.waiting import wait_until

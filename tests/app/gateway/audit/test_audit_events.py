@@ -10,8 +10,8 @@ from temporalio.client import Client
 from app.auth.keys.format import ApiKey
 from app.auth.scopes import Scope
 from app.settings import Settings
-from tests.app.gateway.operation_rows import snapshot, start
 from tests.app.gateway.requests import create, tenant
+from tests.app.gateway.rows import snapshot, start
 from tests.app.gateway.server import RunningGateway
 from tests.support.api_keys import EVERYTHING, Keys
 from tests.support.waiting import wait_until

@@ -8,8 +8,8 @@ import pytest
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client
 
-from tests.app.gateway.operation_rows import record, snapshot, start
 from tests.app.gateway.requests import assert_problem, create, faults
+from tests.app.gateway.rows import record, snapshot, start
 from workflows.operations.messages import Cancellation
 from workflows.operations.statuses import OperationStatus
 

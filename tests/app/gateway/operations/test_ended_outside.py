@@ -20,9 +20,9 @@ from app.database import worker_engine
 from app.embedded.postgres import EmbeddedPostgres
 from app.settings import Settings
 from tests.app.gateway.conftest import as_gateway, create_key
-from tests.app.gateway.operation_rows import UNPOLLED_QUEUE, record, snapshot, start
 from tests.app.gateway.outages import close_database
 from tests.app.gateway.requests import assert_problem, create
+from tests.app.gateway.rows import UNPOLLED_QUEUE, record, snapshot, start
 from tests.app.gateway.server import RunningGateway
 from tests.support.servers.databases import NewDatabase
 from workflows.operations.kinds import initial_snapshot

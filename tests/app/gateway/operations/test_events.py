@@ -12,8 +12,8 @@ from anyio.to_thread import run_sync
 
 from app.embedded.temporal import EmbeddedTemporal
 from app.settings import Settings
-from tests.app.gateway.operation_rows import record
 from tests.app.gateway.requests import assert_problem, create
+from tests.app.gateway.rows import record
 from tests.app.gateway.server import PATIENCE, RunningGateway
 from tests.support.api_keys import Keys
 

@@ -12,8 +12,8 @@ from temporalio.client import Client
 from app.auth.scopes import Scope
 from app.gateway.app import create_app
 from app.settings import Settings
-from tests.app.gateway.operation_rows import UNPOLLED_QUEUE, record, snapshot
 from tests.app.gateway.requests import assert_problem, create
+from tests.app.gateway.rows import UNPOLLED_QUEUE, record, snapshot
 from tests.app.gateway.server import RunningGateway
 from tests.support.api_keys import EVERYTHING, Keys
 from workflows.operations.kinds import KINDS, OperationKind, StepKind, initial_snapshot

@@ -6,8 +6,8 @@ import asyncpg
 import httpx
 import pytest
 
-from tests.app.gateway.operation_rows import record
 from tests.app.gateway.requests import assert_problem, create, faults, tenant
+from tests.app.gateway.rows import record
 from tests.app.gateway.server import RunningGateway
 from tests.support.api_keys import Keys
 

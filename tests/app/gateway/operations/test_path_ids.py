@@ -10,8 +10,8 @@ from temporalio.client import Client, WorkflowFailureError
 
 from app.settings import Settings
 from tests.app.gateway.conftest import working
-from tests.app.gateway.operation_rows import record
 from tests.app.gateway.requests import assert_problem, create, tenant
+from tests.app.gateway.rows import record
 from workflows.tenants.steps import TENANT_CREATION_WORKFLOW
 
 pytestmark = pytest.mark.anyio

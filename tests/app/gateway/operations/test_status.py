@@ -8,9 +8,9 @@ from temporalio.client import Client
 
 from app.embedded.temporal import EmbeddedTemporal
 from app.settings import Settings
-from tests.app.gateway.operation_rows import UNPOLLED_QUEUE, record, snapshot, start
 from tests.app.gateway.outages import frozen
 from tests.app.gateway.requests import assert_problem, create
+from tests.app.gateway.rows import UNPOLLED_QUEUE, record, snapshot, start
 from tests.support.servers.temporal import converter_of
 from workflows.operations.messages import OperationError
 from workflows.operations.statuses import OperationStatus

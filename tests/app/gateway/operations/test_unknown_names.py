@@ -11,9 +11,9 @@ import pytest
 from temporalio.client import Client
 
 from app.settings import Settings
-from tests.app.gateway.operation_rows import record, snapshot, start
 from tests.app.gateway.operations.test_events import read, shown
 from tests.app.gateway.requests import assert_problem, faults
+from tests.app.gateway.rows import record, snapshot, start
 from tests.support.servers.temporal import converter_of
 from workflows.operations.messages import StepProgress
 from workflows.operations.statuses import OperationStatus, StepStatus

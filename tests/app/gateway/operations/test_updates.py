@@ -11,8 +11,8 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client
 
 from app.settings import Settings
-from tests.app.gateway.operation_rows import record, snapshot, start
 from tests.app.gateway.requests import assert_problem, create, faults
+from tests.app.gateway.rows import record, snapshot, start
 from tests.app.gateway.server import RunningGateway
 from workflows.operations.messages import OperationError, ResumeRequest
 from workflows.operations.statuses import OperationStatus

@@ -19,8 +19,8 @@ from app.settings import Settings
 from migrations.upgrade import upgrade
 from tests.app.gateway.conftest import as_gateway, create_key
 from tests.app.gateway.requests import assert_problem, faults
+from tests.app.gateway.rows import NOON, add_client, add_tenant, add_user
 from tests.app.gateway.server import RunningGateway
-from tests.app.gateway.tenant_rows import NOON, add_client, add_tenant, add_user
 from tests.support.api_keys import open_keys
 from tests.support.servers.databases import NewDatabase
 from tests.support.waiting import wait_until

@@ -12,7 +12,7 @@ from temporalio.client import Client
 
 from app.settings import Settings
 from app.worker.reconciler import Finding, Reconciler
-from tests.app.gateway.operation_rows import record, snapshot, start
+from tests.app.gateway.rows import record, snapshot, start
 from workflows.operations.messages import OPERATION_MEMO, OperationError
 from workflows.operations.statuses import OperationStatus
 from workflows.tenants.steps import TENANT_CREATION

@@ -15,7 +15,7 @@ from activities.operations.records import find_operation
 from activities.operations.rows import request_cancel
 from app.temporal.operations import TemporalOperations
 from app.worker.reconciler import Reconciler
-from tests.app.gateway.operation_rows import record, snapshot, start
+from tests.app.gateway.rows import record, snapshot, start
 from tests.app.worker.reconciler.scenarios import (
     commit,
     findings_of,

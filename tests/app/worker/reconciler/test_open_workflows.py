@@ -7,7 +7,7 @@ import pytest
 from temporalio.client import Client
 
 from app.worker.reconciler import Reconciler
-from tests.app.gateway.operation_rows import record
+from tests.app.gateway.rows import record
 from tests.app.worker.reconciler.scenarios import ERROR, LATER, findings_of, operation, row_of
 from workflows.operations.statuses import OperationStatus
 
