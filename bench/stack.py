@@ -14,7 +14,7 @@ import psutil
 from pydantic import SecretStr
 from sqlalchemy import make_url
 
-from app.audit.trail import audit_trail
+from app.audit.recorder import audit_trail
 from app.auth.callers import operator
 from app.auth.keys.api_keys import ApiKeys
 from app.auth.keys.management import KeyManagement, KeyOrder

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.audit.trail import AuditTrail
-from activities.operations.records import OperationRecord
+from activities.operations.queries import OperationRecord
 from activities.operations.rows import OperationRow, shown_values
 from workflows.operations.failures import ENDED_OUTSIDE
 from workflows.operations.messages import OperationContext, OperationError, OperationSnapshot, OperationWarning

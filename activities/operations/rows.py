@@ -22,7 +22,7 @@ from activities.database.own_tables import audit_events, cancellations, operatio
 from activities.database.transactions import Statement
 from activities.errors import CancelRequestedError, FinalError
 from activities.operations.audit_events import request_event
-from activities.operations.records import OperationRecord, find_run
+from activities.operations.queries import OperationRecord, find_run
 from workflows.operations.failures import (
     OPERATION_CLOSED,
     OPERATION_IN_PROGRESS,

@@ -3,16 +3,14 @@
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from uuid import UUID
 
 from pydantic import ValidationError
 from sqlalchemy import Text, bindparam, func
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio import activity
 
 from activities.alga import tables
-from activities.alga.across_tenants import find_conflicts
 from activities.alga.blueprints.blueprint import Blueprint
 from activities.alga.notifications import NOTIFICATION_DEFAULTS, read_notification_defaults
 from activities.alga.passwords import PasswordHasher, generate_password
@@ -24,6 +22,7 @@ from activities.errors import CancelRequestedError, FinalError, activity_errors,
 from activities.operations.rows import OperationRow
 from activities.tenants.admin_user import ADMIN_USER, admin_user_id, admin_user_rows, write_admin_user
 from activities.tenants.blueprint import write_blueprint
+from activities.tenants.conflicts import refuse_conflicts, tenant_exists_error
 from activities.tenants.initial_data import write_initial_data
 from activities.tenants.request import TenantRequest, check_password
 from activities.tenants.tenant import COUNTRY_NAME, client_id, country_code, write_tenant
@@ -112,7 +111,7 @@ class ProvisioningActivities:
         except DBAPIError as error:
             if is_unique_violation(error, tables.tenants):
                 # Another service made the tenant since `find_conflicts`.
-                raise _tenant_exists(context.tenant_id) from None
+                raise tenant_exists_error(context.tenant_id) from None
             if is_not_null_violation(error, operations):
                 raise await self._cancelled(context) from None
             raise
@@ -138,7 +137,7 @@ class ProvisioningActivities:
             if locked.committed is not None:
                 return locked.committed
             await row.check_open(locked)
-            await _refuse_conflicts(transaction.connection, tenant_id, request)
+            await refuse_conflicts(transaction.connection, tenant_id, request)
         created_at = datetime.now(UTC)
         country_name, defaults = locked.also[:2]
         with steps.run(CREATE_TENANT):
@@ -235,27 +234,8 @@ class StepClock:
         )
 
 
-async def _refuse_conflicts(connection: AsyncConnection, tenant_id: UUID, request: TenantCreationInput) -> None:
-    """Raise `FinalError` if the tenant exists, or another internal user has the e-mail, which is locked."""
-    conflicts = await find_conflicts(
-        connection, request.admin_user.email, tenant_id=tenant_id, user_id=admin_user_id(tenant_id)
-    )
-    if conflicts.tenant:
-        raise _tenant_exists(tenant_id)
-    if conflicts.email:
-        raise FinalError(
-            "duplicate-email",
-            "another internal user has the administrator's e-mail already; use another address",
-            field="adminUser.email",
-        )
-
-
 def _invalid(error: ValidationError, *prefix: str) -> FinalError:
     """Return the error of the first invalid field; `prefix` is the path of the validated value in the request."""
     fault = error.errors(include_input=False)[0]
     field = ".".join(str(part) for part in (*prefix, *fault["loc"]))
     return FinalError(INVALID_REQUEST, f"{field}: {fault['msg']}", field=field)
-
-
-def _tenant_exists(tenant_id: UUID) -> FinalError:
-    return FinalError("tenant-exists", f"tenant {tenant_id} exists already; use another tenantId", field="tenantId")

@@ -10,7 +10,9 @@ from activities.audit.events import AuditEvent
 from activities.audit.trail import AuditTrail
 from activities.database.errors import DATABASE_ERRORS
 from app.audit.buffer import AuditEventBuffer
-from app.bounded import BoundedDict
+from app.bounded_dict import BoundedDict
+from app.crypto.derived_keys import derive_key
+from app.settings import Settings
 
 THROTTLE_SECONDS = 60.0
 MAX_THROTTLED = 1000
@@ -48,3 +50,12 @@ class AuditRecorder:
         except DATABASE_ERRORS as error:
             log.warning("an audit event waits for the database", action=event.action, error=type(error).__name__)
             self.buffer.add(event)
+
+
+PURPOSE = "audit trail"
+
+
+def audit_trail(settings: Settings) -> AuditTrail:
+    """Return the trail with the key of `AUDIT_SECRET`, or of `NEXTAUTH_SECRET` if that is not set."""
+    secret = settings.audit_secret or settings.nextauth_secret
+    return AuditTrail(derive_key(secret.get_secret_value(), PURPOSE))

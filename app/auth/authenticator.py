@@ -10,7 +10,7 @@ from app.auth.callers import Caller
 from app.auth.keys.api_keys import ApiKeys
 from app.auth.keys.format import PREFIX
 from app.auth.oidc.tokens import TokenVerifier
-from app.bounded import BoundedDict
+from app.bounded_dict import BoundedDict
 
 # A revoked key works at most this long. Hashing is too slow to be done for every request.
 REMEMBERED_SECONDS = 5.0

@@ -8,7 +8,7 @@ from typing import ClassVar
 import typer
 
 from app.cli.exit_codes import EXIT_CODES_HELP
-from app.cli.lazy import LazyCommand, LazyGroup
+from app.cli.lazy_commands import LazyCommand, LazyGroup
 
 TENANTS = "Tenants"
 SHORT = "Short forms"

@@ -14,7 +14,7 @@ from pydantic.alias_generators import to_camel
 from sqlalchemy import text
 
 from activities.alga.development import create_development_tables
-from app.audit.trail import audit_trail
+from app.audit.recorder import audit_trail
 from app.auth.callers import operator
 from app.auth.keys.api_keys import ApiKeys
 from app.auth.keys.management import KeyManagement, KeyOrder

@@ -6,8 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from activities.alga.blueprints.blueprint import Blueprint
 from app.audit.buffer import AuditEventBuffer
-from app.audit.recorder import AuditRecorder
-from app.audit.trail import audit_trail
+from app.audit.recorder import AuditRecorder, audit_trail
 from app.auth.authenticator import Authenticator
 from app.auth.keys.api_keys import ApiKeys
 from app.auth.keys.management import KeyManagement

@@ -24,7 +24,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from app.settings import Settings
 from app.temporal.client import rpc_timeout
-from app.temporal.described import TemporalOperation, read_description
+from app.temporal.descriptions import TemporalOperation, read_description
 from app.temporal.encryption import PayloadError
 from app.temporal.errors import (
     ChangeRefusedError,

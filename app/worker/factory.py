@@ -13,7 +13,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkerDeploymen
 from activities.alga.blueprints.blueprint import load_blueprints
 from activities.operations.activities import OperationActivities
 from activities.tenants.provisioning import ProvisioningActivities
-from app.audit.trail import audit_trail
+from app.audit.recorder import audit_trail
 from app.settings import Settings
 from app.telemetry.metrics.activities import ActivityWatch
 from app.temporal.operations import TemporalOperations

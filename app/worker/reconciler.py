@@ -11,17 +11,17 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from activities.audit.trail import AuditTrail
-from activities.operations.reconciliation import GONE, close_ended_outside, mirror
-from activities.operations.records import (
+from activities.operations.queries import (
     OperationRecord,
     UnreadableRecord,
     find_operation,
     find_runs,
     unfinished_operations,
 )
+from activities.operations.reconciliation import GONE, close_ended_outside, mirror
 from activities.operations.rows import OperationRow
 from app.telemetry.metrics.definitions import RECONCILE_FAILURES
-from app.temporal.described import TemporalOperation
+from app.temporal.descriptions import TemporalOperation
 from app.temporal.errors import (
     OperationEndedError,
     TemporalUnavailableError,

@@ -11,7 +11,7 @@ import httpx
 from sqlalchemy import make_url, text
 
 from activities.alga.development import create_development_tables
-from app.audit.trail import audit_trail
+from app.audit.recorder import audit_trail
 from app.auth.callers import operator
 from app.auth.keys.api_keys import ApiKeys
 from app.auth.keys.management import CreatedKey, KeyManagement, KeyOrder

@@ -18,7 +18,7 @@ from sqlalchemy import make_url
 
 from activities.alga.development import create_development_tables
 from activities.audit.trail import AuditTrail
-from app.audit.trail import PURPOSE
+from app.audit.recorder import PURPOSE
 from app.auth.keys.api_keys import ApiKeys
 from app.auth.keys.signing import ApiKeySigner
 from app.crypto.derived_keys import derive_key

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from activities.audit.trail import AuditTrail
-from app.audit.trail import audit_trail
+from app.audit.recorder import audit_trail
 from app.auth.callers import Caller, operator
 from app.auth.keys.api_keys import ApiKeys
 from app.auth.keys.management import CreatedKey, KeyManagement, KeyOrder

@@ -11,7 +11,7 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Replayer, Worker
 
 from app.temporal.conversion import DATA_CONVERTER
-from app.temporal.described import read_description
+from app.temporal.descriptions import read_description
 from app.worker.factory import WORKFLOWS
 from tests.workflows.conftest import NewWorker, time_skipping_program
 from tests.workflows.observing import Handle, check_replay, count_events, failure_of, reaches, snapshot_of, start

@@ -15,7 +15,7 @@ from app.auth.keys.hashes import SecretHashes
 from app.auth.keys.records import ApiKeyRecord, ApiKeyTable, KeyState
 from app.auth.keys.signing import ApiKeySigner
 from app.auth.scopes import scopes_among
-from app.bounded import BoundedDict
+from app.bounded_dict import BoundedDict
 
 LAST_USED_INTERVAL = timedelta(minutes=1)
 # A forged key that is presented repeatedly is logged once per interval.

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from app.bounded import BoundedDict
+from app.bounded_dict import BoundedDict
 
 # OWASP's minimum for argon2id, in the variant with the least memory: 7 MiB, 5 passes, one lane. More would only
 # slow callers down, because a secret of 256 random bits can't be guessed however fast guesses are.

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from activities.audit.events import Action, Outcome
 from activities.audit.trail import Head
-from app.audit.trail import audit_trail
+from app.audit.recorder import audit_trail
 from app.audit.verification import Report, verify
 from app.auth.callers import operator
 from app.cli.console import print_json, say, visible

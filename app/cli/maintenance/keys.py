@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Column, Table
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.audit.trail import audit_trail
+from app.audit.recorder import audit_trail
 from app.auth.callers import operator
 from app.auth.keys.api_keys import ApiKeys
 from app.auth.keys.management import CreatedKey, KeyManagement, KeyNotFoundError, KeyOrder, UnusableKeyError

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from activities.database.errors import DATABASE_ERRORS
-from app.audit.trail import audit_trail
+from app.audit.recorder import audit_trail
 from app.cli.console import fail, print_json
 from app.cli.exit_codes import ExitCode
 from app.cli.options import AsJson

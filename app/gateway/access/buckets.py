@@ -7,7 +7,7 @@ import time
 from collections import defaultdict
 from dataclasses import dataclass
 
-from app.bounded import BoundedDict
+from app.bounded_dict import BoundedDict
 
 MAX_BUCKETS = 10_000
 MICROSECONDS = 1_000_000

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from app.bounded import BoundedDict
+from app.bounded_dict import BoundedDict
 from app.crypto.derived_keys import derive_key
 from app.gateway.access.buckets import MICROSECONDS, MemoryBuckets, Policy
 from app.gateway.http.problems.request_problems import RateLimitedError

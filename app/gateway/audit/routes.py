@@ -7,8 +7,8 @@ from starlette.responses import Response
 
 from app.auth.callers import Caller
 from app.auth.scopes import Scope
+from app.gateway.access.authenticated_route import AuthenticatedRoute
 from app.gateway.access.parameters import current_caller
-from app.gateway.access.route import AuthenticatedRoute
 from app.gateway.audit.documents import AuditEventList
 from app.gateway.audit.listing import EVENT_PAGE_TOKEN, AuditListing, EventFilter
 from app.gateway.http.dependencies import service

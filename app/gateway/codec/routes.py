@@ -8,8 +8,8 @@ from starlette.responses import Response
 
 from app.auth.callers import Requester
 from app.auth.scopes import Scope
+from app.gateway.access.authenticated_route import AuthenticatedRoute, Handler
 from app.gateway.access.parameters import ON_BEHALF_OF_HEADER, current_requester
-from app.gateway.access.route import AuthenticatedRoute, Handler
 from app.gateway.codec.decoding import Decoding
 from app.gateway.codec.documents import CodecPayloads
 from app.gateway.codec.problems import PayloadUnreadableError

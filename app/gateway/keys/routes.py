@@ -21,9 +21,9 @@ from app.auth.keys.management import (
 )
 from app.auth.scopes import Scope
 from app.database import database_errors
+from app.gateway.access.authenticated_route import AuthenticatedRoute
 from app.gateway.access.parameters import current_requester
 from app.gateway.access.problems import OtherTenantIdError, TenantNotFoundError
-from app.gateway.access.route import AuthenticatedRoute
 from app.gateway.http.dependencies import service
 from app.gateway.http.openapi import BODY_PROBLEMS, COMMON_PROBLEMS, Responses, problems
 from app.gateway.http.problems.problem import ProblemError

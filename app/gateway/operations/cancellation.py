@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from activities.audit.events import Action, AuditEvent
 from activities.database.errors import DATABASE_ERRORS
-from activities.operations.records import find_run
+from activities.operations.queries import find_run
 from activities.operations.rows import request_cancel
 from app.audit.recorder import AuditRecorder
 from app.auth.callers import Requester

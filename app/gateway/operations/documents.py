@@ -5,11 +5,11 @@ from functools import cached_property
 from typing import Any, Self
 from urllib.parse import quote
 
-from activities.operations.records import OperationRecord
+from activities.operations.queries import OperationRecord
 from app.gateway.operations.problems import OperationKindUnknownError
 from app.gateway.operations.responses import EncodedDocument
 from app.gateway.operations.schemas import Links, OperationProblem, OperationSummary, StatusDocument
-from app.temporal.described import TemporalOperation
+from app.temporal.descriptions import TemporalOperation
 from app.temporal.errors import TemporalUnavailableError
 from workflows.operations.kinds import KINDS, OperationKind
 from workflows.operations.messages import OperationSnapshot

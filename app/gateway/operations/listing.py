@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from activities.operations.records import OperationFilter, OperationRecord, list_operations
+from activities.operations.queries import OperationFilter, OperationRecord, list_operations
 from app.auth.callers import Caller
 from app.database import database_errors
 from app.gateway.operations.documents import summary

@@ -12,14 +12,14 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from activities.audit.trail import AuditTrail
+from activities.operations.queries import OperationRecord, find_newest_of_tenant, find_operation
 from activities.operations.reconciliation import GONE, ended_outside, settle_ended
-from activities.operations.records import OperationRecord, find_newest_of_tenant, find_operation
 from app.auth.callers import Caller
 from app.database import DatabaseUnavailableError, database_errors
 from app.gateway.http.coalescing import CoalescedLookups
 from app.gateway.operations.documents import OperationView
 from app.gateway.operations.problems import OperationNotFoundError
-from app.temporal.described import TemporalOperation
+from app.temporal.descriptions import TemporalOperation
 from app.temporal.errors import ForeignWorkflowError, TemporalUnavailableError, UnknownOperationError
 from app.temporal.operations import TemporalOperations
 from workflows.operations.failures import START_USED

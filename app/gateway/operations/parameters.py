@@ -11,7 +11,7 @@ from fastapi import Body, Depends, Header, Path, Query, Security
 from pydantic import AfterValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from activities.operations.records import OperationFilter
+from activities.operations.queries import OperationFilter
 from activities.tenants.request import TenantChanges
 from app.auth.callers import Caller, Requester
 from app.auth.scopes import Scope

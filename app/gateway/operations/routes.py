@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from app.auth.scopes import Scope
-from app.gateway.access.route import AuthenticatedRoute, Handler, KindScopedRoute, authenticate_again
+from app.gateway.access.authenticated_route import AuthenticatedRoute, Handler, KindScopedRoute, authenticate_again
 from app.gateway.http.concurrency import slot_of
 from app.gateway.http.dependencies import find_service, service
 from app.gateway.http.openapi import BODY_PROBLEMS, COMMON_PROBLEMS, LOCATION, RETRY_AFTER, Responses, problems

@@ -16,7 +16,7 @@ from activities.audit.trail import AuditTrail
 from activities.database.errors import DATABASE_ERRORS
 from activities.database.transactions import Transactions
 from activities.errors import FinalError
-from activities.operations.records import find_operation
+from activities.operations.queries import find_operation
 from activities.operations.rows import OperationRow, revoke_start
 from activities.tenants.request import TenantRequest
 from app.auth.callers import Caller, Requester

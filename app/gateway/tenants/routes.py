@@ -7,9 +7,9 @@ from starlette.responses import Response
 
 from app.auth.callers import Requester
 from app.auth.scopes import Scope
+from app.gateway.access.authenticated_route import AuthenticatedRoute
 from app.gateway.access.parameters import current_requester
 from app.gateway.access.problems import TenantNotFoundError
-from app.gateway.access.route import AuthenticatedRoute
 from app.gateway.http.dependencies import service
 from app.gateway.http.openapi import BODY_PROBLEMS, COMMON_PROBLEMS, LOCATION, RETRY_AFTER, Responses, problems
 from app.gateway.http.parameters import DEFAULT_PAGE_SIZE, PageSize

@@ -7,7 +7,7 @@ from prometheus_client import Gauge
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from activities.database.errors import DATABASE_ERRORS
-from activities.operations.records import count_unfinished
+from activities.operations.queries import count_unfinished
 from app.telemetry.metrics.definitions import REGISTRY
 
 COUNT_TIMEOUT = 2.0

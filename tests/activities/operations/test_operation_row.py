@@ -18,8 +18,8 @@ from activities.database.engines import create_engine
 from activities.errors import CancelRequestedError, FinalError
 from activities.operations import rows
 from activities.operations.activities import OperationActivities
+from activities.operations.queries import OperationRecord, find_operation
 from activities.operations.reconciliation import close_ended_outside, mirror
-from activities.operations.records import OperationRecord, find_operation
 from activities.tenants.provisioning import ProvisioningActivities
 from tests.activities.conftest import (
     closing_input,

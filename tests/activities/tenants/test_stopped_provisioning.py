@@ -10,7 +10,7 @@ from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from activities.operations.activities import OperationActivities
-from activities.operations.records import find_operation
+from activities.operations.queries import find_operation
 from activities.operations.rows import OperationRow, revoke_start
 from activities.tenants.provisioning import ProvisioningActivities
 from tests.activities.conftest import POLICY, closing_input, provision_input

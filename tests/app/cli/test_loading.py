@@ -6,7 +6,7 @@ import typer
 from typer.testing import CliRunner
 
 from app.cli import app
-from app.cli.lazy import LazyCommand, LazyGroup
+from app.cli.lazy_commands import LazyCommand, LazyGroup
 from tests.app.cli.conftest import Start
 
 

@@ -11,7 +11,7 @@ from activities.audit.trail import TRAIL_CALLER
 from app.audit.buffer import SEVERAL
 from app.auth.callers import RESERVED_PREFIXES, is_reserved
 from app.auth.oidc.claims import ClaimRules
-from app.gateway.access.route import ANONYMOUS
+from app.gateway.access.authenticated_route import ANONYMOUS
 from app.settings.oidc import OidcSettings
 from tests.app.gateway.requests import assert_problem, create, tenant
 from workflows.operations.messages import UNKNOWN_CALLER

@@ -8,8 +8,8 @@ from fastapi import APIRouter, Depends
 
 from app.auth.callers import Caller
 from app.auth.scopes import DEFAULT_SCOPES, Scope
+from app.gateway.access.authenticated_route import AuthenticatedRoute, UnscopedRouteError
 from app.gateway.access.parameters import current_caller
-from app.gateway.access.route import AuthenticatedRoute, UnscopedRouteError
 from tests.app.gateway.requests import assert_problem, create
 from tests.app.gateway.server import RunningGateway
 from tests.support.api_keys import EVERYTHING, Keys

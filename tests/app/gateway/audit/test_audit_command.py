@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from typer.testing import CliRunner, Result
 
 from activities.audit.events import Action, AuditEvent, Outcome
-from app.audit.trail import audit_trail
+from app.audit.recorder import audit_trail
 from app.cli.exit_codes import ExitCode
 from app.cli.maintenance.audit import app
 from app.database import gateway_engine

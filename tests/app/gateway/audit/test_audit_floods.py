@@ -15,8 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from activities.audit.events import Action, AuditEvent, Outcome
 from app.audit import buffer as module
 from app.audit.buffer import AuditEventBuffer
-from app.audit.recorder import AuditRecorder
-from app.audit.trail import audit_trail
+from app.audit.recorder import AuditRecorder, audit_trail
 from app.audit.verification import verify
 from app.auth.keys.format import ApiKey
 from app.database import gateway_engine

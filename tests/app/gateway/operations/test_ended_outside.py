@@ -15,7 +15,7 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.alga.blueprints.blueprint import load_blueprints
 from activities.tenants.provisioning import ProvisioningActivities
-from app.audit.trail import audit_trail
+from app.audit.recorder import audit_trail
 from app.database import worker_engine
 from app.embedded.postgres import EmbeddedPostgres
 from app.settings import Settings

@@ -11,8 +11,8 @@ from starlette.responses import JSONResponse, Response
 
 from app.auth.callers import Caller
 from app.auth.scopes import Scope
+from app.gateway.access.authenticated_route import AuthenticatedRoute
 from app.gateway.access.parameters import current_caller
-from app.gateway.access.route import AuthenticatedRoute
 from app.gateway.http.dependencies import service
 from app.gateway.http.parameters import IfNoneMatch
 from app.gateway.operations.lookup import OperationLookup

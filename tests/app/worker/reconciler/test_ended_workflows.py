@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client
 
+from activities.operations.queries import find_operation
 from activities.operations.reconciliation import settle_ended
-from activities.operations.records import find_operation
 from activities.operations.rows import request_cancel
 from app.temporal.operations import TemporalOperations
 from app.worker.reconciler import Reconciler
