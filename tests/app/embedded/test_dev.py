@@ -6,17 +6,19 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import psutil
 import pytest
-from sqlalchemy import text
 
 from app.embedded.processes.blocking import run_blocking
 from app.embedded.processes.processes import Account, launcher
+from app.embedded.stack import DevStack
 from tests.app.embedded.owner import ENVIRONMENT, REPOSITORY
+from tests.migrations.test_migrations import make_unreleased
 from tests.support.connections import connected
 from tests.support.folders import reachable_folder
 from tests.support.servers.processes import processes_in, wait_for
@@ -30,11 +32,70 @@ def environment(**changes: str) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in ours} | changes
 
 
-@pytest.fixture
-def folder() -> Iterator[Path]:
+class Dev:
+    """`alga-tenants dev` in one folder, whose data a restart finds again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.data_dir = folder / "data"
+        self.facts: dict[str, Any] = {}
+        self._process: subprocess.Popen[str] | None = None
+
+    @property
+    def process(self) -> subprocess.Popen[str]:
+        assert self._process is not None
+        return self._process
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(  # noqa: S603 - a command line of ours
+            [*COMMAND, "dev", "--json", "--data-dir", str(self.data_dir)],
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        assert self._process.stdout is not None
+        self.facts = json.loads(self._process.stdout.readline())
+
+    def stop(self, number: signal.Signals) -> int:
+        self.process.send_signal(number)
+        rest, _ = self.process.communicate(timeout=60)
+        assert rest == "", "the addresses are the only line"
+        return self.process.returncode
+
+
+@contextmanager
+def emptied_folder() -> Iterator[Path]:
+    """Make a folder in which no process may be left at the end."""
     with reachable_folder() as folder:
         yield folder
         wait_for(lambda: not processes_in(folder))
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with emptied_folder() as folder:
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def shared_dev() -> Iterator[Dev]:
+    with emptied_folder() as folder:
+        dev = Dev(folder)
+        yield dev
+        if dev.is_running:
+            dev.stop(signal.SIGTERM)
+
+
+@pytest.fixture
+def dev(shared_dev: Dev) -> Dev:
+    """A running command that the module's tests share; a test may stop it."""
+    if not shared_dev.is_running:
+        shared_dev.start()
+    return shared_dev
 
 
 def run(command: list[str], **changes: str) -> subprocess.CompletedProcess[str]:
@@ -43,90 +104,51 @@ def run(command: list[str], **changes: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def start(folder: Path) -> tuple[subprocess.Popen[str], dict[str, Any]]:
-    process = subprocess.Popen(  # noqa: S603 - a command line of ours
-        [*COMMAND, "dev", "--json", "--data-dir", str(folder / "data")],
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    return process, json.loads(line)
+def test_it_prints_its_addresses_in_one_line(dev: Dev) -> None:
+    assert set(dev.facts) == KEYS
+    assert httpx.get(f"{dev.facts['url']}/readyz").status_code == 200
 
 
-def stop(process: subprocess.Popen[str], number: signal.Signals) -> int:
-    process.send_signal(number)
-    rest, _ = process.communicate(timeout=60)
-    assert rest == ""
-    return process.returncode
+def test_a_folder_in_use_is_reported(dev: Dev) -> None:
+    second = run([*COMMAND, "dev", "--json", "--data-dir", str(dev.data_dir)])
+    assert second.returncode == 1
+    assert f"is in use by process {dev.process.pid}" in second.stderr
+    assert "Traceback" not in second.stderr
+    assert httpx.get(f"{dev.facts['url']}/readyz").status_code == 200, "the first runs on"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_prints_its_addresses_in_one_line_and_leaves_nothing_running(folder: Path, number: signal.Signals) -> None:
-    process, facts = start(folder)
-    assert set(facts) == KEYS
-    assert httpx.get(f"{facts['url']}/readyz").status_code == 200
-    children = psutil.Process(process.pid).children(recursive=True)
-    assert len(children) > 4
-    assert stop(process, number) == 0
-    assert [child for child in children if child.is_running()] == []
-
-
-def test_a_second_start_finds_the_data_and_the_key_of_the_first(folder: Path) -> None:
-    process, facts = start(folder)
-    headers = {"X-API-Key": facts["apiKey"], "Prefer": "wait=30"}
-    body = {"tenantName": "Kept", "adminUser": {"firstName": "A", "lastName": "B", "email": "kept@tenants.example"}}
-    created = httpx.post(f"{facts['url']}/tenants", json=body, headers=headers, timeout=60)
-    assert created.status_code == 201
-    stop(process, signal.SIGTERM)
-    process, again = start(folder)
-    assert again["apiKey"] == facts["apiKey"]
-    found = httpx.get(f"{again['url']}/operations/{created.json()['workflowId']}", headers=headers)
-    assert found.json()["status"] == "completed"
-    assert stop(process, signal.SIGTERM) == 0
-
-
-def test_the_example_ends_with_status_0_and_shows_what_was_made(folder: Path) -> None:
-    result = run([*COMMAND, "dev", "--once", "--data-dir", str(folder / "data")])
-    assert result.returncode == 0, result.stderr
-    for expected in ("completed", "temporary password", "role_permissions", "402"):
-        assert expected in result.stdout
-
-
-def test_two_run_side_by_side(folder: Path) -> None:
-    (folder / "one").mkdir()
-    (folder / "two").mkdir()
-    (folder / "one").chmod(0o711)
-    (folder / "two").chmod(0o711)
-    one, first = start(folder / "one")
-    two, second = start(folder / "two")
+def test_two_run_side_by_side(dev: Dev, folder: Path) -> None:
+    second = Dev(folder)
+    second.start()
     try:
-        for facts in (first, second):
+        for facts in (dev.facts, second.facts):
             response = httpx.get(f"{facts['url']}/tenants", headers={"Authorization": f"Bearer {facts['apiKey']}"})
             assert response.status_code == 200
-        stranger = {"Authorization": f"Bearer {first['apiKey']}"}
-        assert httpx.get(f"{second['url']}/tenants", headers=stranger).status_code == 401
+        stranger = {"Authorization": f"Bearer {dev.facts['apiKey']}"}
+        assert httpx.get(f"{second.facts['url']}/tenants", headers=stranger).status_code == 401
     finally:
-        assert [stop(process, signal.SIGTERM) for process in (one, two)] == [0, 0]
+        assert second.stop(signal.SIGTERM) == 0
 
 
-def test_a_folder_in_use_is_reported(folder: Path) -> None:
-    process, _ = start(folder)
-    try:
-        second = run([*COMMAND, "dev", "--json", "--data-dir", str(folder / "data")])
-        assert second.returncode == 1
-        assert "is in use by process" in second.stderr
-        assert "Traceback" not in second.stderr
-    finally:
-        stop(process, signal.SIGTERM)
+def test_it_leaves_nothing_running_and_a_second_start_finds_the_data_and_the_key_of_the_first(dev: Dev) -> None:
+    first = dev.facts
+    headers = {"X-API-Key": first["apiKey"], "Prefer": "wait=30"}
+    body = {"tenantName": "Kept", "adminUser": {"firstName": "A", "lastName": "B", "email": "kept@tenants.example"}}
+    created = httpx.post(f"{first['url']}/tenants", json=body, headers=headers, timeout=60)
+    assert created.status_code == 201
+    children = psutil.Process(dev.process.pid).children(recursive=True)
+    assert len(children) > 4
+    assert dev.stop(signal.SIGINT) == 0
+    assert [child for child in children if child.is_running()] == []
+    dev.start()
+    assert dev.facts["apiKey"] == first["apiKey"]
+    found = httpx.get(f"{dev.facts['url']}/operations/{created.json()['workflowId']}", headers=headers)
+    assert found.json()["status"] == "completed"
 
 
 def test_data_of_an_unreleased_version_is_an_error_that_offers_a_reset(folder: Path) -> None:
-    process, facts = start(folder)
-    run_blocking(_make_unreleased(facts["adminDatabaseUrl"]))
-    assert stop(process, signal.SIGTERM) == 0
+    with DevStack(folder / "data", temporal_address="elsewhere:7233", durable=False) as stack:
+        run_blocking(_make_unreleased(stack.endpoints.admin_database_url))
     refused = run([*COMMAND, "dev", "--data-dir", str(folder / "data")])
     assert refused.returncode == 1
     message = " ".join(refused.stderr.split())
@@ -134,18 +156,24 @@ def test_data_of_an_unreleased_version_is_an_error_that_offers_a_reset(folder: P
     assert "alga-tenants dev --reset --data-dir" in message
     assert "Traceback" not in refused.stderr
     again = run([*COMMAND, "dev", "--once", "--reset", "--data-dir", str(folder / "data")])
-    assert again.returncode == 0, again.stderr
+    assert_shows_the_example(again)
 
 
 async def _make_unreleased(url: str) -> None:
     async with connected(url) as connection:
-        await connection.execute(text("UPDATE alga_tenants.alembic_version SET version_num = '0004'"))
+        await make_unreleased(connection)
 
 
-def test_it_runs_as_an_ordinary_user(folder: Path, ordinary_account: Account, ordinary_python: str) -> None:
+def test_the_example_works_as_an_ordinary_user(folder: Path, ordinary_account: Account, ordinary_python: str) -> None:
     home = folder / "home"
     home.mkdir()
     os.chown(home, ordinary_account.uid, ordinary_account.gid)
     command = [ordinary_python, *COMMAND[1:], "dev", "--once", "--data-dir", str(home / "data")]
     result = run(launcher(command, cwd=REPOSITORY, account=ordinary_account), **ENVIRONMENT, HOME=str(home))
+    assert_shows_the_example(result)
+
+
+def assert_shows_the_example(result: subprocess.CompletedProcess[str]) -> None:
     assert result.returncode == 0, result.stdout + result.stderr
+    for expected in ("completed", "temporary password", "role_permissions", "402"):
+        assert expected in result.stdout

@@ -12,15 +12,28 @@ from temporalio.client import Client
 from app.embedded.errors import FolderLockedError
 from app.embedded.processes.ports import LOOPBACK, free_port
 from app.embedded.temporal import EmbeddedTemporal
+from tests.support.folders import reachable_folder
 from tests.support.servers.processes import processes_in, wait_for
 
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def server(folder: Path) -> Iterator[EmbeddedTemporal]:
-    with EmbeddedTemporal(folder / "temporal", ui=False) as server:
+@pytest.fixture(scope="module")
+def shared_server() -> Iterator[EmbeddedTemporal]:
+    with reachable_folder() as folder:
+        server = EmbeddedTemporal(folder / "temporal", ui=False)
         yield server
+        server.stop()
+
+
+@pytest.fixture
+def server(shared_server: EmbeddedTemporal) -> EmbeddedTemporal:
+    """A running server that the module's tests share; a test may stop it."""
+    try:
+        assert shared_server.pid
+    except RuntimeError:
+        shared_server.start()
+    return shared_server
 
 
 async def start_workflow(server: EmbeddedTemporal, workflow_id: str) -> None:
@@ -44,37 +57,26 @@ async def test_workflows_survive_a_restart(server: EmbeddedTemporal) -> None:
 
 
 async def test_workflows_survive_a_killed_server(server: EmbeddedTemporal) -> None:
-    await start_workflow(server, "kept")
+    await start_workflow(server, "outlives-a-kill")
     os.kill(server.pid, signal.SIGKILL)
     server.stop()
 
     server.start()
 
     client = await Client.connect(server.address)
-    assert (await client.get_workflow_handle("kept").describe()).workflow_type == "nobody-runs-this"
+    assert (await client.get_workflow_handle("outlives-a-kill").describe()).workflow_type == "nobody-runs-this"
 
 
-async def test_two_servers_run_side_by_side(server: EmbeddedTemporal, folder: Path) -> None:
-    with EmbeddedTemporal(folder / "other", ui=False) as other:
+async def test_two_servers_run_side_by_side_one_with_the_web_ui(server: EmbeddedTemporal, folder: Path) -> None:
+    with EmbeddedTemporal(folder / "with-ui") as other:
         await start_workflow(other, "only-here")
 
         assert other.address != server.address
         assert not await has_workflow(server, "only-here")
-
-
-def test_the_web_ui_is_served_on_request(folder: Path, server: EmbeddedTemporal) -> None:
-    with EmbeddedTemporal(folder / "with-ui") as with_ui:
-        assert with_ui.ui_url is not None
-        assert httpx.get(with_ui.ui_url, follow_redirects=True).status_code == 200
-    assert server.ui_url is None
-
-
-def test_nothing_is_left_running_after_stop(server: EmbeddedTemporal) -> None:
-    assert processes_in(server.data_dir)
-
-    server.stop()
-
-    wait_for(lambda: not processes_in(server.data_dir))
+        assert server.ui_url is None
+        assert other.ui_url is not None
+        async with httpx.AsyncClient(follow_redirects=True) as browser:
+            assert (await browser.get(other.ui_url)).status_code == 200
 
 
 def test_the_server_itself_keeps_its_folder_locked(server: EmbeddedTemporal) -> None:
@@ -92,3 +94,11 @@ async def test_a_port_that_was_taken_meanwhile_is_replaced(folder: Path) -> None
         with EmbeddedTemporal(folder / "temporal", ui=False, pick_port=lambda: next(ports)) as server:
             assert server.address == f"{LOOPBACK}:{free}"
             assert not await has_workflow(server, "none")
+
+
+def test_nothing_is_left_running_after_stop(server: EmbeddedTemporal) -> None:
+    assert processes_in(server.data_dir)
+
+    server.stop()
+
+    wait_for(lambda: not processes_in(server.data_dir))
