@@ -17,7 +17,6 @@ from activities.alga.development import create_development_tables
 from app.database import worker_engine
 from app.embedded.postgres import EmbeddedPostgres
 from app.embedded.processes.blocking import run_blocking
-from app.embedded.processes.ports import free_port
 from app.embedded.temporal import EmbeddedTemporal
 from app.settings import Settings
 from app.temporal.client import connect
@@ -26,7 +25,6 @@ from migrations.upgrade import admin_engine, upgrade
 from tests.app.gateway.process import GatewayProcess
 from tests.app.gateway.server import RunningGateway
 from tests.support.api_keys import Keys, open_keys
-from tests.support.folders import reachable_folder
 from tests.support.servers.databases import NewDatabase
 
 SECRET = "test-nextauth-secret"
@@ -106,17 +104,6 @@ def worked_gateway(worked_settings: Settings, api_key: str) -> Iterator[RunningG
 async def worked(worked_gateway: RunningGateway) -> AsyncIterator[httpx.AsyncClient]:
     async with worked_gateway.client() as client:
         yield client
-
-
-@pytest.fixture
-def own_temporal() -> Iterator[EmbeddedTemporal]:
-    """A Temporal server that a test may stop and start."""
-    port = free_port()
-    with reachable_folder() as folder:
-        server = EmbeddedTemporal(folder / "temporal", ui=False, pick_port=lambda: port)
-        server.start()
-        yield server
-        server.stop()
 
 
 @pytest.fixture

@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -16,7 +17,9 @@ from tests.app.gateway.conftest import as_gateway, create_key
 from tests.app.gateway.outages import close_database, frozen
 from tests.app.gateway.requests import assert_problem, create, tenant
 from tests.app.gateway.server import RunningGateway
+from tests.support.folders import reachable_folder
 from tests.support.servers.databases import NewDatabase
+from tests.support.servers.proxy import Proxy
 
 pytestmark = pytest.mark.anyio
 
@@ -33,6 +36,13 @@ def own_settings(
             "admin_database_url": SecretStr(url),
         }
     )
+
+
+@pytest.fixture(scope="module")
+def freezable_temporal() -> Iterator[EmbeddedTemporal]:
+    """A Temporal server that a test may freeze."""
+    with reachable_folder() as folder, EmbeddedTemporal(folder / "temporal", ui=False, durable=False) as server:
+        yield server
 
 
 def assert_outage(response: httpx.Response, code: str) -> None:
@@ -52,42 +62,48 @@ async def test_an_unreachable_temporal_is_a_503(settings: Settings, api_key: str
 
 
 async def test_without_temporal_status_comes_from_the_table_and_nothing_is_started(
-    settings: Settings, api_key: str, own_temporal: EmbeddedTemporal
+    settings: Settings, api_key: str, freezable_temporal: EmbeddedTemporal
 ) -> None:
-    settings = settings.model_copy(update={"temporal_address": own_temporal.address, "temporal_rpc_timeout": 1.0})
     key = {"Idempotency-Key": "while-temporal-is-gone"}
     body = tenant()
-    with RunningGateway(settings, api_key) as gateway:
-        async with gateway.client() as http:
-            known = await create(http)
-            own_temporal.stop()
-            for headers in ({}, key, key):
-                assert_outage(await http.post("/tenants", json=body, headers=headers), "temporal-unavailable")
-            response = await http.get(known["links"]["self"])
-            assert (response.status_code, response.json()["source"]) == (200, "database")
-            assert response.json()["cancellable"] is True
-            assert_outage(await http.delete(known["links"]["cancel"]), "temporal-unavailable")
-            readiness = await http.get("/readyz")
-            assert (readiness.status_code, readiness.json()["checks"]["database"]) == (200, "ok")
-            assert readiness.json()["checks"]["temporal"] != "ok"
-            own_temporal.start()
-            assert await workflow_ids(own_temporal) == [known["workflowId"]]
-            started = await create(http, body, **key)
-            assert set(await workflow_ids(own_temporal)) == {known["workflowId"], started["workflowId"]}
+    before = await workflow_ids(freezable_temporal)
+    async with Proxy(int(freezable_temporal.address.rpartition(":")[2])) as proxy:
+        settings = settings.model_copy(
+            update={"temporal_address": f"127.0.0.1:{proxy.port}", "temporal_rpc_timeout": 1.0}
+        )
+        with RunningGateway(settings, api_key) as gateway:
+            async with gateway.client() as http:
+                known = await create(http)
+                proxy.refuse()
+                for headers in ({}, key):
+                    assert_outage(await http.post("/tenants", json=body, headers=headers), "temporal-unavailable")
+                response = await http.get(known["links"]["self"])
+                assert (response.status_code, response.json()["source"]) == (200, "database")
+                assert response.json()["cancellable"] is True
+                assert_outage(await http.delete(known["links"]["cancel"]), "temporal-unavailable")
+                readiness = await http.get("/readyz")
+                assert (readiness.status_code, readiness.json()["checks"]["database"]) == (200, "ok")
+                assert readiness.json()["checks"]["temporal"] != "ok"
+                await proxy.accept()
+                assert await workflow_ids(freezable_temporal) - before == {known["workflowId"]}
+                started = await create(http, body, **key)
+                assert await workflow_ids(freezable_temporal) - before == {known["workflowId"], started["workflowId"]}
 
 
 @pytest.mark.parametrize("found_by", ["nothing", "its key", "its tenant id"])
 async def test_an_uncertain_start_is_revoked_unless_its_caller_can_find_it(
-    own_settings: Settings, own_temporal: EmbeddedTemporal, found_by: str
+    own_settings: Settings, freezable_temporal: EmbeddedTemporal, found_by: str
 ) -> None:
     api_key = await create_key(own_settings)
-    settings = own_settings.model_copy(update={"temporal_address": own_temporal.address})
+    settings = own_settings.model_copy(
+        update={"temporal_address": freezable_temporal.address, "temporal_rpc_timeout": 1.0}
+    )
     headers = {"Idempotency-Key": "frozen"} if found_by == "its key" else {}
     body = tenant(tenantId=str(uuid4())) if found_by == "its tenant id" else tenant()
     with RunningGateway(settings, api_key) as gateway:
         async with gateway.client() as http:
             await create(http)
-            with frozen(own_temporal.pid):
+            with frozen(freezable_temporal.pid):
                 assert_outage(await http.post("/tenants", json=body, headers=headers), "temporal-unavailable")
             if found_by != "nothing":
                 again = await http.post("/tenants", json=body, headers=headers)
@@ -101,23 +117,23 @@ async def test_an_uncertain_start_is_revoked_unless_its_caller_can_find_it(
 
 
 async def test_an_uncertain_start_that_cannot_be_revoked_is_a_504(
-    own_settings: Settings, own_temporal: EmbeddedTemporal
+    own_settings: Settings, freezable_temporal: EmbeddedTemporal
 ) -> None:
     api_key = await create_key(own_settings)
-    settings = own_settings.model_copy(update={"temporal_address": own_temporal.address})
+    settings = own_settings.model_copy(update={"temporal_address": freezable_temporal.address})
     with RunningGateway(settings, api_key) as gateway:
         async with gateway.client() as http:
             await create(http)
             await close_database(settings.admin_database_url.get_secret_value())
-            with frozen(own_temporal.pid):
+            with frozen(freezable_temporal.pid):
                 response = await http.post("/tenants", json=tenant())
             assert_problem(response, 504, "start-uncertain")
             assert response.elapsed.total_seconds() < 4
 
 
-async def workflow_ids(temporal: EmbeddedTemporal) -> list[str]:
+async def workflow_ids(temporal: EmbeddedTemporal) -> set[str]:
     client = await Client.connect(temporal.address)
-    return [workflow.id async for workflow in client.list_workflows()]
+    return {workflow.id async for workflow in client.list_workflows()}
 
 
 async def test_an_unreachable_database_is_a_503(settings: Settings, api_key: str) -> None:

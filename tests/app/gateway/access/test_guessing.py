@@ -16,8 +16,9 @@ from tests.support.api_keys import Keys
 
 pytestmark = pytest.mark.anyio
 
-TRIES = 40
-POLLS = 30
+TRIES = 15
+FLOOD = 40
+POLLS = 12
 # A rejection without argon2 takes a tenth of one with it. The bench compares the medians exactly.
 ALIKE = 3
 
@@ -61,16 +62,14 @@ async def test_unknown_wrong_revoked_and_expired_keys_take_equally_long(
     assert max(medians.values()) / min(medians.values()) < ALIKE, medians
 
 
-async def test_a_hundred_concurrent_wrong_keys_do_not_delay_known_callers(
-    unlimited: RunningGateway, keys: Keys
-) -> None:
+async def test_concurrent_wrong_keys_do_not_delay_known_callers(unlimited: RunningGateway, keys: Keys) -> None:
     """Check who waits in the queue. The bench measures how many milliseconds a flood costs others."""
     made = await keys.create("polls")
     async with unlimited.client(**{"X-API-Key": made.key}) as caller, unlimited.client(Accept="*/*") as guesser:
         created = await create(caller)
         flood = [
             asyncio.create_task(seconds(guesser, ApiKey(made.record.key_id, ApiKey.generate().secret).text, 401))
-            for _ in range(100)
+            for _ in range(FLOOD)
         ]
         served = 0
         while not all(task.done() for task in flood):

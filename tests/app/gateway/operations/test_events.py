@@ -10,12 +10,14 @@ import httpx
 import pytest
 from anyio.to_thread import run_sync
 
-from app.embedded.temporal import EmbeddedTemporal
+from app.auth import authenticator
+from app.gateway.operations import events as module
 from app.settings import Settings
 from tests.app.gateway.requests import assert_problem, create
 from tests.app.gateway.rows import record
 from tests.app.gateway.server import PATIENCE, RunningGateway
 from tests.support.api_keys import Keys
+from tests.support.servers.proxy import Proxy
 
 pytestmark = pytest.mark.anyio
 
@@ -96,8 +98,10 @@ async def test_an_unknown_operation_is_a_404(http: httpx.AsyncClient) -> None:
 
 
 async def test_the_stream_ends_once_the_key_is_revoked(
-    gateway: RunningGateway, keys: Keys, http: httpx.AsyncClient
+    gateway: RunningGateway, keys: Keys, http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(authenticator, "REMEMBERED_SECONDS", 0.5)
+    monkeypatch.setattr(module, "AUTHENTICATION_INTERVAL", 0.5)
     created = await create(http)
     path = f"/operations/{created['workflowId']}/events"
     key = await keys.create()
@@ -110,25 +114,26 @@ async def test_the_stream_ends_once_the_key_is_revoked(
         assert_problem(await other.get(path), 401, "unauthorized")
 
 
-async def test_the_stream_survives_an_outage_of_temporal(
-    settings: Settings, api_key: str, own_temporal: EmbeddedTemporal
-) -> None:
-    settings = settings.model_copy(update={"temporal_address": own_temporal.address, "temporal_rpc_timeout": 1.0})
-    with RunningGateway(settings, api_key) as server:
-        async with server.client() as http:
-            created = await create(http)
-            with anyio.fail_after(2 * PATIENCE):
-                async with (
-                    http.stream("GET", f"/operations/{created['workflowId']}/events") as response,
-                    aclosing(read(response)) as events,
-                ):
-                    await anext(events)
-                    own_temporal.stop()
-                    assert shown(await anext(events))["source"] == "database"
-                    own_temporal.start()
-                    assert shown(await anext(events))["source"] == "temporal"
-                    await http.delete(created["links"]["cancel"])
-                    assert shown(await anext(events))["status"] == "cancelling"
+async def test_the_stream_survives_an_outage_of_temporal(settings: Settings, api_key: str) -> None:
+    async with Proxy(int(settings.temporal_address.rpartition(":")[2])) as proxy:
+        settings = settings.model_copy(
+            update={"temporal_address": f"127.0.0.1:{proxy.port}", "temporal_rpc_timeout": 1.0}
+        )
+        with RunningGateway(settings, api_key) as server:
+            async with server.client() as http:
+                created = await create(http)
+                with anyio.fail_after(2 * PATIENCE):
+                    async with (
+                        http.stream("GET", f"/operations/{created['workflowId']}/events") as response,
+                        aclosing(read(response)) as events,
+                    ):
+                        await anext(events)
+                        proxy.refuse()
+                        assert shown(await anext(events))["source"] == "database"
+                        await proxy.accept()
+                        assert shown(await anext(events))["source"] == "temporal"
+                        await http.delete(created["links"]["cancel"])
+                        assert shown(await anext(events))["status"] == "cancelling"
 
 
 async def test_the_end_of_the_process_ends_the_stream(settings: Settings, api_key: str) -> None:
