@@ -1,7 +1,7 @@
 """Work after the commit never removes the tenant: it is done later, or becomes a warning."""
 
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID, uuid4
@@ -21,11 +21,6 @@ from tests.support.waiting import wait_until
 from workflows.tenants.steps import COMPLETE, TRACK_CUSTOMER
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(scope="module")
-def running(installations: Callable[[str], Service]) -> Service:
-    return installations("plain")
 
 
 @pytest.fixture

@@ -25,8 +25,7 @@ from tests.support.servers.restartable import RestartableTemporal
 from tests.support.waiting import wait_until
 from workflows.tenants.steps import SET_UP_DATA
 
-# The shape of Alga's tables makes no difference here.
-pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("running", ["plain"], indirect=True)]
+pytestmark = pytest.mark.anyio
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,12 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from tests.e2e.conftest import Service
+from tests.e2e.conftest import Service, in_both_shapes
 from tests.e2e.obstacles import failing, waiting
 from tests.support.rows import fingerprints, row_counts
 from workflows.tenants.steps import CREATE_TENANT, SET_UP_DATA
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, in_both_shapes]
 
 
 @pytest.fixture

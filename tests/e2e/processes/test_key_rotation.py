@@ -2,7 +2,7 @@
 
 import base64
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from uuid import uuid4
 
@@ -27,22 +27,23 @@ OLD, NEW = (f"{key_id}:{base64.b64encode(os.urandom(32)).decode()}" for key_id i
 TASK_FAILED = EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED
 
 
-@pytest.fixture(scope="module")
-def running(installations: Callable[[str], Service]) -> Service:
-    return installations("plain")
-
-
 @pytest.fixture
 async def client(temporal: EmbeddedTemporal) -> Client:
     return await Client.connect(temporal.address)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 async def without_worker(service: Service) -> AsyncIterator[Service]:
     """The service while its own worker, which has neither key, does not run."""
     await anyio.to_thread.run_sync(service.worker.stop)
     yield service
     await anyio.to_thread.run_sync(service.worker.start)
+
+
+@pytest.fixture(scope="module")
+async def old_gateway(without_worker: Service) -> AsyncIterator[Replica]:
+    async with replica(without_worker, "gateway", PAYLOAD_KEYS=OLD) as gateway:
+        yield gateway
 
 
 @asynccontextmanager
@@ -77,10 +78,10 @@ async def ended_as(service: Service, gateway: Replica, workflow_id: str) -> str:
 
 
 async def test_a_running_operation_continues_with_a_new_key(
-    without_worker: Service, database: asyncpg.Connection, client: Client
+    without_worker: Service, old_gateway: Replica, database: asyncpg.Connection, client: Client
 ) -> None:
     service, tenant_id = without_worker, uuid4()
-    async with processes(service, OLD) as (gateway, old_worker), service.client(gateway.url) as http:
+    async with worker(service, OLD) as old_worker, service.client(old_gateway.url) as http:
         async with waiting(database, SET_UP_DATA, tenant_id) as gate:
             started = await http.post("/tenants", json=request(tenantId=str(tenant_id)))
             workflow_id = started.json()["workflowId"]
@@ -92,25 +93,26 @@ async def test_a_running_operation_continues_with_a_new_key(
     assert await key_of(client, workflow_id) == b"new"
 
 
-async def test_an_operation_waits_for_a_worker_with_its_key(without_worker: Service, client: Client) -> None:
+async def test_an_operation_waits_for_a_worker_with_its_key(
+    without_worker: Service, old_gateway: Replica, client: Client
+) -> None:
     service = without_worker
-    async with replica(service, "gateway", PAYLOAD_KEYS=OLD) as gateway:
-        async with service.client(gateway.url) as http:
-            workflow_id = (await http.post("/tenants", json=request())).json()["workflowId"]
-        async with processes(service, NEW) as (blind_gateway, blind_worker):
+    async with service.client(old_gateway.url) as http:
+        workflow_id = (await http.post("/tenants", json=request())).json()["workflowId"]
+    async with processes(service, NEW) as (blind_gateway, blind_worker):
 
-            async def has_failed() -> bool:
-                history = await client.get_workflow_handle(workflow_id).fetch_history()
-                return any(event.event_type == TASK_FAILED for event in history.events)
+        async def has_failed() -> bool:
+            history = await client.get_workflow_handle(workflow_id).fetch_history()
+            return any(event.event_type == TASK_FAILED for event in history.events)
 
-            await wait_until(has_failed, timeout=PATIENCE)
-            async with service.client(blind_gateway.url) as http:
-                seen = (await http.get(f"/tenants/{workflow_id}/status")).json()
-            assert (seen["status"], seen["source"]) == ("queued", "database")
-            for process in (blind_gateway.process, blind_worker.process):
-                written = process.log_file.read_text()
-                assert "key 'old', which is not known here" in written, process.name
-                assert OLD.partition(":")[2] not in written
-                assert NEW.partition(":")[2] not in written
-        async with worker(service, f"{NEW},{OLD}"):
-            assert await ended_as(service, gateway, workflow_id) == "completed"
+        await wait_until(has_failed, timeout=PATIENCE)
+        async with service.client(blind_gateway.url) as http:
+            seen = (await http.get(f"/tenants/{workflow_id}/status")).json()
+        assert (seen["status"], seen["source"]) == ("queued", "database")
+        for process in (blind_gateway.process, blind_worker.process):
+            written = process.log_file.read_text()
+            assert "key 'old', which is not known here" in written, process.name
+            assert OLD.partition(":")[2] not in written
+            assert NEW.partition(":")[2] not in written
+    async with worker(service, f"{NEW},{OLD}"):
+        assert await ended_as(service, old_gateway, workflow_id) == "completed"

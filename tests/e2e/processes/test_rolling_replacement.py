@@ -27,11 +27,6 @@ PROBE_EVERY = 0.1
 GRACE = 40.0
 
 
-@pytest.fixture(scope="module", params=["plain"])
-def running(request: pytest.FixtureRequest, installations: Callable[[str], Service]) -> Service:
-    return installations(request.param)
-
-
 class Balancer:
     """Sends requests in turn to the gateways that were ready at the last check."""
 

@@ -18,12 +18,6 @@ PASSING = "RAISE EXCEPTION 'it will pass' USING ERRCODE = '40001'"
 PERSON = "Jane Doe"
 
 
-@pytest.fixture(scope="module", params=["plain"])
-def running(request: pytest.FixtureRequest, installations: Any) -> Service:
-    found: Service = installations(request.param)
-    return found
-
-
 async def changing_routes(service: Service) -> set[tuple[str, str]]:
     document = (await service.http.get("/openapi.json")).json()
     return {

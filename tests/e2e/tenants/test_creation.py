@@ -8,10 +8,10 @@ import asyncpg
 import pytest
 
 from activities.alga.passwords import PasswordHasher
-from tests.e2e.conftest import SECRET, Service, request
+from tests.e2e.conftest import SECRET, Service, in_both_shapes, request
 from tests.support.rows import fingerprints, row_counts, tenant_tables
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, in_both_shapes]
 
 # Alga's tenants also get these; they come with a blueprint captured from a live tenant.
 CAPTURED = {

@@ -17,11 +17,12 @@ def kill(server: EmbeddedServer) -> None:
 
 
 class RestartablePostgres(EmbeddedPostgres):
-    """PostgreSQL on disk, on a fixed port."""
+    """PostgreSQL on a fixed port, whose commits survive a kill of the server, but not of the machine."""
 
     def __init__(self, data_dir: Path) -> None:
         port = free_port()
-        super().__init__(data_dir, pick_port=lambda: port)
+        settings = {"synchronous_commit": "on", "full_page_writes": "on"}
+        super().__init__(data_dir, durable=False, settings=settings, pick_port=lambda: port)
 
 
 class RestartableTemporal(EmbeddedTemporal):
