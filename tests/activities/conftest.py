@@ -41,6 +41,10 @@ def sqlalchemy_url(url: str) -> Any:
     return make_url(url).set(drivername="postgresql+asyncpg")
 
 
+# For tests whose statements don't depend on the keys of Alga's tables.
+ON_ONE_SHAPE = pytest.mark.parametrize("database_url", ["plain"], indirect=True)
+
+
 @pytest.fixture(scope="session", params=["plain", "citus"])
 def database_url(request: pytest.FixtureRequest, new_database: NewDatabase) -> str:
     url = new_database(request.getfixturevalue(f"alga_{request.param}_template"))

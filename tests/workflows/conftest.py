@@ -1,4 +1,4 @@
-"""The two Temporal servers that every workflow test runs on, and a worker with scripted activities."""
+"""The two Temporal servers that workflow tests run on, and a worker with scripted activities."""
 
 import shutil
 import sys
@@ -20,16 +20,26 @@ from tests.workflows.scripted import Script
 NewWorker = Callable[[Script], AbstractAsyncContextManager[str]]
 
 
-@pytest.fixture(params=["dev", "time-skipping"])
-async def client(request: pytest.FixtureRequest, temporal: EmbeddedTemporal) -> AsyncIterator[Client]:
-    """A client of a real Temporal server: the dev server, and the one that skips time."""
-    if request.param == "dev":
-        yield await Client.connect(temporal.address, data_converter=CONVERTER)
-        return
+# For tests of requests to a running workflow, in which the two servers could differ. The others take the server that
+# skips time.
+ON_BOTH_SERVERS = pytest.mark.parametrize("client", ["dev", "time-skipping"], indirect=True)
+
+
+@pytest.fixture(scope="module")
+async def time_skipping_client() -> AsyncIterator[Client]:
+    """A client of a server that skips the time until the next timer."""
     async with await WorkflowEnvironment.start_time_skipping(
         test_server_existing_path=time_skipping_program(), data_converter=CONVERTER
     ) as environment:
         yield environment.client
+
+
+@pytest.fixture
+async def client(request: pytest.FixtureRequest, temporal: EmbeddedTemporal, time_skipping_client: Client) -> Client:
+    """A client of a Temporal server: the one that skips time, or the dev server if the parameter says so."""
+    if getattr(request, "param", "time-skipping") == "dev":
+        return await Client.connect(temporal.address, data_converter=CONVERTER)
+    return time_skipping_client
 
 
 def time_skipping_program() -> str | None:

@@ -13,7 +13,7 @@ from temporalio.worker import Replayer, Worker
 from app.temporal.conversion import DATA_CONVERTER
 from app.temporal.descriptions import read_description
 from app.worker.factory import WORKFLOWS
-from tests.workflows.conftest import NewWorker, time_skipping_program
+from tests.workflows.conftest import ON_BOTH_SERVERS, NewWorker, time_skipping_program
 from tests.workflows.observing import Handle, check_replay, count_events, failure_of, reaches, snapshot_of, start
 from tests.workflows.scripted import IMPATIENT, PATIENT, Script, final, parameters_changed, passing
 from workflows.operations.messages import Cancellation, OperationSnapshot, ParameterChanges, ResumeRequest
@@ -33,6 +33,7 @@ def parking(**changes: object) -> Script:
     return Script(errors=[passing(CREATE_TENANT)], policy=policy)
 
 
+@ON_BOTH_SERVERS
 async def test_a_parked_operation_resumes(client: Client, worker: NewWorker, replayer: Replayer) -> None:
     script = parking()
     async with worker(script) as queue:
@@ -48,6 +49,7 @@ async def test_a_parked_operation_resumes(client: Client, worker: NewWorker, rep
     assert len(script.provisions) == 2
 
 
+@ON_BOTH_SERVERS
 async def test_a_parked_operation_continues_after_a_change(
     client: Client, worker: NewWorker, replayer: Replayer
 ) -> None:
@@ -66,6 +68,7 @@ async def test_a_parked_operation_continues_after_a_change(
     assert accepted.changed == ("licenseCount",)
 
 
+@ON_BOTH_SERVERS
 async def test_a_parked_operation_is_cancelled(client: Client, worker: NewWorker, replayer: Replayer) -> None:
     async with worker(parking()) as queue:
         handle = await start(client, queue)
@@ -77,6 +80,7 @@ async def test_a_parked_operation_is_cancelled(client: Client, worker: NewWorker
     assert snapshot.status is OperationStatus.CANCELLED
 
 
+@ON_BOTH_SERVERS
 async def test_a_cancelled_operation_is_parked_if_it_can_not_be_closed_and_resumes(
     client: Client, worker: NewWorker
 ) -> None:
@@ -107,6 +111,7 @@ async def described(handle: Handle) -> OperationSnapshot:
     return (await read_description(await handle.describe())).snapshot
 
 
+@ON_BOTH_SERVERS
 async def test_a_parked_operation_fails_at_its_deadline(client: Client, worker: NewWorker) -> None:
     script = parking(attention_timeout=timedelta(milliseconds=100))
     async with worker(script) as queue:
@@ -126,6 +131,7 @@ async def test_an_attempt_that_missed_a_change_is_repeated_with_it(client: Clien
     assert [given.operation.parameters_version for given in script.provisions] == [0, 3]
 
 
+@ON_BOTH_SERVERS
 async def test_a_resume_makes_the_next_attempt_at_once(client: Client, worker: NewWorker) -> None:
     script = Script(errors=[passing() for _ in range(6)], policy=PATIENT)
     async with worker(script) as queue:
@@ -143,6 +149,7 @@ async def test_a_resume_makes_the_next_attempt_at_once(client: Client, worker: N
     [({}, "changes"), ({"tenantId": "x"}, "tenantId"), ({"licenseCount": "many"}, "licenseCount")],
     ids=["none", "unknown", "wrong type"],
 )
+@ON_BOTH_SERVERS
 async def test_an_invalid_change_is_refused_and_names_the_field(
     client: Client, worker: NewWorker, changes: dict[str, object], field: str
 ) -> None:
@@ -161,6 +168,7 @@ async def test_an_invalid_change_is_refused_and_names_the_field(
     assert not script.accepted
 
 
+@ON_BOTH_SERVERS
 async def test_a_change_that_the_database_refuses_changes_nothing(client: Client, worker: NewWorker) -> None:
     script = parking()
     script.change_errors.append(final(CREATE_TENANT))

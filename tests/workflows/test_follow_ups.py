@@ -8,7 +8,7 @@ from temporalio.client import Client
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import Replayer, Worker
 
-from tests.workflows.conftest import NewWorker
+from tests.workflows.conftest import ON_BOTH_SERVERS, NewWorker
 from tests.workflows.observing import check_replay, failure_of, reaches, snapshot_of, start
 from tests.workflows.scripted import (
     CREATED_AT,
@@ -29,6 +29,7 @@ from workflows.tenants.steps import SEND_WELCOME_EMAIL, SET_UP_DATA, TRACK_CUSTO
 pytestmark = pytest.mark.anyio
 
 
+@ON_BOTH_SERVERS
 async def test_steps_after_the_commit_run_in_order_and_close_the_operation(
     client: Client, worker: NewWorker, replayer: Replayer
 ) -> None:
@@ -180,6 +181,7 @@ async def test_a_committed_operation_completes_although_its_row_can_not_be_close
         assert (await snapshot_of(handle)).status is OperationStatus.COMPLETED
 
 
+@ON_BOTH_SERVERS
 async def test_a_second_kind_has_the_same_lifecycle(client: Client) -> None:
     KINDS.register(TINY)
     try:

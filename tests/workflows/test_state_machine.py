@@ -22,7 +22,7 @@ from temporalio.client import (
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
-from temporalio.worker import Replayer, Worker
+from temporalio.worker import Replayer, UnsandboxedWorkflowRunner, Worker
 
 from app.temporal.conversion import DATA_CONVERTER
 from app.worker.factory import WORKFLOWS
@@ -191,6 +191,8 @@ async def play(client: Client, scenario: Scenario) -> None:
         workflows=WORKFLOWS,
         activities=script.activities(),
         max_cached_workflows=scenario.cached,
+        # As in production; the replay below runs in the sandbox, which costs more than all the rest.
+        workflow_runner=UnsandboxedWorkflowRunner(),
     ):
         script.handle = await client.start_workflow(
             "tenantCreationWorkflow", request(), id=f"{task_queue}-workflow", task_queue=task_queue

@@ -5,7 +5,7 @@ from temporalio.client import Client, WorkflowExecutionStatus, WorkflowUpdateFai
 from temporalio.exceptions import ApplicationError, CancelledError
 from temporalio.worker import Replayer
 
-from tests.workflows.conftest import NewWorker
+from tests.workflows.conftest import ON_BOTH_SERVERS, NewWorker
 from tests.workflows.observing import check_replay, failure_of, snapshot_of, start
 from tests.workflows.scripted import (
     ADMIN_USER_ID,
@@ -25,6 +25,7 @@ from workflows.tenants.steps import APPLY_BLUEPRINT, SET_UP_DATA, TENANT_CREATIO
 pytestmark = pytest.mark.anyio
 
 
+@ON_BOTH_SERVERS
 async def test_a_tenant_is_created_and_unconfigured_steps_are_skipped(
     client: Client, worker: NewWorker, replayer: Replayer
 ) -> None:
@@ -54,6 +55,7 @@ async def test_the_usual_path_publishes_once(client: Client, worker: NewWorker) 
     assert len(changes) == 1
 
 
+@ON_BOTH_SERVERS
 async def test_algas_client_reads_the_state(client: Client, worker: NewWorker) -> None:
     async with worker(Script()) as queue:
         handle = await start(client, queue)
@@ -103,6 +105,7 @@ async def test_the_health_check_responds(client: Client, worker: NewWorker) -> N
     assert response["status"] == "healthy"
 
 
+@ON_BOTH_SERVERS
 async def test_a_final_error_names_its_step_and_leaves_the_others_pending(
     client: Client, worker: NewWorker, replayer: Replayer
 ) -> None:
@@ -125,6 +128,7 @@ async def test_a_final_error_names_its_step_and_leaves_the_others_pending(
     assert closing.operation.snapshot.finished_at is not None
 
 
+@ON_BOTH_SERVERS
 async def test_a_passing_error_is_retried(client: Client, worker: NewWorker, replayer: Replayer) -> None:
     script = Script(errors=[passing(SET_UP_DATA), passing(SET_UP_DATA)])
     async with worker(script) as queue:
@@ -135,6 +139,7 @@ async def test_a_passing_error_is_retried(client: Client, worker: NewWorker, rep
     assert not script.closings
 
 
+@ON_BOTH_SERVERS
 async def test_a_cancel_that_stops_the_transaction_ends_as_cancelled(
     client: Client, worker: NewWorker, replayer: Replayer
 ) -> None:
@@ -153,6 +158,7 @@ async def test_a_cancel_that_stops_the_transaction_ends_as_cancelled(
     assert closing.operation.snapshot.status is OperationStatus.CANCELLED
 
 
+@ON_BOTH_SERVERS
 async def test_a_cancel_in_temporal_does_not_interrupt_a_running_transaction(
     client: Client, worker: NewWorker
 ) -> None:
@@ -213,6 +219,7 @@ async def test_a_malformed_argument_fails_the_workflow_and_names_the_field(
     assert snapshot.error.field == field or (field is not None and (snapshot.error.field or "").startswith(field))
 
 
+@ON_BOTH_SERVERS
 async def test_changes_are_refused_once_the_operation_has_ended(client: Client, worker: NewWorker) -> None:
     script = Script(is_blocked=True)
     async with worker(script) as queue:
@@ -226,6 +233,7 @@ async def test_changes_are_refused_once_the_operation_has_ended(client: Client, 
     assert not script.accepted
 
 
+@ON_BOTH_SERVERS
 async def test_a_signal_without_its_argument_does_not_block_the_workflow(client: Client, worker: NewWorker) -> None:
     script = Script(is_blocked=True)
     async with worker(script) as queue:
@@ -237,6 +245,7 @@ async def test_a_signal_without_its_argument_does_not_block_the_workflow(client:
         await handle.result()
 
 
+@ON_BOTH_SERVERS
 async def test_a_cancel_signal_ends_a_waiting_operation_as_cancelled(client: Client, worker: NewWorker) -> None:
     script = Script(errors=[passing() for _ in range(1000)])
     async with worker(script) as queue:

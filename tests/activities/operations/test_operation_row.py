@@ -22,6 +22,7 @@ from activities.operations.queries import OperationRecord, find_operation
 from activities.operations.reconciliation import close_ended_outside, mirror
 from activities.tenants.provisioning import ProvisioningActivities
 from tests.activities.conftest import (
+    ON_ONE_SHAPE,
     closing_input,
     context,
     provision_input,
@@ -33,6 +34,9 @@ from workflows.operations.messages import Cancellation, Closure, Committed, Oper
 from workflows.operations.statuses import OperationStatus, StepStatus
 from workflows.tenants.request import TenantCreationInput
 from workflows.tenants.steps import COMPLETE, SEND_WELCOME_EMAIL, TENANT_CREATION
+
+# These tests are about our own table.
+pytestmark = ON_ONE_SHAPE
 
 EXAMPLES = 150
 S = OperationStatus
@@ -69,7 +73,7 @@ async def play(engine: AsyncEngine, calls: list[str]) -> None:
     before = await row.record()
     for name in calls:
         was_cancelled = row.is_cancelled
-        succeeded = await row.call(name)
+        succeeded = await row.call(name, before)
         after = await row.record()
         check(name, before, after, succeeded=succeeded, was_cancelled=was_cancelled)
         before = after
@@ -113,9 +117,8 @@ class Row:
         assert found is not None
         return found
 
-    async def call(self, name: str) -> bool:
-        """Make the call, and return whether it succeeded."""
-        record = await self.record()
+    async def call(self, name: str, record: OperationRecord) -> bool:
+        """Make the call on a row that holds this record, and return whether it succeeded."""
         with suppress(FinalError, CancelRequestedError, ApplicationError):
             async with self._engine.begin() as connection:
                 await self._do(connection, record, name)

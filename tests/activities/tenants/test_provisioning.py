@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from activities.tenants.provisioning import ProvisioningActivities
-from tests.activities.conftest import provision_input, provisioning_on, request
+from tests.activities.conftest import ON_ONE_SHAPE, provision_input, provisioning_on, request
 from tests.activities.tenants.attempts import (
     PARTS,
     WRITTEN,
@@ -76,6 +76,7 @@ async def test_the_row_stays_open_after_the_commit_if_a_step_follows(
     assert pending == [SEND_WELCOME_EMAIL, COMPLETE]
 
 
+@ON_ONE_SHAPE
 @pytest.mark.parametrize("part", PARTS)
 async def test_a_failure_in_any_part_writes_nothing_and_names_the_step(
     provisioning: ProvisioningActivities,
@@ -93,6 +94,7 @@ async def test_a_failure_in_any_part_writes_nothing_and_names_the_step(
     await provisioning.provision_tenant(provision_input(tenant_request))
 
 
+@ON_ONE_SHAPE
 @pytest.mark.parametrize("part", PARTS)
 async def test_a_connection_that_is_lost_in_any_part_writes_nothing_and_passes(
     provisioning: ProvisioningActivities,
@@ -109,6 +111,7 @@ async def test_a_connection_that_is_lost_in_any_part_writes_nothing_and_passes(
     await provisioning.provision_tenant(provision_input(tenant_request))
 
 
+@ON_ONE_SHAPE
 @pytest.mark.parametrize("part", PARTS)
 async def test_an_attempt_that_is_given_up_in_any_part_writes_nothing(
     provisioning: ProvisioningActivities,
@@ -135,6 +138,7 @@ async def test_an_attempt_that_is_given_up_in_any_part_writes_nothing(
         ({"billingPlan": "Nothing"}, "unknown-billing-plan", "billingPlan"),
     ],
 )
+@ON_ONE_SHAPE
 async def test_a_request_that_makes_no_sense_fails_in_validate(
     provisioning: ProvisioningActivities,
     database: asyncpg.Connection,
@@ -163,6 +167,7 @@ async def test_no_statement_holds_a_password_hash_in_its_text(
     assert len(statements) > 20
 
 
+@ON_ONE_SHAPE
 async def test_an_error_shows_no_values(
     provisioning: ProvisioningActivities, database: asyncpg.Connection, tenant_request: TenantCreationInput
 ) -> None:

@@ -13,7 +13,7 @@ from activities.operations.activities import OperationActivities
 from activities.operations.queries import find_operation
 from activities.operations.rows import OperationRow, revoke_start
 from activities.tenants.provisioning import ProvisioningActivities
-from tests.activities.conftest import POLICY, closing_input, provision_input
+from tests.activities.conftest import ON_ONE_SHAPE, POLICY, closing_input, provision_input
 from tests.activities.tenants.attempts import (
     ASKED,
     PARTS,
@@ -39,7 +39,8 @@ from workflows.tenants.steps import (
     VALIDATE,
 )
 
-pytestmark = pytest.mark.anyio
+# What stops a provisioning is in our own tables.
+pytestmark = [pytest.mark.anyio, ON_ONE_SHAPE]
 
 
 async def test_a_cancel_that_came_before_leaves_nothing_and_says_who_asked(

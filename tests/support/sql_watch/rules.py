@@ -10,7 +10,8 @@ from sqlglot.errors import SqlglotError
 
 DIALECT = "postgres"
 OWN_SCHEMA = "alga_tenants"
-PARAMETER = re.compile(r"\$\d+")
+# Ids and hexadecimal data count as parameters, or else the same statements would be parsed for each tenant.
+PARAMETER = re.compile(r"\$\d+|'[0-9a-f-]{16,}'")
 # Many rows take longer to parse than one, and make no difference.
 REPEATED_ROW = re.compile(r"(\((?::p(?:::\w+)?(?:, )?)+\))(?:, \1)+")
 # Our own tables don't count, whatever their names.
