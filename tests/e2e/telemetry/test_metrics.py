@@ -9,10 +9,13 @@ import psutil
 import pytest
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
+from temporalio.client import Client
 
 from app.embedded.processes.ports import LOOPBACK
+from app.embedded.temporal import EmbeddedTemporal
 from tests.e2e.conftest import Service
 from tests.support.telemetry.metric_names import PROCESS, TEMPORALS, full_name, ours
+from workflows.operations.maintenance import MAINTENANCE_WORKFLOW
 
 pytestmark = pytest.mark.anyio
 
@@ -87,14 +90,17 @@ def value(series: list[Series], name: str, **labels: str) -> float:
 
 
 @pytest.fixture
-async def work(service: Service) -> None:
-    """A creation, one that fails because of its e-mail, and a rejected request."""
+async def work(service: Service, temporal: EmbeddedTemporal) -> None:
+    """A creation, one that fails because of its e-mail, a rejected request, and a round of maintenance."""
     admin = {"firstName": "Ada", "lastName": "Byron", "email": f"{uuid4()}@metrics.example"}
     first = await service.finished((await service.create(adminUser=admin))["workflowId"])
     second = await service.finished((await service.create(adminUser=admin))["workflowId"])
     assert (first["status"], second["status"]) == ("completed", "failed")
     await service.create(expected=422, tenantName="")
     await service.http.get("/tenants/unknown")
+    # Its activities are the only ones of this worker that aren't local, and are measured differently.
+    client = await Client.connect(temporal.address)
+    await client.execute_workflow(MAINTENANCE_WORKFLOW, id=str(uuid4()), task_queue=service.task_queue)
 
 
 @pytest.mark.usefixtures("work")
