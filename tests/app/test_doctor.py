@@ -7,7 +7,9 @@ from urllib.parse import urlsplit
 
 import pytest
 from sqlalchemy import make_url, text
+from typer.testing import CliRunner, Result
 
+from app.cli import app
 from app.embedded.postgres import EmbeddedPostgres
 from app.embedded.processes.blocking import run_blocking
 from app.embedded.temporal import EmbeddedTemporal
@@ -17,14 +19,36 @@ from tests.support.connections import connected
 from tests.support.servers.databases import NewDatabase
 from tests.support.servers.openid import AUDIENCE, OpenIdServer
 
+NOWHERE = "postgresql://user:s3cret-word@127.0.0.1:1/alga"
+
 
 @pytest.fixture
 def database(new_database: NewDatabase, alga_plain_template: str) -> str:
     return new_database(alga_plain_template)
 
 
-def run(*arguments: str, database: str, temporal: str, **changes: str) -> subprocess.CompletedProcess[str]:
-    environment = {
+def run(*arguments: str, database: str, temporal: str, **changes: str) -> Result:
+    """Run a command in this process."""
+    result = CliRunner().invoke(
+        app, arguments, env=environment(database, temporal, **changes), prog_name="alga-tenants"
+    )
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
+    return result
+
+
+def run_process(*arguments: str, database: str, temporal: str, **changes: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(  # noqa: S603 - a command line of ours
+        [sys.executable, "-m", "app.cli", *arguments],
+        env=environment(database, temporal, **changes),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def environment(database: str, temporal: str, **changes: str) -> dict[str, str]:
+    return {
         "ENVIRONMENT": "development",
         "DATABASE_URL": database,
         "ADMIN_DATABASE_URL": database,
@@ -33,13 +57,9 @@ def run(*arguments: str, database: str, temporal: str, **changes: str) -> subpro
         "TEMPORAL_RPC_TIMEOUT": "2",
         **changes,
     }
-    command = [sys.executable, "-m", "app.cli", *arguments]
-    return subprocess.run(  # noqa: S603 - a command line of ours
-        command, env=environment, capture_output=True, text=True, timeout=60, check=False
-    )
 
 
-def findings(result: subprocess.CompletedProcess[str]) -> Mapping[str, Any]:
+def findings(result: Result | subprocess.CompletedProcess[str]) -> Mapping[str, Any]:
     return {finding["subject"]: finding for finding in json.loads(result.stdout)["findings"]}
 
 
@@ -54,14 +74,14 @@ def test_a_sound_installation_has_no_errors(
 ) -> None:
     # The gateway's own role, with fewer rights than the tables' owner.
     gateway = {"DATABASE_URL": urlsplit(postgres.url)._replace(path=urlsplit(database).path).geturl()}
-    assert run("migrate", database=database, temporal=temporal.address, **gateway).returncode == 0
+    assert run("migrate", database=database, temporal=temporal.address, **gateway).exit_code == 0
     refused = findings(run("doctor", "--json", database=database, temporal=temporal.address, **gateway))
     assert refused["database (DATABASE_URL)"]["problem"] == "no rights on tenants"
     run_blocking(let_read(database, str(urlsplit(postgres.url).username)))
-    assert run("keys", "create", "admin-ui", database=database, temporal=temporal.address).returncode == 0
+    assert run("keys", "create", "admin-ui", database=database, temporal=temporal.address).exit_code == 0
     with OpenIdServer() as provider:
         oidc = {"OIDC_ISSUER": provider.issuer, "OIDC_AUDIENCE": AUDIENCE}
-        result = run("doctor", "--json", database=database, temporal=temporal.address, **oidc, **gateway)
+        result = run_process("doctor", "--json", database=database, temporal=temporal.address, **oidc, **gateway)
     assert result.returncode == 0, result.stdout
     assert {finding["level"] for finding in findings(result).values()} == {"ok"}
     assert "signs with 1 key(s)" in findings(result)["OpenID provider"]["problem"]
@@ -69,7 +89,7 @@ def test_a_sound_installation_has_no_errors(
 
 def test_what_is_missing_is_named_with_its_remedy(database: str, temporal: EmbeddedTemporal) -> None:
     result = run("doctor", "--json", database=database, temporal=temporal.address)
-    assert result.returncode == 1
+    assert result.exit_code == 1
     assert "alga-tenants migrate" in findings(result)["schema alga_tenants"]["remedy"]
 
 
@@ -82,12 +102,12 @@ def test_a_schema_of_an_unreleased_version_is_named_with_its_remedy(
 
     run_blocking(make_old())
     result = run("doctor", "--json", database=database, temporal=temporal.address)
-    assert result.returncode == 1
+    assert result.exit_code == 1
     finding = findings(result)["schema alga_tenants"]
     assert (finding["level"], "unreleased version" in finding["problem"]) == ("error", True)
     assert "DROP SCHEMA alga_tenants CASCADE" in finding["remedy"]
     migrated = run("migrate", database=database, temporal=temporal.address)
-    assert migrated.returncode == 1
+    assert migrated.exit_code == 1
     assert migrated.stdout == ""
     assert migrated.stderr.startswith("alga-tenants migrate: schema alga_tenants is of an unreleased version")
     assert "Traceback" not in migrated.stderr
@@ -101,24 +121,30 @@ def test_a_difference_in_algas_tables_is_named(database: str, temporal: Embedded
 
     run_blocking(spoil())
     result = run("doctor", "--json", database=database, temporal=temporal.address)
-    assert result.returncode == 1
+    assert result.exit_code == 1
     assert findings(result)["users.username"]["level"] == "error"
 
 
 def test_unreachable_servers_are_named_without_passwords() -> None:
-    nowhere = "postgresql://user:s3cret-word@127.0.0.1:1/alga"
     oidc = {"OIDC_ISSUER": "http://127.0.0.1:1/realms/alga", "OIDC_AUDIENCE": AUDIENCE}
-    result = run("doctor", "--json", database=nowhere, temporal="127.0.0.1:1", **oidc)
-    assert result.returncode == 1
+    result = run("doctor", "--json", database=NOWHERE, temporal="127.0.0.1:1", **oidc)
+    assert result.exit_code == 1
     away = {subject for subject, finding in findings(result).items() if finding["level"] == "error"}
     assert away == {"database (ADMIN_DATABASE_URL)", "database (DATABASE_URL)", "Temporal", "OpenID provider"}
     assert "s3cret-word" not in result.stdout + result.stderr
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize("command", ["migrate", "doctor", "worker", "gateway"])
-def test_a_missing_setting_is_one_clear_line(command: str, temporal: EmbeddedTemporal, database: str) -> None:
-    result = run(command, database=database, temporal=temporal.address, NEXTAUTH_SECRET="")
+@pytest.mark.parametrize("command", ["migrate", "doctor", "worker"])
+def test_a_missing_setting_is_one_clear_line(command: str) -> None:
+    result = run(command, database=NOWHERE, temporal="127.0.0.1:1", NEXTAUTH_SECRET="")
+    assert result.exit_code == 2
+    assert "NEXTAUTH_SECRET" in result.stderr
+
+
+def test_an_invalid_setting_ends_a_process_with_one_clear_line() -> None:
+    invalid = {"ENVIRONMENT": "production", "NEXTAUTH_SECRET": "changeme"}
+    result = run_process("gateway", database=NOWHERE, temporal="127.0.0.1:1", **invalid)
     assert result.returncode == 2
     assert "NEXTAUTH_SECRET" in result.stderr
     assert "Traceback" not in result.stderr
