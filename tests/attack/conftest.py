@@ -9,7 +9,6 @@ from tests.app.gateway.conftest import (
     keys,
     migrated_template,
     settings,
-    start,
     temporal_client,
 )
 
@@ -22,6 +21,5 @@ __all__ = [
     "keys",
     "migrated_template",
     "settings",
-    "start",
     "temporal_client",
 ]

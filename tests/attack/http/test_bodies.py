@@ -64,9 +64,8 @@ async def test_no_body_stalls_the_loop(gateway: RunningGateway, path: str, build
         stall = watch.submit(longest_stall, gateway, done)
         try:
             async with gateway.client() as http:
-                for _ in range(3):
-                    response = await http.post(path, content=body, headers=JSON)
-                    assert 400 <= response.status_code < 500, response.text
+                response = await http.post(path, content=body, headers=JSON)
+                assert 400 <= response.status_code < 500, response.text
         finally:
             done.set()
     assert stall.result() < MAX_STALL

@@ -147,7 +147,7 @@ async def test_waiting_requests_of_one_caller_do_not_block_others(
     slots = slots_of(small)
     async with anyio.create_task_group() as group:
         for _ in range(REQUEST_SHARE):
-            group.start_soon(partial(attacker.post, "/tenants", json=tenant(), headers={"Prefer": "wait=5"}))
+            group.start_soon(partial(attacker.post, "/tenants", json=tenant(), headers={"Prefer": "wait=2"}))
         with anyio.fail_after(PATIENCE):
             while sum(slots.requests.callers.values()) < REQUEST_SHARE:
                 await anyio.lowlevel.checkpoint()

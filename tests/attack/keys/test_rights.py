@@ -8,12 +8,10 @@ import pytest
 
 from app.auth.keys.hashes import SecretHashes
 from app.auth.scopes import Scope
-from tests.app.gateway.audit.test_audit_events import RequestId, request_id, the_event
+from tests.app.gateway.audit.test_audit_events import RequestId, the_event
 from tests.app.gateway.requests import assert_problem, create, tenant
 from tests.app.gateway.server import RunningGateway
 from tests.support.api_keys import EVERYTHING, Keys
-
-__all__ = ["request_id"]
 
 pytestmark = pytest.mark.anyio
 
@@ -60,22 +58,25 @@ async def test_a_key_that_rotates_itself_stays_the_same_caller(gateway: RunningG
     assert by_operator.record.caller_id == own.record.key_id
 
 
-@pytest.mark.parametrize(("method", "path"), [("GET", ""), ("DELETE", ""), ("POST", "/rotate")])
-async def test_an_attempt_on_another_tenants_key_is_in_the_audit_trail(  # noqa: PLR0917 - fixtures
-    gateway: RunningGateway, http: httpx.AsyncClient, keys: Keys, request_id: RequestId, method: str, path: str
+async def test_an_attempt_on_another_tenants_key_is_in_the_audit_trail(
+    gateway: RunningGateway, http: httpx.AsyncClient, keys: Keys
 ) -> None:
+    attempts = [("GET", "", RequestId()), ("DELETE", "", RequestId()), ("POST", "/rotate", RequestId())]
     tenant_id = uuid4()
     theirs = (await keys.create("theirs", tenant_id=uuid4())).record.key_id
     bound = (await keys.create("bound", tenant_id=tenant_id)).key
     async with gateway.client(**{"X-API-Key": bound}) as caller:
-        hidden = await caller.request(method, f"/api-keys/{theirs}{path}", headers={"X-Request-ID": request_id.id})
-        unknown = await caller.request(method, f"/api-keys/unknown{path}")
-    assert_problem(hidden, 404, "api-key-not-found")
-    assert_problem(unknown, 404, "api-key-not-found")
-    assert hidden.json()["detail"] == unknown.json()["detail"]
-    event = await the_event(http, request_id, action="request.denied")
-    assert (event["reason"], event["tenantId"]) == ("api-key-not-found", str(tenant_id))
-    assert event["path"] == f"/api-keys/{{key_id}}{path}"
+        for method, path, request_id in attempts:
+            headers = {"X-Request-ID": request_id.id}
+            hidden = await caller.request(method, f"/api-keys/{theirs}{path}", headers=headers)
+            unknown = await caller.request(method, f"/api-keys/unknown{path}")
+            assert_problem(hidden, 404, "api-key-not-found")
+            assert_problem(unknown, 404, "api-key-not-found")
+            assert hidden.json()["detail"] == unknown.json()["detail"]
+    for _, path, request_id in attempts:
+        event = await the_event(http, request_id, action="request.denied")
+        assert (event["reason"], event["tenantId"]) == ("api-key-not-found", str(tenant_id))
+        assert event["path"] == f"/api-keys/{{key_id}}{path}"
 
 
 async def test_no_connection_is_held_while_a_secret_is_hashed(

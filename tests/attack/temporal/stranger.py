@@ -6,14 +6,21 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
+from google.protobuf.duration_pb2 import Duration
 from temporalio.api.common.v1 import Memo, Payload, Payloads, WorkflowExecution, WorkflowType
 from temporalio.api.taskqueue.v1 import TaskQueue
-from temporalio.api.workflowservice.v1 import SignalWorkflowExecutionRequest, StartWorkflowExecutionRequest
+from temporalio.api.workflowservice.v1 import (
+    SignalWithStartWorkflowExecutionRequest,
+    SignalWorkflowExecutionRequest,
+    StartWorkflowExecutionRequest,
+)
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
 
 from tests.support.waiting import wait_until
 
 PATIENCE = 120.0
+# A start with this delay stays in the queue, although a worker runs.
+LATER = Duration(seconds=3600)
 CREATION = "tenantCreationWorkflow"
 
 
@@ -49,6 +56,7 @@ class Stranger:
         workflow_type: str = CREATION,
         workflow_id: str | None = None,
         memo: Mapping[str, Payload] | None = None,
+        delay: Duration | None = None,
     ) -> WorkflowHandle[Any, Any]:
         """Start a workflow with payloads as they are."""
         workflow_id = workflow_id or f"appliance-{uuid4()}"
@@ -60,6 +68,27 @@ class Stranger:
                 task_queue=TaskQueue(name=self.task_queue),
                 input=Payloads(payloads=arguments),
                 memo=Memo(fields=memo or {}),
+                workflow_start_delay=delay,
+                request_id=str(uuid4()),
+                identity="stranger",
+            )
+        )
+        return self.client.get_workflow_handle(workflow_id, run_id=started.run_id)
+
+    async def start_signalled(
+        self, signal: str, signal_input: Sequence[Payload], *arguments: Payload, workflow_type: str = CREATION
+    ) -> WorkflowHandle[Any, Any]:
+        """Start a workflow whose first task has a signal already."""
+        workflow_id = f"appliance-{uuid4()}"
+        started = await self.client.workflow_service.signal_with_start_workflow_execution(
+            SignalWithStartWorkflowExecutionRequest(
+                namespace=self.client.namespace,
+                workflow_id=workflow_id,
+                workflow_type=WorkflowType(name=workflow_type),
+                task_queue=TaskQueue(name=self.task_queue),
+                input=Payloads(payloads=arguments),
+                signal_name=signal,
+                signal_input=Payloads(payloads=signal_input),
                 request_id=str(uuid4()),
                 identity="stranger",
             )

@@ -49,8 +49,13 @@ MALFORMED: dict[str, list[Payload]] = {
 }
 
 
-@pytest.mark.parametrize("case", MALFORMED)
-@pytest.mark.parametrize("workflow_type", ["tenantCreationWorkflow", "algadeskTenantCreationWorkflow"])
+@pytest.mark.parametrize(
+    ("workflow_type", "case"),
+    [
+        *(("tenantCreationWorkflow", case) for case in MALFORMED),
+        *(("algadeskTenantCreationWorkflow", case) for case in ("no argument", "broken JSON", "wrong types")),
+    ],
+)
 async def test_an_unreadable_argument_fails_the_operation_at_once(
     service: Service, stranger: Stranger, workflow_type: str, case: str
 ) -> None:
@@ -71,13 +76,10 @@ async def test_a_forged_argument_fails_the_operation_at_once(
 
 
 @pytest.mark.parametrize("workflow_type", ["tenantCreationWorkflow", "healthCheckWorkflow"])
-async def test_further_arguments_are_ignored(service: Service, stranger: Stranger, workflow_type: str) -> None:
-    service.worker.stop()
-    try:
-        handle = await stranger.start(clear(asking()), clear("and"), clear("more"), workflow_type=workflow_type)
-        await stranger.signal(handle, "resume", clear({}), clear("and more"))
-    finally:
-        service.worker.start()
+async def test_further_arguments_are_ignored(stranger: Stranger, workflow_type: str) -> None:
+    arguments = [clear(asking()), clear("and"), clear("more")]
+    signal_input = [clear({}), clear("and more")]
+    handle = await stranger.start_signalled("resume", signal_input, *arguments, workflow_type=workflow_type)
     assert await ended(handle) is WorkflowExecutionStatus.COMPLETED
 
 
@@ -103,12 +105,8 @@ async def test_no_name_blocks_an_operation_or_makes_pages_large(
 async def test_no_reason_blocks_an_operation_or_makes_pages_large(
     service: Service, stranger: Stranger, text: str
 ) -> None:
-    service.worker.stop()
-    try:
-        handle = await stranger.start(clear(asking()))
-        await stranger.signal(handle, "cancel", clear({"reason": text, "cancelledBy": text}))
-    finally:
-        service.worker.start()
+    cancel = [clear({"reason": text, "cancelledBy": text})]
+    handle = await stranger.start_signalled("cancel", cancel, clear(asking()))
     assert await ended(handle) is WorkflowExecutionStatus.FAILED
     assert (await service.status(handle.id))["status"] == "cancelled"
     assert await is_listed_in_short(service, handle.id)

@@ -21,7 +21,7 @@ from tests.app.gateway.conftest import as_gateway, create_key
 from tests.app.gateway.requests import assert_problem, faults
 from tests.app.gateway.rows import NOON, add_client, add_tenant, add_user
 from tests.app.gateway.server import RunningGateway
-from tests.support.api_keys import open_keys
+from tests.support.api_keys import Keys
 from tests.support.servers.databases import NewDatabase
 from tests.support.waiting import wait_until
 
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture(scope="module", params=["development", "plain", "citus"])
-def own_settings(
+def shaped_settings(
     request: pytest.FixtureRequest, settings: Settings, new_database: NewDatabase, postgres: EmbeddedPostgres
 ) -> Settings:
     """Return settings with a database of this module, for each schema of Alga's tables."""
@@ -51,20 +51,20 @@ async def _grant(url: str, role: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def own_gateway(own_settings: Settings) -> Iterator[RunningGateway]:
-    with RunningGateway(own_settings, run_blocking(create_key(own_settings))) as server:
+def shaped_gateway(shaped_settings: Settings) -> Iterator[RunningGateway]:
+    with RunningGateway(shaped_settings, run_blocking(create_key(shaped_settings))) as server:
         yield server
 
 
 @pytest.fixture
-async def http(own_gateway: RunningGateway) -> AsyncIterator[httpx.AsyncClient]:
-    async with own_gateway.client() as client:
+async def shaped_http(shaped_gateway: RunningGateway) -> AsyncIterator[httpx.AsyncClient]:
+    async with shaped_gateway.client() as client:
         yield client
 
 
 @pytest.fixture
-async def database(own_settings: Settings) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(own_settings.admin_database_url.get_secret_value())
+async def shaped_database(shaped_settings: Settings) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(shaped_settings.admin_database_url.get_secret_value())
     try:
         yield connection
     finally:
@@ -84,18 +84,18 @@ def ids(*tenants: UUID) -> list[str]:
 
 
 async def test_a_tenant_that_was_not_created_here_is_shown(
-    http: httpx.AsyncClient, database: asyncpg.Connection
+    shaped_http: httpx.AsyncClient, shaped_database: asyncpg.Connection
 ) -> None:
     name = f"Acme {uuid4()}"
-    tenant_id = await add_tenant(database, name, plan="pro", licensed_user_count=7, product_code="algadesk")
-    await add_client(database, tenant_id, "Customer", is_own=False)
-    await add_client(database, tenant_id, "Acme Holding")
+    tenant_id = await add_tenant(shaped_database, name, plan="pro", licensed_user_count=7, product_code="algadesk")
+    await add_client(shaped_database, tenant_id, "Customer", is_own=False)
+    await add_client(shaped_database, tenant_id, "Acme Holding")
     for number in range(2):
-        await add_user(database, tenant_id, first_name=str(number))
-    await add_user(database, tenant_id, is_inactive=True)
-    await add_user(database, tenant_id, user_type="client")
-    await add_user(database, await add_tenant(database))
-    found = await http.get(f"/tenants/{tenant_id}")
+        await add_user(shaped_database, tenant_id, first_name=str(number))
+    await add_user(shaped_database, tenant_id, is_inactive=True)
+    await add_user(shaped_database, tenant_id, user_type="client")
+    await add_user(shaped_database, await add_tenant(shaped_database))
+    found = await shaped_http.get(f"/tenants/{tenant_id}")
     assert found.status_code == 200, found.text
     assert found.json() == {
         "tenantId": str(tenant_id),
@@ -110,29 +110,29 @@ async def test_a_tenant_that_was_not_created_here_is_shown(
         "createdAt": "2025-03-01T12:00:00Z",
         "links": {"self": f"/tenants/{tenant_id}", "operations": f"/operations?tenantId={tenant_id}"},
     }
-    page = await http.get("/tenants", params={"search": name})
+    page = await shaped_http.get("/tenants", params={"search": name})
     assert page.json() == {"tenants": [found.json()], "nextPageToken": None}
 
 
 async def test_optional_fields_of_a_tenant_may_be_missing(
-    http: httpx.AsyncClient, database: asyncpg.Connection
+    shaped_http: httpx.AsyncClient, shaped_database: asyncpg.Connection
 ) -> None:
-    found = (await http.get(f"/tenants/{await add_tenant(database)}")).json()
+    found = (await shaped_http.get(f"/tenants/{await add_tenant(shaped_database)}")).json()
     absent = {"companyName": None, "plan": None, "licenseCount": None, "userCount": 0}
     assert {name: found[name] for name in absent} == absent
 
 
 async def test_the_newest_is_first_and_a_tenant_without_a_date_last(
-    http: httpx.AsyncClient, database: asyncpg.Connection
+    shaped_http: httpx.AsyncClient, shaped_database: asyncpg.Connection
 ) -> None:
     name = f"Ordered {uuid4()}"
     older, newest = [
-        await add_tenant(database, name, created_at=NOON + timedelta(minutes=minutes)) for minutes in (1, 2)
+        await add_tenant(shaped_database, name, created_at=NOON + timedelta(minutes=minutes)) for minutes in (1, 2)
     ]
     expected = ids(newest, older)
-    if await _may_lack_a_date(database):
-        expected += ids(await add_tenant(database, name, created_at=None))
-    assert await listed(http, search=name) == expected
+    if await _may_lack_a_date(shaped_database):
+        expected += ids(await add_tenant(shaped_database, name, created_at=None))
+    assert await listed(shaped_http, search=name) == expected
 
 
 async def _may_lack_a_date(database: asyncpg.Connection) -> bool:
@@ -141,41 +141,41 @@ async def _may_lack_a_date(database: asyncpg.Connection) -> bool:
 
 
 async def test_pages_have_each_tenant_once_while_others_are_added(
-    http: httpx.AsyncClient, database: asyncpg.Connection
+    shaped_http: httpx.AsyncClient, shaped_database: asyncpg.Connection
 ) -> None:
     name = f"Paged {uuid4()}"
     # Some have the same time, and are ordered by their ids.
     made = {
-        str(await add_tenant(database, name, created_at=NOON + timedelta(microseconds=number // 3)))
+        str(await add_tenant(shaped_database, name, created_at=NOON + timedelta(microseconds=number // 3)))
         for number in range(7)
     }
-    if await _may_lack_a_date(database):
-        made |= {str(await add_tenant(database, name, created_at=None)) for _ in range(2)}
+    if await _may_lack_a_date(shaped_database):
+        made |= {str(await add_tenant(shaped_database, name, created_at=None)) for _ in range(2)}
     seen: list[str] = []
     token = None
     while True:
         params: dict[str, Any] = {"search": name, "pageSize": 2, **({"pageToken": token} if token else {})}
-        page = (await http.get("/tenants", params=params)).json()
+        page = (await shaped_http.get("/tenants", params=params)).json()
         seen += [tenant["tenantId"] for tenant in page["tenants"]]
         if (token := page["nextPageToken"]) is None:
             break
-        await add_tenant(database, name, created_at=NOON + timedelta(days=1))
+        await add_tenant(shaped_database, name, created_at=NOON + timedelta(days=1))
     assert len(seen) == len(made)
     assert set(seen) == made
 
 
 async def test_a_search_finds_part_of_a_name_or_an_email_in_any_case(
-    http: httpx.AsyncClient, database: asyncpg.Connection
+    shaped_http: httpx.AsyncClient, shaped_database: asyncpg.Connection
 ) -> None:
     marker = uuid4().hex
-    by_name = await add_tenant(database, f"Grüße {marker}", created_at=NOON)
-    by_email = await add_tenant(database, email=f"ada@{marker}.example", created_at=NOON - timedelta(days=1))
-    assert await listed(http, search=marker.upper()) == ids(by_name, by_email)
-    assert await listed(http, search=f"grüße {marker}") == ids(by_name)
-    assert await listed(http, search=f"ADA@{marker}") == ids(by_email)
+    by_name = await add_tenant(shaped_database, f"Grüße {marker}", created_at=NOON)
+    by_email = await add_tenant(shaped_database, email=f"ada@{marker}.example", created_at=NOON - timedelta(days=1))
+    assert await listed(shaped_http, search=marker.upper()) == ids(by_name, by_email)
+    assert await listed(shaped_http, search=f"grüße {marker}") == ids(by_name)
+    assert await listed(shaped_http, search=f"ADA@{marker}") == ids(by_email)
     for search in (str(by_name), str(by_name).upper()):
-        assert await listed(http, search=search) == ids(by_name)
-    assert await listed(http, search=str(uuid4())) == []
+        assert await listed(shaped_http, search=search) == ids(by_name)
+    assert await listed(shaped_http, search=str(uuid4())) == []
 
 
 @pytest.mark.parametrize("sign", ["%", "_", "\\", "/", "'"])
@@ -187,19 +187,19 @@ async def test_a_search_has_no_wildcards(http: httpx.AsyncClient, database: asyn
 
 
 async def test_tenants_are_filtered_by_product_and_state(
-    http: httpx.AsyncClient, database: asyncpg.Connection
+    shaped_http: httpx.AsyncClient, shaped_database: asyncpg.Connection
 ) -> None:
     name = f"Filtered {uuid4()}"
-    active = await add_tenant(database, name, product_code="psa")
-    desk = await add_tenant(database, name, product_code="algadesk", created_at=NOON - timedelta(days=1))
+    active = await add_tenant(shaped_database, name, product_code="psa")
+    desk = await add_tenant(shaped_database, name, product_code="algadesk", created_at=NOON - timedelta(days=1))
     gone: dict[str, Any] = {"suspended_at": NOON, "created_at": NOON - timedelta(days=2)}
-    if await database.fetchval("SELECT true FROM pg_attribute WHERE attname = 'suspended_reason'"):
+    if await shaped_database.fetchval("SELECT true FROM pg_attribute WHERE attname = 'suspended_reason'"):
         gone["suspended_reason"] = "tenant_cancelled"
-    suspended = await add_tenant(database, name, **gone)
-    assert await listed(http, search=name, productCode="algadesk") == ids(desk)
-    assert await listed(http, search=name, state="active") == ids(active, desk)
-    assert await listed(http, search=name, state="suspended", productCode="psa") == ids(suspended)
-    assert (await http.get(f"/tenants/{suspended}")).json()["state"] == "suspended"
+    suspended = await add_tenant(shaped_database, name, **gone)
+    assert await listed(shaped_http, search=name, productCode="algadesk") == ids(desk)
+    assert await listed(shaped_http, search=name, state="active") == ids(active, desk)
+    assert await listed(shaped_http, search=name, state="suspended", productCode="psa") == ids(suspended)
+    assert (await shaped_http.get(f"/tenants/{suspended}")).json()["state"] == "suspended"
 
 
 @pytest.mark.parametrize(
@@ -246,14 +246,13 @@ async def test_any_other_id_is_not_found(http: httpx.AsyncClient, path_id: str) 
 
 
 async def test_a_bound_caller_sees_only_its_own_tenant(
-    own_gateway: RunningGateway, own_settings: Settings, database: asyncpg.Connection
+    gateway: RunningGateway, keys: Keys, database: asyncpg.Connection
 ) -> None:
     name = f"Bound {uuid4()}"
     own, other = [await add_tenant(database, name) for _ in range(2)]
-    async with open_keys(own_settings) as keys:
-        created = await keys.create("bound", tenant_id=own)
+    created = await keys.create("bound", tenant_id=own)
     key_id = created.record.key_id
-    async with own_gateway.client(**{"X-API-Key": created.key}) as http:
+    async with gateway.client(**{"X-API-Key": created.key}) as http:
         assert await listed(http) == ids(own)
         assert await listed(http, search=name) == ids(own)
         assert await listed(http, search=str(other)) == []
@@ -270,13 +269,11 @@ async def test_a_bound_caller_sees_only_its_own_tenant(
     await wait_until(is_recorded, timeout=30.0)
 
 
-async def test_a_page_of_any_size_takes_two_statements(
-    own_gateway: RunningGateway, database: asyncpg.Connection
-) -> None:
+async def test_a_page_of_any_size_takes_two_statements(gateway: RunningGateway, database: asyncpg.Connection) -> None:
     name = f"Counted {uuid4()}"
     for _ in range(20):
         await add_user(database, await add_tenant(database, name))
-    engine = own_gateway.app.state.services[Directory].engine.sync_engine
+    engine = gateway.app.state.services[Directory].engine.sync_engine
     sent: list[str] = []
 
     def record(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
@@ -285,7 +282,7 @@ async def test_a_page_of_any_size_takes_two_statements(
 
     event.listen(engine, "before_cursor_execute", record)
     try:
-        async with own_gateway.client() as http:
+        async with gateway.client() as http:
             page = (await http.get("/tenants", params={"search": name})).json()
     finally:
         event.remove(engine, "before_cursor_execute", record)
