@@ -1,10 +1,11 @@
 """A tenant is invisible until it is complete: no snapshot of the database ever shows some of its rows.
 
-Tenants are created in waves. In the middle of each wave a gateway and a worker, or the database end.
+Tenants are created in waves. In the middle of each wave workers, a gateway, or the database end.
 """
 
 import itertools
 import json
+import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -133,9 +134,23 @@ async def kill_gateway_and_worker(cluster: Cluster) -> None:
     await start(cluster.gateway, cluster.worker)
 
 
+async def kill_all_workers(cluster: Cluster) -> None:
+    await kill(cluster.service.worker)
+    await kill(cluster.worker.process)
+    cluster.service.worker.start()
+    await start(cluster.worker)
+
+
 async def kill_database(cluster: Cluster) -> None:
     async with killed(cluster.servers):
         pass
+
+
+async def restart_database_at_once(cluster: Cluster) -> None:
+    """Shut PostgreSQL down immediately, which ends all connections; the next start recovers."""
+    cluster.servers.postgres.process.send_signal(signal.SIGQUIT)
+    await anyio.to_thread.run_sync(cluster.servers.postgres.stop)
+    await anyio.to_thread.run_sync(cluster.servers.postgres.start)
 
 
 async def fail_over(cluster: Cluster) -> None:
@@ -145,7 +160,9 @@ async def fail_over(cluster: Cluster) -> None:
 
 FAULTS: dict[str, Callable[[Cluster], Awaitable[None]]] = {
     "gateway-and-worker-killed": kill_gateway_and_worker,
+    "all-workers-killed": kill_all_workers,
     "database-killed": kill_database,
+    "database-restarted-at-once": restart_database_at_once,
     "database-failed-over": fail_over,
 }
 
@@ -243,7 +260,7 @@ async def test_the_observer_reports_a_tenant_written_in_two_transactions(servers
 
 @pytest.mark.parametrize(
     ("table", "column"),
-    [("tenants", "tenant"), ("extension_storage", "tenant_id")],
+    [("tenants", "tenant"), ("agents", "tenant"), ("extensions", "tenant_id"), ("extension_storage", "tenant_id")],
 )
 async def test_the_observer_reports_one_row_of_an_incomplete_tenant(
     servers: Servers, table: str, column: str
