@@ -114,7 +114,7 @@ def test_a_ratio_is_the_median_of_those_of_the_rounds() -> None:
 
 def test_the_bars_judge_the_ratios() -> None:
     figures = Figures()
-    present, earlier = a_round(50.0, throughput=15.0, processor=70.0), a_round(100.0)
+    present, earlier = a_round(105.0, throughput=9.5, processor=112.0), a_round(100.0)
     add_figures(figures, {PRESENT: [present], EARLIER: [earlier]})
     words = [verdict.word for verdict in judge(figures) if "of the earlier commit" in verdict.bar.text]
     assert words == ["missed", "ok", "ok"]
