@@ -69,8 +69,8 @@ class AuditTrail:
     async def append(self, connection: AsyncConnection, *events: AuditEvent) -> None:
         """Append events in the caller's transaction. Call it last, because other writers wait for the commit.
 
-        If the head was forged or lost, an additional event records that for ever, and the chain continues after the
-        last row. Otherwise the next event would give the forgery a valid seal.
+        If the head was forged or lost, an additional event records that permanently, and the chain continues after
+        the last row. Otherwise the next event would give the forgery a valid seal.
         """
         if events:
             await connection.execute(_APPEND, await self._chain(connection, events))

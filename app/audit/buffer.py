@@ -24,6 +24,7 @@ MAX_DISTINCT_EVENTS = 200
 MAX_OTHER_EVENTS = 5000
 MAX_COUNT = 2**31 - 1
 # The caller and the reason of an event that stands for those beyond the limits.
+# Both are stored in audit rows, so their values stay as they are.
 SEVERAL = "several"
 OVERFLOW = "not-told-apart"
 # Events that are equal in these fields are identical.
@@ -115,7 +116,7 @@ class AuditEventBuffer:
             self._is_unavailable = True
             return False
         except Exception:
-            # If these were retried for ever, no other events would be written.
+            # Retrying these without end would block all other events.
             log.exception("audit events are lost", count=_total(self._writing))
         else:
             if self._is_unavailable:

@@ -59,7 +59,7 @@ class EncryptionCodec(PayloadCodec, WithSerializationContext):
 
     A worker's codec leaves results in clear if the workflow id is not one of our gateway's, because the client that
     chose the id, such as Alga's, has no key. It replaces forged payloads by null, because an error would be raised
-    again for ever.
+    again on every attempt.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class EncryptionCodec(PayloadCodec, WithSerializationContext):
         for plaintext payloads of activities.
         """
         if self._role is not Role.CLIENT and isinstance(self._context, WorkflowSerializationContext):
-            # Our workflows, signals and updates take at most one argument; another one would fail for ever.
+            # Our workflows, signals and updates take at most one argument; another one would fail on every attempt.
             payloads = payloads[:1]
         if all(is_encrypted(payload) for payload in payloads):
             return [self._decrypted_or_nothing(payload) for payload in payloads]

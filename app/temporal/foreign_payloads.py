@@ -8,7 +8,7 @@ from temporalio.api.common.v1 import Payload
 ENCODING = "encoding"
 JSON = b"json/plain"
 NULL = b"binary/null"
-# Replaces a payload that can't be read: an error would be raised again in every workflow task, for ever.
+# Replaces a payload that can't be read: an error would be raised again in every workflow task.
 NOTHING = Payload(metadata={ENCODING: NULL})
 
 # In snake case, because our models accept both spellings; `by` and `via` are fields of `Cancellation`. Only our

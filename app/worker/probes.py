@@ -55,7 +55,7 @@ class WorkerHealth:
         self._temporal = operations
 
     async def poller_failed(self, error: BaseException) -> None:
-        """Report that a poller died. The worker then waits for running work, which may take for ever."""
+        """Report that a poller died. The worker then waits for running work, which may never end."""
         self._failure = f"polling failed with {type(error).__name__}"
 
     async def _check_poller(self) -> None:

@@ -23,7 +23,7 @@ MISSING = object()
 
 
 class BadTokenError(Exception):
-    """The token is rejected. The text tells its owner why, in ASCII without quotes or backslashes."""
+    """The token is rejected. The message gives the reason, in ASCII without quotes or backslashes."""
 
 
 class ClaimRules:

@@ -32,7 +32,7 @@ log = structlog.get_logger(__name__)
 
 
 class OperationLookup:
-    """Finds operations, and caches them: completed ones for ever, others for event streams."""
+    """Finds operations, and caches them: completed ones permanently, others for event streams."""
 
     def __init__(self, engine: AsyncEngine, operations: TemporalOperations, audit: AuditTrail) -> None:
         self._engine = engine

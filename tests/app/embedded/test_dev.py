@@ -168,11 +168,12 @@ def test_it_leaves_nothing_running_and_a_second_start_finds_the_data_and_the_key
     assert found.json()["status"] == "completed"
 
 
-def test_the_example_ends_with_status_0_for_an_ordinary_user(folder: Path, request: pytest.FixtureRequest) -> None:
+@pytest.mark.parametrize("is_ordinary", [False, True], ids=["current user", "ordinary user"])
+def test_the_example_ends_with_status_0(folder: Path, request: pytest.FixtureRequest, *, is_ordinary: bool) -> None:
     home = folder / "home"
     home.mkdir()
     options = ["-m", "app.cli", "dev", "--once", "--data-dir", str(home / "data")]
-    if os.getuid() == 0:
+    if is_ordinary:
         account: Account = request.getfixturevalue("ordinary_account")
         os.chown(home, account.uid, account.gid)
         command = launcher([request.getfixturevalue("ordinary_python"), *options], cwd=REPOSITORY, account=account)

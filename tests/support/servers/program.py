@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import Self
 
@@ -23,7 +24,7 @@ def need_program(name: str) -> str:
     return found
 
 
-class ServerProgram:
+class ServerProgram(ABC):
     """Base of servers on a free port; subclasses make the process and know when it is ready."""
 
     def __init__(self) -> None:
@@ -61,8 +62,8 @@ class ServerProgram:
         self.stop()
         self.start()
 
-    def _new_process(self) -> ChildProcess:
-        raise NotImplementedError
+    @abstractmethod
+    def _new_process(self) -> ChildProcess: ...
 
-    def _is_ready(self) -> bool:
-        raise NotImplementedError
+    @abstractmethod
+    def _is_ready(self) -> bool: ...

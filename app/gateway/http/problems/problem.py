@@ -38,7 +38,7 @@ class Problem(Document):
     """Why a request was rejected or failed."""
 
     type: str = Field(description="The kind of problem.", examples=["/problems/invalid-request"])
-    title: str = Field(description="The kind of problem in words.")
+    title: str = Field(description="A short description of the kind of problem.")
     status: int = Field(description="The HTTP status.")
     detail: str = Field(description="What happened, and what to do about it.")
     instance: str = Field(description="The path of the request.")

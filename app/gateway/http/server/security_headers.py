@@ -1,4 +1,4 @@
-"""Headers of every response that tell browsers and proxies what not to do with it."""
+"""Headers of every response that restrict what browsers and proxies do with it."""
 
 from collections.abc import Mapping
 
