@@ -3,6 +3,7 @@
 from app.settings.base import SettingsError
 from app.settings.database import DatabaseSettings
 from app.settings.gateway import GatewaySettings
+from app.settings.mail import MailSettings
 from app.settings.oidc import OidcSettings
 from app.settings.operations import OperationSettings
 from app.settings.secrets import SecretSettings
@@ -26,6 +27,7 @@ class Settings(
     OidcSettings,
     TelemetrySettings,
     GatewaySettings,
+    MailSettings,
     OperationSettings,
     DatabaseSettings,
     TemporalSettings,

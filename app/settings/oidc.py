@@ -1,6 +1,5 @@
 """The OpenID provider whose tokens the gateway accepts, and the claims that hold scopes and tenant."""
 
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Self
 from urllib.parse import urlsplit
@@ -8,7 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, model_validator
 
 from app.settings.base import ProcessSettings
-from app.settings.types import checked_by, split_list
+from app.settings.types import checked_by, is_protected_url, split_list
 
 # The algorithms of RFC 7518 and RFC 8037 with which only the provider can sign. With HS* every verifier could.
 SIGNATURES = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"})
@@ -73,30 +72,10 @@ class OidcSettings(ProcessSettings):
                 "OIDC_AUDIENCE is not set; OIDC_ISSUER requires it, or any token of it would be accepted"
             )
         for name, url in (("OIDC_ISSUER", self.oidc_issuer), ("OIDC_JWKS_URL", self.oidc_jwks_url)):
-            if url is not None and not is_provider_url(url, allow_http=self.oidc_allows_http):
+            if url is not None and not is_protected_url(url, allow_http=self.oidc_allows_http):
                 raise ValueError(f"{name}: must be a URL with https; http is allowed on loopback or in development")
         if urlsplit(self.oidc_issuer).query:
             raise ValueError("OIDC_ISSUER: must have no query")
         if self.oidc_ca_file is not None and not self.oidc_ca_file.is_file():
             raise ValueError(f"OIDC_CA_FILE: {self.oidc_ca_file} is not a file")
         return self
-
-
-def is_provider_url(url: str, *, allow_http: bool) -> bool:
-    """Return whether keys may be fetched from there: encrypted, or on this machine."""
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname
-        parts.port  # noqa: B018 - raises if it is no number
-    except ValueError:
-        return False
-    if not host or parts.username is not None or parts.fragment:
-        return False
-    return parts.scheme == "https" or (parts.scheme == "http" and (allow_http or _is_loopback(host)))
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

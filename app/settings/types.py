@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -86,3 +86,24 @@ def split_list(value: str) -> list[str]:
 def sqlalchemy_url(url: SecretStr) -> URL:
     """Return the URL for SQLAlchemy's asyncpg dialect."""
     return make_url(url.get_secret_value()).set(drivername="postgresql+asyncpg")
+
+
+def is_protected_url(url: str, *, allow_http: bool) -> bool:
+    """Return whether the connection to that address is encrypted, or stays on this machine."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+        parts.port  # noqa: B018 - raises if it is no number
+    except ValueError:
+        return False
+    if not host or parts.username is not None or parts.fragment:
+        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and (allow_http or is_loopback(host)))
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether the host is this machine."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -10,7 +10,8 @@ from typing import Any, Self
 import httpx
 
 from app.auth.oidc.published_keys import PublishedKey, UnusableSetError, read_key_set
-from app.settings.oidc import OidcSettings, is_provider_url
+from app.settings.oidc import OidcSettings
+from app.settings.types import is_protected_url
 
 # For discovery and keys together.
 FETCH_SECONDS = 5.0
@@ -64,7 +65,7 @@ class OpenIdProvider:
         if not isinstance(document, dict) or document.get("issuer") != self.issuer:
             raise ProviderError(f"{url} does not name the issuer {self.issuer}")
         jwks_url = document.get("jwks_uri")
-        if not isinstance(jwks_url, str) or not is_provider_url(jwks_url, allow_http=self.allow_http):
+        if not isinstance(jwks_url, str) or not is_protected_url(jwks_url, allow_http=self.allow_http):
             raise ProviderError(f"{url} has no acceptable jwks_uri")
         return jwks_url
 
