@@ -21,7 +21,7 @@ from bench.reporting.figures import Figures
 from bench.reporting.verdicts import is_missed, judge
 from bench.sections import EXTRA, SECTIONS
 from bench.stack import Bench
-from tests.support.folders import reachable_folder
+from tests.support.folders import DISK, reachable_folder
 
 BUDGET = 290.0
 
@@ -33,7 +33,7 @@ def main() -> int:
     begun = time.monotonic()
     figures = Figures()
     failures: list[str] = []
-    with stop_on_signals(), reachable_folder() as folder:
+    with stop_on_signals(), reachable_folder(DISK) as folder:
         options = Options(quick=arguments.quick, seed=arguments.seed, folder=folder)
         run = report.describe_run(
             seed=arguments.seed,
