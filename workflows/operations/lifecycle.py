@@ -17,6 +17,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.operations.failures import (
         CANCEL_TOO_LATE,
         CANCELLED,
+        OPERATION_ENDING,
         PARAMETER_USED,
         StepFailedError,
         describe_failure,
@@ -125,6 +126,8 @@ class Lifecycle(Generic[RequestT]):
             if self.progress.is_committed:
                 detail = "the operation is committed; its parameters can't be changed any more"
                 raise refusal(PARAMETER_USED, detail)
+            if self.is_ending:
+                raise refusal(OPERATION_ENDING, "the operation is ending; its parameters can't be changed any more")
             changed = self.changed(changes)
             snapshot = self.progress.snapshot.model_copy(update=changed.parameters_shown)
             digest = hashlib.sha256(changed.model_dump_json().encode()).hexdigest()
@@ -223,6 +226,7 @@ class Lifecycle(Generic[RequestT]):
                 await self._follow_up(name, step.activity)
         if pending:
             await self._follow_up(self._kind.last_step, None)
+        await self._no_change_in_flight()
         self.progress.complete()
 
     async def _follow_up(self, step: str, activity: str | None) -> None:
@@ -261,10 +265,9 @@ class Lifecycle(Generic[RequestT]):
         attempt = 0
         window: RetryWindow | None = None
         while True:
-            if is_cancellable:
-                await workflow.wait_condition(lambda: not self._changing.locked())
-                if self._is_cancelled:
-                    raise OperationCancelledError
+            await self._no_change_in_flight()
+            if is_cancellable and self._is_cancelled:
+                raise OperationCancelledError
             attempt += 1
             if step is not None:
                 self.progress.start(step, attempt)
@@ -284,6 +287,10 @@ class Lifecycle(Generic[RequestT]):
             window = await self._wait(failure.error, window, parks=parks, is_cancellable=is_cancellable)
             # After the wait: an attempt that Temporal has given up on gets no further than that.
             self.progress.see_parameters(failure.parameters_version)
+
+    async def _no_change_in_flight(self) -> None:
+        """Wait for a change: it must reach the next attempt, and Temporal rejects an end while its activity runs."""
+        await workflow.wait_condition(lambda: not self._changing.locked())
 
     async def _wait(
         self, error: OperationError, window: RetryWindow | None, *, parks: bool, is_cancellable: bool
