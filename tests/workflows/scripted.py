@@ -75,6 +75,11 @@ def passing(step: str | None = None) -> ApplicationError:
     return ApplicationError("the connection was lost", FailureDetails(step=step), type="database-unavailable")
 
 
+def closed() -> ApplicationError:
+    detail = "the operation has ended, so nothing was written"
+    return ApplicationError(detail, FailureDetails(), type="operation-closed", non_retryable=True)
+
+
 def cancel_requested() -> ApplicationError:
     asked = FailureDetails(cancel=Cancellation(reason="a change of mind", by="ada"))
     return ApplicationError("asked to stop", asked, type="cancel-requested", non_retryable=True)
@@ -146,6 +151,8 @@ class Script:
         @activity.defn(name=PARAMETER_CHANGE_ACTIVITY)
         async def accept_parameter_changes(given: ParameterChangeInput) -> StepDone:
             self.called()
+            if self.ended is not None:
+                raise closed()
             if self.change_errors:
                 raise self.change_errors.pop(0)
             self.accepted.append(given)
@@ -176,9 +183,13 @@ class Script:
             if self.is_blocked:
                 self.reached.set()
                 await self.release.wait()
+            # As in the row: Temporal repeats local activities if a signal arrives as the workflow ends.
+            if self.ended is not None:
+                raise closed()
             if self.errors:
                 self.reached.set()
                 raise self.errors.pop(0)
+            self.is_committed = True
             return self.committed(given.operation.tenant_id)
 
         return provision_tenant
@@ -206,7 +217,9 @@ class Script:
                 raise self.close_errors.pop(0)
             if self.is_committed:
                 return Closure(committed=self.committed(given.operation.tenant_id))
-            return Closure(ended=self.ended)
+            closure = Closure(ended=self.ended)
+            self.ended = self.ended or given.operation.snapshot
+            return closure
 
         return close_operation
 
