@@ -137,8 +137,8 @@ class Row:
                     statement = row.commit_statement(done)
                     await connection.execute(statement.clause, dict(statement.values))
             case "complete":
-                # The workflow does so after the steps that follow a commit only.
-                if locked.committed is not None:
+                # The workflow does so after the steps that follow a commit only; after the end it changes nothing.
+                if locked.committed is not None or locked.has_ended:
                     await row.close(record.snapshot.completed(datetime.now(UTC)))
             case "close":
                 if locked.committed is None:
