@@ -1,6 +1,6 @@
 """Checks everything the service depends on, and says what is missing and how to fix it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
@@ -21,9 +21,11 @@ from app.settings import Settings
 from app.temporal.client import connect
 from app.temporal.errors import TemporalUnavailableError
 from app.temporal.operations import TemporalOperations
+from app.temporal.task_queue import QueueWorker, QueueWorkers, TaskQueue
 from migrations.upgrade import ALL_RIGHTS, UnreleasedSchemaError, admin_engine, pending
 
 MAX_LISTED_KEYS = 10
+MAX_LISTED_WORKERS = 10
 
 Level = Literal["ok", "warning", "error"]
 
@@ -44,7 +46,8 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
     yield _check_blueprints(settings)
     async for finding in check_databases(settings):
         yield finding
-    yield await _check_temporal(settings)
+    for finding in await _check_temporal(settings):
+        yield finding
     provider = OpenIdProvider.of(settings)
     if provider is not None:
         yield await _check_provider(provider)
@@ -158,14 +161,50 @@ async def _check_keys(connection: AsyncConnection, table: ApiKeyTable) -> list[F
     return findings
 
 
-async def _check_temporal(settings: Settings) -> Finding:
+async def _check_temporal(settings: Settings) -> list[Finding]:
     client = await connect(settings, lazy=True)
     try:
         await TemporalOperations(client, settings).check()
     except TemporalUnavailableError as error:
         problem = f"{settings.temporal_address} is unavailable: {error}"
-        return Finding("error", "Temporal", problem, "check TEMPORAL_ADDRESS")
-    return Finding("ok", "Temporal", f"{settings.temporal_address} serves")
+        return [Finding("error", "Temporal", problem, "check TEMPORAL_ADDRESS")]
+    serves = Finding("ok", "Temporal", f"{settings.temporal_address} serves")
+    return [serves, *await _check_task_queue(TaskQueue(client, settings), settings)]
+
+
+async def _check_task_queue(queue: TaskQueue, settings: Settings) -> list[Finding]:
+    subject = f"task queue {queue.name}"
+    try:
+        workers, stranded = await queue.workers(), await queue.stranded()
+    except TemporalUnavailableError as error:
+        return [Finding("error", subject, str(error), "check TEMPORAL_NAMESPACE and the rights of TEMPORAL_API_KEY")]
+    findings = []
+    if workers.own:
+        findings.append(Finding("ok", subject, f"polled by {_listed(workers.own)}"))
+    elif not workers.foreign:
+        findings.append(Finding("warning", subject, "no worker polls", "start `alga-tenants worker`"))
+    if workers.foreign:
+        findings.append(_foreign_workers(queue, workers, is_allowed=settings.allow_foreign_pollers))
+    if stranded:
+        listed = ", ".join(f"{number} {name}" for name, number in sorted(stranded.items()))
+        query = f"TaskQueue='{queue.name}' AND ExecutionStatus='Running'"
+        remedy = f'let them end before the queue is handed over: `temporal workflow list --query "{query}"`'
+        findings.append(Finding("warning", "open workflows", f"our workers can't continue {listed}", remedy))
+    return findings
+
+
+def _foreign_workers(queue: TaskQueue, workers: QueueWorkers, *, is_allowed: bool) -> Finding:
+    alone = "" if workers.own else ", and no worker of ours does"
+    problem = f"poll task queue {queue.name}{alone}: {_listed(workers.foreign)}"
+    remedy = "set TEMPORAL_TASK_QUEUE to a queue of our own, or stop those workers; ours don't start until then"
+    if is_allowed:
+        remedy = "stop either side soon: ALLOW_FOREIGN_POLLERS is true, and workflows of both may stand still"
+    return Finding("warning" if is_allowed else "error", "foreign workers", problem, remedy)
+
+
+def _listed(workers: Sequence[QueueWorker]) -> str:
+    more = ", …" if len(workers) > MAX_LISTED_WORKERS else ""
+    return ", ".join(map(str, workers[:MAX_LISTED_WORKERS])) + more
 
 
 async def _check_provider(provider: OpenIdProvider) -> Finding:

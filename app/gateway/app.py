@@ -88,6 +88,7 @@ def create_app(settings: Settings) -> FastAPI:
             "migrations": lambda: readiness().check_migrations(),
             "database": lambda: readiness().check_database(),
             "temporal": lambda: readiness().check_temporal(),
+            "task-queue": lambda: readiness().check_task_queue(),
         }
     )
     app.include_router(probe_routes(app.state.probes))

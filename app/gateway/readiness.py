@@ -1,4 +1,4 @@
-"""Readiness checks of the gateway: migrations, database and Temporal."""
+"""Readiness checks of the gateway: migrations, database, Temporal and its workers."""
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -9,6 +9,7 @@ from app.database import DatabaseUnavailableError, database_errors
 from app.probes import CheckFailedError, NotStartedError
 from app.temporal.errors import TemporalUnavailableError
 from app.temporal.operations import TemporalOperations
+from app.temporal.task_queue import TaskQueue
 from migrations.upgrade import UnreleasedSchemaError, lacks_migration
 
 # Fails if the table is missing or the privileges are.
@@ -20,9 +21,10 @@ NOT_MIGRATED = frozenset({ACCESS_REFUSED, SCHEMA_INCOMPLETE})
 class Readiness:
     """The gateway's readiness checks."""
 
-    def __init__(self, engine: AsyncEngine, temporal: TemporalOperations) -> None:
+    def __init__(self, engine: AsyncEngine, temporal: TemporalOperations, queue: TaskQueue) -> None:
         self._engine = engine
         self._temporal = temporal
+        self._queue = queue
         self._is_migrated = False
 
     async def check_migrations(self) -> None:
@@ -61,3 +63,13 @@ class Readiness:
             await self._temporal.check()
         except TemporalUnavailableError:
             raise CheckFailedError("does not respond") from None
+
+    async def check_task_queue(self) -> None:
+        """Raise `CheckFailedError` if no worker of ours polls the task queue, so that operations stay queued."""
+        try:
+            found = await self._queue.workers()
+        except TemporalUnavailableError as error:
+            raise CheckFailedError(str(error)) from None
+        if not found.own:
+            others = ", except those of another service" if found.foreign else ""
+            raise CheckFailedError(f"no worker polls task queue {self._queue.name}{others}")

@@ -35,6 +35,7 @@ from app.telemetry.metrics.temporal_core import drain_regularly
 from app.temporal.client import connect
 from app.temporal.encryption import EncryptionCodec
 from app.temporal.operations import TemporalOperations
+from app.temporal.task_queue import TaskQueue
 
 # The purpose of the derived key of request fingerprints.
 FINGERPRINTS = "request fingerprints"
@@ -62,7 +63,8 @@ async def open_services(
         audit = audit_trail(settings)
         audit_buffer = await stack.enter_async_context(AuditEventBuffer(engine, audit))
         recorder = AuditRecorder(engine, audit, audit_buffer)
-        operations = TemporalOperations(await connect(settings, lazy=True), settings)
+        temporal = await connect(settings, lazy=True)
+        operations = TemporalOperations(temporal, settings)
         lookup = OperationLookup(engine, operations, audit)
         decoding = Decoding(EncryptionCodec(settings.key_ring), recorder)
         stack.callback(decoding.close)
@@ -90,6 +92,6 @@ async def open_services(
             Directory(engine),
             AuditListing(engine),
             decoding,
-            Readiness(engine, operations),
+            Readiness(engine, operations, TaskQueue(temporal, settings)),
         )
         yield {type(service): service for service in services}

@@ -45,6 +45,9 @@ class TemporalSettings(ProcessSettings):
     """Temporal namespace."""
     temporal_task_queue: str = "tenant-workflows"
     """Task queue that the worker polls and the gateway starts on."""
+    allow_foreign_pollers: bool = False
+    """`true` lets a worker poll a task queue that workers of other services poll, too. Each side then gets workflows
+    that it doesn't know, and they stand still."""
     temporal_worker_version: WorkerVersion | None = None
     """Deployment and build of a worker, `name:build`, for Temporal's worker versioning; off by default. A versioned
     worker gets no work before its version is made the current one in Temporal."""

@@ -1,7 +1,10 @@
 """Connects to Temporal, with the data converter that gateway, worker, replay and tests share."""
 
+import os
+import socket
 from dataclasses import replace
 from datetime import timedelta
+from importlib.metadata import version
 
 from temporalio.client import Client, Interceptor
 from temporalio.converter import DataConverter, DefaultFailureConverterWithEncodedAttributes
@@ -11,6 +14,13 @@ from app.settings import Settings, TemporalSettings
 from app.telemetry.tracing.current import current_tracer
 from app.temporal.conversion import DATA_CONVERTER
 from app.temporal.encryption import EncryptionCodec, Role
+
+OWN_IDENTITY = "alga-tenants/"
+
+
+def own_identity() -> str:
+    """Return the name under which Temporal knows this process: `alga-tenants/<version>/<pid>@<host>`."""
+    return f"{OWN_IDENTITY}{version('alga-tenants')}/{os.getpid()}@{socket.gethostname()}"
 
 
 def data_converter(settings: TemporalSettings, *, is_worker: bool = False) -> DataConverter:
@@ -41,6 +51,7 @@ async def connect(settings: TemporalSettings, *, lazy: bool = False, is_worker: 
         data_converter=data_converter(settings, is_worker=is_worker),
         tls=_tls(settings),
         api_key=settings.temporal_api_key.get_secret_value() if settings.temporal_api_key else None,
+        identity=own_identity(),
         lazy=lazy,
         interceptors=_interceptors(),
     )

@@ -20,7 +20,9 @@ from app.telemetry.metrics.pools import watch_pool
 from app.telemetry.metrics.temporal_core import drain_regularly
 from app.temporal.errors import reason_of
 from app.temporal.operations import TemporalOperations
+from app.temporal.task_queue import TaskQueue
 from app.worker.factory import create_worker
+from app.worker.foreign_workers import check_task_queue, watch_task_queue
 from app.worker.maintenance import schedule_maintenance
 from app.worker.probes import WorkerHealth, serve_probes
 from app.worker.startup import check_database, connect_to_namespace, retry_until_ready
@@ -39,8 +41,9 @@ class PollingEndedError(Exception):
 async def run_worker(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT, then let running work finish within the grace period.
 
-    Waits for Temporal and a database that the activities can use; its probes report what it waits for. Raises
-    `BlueprintError` for an invalid blueprint, and `PollingEndedError` if the worker fails.
+    Waits for Temporal, for a database that the activities can use, and until no foreign worker polls the task queue;
+    its probes report what it waits for. Raises `BlueprintError` for an invalid blueprint, and `PollingEndedError` if
+    the worker fails.
     """
     # Before it waits for servers, because an invalid file stays invalid.
     load_blueprints(settings.blueprints_dir)
@@ -58,7 +61,9 @@ async def run_worker(settings: Settings) -> None:
         client = await _unless(stop, _prepare(settings, engine, health))
         if client is not None:
             worker = create_worker(settings, client, engine, on_fatal_error=health.poller_failed)
-            health.set_temporal(TemporalOperations(client, settings))
+            queue = TaskQueue(client, settings)
+            health.set_queue(queue)
+            stack.push_async_callback(cancel_and_wait, asyncio.create_task(watch_task_queue(queue)))
             stack.push_async_callback(cancel_and_wait, asyncio.create_task(_schedule(client, settings)))
             log.info("worker started", task_queue=settings.temporal_task_queue, temporal=settings.temporal_address)
             await _poll(worker, stop, health)
@@ -68,7 +73,13 @@ async def run_worker(settings: Settings) -> None:
 async def _prepare(settings: Settings, engine: AsyncEngine, health: WorkerHealth) -> Client:
     await retry_until_ready(lambda: check_database(settings, engine), health.set_schema_problem)
     health.set_schema_problem(None)
-    return await retry_until_ready(lambda: connect_to_namespace(settings), health.set_temporal_problem)
+    client = await retry_until_ready(lambda: connect_to_namespace(settings), health.set_temporal_problem)
+    health.set_temporal(TemporalOperations(client, settings))
+    queue = TaskQueue(client, settings)
+    await retry_until_ready(
+        lambda: check_task_queue(queue, allow_foreign=settings.allow_foreign_pollers), health.set_queue_problem
+    )
+    return client
 
 
 async def _schedule(client: Client, settings: Settings) -> None:

@@ -18,18 +18,21 @@ from app.telemetry.metrics.exposition import metrics_route
 from app.telemetry.metrics.operations import refresh_unfinished_operations
 from app.temporal.errors import TemporalUnavailableError
 from app.temporal.operations import TemporalOperations
+from app.temporal.task_queue import TaskQueue
+from app.worker.foreign_workers import foreign_workers
 
 NOT_CHECKED = "not checked yet"
 
 
 class WorkerHealth:
-    """The state that the worker's probes report: it has started once the schema fits and it polls."""
+    """The state that the worker's probes report: it has started once schema and task queue fit and it polls."""
 
     def __init__(self, database: AsyncEngine) -> None:
         self._database = database
         self.probes = Probes(
             {
                 "schema": self._check_schema,
+                "task-queue": self._check_task_queue,
                 "polling": self._check_polling,
                 "temporal": self._check_temporal,
                 "database": self._check_database,
@@ -40,6 +43,8 @@ class WorkerHealth:
         self.is_polling = False
         self._schema_problem: str | None = NOT_CHECKED
         self._temporal_problem = NOT_CHECKED
+        self._queue: TaskQueue | None = None
+        self._queue_problem = NOT_CHECKED
         self._failure: str | None = None
 
     def set_schema_problem(self, reason: str | None) -> None:
@@ -53,6 +58,14 @@ class WorkerHealth:
     def set_temporal(self, operations: TemporalOperations) -> None:
         """Check Temporal itself from now on."""
         self._temporal = operations
+
+    def set_queue_problem(self, reason: str) -> None:
+        """Report why the task queue can't be polled."""
+        self._queue_problem = reason
+
+    def set_queue(self, queue: TaskQueue) -> None:
+        """Report from now on which foreign workers poll the queue, although this one does."""
+        self._queue = queue
 
     async def poller_failed(self, error: BaseException) -> None:
         """Report that a poller died. The worker then waits for running work, which may never end."""
@@ -69,6 +82,16 @@ class WorkerHealth:
     async def _check_schema(self) -> None:
         if self._schema_problem is not None:
             raise NotStartedError(self._schema_problem)
+
+    async def _check_task_queue(self) -> None:
+        if self._queue is None:
+            raise NotStartedError(self._queue_problem)
+        try:
+            found = await self._queue.workers()
+        except TemporalUnavailableError as error:
+            raise CheckFailedError(str(error)) from None
+        if found.foreign:
+            raise CheckFailedError(foreign_workers(self._queue, found))
 
     async def _check_temporal(self) -> None:
         if self._temporal is None:

@@ -30,8 +30,12 @@ class UnfitDatabaseError(Exception):
     """The database lacks what the activities need; the message lists that."""
 
 
+class ForeignWorkersError(Exception):
+    """Workers of another service poll the task queue; the message names them and what to do."""
+
+
 async def retry_until_ready(attempt: Callable[[], Awaitable[Result]], on_wait: Callable[[str], None]) -> Result:
-    """Repeat the attempt until the database and Temporal are ready, and return its result.
+    """Repeat the attempt until the database, Temporal and the task queue are ready, and return its result.
 
     `on_wait` is called with the reason of each delay; delays grow from a quarter of a second to ten seconds.
     """
@@ -39,7 +43,7 @@ async def retry_until_ready(attempt: Callable[[], Awaitable[Result]], on_wait: C
     while True:
         try:
             return await attempt()
-        except (UnfitDatabaseError, TemporalUnavailableError) as error:
+        except (UnfitDatabaseError, ForeignWorkersError, TemporalUnavailableError) as error:
             reason = str(error)
         except DATABASE_ERRORS as error:
             diagnosis = classify(error)

@@ -5,7 +5,8 @@ from dataclasses import asdict
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
+from rich.text import Text
 
 from app.cli.console import print_json
 from app.cli.exit_codes import ExitCode
@@ -17,7 +18,7 @@ STYLES = {"ok": "green", "warning": "yellow", "error": "bold red"}
 
 
 def command(as_json: AsJson = False) -> None:
-    """Check the database, Temporal, blueprints and keys.
+    """Check database, Temporal, task queue, blueprints and keys.
 
     Exits with 1 if an error would keep the service from working.
     """
@@ -25,10 +26,11 @@ def command(as_json: AsJson = False) -> None:
     if as_json:
         print_json({"findings": [asdict(finding) for finding in findings]})
     else:
-        table = Table("", "part", "finding", "remedy", box=None)
+        table = Table.grid(Column(), Column(overflow="fold"), Column(overflow="fold"), padding=(0, 2, 0, 0))
         for finding in findings:
-            level = f"[{STYLES[finding.level]}]{finding.level}[/]"
-            table.add_row(level, finding.subject, finding.problem, finding.remedy)
+            table.add_row(Text(finding.level, STYLES[finding.level]), Text(finding.subject), Text(finding.problem))
+            if finding.remedy:
+                table.add_row("", "", Text(f"→ {finding.remedy}"))
         Console().print(table)
     if any(finding.level == "error" for finding in findings):
         raise typer.Exit(ExitCode.FAILED)
