@@ -96,7 +96,7 @@ class TaskQueue:
                     hide_workers()
                     raise
                 self._looked_at = time.monotonic()
-                show_workers(own=len(self._found.own), foreign=len(self._found.foreign))
+            show_workers(own=len(self._found.own), foreign=len(self._found.foreign))
             return self._found
 
     async def _look(self) -> QueueWorkers:

@@ -2,9 +2,12 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import uuid4
 
+import anyio
 import pytest
 from sqlalchemy import make_url, text
 from typer.testing import CliRunner, Result
@@ -16,8 +19,11 @@ from app.embedded.temporal import EmbeddedTemporal
 from migrations.upgrade import upgrade
 from tests.migrations.test_migrations import make_unreleased
 from tests.support.connections import connected
+from tests.support.foreign_worker import FOREIGN, THEIR_WORKFLOW, MaintenanceJob, foreign_worker
 from tests.support.servers.databases import NewDatabase
 from tests.support.servers.openid import AUDIENCE, OpenIdServer
+
+pytestmark = pytest.mark.anyio
 
 NOWHERE = "postgresql://user:s3cret-word@127.0.0.1:1/alga"
 
@@ -81,10 +87,52 @@ def test_a_sound_installation_has_no_errors(
     assert run("keys", "create", "admin-ui", database=database, temporal=temporal.address).exit_code == 0
     with OpenIdServer() as provider:
         oidc = {"OIDC_ISSUER": provider.issuer, "OIDC_AUDIENCE": AUDIENCE}
-        result = run_process("doctor", "--json", database=database, temporal=temporal.address, **oidc, **gateway)
+        own = {"TEMPORAL_TASK_QUEUE": "never-polled"}
+        result = run_process(
+            "doctor", "--json", database=database, temporal=temporal.address, **oidc, **gateway, **own
+        )
     assert result.returncode == 0, result.stdout
-    assert {finding["level"] for finding in findings(result).values()} == {"ok"}
-    assert "signs with 1 key(s)" in findings(result)["OpenID provider"]["problem"]
+    found = dict(findings(result))
+    assert found.pop("task queue never-polled") == {
+        "level": "warning",
+        "subject": "task queue never-polled",
+        "problem": "no worker polls",
+        "remedy": "start `alga-tenants worker`",
+    }
+    assert {finding["level"] for finding in found.values()} == {"ok"}
+    assert "signs with 1 key(s)" in found["OpenID provider"]["problem"]
+
+
+async def test_the_workers_of_the_task_queue_are_listed_and_what_a_handover_would_strand(
+    temporal: EmbeddedTemporal,
+) -> None:
+    queue, own = f"examined-{uuid4()}", "alga-tenants/0.1.9/7@older-pod"
+    variables = {"database": NOWHERE, "temporal": temporal.address, "TEMPORAL_TASK_QUEUE": queue}
+
+    async def doctor(**changes: str) -> Mapping[str, Any]:
+        return findings(await anyio.to_thread.run_sync(partial(run, "doctor", "--json", **variables, **changes)))
+
+    async with foreign_worker(temporal.address, queue) as theirs:
+        job = await theirs.start_workflow(MaintenanceJob.run, id=f"job-{uuid4()}", task_queue=queue)
+        foreign = (await doctor())["foreign workers"]
+        assert foreign["level"] == "error"
+        assert foreign["problem"].startswith(f"poll task queue {queue}, and no worker of ours does: {FOREIGN} (")
+        assert "set TEMPORAL_TASK_QUEUE to a queue of our own, or stop those workers" in foreign["remedy"]
+        async with foreign_worker(temporal.address, queue, identity=own):
+            found = await doctor(ALLOW_FOREIGN_POLLERS="true")
+            shown = await anyio.to_thread.run_sync(partial(run, "doctor", **variables, COLUMNS="80"))
+    assert found[f"task queue {queue}"]["level"] == "ok"
+    assert found[f"task queue {queue}"]["problem"].startswith(f"polled by {own} (")
+    assert found["foreign workers"]["level"] == "warning"
+    assert "ALLOW_FOREIGN_POLLERS is true" in found["foreign workers"]["remedy"]
+    stranded = found["open workflows"]
+    assert (stranded["level"], stranded["problem"]) == ("warning", f"our workers can't continue 1 {THEIR_WORKFLOW}")
+    assert f"TaskQueue='{queue}' AND ExecutionStatus='Running'" in stranded["remedy"]
+    await job.terminate()
+    # Nothing is cut off on a narrow terminal.
+    assert max(map(len, shown.stdout.splitlines())) <= 80
+    assert "…" not in shown.stdout
+    assert own in "".join(shown.stdout.split())
 
 
 def test_what_is_missing_is_named_with_its_remedy(database: str, temporal: EmbeddedTemporal) -> None:

@@ -1,135 +1,27 @@
 """Start and end of real processes while the servers that they need are unavailable."""
 
 import asyncio
-import os
 import signal
-import sys
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import anyio
-import httpx
 import pytest
-from sqlalchemy import make_url, text
+from sqlalchemy import text
 from temporalio.client import Client
 from temporalio.worker import Worker
 
-from activities.alga.development import create_development_tables
 from app.database import worker_engine
-from app.embedded.postgres import EmbeddedPostgres
-from app.embedded.processes.ports import LOOPBACK, free_port
-from app.embedded.processes.processes import ChildProcess
 from app.embedded.temporal import EmbeddedTemporal
 from app.worker.main import PollingEndedError, _poll
 from app.worker.probes import WorkerHealth
-from migrations.upgrade import upgrade
+from tests.app.worker.surroundings import PORTS, TIMEOUT, Surroundings
 from tests.app.worker.test_worker import settings_for
 from tests.migrations.test_migrations import make_unreleased
 from tests.support.connections import connected
-from tests.support.servers.databases import NewDatabase
 from tests.support.servers.processes import wait_for
-from tests.support.servers.proxy import Proxy
 from workflows.health_check import HealthCheckWorkflow
 
 pytestmark = pytest.mark.anyio
-
-REPOSITORY = Path(__file__).parents[3]
-PORTS = {"gateway": "GATEWAY_PORT", "worker": "WORKER_PROBE_PORT"}
-TIMEOUT = 40.0
-
-
-class Process:
-    """A gateway or worker process, and its probes."""
-
-    def __init__(self, kind: str, folder: Path, environment: dict[str, str]) -> None:
-        self._url = f"http://{LOOPBACK}:{(port := free_port())}"
-        self.child = ChildProcess(
-            kind,
-            [sys.executable, "-m", "app.cli", kind],
-            log_file=folder / f"{kind}.log",
-            env={"PATH": os.defpath, **environment, PORTS[kind]: str(port)},
-            cwd=REPOSITORY,
-        )
-        self.child.start()
-
-    async def responds(self, path: str, status: int, detail: str = "") -> httpx.Response:
-        """Return the first response with that status and text, and repeat the request until then."""
-        response = None
-        with anyio.move_on_after(TIMEOUT):
-            while response is None or response.status_code != status or detail not in response.text:
-                assert self.child.exit_status is None, self.child.log_tail()
-                response = await self._ask(path)
-        assert response is not None, self.child.log_tail()
-        assert (response.status_code, detail in response.text) == (status, True), response.text
-        return response
-
-    async def ends(self) -> int | None:
-        """Return the exit status after SIGTERM."""
-        self.child.send_signal(signal.SIGTERM)
-        await anyio.to_thread.run_sync(wait_for, lambda: self.child.exit_status is not None)
-        return self.child.exit_status
-
-    async def _ask(self, path: str) -> httpx.Response | None:
-        try:
-            async with httpx.AsyncClient(base_url=self._url, timeout=5) as http:
-                return await http.get(path)
-        except httpx.TransportError:
-            await anyio.sleep(0.05)
-            return None
-
-
-class Surroundings:
-    """An empty database and a Temporal server, each behind a proxy that can cut the connection."""
-
-    def __init__(self, admin_url: str, database: Proxy, temporal: Proxy, folder: Path) -> None:
-        self.admin_url = admin_url
-        self.database = database
-        self.temporal = temporal
-        self._folder = folder
-        self.started: list[Process] = []
-
-    def start(self, kind: str, **changes: str) -> Process:
-        through = urlsplit(self.admin_url)
-        url = through._replace(
-            netloc=f"{through.username}:{through.password}@{LOOPBACK}:{self.database.port}"
-        ).geturl()
-        environment = {
-            "DATABASE_URL": url,
-            "ADMIN_DATABASE_URL": url,
-            "NEXTAUTH_SECRET": "test-nextauth-secret",
-            "TEMPORAL_ADDRESS": f"{LOOPBACK}:{self.temporal.port}",
-            "GATEWAY_HOST": LOOPBACK,
-            "WORKER_PROBE_HOST": LOOPBACK,
-            **changes,
-        }
-        self.started.append(Process(kind, self._folder, environment))
-        return self.started[-1]
-
-    async def migrate(self) -> None:
-        """Run our migrations, and create Alga's tables."""
-        async with connected(self.admin_url) as connection:
-            await create_development_tables(connection)
-        await upgrade(make_url(self.admin_url).set(drivername="postgresql+asyncpg"))
-
-
-@pytest.fixture
-def empty_database(new_database: NewDatabase) -> str:
-    return new_database()
-
-
-@pytest.fixture
-async def surroundings(
-    empty_database: str, postgres: EmbeddedPostgres, temporal: EmbeddedTemporal, tmp_path: Path
-) -> AsyncIterator[Surroundings]:
-    async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(Proxy(urlsplit(postgres.admin_url).port or 0))
-        server = await stack.enter_async_context(Proxy(int(temporal.address.rpartition(":")[2])))
-        made = Surroundings(empty_database, database, server, tmp_path)
-        yield made
-        for process in made.started:
-            await anyio.to_thread.run_sync(process.child.stop)
 
 
 async def test_processes_wait_for_missing_servers_report_them_and_become_ready(

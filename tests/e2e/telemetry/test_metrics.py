@@ -31,6 +31,7 @@ OURS = {
     "alga_tenants_operations",
     "alga_tenants_oldest_operation_seconds",
     "alga_tenants_dependency_up",
+    "alga_tenants_task_queue_workers",
     "alga_tenants_db_pool_connections",
     "alga_tenants_db_pool_limit_connections",
     "alga_tenants_secret_verifications_waiting",
@@ -49,6 +50,7 @@ LABELS = {
         "kind",
         "pool",
         "state",
+        "owner",
         "version",
     ),
     *("operation", "workflow_type", "activity_type", "worker_type", "poller_type", "failure_reason", "status_code"),
@@ -133,5 +135,6 @@ async def test_a_worker_counts_ended_operations_and_failures(service: Service) -
     assert value(series, "alga_tenants_step_failures_total", code="duplicate-email", final="true") >= 1
     for part in ("create_tenant", "apply_blueprint", "create_admin_user", "set_up_data"):
         assert value(series, "alga_tenants_step_duration_seconds_count", step=part, outcome="succeeded") >= 1
-    for dependency in ("schema", "polling", "database", "temporal"):
+    assert value(series, "alga_tenants_task_queue_workers", owner="own") == 1
+    for dependency in ("schema", "task-queue", "polling", "database", "temporal"):
         assert value(series, "alga_tenants_dependency_up", dependency=dependency) == 1
