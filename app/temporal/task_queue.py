@@ -92,7 +92,8 @@ class TaskQueue:
                 self._found = None
                 try:
                     self._found = await self._look()
-                except TemporalUnavailableError:
+                except BaseException:
+                    # A probe that is out of time cancels the look.
                     hide_workers()
                     raise
                 self._looked_at = time.monotonic()
