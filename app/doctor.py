@@ -22,7 +22,8 @@ from app.temporal.client import connect
 from app.temporal.errors import TemporalUnavailableError
 from app.temporal.operations import TemporalOperations
 from app.temporal.task_queue import QueueWorker, QueueWorkers, TaskQueue
-from migrations.upgrade import ALL_RIGHTS, UnreleasedSchemaError, admin_engine, pending
+from migrations.revisions import UnreleasedSchemaError, admin_engine, pending
+from migrations.upgrade import ALL_RIGHTS
 
 MAX_LISTED_KEYS = 10
 MAX_LISTED_WORKERS = 10

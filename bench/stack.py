@@ -27,7 +27,8 @@ from app.embedded.stack import DevStack
 from app.settings import Settings
 from bench.databases.alga_database import make_alga_tables
 from bench.databases.floors import ADDRESS
-from migrations.upgrade import admin_engine, upgrade
+from migrations.revisions import admin_engine
+from migrations.upgrade import upgrade
 
 PROBE_TIMEOUT = 2.0
 # Rate limits are on, but too high to be reached.

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, make_url
 
 from activities.database.own_tables import SCHEMA, own_metadata
 from activities.database.tls import DatabaseTls
-from migrations.upgrade import admin_engine
+from migrations.revisions import admin_engine
 
 
 def _only_ours(name: str | None, kind: str, parents: object) -> bool:  # noqa: ARG001 - Alembic's signature

@@ -5,7 +5,7 @@ import sys
 
 from activities.alga.development import AlgaOwnsDatabaseError, create_development_tables
 from app.settings import Settings, SettingsError
-from migrations.upgrade import admin_engine
+from migrations.revisions import admin_engine
 
 
 async def main() -> None:

@@ -26,7 +26,8 @@ from app.embedded.processes.ports import LOOPBACK, free_port, is_free, on_free_p
 from app.embedded.processes.processes import ChildProcess
 from app.embedded.stack import DevStack, Endpoints
 from app.settings import Settings
-from migrations.upgrade import admin_engine, upgrade
+from migrations.revisions import admin_engine
+from migrations.upgrade import upgrade
 
 DEFAULT_PORT = 8000
 API_KEY_NAME = "development"

@@ -10,7 +10,7 @@ from app.probes import CheckFailedError, NotStartedError
 from app.temporal.errors import TemporalUnavailableError
 from app.temporal.operations import TemporalOperations
 from app.temporal.task_queue import TaskQueue
-from migrations.upgrade import UnreleasedSchemaError, lacks_migration
+from migrations.revisions import UnreleasedSchemaError, lacks_migration
 
 # Fails if the table is missing or the privileges are.
 OWN_SCHEMA = text(f"SELECT has_table_privilege('{operations.fullname}', 'SELECT, INSERT')")

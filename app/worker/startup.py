@@ -16,7 +16,7 @@ from activities.database.errors import DATABASE_ERRORS, classify
 from app.settings import Settings
 from app.temporal.client import connect, rpc_timeout
 from app.temporal.errors import TemporalUnavailableError, reason_of
-from migrations.upgrade import UnreleasedSchemaError, pending
+from migrations.revisions import UnreleasedSchemaError, pending
 
 FIRST_DELAY = 0.25
 MAX_DELAY = 10.0

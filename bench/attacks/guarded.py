@@ -21,7 +21,8 @@ from app.embedded.processes.blocking import run_blocking
 from app.embedded.processes.ports import LOOPBACK, free_port
 from app.embedded.stack import DevStack, Endpoints
 from app.settings import Settings
-from migrations.upgrade import admin_engine, upgrade
+from migrations.revisions import admin_engine
+from migrations.upgrade import upgrade
 
 SECRET = "a secret of measurements only"  # noqa: S105 - of a temporary database
 

@@ -4,7 +4,7 @@ import asyncpg
 from sqlalchemy import make_url
 
 from activities.alga.development import create_development_tables
-from migrations.upgrade import admin_engine
+from migrations.revisions import admin_engine
 from tests.support.alga import ALGA, build_template
 
 

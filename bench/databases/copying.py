@@ -9,7 +9,7 @@ from sqlalchemy import make_url
 
 from activities.purge.catalogue import Catalogue, read_catalogue
 from activities.purge.deletion_order import Edge, children_first
-from migrations.upgrade import admin_engine
+from migrations.revisions import admin_engine
 
 
 class TenantCopy:

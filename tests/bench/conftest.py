@@ -20,7 +20,8 @@ from app.embedded.temporal import EmbeddedTemporal
 from app.settings import Settings
 from app.temporal.client import connect
 from app.worker.factory import create_worker
-from migrations.upgrade import admin_engine, upgrade
+from migrations.revisions import admin_engine
+from migrations.upgrade import upgrade
 from tests.app.gateway.server import RunningGateway
 from tests.support.alga import ALGA
 from tests.support.api_keys import open_keys

@@ -27,7 +27,8 @@ from app.embedded.postgres import EmbeddedPostgres
 from app.embedded.processes.blocking import run_blocking
 from app.embedded.processes.ports import LOOPBACK, free_port
 from app.embedded.temporal import EmbeddedTemporal
-from migrations.upgrade import admin_engine, upgrade
+from migrations.revisions import admin_engine
+from migrations.upgrade import upgrade
 from tests.activities.purge.rows import RowWriter
 from tests.chaos.plan import REPLICAS, SERVERS, STEP_RETRY_WINDOW, Shape
 from tests.support.alga import ALGA, CATALOGS, build_template

@@ -11,7 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 import migrations
 from activities.database.own_tables import SCHEMA, own_metadata
-from migrations.upgrade import UNRELEASED_REVISIONS, UnreleasedSchemaError, lacks_migration, pending, upgrade
+from migrations.revisions import REVISIONS, UNRELEASED_REVISIONS, UnreleasedSchemaError, lacks_migration, pending
+from migrations.upgrade import upgrade
 from tests.support.connections import connected
 from tests.support.rows import fingerprints
 from tests.support.servers.databases import NewDatabase
@@ -82,6 +83,7 @@ async def make_unreleased(connection: AsyncConnection, revision: str = "0004") -
 def test_there_is_one_initial_migration() -> None:
     [script] = ScriptDirectory(str(Path(migrations.__file__).parent)).walk_revisions()
     assert (script.revision, script.down_revision) == ("0.2.0b2", None)
+    assert (script.revision,) == REVISIONS
 
 
 async def test_deployments_that_migrate_at_once_wait_for_each_other(new_database: NewDatabase) -> None:

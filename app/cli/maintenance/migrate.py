@@ -7,7 +7,8 @@ import typer
 from app.cli.console import fail, print_json
 from app.cli.options import AsJson
 from app.settings import Settings
-from migrations.upgrade import UnreleasedSchemaError, upgrade
+from migrations.revisions import UnreleasedSchemaError
+from migrations.upgrade import upgrade
 
 
 def command(as_json: AsJson = False) -> None:

@@ -24,7 +24,7 @@ from app.embedded.processes.blocking import run_blocking
 from app.embedded.processes.signals import StopRequested, stop_on_signals
 from app.embedded.stack import DevStack
 from app.settings import DatabaseSettings
-from migrations.upgrade import UnreleasedSchemaError, admin_engine
+from migrations.revisions import UnreleasedSchemaError, admin_engine
 
 
 def command(

@@ -17,7 +17,7 @@ from app.database import gateway_engine, worker_engine
 from app.embedded.postgres import EmbeddedPostgres
 from app.embedded.processes.processes import unprivileged_account
 from app.settings import DatabaseSettings, Settings
-from migrations.upgrade import admin_engine
+from migrations.revisions import admin_engine
 from tests.support.certificates import Authority, Pair
 from tests.support.servers.pgbouncer import PgBouncer
 

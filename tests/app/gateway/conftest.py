@@ -21,7 +21,8 @@ from app.embedded.temporal import EmbeddedTemporal
 from app.settings import Settings
 from app.temporal.client import connect
 from app.worker.factory import NO_EXTENSIONS, Extensions, create_worker
-from migrations.upgrade import admin_engine, upgrade
+from migrations.revisions import admin_engine
+from migrations.upgrade import upgrade
 from tests.app.gateway.process import GatewayProcess
 from tests.app.gateway.server import RunningGateway
 from tests.support.api_keys import Keys, open_keys

@@ -18,7 +18,8 @@ from app.settings import Settings
 from app.temporal.client import connect
 from app.temporal.operations import TemporalOperations
 from app.worker.reconciler import Reconciler
-from migrations.upgrade import admin_engine, upgrade
+from migrations.revisions import admin_engine
+from migrations.upgrade import upgrade
 from tests.support.audit import AUDIT
 from tests.support.servers.databases import NewDatabase
 
