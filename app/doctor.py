@@ -7,6 +7,7 @@ from typing import Literal
 
 from sqlalchemy import URL, and_, func, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
+from temporalio.exceptions import ApplicationError
 
 from activities.alga.blueprints.blueprint import load_blueprints
 from activities.alga.blueprints.yaml_files import BlueprintError
@@ -14,9 +15,12 @@ from activities.alga.directory import DIRECTORY_TABLES
 from activities.alga.schema_check import check_schema
 from activities.database.errors import DATABASE_ERRORS
 from activities.database.own_tables import SCHEMA, own_metadata
+from activities.errors import FinalError
+from activities.mail.rendering import MailTemplateError, load_templates
 from app.auth.keys.records import ApiKeyTable, KeyState
 from app.auth.keys.signing import api_key_signer
 from app.auth.oidc.provider import OpenIdProvider, ProviderError
+from app.mail import mail_transport
 from app.settings import Settings
 from app.temporal.client import connect
 from app.temporal.errors import TemporalUnavailableError
@@ -45,6 +49,7 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
     """Run every check; a check that can't run is a finding, too."""
     yield Finding("ok", "settings", "complete")
     yield _check_blueprints(settings)
+    yield _check_templates(settings)
     async for finding in check_databases(settings):
         yield finding
     for finding in await _check_temporal(settings):
@@ -52,6 +57,7 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
     provider = OpenIdProvider.of(settings)
     if provider is not None:
         yield await _check_provider(provider)
+    yield await _check_mail(settings)
 
 
 async def check_databases(settings: Settings) -> AsyncIterator[Finding]:
@@ -80,6 +86,14 @@ def _check_blueprints(settings: Settings) -> Finding:
     except BlueprintError as error:
         return Finding("error", "blueprints", str(error), "correct the file")
     return Finding("ok", "blueprints", ", ".join(sorted(blueprints)))
+
+
+def _check_templates(settings: Settings) -> Finding:
+    try:
+        load_templates(settings.mail_templates_dir)
+    except MailTemplateError as error:
+        return Finding("error", "mail templates", str(error), "correct the file")
+    return Finding("ok", "mail templates", "complete")
 
 
 async def _check_admin_database(connection: AsyncConnection, subject: str, settings: Settings) -> list[Finding]:
@@ -214,3 +228,19 @@ async def _check_provider(provider: OpenIdProvider) -> Finding:
     except ProviderError as error:
         return Finding("error", "OpenID provider", str(error), "check OIDC_ISSUER, OIDC_JWKS_URL and OIDC_CA_FILE")
     return Finding("ok", "OpenID provider", f"{provider.issuer} signs with {len(keys)} key(s)")
+
+
+async def _check_mail(settings: Settings) -> Finding:
+    """Connect to what sends mails, with its credential, and send nothing."""
+    transport = mail_transport(settings)
+    if transport is None:
+        return Finding("ok", "mail", "MAIL_PROVIDER is none, so no welcome mail is sent")
+    try:
+        place = await transport.check()
+    except (FinalError, ApplicationError) as error:
+        setting = "SMTP_*" if settings.mail_provider == "smtp" else "RESEND_API_KEY"
+        return Finding("error", "mail", str(error), f"check {setting} and that the server can be reached")
+    if not settings.mails_have_links:
+        remedy = "set ALGA_SECRET_KEY, or hand over the password yourself"
+        return Finding("warning", "mail", f"{place} responds, but mails have no link", remedy)
+    return Finding("ok", "mail", f"{place} responds; mails have a link")

@@ -11,6 +11,8 @@ from activities.alga.email_addresses import ascii_email, normalised_email
 
 # The categories of Unicode that break a header, or that make a name look like another one.
 INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+# They join letters and emoji, and are invisible themselves.
+JOINERS = {"\N{ZERO WIDTH NON-JOINER}", "\N{ZERO WIDTH JOINER}"}
 
 
 @dataclass(frozen=True)
@@ -33,13 +35,20 @@ class Mailbox:
         return Address(self.name, local_part, domain)
 
     @property
-    def is_ascii(self) -> bool:
-        """Whether every server accepts the address; others need SMTPUTF8 (RFC 6531)."""
-        return self.address.rpartition("@")[0].isascii()
+    def shown_name(self) -> str:
+        """The name for people, or else the address."""
+        return self.name or self.address
+
+    @property
+    def envelope(self) -> str:
+        """The address for a mail server, whose domain is in ASCII."""
+        return ascii_email(self.address)
 
 
 def visible(text: str) -> str:
     """Return the text in one line, without control characters and marks that change its direction."""
-    kept = (" " if character.isspace() else character for character in text)
-    shown = (character for character in kept if unicodedata.category(character) not in INVISIBLE)
+    spaced = (" " if character.isspace() else character for character in text)
+    shown = (
+        character for character in spaced if character in JOINERS or unicodedata.category(character) not in INVISIBLE
+    )
     return " ".join("".join(shown).split())

@@ -45,6 +45,7 @@ class _Root(LazyGroup):
         ),
         "replay": LazyCommand("app.cli.maintenance.replay:command", "Check workflows before a deployment.", SERVICE),
         "keys": LazyCommand("app.cli.maintenance.keys:app", "Create, rotate, list and revoke API keys.", SERVICE),
+        "mail": LazyCommand("app.cli.maintenance.mail:app", "Show the welcome mail.", SERVICE),
         "audit": LazyCommand("app.cli.maintenance.audit:app", "Verify and list the audit trail.", SERVICE),
     }
 

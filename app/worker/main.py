@@ -13,6 +13,7 @@ from temporalio.service import RPCError
 from temporalio.worker import Worker
 
 from activities.alga.blueprints.blueprint import load_blueprints
+from activities.mail.rendering import load_templates
 from app.background import cancel_and_wait
 from app.database import worker_engine
 from app.settings import Settings
@@ -42,11 +43,12 @@ async def run_worker(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT, then let running work finish within the grace period.
 
     Waits for Temporal, for a database that the activities can use, and until no foreign worker polls the task queue;
-    its probes report what it waits for. Raises `BlueprintError` for an invalid blueprint, and `PollingEndedError` if
-    the worker fails.
+    its probes report what it waits for. Raises `BlueprintError` or `MailTemplateError` for an invalid file, and
+    `PollingEndedError` if the worker fails.
     """
     # Before it waits for servers, because an invalid file stays invalid.
     load_blueprints(settings.blueprints_dir)
+    load_templates(settings.mail_templates_dir)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -21,6 +21,7 @@ from tests.migrations.test_migrations import make_unreleased
 from tests.support.connections import connected
 from tests.support.foreign_worker import FOREIGN, THEIR_WORKFLOW, MaintenanceJob, foreign_worker
 from tests.support.servers.databases import NewDatabase
+from tests.support.servers.mail import MailServer
 from tests.support.servers.openid import AUDIENCE, OpenIdServer
 
 pytestmark = pytest.mark.anyio
@@ -65,6 +66,17 @@ def environment(database: str, temporal: str, **changes: str) -> dict[str, str]:
     }
 
 
+def mail_settings(port: int) -> dict[str, str]:
+    return {
+        "MAIL_PROVIDER": "smtp",
+        "MAIL_FROM": "Alga <noreply@alga.example>",
+        "SMTP_HOST": "127.0.0.1",
+        "SMTP_PORT": str(port),
+        "SMTP_TLS": "none",
+        "ALGA_URL": "https://alga.example.com",
+    }
+
+
 def findings(result: Result | subprocess.CompletedProcess[str]) -> Mapping[str, Any]:
     return {finding["subject"]: finding for finding in json.loads(result.stdout)["findings"]}
 
@@ -85,12 +97,11 @@ def test_a_sound_installation_has_no_errors(
     assert refused["database (DATABASE_URL)"]["problem"] == "no rights on tenants"
     run_blocking(let_read(database, str(urlsplit(postgres.url).username)))
     assert run("keys", "create", "admin-ui", database=database, temporal=temporal.address).exit_code == 0
-    with OpenIdServer() as provider:
+    with OpenIdServer() as provider, MailServer() as mail_server:
         oidc = {"OIDC_ISSUER": provider.issuer, "OIDC_AUDIENCE": AUDIENCE}
-        own = {"TEMPORAL_TASK_QUEUE": "never-polled"}
-        result = run_process(
-            "doctor", "--json", database=database, temporal=temporal.address, **oidc, **gateway, **own
-        )
+        own = {"TEMPORAL_TASK_QUEUE": "never-polled", "ALGA_SECRET_KEY": "the-key-that-signs-algas-own-links"}
+        changes = {**oidc, **gateway, **own, **mail_settings(mail_server.port)}
+        result = run_process("doctor", "--json", database=database, temporal=temporal.address, **changes)
     assert result.returncode == 0, result.stdout
     found = dict(findings(result))
     assert found.pop("task queue never-polled") == {
@@ -101,6 +112,8 @@ def test_a_sound_installation_has_no_errors(
     }
     assert {finding["level"] for finding in found.values()} == {"ok"}
     assert "signs with 1 key(s)" in found["OpenID provider"]["problem"]
+    assert found["mail"]["problem"] == f"127.0.0.1:{mail_server.port} responds; mails have a link"
+    assert mail_server.received == []
 
 
 async def test_the_workers_of_the_task_queue_are_listed_and_what_a_handover_would_strand(
@@ -175,10 +188,11 @@ def test_a_difference_in_algas_tables_is_named(database: str, temporal: Embedded
 
 def test_unreachable_servers_are_named_without_passwords() -> None:
     oidc = {"OIDC_ISSUER": "http://127.0.0.1:1/realms/alga", "OIDC_AUDIENCE": AUDIENCE}
-    result = run("doctor", "--json", database=NOWHERE, temporal="127.0.0.1:1", **oidc)
+    mail = {**mail_settings(1), "SMTP_USERNAME": "mailer", "SMTP_PASSWORD": "s3cret-word"}
+    result = run("doctor", "--json", database=NOWHERE, temporal="127.0.0.1:1", **oidc, **mail)
     assert result.exit_code == 1
     away = {subject for subject, finding in findings(result).items() if finding["level"] == "error"}
-    assert away == {"database (ADMIN_DATABASE_URL)", "database (DATABASE_URL)", "Temporal", "OpenID provider"}
+    assert away == {"database (ADMIN_DATABASE_URL)", "database (DATABASE_URL)", "Temporal", "OpenID provider", "mail"}
     assert "s3cret-word" not in result.stdout + result.stderr
     assert "Traceback" not in result.stderr
 

@@ -3,6 +3,7 @@
 import sys
 
 from activities.alga.blueprints.yaml_files import BlueprintError
+from activities.mail.rendering import MailTemplateError
 from app.cli.console import fail
 from app.settings import Settings
 from app.telemetry.logging import configure_logging
@@ -20,12 +21,13 @@ def command() -> None:
     """Run the worker until SIGTERM, which lets running activities finish.
 
     Waits for Temporal, and for a database with the tables that activities
-    need. Exits with 1 if a blueprint is invalid or polling fails for good.
+    need. Exits with 1 if a blueprint or a mail template is invalid, or polling fails
+    for good.
     """
     settings = Settings.load()
     configure_logging(settings, metrics=BUFFER)
     try:
         with traced(settings, "alga-tenants-worker"):
             run(run_worker(settings))
-    except (BlueprintError, PollingEndedError) as error:
+    except (BlueprintError, MailTemplateError, PollingEndedError) as error:
         fail(f"alga-tenants worker: {error}")

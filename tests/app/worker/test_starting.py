@@ -73,9 +73,14 @@ async def test_a_worker_does_not_poll_while_algas_tables_do_not_fit(surroundings
     await worker.responds("/startupz", 200)
 
 
-async def test_an_invalid_blueprint_ends_the_process_at_once(surroundings: Surroundings, tmp_path: Path) -> None:
-    (tmp_path / "psa.yaml").write_text("nonsense")
-    worker = surroundings.start("worker", BLUEPRINTS_DIR=str(tmp_path))
+@pytest.mark.parametrize(
+    ("setting", "file"), [("BLUEPRINTS_DIR", "psa.yaml"), ("MAIL_TEMPLATES_DIR", "welcome_psa.txt")]
+)
+async def test_an_invalid_file_ends_the_process_at_once(
+    surroundings: Surroundings, tmp_path: Path, setting: str, file: str
+) -> None:
+    (tmp_path / file).write_text("nonsense")
+    worker = surroundings.start("worker", **{setting: str(tmp_path)})
     await anyio.to_thread.run_sync(wait_for, lambda: worker.child.exit_status is not None)
     assert worker.child.exit_status == 1
 
