@@ -14,6 +14,7 @@ from app.embedded.postgres import EmbeddedPostgres
 from app.embedded.temporal import EmbeddedTemporal
 from tests.support.alga import build_template
 from tests.support.alga import golden as read_golden
+from tests.support.certificates import Authority
 from tests.support.folders import reachable_folder
 from tests.support.servers.databases import NewDatabase, create_database
 from tests.support.sql_watch.tables import algas_scoped_tables
@@ -49,6 +50,15 @@ def server_folder() -> Iterator[Path]:
     """A folder for servers' data that is removed after the last test."""
     with reachable_folder() as folder:
         yield folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_processes(server_folder: Path) -> Iterator[None]:
+    """Spare each HTTP client reading all trusted authorities, and each process compiling its modules."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_CERT_FILE", str(Authority(server_folder).file))
+        patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
