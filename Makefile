@@ -32,7 +32,6 @@ lint: setup ## Run the static checks only
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/mypy tests
 	$(BIN)/lint-imports
 	$(BIN)/pip-licenses
 
