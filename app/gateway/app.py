@@ -93,4 +93,14 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.include_router(probe_routes(app.state.probes))
     app.include_router(metrics_route(partial(refresh_dependencies, app.state.probes)))
+    _build_routes(app)
     return app
+
+
+def _build_routes(app: FastAPI) -> None:
+    """Build the routes' validators now; FastAPI would do so during the first request, which would wait for it.
+
+    FastAPI also suppresses warnings meanwhile, which is not safe beside other threads.
+    """
+    for route in app.router.routes:
+        route.matches({"type": "http", "method": "GET", "path": "/", "root_path": "", "headers": []})
