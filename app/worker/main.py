@@ -60,10 +60,10 @@ async def run_worker(settings: Settings) -> None:
         watch_pool("worker", engine)
         await stack.enter_async_context(serve_probes(settings, health, engine))
         stack.push_async_callback(cancel_and_wait, asyncio.create_task(drain_regularly()))
-        client = await _unless(stop, _prepare(settings, engine, health))
-        if client is not None:
+        prepared = await _unless(stop, _prepare(settings, engine, health))
+        if prepared is not None:
+            client, queue = prepared
             worker = create_worker(settings, client, engine, on_fatal_error=health.poller_failed)
-            queue = TaskQueue(client, settings)
             health.set_queue(queue)
             stack.push_async_callback(cancel_and_wait, asyncio.create_task(watch_task_queue(queue)))
             stack.push_async_callback(cancel_and_wait, asyncio.create_task(_schedule(client, settings)))
@@ -72,7 +72,7 @@ async def run_worker(settings: Settings) -> None:
     log.info("worker stopped")
 
 
-async def _prepare(settings: Settings, engine: AsyncEngine, health: WorkerHealth) -> Client:
+async def _prepare(settings: Settings, engine: AsyncEngine, health: WorkerHealth) -> tuple[Client, TaskQueue]:
     await retry_until_ready(lambda: check_database(settings, engine), health.set_schema_problem)
     health.set_schema_problem(None)
     client = await retry_until_ready(lambda: connect_to_namespace(settings), health.set_temporal_problem)
@@ -81,7 +81,7 @@ async def _prepare(settings: Settings, engine: AsyncEngine, health: WorkerHealth
     await retry_until_ready(
         lambda: check_task_queue(queue, allow_foreign=settings.allow_foreign_pollers), health.set_queue_problem
     )
-    return client
+    return client, queue
 
 
 async def _schedule(client: Client, settings: Settings) -> None:

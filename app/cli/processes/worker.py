@@ -20,9 +20,9 @@ else:
 def command() -> None:
     """Run the worker until SIGTERM, which lets running activities finish.
 
-    Waits for Temporal, and for a database with the tables that activities
-    need. Exits with 1 if a blueprint or a mail template is invalid, or polling fails
-    for good.
+    Waits for Temporal, for a database with the tables that activities need,
+    and while workers of another service poll its task queue. Exits with 1 if
+    a blueprint or a mail template is invalid, or polling fails for good.
     """
     settings = Settings.load()
     configure_logging(settings, metrics=BUFFER)
