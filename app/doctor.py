@@ -219,7 +219,7 @@ def _foreign_workers(queue: TaskQueue, workers: QueueWorkers, *, is_allowed: boo
 
 def _listed(workers: Sequence[QueueWorker]) -> str:
     more = ", …" if len(workers) > MAX_LISTED_WORKERS else ""
-    return ", ".join(map(str, workers[:MAX_LISTED_WORKERS])) + more
+    return ", ".join(worker.shown for worker in workers[:MAX_LISTED_WORKERS]) + more
 
 
 async def _check_provider(provider: OpenIdProvider) -> Finding:

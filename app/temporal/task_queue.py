@@ -45,8 +45,9 @@ class QueueWorker:
         """Whether it is one of this service, of whatever release."""
         return self.identity.startswith(OWN_IDENTITY)
 
-    def __str__(self) -> str:
-        """Return the identity and the time."""
+    @property
+    def shown(self) -> str:
+        """The identity and the time, for people."""
         return f"{self.identity} ({max(self.asked_ago.total_seconds(), 0):.0f} s ago)"
 
 

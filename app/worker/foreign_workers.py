@@ -52,6 +52,6 @@ async def watch_task_queue(queue: TaskQueue) -> None:
 
 def foreign_workers(queue: TaskQueue, found: QueueWorkers) -> str:
     """Return which foreign workers poll the queue."""
-    named = ", ".join(map(str, found.foreign[:MAX_NAMED_WORKERS]))
+    named = ", ".join(worker.shown for worker in found.foreign[:MAX_NAMED_WORKERS])
     more = ", …" if len(found.foreign) > MAX_NAMED_WORKERS else ""
     return f"workers of another service poll task queue {queue.name}: {named}{more}"
