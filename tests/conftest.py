@@ -64,7 +64,8 @@ def server_folder() -> Iterator[Path]:
 def quick_processes(server_folder: Path) -> Iterator[None]:
     """Spare each HTTP client reading all trusted authorities, and each process compiling its modules."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SSL_CERT_FILE", str(Authority(server_folder).file))
+        # A name of its own, so that a certificate of a test's authority has an unknown issuer.
+        patch.setenv("SSL_CERT_FILE", str(Authority(server_folder, "only-trusted-authority").file))
         patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
         yield
 
