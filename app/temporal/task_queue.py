@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.api.taskqueue.v1 import PollerInfo
 from temporalio.api.taskqueue.v1 import TaskQueue as QueueName
-from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest, ListTaskQueuePartitionsRequest
 from temporalio.client import Client, WorkflowExecution
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -25,7 +26,6 @@ from workflows.tenants.steps import HEALTH_CHECK_WORKFLOW
 RECENT = timedelta(minutes=2)
 # Probes need no credential, so they must not cost calls that count against the namespace's limit.
 MIN_LOOK_INTERVAL = 5.0
-TYPES = (TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW, TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY)
 MAX_LISTED_WORKFLOWS = 1000
 LISTING_TIMEOUT = 30.0
 # A history begins with the start, signals that came with it, and the first workflow task.
@@ -102,29 +102,39 @@ class TaskQueue:
             return self._found
 
     async def _look(self) -> QueueWorkers:
-        asked_at: dict[str, datetime] = {}
         try:
             async with asyncio.timeout(self._timeout.total_seconds()):
-                for of_type in TYPES:
-                    request = DescribeTaskQueueRequest(
-                        namespace=self._client.namespace,
-                        task_queue=QueueName(name=self.name),
-                        task_queue_type=of_type,
-                    )
-                    service = self._client.workflow_service
-                    description = await service.describe_task_queue(request, timeout=self._timeout)
-                    for poller in description.pollers:
-                        identity = _shown(poller.identity)
-                        last = poller.last_access_time.ToDatetime(tzinfo=UTC)
-                        asked_at[identity] = max(last, asked_at.get(identity, last))
+                pollers = await self._pollers()
         except (RPCError, RuntimeError, TimeoutError) as error:
             problem = f"the workers of task queue {self.name} can't be listed: {reason_of(error)}"
             raise TemporalUnavailableError(problem) from None
+        asked_at: dict[str, datetime] = {}
+        for poller in pollers:
+            identity, last = _shown(poller.identity), poller.last_access_time.ToDatetime(tzinfo=UTC)
+            asked_at[identity] = max(last, asked_at.get(identity, last))
         now = self._clock()
         workers = [QueueWorker(identity, now - last) for identity, last in asked_at.items() if now - last < RECENT]
         workers.sort(key=lambda worker: worker.asked_ago)
         own = tuple(worker for worker in workers if worker.is_own)
         return QueueWorkers(own, tuple(worker for worker in workers if not worker.is_own))
+
+    async def _pollers(self) -> list[PollerInfo]:
+        """Return the pollers of every partition, because a description covers one of them."""
+        service, namespace, queue = self._client.workflow_service, self._client.namespace, QueueName(name=self.name)
+        request = ListTaskQueuePartitionsRequest(namespace=namespace, task_queue=queue)
+        partitions = await service.list_task_queue_partitions(request, timeout=self._timeout)
+        requests = [
+            DescribeTaskQueueRequest(
+                namespace=namespace, task_queue=QueueName(name=partition.key), task_queue_type=of_type
+            )
+            for of_type, listed in (
+                (TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW, partitions.workflow_task_queue_partitions),
+                (TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY, partitions.activity_task_queue_partitions),
+            )
+            for partition in listed
+        ]
+        calls = (service.describe_task_queue(request, timeout=self._timeout) for request in requests)
+        return [poller for description in await asyncio.gather(*calls) for poller in description.pollers]
 
     async def stranded(self) -> Mapping[str, int]:
         """Count the open workflows that our workers can't continue, by type, in the first `MAX_LISTED_WORKFLOWS`.

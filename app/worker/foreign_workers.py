@@ -18,18 +18,18 @@ log = structlog.get_logger(__name__)
 
 
 async def check_task_queue(queue: TaskQueue, *, allow_foreign: bool) -> None:
-    """Raise `ForeignWorkersError` if foreign workers poll the queue, or log a warning if that is allowed."""
-    found = await queue.workers()
-    if not found.foreign:
+    """Raise `ForeignWorkersError` if foreign workers poll the queue, unless that is allowed."""
+    if allow_foreign:
+        log.warning(
+            "polling even beside foreign workers, because ALLOW_FOREIGN_POLLERS is true", task_queue=queue.name
+        )
         return
-    if not allow_foreign:
+    found = await queue.workers()
+    if found.foreign:
         raise ForeignWorkersError(
             f"{foreign_workers(queue, found)}; set TEMPORAL_TASK_QUEUE to a queue of our own, or stop those workers "
             "to hand this one over: polling begins by itself within two minutes"
         )
-    log.warning(
-        "polling beside foreign workers, because ALLOW_FOREIGN_POLLERS is true", reason=foreign_workers(queue, found)
-    )
 
 
 async def watch_task_queue(queue: TaskQueue) -> None:

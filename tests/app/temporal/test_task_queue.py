@@ -1,8 +1,10 @@
 """What Temporal says of the workers of a task queue, on a real server."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -25,11 +27,25 @@ PATIENCE = 60.0
 OLDER_RELEASE = "alga-tenants/0.1.9/7@older-pod"
 
 
+class PartitionedTemporal(EmbeddedTemporal):
+    """A server that divides task queues, as servers other than the one for development do."""
+
+    def _options(self) -> list[str | Path]:
+        partitions = (f"matching.numTaskqueue{access}Partitions=4" for access in ("Read", "Write"))
+        return [*super()._options(), *(part for value in partitions for part in ("--dynamic-config-value", value))]
+
+
+@pytest.fixture(scope="module")
+def partitioned_temporal(server_folder: Path) -> Iterator[EmbeddedTemporal]:
+    with PartitionedTemporal(server_folder / "partitioned-temporal", ui=False, durable=False) as server:
+        yield server
+
+
 @pytest.fixture
-def settings(temporal: EmbeddedTemporal) -> Settings:
+def settings(partitioned_temporal: EmbeddedTemporal) -> Settings:
     return settings_for(
         "postgresql://nobody@localhost/nowhere",
-        temporal_address=temporal.address,
+        temporal_address=partitioned_temporal.address,
         temporal_task_queue=f"looked-at-{uuid4()}",
     )
 
@@ -68,6 +84,17 @@ async def test_workers_of_any_release_of_ours_are_ours_and_all_others_foreign(se
     # Temporal lists them for minutes after they are gone.
     assert (await look(settings)).foreign
     assert await look(settings, later=RECENT) == QueueWorkers((), ())
+
+
+async def test_a_worker_is_found_in_whatever_partition_it_polls(settings: Settings) -> None:
+    identities = {f"alga-tenants/0.1.{number}/7@pod" for number in range(4)}
+    async with AsyncExitStack() as stack:
+        for identity in (*sorted(identities), FOREIGN):
+            worker = foreign_worker(settings.temporal_address, settings.temporal_task_queue, identity=identity)
+            await stack.enter_async_context(worker)
+        found = await wait_for_workers(settings, lambda found: len(found.own) == 4 and bool(found.foreign))
+    assert {worker.identity for worker in found.own} == identities
+    assert [worker.identity for worker in found.foreign] == [FOREIGN]
 
 
 async def test_an_identity_can_not_control_a_terminal(settings: Settings) -> None:
