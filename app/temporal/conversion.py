@@ -8,14 +8,14 @@ from temporalio.converter import CompositePayloadConverter, DataConverter
 
 from workflows.operations.messages import OperationSnapshot
 
-PRIVATE: Final = "alga-tenants-private"
+MEMO: Final = "alga-tenants-memo"
 
 # The SDK makes a converter for every activation of a workflow; these parts cache type adapters across them.
 _PARTS = tuple(PydanticPayloadConverter().converters.values())
 
 
 class OperationPayloadConverter(CompositePayloadConverter):
-    """Converts to Pydantic's JSON, and marks snapshots as private."""
+    """Converts to Pydantic's JSON, and marks snapshots as memos, which the codec encrypts in any case."""
 
     def __init__(self) -> None:
         super().__init__(*_PARTS)
@@ -25,13 +25,13 @@ class OperationPayloadConverter(CompositePayloadConverter):
         payloads = super().to_payloads(values)
         for value, payload in zip(values, payloads, strict=True):
             if isinstance(value, OperationSnapshot):
-                payload.metadata[PRIVATE] = b"1"
+                payload.metadata[MEMO] = b"1"
         return payloads
 
 
-def is_private(payload: Payload) -> bool:
-    """Return whether only our own processes read the payload: a memo, which names the caller."""
-    return PRIVATE in payload.metadata
+def is_memo(payload: Payload) -> bool:
+    """Return whether the payload is a memo, which names the caller and which only our own processes may read."""
+    return MEMO in payload.metadata
 
 
 # Without encryption, which `app.temporal.client.data_converter` adds.

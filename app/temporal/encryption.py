@@ -1,5 +1,6 @@
 """Encrypts the payloads of our workflows with AES-256-GCM, bound to the ids of the key and the workflow."""
 
+import base64
 import os
 from collections.abc import Sequence
 from enum import Enum, auto
@@ -8,6 +9,7 @@ from typing import Final, Self
 import structlog
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from pydantic_core import from_json, to_json
 from temporalio.api.common.v1 import Payload
 from temporalio.converter import (
     ActivitySerializationContext,
@@ -18,14 +20,15 @@ from temporalio.converter import (
 )
 
 from app.crypto.payload_keys import KeyRing
-from app.temporal.conversion import is_private
-from app.temporal.foreign_payloads import ENCODING, NOTHING, read_foreign
+from app.temporal.conversion import is_memo
+from app.temporal.foreign_payloads import ENCODING, JSON, NOTHING, read_foreign
 from workflows.operations.kinds import KINDS
 from workflows.tenants import steps  # noqa: F401 - registers the kinds, by which `is_own_id` decides
 
 ENCRYPTED: Final = b"binary/encrypted"
+# Marks an encrypted payload, whatever its encoding.
 KEY_ID: Final = "encryption-key-id"
-# Metadata of the encrypted payload.
+# Metadata within the encrypted payload.
 BOUND_TO: Final = "workflow-id"
 # Associated data, before the key's id; another layout gets another text.
 LAYOUT = b"alga-tenants payload 1\n"
@@ -57,6 +60,9 @@ class EncryptionCodec(PayloadCodec, WithSerializationContext):
     Plaintext payloads come from clients of Temporal such as Alga's. Those for workflows are read by `read_foreign`;
     those for or from activities are rejected.
 
+    An encrypted memo is a JSON string, because clients list workflows with their memos and fail on an encoding that
+    they don't know.
+
     A worker's codec leaves results in clear if the workflow id is not one of our gateway's, because the client that
     chose the id, such as Alga's, has no key. It replaces forged payloads by null, because an error would be raised
     again on every attempt.
@@ -84,7 +90,7 @@ class EncryptionCodec(PayloadCodec, WithSerializationContext):
         """Encrypt; raises `PayloadError` without a key."""
         is_plaintext = self._returns_plaintext
         return [
-            payload if is_plaintext and not is_private(payload) else self._encrypted(payload) for payload in payloads
+            payload if is_plaintext and not is_memo(payload) else self._encrypted(payload) for payload in payloads
         ]
 
     async def decode(self, payloads: Sequence[Payload]) -> list[Payload]:
@@ -112,7 +118,10 @@ class EncryptionCodec(PayloadCodec, WithSerializationContext):
             payload = Payload(metadata={**payload.metadata, BOUND_TO: self._workflow_id.encode()}, data=payload.data)
         nonce = os.urandom(NONCE_BYTES)
         sealed = AESGCM(self._ring.keys[key_id]).encrypt(nonce, payload.SerializeToString(), _bound(key_id.encode()))
-        return Payload(metadata={ENCODING: ENCRYPTED, KEY_ID: key_id.encode()}, data=nonce + sealed)
+        encoding, data = ENCRYPTED, nonce + sealed
+        if is_memo(payload):
+            encoding, data = JSON, to_json(base64.b64encode(data).decode())
+        return Payload(metadata={ENCODING: encoding, KEY_ID: key_id.encode()}, data=data)
 
     def _decrypted_or_nothing(self, payload: Payload) -> Payload:
         try:
@@ -133,8 +142,9 @@ class EncryptionCodec(PayloadCodec, WithSerializationContext):
                 f"a payload was encrypted with key {shown!r}, which is not known here (known: {known}); "
                 "add it to PAYLOAD_KEYS, or set the NEXTAUTH_SECRET that it was derived from"
             )
-        nonce, sealed = payload.data[:NONCE_BYTES], payload.data[NONCE_BYTES:]
         try:
+            data = _sealed_data(payload)
+            nonce, sealed = data[:NONCE_BYTES], data[NONCE_BYTES:]
             opened = Payload.FromString(AESGCM(key).decrypt(nonce, sealed, _bound(key_id)))
         except (InvalidTag, ValueError):
             raise ForgedPayloadError(f"a payload of key {shown!r} was changed or cut short") from None
@@ -145,8 +155,18 @@ class EncryptionCodec(PayloadCodec, WithSerializationContext):
 
 
 def is_encrypted(payload: Payload) -> bool:
-    """Return whether the metadata are those of an encrypted payload."""
-    return payload.metadata.get(ENCODING) == ENCRYPTED and KEY_ID in payload.metadata
+    """Return whether the payload is encrypted, or claims to be."""
+    return KEY_ID in payload.metadata
+
+
+def _sealed_data(payload: Payload) -> bytes:
+    """Return nonce and ciphertext; raises `ValueError` if there are none."""
+    if payload.metadata.get(ENCODING) == ENCRYPTED:
+        return payload.data
+    text = from_json(payload.data)
+    if not isinstance(text, str):
+        raise ValueError("an encrypted memo must be a string")  # noqa: TRY004 - as from the other faults
+    return base64.b64decode(text, validate=True)
 
 
 def _bound(key_id: bytes) -> bytes:

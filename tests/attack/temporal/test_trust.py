@@ -181,8 +181,14 @@ async def test_a_strangers_memo_is_ignored(service: Service, stranger: Stranger,
     assert await ended(handle) is WorkflowExecutionStatus.COMPLETED
 
 
-async def test_an_operation_with_an_unknown_key_is_shown_as_unreadable(service: Service, stranger: Stranger) -> None:
-    sealed = Payload(metadata={"encoding": b"binary/encrypted", "encryption-key-id": b"none"}, data=b"x" * 40)
+@pytest.mark.parametrize(
+    ("encoding", "data"),
+    [(b"binary/encrypted", b"x" * 40), (b"json/plain", f'"{"x" * 40}"'.encode()), (b"json/plain", b"{nope")],
+)
+async def test_an_operation_with_an_unknown_key_is_shown_as_unreadable(
+    service: Service, stranger: Stranger, encoding: bytes, data: bytes
+) -> None:
+    sealed = Payload(metadata={"encoding": encoding, "encryption-key-id": b"none"}, data=data)
     handle = await stranger.start(sealed, memo={OPERATION_MEMO: sealed})
     try:
         for path in (f"/operations/{handle.id}", f"/operations/{handle.id}/events", f"/tenants/{handle.id}/status"):

@@ -3,16 +3,23 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
+from temporalio.api.common.v1 import Payload
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 
 from activities.alga.passwords import PasswordHasher
 from app.embedded.temporal import EmbeddedTemporal
+from app.temporal.encryption import KEY_ID
 from tests.e2e.conftest import SECRET, Service
 from tests.support.rows import row_counts
 
 pytestmark = pytest.mark.anyio
 
-PLAIN, ENCRYPTED = {b"json/plain"}, {b"binary/encrypted"}
+PLAIN, ENCRYPTED, ENCRYPTED_MEMO = {("json/plain", False)}, {("binary/encrypted", True)}, {("json/plain", True)}
+
+
+def form(payload: Payload) -> tuple[str, bool]:
+    """Return the encoding of a payload, and whether it is encrypted."""
+    return payload.metadata["encoding"].decode(), KEY_ID in payload.metadata
 
 
 async def start(service: Service, temporal: EmbeddedTemporal, **changes: Any) -> WorkflowHandle[Any, Any]:
@@ -59,18 +66,18 @@ async def test_only_its_results_are_in_clear(service: Service, temporal: Embedde
     handle = await start(service, temporal)
     await handle.result()
     assert (await handle.query("getState"))["step"] == "completed"
-    encodings: dict[str, set[bytes]] = {"input": set(), "memo": set(), "marker": set(), "result": set()}
+    forms: dict[str, set[tuple[str, bool]]] = {"input": set(), "memo": set(), "marker": set(), "result": set()}
     for event in (await handle.fetch_history()).events:
         started = event.workflow_execution_started_event_attributes
         ended = event.workflow_execution_completed_event_attributes
         memo = event.workflow_properties_modified_event_attributes.upserted_memo.fields
-        encodings["input"] |= {payload.metadata["encoding"] for payload in started.input.payloads}
-        encodings["result"] |= {payload.metadata["encoding"] for payload in ended.result.payloads}
-        encodings["memo"] |= {payload.metadata["encoding"] for payload in memo.values()}
+        forms["input"] |= {form(payload) for payload in started.input.payloads}
+        forms["result"] |= {form(payload) for payload in ended.result.payloads}
+        forms["memo"] |= {form(payload) for payload in memo.values()}
         # The SDK also stores the activity's name and times.
         results = event.marker_recorded_event_attributes.details["result"].payloads
-        encodings["marker"] |= {payload.metadata["encoding"] for payload in results}
-    assert encodings == {"input": PLAIN, "memo": ENCRYPTED, "marker": ENCRYPTED, "result": PLAIN}
+        forms["marker"] |= {form(payload) for payload in results}
+    assert forms == {"input": PLAIN, "memo": ENCRYPTED_MEMO, "marker": ENCRYPTED, "result": PLAIN}
 
 
 async def test_it_can_read_failures_and_cancellations(service: Service, temporal: EmbeddedTemporal) -> None:
@@ -83,16 +90,16 @@ async def test_it_can_read_failures_and_cancellations(service: Service, temporal
     with pytest.raises(WorkflowFailureError) as caught:
         await handle.result()
     assert "ordered by mistake" in str(caught.value.cause)
-    encodings: dict[str, set[bytes]] = {"signal": set(), "failure": set(), "marker": set()}
+    forms: dict[str, set[tuple[str, bool]]] = {"signal": set(), "failure": set(), "marker": set()}
     for event in (await handle.fetch_history()).events:
         signalled = event.workflow_execution_signaled_event_attributes
         ended = event.workflow_execution_failed_event_attributes
-        encodings["signal"] |= {payload.metadata["encoding"] for payload in signalled.input.payloads}
+        forms["signal"] |= {form(payload) for payload in signalled.input.payloads}
         results = event.marker_recorded_event_attributes.details["result"].payloads
-        encodings["marker"] |= {payload.metadata["encoding"] for payload in results}
+        forms["marker"] |= {form(payload) for payload in results}
         if ended.failure.HasField("encoded_attributes"):
-            encodings["failure"].add(ended.failure.encoded_attributes.metadata["encoding"])
-    assert encodings == {"signal": PLAIN, "failure": PLAIN, "marker": ENCRYPTED}
+            forms["failure"].add(form(ended.failure.encoded_attributes))
+    assert forms == {"signal": PLAIN, "failure": PLAIN, "marker": ENCRYPTED}
 
 
 async def test_it_can_read_that_its_input_was_rejected(service: Service, temporal: EmbeddedTemporal) -> None:

@@ -14,13 +14,16 @@ from app.embedded.processes.processes import ChildProcess
 START_TIMEOUT = 10.0
 
 
-def need_program(name: str) -> str:
-    """Return the path of a program of the Debian package of that name; skip the test if it is not installed."""
+def need_program(name: str, *, package: str | None = None) -> str:
+    """Return the path of a program; skip the test if it is not installed.
+
+    `package` is its Debian package, None if that has the same name.
+    """
     found = shutil.which(
         name, path=f"{os.defpath}:/usr/sbin:/usr/local/bin:/usr/local/sbin:{os.environ.get('PATH', '')}"
     )
     if found is None:
-        pytest.skip(f"{name} is not installed (Debian: apt-get install {name})")
+        pytest.skip(f"{name} is not installed (Debian: apt-get install {package or name})")
     return found
 
 

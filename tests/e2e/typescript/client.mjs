@@ -1,0 +1,70 @@
+// Runs one command of Temporal's TypeScript client without a codec, as Alga uses it, and prints its result as JSON:
+// node client.mjs ADDRESS COMMAND ARGUMENT, the argument in JSON.
+import { Client, Connection } from '@temporalio/client';
+
+const CREATION = 'tenantCreationWorkflow';
+
+const commands = {
+  async create({ taskQueue, workflowId, request }) {
+    const handle = await client.workflow.start(CREATION, { args: [request], taskQueue, workflowId });
+    const result = await handle.result();
+    return { result, state: await handle.query('getState') };
+  },
+
+  checkHealth: ({ taskQueue, workflowId }) =>
+    client.workflow.execute('healthCheckWorkflow', { args: [], taskQueue, workflowId }),
+
+  async startAndSignal({ taskQueue, workflowId, request, signals }) {
+    const handle = await client.workflow.start(CREATION, { args: [request], taskQueue, workflowId });
+    for (const [name, argument] of signals) await handle.signal(name, argument);
+    return (await handle.describe()).status.name;
+  },
+
+  result: ({ workflowId }) => client.workflow.getHandle(workflowId).result(),
+
+  list: async () => {
+    const workflows = await all(client.workflow.list());
+    return Object.fromEntries(workflows.map(({ workflowId, status, memo }) => [workflowId, { status: status.name, memo }]));
+  },
+
+  describe: async ({ workflowIds }) =>
+    Promise.all(
+      workflowIds.map(async (workflowId) => {
+        const handle = client.workflow.getHandle(workflowId);
+        const { status, memo } = await handle.describe();
+        const { events } = await handle.fetchHistory();
+        return { status: status.name, memo, types: events.map(({ eventType }) => eventType) };
+      }),
+    ),
+
+  describeSchedules: async () => {
+    const schedules = await all(client.schedule.list());
+    return Promise.all(
+      schedules.map(async ({ scheduleId }) => {
+        const { action } = await client.schedule.getHandle(scheduleId).describe();
+        return { scheduleId, taskQueue: action.taskQueue, args: action.args ?? [] };
+      }),
+    );
+  },
+};
+
+async function all(entries) {
+  const found = [];
+  for await (const entry of entries) found.push(entry);
+  return found;
+}
+
+function causes(error) {
+  const { name, message, type } = error;
+  return [{ name, message, type }, ...(error.cause instanceof Error ? causes(error.cause) : [])];
+}
+
+const [address, command, argument] = process.argv.slice(2);
+const connection = await Connection.connect({ address });
+const client = new Client({ connection });
+const output = await commands[command](JSON.parse(argument)).then(
+  (value) => ({ value }),
+  (error) => ({ errors: causes(error) }),
+);
+await connection.close();
+console.log(JSON.stringify(output));
