@@ -1,5 +1,6 @@
 """The lock files: everything is pinned by hash, for any package index."""
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -10,6 +11,8 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 LOCKS = ["requirements.lock", "requirements-dev.lock", "requirements-tools.lock"]
+NPM_FOLDER = ROOT / "tests" / "e2e" / "typescript"
+NPM_LICENCES = {"Apache-2.0", "BSD-3-Clause", "ISC", "MIT"}
 HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}")
 
 
@@ -60,3 +63,16 @@ def test_dependencies_in_pyproject_are_in_the_lock(lock: str, extras: list[str])
     for requirement in map(Requirement, wanted):
         (version,) = locked[canonicalize_name(requirement.name)].specifier
         assert requirement.specifier.contains(version.version), requirement
+
+
+def test_npm_installs_exact_versions_by_hash_from_any_registry_and_runs_no_scripts() -> None:
+    packages = json.loads((NPM_FOLDER / "package-lock.json").read_text())["packages"]
+    wanted = packages.pop("")["dependencies"]
+    assert wanted == json.loads((NPM_FOLDER / "package.json").read_text())["dependencies"]
+    assert all(packages[f"node_modules/{name}"]["version"] == version for name, version in wanted.items())
+    for name, package in packages.items():
+        assert package["integrity"].startswith("sha512-"), name
+        assert "resolved" not in package, name
+        assert package["license"] in NPM_LICENCES, name
+    options = (NPM_FOLDER / ".npmrc").read_text().splitlines()
+    assert {"ignore-scripts=true", "omit-lockfile-registry-resolved=true"} <= set(options)
