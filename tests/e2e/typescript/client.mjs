@@ -22,6 +22,8 @@ const commands = {
 
   result: ({ workflowId }) => client.workflow.getHandle(workflowId).result(),
 
+  state: ({ workflowId }) => client.workflow.getHandle(workflowId).query('getState'),
+
   list: async () => {
     const workflows = await all(client.workflow.list());
     return Object.fromEntries(workflows.map(({ workflowId, status, memo }) => [workflowId, { status: status.name, memo }]));

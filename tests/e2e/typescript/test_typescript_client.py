@@ -108,11 +108,14 @@ async def test_it_lists_and_describes_our_schedule(service: Service, call: Call)
     }
 
 
-async def test_it_gets_an_error_for_the_result_of_an_operation_of_the_gateway(service: Service, call: Call) -> None:
-    """A result in the form of a memo would be returned to it as ciphertext."""
+async def test_it_gets_an_error_for_result_and_state_of_an_operation_of_the_gateway(
+    service: Service, call: Call
+) -> None:
+    """In the form of a memo, it would get ciphertext instead."""
     workflow_id = (await service.provision())["workflowId"]
-    [error] = (await call("result", workflowId=workflow_id))["errors"]
-    assert error["message"] == "Unknown encoding: binary/encrypted"
+    for command in ("result", "state"):
+        [error] = (await call(command, workflowId=workflow_id))["errors"]
+        assert error["message"] == "Unknown encoding: binary/encrypted"
 
 
 async def test_the_codec_decrypts_a_memo_as_the_server_returns_it(
