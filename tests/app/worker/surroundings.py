@@ -31,7 +31,7 @@ class Process:
         self.child = ChildProcess(
             kind,
             [sys.executable, "-m", "app.cli", kind],
-            log_file=folder / f"{kind}.log",
+            log_file=folder / f"{kind}-{port}.log",
             env={"PATH": os.defpath, **environment, PORTS[kind]: str(port)},
             cwd=REPOSITORY,
         )

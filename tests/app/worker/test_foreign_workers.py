@@ -88,7 +88,10 @@ async def test_a_worker_refuses_a_foreign_queue_before_it_polls_and_works_on_one
     await surroundings.migrate()
     async with polling(queue, temporal.address) as theirs:
         begun = await theirs.start_workflow(MaintenanceJob.run, id=f"job-{uuid4()}", task_queue=queue.name)
-        refused = surroundings.start("worker", TEMPORAL_TASK_QUEUE=queue.name)
+        own_queue = f"own-{uuid4()}"
+        refused, accepted = (
+            surroundings.start("worker", TEMPORAL_TASK_QUEUE=name) for name in (queue.name, own_queue)
+        )
         response = await refused.responds("/readyz", 503, f"poll task queue {queue.name}: {FOREIGN}")
         checks = response.json()["checks"]
         assert "set TEMPORAL_TASK_QUEUE to a queue of our own, or stop those workers" in checks["task-queue"]
@@ -96,8 +99,6 @@ async def test_a_worker_refuses_a_foreign_queue_before_it_polls_and_works_on_one
         await refused.responds("/startupz", 503)
         await refused.responds("/livez", 200)
         assert '"next_try_in"' in refused.child.log_tail()
-        own_queue = f"own-{uuid4()}"
-        accepted = surroundings.start("worker", TEMPORAL_TASK_QUEUE=own_queue)
         await accepted.responds("/readyz", 200, '"task-queue":"ok"')
         # Both services work at once, and no task went astray.
         jobs = [
