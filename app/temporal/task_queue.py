@@ -28,7 +28,7 @@ RECENT = timedelta(minutes=2)
 MIN_LOOK_INTERVAL = 5.0
 MAX_LISTED_WORKFLOWS = 1000
 LISTING_TIMEOUT = 30.0
-# A history begins with the start, signals that came with it, and the first workflow task.
+# A history begins with the start, signals that came with it, and the first workflow task, which may fail.
 FIRST_EVENTS = 10
 MAX_NAME_LENGTH = 100
 
@@ -159,12 +159,12 @@ class TaskQueue:
         return self._client.list_workflows(query, limit=MAX_LISTED_WORKFLOWS, rpc_timeout=self._timeout)
 
     async def _is_begun_by_foreign_worker(self, workflow: WorkflowExecution) -> bool:
-        """Return whether a foreign worker took the first workflow task; False if nobody did so far."""
+        """Return whether a foreign worker completed a task first. Failed tasks leave nothing to replay."""
         handle = self._client.get_workflow_handle(workflow.id, run_id=workflow.run_id)
         try:
             async for event in handle.fetch_history_events(page_size=FIRST_EVENTS, rpc_timeout=self._timeout):
-                if event.HasField("workflow_task_started_event_attributes"):
-                    identity = event.workflow_task_started_event_attributes.identity
+                if event.HasField("workflow_task_completed_event_attributes"):
+                    identity = event.workflow_task_completed_event_attributes.identity
                     return not identity.startswith(OWN_IDENTITY)
         except RPCError as error:
             # It was deleted after it was listed.

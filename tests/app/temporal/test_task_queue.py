@@ -108,11 +108,17 @@ async def test_open_workflows_that_our_workers_can_not_continue_are_counted(sett
     client = await connect(settings)
     queue = TaskQueue(client, settings)
     async with foreign_worker(settings.temporal_address, settings.temporal_task_queue) as theirs:
+        # Ours may continue this one, because the foreign worker can only fail its task.
+        refused = await client.start_workflow(
+            "algadeskTenantCreationWorkflow", id=f"appliance-{uuid4()}", task_queue=queue.name
+        )
         for workflow_type in (THEIR_WORKFLOW, THEIR_WORKFLOW, "tenantCreationWorkflow"):
             await theirs.start_workflow(workflow_type, id=f"theirs-{uuid4()}", task_queue=queue.name)
 
         async def are_begun() -> bool:
-            return sum((await queue.stranded()).values()) == 3
+            events = (await refused.fetch_history()).events
+            has_failed = any(event.HasField("workflow_task_failed_event_attributes") for event in events)
+            return has_failed and sum((await queue.stranded()).values()) == 3
 
         await wait_until(are_begun, timeout=PATIENCE)
     # No worker has begun this one, so ours may.
