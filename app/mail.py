@@ -1,8 +1,12 @@
 """Builds what sends mails from the settings."""
 
+from sqlalchemy.ext.asyncio import AsyncEngine
+
 from activities.mail.addresses import Mailbox
 from activities.mail.links import AlgaSite
+from activities.mail.rendering import load_templates
 from activities.mail.resend import ResendApi, ResendTransport
+from activities.mail.sending import WelcomeMails
 from activities.mail.smtp import SmtpServer, SmtpTransport
 from activities.mail.transport import Transport
 from app.settings.mail import MailSettings
@@ -37,3 +41,12 @@ def mail_transport(settings: MailSettings) -> Transport | None:
     if settings.mail_provider == "resend" and settings.resend_api_key is not None:
         return ResendTransport(ResendApi(settings.resend_api_url, settings.resend_api_key.get_secret_value()))
     return None
+
+
+def welcome_mails(settings: MailSettings, engine: AsyncEngine) -> WelcomeMails | None:
+    """Return what sends welcome mails, or None if there is no provider; raises `MailTemplateError`."""
+    transport = mail_transport(settings)
+    if transport is None:
+        return None
+    templates = load_templates(settings.mail_templates_dir)
+    return WelcomeMails(engine, transport, templates, alga_site(settings), mail_sender(settings))

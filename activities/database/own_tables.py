@@ -100,6 +100,24 @@ cancellations = Table(
     *_times("requested_at", nullable=False, server_default=func.now()),
 )
 
+# The mails of operations, without addresses and texts. An attempt claims its mail before it sends it, so that no two
+# attempts overlap. `issued_at` dates the link, so that a repeated attempt sends the same text.
+mails = Table(
+    "mails",
+    own_metadata,
+    Column("id", Uuid, primary_key=True),
+    # The kind of the operation.
+    *_texts("kind", "workflow_id", "run_id", nullable=False),
+    *(Column(name, Uuid, nullable=False) for name in ("tenant_id", "user_id")),
+    *_times("requested_at", nullable=False, server_default=func.now()),
+    *_times("issued_at", "claimed_at", "sent_at"),
+    # `sent_as` is the provider's id of the mail.
+    *_texts("provider", "sent_as"),
+    Index(None, "tenant_id", "requested_at"),
+    Index(None, "requested_at"),
+    info={"gateway_rights": "SELECT"},
+)
+
 # Binds a caller's Idempotency-Key to the request that used it first.
 idempotency_keys = Table(
     "idempotency_keys",

@@ -1,4 +1,4 @@
-"""Deletes old idempotency keys, finished operations and cancellations."""
+"""Deletes old idempotency keys, finished operations, cancellations and mails."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -6,7 +6,7 @@ from datetime import timedelta
 from sqlalchemy import ColumnElement, Table, and_, delete, exists, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from activities.database.own_tables import cancellations, idempotency_keys, operations
+from activities.database.own_tables import cancellations, idempotency_keys, mails, operations
 
 # Small, so that no transaction holds many locks.
 BATCH = 1000
@@ -23,14 +23,15 @@ class Retention:
 async def prune(engine: AsyncEngine, retention: Retention) -> dict[str, int]:
     """Delete rows past their retention, in batches, and return their number by table.
 
-    A cancellation is deleted after its operation, or once it is as old if there is none. The audit trail is never
-    pruned.
+    A cancellation is deleted after its operation, or once it is as old if there is none, a mail at the same age. The
+    audit trail is never pruned.
     """
     has_operation = exists().where(operations.c.workflow_id == cancellations.c.workflow_id)
     oldest_operation = func.now() - retention.operations
     old: dict[Table, ColumnElement[bool]] = {
         operations: operations.c.finished_at < oldest_operation,
         cancellations: and_(cancellations.c.requested_at < oldest_operation, ~has_operation),
+        mails: mails.c.requested_at < oldest_operation,
         idempotency_keys: idempotency_keys.c.created_at < func.now() - retention.idempotency_keys,
     }
     return {table.name: await _prune(engine, table, is_old) for table, is_old in old.items()}

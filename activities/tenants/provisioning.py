@@ -43,6 +43,7 @@ from workflows.tenants.steps import (
     CREATE_TENANT,
     HASH_PASSWORD_ACTIVITY,
     PROVISION_ACTIVITY,
+    SEND_WELCOME_EMAIL,
     SET_UP_DATA,
     TENANT_CREATION,
     VALIDATE,
@@ -96,7 +97,8 @@ class ProvisioningActivities:
         `ApplicationError`, whose details name the step: `invalid-request`, `unknown-billing-plan`, `tenant-exists`,
         `duplicate-email`, `operation-in-progress`, `cancel-requested`, `operation-closed`; nothing is written then.
         """
-        steps = StepClock(given.operation, self._following)
+        skipped = {SEND_WELCOME_EMAIL} if given.request.skip_welcome_email else set()
+        steps = StepClock(given.operation, self._following - skipped)
         with activity_errors(PROVISION_ACTIVITY, lambda: steps.current):
             return await self._provision(given.operation, given.request, steps)
 

@@ -167,6 +167,9 @@ class TenantRequest(RequestModel):
     email_provider: EmailProvider = "resend"
     billing_address: BillingAddressRequest | None = None
     addons: Addons = Field(default_factory=list)
+    skip_welcome_email: bool = Field(
+        default=False, description="Whether the administrator gets no welcome mail.", strict=True
+    )
     tenant_id: UUID | None = Field(default=None, description="A pre-minted tenant id; generated if left out.")
 
     @classmethod

@@ -11,9 +11,11 @@ from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkerDeploymentConfig
 
 from activities.alga.blueprints.blueprint import load_blueprints
+from activities.mail.activities import WelcomeMailActivities
 from activities.operations.activities import OperationActivities
 from activities.tenants.provisioning import ProvisioningActivities
 from app.audit.recorder import audit_trail
+from app.mail import welcome_mails
 from app.settings import Settings
 from app.telemetry.metrics.activities import ActivityWatch
 from app.temporal.operations import TemporalOperations
@@ -22,6 +24,7 @@ from app.worker.reconciler import Reconciler
 from workflows.health_check import HealthCheckWorkflow
 from workflows.operations.maintenance import MaintenanceWorkflow
 from workflows.tenants.creation import AlgadeskTenantCreationWorkflow, TenantCreationWorkflow
+from workflows.tenants.steps import SEND_WELCOME_EMAIL
 
 WORKFLOWS: Sequence[type] = (
     TenantCreationWorkflow,
@@ -56,13 +59,15 @@ def create_worker(
     `on_fatal_error` is called when a poller dies, before the worker waits for running work and ends.
     """
     audit = audit_trail(settings)
+    mails = welcome_mails(settings, engine)
     provisioning = ProvisioningActivities(
         engine,
         load_blueprints(settings.blueprints_dir),
         settings.password_hasher,
         audit,
-        following=extensions.following,
+        following=(*extensions.following, *([SEND_WELCOME_EMAIL] if mails is not None else [])),
     )
+    welcome = WelcomeMailActivities(engine, mails)
     operations = OperationActivities(engine, audit, settings.failure_policy)
     reconciler = Reconciler(engine, TemporalOperations(client, settings), audit)
     maintenance = MaintenanceActivities(engine, reconciler, settings.retention)
@@ -73,6 +78,7 @@ def create_worker(
         activities=[
             provisioning.hash_password,
             provisioning.provision_tenant,
+            welcome.send_welcome_email,
             operations.read_failure_policy,
             operations.accept_parameter_changes,
             operations.close_operation,

@@ -1,6 +1,6 @@
-"""The schema `alga_tenants`: operations, cancellations, idempotency keys, API keys and the audit trail.
+"""The schema `alga_tenants`: operations, cancellations, mails, idempotency keys, API keys and the audit trail.
 
-Revision ID: 0.2.0b2
+Revision ID: 0.2.0b3
 """
 
 from datetime import datetime
@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "0.2.0b2"
+revision = "0.2.0b3"
 down_revision = None
 branch_labels = None
 depends_on = None
@@ -42,6 +42,7 @@ KEEP_HEAD = """
 
 def upgrade() -> None:
     _create_operations()
+    _create_mails()
     _create_keys()
     _create_audit()
 
@@ -104,6 +105,27 @@ def _create_operations() -> None:
         _time("requested_at", nullable=False, server_default=NOW),
         schema=SCHEMA,
     )
+
+
+def _create_mails() -> None:
+    op.create_table(
+        "mails",
+        sa.Column("id", sa.Uuid, primary_key=True),
+        _text("kind", nullable=False),
+        _text("workflow_id", nullable=False),
+        _text("run_id", nullable=False),
+        sa.Column("tenant_id", sa.Uuid, nullable=False),
+        sa.Column("user_id", sa.Uuid, nullable=False),
+        _time("requested_at", nullable=False, server_default=NOW),
+        _time("issued_at"),
+        _time("claimed_at"),
+        _time("sent_at"),
+        _text("provider"),
+        _text("sent_as"),
+        schema=SCHEMA,
+    )
+    _create_index("mails", "tenant_id", "requested_at")
+    _create_index("mails", "requested_at")
 
 
 def _create_keys() -> None:
@@ -180,7 +202,15 @@ def downgrade() -> None:
     """Refuse if there are audit events, because a downgrade would delete them."""
     if op.get_bind().scalar(sa.text("SELECT EXISTS (SELECT FROM alga_tenants.audit_events)")):
         raise RuntimeError("can't downgrade: there are audit events; archive them and drop their tables by hand")
-    for table in ("audit_head", "audit_events", "api_keys", "idempotency_keys", "cancellations", "operations"):
+    for table in (
+        "audit_head",
+        "audit_events",
+        "api_keys",
+        "idempotency_keys",
+        "mails",
+        "cancellations",
+        "operations",
+    ):
         op.drop_table(table, schema=SCHEMA)
     op.execute("DROP FUNCTION alga_tenants.refuse_audit_change()")
 

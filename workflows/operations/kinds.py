@@ -28,13 +28,15 @@ class StepKind:
 
     `progress` is the percentage done once the step has finished. `activity` names the activity of a step that follows
     the commit; a step without one is part of the transaction, or closes the operation. `wire_name` is the name in
-    `getState`, if it differs.
+    `getState`, if it differs. `remedy` is what a person can do if the step has failed after the commit, with
+    `{tenant_id}` for the tenant.
     """
 
     name: str
     progress: int
     activity: str | None = None
     wire_name: str | None = None
+    remedy: str = "this has to be done by hand"
 
 
 @dataclass(frozen=True)

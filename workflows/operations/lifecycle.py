@@ -30,6 +30,7 @@ with workflow.unsafe.imports_passed_through():
         SINGLE_ATTEMPT,
         STEP_TIMEOUT,
         OperationKind,
+        StepKind,
     )
     from workflows.operations.messages import (
         Cancellation,
@@ -250,10 +251,15 @@ class Lifecycle(Generic[RequestT]):
             await self._retry(step, attempt, parks=False, is_cancellable=False)
         except StepFailedError as failure:
             self.progress.set_step(step, status=StepStatus.FAILED, finished_at=workflow.now())
-            detail = f"{failure.error.detail}; all before it is done, and this has to be done by hand"
+            detail = f"{failure.error.detail}; all before it is done, and {self._remedy(step)}"
             self.progress.warn(OperationWarning(code=failure.error.code, detail=detail, step=step))
         else:
             self.progress.finish_step(step)
+
+    def _remedy(self, name: str) -> str:
+        step = self._kind.find_step(name)
+        remedy = step.remedy if step is not None else StepKind.remedy
+        return remedy.format(tenant_id=self.progress.snapshot.tenant_id)
 
     async def _retry(
         self, step: str | None, attempt_once: Callable[[], Awaitable[ResultT]], *, parks: bool, is_cancellable: bool

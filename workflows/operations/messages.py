@@ -225,6 +225,10 @@ class OperationSnapshot(Message):
         """Whether a cancel would still stop the operation."""
         return not self.has_ended and self.committed_at is None
 
+    def has_completed(self, step: str) -> bool:
+        """Return whether the step of that name is done, and not skipped."""
+        return any(line.name == step and line.status is StepStatus.COMPLETED for line in self.steps)
+
     def at_work(self, **changes: Any) -> "OperationSnapshot":
         """Return the changed snapshot of an operation that no longer waits, unless the changes say so."""
         return self.model_copy(update={"next_try_at": None, "attention_deadline": None, **changes})

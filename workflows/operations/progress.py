@@ -136,7 +136,6 @@ class Progress:
             "tenantId": str(snapshot.tenant_id) if snapshot.tenant_id is not None else None,
             "adminUserId": result.get("adminUserId"),
             "clientId": result.get("clientId"),
-            "emailSent": False if result else None,
             "error": snapshot.error.detail if snapshot.error else snapshot.cancel_reason,
         }
         return {name: value for name, value in state.items() if value is not None}

@@ -24,6 +24,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.tenants.steps import (
         ALGADESK_TENANT_CREATION_WORKFLOW,
         HASH_PASSWORD_ACTIVITY,
+        SEND_WELCOME_EMAIL,
         TENANT_CREATION,
         TENANT_CREATION_WORKFLOW,
     )
@@ -64,7 +65,11 @@ class TenantCreation:
         result = await self._operation.run(
             self._hash_password, lambda operation, request: ProvisionInput(operation=operation, request=request)
         )
-        return TenantCreationResult.model_validate(result)
+        return TenantCreationResult.model_validate({**result, "emailSent": self._is_email_sent})
+
+    @property
+    def _is_email_sent(self) -> bool:
+        return self._operation.progress.snapshot.has_completed(SEND_WELCOME_EMAIL)
 
     @property
     def _is_refused(self) -> bool:
@@ -124,7 +129,9 @@ class TenantCreation:
     @workflow.query(name="getState")
     def get_state(self) -> dict[str, Any]:
         """Return the state in the terms of Alga's client."""
-        return self._operation.progress.wire_state()
+        progress = self._operation.progress
+        email = {"emailSent": self._is_email_sent} if progress.is_committed else {}
+        return {**progress.wire_state(), **email}
 
 
 @workflow.defn(name=TENANT_CREATION_WORKFLOW)

@@ -59,6 +59,7 @@ CREATION_FIELDS = (
     *CHANGEABLE_FIELDS,
     Field("--product", "productCode", "psa (default) or algadesk."),
     Field("--tenant-id", "tenantId", "UUID of the new tenant (default: generated)."),
+    Field("--skip-welcome-email", "skipWelcomeEmail", "Send the administrator no mail.", type=bool),
     Field("--admin-first-name", "adminUser.firstName", "First name.", ADMIN),
     Field("--admin-last-name", "adminUser.lastName", "Last name.", ADMIN),
     Field("--admin-email", "adminUser.email", "E-mail address and login name.", ADMIN),

@@ -70,6 +70,20 @@ async def test_idempotency_keys_are_pruned_after_their_retention(
     assert await names(audit_database, "idempotency_keys", "key_digest") == {"young"}
 
 
+async def test_mails_are_pruned_at_the_age_of_operations(
+    audit_engine: AsyncEngine, audit_database: asyncpg.Connection
+) -> None:
+    for name, age in (("old", timedelta(minutes=1)), ("young", timedelta(minutes=-1))):
+        await audit_database.execute(
+            "INSERT INTO alga_tenants.mails (id, kind, workflow_id, run_id, tenant_id, user_id, requested_at) VALUES "
+            "(gen_random_uuid(), 'a', $1, 'run', gen_random_uuid(), gen_random_uuid(), now() - $2::interval)",
+            name,
+            KEPT.operations + age,
+        )
+    assert (await prune(audit_engine, KEPT))["mails"] == 1
+    assert await names(audit_database, "mails") == {"young"}
+
+
 async def test_a_cancellation_is_pruned_with_its_operation_or_at_its_age(
     audit_engine: AsyncEngine, audit_database: asyncpg.Connection
 ) -> None:
@@ -85,7 +99,7 @@ async def test_a_cancellation_is_pruned_with_its_operation_or_at_its_age(
         ("new", lately),
     ):
         await add_cancellation(audit_database, name, asked)
-    assert await prune(audit_engine, KEPT) == {"operations": 1, "cancellations": 2, "idempotency_keys": 0}
+    assert await prune(audit_engine, KEPT) == {"operations": 1, "cancellations": 2, "mails": 0, "idempotency_keys": 0}
     assert await names(audit_database, "cancellations") == {"kept", "open", "new"}
 
 
@@ -106,7 +120,7 @@ async def test_many_rows_are_deleted_in_short_transactions(
     event.listen(audit_engine.sync_engine, "commit", commits.append)
     assert (await prune(audit_engine, KEPT))["idempotency_keys"] == 25
     assert deleted == [10, 10, 5]
-    assert len(commits) == len(deleted) + 2
+    assert len(commits) == len(deleted) + 3
 
 
 async def test_the_audit_trail_is_left_alone(audit_engine: AsyncEngine, audit_database: asyncpg.Connection) -> None:
@@ -117,6 +131,7 @@ async def test_the_audit_trail_is_left_alone(audit_engine: AsyncEngine, audit_da
     assert await prune(audit_engine, Retention(timedelta(0), timedelta(0))) == {
         "operations": 1,
         "cancellations": 0,
+        "mails": 0,
         "idempotency_keys": 0,
     }
     assert await audit_database.fetchval(trail) == before

@@ -1,0 +1,95 @@
+"""Reads from Alga's tables who gets a welcome mail, and what it says."""
+
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, and_, false, func, not_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from activities.alga.across_tenants import find_conflicts
+from activities.alga.ids import derived_id
+from activities.alga.tables import roles, tenants, user_roles, users
+from activities.errors import FinalError
+
+ADMIN_ROLE = "Admin"
+NO_ADMINISTRATOR = "no-administrator"
+TENANT_NOT_FOUND = "tenant-not-found"
+TENANT_SUSPENDED = "tenant-suspended"
+DUPLICATE_EMAIL = "duplicate-email"
+
+
+@dataclass(frozen=True)
+class Recipient:
+    """An administrator of a tenant."""
+
+    tenant_id: UUID
+    user_id: UUID
+    tenant_name: str = field(repr=False)
+    product_code: str
+    email: str = field(repr=False)
+    first_name: str = field(repr=False)
+    last_name: str = field(repr=False)
+
+
+async def find_recipient(connection: AsyncConnection, tenant_id: UUID, user_id: UUID | None) -> Recipient:
+    """Return an active administrator: the given user, or else the tenant's first one.
+
+    Raises `FinalError` if there is no such tenant or administrator, if the tenant is suspended, or if another
+    internal user has the same e-mail, so that a link might set the password of that one.
+    """
+    tenant = (
+        await connection.execute(
+            select(tenants.c.client_name, tenants.c.product_code, tenants.c.suspended_at).where(
+                tenants.c.tenant == tenant_id
+            )
+        )
+    ).one_or_none()
+    if tenant is None:
+        raise FinalError(TENANT_NOT_FOUND, f"there is no tenant {tenant_id}", field="tenantId")
+    if tenant.suspended_at is not None:
+        raise FinalError(TENANT_SUSPENDED, f"tenant {tenant_id} is suspended, so no one can sign in")
+    user = (await connection.execute(_administrators(tenant_id, user_id))).first()
+    if user is None:
+        detail = "the tenant has no active internal user with the MSP role Admin"
+        if user_id is not None:
+            detail = f"user {user_id} is no active internal user of the tenant with the MSP role Admin"
+        raise FinalError(NO_ADMINISTRATOR, detail, field="userId" if user_id is not None else None)
+    conflicts = await find_conflicts(connection, user.email.lower(), tenant_id=tenant_id, user_id=user.user_id)
+    if conflicts.email:
+        detail = "another internal user has the administrator's e-mail, and Alga could set the password of that one"
+        raise FinalError(DUPLICATE_EMAIL, detail)
+    return Recipient(
+        tenant_id=tenant_id,
+        user_id=user.user_id,
+        tenant_name=tenant.client_name,
+        product_code=tenant.product_code,
+        email=user.email,
+        first_name=user.first_name or "",
+        last_name=user.last_name or "",
+    )
+
+
+def _administrators(tenant_id: UUID, user_id: UUID | None) -> Select[Any]:
+    has_role = and_(user_roles.c.tenant == users.c.tenant, user_roles.c.user_id == users.c.user_id)
+    is_role = and_(roles.c.tenant == user_roles.c.tenant, roles.c.role_id == user_roles.c.role_id)
+    query = (
+        select(users.c.user_id, users.c.email, users.c.first_name, users.c.last_name)
+        .select_from(users)
+        .join(user_roles, has_role)
+        .join(roles, is_role)
+        .where(
+            users.c.tenant == tenant_id,
+            user_roles.c.tenant == tenant_id,
+            roles.c.tenant == tenant_id,
+            users.c.user_type == "internal",
+            not_(func.coalesce(users.c.is_inactive, false())),
+            roles.c.role_name == ADMIN_ROLE,
+            roles.c.msp,
+            not_(func.coalesce(roles.c.client, false())),
+        )
+    )
+    if user_id is not None:
+        return query.where(users.c.user_id == user_id)
+    # The one that the creation made comes first.
+    return query.order_by((users.c.user_id == derived_id(tenant_id, "user", "admin")).desc(), users.c.created_at)
