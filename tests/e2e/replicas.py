@@ -2,7 +2,7 @@
 
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import uuid4
@@ -23,7 +23,7 @@ PROBE_TIMEOUT = 5.0
 class Replica:
     """A process of the service, on a fixed port."""
 
-    def __init__(self, service: Service, kind: str, *, code: Path = REPOSITORY, **settings: str) -> None:
+    def __init__(self, service: Service, kind: str, settings: Mapping[str, str], *, code: Path = REPOSITORY) -> None:
         port = free_port()
         self.url = f"http://{LOOPBACK}:{port}"
         self.process = ChildProcess(
@@ -43,7 +43,7 @@ class Replica:
 @asynccontextmanager
 async def replica(service: Service, kind: str, *, code: Path = REPOSITORY, **settings: str) -> AsyncIterator[Replica]:
     """Run one more gateway or worker from the code in that folder, with additional settings."""
-    started = Replica(service, kind, code=code, **settings)
+    started = Replica(service, kind, settings, code=code)
     try:
         await started.start()
         yield started
