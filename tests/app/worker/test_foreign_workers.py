@@ -128,11 +128,14 @@ async def first_identity(client: Client, workflow_id: str) -> set[str]:
 async def test_two_releases_of_ours_share_a_queue_and_a_setting_allows_foreign_workers(
     surroundings: Surroundings, temporal: EmbeddedTemporal, queue: TaskQueue
 ) -> None:
+    async def both_poll() -> bool:
+        return len((await queue.workers()).own) == 2
+
     await surroundings.migrate()
     async with polling(queue, temporal.address, OLDER_RELEASE):
         newer = surroundings.start("worker", TEMPORAL_TASK_QUEUE=queue.name)
         await newer.responds("/readyz", 200, '"status":"ok"')
-        assert len((await queue.workers()).own) == 2
+        await wait_until(both_poll, timeout=PATIENCE)
         assert "another service" not in newer.child.log_tail()
         assert await newer.ends() == 0
         async with polling(queue, temporal.address):
