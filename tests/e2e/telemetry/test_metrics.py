@@ -135,6 +135,7 @@ async def test_a_worker_counts_ended_operations_and_failures(service: Service) -
     assert value(series, "alga_tenants_step_failures_total", code="duplicate-email", final="true") >= 1
     for part in ("create_tenant", "apply_blueprint", "create_admin_user", "set_up_data"):
         assert value(series, "alga_tenants_step_duration_seconds_count", step=part, outcome="succeeded") >= 1
-    assert value(series, "alga_tenants_task_queue_workers", owner="own") == 1
+    # Those of earlier tests stay listed for two minutes.
+    assert value(series, "alga_tenants_task_queue_workers", owner="own") >= 1
     for dependency in ("schema", "task-queue", "polling", "database", "temporal"):
         assert value(series, "alga_tenants_dependency_up", dependency=dependency) == 1
