@@ -18,6 +18,7 @@ class Action(StrEnum):
     """What was done or attempted."""
 
     TENANT_CREATE = "tenant.create"
+    TENANT_WELCOME_EMAIL = "tenant.welcome_email"
     OPERATION_CANCEL = "operation.cancel"
     OPERATION_CHANGE = "operation.change"
     OPERATION_RESUME = "operation.resume"

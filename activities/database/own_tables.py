@@ -21,6 +21,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 SCHEMA = "alga_tenants"
+# Operations of this kind only read, so a tenant may have them beside another open one.
+READING_KIND = "tenant_export"
 
 own_metadata = MetaData(
     schema=SCHEMA,
@@ -85,7 +87,7 @@ operations = Table(
         "operations_open_tenant_idx",
         "tenant_id",
         unique=True,
-        postgresql_where=text("finished_at IS NULL AND kind <> 'tenant_export'"),
+        postgresql_where=text(f"finished_at IS NULL AND kind <> '{READING_KIND}'"),
     ),
 )
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID, uuid5
 
-from sqlalchemy import case, func, or_, select, update
+from sqlalchemy import case, func, or_, select, true, update
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 from temporalio.exceptions import ApplicationError
@@ -20,6 +20,9 @@ MAILS = UUID("5f0c6a52-6a0e-4a54-9d1e-0d9b5e0a7c31")
 CLAIM_LIFETIME = timedelta(seconds=SEND_SECONDS + 1)
 # After that time the link is dated anew, so that nobody gets one that is about to expire.
 MAX_LINK_AGE = timedelta(hours=1)
+# So many mails a tenant may request in that time.
+MAX_IN_WINDOW = 3
+LIMIT_WINDOW = timedelta(minutes=15)
 
 
 @dataclass(frozen=True)
@@ -83,3 +86,27 @@ async def mark_sent(connection: AsyncConnection, mail: RequestedMail, *, provide
     await connection.execute(
         update(mails).where(mails.c.id == mail.id).values(sent_at=func.now(), provider=provider, sent_as=sent_as)
     )
+
+
+async def next_allowed(
+    connection: AsyncConnection, tenant_id: UUID, kind: str, *, besides: UUID | None = None
+) -> timedelta | None:
+    """Return how long the tenant has to wait for the next mail of operations of that kind, or None.
+
+    `besides` is the mail that asks, which may be among them.
+    """
+    columns = mails.c
+    is_other = columns.id != besides if besides is not None else true()
+    wait: timedelta | None = await connection.scalar(
+        select(columns.requested_at + LIMIT_WINDOW - func.now())
+        .where(
+            columns.tenant_id == tenant_id,
+            columns.kind == kind,
+            columns.requested_at > func.now() - LIMIT_WINDOW,
+            is_other,
+        )
+        .order_by(columns.requested_at.desc())
+        .offset(MAX_IN_WINDOW - 1)
+        .limit(1)
+    )
+    return wait

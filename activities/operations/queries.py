@@ -7,10 +7,10 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import ValidationError
-from sqlalchemy import Select, func, or_, select, tuple_
+from sqlalchemy import Select, and_, func, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from activities.database.own_tables import operations
+from activities.database.own_tables import READING_KIND, operations
 from workflows.operations.kinds import KINDS
 from workflows.operations.messages import OperationContext, OperationSnapshot
 from workflows.operations.statuses import OperationStatus
@@ -97,6 +97,13 @@ async def find_newest_of_tenant(connection: AsyncConnection, tenant_id: UUID, ki
     order = (columns.committed_at.is_(None), columns.finished_at.is_not(None), columns.started_at.desc())
     query = select(operations).where(columns.tenant_id == tenant_id, columns.kind == kind)
     return await _first(connection, query.order_by(*order))
+
+
+async def find_open_of_tenant(connection: AsyncConnection, tenant_id: UUID) -> OperationRecord | None:
+    """Return the open operation that keeps others on the tenant from starting, or None."""
+    columns = operations.c
+    is_open = and_(columns.finished_at.is_(None), columns.kind != READING_KIND)
+    return await _first(connection, select(operations).where(columns.tenant_id == tenant_id, is_open))
 
 
 async def list_operations(

@@ -57,7 +57,7 @@ _CANCELLATION: Select[Any] = (
 )
 _COMMIT = text("""
     UPDATE alga_tenants.operations SET
-        status = CASE WHEN EXISTS (
+        status = CASE WHEN :is_cancellable AND EXISTS (
             SELECT FROM alga_tenants.cancellations WHERE workflow_id = :workflow AND run_id IN (:run, :start)
         ) THEN NULL ELSE :status END,
         step = :step, progress = :progress, steps = CAST(:steps AS jsonb), result = CAST(:result AS jsonb),
@@ -217,8 +217,10 @@ class OperationRow:
             return None
         return Cancellation(by=found.cancelled_by, via=found.cancelled_via, reason=found.reason)
 
-    def commit_statement(self, committed: Committed) -> Statement:
+    def commit_statement(self, committed: Committed, *, is_cancellable: bool = True) -> Statement:
         """Return the statement that records the commit in the locked row; it fails if the operation was cancelled.
+
+        Unless `is_cancellable`: then what it did can't be undone, and a cancel came too late.
 
         It runs in the round trip of the commit, which can't branch: a cancellation sets the status to null, which the
         table rejects, so that nothing is committed.
@@ -235,6 +237,7 @@ class OperationRow:
             "result": to_json(documents["result"]),
             "committed_at": committed.committed_at,
             "is_complete": is_complete,
+            "is_cancellable": is_cancellable,
         }
         return Statement(_COMMIT, values)
 

@@ -175,6 +175,28 @@ def tenant(tenant_id: UUID | str) -> Call[Tenant]:
     return Call("GET", _path("tenants", str(tenant_id)), partial(read, model=Tenant))
 
 
+def send_welcome_email(
+    tenant_id: UUID | str, *, user_id: UUID | str | None = None, wait: int | None = None
+) -> Call[Operation]:
+    """Send the welcome mail again: to that administrator of the tenant, or else to its first one.
+
+    With `wait`, the gateway responds when the operation has ended, or after that many seconds. Not retried, because a
+    repeated request sends another mail. Raises `ConflictError` if another operation on the tenant has not ended.
+    """
+    body = {} if user_id is None else {"userId": str(user_id)}
+    headers = JSON_BODY if wait is None else {**JSON_BODY, "Prefer": f"wait={wait}"}
+    path = f"{_path('tenants', str(tenant_id))}/welcome-email"
+    return Call(
+        "POST",
+        path,
+        _read_operation,
+        headers=headers,
+        body=_encode(body),
+        extra_seconds=wait or 0,
+        is_retried=False,
+    )
+
+
 def health() -> Call[Health]:
     """Return whether the gateway is ready for work; asks once and is not retried."""
     return Call("GET", "/readyz", read_health, is_retried=False)

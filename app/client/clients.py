@@ -63,6 +63,7 @@ class TenantsClient:
     operations = _iterator(calls.operations)
     tenants = _iterator(calls.tenants)
     tenant = _method(calls.tenant)
+    send_welcome_email = _method(calls.send_welcome_email)
     health = _method(calls.health)
 
     def wait(
@@ -166,6 +167,7 @@ class AsyncTenantsClient:
     operations = _async_iterator(calls.operations)
     tenants = _async_iterator(calls.tenants)
     tenant = _async_method(calls.tenant)
+    send_welcome_email = _async_method(calls.send_welcome_email)
     health = _async_method(calls.health)
 
     async def wait(

@@ -23,8 +23,10 @@ from app.gateway.codec.decoding import Decoding
 from app.gateway.operations.cancellation import OperationCancellation
 from app.gateway.operations.listing import Listing
 from app.gateway.operations.lookup import OperationLookup
+from app.gateway.operations.recording import OperationRecording
 from app.gateway.operations.updates import OperationUpdates
 from app.gateway.readiness import Readiness
+from app.gateway.tenants.access import WelcomeEmails
 from app.gateway.tenants.creation import TenantCreation
 from app.gateway.tenants.directory import Directory
 from app.gateway.tenants.idempotency import IdempotentRequests
@@ -68,6 +70,7 @@ async def open_services(
         lookup = OperationLookup(engine, operations, audit)
         decoding = Decoding(EncryptionCodec(settings.key_ring), recorder)
         stack.callback(decoding.close)
+        recording = OperationRecording(engine, audit, operations.namespace)
         creation = TenantCreation(
             engine,
             operations,
@@ -75,9 +78,10 @@ async def open_services(
             blueprints,
             IdempotentRequests(engine, derive_key(settings.nextauth_secret.get_secret_value(), FINGERPRINTS)),
             settings.password_hasher,
-            audit,
+            recording,
             rate_limits,
         )
+        directory = Directory(engine)
         services = (
             settings,
             Authenticator(keys, tokens),
@@ -89,7 +93,8 @@ async def open_services(
             OperationCancellation(engine, operations, lookup, recorder),
             OperationUpdates(operations, lookup, blueprints, recorder),
             Listing(engine),
-            Directory(engine),
+            directory,
+            WelcomeEmails(engine, operations, lookup, directory, recording),
             AuditListing(engine),
             decoding,
             Readiness(engine, operations, TaskQueue(temporal, settings)),

@@ -12,6 +12,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkerDeploymen
 
 from activities.alga.blueprints.blueprint import load_blueprints
 from activities.mail.activities import WelcomeMailActivities
+from activities.mail.resending import ResendingActivities
 from activities.operations.activities import OperationActivities
 from activities.tenants.provisioning import ProvisioningActivities
 from app.audit.recorder import audit_trail
@@ -25,10 +26,12 @@ from workflows.health_check import HealthCheckWorkflow
 from workflows.operations.maintenance import MaintenanceWorkflow
 from workflows.tenants.creation import AlgadeskTenantCreationWorkflow, TenantCreationWorkflow
 from workflows.tenants.steps import SEND_WELCOME_EMAIL
+from workflows.tenants.welcome_email import ResendWelcomeEmailWorkflow
 
 WORKFLOWS: Sequence[type] = (
     TenantCreationWorkflow,
     AlgadeskTenantCreationWorkflow,
+    ResendWelcomeEmailWorkflow,
     HealthCheckWorkflow,
     MaintenanceWorkflow,
 )
@@ -68,6 +71,7 @@ def create_worker(
         following=(*extensions.following, *([SEND_WELCOME_EMAIL] if mails is not None else [])),
     )
     welcome = WelcomeMailActivities(engine, mails)
+    resending = ResendingActivities(engine, audit, mails)
     operations = OperationActivities(engine, audit, settings.failure_policy)
     reconciler = Reconciler(engine, TemporalOperations(client, settings), audit)
     maintenance = MaintenanceActivities(engine, reconciler, settings.retention)
@@ -79,6 +83,8 @@ def create_worker(
             provisioning.hash_password,
             provisioning.provision_tenant,
             welcome.send_welcome_email,
+            resending.resend_welcome_email,
+            resending.read_recipient,
             operations.read_failure_policy,
             operations.accept_parameter_changes,
             operations.close_operation,

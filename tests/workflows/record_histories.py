@@ -28,7 +28,7 @@ from tests.workflows.scripted import (
     request,
 )
 from workflows.operations.messages import Cancellation, ParameterChanges, ParameterUpdate, ResumeRequest
-from workflows.tenants.steps import APPLY_BLUEPRINT, CREATE_ADMIN_USER, CREATE_TENANT, TRACK_CUSTOMER
+from workflows.tenants.steps import APPLY_BLUEPRINT, CREATE_ADMIN_USER, CREATE_TENANT, RESEND_WORKFLOW, TRACK_CUSTOMER
 
 SECRET = "a secret of recorded histories"
 CONVERTER = converter_of(SECRET)
@@ -85,6 +85,11 @@ def _hashed_request() -> dict[str, Any]:
     return request(adminUser=admin, tenantId=str(uuid4()), origin={"requestedBy": "key:example"})
 
 
+def _mail_request(**changes: Any) -> dict[str, Any]:
+    """Return a request for a welcome mail, as Alga's client sends it or as changed."""
+    return {"tenantId": str(uuid4()), "triggeredBy": "ada", "triggeredByEmail": "ada@alga.example", **changes}
+
+
 CREATION = "tenantCreationWorkflow"
 PATHS: dict[str, tuple[str, Callable[[], Any], Callable[[], Script], Act]] = {
     "success": (CREATION, request, Script, _nothing),
@@ -125,6 +130,19 @@ PATHS: dict[str, tuple[str, Callable[[], Any], Callable[[], Script], Act]] = {
     ),
     "followed_up": (CREATION, _hashed_request, lambda: _following(0), _nothing),
     "warned": (CREATION, _hashed_request, lambda: _following(5), _nothing),
+    "mail_sent_again": (RESEND_WORKFLOW, _mail_request, Script, _nothing),
+    "mail_sent_again_by_gateway": (
+        RESEND_WORKFLOW,
+        lambda: _mail_request(origin={"requestedBy": "key:example"}),
+        lambda: Script(errors=[passing()]),
+        _nothing,
+    ),
+    "mail_given_up": (
+        RESEND_WORKFLOW,
+        _mail_request,
+        lambda: Script(errors=[passing()] * 100, policy=IMPATIENT),
+        _nothing,
+    ),
     "malformed_argument": (CREATION, lambda: {"tenantName": 5}, Script, _nothing),
 }
 

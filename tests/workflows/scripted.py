@@ -34,10 +34,14 @@ from workflows.tenants.request import OperationResult, PasswordHash, PasswordInp
 from workflows.tenants.steps import (
     HASH_PASSWORD_ACTIVITY,
     PROVISION_ACTIVITY,
+    READ_RECIPIENT_ACTIVITY,
+    RESEND_ACTIVITY,
     SEND_WELCOME_EMAIL,
     TENANT_CREATION,
     TRACK_CUSTOMER,
+    WELCOME_EMAIL,
 )
+from workflows.tenants.welcome_email import RecipientShown, WelcomeEmailInput
 
 CLIENT_ID = UUID("11111111-1111-4111-8111-111111111111")
 ADMIN_USER_ID = UUID("22222222-2222-4222-8222-222222222222")
@@ -125,6 +129,7 @@ class Script:
             self._provision(),
             self._close(),
             self._complete(),
+            *self._resend(),
             *(self._follow_up(step) for step in FOLLOWING),
         ]
 
@@ -193,6 +198,22 @@ class Script:
             return self.committed(given.operation.tenant_id)
 
         return provision_tenant
+
+    def _resend(self) -> Sequence[Callable[..., Any]]:
+        @activity.defn(name=RESEND_ACTIVITY)
+        async def resend_welcome_email(given: WelcomeEmailInput) -> Committed:
+            self.called()
+            if self.errors:
+                raise self.errors.pop(0)
+            steps = tuple(StepProgress(name=step.name, status=StepStatus.COMPLETED) for step in WELCOME_EMAIL.steps)
+            result = {"tenantId": str(given.operation.tenant_id), "userId": str(ADMIN_USER_ID)}
+            return Committed(committed_at=CREATED_AT, steps=steps, result=result)
+
+        @activity.defn(name=READ_RECIPIENT_ACTIVITY)
+        async def read_welcome_recipient(_: WelcomeEmailInput) -> RecipientShown:
+            return RecipientShown(email="ada@acme.example", tenant_name="Acme")
+
+        return [resend_welcome_email, read_welcome_recipient]
 
     def _follow_up(self, step: str) -> Callable[..., Any]:
         @activity.defn(name=step)

@@ -46,7 +46,8 @@ class OperationKind:
     `transaction` names the activity that writes everything and commits, `request_action` the action in the audit
     trail. `undo` is what a person can do instead of a cancel after the commit, with `{tenant_id}` for the tenant.
     `cancel_scope` lets a caller cancel, `manage_scope` resume and change an operation. `parameters` are the names on
-    the wire of what can be changed until the commit.
+    the wire of what can be changed until the commit. With `gives_up_after`, passing errors are retried for that time
+    at most, and the operation then fails instead of waiting for an operator.
     """
 
     name: str
@@ -59,6 +60,7 @@ class OperationKind:
     manage_scope: str
     undo: str = "it can't be undone"
     parameters: tuple[str, ...] = ()
+    gives_up_after: timedelta | None = None
 
     def workflow_id(self, key: object) -> str:
         """Return the gateway's workflow id for a tenant id or an operation's UUID."""

@@ -187,9 +187,10 @@ class Lifecycle(Generic[RequestT]):
             return await run_locally(self._kind.transaction, argument, Committed)
 
         first = self._kind.steps[0].name
-        await self._retry(first, prepare, parks=True, is_cancellable=True)
+        parks = self._kind.gives_up_after is None
+        await self._retry(first, prepare, parks=parks, is_cancellable=True)
         self._is_prepared = True
-        return await self._retry(first, attempt, parks=True, is_cancellable=True)
+        return await self._retry(first, attempt, parks=parks, is_cancellable=True)
 
     async def _close(self, error: OperationError | None) -> Committed | None:
         """Close the operation's row as failed, or as cancelled if there is no error, so that nothing commits later.
@@ -303,7 +304,7 @@ class Lifecycle(Generic[RequestT]):
     ) -> RetryWindow | None:
         """Wait for the next attempt, and return the window that it is part of, or None for a new one."""
         if window is None:
-            window = RetryWindow(await read_failure_policy(), workflow.now())
+            window = RetryWindow(await read_failure_policy(), workflow.now(), self._kind.gives_up_after)
         delay = window.next_delay(workflow.now())
         if delay is not None:
             self._show_waiting(OperationStatus.RETRYING, error, next_try_at=workflow.now() + delay)

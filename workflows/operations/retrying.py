@@ -38,11 +38,15 @@ def retry_delay(attempt: int) -> timedelta:
 
 
 class RetryWindow:
-    """The time in which a step's passing errors are retried, from its first failed attempt or from a resume."""
+    """The time in which a step's passing errors are retried, from its first failed attempt or from a resume.
 
-    def __init__(self, policy: FailurePolicy, since: datetime) -> None:
+    It is that of the policy, or shorter if there is a limit.
+    """
+
+    def __init__(self, policy: FailurePolicy, since: datetime, limit: timedelta | None = None) -> None:
         self.policy = policy
-        self._until = since + policy.step_retry_window
+        length = policy.step_retry_window
+        self._until = since + (length if limit is None else min(length, limit))
         self._failures = 0
 
     def next_delay(self, now: datetime) -> timedelta | None:

@@ -1,9 +1,12 @@
-"""The kind `tenant_creation`: its names, steps and activities."""
+"""The kinds `tenant_creation` and `welcome_email`: their names, steps and activities."""
+
+from datetime import timedelta
 
 from workflows.operations.kinds import KINDS, OperationKind, StepKind
 
 TENANT_CREATION_WORKFLOW = "tenantCreationWorkflow"
 ALGADESK_TENANT_CREATION_WORKFLOW = "algadeskTenantCreationWorkflow"
+RESEND_WORKFLOW = "resendWelcomeEmailWorkflow"
 HEALTH_CHECK_WORKFLOW = "healthCheckWorkflow"
 
 VALIDATE = "validate"
@@ -17,6 +20,8 @@ COMPLETE = "complete"
 
 HASH_PASSWORD_ACTIVITY = "hash_password"  # noqa: S105 - the name of an activity
 PROVISION_ACTIVITY = "provision_tenant"
+RESEND_ACTIVITY = "resend_welcome_email"
+READ_RECIPIENT_ACTIVITY = "read_welcome_recipient"
 
 # Progress is weighed by the rows that a psa tenant gets in each step.
 TENANT_CREATION = KINDS.register(
@@ -58,5 +63,22 @@ TENANT_CREATION = KINDS.register(
             "contractLine",
             "emailProvider",
         ),
+    )
+)
+
+# The mail is sent by the transaction's activity, so the operation fails if it was not sent. Alga's client gives it
+# five minutes.
+WELCOME_EMAIL = KINDS.register(
+    OperationKind(
+        name="welcome_email",
+        workflow_types=(RESEND_WORKFLOW,),
+        id_prefix="welcome-email-",
+        steps=(StepKind(VALIDATE, 20), StepKind(SEND_WELCOME_EMAIL, 100)),
+        transaction=RESEND_ACTIVITY,
+        request_action="tenant.welcome_email",
+        undo="a mail that was sent can't be called back",
+        cancel_scope="tenants:manage",
+        manage_scope="tenants:manage",
+        gives_up_after=timedelta(minutes=2),
     )
 )

@@ -1,17 +1,17 @@
-"""`alga-tenants tenants`: lists and shows the tenants in Alga's database."""
+"""`alga-tenants tenants`: lists and shows the tenants in Alga's database, and invites their administrators."""
 
 from typing import Annotated
 
 import typer
 
 from app.cli.console import print_json
-from app.cli.exit_codes import EXIT_CODES_HELP
+from app.cli.exit_codes import EXIT_CODES_HELP, ExitCode
 from app.cli.operations.create import create
 from app.cli.operations.report import Report, connected
-from app.cli.options import DEFAULT_LIMIT, MAX_PAGE_SIZE, Limit
+from app.cli.options import DEFAULT_LIMIT, DEFAULT_TIMEOUT, MAX_PAGE_SIZE, Limit, Timeout
 from app.cli.output import print_tenants, show_tenant
 
-app = typer.Typer(help="Create, list and show tenants.", no_args_is_help=True)
+app = typer.Typer(help="Create, list, show and invite tenants.", no_args_is_help=True)
 app.command("create", epilog=EXIT_CODES_HELP)(create)
 
 
@@ -43,3 +43,25 @@ def show(report: Report, tenant_id: Annotated[str, typer.Argument(metavar="ID", 
         print_json(tenant.as_json())
     else:
         show_tenant(report.stdout, tenant)
+
+
+@app.command(epilog=EXIT_CODES_HELP)
+@connected
+def invite(
+    report: Report,
+    tenant_id: Annotated[str, typer.Argument(metavar="ID", help="The tenant's UUID.")],
+    *,
+    user_id: Annotated[
+        str | None, typer.Option(help="UUID of an administrator (default: the tenant's first one).")
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the mail is sent.")] = True,
+    timeout: Timeout = DEFAULT_TIMEOUT,
+) -> ExitCode:
+    """Send the welcome mail again, with a new link for a password.
+
+    Changes no password. A tenant may have three of these mails in 15 minutes.
+    """
+    started = report.client.send_welcome_email(tenant_id, user_id=user_id)
+    report.changed(started)
+    report.note(f"started {started.workflow_id}")
+    return report.follow(started.workflow_id, timeout) if wait else ExitCode.DONE

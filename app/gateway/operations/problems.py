@@ -5,6 +5,7 @@ from types import MappingProxyType
 from typing import Self
 
 from activities.database.errors import KNOWN_ERRORS
+from app.gateway.access.problems import TenantNotFoundError
 from app.gateway.http.problems.problem import Fault, ProblemError
 from app.gateway.http.problems.request_problems import DatabaseOutageError, InternalError, InvalidRequestError
 from workflows.operations.failures import (
@@ -94,6 +95,42 @@ class UnknownBillingPlanError(ProblemError):
         return cls.of_field("billingPlan", "is not one of: Standard")
 
 
+class TenantSuspendedError(ProblemError):
+    """The tenant is suspended, so that no one can sign in."""
+
+    status, code = 409, "tenant-suspended"
+
+
+class NoAdministratorError(ProblemError):
+    """The tenant has no such administrator."""
+
+    status, code = 409, "no-administrator"
+
+
+class MailNotConfiguredError(ProblemError):
+    """The worker has no mail provider."""
+
+    status, code = 409, "mail-not-configured"
+
+
+class TooManyMailsError(ProblemError):
+    """The tenant had too many of these mails."""
+
+    status, code = 429, "too-many-mails"
+
+
+class MailRefusedError(ProblemError):
+    """The mail provider has refused the mail."""
+
+    status, code = 502, "mail-refused"
+
+
+class MailUnavailableError(ProblemError):
+    """The mail provider is unavailable."""
+
+    status, code = 503, "mail-unavailable"
+
+
 class OperationUnreadableError(ProblemError):
     """Temporal has the operation, but its data can't be decrypted or parsed."""
 
@@ -112,6 +149,18 @@ OPERATION_PROBLEMS: Mapping[str, type[ProblemError]] = MappingProxyType(
         OperationInProgressError.code: OperationInProgressError,
         TenantExistsError.code: TenantExistsError,
         UnknownBillingPlanError.code: UnknownBillingPlanError,
+        TenantNotFoundError.code: TenantNotFoundError,
+        **{
+            kind.code: kind
+            for kind in (
+                TenantSuspendedError,
+                NoAdministratorError,
+                MailNotConfiguredError,
+                TooManyMailsError,
+                MailRefusedError,
+                MailUnavailableError,
+            )
+        },
         **{known.code: DatabaseOutageError for known in KNOWN_ERRORS if not known.is_final},
         "timeout": DatabaseOutageError,
     }

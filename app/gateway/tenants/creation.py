@@ -12,12 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from activities.alga.blueprints.blueprint import Blueprint
 from activities.alga.passwords import PasswordHasher, generate_password
 from activities.alga.tables import tenants
-from activities.audit.trail import AuditTrail
 from activities.database.errors import DATABASE_ERRORS
-from activities.database.transactions import Transactions
-from activities.errors import FinalError
 from activities.operations.queries import find_operation
-from activities.operations.rows import OperationRow, revoke_start
+from activities.operations.rows import revoke_start
 from activities.tenants.request import TenantRequest
 from app.auth.callers import Caller, Requester
 from app.database import DatabaseUnavailableError, database_errors
@@ -26,11 +23,12 @@ from app.gateway.access.rate_limits import RateLimits
 from app.gateway.operations.documents import OperationView
 from app.gateway.operations.lookup import OperationLookup
 from app.gateway.operations.problems import OperationNotFoundError
+from app.gateway.operations.recording import OperationRecording
 from app.gateway.tenants.idempotency import CreationRequest, IdempotentRequests
 from app.gateway.tenants.problems import StartUncertainError
 from app.temporal.errors import OperationExistsError, TemporalUnavailableError
 from app.temporal.operations import TemporalOperations
-from workflows.operations.messages import Cancellation, OperationContext, Origin
+from workflows.operations.messages import Cancellation
 from workflows.tenants.steps import TENANT_CREATION, TENANT_CREATION_WORKFLOW
 
 # The caller has already waited for Temporal, and gets a response within four seconds in all.
@@ -57,7 +55,7 @@ class TenantCreation:
     blueprints: Mapping[str, Blueprint]
     requests: IdempotentRequests
     password_hasher: PasswordHasher
-    audit: AuditTrail
+    recording: OperationRecording
     rate_limits: RateLimits
 
     async def create(
@@ -140,7 +138,7 @@ class TenantCreation:
             # It started, and committed before Temporal responded.
             return StartedCreation(await self.lookup.find_row(wanted.workflow_id), temporary_password)
         operation = OperationView.of_temporal(started)
-        await self._record(operation, wanted.origin)
+        await self.recording.record(operation, wanted.origin)
         return StartedCreation(operation, temporary_password)
 
     async def _revoke(self, wanted: CreationRequest) -> bool:
@@ -158,23 +156,3 @@ class TenantCreation:
         except DATABASE_ERRORS as error:
             log.warning("a start was not revoked", workflow_id=workflow_id, error=type(error).__name__)
             raise StartUncertainError(workflow_id) from None
-
-    async def _record(self, operation: OperationView, origin: Origin) -> None:
-        """Insert the operation's row, so that it is listed even if no worker runs."""
-        context = OperationContext(
-            workflow_id=operation.workflow_id,
-            run_id=operation.run_id,
-            namespace=self.operations.namespace,
-            origin=origin,
-            snapshot=operation.snapshot,
-        )
-        try:
-            async with Transactions(self.engine).begin() as transaction:
-                row = OperationRow(transaction.connection, context)
-                await row.ensure()
-                for event in row.request_events:
-                    await self.audit.append_with_commit(transaction, event)
-        except FinalError as error:
-            log.warning("the operation's row was refused", workflow_id=operation.workflow_id, code=error.code)
-        except DATABASE_ERRORS as error:
-            log.warning("the operation has no row", workflow_id=operation.workflow_id, error=type(error).__name__)

@@ -12,7 +12,7 @@ from app.gateway.http.dependencies import find_service
 from app.gateway.http.parameters import wait_preference
 from app.gateway.http.problems.request_problems import BadIdempotencyKeyError
 from app.gateway.tenants.directory import TENANT_PAGE_TOKEN
-from app.gateway.tenants.schemas import TenantState
+from app.gateway.tenants.schemas import TenantState, WelcomeEmailBody
 from app.settings import Settings
 from workflows.tenants.request import ProductCode
 
@@ -72,6 +72,7 @@ async def tenant_filter(
 
 IdempotencyKey = Annotated[str | None, Depends(idempotency_key)]
 PreferWait = Annotated[int | None, Depends(prefer_wait)]
+WelcomeEmailRecipient = Annotated[WelcomeEmailBody | None, Body()]
 NewTenant = Annotated[TenantRequest, Body()]
 TenantPathId = Annotated[str, Path(alias="id", description="The tenant's id, a UUID.")]
 Filter = Annotated[TenantFilter, Depends(tenant_filter)]

@@ -23,16 +23,30 @@ from app.gateway.http.problems.request_problems import (
 from app.gateway.http.responses import document_response
 from app.gateway.operations.cancellation import OperationCancellation
 from app.gateway.operations.parameters import CancelReason, Reader, WorkflowId, tenant_id_of
-from app.gateway.operations.problems import OperationUnreadableError, TenantExistsError, UnknownBillingPlanError
+from app.gateway.operations.problems import (
+    OperationInProgressError,
+    OperationUnreadableError,
+    TenantExistsError,
+    UnknownBillingPlanError,
+)
 from app.gateway.operations.responses import accepted
 from app.gateway.operations.routes import CANCEL_PROBLEMS, CANCELLING
 from app.gateway.operations.schemas import StatusDocument
+from app.gateway.tenants.access import WelcomeEmails
 from app.gateway.tenants.creation import TenantCreation
 from app.gateway.tenants.directory import Directory
-from app.gateway.tenants.parameters import Filter, IdempotencyKey, NewTenant, PageToken, PreferWait, TenantPathId
+from app.gateway.tenants.parameters import (
+    Filter,
+    IdempotencyKey,
+    NewTenant,
+    PageToken,
+    PreferWait,
+    TenantPathId,
+    WelcomeEmailRecipient,
+)
 from app.gateway.tenants.problems import DeletionRequiredError, IdempotencyKeyReusedError, StartUncertainError
-from app.gateway.tenants.responses import created
-from app.gateway.tenants.schemas import CreatedDocument, TenantDocument, TenantList
+from app.gateway.tenants.responses import created, sent
+from app.gateway.tenants.schemas import CreatedDocument, TenantDocument, TenantList, WelcomeEmailBody
 
 router = APIRouter(
     prefix="/tenants",
@@ -48,6 +62,10 @@ directory_router = APIRouter(
     responses=problems(*COMMON_PROBLEMS, DatabaseOutageError),
 )
 
+SENDING: Responses = {
+    200: {"model": StatusDocument, "description": "The mail was sent (only with `Prefer: wait`)."},
+    202: {"description": "The operation has started.", "headers": {**LOCATION, **RETRY_AFTER}},
+}
 CREATED: Responses = {
     201: {
         "model": CreatedDocument,
@@ -94,6 +112,37 @@ async def create_tenant(
     if wait:
         creation = await creations.wait(creation, wait)
     return created(creation, wait)
+
+
+@router.post(
+    "/{id}/welcome-email",
+    summary="Send the welcome mail again",
+    status_code=202,
+    response_model=StatusDocument,
+    responses={
+        **SENDING,
+        **problems(
+            *BODY_PROBLEMS,
+            BadOnBehalfOfError,
+            TenantNotFoundError,
+            OperationInProgressError,
+            OperationUnreadableError,
+        ),
+    },
+)
+async def send_welcome_email(
+    requester: Annotated[Requester, Security(current_requester, scopes=[Scope.TENANTS_MANAGE])],
+    welcome_emails: Annotated[WelcomeEmails, service(WelcomeEmails)],
+    path_id: TenantPathId,
+    wait: PreferWait,
+    body: WelcomeEmailRecipient = None,
+) -> Response:
+    """Send the welcome mail to an administrator, with a new link for a password; changes no password.
+
+    A tenant may have three of these mails in 15 minutes. A request while one is being sent returns its operation.
+    """
+    operation = await welcome_emails.send(path_id, body or WelcomeEmailBody(), requester)
+    return sent(await welcome_emails.wait(operation, wait) if wait else operation, wait)
 
 
 @router.delete(

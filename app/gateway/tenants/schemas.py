@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import Field
 
 from activities.alga.directory import TenantRecord
+from activities.tenants.request import RequestModel
 from app.gateway.http.problems.problem import Document
 from app.gateway.operations.schemas import StatusDocument, omitted_if_none
 
@@ -17,6 +18,14 @@ class CreatedDocument(StatusDocument):
 
     temporary_password: str | None = omitted_if_none(
         "The generated password of the administrator, only in the first response.", repr=False
+    )
+
+
+class WelcomeEmailBody(RequestModel):
+    """To whom a welcome mail is sent."""
+
+    user_id: UUID | None = Field(
+        default=None, description="An administrator of the tenant; by default its first one."
     )
 
 

@@ -26,7 +26,13 @@ from tests.support.servers.processes import wait_for
 from tests.support.waiting import wait_until
 from workflows.operations.kinds import CLOSE_ACTIVITY, COMPLETE_ACTIVITY, PARAMETER_CHANGE_ACTIVITY
 from workflows.operations.messages import OPERATION_MEMO, OperationContext, OperationSnapshot
-from workflows.tenants.steps import CREATE_TENANT, HASH_PASSWORD_ACTIVITY, PROVISION_ACTIVITY
+from workflows.tenants.steps import (
+    CREATE_TENANT,
+    HASH_PASSWORD_ACTIVITY,
+    PROVISION_ACTIVITY,
+    READ_RECIPIENT_ACTIVITY,
+    RESEND_ACTIVITY,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -37,6 +43,8 @@ TRUSTING = (
     CLOSE_ACTIVITY,
     COMPLETE_ACTIVITY,
     PARAMETER_CHANGE_ACTIVITY,
+    RESEND_ACTIVITY,
+    READ_RECIPIENT_ACTIVITY,
 )
 # What activities and workflows that purge are or were called, here or by Alga.
 PURGES = ("roll_back_tenant", "purge_tenant", "delete_tenant_data", "rollback_tenant")

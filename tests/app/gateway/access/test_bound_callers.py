@@ -23,6 +23,7 @@ REQUESTS: dict[tuple[str, str], list[Any]] = {
     ("POST", "/tenants"): [tenant(tenantId="theirs"), tenant()],
     ("GET", "/tenants/{id}"): [None],
     ("GET", "/tenants/{id}/status"): [None],
+    ("POST", "/tenants/{id}/welcome-email"): [None, {}],
     ("GET", "/operations/{id}"): [None],
     ("GET", "/operations/{id}/events"): [None],
     ("DELETE", "/operations/{id}"): [{"reason": "not yours"}],
