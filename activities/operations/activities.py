@@ -81,10 +81,13 @@ class OperationActivities:
     @local_only
     @temporal_errors
     async def complete_operation(self, completing: OperationInput) -> StepDone:
-        """Close a committed operation as completed, with its steps and warnings; a second run changes nothing."""
+        """Close a committed operation as completed, with its steps and warnings; a second run changes nothing.
+
+        One that is closed gets the warnings that came since.
+        """
         context = completing.operation
         async with self._engine.begin() as connection:
-            await OperationRow(connection, context).close(context.snapshot.completed(datetime.now(UTC)))
+            await OperationRow(connection, context).complete(context.snapshot.completed(datetime.now(UTC)))
         return StepDone()
 
 

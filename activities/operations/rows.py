@@ -37,7 +37,6 @@ from workflows.operations.messages import (
     FailureDetails,
     OperationContext,
     OperationSnapshot,
-    StepProgress,
 )
 from workflows.operations.statuses import OperationStatus, StepStatus
 
@@ -61,6 +60,7 @@ _COMMIT = text("""
             SELECT FROM alga_tenants.cancellations WHERE workflow_id = :workflow AND run_id IN (:run, :start)
         ) THEN NULL ELSE :status END,
         step = :step, progress = :progress, steps = CAST(:steps AS jsonb), result = CAST(:result AS jsonb),
+        warnings = CAST(:warnings AS jsonb),
         error = NULL, next_try_at = NULL, attention_deadline = NULL, updated_at = now(),
         committed_at = CAST(:committed_at AS timestamptz),
         finished_at = CASE WHEN :is_complete THEN CAST(:committed_at AS timestamptz) END
@@ -69,6 +69,7 @@ _COMMIT = text("""
 _LOCKED = (
     operations.c.steps,
     operations.c.result,
+    operations.c.warnings,
     operations.c.committed_at,
     operations.c.finished_at,
     operations.c.parameters_version,
@@ -172,8 +173,9 @@ class OperationRow:
             return None
         committed = None
         if row.committed_at is not None:
-            steps = tuple(StepProgress.model_validate(step) for step in row.steps)
-            committed = Committed(committed_at=row.committed_at, steps=steps, result=row.result)
+            committed = Committed.model_validate(
+                {name: getattr(row, name) for name in ("committed_at", "steps", "result", "warnings")}
+            )
         return LockedOperation(
             committed=committed,
             has_ended=row.finished_at is not None,
@@ -235,6 +237,7 @@ class OperationRow:
             "progress": KINDS[self._context.snapshot.kind].progress_after(done[-1]),
             "steps": to_json(documents["steps"]),
             "result": to_json(documents["result"]),
+            "warnings": to_json(documents["warnings"]),
             "committed_at": committed.committed_at,
             "is_complete": is_complete,
             "is_cancellable": is_cancellable,
@@ -273,6 +276,18 @@ class OperationRow:
     async def close(self, snapshot: OperationSnapshot) -> None:
         """Write how the operation ended, unless the row says so already."""
         await self._update(snapshot, finished_at=func.now())
+
+    async def complete(self, snapshot: OperationSnapshot) -> None:
+        """Close the row of a committed operation, or only add warnings if the commit has closed it."""
+        if await self._update(snapshot, finished_at=func.now()):
+            return
+        warnings = snapshot.model_dump(mode="json", include={"warnings"})["warnings"]
+        await self._connection.execute(
+            update(operations)
+            .where(_ROW, operations.c.committed_at.is_not(None), operations.c.warnings != warnings)
+            .values(warnings=warnings, updated_at=func.now()),
+            self._key,
+        )
 
     async def _update(self, snapshot: OperationSnapshot, *conditions: ColumnElement[bool], **values: Any) -> bool:
         changed = await self._connection.execute(

@@ -88,6 +88,7 @@ async def test_a_cancel_after_the_commit_becomes_a_warning(client: Client, worke
         snapshot = await snapshot_of(handle)
     assert snapshot.status is OperationStatus.COMPLETED
     assert [warning.code for warning in snapshot.warnings] == ["cancel-too-late"]
+    assert script.completions[-1].operation.snapshot.warnings == snapshot.warnings
 
 
 async def test_a_final_error_after_the_commit_is_not_retried(client: Client, worker: NewWorker) -> None:

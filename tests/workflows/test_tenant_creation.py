@@ -188,6 +188,9 @@ async def test_a_commit_whose_result_was_lost_wins_over_a_cancel(
     assert snapshot.status is OperationStatus.COMPLETED
     assert [warning.code for warning in snapshot.warnings] == ["cancel-too-late"]
     assert snapshot.cancelled_by is None
+    # The commit has closed the row, which must show the warning, too.
+    [completion] = script.completions
+    assert completion.operation.snapshot.warnings == snapshot.warnings
 
 
 async def test_closing_is_retried_until_it_succeeds_and_shows_its_error(client: Client, worker: NewWorker) -> None:

@@ -80,6 +80,11 @@ class OperationKind:
         step = self.find_step(name)
         return step.progress if step is not None else 0
 
+    def remedy_of(self, name: str | None, tenant_id: object) -> str:
+        """Return what a person can do if the step has failed after the commit."""
+        step = self.find_step(name)
+        return (step.remedy if step is not None else StepKind.remedy).format(tenant_id=tenant_id)
+
 
 def initial_snapshot(kind: OperationKind) -> OperationSnapshot:
     """Return the snapshot of a queued operation."""

@@ -15,7 +15,6 @@ from temporalio.exceptions import ApplicationError, FailureError
 
 with workflow.unsafe.imports_passed_through():
     from workflows.operations.failures import (
-        CANCEL_TOO_LATE,
         CANCELLED,
         OPERATION_ENDING,
         PARAMETER_USED,
@@ -30,7 +29,6 @@ with workflow.unsafe.imports_passed_through():
         SINGLE_ATTEMPT,
         STEP_TIMEOUT,
         OperationKind,
-        StepKind,
     )
     from workflows.operations.messages import (
         Cancellation,
@@ -75,6 +73,7 @@ class Lifecycle(Generic[RequestT]):
         self._is_cancelled = False
         self._cancelled_by_temporal = False
         self._resumed = False
+        self._has_late_cancel = False
 
     @property
     def request(self) -> RequestT:
@@ -96,7 +95,7 @@ class Lifecycle(Generic[RequestT]):
     def request_cancel(self, cancellation: Cancellation) -> None:
         """Stop before the commit; the first cancellation counts, and one after the commit becomes a warning."""
         if self.progress.is_committed:
-            self._warn_of_late_cancel()
+            self._has_late_cancel |= self.progress.warn_of_late_cancel()
         elif self._is_closing:
             self._resumed = True
         elif not self._is_cancelled and not self.progress.snapshot.has_ended:
@@ -220,19 +219,23 @@ class Lifecycle(Generic[RequestT]):
         """Run the steps that follow the commit, and complete the operation; nothing fails it any more."""
         self.progress.commit(committed)
         if self._is_cancelled:
-            self._warn_of_late_cancel()
+            self._has_late_cancel |= self.progress.warn_of_late_cancel()
         pending = [line.name for line in committed.steps if line.status is StepStatus.PENDING]
         for name in pending:
             step = self._kind.find_step(name)
             if step is not None and step.activity is not None:
                 await self._follow_up(name, step.activity)
         if pending:
+            self._has_late_cancel = False
             await self._follow_up(self._kind.last_step, None)
         await self._no_change_in_flight()
+        if self._has_late_cancel:
+            # The row is closed without the warning.
+            await self._follow_up(None, None)
         self.progress.complete()
 
-    async def _follow_up(self, step: str, activity: str | None) -> None:
-        """Run a step after the commit; one without an activity closes the operation's row."""
+    async def _follow_up(self, step: str | None, activity: str | None) -> None:
+        """Run a step after the commit; without an activity it closes the operation's row, or adds its warnings."""
 
         async def attempt() -> StepDone:
             context = self.progress.context()
@@ -251,16 +254,14 @@ class Lifecycle(Generic[RequestT]):
         try:
             await self._retry(step, attempt, parks=False, is_cancellable=False)
         except StepFailedError as failure:
-            self.progress.set_step(step, status=StepStatus.FAILED, finished_at=workflow.now())
-            detail = f"{failure.error.detail}; all before it is done, and {self._remedy(step)}"
+            if step is not None:
+                self.progress.set_step(step, status=StepStatus.FAILED, finished_at=workflow.now())
+            remedy = self._kind.remedy_of(step, self.progress.snapshot.tenant_id)
+            detail = f"{failure.error.detail}; all before it is done, and {remedy}"
             self.progress.warn(OperationWarning(code=failure.error.code, detail=detail, step=step))
         else:
-            self.progress.finish_step(step)
-
-    def _remedy(self, name: str) -> str:
-        step = self._kind.find_step(name)
-        remedy = step.remedy if step is not None else StepKind.remedy
-        return remedy.format(tenant_id=self.progress.snapshot.tenant_id)
+            if step is not None:
+                self.progress.finish_step(step)
 
     async def _retry(
         self, step: str | None, attempt_once: Callable[[], Awaitable[ResultT]], *, parks: bool, is_cancellable: bool
@@ -334,13 +335,6 @@ class Lifecycle(Generic[RequestT]):
         except TimeoutError:
             return False
         return True
-
-    def _warn_of_late_cancel(self) -> None:
-        if any(warning.code == CANCEL_TOO_LATE for warning in self.progress.snapshot.warnings):
-            return
-        undo = self._kind.undo.format(tenant_id=self.progress.snapshot.tenant_id)
-        detail = f"the cancel came after the commit and stopped nothing; {undo}"
-        self.progress.warn(OperationWarning(code=CANCEL_TOO_LATE, detail=detail))
 
     async def _uninterrupted(self, work: Coroutine[Any, Any, ResultT]) -> ResultT:
         """Await work that a cancel in Temporal must not interrupt: it becomes a cancellation of the operation."""

@@ -54,6 +54,11 @@ class Origin(Message):
     start_id: str | None = None
 
     @property
+    def is_gateway(self) -> bool:
+        """Whether the gateway has validated the request; a client of Temporal has sent any other."""
+        return self.requested_by is not None
+
+    @property
     def shown(self) -> dict[str, Any]:
         """The fields of a snapshot that show the caller."""
         return {
@@ -141,11 +146,12 @@ class OperationError(Message):
 
 
 class OperationWarning(Message):
-    """What a completed operation left undone, and how to do it by hand."""
+    """What an operation left undone, and what to do about it; `field` is the part of the request that it is about."""
 
     code: str
     detail: str
     step: str | None = None
+    field: str | None = None
 
 
 class FailureDetails(Message):
@@ -283,12 +289,14 @@ class OperationInput(Message):
 class Committed(Message):
     """What the transaction of an operation has committed.
 
-    Of the steps that follow, the configured ones are pending and the others skipped.
+    Of the steps that follow, the configured ones are pending and the others skipped. `warnings` are all of the
+    operation until then.
     """
 
     committed_at: datetime
     steps: tuple[StepProgress, ...]
     result: dict[str, Any]
+    warnings: tuple[OperationWarning, ...] = ()
 
 
 class FollowUpInput(OperationInput):

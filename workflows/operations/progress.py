@@ -5,6 +5,7 @@ from typing import Any
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
+    from workflows.operations.failures import CANCEL_TOO_LATE
     from workflows.operations.kinds import OperationKind, initial_snapshot
     from workflows.operations.messages import (
         NOT_CANCELLED,
@@ -89,6 +90,7 @@ class Progress:
             progress=max((self.kind.progress_after(name) for name in done), default=0),
             result=committed.result,
             committed_at=committed.committed_at,
+            warnings=tuple(dict.fromkeys((*self.snapshot.warnings, *committed.warnings))),
             step=done[-1] if done else self.snapshot.step,
             error=None,
             **NOT_CANCELLED,
@@ -102,6 +104,15 @@ class Progress:
     def warn(self, warning: OperationWarning) -> None:
         """Add a warning; `publish` makes it visible."""
         self._change(warnings=(*self.snapshot.warnings, warning), error=None)
+
+    def warn_of_late_cancel(self) -> bool:
+        """Warn that a cancel came after the commit; False if it was said before."""
+        if any(warning.code == CANCEL_TOO_LATE for warning in self.snapshot.warnings):
+            return False
+        undo = self.kind.undo.format(tenant_id=self.snapshot.tenant_id)
+        detail = f"the cancel came after the commit and stopped nothing; {undo}"
+        self.warn(OperationWarning(code=CANCEL_TOO_LATE, detail=detail))
+        return True
 
     def complete(self) -> None:
         """End the operation as completed."""

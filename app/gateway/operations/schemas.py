@@ -66,6 +66,7 @@ class WarningDocument(Document):
     code: str
     detail: str
     step: str | None = omitted_if_none("The step that failed.")
+    field: str | None = omitted_if_none("The field of the request that the warning is about.")
 
 
 class OperationProblem(Document):
