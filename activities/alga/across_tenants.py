@@ -1,21 +1,42 @@
 """The few statements that can't name a tenant, because they serve a rule or a list that spans all tenants.
 
-An internal user's e-mail must be unique across Alga's whole installation, and no index enforces it. Writers lock the
-e-mail in an earlier statement, because a statement sees the state from when it began.
+An internal user's e-mail must be unique across Alga's whole installation, and so must a subscription at Stripe or
+Apple. No index enforces either. Writers lock what must be unique in an earlier statement, because a statement sees
+the state from when it began. A subscription's price belongs to the management tenant.
 
 `list_tenants` finds the tenants of a page in table `tenants` alone. `activities.alga.directory` reads the rest by
 tenant.
 """
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import CompoundSelect, and_, bindparam, func, literal_column, not_, or_, select, tuple_, union_all
+from sqlalchemy import (
+    CompoundSelect,
+    Text,
+    Uuid,
+    and_,
+    bindparam,
+    func,
+    literal_column,
+    not_,
+    or_,
+    select,
+    tuple_,
+    union_all,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from activities.alga.billing_tables import (
+    apple_iap_subscriptions,
+    stripe_prices,
+    stripe_products,
+    stripe_subscriptions,
+)
 from activities.alga.email_addresses import ascii_email
 from activities.alga.tables import tenants, users
 
@@ -34,6 +55,37 @@ _CONFLICTS: CompoundSelect[str] = union_all(
     select(literal_column("'tenant'").label("what")).where(tenants.c.tenant == bindparam("tenant_id")),
     select(literal_column("'email'")).select_from(_OTHER_USER.subquery("other")),
 )
+_OTHER_STRIPE_SUBSCRIPTION = select(stripe_subscriptions.c.tenant).where(
+    stripe_subscriptions.c.stripe_subscription_external_id == bindparam("subscription", type_=Text),
+    stripe_subscriptions.c.tenant != bindparam("tenant_id"),
+)
+_OTHER_APPLE_SUBSCRIPTION = select(apple_iap_subscriptions.c.tenant).where(
+    apple_iap_subscriptions.c.original_transaction_id == bindparam("subscription"),
+    apple_iap_subscriptions.c.tenant != bindparam("tenant_id"),
+)
+_PRICES = (
+    select(stripe_prices.c.stripe_price_external_id, stripe_prices.c.stripe_price_id, stripe_products.c.name)
+    .outerjoin_from(
+        stripe_prices,
+        stripe_products,
+        and_(
+            stripe_products.c.tenant == stripe_prices.c.tenant,
+            stripe_products.c.stripe_product_id == stripe_prices.c.stripe_product_id,
+        ),
+    )
+    .where(
+        stripe_prices.c.tenant == bindparam("billing_tenant"),
+        stripe_prices.c.stripe_price_external_id.in_([bindparam("price"), bindparam("base_price")]),
+    )
+)
+# Instead of a price's id at Stripe, which is never empty, if another tenant has the subscription.
+_TAKEN = ""
+_STRIPE: CompoundSelect[str, UUID, str | None] = union_all(
+    _PRICES,
+    select(literal_column("''", Text), bindparam("tenant_id", type_=Uuid), literal_column("NULL", Text)).where(
+        _OTHER_STRIPE_SUBSCRIPTION.exists()
+    ),
+)
 # Alga's column has no default and may be null. Such tenants come last.
 _CREATED_AT = func.coalesce(tenants.c.created_at, literal_column("TIMESTAMPTZ 'epoch'")).label("created_at")
 _TENANT_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
@@ -51,6 +103,50 @@ async def find_conflicts(connection: AsyncConnection, email: str, *, tenant_id: 
     given = {"email": email, "ascii_email": ascii_email(email), "tenant_id": tenant_id, "user_id": user_id}
     found = set(await connection.scalars(_CONFLICTS, given))
     return Conflicts(tenant="tenant" in found, email="email" in found)
+
+
+class Price(NamedTuple):
+    """A price of the management tenant, and the name of its product at Stripe."""
+
+    price_id: UUID
+    product: str | None
+
+
+class StripeRecords(NamedTuple):
+    """The prices by their ids at Stripe, and whether another tenant has the subscription."""
+
+    prices: Mapping[str, Price]
+    is_taken: bool
+
+
+async def find_stripe_records(
+    connection: AsyncConnection,
+    *,
+    tenant_id: UUID,
+    billing_tenant: UUID,
+    subscription: str | None,
+    prices: Sequence[str],
+) -> StripeRecords:
+    """Return what Alga knows of one or two prices, and of a subscription for the tenant, in one round trip."""
+    rows = await connection.execute(
+        _STRIPE,
+        {
+            "tenant_id": tenant_id,
+            "billing_tenant": billing_tenant,
+            "subscription": subscription,
+            "price": prices[0],
+            "base_price": prices[-1],
+        },
+    )
+    known = {external_id: Price(price_id, product) for external_id, price_id, product in rows}
+    is_taken = known.pop(_TAKEN, None) is not None
+    return StripeRecords(known, is_taken=is_taken)
+
+
+async def is_apple_subscription_taken(connection: AsyncConnection, subscription: str, *, tenant_id: UUID) -> bool:
+    """Return whether another tenant has a subscription of Apple's."""
+    given = {"subscription": subscription, "tenant_id": tenant_id}
+    return (await connection.execute(_OTHER_APPLE_SUBSCRIPTION, given)).first() is not None
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.alga import tables
+from activities.alga.billing_tables import billing_metadata
 
 ALGA_MIGRATIONS = "knex_migrations"
 
@@ -37,6 +38,8 @@ async def create_development_tables(connection: AsyncConnection) -> list[str]:
             f"Alga's own migrations manage this database, and it lacks {names}: run Alga's migrations to the end"
         )
     await connection.run_sync(lambda sync: tables.alga_metadata.create_all(sync, missing))
+    if ALGA_MIGRATIONS not in live:
+        await connection.run_sync(billing_metadata.create_all)
     for table, rows in _global_rows():
         if table in missing:
             await connection.execute(insert(table).values(rows).on_conflict_do_nothing())

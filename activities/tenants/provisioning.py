@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from uuid import UUID
 
 from pydantic import ValidationError
 from sqlalchemy import Text, bindparam, func
@@ -21,13 +22,21 @@ from activities.database.transactions import Transaction, Transactions
 from activities.errors import CancelRequestedError, FinalError, activity_errors, local_only, temporal_errors
 from activities.operations.rows import OperationRow
 from activities.tenants.admin_user import ADMIN_USER, admin_user_id, admin_user_rows, write_admin_user
+from activities.tenants.billing import (
+    LOCKED,
+    BillingLinks,
+    check_billing_links,
+    find_billing_links,
+    has_billing_links,
+    lock_values,
+)
 from activities.tenants.blueprint import write_blueprint
 from activities.tenants.conflicts import refuse_conflicts, tenant_exists_error
 from activities.tenants.initial_data import write_initial_data
 from activities.tenants.request import TenantRequest, check_password
 from activities.tenants.tenant import COUNTRY_NAME, client_id, country_code, write_tenant
 from workflows.operations.failures import INVALID_REQUEST
-from workflows.operations.messages import Committed, OperationContext, StepProgress
+from workflows.operations.messages import Committed, OperationContext, OperationWarning, StepProgress
 from workflows.operations.statuses import StepStatus
 from workflows.tenants.request import (
     OperationResult,
@@ -43,7 +52,6 @@ from workflows.tenants.steps import (
     CREATE_TENANT,
     HASH_PASSWORD_ACTIVITY,
     PROVISION_ACTIVITY,
-    SEND_WELCOME_EMAIL,
     SET_UP_DATA,
     TENANT_CREATION,
     VALIDATE,
@@ -55,7 +63,9 @@ _EMAIL_LOCK = func.pg_advisory_xact_lock(func.hashtext(bindparam("email", type_=
 class ProvisioningActivities:
     """The activities of a creation until its commit, on the engine of the role that owns Alga's tables.
 
-    `following` are the configured steps after the commit; the others are skipped.
+    `following` are the configured steps after the commit; the others are skipped. `billing_tenant` is Alga's
+    management tenant, without which no customer of Stripe can be stored. `mails_have_links` says whether the reader
+    of a welcome mail can set a password.
     """
 
     def __init__(
@@ -66,26 +76,38 @@ class ProvisioningActivities:
         audit: AuditTrail,
         *,
         following: Collection[str] = (),
+        billing_tenant: UUID | None = None,
+        mails_have_links: bool = False,
     ) -> None:
         self._transactions = Transactions(engine)
         self._blueprints = blueprints
         self._password_hasher = password_hasher
         self._audit = audit
         self._following = frozenset(following)
+        self._billing_tenant = billing_tenant
+        self._mails_have_links = mails_have_links
 
     @activity.defn(name=HASH_PASSWORD_ACTIVITY)
     @local_only
     @temporal_errors
     async def hash_password(self, given: PasswordInput) -> PasswordHash:
-        """Hash a password that came in clear, or else a random one, so that its owner must reset it.
+        """Hash a password that came in clear, or else a random one, whose owner sets another by the link in a mail.
 
-        Raises `ApplicationError`: `invalid-request` if the password breaks the rules.
+        Raises `ApplicationError`: `invalid-request` if the password breaks the rules, or is missing and the owner
+        gets no link.
         """
         if given.password is not None:
             try:
                 check_password(given.password)
             except ValidationError as error:
                 raise _invalid(error, "adminUser", "password") from None
+        elif given.skip_welcome_email:
+            raise _no_password("must be given with skipWelcomeEmail, because nothing else lets its owner sign in")
+        elif not self._mails_have_links:
+            raise _no_password(
+                "must be given, because the worker can't mail a link to set one, for which it needs MAIL_PROVIDER "
+                "and ALGA_SECRET_KEY"
+            )
         return PasswordHash(password_hash=self._password_hasher.hash(given.password or generate_password()))
 
     @activity.defn(name=PROVISION_ACTIVITY)
@@ -97,8 +119,7 @@ class ProvisioningActivities:
         `ApplicationError`, whose details name the step: `invalid-request`, `unknown-billing-plan`, `tenant-exists`,
         `duplicate-email`, `operation-in-progress`, `cancel-requested`, `operation-closed`; nothing is written then.
         """
-        skipped = {SEND_WELCOME_EMAIL} if given.request.skip_welcome_email else set()
-        steps = StepClock(given.operation, self._following - skipped)
+        steps = StepClock(given.operation, self._following - given.request.skipped_steps)
         with activity_errors(PROVISION_ACTIVITY, lambda: steps.current):
             return await self._provision(given.operation, given.request, steps)
 
@@ -106,7 +127,7 @@ class ProvisioningActivities:
         self, context: OperationContext, request: TenantCreationInput, steps: "StepClock"
     ) -> Committed:
         with steps.run(VALIDATE):
-            request = self._validated(request, context)
+            request = self._validated(request, context, steps)
         try:
             async with self._transactions.begin() as transaction:
                 return await self._write(transaction, context, request, steps)
@@ -125,6 +146,8 @@ class ProvisioningActivities:
         blueprint = self._blueprints[request.product_code]
         row = OperationRow(transaction.connection, context)
         admin = admin_user_rows(tenant_id, request.admin_user)
+        has_links = has_billing_links(request)
+        links = BillingLinks()
         with steps.run(VALIDATE):
             # One round trip for the locks of the row and the e-mail, and everything that must be known or kept.
             locked = await row.ensure_locked(
@@ -132,14 +155,22 @@ class ProvisioningActivities:
                 NOTIFICATION_DEFAULTS,
                 _EMAIL_LOCK,
                 ADMIN_USER.column,
+                *(LOCKED if has_links else ()),
                 country_code=country_code(request),
                 email=request.admin_user.email,
                 **{ADMIN_USER.name: admin.document},
+                **(lock_values(request) if has_links else {}),
             )
             if locked.committed is not None:
                 return locked.committed
             await row.check_open(locked)
             await refuse_conflicts(transaction.connection, tenant_id, request)
+            if has_links:
+                links = await find_billing_links(
+                    transaction.connection, tenant_id, request, locked.also[4:], self._billing_tenant
+                )
+                request = request.model_copy(update={"plan": links.plan or request.plan})
+                steps.warnings += links.warnings
         created_at = datetime.now(UTC)
         country_name, defaults = locked.also[:2]
         with steps.run(CREATE_TENANT):
@@ -150,6 +181,7 @@ class ProvisioningActivities:
                 country_name=country_name,
                 created_at=created_at,
                 source=context.workflow_id,
+                links=links.rows,
             )
         with steps.run(APPLY_BLUEPRINT):
             await write_blueprint(transaction, tenant_id, blueprint, created_at.date())
@@ -171,16 +203,27 @@ class ProvisioningActivities:
             await self._audit.append_with_commit(transaction, event)
         return committed
 
-    def _validated(self, request: TenantCreationInput, context: OperationContext) -> TenantCreationInput:
+    def _validated(
+        self, request: TenantCreationInput, context: OperationContext, steps: "StepClock"
+    ) -> TenantCreationInput:
         """Return the validated request, with normalised values.
 
-        Raises `FinalError`: `invalid-request` or `unknown-billing-plan`.
+        An unknown billing plan of a client of Temporal becomes a warning, as in Alga. Raises `FinalError`:
+        `invalid-request`, `billing-incomplete`, or `unknown-billing-plan`.
         """
         try:
             validated = TenantRequest.of(request)
         except ValidationError as error:
             raise _invalid(error) from None
-        self._blueprints[validated.product_code].check_billing_plan(validated.billing_plan)
+        check_billing_links(validated)
+        try:
+            self._blueprints[validated.product_code].check_billing_plan(validated.billing_plan)
+        except FinalError as error:
+            if request.origin.is_gateway:
+                raise
+            validated = validated.model_copy(update={"billing_plan": None})
+            detail = f"{error.detail}; the tenant has been made without it"
+            steps.warnings.append(OperationWarning(code=error.code, detail=detail, field=error.field))
         return validated.to_message(
             tenant_id=context.tenant_id,
             password_hash=request.admin_user.password_hash or "",
@@ -196,10 +239,11 @@ class ProvisioningActivities:
 
 
 class StepClock:
-    """Times the steps of a transaction, and knows the current one."""
+    """Times the steps of a transaction, knows the current one, and collects the operation's warnings."""
 
     def __init__(self, context: OperationContext, following: Collection[str]) -> None:
         self.current: str | None = None
+        self.warnings = list(context.snapshot.warnings)
         self._attempts = max((step.attempts for step in context.snapshot.steps), default=1)
         self._following = following
         self._steps: dict[str, StepProgress] = {}
@@ -224,7 +268,12 @@ class StepClock:
             elif step.activity is not None:
                 self._steps[step.name] = StepProgress(name=step.name, status=StepStatus.SKIPPED)
         last = StepProgress(name=COMPLETE) if self._following else self._completed(COMPLETE, now, now)
-        return Committed(committed_at=now, steps=(*self._steps.values(), last), result=result.model_dump(mode="json"))
+        return Committed(
+            committed_at=now,
+            steps=(*self._steps.values(), last),
+            result=result.model_dump(mode="json"),
+            warnings=tuple(self.warnings),
+        )
 
     def _completed(self, step: str, started_at: datetime, finished_at: datetime) -> StepProgress:
         return StepProgress(
@@ -234,6 +283,11 @@ class StepClock:
             finished_at=finished_at,
             attempts=self._attempts,
         )
+
+
+def _no_password(detail: str) -> FinalError:
+    field = "adminUser.password"
+    return FinalError(INVALID_REQUEST, f"{field}: {detail}", field=field)
 
 
 def _invalid(error: ValidationError, *prefix: str) -> FinalError:

@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import (
     AfterValidator,
     AliasChoices,
+    AwareDatetime,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -17,11 +18,19 @@ from pydantic import (
     model_validator,
 )
 from pydantic.alias_generators import to_camel
+from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
 
 from activities.alga.email_addresses import EmailAddressError, normalised_email
 from workflows.operations.messages import Origin
-from workflows.tenants.request import BillingSource, EmailProvider, Plan, ProductCode, TenantCreationInput
+from workflows.tenants.request import (
+    AppleEnvironment,
+    BillingSource,
+    EmailProvider,
+    Plan,
+    ProductCode,
+    TenantCreationInput,
+)
 
 # As varchar(255) in client_locations. Other columns are text, but names are copied.
 MAX_NAME_LENGTH = 255
@@ -67,6 +76,21 @@ def _integer(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+def _moment(value: Any) -> Any:
+    """Refuse numbers, which pydantic would take for seconds since 1970."""
+    if not isinstance(value, str) or not re.match(r"\d{4}-", value):
+        raise PydanticCustomError("moment", "must be a time like 2026-01-31T12:00:00Z")
+    return value
+
+
+def _refuse_checkout_session(_value: Any) -> None:
+    raise PydanticCustomError(
+        "not_served",
+        "can't be served, because Stripe is never called; send stripeCustomerId, stripeSubscriptionId, "
+        "stripePriceId, licenseCount and billingAddress instead",
+    )
+
+
 def _is_never_null(schema: dict[str, Any]) -> None:
     """Show in OpenAPI that a field may be left out, but not be null; pydantic knows only both."""
     schema.update(next(option for option in schema.pop("anyOf") if option.get("type") != "null"))
@@ -101,6 +125,9 @@ CountryCode = Annotated[str, StringConstraints(to_upper=True, pattern=r"^[A-Za-z
 LicenseCount = Annotated[int, Field(ge=1, le=1_000_000, strict=True), BeforeValidator(_integer)]
 AddonKey = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
 Addons = Annotated[list[AddonKey], Field(max_length=50)]
+# Ids of Stripe and Apple are compared with those of other tenants as they are.
+ExternalId = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME_LENGTH, pattern=r"^[!-~]+$")]
+Moment = Annotated[AwareDatetime, BeforeValidator(_moment)]
 BillingPlan = Annotated[
     Name | None,
     Field(
@@ -150,6 +177,19 @@ class BillingAddressRequest(RequestModel):
     phone: OptionalText | None = Field(default=None, repr=False)
 
 
+class AppleIapRequest(RequestModel):
+    """A subscription that was bought in an app, as Apple identifies it."""
+
+    original_transaction_id: ExternalId = Field(description="One of them makes one tenant.")
+    product_id: ExternalId
+    bundle_id: ExternalId
+    environment: AppleEnvironment
+    app_account_token: UUID | None = Field(default=None, repr=False)
+    latest_transaction_id: ExternalId | None = None
+    expires_at: Moment | None = None
+    original_purchase_at: Moment | None = None
+
+
 class TenantRequest(RequestModel):
     """A tenant to be created."""
 
@@ -163,26 +203,50 @@ class TenantRequest(RequestModel):
     license_count: LicenseCount | None = Field(default=None, description="Licensed users.", examples=[25])
     product_code: ProductCode = Field(default="psa", description="The product, which decides the blueprint.")
     plan: Plan | None = None
-    billing_source: BillingSource = "manual"
+    billing_source: BillingSource = Field(default="manual", description="What pays for the tenant.")
     email_provider: EmailProvider = "resend"
     billing_address: BillingAddressRequest | None = None
     addons: Addons = Field(default_factory=list)
     skip_welcome_email: bool = Field(
         default=False, description="Whether the administrator gets no welcome mail.", strict=True
     )
+    stripe_customer_id: ExternalId | None = Field(
+        default=None, description="Stripe's id of the customer.", examples=["cus_NffrFeUfNV2Hib"]
+    )
+    stripe_price_id: ExternalId | None = Field(
+        default=None,
+        description="Stripe's id of the price, one that Alga's management tenant has; its product decides the plan.",
+    )
+    stripe_subscription_id: ExternalId | None = Field(
+        default=None,
+        description="Stripe's id of the subscription; needs `stripeCustomerId` and `stripePriceId`. One subscription "
+        "makes one tenant.",
+    )
+    stripe_subscription_item_id: ExternalId | None = Field(
+        default=None, description="Stripe's id of the item for users; needs `stripeSubscriptionId`."
+    )
+    stripe_base_item_id: ExternalId | None = Field(
+        default=None, description="Stripe's id of the item for the base fee; needs `stripeSubscriptionId`."
+    )
+    stripe_base_price_id: ExternalId | None = Field(
+        default=None, description="Stripe's id of the price of the base fee; needs `stripeBaseItemId`."
+    )
+    apple_iap: AppleIapRequest | None = Field(
+        default=None, description="A subscription bought in an app; needs `billingSource` `apple_iap`."
+    )
+    checkout_session_id: SkipJsonSchema[Annotated[None, BeforeValidator(_refuse_checkout_session)]] = None
     tenant_id: UUID | None = Field(default=None, description="A pre-minted tenant id; generated if left out.")
 
     @classmethod
     def of(cls, message: TenantCreationInput) -> Self:
         """Return the message of a workflow as a request; raises pydantic's `ValidationError` if it breaks a rule."""
-        return cls.model_validate(
-            message.model_dump(exclude={"origin": True, "admin_user": {"password", "password_hash"}}),
-            extra="ignore",
-        )
+        left_out: Any = {"origin": True, "admin_user": {"password", "password_hash"}}
+        fields = message.model_dump(exclude=left_out, exclude_none=True)
+        return cls.model_validate({**fields, "billing_source": message.payer}, extra="ignore")
 
     def to_message(self, *, tenant_id: UUID, password_hash: str, origin: Origin) -> TenantCreationInput:
         """Return the message for a workflow, which has a tenant id, and a hash instead of the password."""
-        fields = self.model_dump(exclude={"tenant_id": True, "admin_user": {"password"}})
+        fields = self.model_dump(mode="json", exclude={"tenant_id": True, "admin_user": {"password"}})
         fields["admin_user"]["password_hash"] = password_hash
         return TenantCreationInput.model_validate({**fields, "tenant_id": tenant_id, "origin": origin})
 

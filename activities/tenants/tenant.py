@@ -1,5 +1,6 @@
 """Writes the tenant itself, its own client, and the client's default location, with the values that Alga writes."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -41,8 +42,9 @@ async def write_tenant(
     country_name: str | None,
     created_at: datetime,
     source: str,
+    links: Iterable[TableRows] = (),
 ) -> None:
-    """Insert the rows; `source` is recorded as the origin of a licence count."""
+    """Insert the rows, and those of `links`; `source` is recorded as the origin of a licence count."""
     country = (country_code(request), country_name) if country_name is not None else UNKNOWN_COUNTRY
     await insert_rows(
         transaction,
@@ -50,6 +52,7 @@ async def write_tenant(
         [
             TableRows.of(tables.tenants, [_tenant(request, created_at.isoformat(), source)]),
             *_own_client(tenant_id, request, country),
+            *links,
         ],
     )
 
@@ -59,7 +62,7 @@ def _tenant(request: TenantCreationInput, now: str, source: str) -> dict[str, An
         # Alga keeps the company's name here.
         "client_name": request.company,
         "email": request.admin_user.email.lower(),
-        "billing_source": request.billing_source,
+        "billing_source": request.payer,
         "product_code": request.product_code,
         "plan": request.plan,
         "created_at": now,

@@ -34,7 +34,8 @@ class OperationSettings(ProcessSettings):
     idempotency_key_retention: float = Field(default=2_592_000.0, ge=86_400)
     """Seconds in which a repeated `Idempotency-Key` finds the operation that it started."""
     master_billing_tenant_id: UUID | None = None
-    """Alga's own management tenant, which is never deleted."""
+    """Alga's own management tenant, which is never deleted. A request with fields of Stripe needs it: Stripe's prices
+    are looked up there."""
 
     blueprints_dir: Path | None = None
     """Folder of blueprint files that replace the built-in ones of the same product."""

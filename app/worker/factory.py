@@ -69,6 +69,8 @@ def create_worker(
         settings.password_hasher,
         audit,
         following=(*extensions.following, *([SEND_WELCOME_EMAIL] if mails is not None else [])),
+        billing_tenant=settings.master_billing_tenant_id,
+        mails_have_links=settings.mails_have_links,
     )
     welcome = WelcomeMailActivities(engine, mails)
     resending = ResendingActivities(engine, audit, mails)

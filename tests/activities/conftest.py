@@ -81,9 +81,9 @@ async def database(database_url: str) -> AsyncIterator[asyncpg.Connection]:
         await connection.close()
 
 
-def provisioning_on(engine: AsyncEngine, *following: str) -> ProvisioningActivities:
+def provisioning_on(engine: AsyncEngine, *following: str, **options: Any) -> ProvisioningActivities:
     hasher = PasswordHasher("test-nextauth-secret")
-    return ProvisioningActivities(engine, load_blueprints(), hasher, AUDIT, following=following)
+    return ProvisioningActivities(engine, load_blueprints(), hasher, AUDIT, following=following, **options)
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ EVENTS = "GET /operations/{id}/events"
 # Why valid requests may be rejected, by route, depending on the state.
 UNTELLABLE = {
     CREATION: {
+        "billing-incomplete",  # some fields need others
         "idempotency-key-reused",  # the key was used for another request
     },
     "PATCH /operations/{id}": {

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import anyio
 import asyncpg
@@ -27,6 +27,7 @@ from tests.support.servers.databases import NewDatabase
 from tests.support.servers.restartable import RestartableTemporal
 
 SECRET = "test-nextauth-secret"
+MANAGEMENT_TENANT = UUID("9f3c1d52-6c0b-4c8e-8a64-3f0d1b6a7e20")
 TERMINAL = {"completed", "cancelled", "failed"}
 PATIENCE = 60.0
 STEP_RETRY_WINDOW = 4.0
@@ -127,6 +128,7 @@ def installed(
         "NEXTAUTH_SECRET": SECRET,
         "CREATIONS_PER_HOUR": "0",
         "STEP_RETRY_WINDOW": str(STEP_RETRY_WINDOW),
+        "MASTER_BILLING_TENANT_ID": str(MANAGEMENT_TENANT),
         **settings,
     }
     servers = {

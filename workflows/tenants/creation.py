@@ -13,6 +13,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.operations.messages import Cancellation, OperationError, ParameterChanges, ParameterUpdate
     from workflows.operations.parameters import first_fault, parse_signal
     from workflows.operations.retrying import run_locally
+    from workflows.tenants.ignored_fields import ignored_fields
     from workflows.tenants.request import (
         PasswordHash,
         PasswordInput,
@@ -53,6 +54,8 @@ class TenantCreation:
             if request.tenant_id is None:
                 request = request.model_copy(update={"tenant_id": workflow.uuid4()})
             self._operation.accept(request)
+            for warning in ignored_fields(argument, self.product_code):
+                self._operation.progress.warn(warning)
         self._refused_id = self._refuse_id(workflow.info().workflow_id)
 
     async def create(self) -> TenantCreationResult:
@@ -89,7 +92,8 @@ class TenantCreation:
         admin = request.admin_user
         if admin.password_hash is not None:
             return
-        hashed = await run_locally(HASH_PASSWORD_ACTIVITY, PasswordInput(password=admin.password), PasswordHash)
+        given = PasswordInput(password=admin.password, skip_welcome_email=request.skip_welcome_email)
+        hashed = await run_locally(HASH_PASSWORD_ACTIVITY, given, PasswordHash)
         admin = admin.model_copy(update={"password": None, "password_hash": hashed.password_hash})
         self._operation.accept(request.model_copy(update={"admin_user": admin}))
 

@@ -8,7 +8,9 @@ from pydantic import AliasChoices, Field, model_validator
 
 from workflows.operations.messages import Message, OperationInput, OperationRequest
 from workflows.operations.texts import MAX_NAME_LENGTH, storable, storable_document
+from workflows.tenants.steps import SEND_WELCOME_EMAIL, TRACK_CUSTOMER
 
+AppleEnvironment = Literal["Production", "Sandbox"]
 ProductCode = Literal["psa", "algadesk"]
 BillingSource = Literal["manual", "stripe", "apple_iap"]
 EmailProvider = Literal["resend", "smtp"]
@@ -40,8 +42,24 @@ class BillingAddress(Message):
     phone: str | None = Field(default=None, repr=False)
 
 
+class AppleIap(Message):
+    """A subscription that was bought in an app, as Apple identifies it."""
+
+    original_transaction_id: str
+    product_id: str
+    bundle_id: str
+    environment: AppleEnvironment
+    app_account_token: str | None = Field(default=None, repr=False)
+    latest_transaction_id: str | None = None
+    expires_at: str | None = None
+    original_purchase_at: str | None = None
+
+
 class TenantCreationInput(OperationRequest):
-    """Argument of the workflows that create a tenant."""
+    """Argument of the workflows that create a tenant.
+
+    `billing_source` is None if the request has none. `checkout_session_id` is known in order to be refused by name.
+    """
 
     tenant_name: str
     admin_user: AdminUser
@@ -53,10 +71,18 @@ class TenantCreationInput(OperationRequest):
     license_count: int | None = None
     product_code: ProductCode = "psa"
     plan: str | None = None
-    billing_source: BillingSource = "manual"
+    billing_source: BillingSource | None = None
     email_provider: EmailProvider = "resend"
     billing_address: BillingAddress | None = None
     addons: tuple[str, ...] = ()
+    stripe_customer_id: str | None = None
+    stripe_price_id: str | None = None
+    stripe_subscription_id: str | None = None
+    stripe_subscription_item_id: str | None = None
+    stripe_base_item_id: str | None = None
+    stripe_base_price_id: str | None = None
+    checkout_session_id: str | None = None
+    apple_iap: AppleIap | None = None
     skip_welcome_email: bool = False
     skip_customer_tracking: bool = False
 
@@ -66,6 +92,11 @@ class TenantCreationInput(OperationRequest):
         if not isinstance(document, dict):
             return document
         return {name: value for name, value in document.items() if value is not None}
+
+    @property
+    def payer(self) -> BillingSource:
+        """What pays for the tenant: as requested, or else what Alga assumes for its own client."""
+        return self.billing_source or ("manual" if self.origin.is_gateway else "stripe")
 
     @property
     def company(self) -> str:
@@ -78,9 +109,16 @@ class TenantCreationInput(OperationRequest):
         return self.client_name or self.company
 
     @property
+    def skipped_steps(self) -> frozenset[str]:
+        """The steps after the commit that the client does not want."""
+        skips = {TRACK_CUSTOMER: self.skip_customer_tracking, SEND_WELCOME_EMAIL: self.skip_welcome_email}
+        return frozenset(step for step, is_skipped in skips.items() if is_skipped)
+
+    @property
     def parameters_shown(self) -> dict[str, Any]:
         """The fields of a snapshot that show what was requested, without secrets and personal data."""
-        left_out = {"tenant_name", "product_code", "tenant_id", "admin_user", "origin", "billing_address"}
+        names = ("tenant_name", "product_code", "tenant_id", "admin_user", "origin", "billing_address")
+        left_out: Any = {**dict.fromkeys(names, True), "apple_iap": {"app_account_token"}}
         return {
             "tenant_name": storable(self.tenant_name, MAX_NAME_LENGTH),
             "product_code": self.product_code,
@@ -115,6 +153,7 @@ class PasswordInput(Message):
     """Argument of `hash_password`; without a password a random, unknown one is hashed."""
 
     password: str | None = Field(default=None, repr=False)
+    skip_welcome_email: bool = False
 
 
 class PasswordHash(Message):
@@ -129,7 +168,12 @@ def parse_request(argument: Any, product_code: str | None) -> TenantCreationInpu
     Checks the structure only: rules that change between releases would break replays, so the activity checks those.
     Raises `pydantic.ValidationError` if something is missing or has the wrong type.
     """
-    if product_code is not None and isinstance(argument, dict):
-        given = {name: value for name, value in argument.items() if name != "product_code"}
-        argument = {**given, "productCode": product_code}
-    return TenantCreationInput.model_validate(argument)
+    return TenantCreationInput.model_validate(for_product(argument, product_code))
+
+
+def for_product(argument: Any, product_code: str | None) -> Any:
+    """Return the workflow's argument with the product of the workflow type, if that determines it."""
+    if product_code is None or not isinstance(argument, dict):
+        return argument
+    given = {name: value for name, value in argument.items() if name != "product_code"}
+    return {**given, "productCode": product_code}

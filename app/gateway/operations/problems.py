@@ -131,6 +131,23 @@ class MailUnavailableError(ProblemError):
     status, code = 503, "mail-unavailable"
 
 
+class BillingIncompleteError(ProblemError):
+    """A field for Stripe or Apple needs another one."""
+
+    status, code = 422, "billing-incomplete"
+
+    @classmethod
+    def example(cls) -> Self:
+        """Return an example."""
+        return cls.of_field("stripeSubscriptionId", "needs stripeCustomerId and stripePriceId")
+
+
+class DuplicateSubscriptionError(ProblemError):
+    """Another tenant has the subscription of Stripe or Apple."""
+
+    status, code = 409, "duplicate-subscription"
+
+
 class OperationUnreadableError(ProblemError):
     """Temporal has the operation, but its data can't be decrypted or parsed."""
 
@@ -144,7 +161,9 @@ class OperationUnreadableError(ProblemError):
 # By the code of an operation's error. Any other code is an internal error.
 OPERATION_PROBLEMS: Mapping[str, type[ProblemError]] = MappingProxyType(
     {
+        BillingIncompleteError.code: BillingIncompleteError,
         DuplicateEmailError.code: DuplicateEmailError,
+        DuplicateSubscriptionError.code: DuplicateSubscriptionError,
         InvalidRequestError.code: InvalidRequestError,
         OperationInProgressError.code: OperationInProgressError,
         TenantExistsError.code: TenantExistsError,

@@ -15,6 +15,7 @@ from activities.alga.tables import tenants
 from activities.database.errors import DATABASE_ERRORS
 from activities.operations.queries import find_operation
 from activities.operations.rows import revoke_start
+from activities.tenants.billing import check_billing_links
 from activities.tenants.request import TenantRequest
 from app.auth.callers import Caller, Requester
 from app.database import DatabaseUnavailableError, database_errors
@@ -66,12 +67,13 @@ class TenantCreation:
         Raises:
             ProblemError: the caller is bound to another tenant, the tenant id is taken, the key was used for another
                 request, the caller's quota is used up, or it is unknown whether the creation was started.
-            FinalError: the billing plan is unknown.
+            FinalError: the billing plan is unknown, or a field for Stripe or Apple lacks another one.
             TemporalUnavailableError: nothing was started, or the same request finds what may have been started.
             DatabaseUnavailableError: nothing was started.
         """
         if not requester.caller.may_see(request.tenant_id):
             raise OtherTenantIdError(is_denial=True)
+        check_billing_links(request)
         self.blueprints[request.product_code].check_billing_plan(request.billing_plan)
         wanted = await self.requests.prepare(request, requester, idempotency_key)
         if (wanted.is_replay or request.tenant_id is not None) and (

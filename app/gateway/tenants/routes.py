@@ -24,6 +24,7 @@ from app.gateway.http.responses import document_response
 from app.gateway.operations.cancellation import OperationCancellation
 from app.gateway.operations.parameters import CancelReason, Reader, WorkflowId, tenant_id_of
 from app.gateway.operations.problems import (
+    BillingIncompleteError,
     OperationInProgressError,
     OperationUnreadableError,
     TenantExistsError,
@@ -88,6 +89,7 @@ CREATED: Responses = {
             BadIdempotencyKeyError,
             BadOnBehalfOfError,
             TenantNotFoundError,
+            BillingIncompleteError,
             UnknownBillingPlanError,
             IdempotencyKeyReusedError,
             TenantExistsError,

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 from uuid import uuid4
 
+import asyncpg
 import pytest
 from sqlalchemy import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -12,9 +13,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from activities.database.engines import create_engine
 from activities.database.transactions import Transactions
 from activities.operations.rows import OperationRow
+from tests.activities.billing_requests import bought_in_an_app, subscribed
 from tests.activities.conftest import provision_input, provisioning_on, request, sqlalchemy_url
 from tests.support.audit import AUDIT
 from tests.support.round_trips import RoundTrips, counting_proxy
+from tests.support.stripe import insert_management_tenant
 from workflows.tenants.request import TenantCreationInput
 
 pytestmark = pytest.mark.anyio
@@ -51,6 +54,22 @@ async def test_a_provisioning_takes_8_round_trips(
         before = trips.count
         await provisioning.provision_tenant(provision_input(counted))
         assert 0 < trips.count - before <= MAX_OF_WORKER
+
+
+@pytest.mark.parametrize("seller", ["stripe", "apple"])
+async def test_a_subscription_takes_one_round_trip_more(
+    engine: AsyncEngine, database: asyncpg.Connection, database_url: str, seller: str
+) -> None:
+    management = await insert_management_tenant(database)
+    warming, counted = (subscribed(management) if seller == "stripe" else bought_in_an_app() for _ in range(2))
+    for given in (warming, counted):
+        await record(engine, given)
+    async with counted_engine(database_url) as (proxied, trips):
+        provisioning = provisioning_on(proxied, billing_tenant=management.tenant_id)
+        await provisioning.provision_tenant(provision_input(warming))
+        before = trips.count
+        await provisioning.provision_tenant(provision_input(counted))
+        assert 0 < trips.count - before <= MAX_OF_WORKER + 1
 
 
 async def test_the_gateway_records_an_operation_in_4_round_trips(database_url: str) -> None:

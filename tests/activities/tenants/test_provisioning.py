@@ -63,6 +63,17 @@ async def test_the_row_is_complete_with_the_commit_if_no_step_follows(
     assert statuses == {**dict.fromkeys([VALIDATE, *PARTS], StepStatus.COMPLETED), **skipped}
 
 
+@ON_ONE_SHAPE
+async def test_a_step_that_the_client_does_not_want_is_skipped(engine: AsyncEngine) -> None:
+    provisioning = provisioning_on(engine, TRACK_CUSTOMER, SEND_WELCOME_EMAIL)
+    for flag, skipped in (("skipCustomerTracking", TRACK_CUSTOMER), ("skipWelcomeEmail", SEND_WELCOME_EMAIL)):
+        committed = await provisioning.provision_tenant(provision_input(request(uuid4(), **{flag: True})))
+        statuses = {step.name: step.status for step in committed.steps}
+        wanted = {TRACK_CUSTOMER, SEND_WELCOME_EMAIL} - {skipped}
+        assert statuses[skipped] is StepStatus.SKIPPED
+        assert {statuses[step] for step in wanted} == {StepStatus.PENDING}
+
+
 async def test_the_row_stays_open_after_the_commit_if_a_step_follows(
     engine: AsyncEngine, database: asyncpg.Connection, tenant_request: TenantCreationInput
 ) -> None:
@@ -147,7 +158,8 @@ async def test_a_request_that_makes_no_sense_fails_in_validate(
     field: str,
 ) -> None:
     before = await everything(database)
-    error = await error_of(provisioning.provision_tenant(provision_input(request(uuid4(), **changes))))
+    given = request(uuid4(), origin={"requestedBy": "key:example"}, **changes)
+    error = await error_of(provisioning.provision_tenant(provision_input(given)))
     assert (error.type, error.non_retryable) == (code, True)
     assert details_of(error) == FailureDetails(step=VALIDATE, field=field)
     assert await everything(database) == before
@@ -183,8 +195,24 @@ async def test_an_error_shows_no_values(
     assert error.__cause__ is None
 
 
-async def test_a_password_is_hashed_in_algas_way(provisioning: ProvisioningActivities) -> None:
+@ON_ONE_SHAPE
+async def test_a_password_is_hashed_in_algas_way(engine: AsyncEngine) -> None:
+    provisioning = provisioning_on(engine, mails_have_links=True)
     first = await provisioning.hash_password(PasswordInput(password="correct horse"))
     unknown = await provisioning.hash_password(PasswordInput())
     assert first.password_hash.count(":") == unknown.password_hash.count(":") == 1
     assert first.password_hash not in repr(first)
+
+
+@pytest.mark.parametrize(
+    ("mails_have_links", "skips", "said"), [(False, False, "ALGA_SECRET_KEY"), (True, True, "skipWelcomeEmail")]
+)
+@ON_ONE_SHAPE
+async def test_a_missing_password_is_refused_if_its_owner_gets_no_link(
+    engine: AsyncEngine, mails_have_links: bool, skips: bool, said: str
+) -> None:
+    provisioning = provisioning_on(engine, mails_have_links=mails_have_links)
+    error = await error_of(provisioning.hash_password(PasswordInput(skip_welcome_email=skips)))
+    assert (error.type, error.non_retryable) == ("invalid-request", True)
+    assert details_of(error).field == "adminUser.password"
+    assert said in error.message

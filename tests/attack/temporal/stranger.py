@@ -33,7 +33,12 @@ def asking(**changes: Any) -> dict[str, Any]:
     """A request as Alga's client sends it, with an e-mail of its own."""
     return {
         "tenantName": "Direct",
-        "adminUser": {"firstName": "Grace", "lastName": "Hopper", "email": f"grace-{uuid4().hex}@direct.example"},
+        "adminUser": {
+            "firstName": "Grace",
+            "lastName": "Hopper",
+            "email": f"grace-{uuid4().hex}@direct.example",
+            "password": "chosen by a stranger",
+        },
         **changes,
     }
 

@@ -36,7 +36,6 @@ async def start(service: Service, temporal: EmbeddedTemporal, **changes: Any) ->
                 "password": "securePassword123!",
             },
             "contractLine": "Time and Materials",
-            "checkoutSessionId": "cs_1",
             **changes,
         },
         id=f"tenant-creation-1764000000000-{uuid4().hex[:8]}",
@@ -103,10 +102,10 @@ async def test_it_can_read_failures_and_cancellations(service: Service, temporal
 
 
 async def test_it_can_read_that_its_input_was_rejected(service: Service, temporal: EmbeddedTemporal) -> None:
-    handle = await start(service, temporal, contractLine="No such plan")
+    handle = await start(service, temporal, checkoutSessionId="cs_1")
     with pytest.raises(WorkflowFailureError) as caught:
         await handle.result()
-    assert "billingPlan is not one of" in str(caught.value.cause)
+    assert "checkoutSessionId: can't be served" in str(caught.value.cause)
 
 
 async def test_the_algadesk_workflow_makes_an_algadesk_tenant(
@@ -119,6 +118,15 @@ async def test_the_algadesk_workflow_makes_an_algadesk_tenant(
         == "algadesk"
     )
     assert await database.fetchval("SELECT count(*) FROM roles WHERE tenant = $1", result["tenantId"]) == 4
+
+
+async def test_the_algadesk_workflow_warns_of_another_product(service: Service, temporal: EmbeddedTemporal) -> None:
+    handle = await start(service, temporal, workflow="algadeskTenantCreationWorkflow", productCode="psa")
+    document = await service.finished(handle.id)
+    assert (document["status"], document["productCode"]) == ("completed", "algadesk")
+    assert [(warning["code"], warning["field"]) for warning in document["warnings"]] == [
+        ("ignored-field", "productCode")
+    ]
 
 
 async def test_a_creation_with_a_taken_id_does_not_delete_its_tenant(
@@ -137,11 +145,11 @@ async def test_a_creation_with_a_taken_id_does_not_delete_its_tenant(
     [
         ({"tenantName": ""}, "invalid-request", "tenantName"),
         (
-            {"adminUser": {"firstName": "A", "lastName": "B", "email": "nowhere"}},
+            {"adminUser": {"firstName": "A", "lastName": "B", "email": "nowhere", "password": "correct horse"}},
             "invalid-request",
             "adminUser.email",
         ),
-        ({"contractLine": "No such plan"}, "unknown-billing-plan", "billingPlan"),
+        ({"billingSource": "barter"}, "invalid-request", "billingSource"),
         ({"productCode": "crm"}, "invalid-request", "productCode"),
     ],
 )

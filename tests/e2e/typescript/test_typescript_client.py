@@ -73,9 +73,9 @@ async def test_it_lists_and_describes_workflows_whose_memos_are_encrypted(
     completed = (await service.provision(tenantName=SECRET_NAME))["workflowId"]
     order = start(service, tenantName=SECRET_NAME)
     await call("create", **order)
-    failed = start(service, tenantName=SECRET_NAME, contractLine="No such plan")
+    failed = start(service, tenantName=SECRET_NAME, checkoutSessionId="cs_1")
     errors = (await call("create", **failed))["errors"]
-    assert [error.get("type") for error in errors] == [None, "unknown-billing-plan"]
+    assert [error.get("type") for error in errors] == [None, "invalid-request"]
     tenant_id = uuid4()
     async with waiting(database, CREATE_ADMIN_USER, tenant_id) as gate:
         running = (await service.create(tenantId=str(tenant_id), tenantName=SECRET_NAME))["workflowId"]

@@ -70,6 +70,13 @@ ALLOWED = (
         r"AND NOT \(users\.tenant = <value> AND users\.user_id = <value>\) LIMIT <value>",
     ),
     Allowed(
+        "activities.alga.across_tenants.find_stripe_records and is_apple_subscription_taken",
+        "a subscription makes one tenant in the whole installation, and no index enforces it",
+        r"SELECT (?P<alias>(?:stripe|apple_iap)_subscriptions)\.tenant FROM (?P=alias) "
+        r"WHERE (?P=alias)\.(?:stripe_subscription_external_id|original_transaction_id) = <value> "
+        r"AND (?P=alias)\.tenant <> <value>",
+    ),
+    Allowed(
         "activities.alga.across_tenants.list_tenants",
         "the directory shows all tenants, and this finds those of one page",
         r"SELECT COALESCE\(tenants\.created_at, CAST\('epoch' AS TIMESTAMPTZ\)\) AS created_at, tenants\.tenant "

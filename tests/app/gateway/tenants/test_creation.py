@@ -1,4 +1,5 @@
 import re
+from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -48,6 +49,38 @@ async def test_the_caller_is_recorded_by_the_id_of_its_key(gateway: RunningGatew
 async def test_snake_case_is_accepted_too(http: httpx.AsyncClient) -> None:
     admin = {"first_name": "Ada", "last_name": "Byron", "email": f"ada-{uuid4().hex}@acme.example"}
     await create(http, {"tenant_name": "Acme", "admin_user": admin, "contract_line": "Managed Services"})
+
+
+async def test_the_workflow_gets_the_subscription(http: httpx.AsyncClient, temporal_client: Client) -> None:
+    apple = {"originalTransactionId": "1", "productId": "p", "bundleId": "b", "environment": "Sandbox"}
+    body = tenant(stripe_customer_id="cus_1", stripePriceId="price_1", stripeSubscriptionId="sub_1")
+    body |= {"billingSource": "apple_iap", "appleIap": {**apple, "expires_at": "2026-12-31T00:00:00+01:00"}}
+    handle = temporal_client.get_workflow_handle((await create(http, body))["workflowId"])
+    payloads = (await handle.fetch_history()).events[0].workflow_execution_started_event_attributes.input.payloads
+    (message,) = await temporal_client.data_converter.decode(payloads, [TenantCreationInput])
+    assert (message.stripe_customer_id, message.stripe_price_id, message.stripe_subscription_id) == (
+        "cus_1", "price_1", "sub_1",
+    )  # fmt: skip
+    assert (message.payer, message.apple_iap.expires_at) == ("apple_iap", "2026-12-31T00:00:00+01:00")
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "field", "said"),
+    [
+        ({"checkoutSessionId": "cs_1"}, "invalid-request", "checkoutSessionId", "send stripeCustomerId"),
+        ({"stripeCustomerId": 5}, "invalid-request", "stripeCustomerId", "string"),
+        ({"stripeSubscriptionId": "sub_1"}, "billing-incomplete", "stripeSubscriptionId", "stripePriceId"),
+        ({"appleIap": {"productId": "p"}}, "invalid-request", "appleIap.originalTransactionId", "required"),
+        ({"region": "eu"}, "invalid-request", "region", "unknown"),
+        ({"contractLine": "No such line"}, "unknown-billing-plan", "billingPlan", "not one of"),
+    ],
+)
+async def test_what_can_not_be_served_is_refused_by_name(
+    http: httpx.AsyncClient, changes: dict[str, Any], code: str, field: str, said: str
+) -> None:
+    response = await http.post("/tenants", json=tenant(**changes))
+    assert_problem(response, 422, code)
+    assert said in faults(response)[field]
 
 
 async def test_the_workflow_gets_a_hash_that_alga_accepts_and_no_password(

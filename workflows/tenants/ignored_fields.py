@@ -1,0 +1,50 @@
+"""Warns of what a client of Temporal has sent and we ignore, so that nothing is dropped silently.
+
+The gateway refuses unknown fields itself.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import BaseModel
+
+from workflows.operations.messages import OperationWarning
+from workflows.operations.texts import storable
+from workflows.tenants.request import TenantCreationInput, for_product
+
+UNKNOWN_FIELD = "unknown-field"
+IGNORED_FIELD = "ignored-field"
+MAX_WARNINGS = 20
+MAX_FIELD_LENGTH = 100
+
+
+def ignored_fields(argument: Any, product_code: str | None) -> list[OperationWarning]:
+    """Return a warning for each field of a valid argument that has a value and is not read, a limited number.
+
+    `product_code` is the product if the workflow type determines it.
+    """
+    read = TenantCreationInput.model_validate(for_product(argument, product_code), extra="allow")
+    names = list(_unread(read))
+    warnings = [_warning(storable(name, MAX_FIELD_LENGTH)) for name in names[:MAX_WARNINGS]]
+    if (further := len(names) - MAX_WARNINGS) > 0:
+        detail = f"{further} further unknown fields were ignored"
+        warnings.append(OperationWarning(code=UNKNOWN_FIELD, detail=detail))
+    wanted = argument.get("productCode", argument.get("product_code"))
+    if wanted not in (None, read.product_code):
+        detail = f"this workflow type makes tenants of product {read.product_code}, so productCode was ignored"
+        warnings.append(OperationWarning(code=IGNORED_FIELD, detail=detail, field="productCode"))
+    return warnings
+
+
+def _unread(part: BaseModel, path: str = "") -> Iterator[str]:
+    """Yield the paths of unread fields, of two spellings of one field also the second."""
+    yield from (f"{path}{name}" for name, value in (part.model_extra or {}).items() if value is not None)
+    for name, field in type(part).model_fields.items():
+        # Only the gateway sends an origin, and a newer one may add to it.
+        if name != "origin" and isinstance(inner := getattr(part, name), BaseModel):
+            yield from _unread(inner, f"{path}{field.alias or name}.")
+
+
+def _warning(field: str) -> OperationWarning:
+    detail = f"{field} is not a field of this request, or was given twice, and was ignored"
+    return OperationWarning(code=UNKNOWN_FIELD, detail=detail, field=field)
