@@ -31,6 +31,11 @@ securityContext:
   mountPath: /etc/alga-tenants/blueprints
   readOnly: true
 {{- end }}
+{{- if .root.Values.mailTemplatesConfigMap }}
+- name: mail-templates
+  mountPath: /etc/alga-tenants/mail-templates
+  readOnly: true
+{{- end }}
 {{- end -}}
 
 {{- define "alga-tenants.volumes" -}}
@@ -54,6 +59,11 @@ securityContext:
     sizeLimit: 64Mi
 {{- with .root.Values.blueprintsConfigMap }}
 - name: blueprints
+  configMap:
+    name: {{ . }}
+{{- end }}
+{{- with .root.Values.mailTemplatesConfigMap }}
+- name: mail-templates
   configMap:
     name: {{ . }}
 {{- end }}

@@ -16,6 +16,9 @@ The settings of a process as YAML: common settings, its own, and those that the 
 {{- if .root.Values.blueprintsConfigMap -}}
 {{- $settings = merge (dict "BLUEPRINTS_DIR" "/etc/alga-tenants/blueprints") $settings -}}
 {{- end -}}
+{{- if .root.Values.mailTemplatesConfigMap -}}
+{{- $settings = merge (dict "MAIL_TEMPLATES_DIR" "/etc/alga-tenants/mail-templates") $settings -}}
+{{- end -}}
 {{- range $name, $value := $settings }}
 {{ $name }}: {{ include "alga-tenants.text" $value }}
 {{- end }}
@@ -30,6 +33,18 @@ The settings of a process as YAML: common settings, its own, and those that the 
 {{- define "alga-tenants.port" -}}
 {{- $settings := include "alga-tenants.settings" . | fromYaml -}}
 {{- get $settings (ternary "GATEWAY_PORT" "WORKER_PROBE_PORT" (eq .process "gateway")) -}}
+{{- end -}}
+
+{{- /* The port of what sends the worker's mails; empty if nothing does. */ -}}
+{{- define "alga-tenants.mailPort" -}}
+{{- $settings := include "alga-tenants.settings" (dict "root" . "process" "worker") | fromYaml -}}
+{{- $provider := get $settings "MAIL_PROVIDER" | default "none" -}}
+{{- if eq $provider "resend" -}}
+443
+{{- else if eq $provider "smtp" -}}
+{{- $ports := dict "starttls" "587" "implicit" "465" "none" "25" -}}
+{{- get $settings "SMTP_PORT" | default (get $ports (get $settings "SMTP_TLS" | default "starttls")) -}}
+{{- end -}}
 {{- end -}}
 
 {{- define "alga-tenants.portName" -}}

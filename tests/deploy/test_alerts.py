@@ -65,7 +65,7 @@ def test_a_section_names_only_existing_values() -> None:
     named = {word for _, text in SECTIONS for word in re.findall(r"`(slo\.\w+|[a-z]+(?:[A-Z][a-z]+)+)`", text)}
     values = set(rule) | {f"slo.{name}" for name in rule["slo"]}
     assert named & values
-    assert named - values <= {"attentionDeadline", "databaseTo", "temporalTo", "metricsFrom"}
+    assert named - values <= {"attentionDeadline", "databaseTo", "temporalTo", "mailTo", "metricsFrom"}
 
 
 def test_thresholds_are_values(alerts: list[Alert]) -> None:

@@ -176,6 +176,28 @@ def test_all_traffic_is_denied_except_what_a_process_needs(rendered: Rendered) -
         assert rule["ports"][0]["port"] == the_container(rendered, process)["ports"][0]["name"]
 
 
+@pytest.mark.parametrize(
+    ("options", "port"),
+    [
+        (["MAIL_PROVIDER=smtp"], 587),
+        (["MAIL_PROVIDER=smtp", "SMTP_TLS=implicit"], 465),
+        (["MAIL_PROVIDER=smtp", "SMTP_PORT=2525"], 2525),
+        (["MAIL_PROVIDER=resend"], 443),
+        (["MAIL_PROVIDER=none"], None),
+    ],
+)
+def test_only_a_worker_that_sends_mails_reaches_what_takes_them(options: list[str], port: int | None) -> None:
+    given = [part for option in options for part in ("--set", f"worker.config.{option}")]
+    rendered = Rendered(template(None, *given, "--set", "networkPolicy.mailTo[0].ipBlock.cidr=10.3.0.0/16").stdout)
+
+    def opened(process: str) -> list[int]:
+        egress = rendered.named("NetworkPolicy", process)["spec"]["egress"]
+        return [rule["ports"][0]["port"] for rule in egress if "ipBlock" in str(rule.get("to"))]
+
+    assert opened("worker") == ([] if port is None else [port])
+    assert opened("gateway") == []
+
+
 def test_migrations_run_first() -> None:
     job = rendered_with("defaults").named("Job", "migrate")
     assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
@@ -257,7 +279,8 @@ def settings_of(rendered: Rendered, process: str) -> Settings:
     variables = {
         name.lower(): value for name, value in rendered.environment(process).items() if name != "SECRETS_DIR"
     }
-    variables.pop("blueprints_dir", None)
+    for folder in ("blueprints_dir", "mail_templates_dir"):
+        variables.pop(folder, None)
     return Settings(
         database_url=SecretStr("postgresql://alga:s3cret-word@db/alga"),
         admin_database_url=SecretStr("postgresql://alga:s3cret-word@db/alga"),

@@ -259,3 +259,20 @@ def test_a_change_sends_the_changes(server: ScriptedServer, call: Call) -> None:
     call("change", WORKFLOW_ID, {"licenseCount": 12})
     assert server.received[0].body == {"licenseCount": 12}
     assert server.received[0].headers["content-type"] == "application/json"
+
+
+def test_a_welcome_mail_is_requested_for_a_user(server: ScriptedServer, call: Call) -> None:
+    path = f"{TENANT_PATH}/welcome-email"
+    server.script("POST", path, Reply(202, document("queued")))
+    sent = call("send_welcome_email", TENANT_ID, user_id="9b2f7a54-0a51-4a54-8d6a-3f0f5a6f3f10", wait=5)
+    assert sent.workflow_id == WORKFLOW_ID
+    (received,) = server.received
+    assert received.body == {"userId": "9b2f7a54-0a51-4a54-8d6a-3f0f5a6f3f10"}
+    assert received.headers["prefer"] == "wait=5"
+
+
+def test_a_welcome_mail_is_not_requested_twice(server: ScriptedServer, call: Call) -> None:
+    server.script("POST", f"{TENANT_PATH}/welcome-email", problem(503, "temporal-unavailable"))
+    with pytest.raises(UnavailableError):
+        call("send_welcome_email", TENANT_ID)
+    assert len(server.received) == 1
