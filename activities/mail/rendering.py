@@ -49,7 +49,7 @@ class Welcome:
     email: str = field(repr=False)
     sender_name: str
     sign_in_url: str
-    forgot_password_url: str
+    forgot_password_url: str = field(repr=False)
     password_link: str | None = field(default=None, repr=False)
     link_expires_at: datetime | None = None
 

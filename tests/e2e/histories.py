@@ -41,7 +41,7 @@ async def workers_of(client: Client, tenant_id: UUID) -> set[int]:
     """Return the processes that have worked on the workflow."""
     started = await events(client, tenant_id, EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED)
     identities = [event.workflow_task_started_event_attributes.identity for event in started]
-    return {int(identity.partition("@")[0]) for identity in identities}
+    return {int(identity.rpartition("/")[2].partition("@")[0]) for identity in identities}
 
 
 async def releases_of(client: Client, tenant_id: UUID) -> set[str]:

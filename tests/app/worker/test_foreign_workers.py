@@ -187,7 +187,7 @@ async def test_a_foreign_worker_that_joins_later_is_logged_and_measured_until_it
                 assert (logs[0]["log_level"], FOREIGN in logs[0]["reason"]) == ("warning", True)
                 clock.ahead = RECENT
                 await wait_until(has_left, timeout=PATIENCE)
+                assert shown("foreign") == 0
             finally:
                 watching.cancel()
     assert [line["event"] for line in logs][1:] == ["no foreign worker polls our task queue any more"]
-    assert shown("foreign") == 0
