@@ -79,6 +79,8 @@ async def test_every_route_that_changes_something_leaves_its_event(
     async with obstacle(database, CREATE_TENANT, other_id, PASSING):
         other = await service.create(tenantId=str(other_id))
         await ask("DELETE", "/tenants/{id}", f"/tenants/{other['workflowId']}")
+    complete_id = (await service.provision())["tenantId"]
+    await ask("POST", "/tenants/{id}/welcome-email", f"/tenants/{complete_id}/welcome-email")
     await ask("POST", "/api-keys", "/api-keys", {"name": "audited"})
     key = f"/api-keys/{responses['/api-keys']['id']}"
     await ask("POST", "/api-keys/{key_id}/rotate", f"{key}/rotate")
@@ -88,6 +90,7 @@ async def test_every_route_that_changes_something_leaves_its_event(
     assert set(events) == await changing_routes(service)
     assert {route: event["action"] for route, event in events.items()} == {
         ("POST", "/tenants"): "tenant.create",
+        ("POST", "/tenants/{id}/welcome-email"): "tenant.welcome_email",
         ("PATCH", "/operations/{id}"): "operation.change",
         ("POST", "/operations/{id}/resume"): "operation.resume",
         ("DELETE", "/operations/{id}"): "operation.cancel",
@@ -103,5 +106,5 @@ async def test_every_route_that_changes_something_leaves_its_event(
     of_operation = [
         event for (_, template), event in events.items() if template.startswith(("/tenants", "/operations"))
     ]
-    assert {event["tenantId"] for event in of_operation} == {str(tenant_id), str(other_id)}
+    assert {event["tenantId"] for event in of_operation} == {str(tenant_id), str(other_id), complete_id}
     assert events["PATCH", "/operations/{id}"]["details"] == {"changed": ["licenseCount"]}
