@@ -229,7 +229,8 @@ class OperationRow:
         """
         done = [step.name for step in committed.steps if step.status is StepStatus.COMPLETED]
         is_complete = all(step.is_done for step in committed.steps)
-        documents = committed.model_dump(mode="json")
+        warnings = dict.fromkeys((*self._context.snapshot.warnings, *committed.warnings))
+        documents = committed.model_copy(update={"warnings": tuple(warnings)}).model_dump(mode="json")
         values = {
             **self._key,
             "status": OperationStatus.COMPLETED if is_complete else OperationStatus.RUNNING,

@@ -239,11 +239,11 @@ class ProvisioningActivities:
 
 
 class StepClock:
-    """Times the steps of a transaction, knows the current one, and collects the operation's warnings."""
+    """Times the steps of a transaction, knows the current one, and collects its warnings."""
 
     def __init__(self, context: OperationContext, following: Collection[str]) -> None:
         self.current: str | None = None
-        self.warnings = list(context.snapshot.warnings)
+        self.warnings: list[OperationWarning] = []
         self._attempts = max((step.attempts for step in context.snapshot.steps), default=1)
         self._following = following
         self._steps: dict[str, StepProgress] = {}

@@ -289,8 +289,8 @@ class OperationInput(Message):
 class Committed(Message):
     """What the transaction of an operation has committed.
 
-    Of the steps that follow, the configured ones are pending and the others skipped. `warnings` are all of the
-    operation until then.
+    Of the steps that follow, the configured ones are pending and the others skipped. `warnings` are those that
+    came with it, or all of a commit that was read again.
     """
 
     committed_at: datetime

@@ -101,9 +101,9 @@ class Progress:
         self.set_step(step, status=StepStatus.COMPLETED, finished_at=workflow.now())
         self._change(progress=self.kind.progress_after(step), error=None)
 
-    def warn(self, warning: OperationWarning) -> None:
-        """Add a warning; `publish` makes it visible."""
-        self._change(warnings=(*self.snapshot.warnings, warning), error=None)
+    def warn(self, *warnings: OperationWarning) -> None:
+        """Add warnings; `publish` makes them visible."""
+        self._change(warnings=(*self.snapshot.warnings, *warnings), error=None)
 
     def warn_of_late_cancel(self) -> bool:
         """Warn that a cancel came after the commit; False if it was said before."""

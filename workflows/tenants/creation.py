@@ -13,13 +13,14 @@ with workflow.unsafe.imports_passed_through():
     from workflows.operations.messages import Cancellation, OperationError, ParameterChanges, ParameterUpdate
     from workflows.operations.parameters import first_fault, parse_signal
     from workflows.operations.retrying import run_locally
-    from workflows.tenants.ignored_fields import ignored_fields
+    from workflows.tenants.ignored_fields import ignored_product, unknown_fields
     from workflows.tenants.request import (
         PasswordHash,
         PasswordInput,
         ProvisionInput,
         TenantCreationInput,
         TenantCreationResult,
+        for_product,
         parse_request,
     )
     from workflows.tenants.steps import (
@@ -54,8 +55,9 @@ class TenantCreation:
             if request.tenant_id is None:
                 request = request.model_copy(update={"tenant_id": workflow.uuid4()})
             self._operation.accept(request)
-            for warning in ignored_fields(argument, self.product_code):
-                self._operation.progress.warn(warning)
+            read = for_product(argument, self.product_code)
+            ignored = unknown_fields(TenantCreationInput, read) + ignored_product(argument, self.product_code)
+            self._operation.progress.warn(*ignored)
         self._refused_id = self._refuse_id(workflow.info().workflow_id)
 
     async def create(self) -> TenantCreationResult:

@@ -8,9 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from workflows.operations.messages import OperationWarning
+from workflows.operations.messages import OperationRequest, OperationWarning
 from workflows.operations.texts import storable
-from workflows.tenants.request import TenantCreationInput, for_product
 
 UNKNOWN_FIELD = "unknown-field"
 IGNORED_FIELD = "ignored-field"
@@ -18,22 +17,23 @@ MAX_WARNINGS = 20
 MAX_FIELD_LENGTH = 100
 
 
-def ignored_fields(argument: Any, product_code: str | None) -> list[OperationWarning]:
-    """Return a warning for each field of a valid argument that has a value and is not read, a limited number.
-
-    `product_code` is the product if the workflow type determines it.
-    """
-    read = TenantCreationInput.model_validate(for_product(argument, product_code), extra="allow")
-    names = list(_unread(read))
+def unknown_fields(request: type[OperationRequest], argument: Any) -> list[OperationWarning]:
+    """Return a warning for each field of a valid argument that has a value and is not read, a limited number."""
+    names = list(_unread(request.model_validate(argument, extra="allow")))
     warnings = [_warning(storable(name, MAX_FIELD_LENGTH)) for name in names[:MAX_WARNINGS]]
     if (further := len(names) - MAX_WARNINGS) > 0:
         detail = f"{further} further unknown fields were ignored"
         warnings.append(OperationWarning(code=UNKNOWN_FIELD, detail=detail))
-    wanted = argument.get("productCode", argument.get("product_code"))
-    if wanted not in (None, read.product_code):
-        detail = f"this workflow type makes tenants of product {read.product_code}, so productCode was ignored"
-        warnings.append(OperationWarning(code=IGNORED_FIELD, detail=detail, field="productCode"))
     return warnings
+
+
+def ignored_product(argument: Any, product_code: str | None) -> list[OperationWarning]:
+    """Return a warning if the argument has another product than the workflow type determines."""
+    wanted = argument.get("productCode", argument.get("product_code"))
+    if product_code is None or wanted in (None, product_code):
+        return []
+    detail = f"this workflow type makes tenants of product {product_code}, so productCode was ignored"
+    return [OperationWarning(code=IGNORED_FIELD, detail=detail, field="productCode")]
 
 
 def _unread(part: BaseModel, path: str = "") -> Iterator[str]:

@@ -23,6 +23,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.operations.parameters import first_fault, parse_signal
     from workflows.operations.retrying import run_locally
     from workflows.operations.texts import MAX_NAME_LENGTH, storable
+    from workflows.tenants.ignored_fields import unknown_fields
     from workflows.tenants.steps import READ_RECIPIENT_ACTIVITY, RESEND_WORKFLOW, WELCOME_EMAIL
 
 
@@ -73,6 +74,7 @@ class ResendWelcomeEmailWorkflow:
         self._fault: OperationError | None = None
         try:
             self._operation.accept(WelcomeEmailRequest.model_validate(argument))
+            self._operation.progress.warn(*unknown_fields(WelcomeEmailRequest, argument))
         except ValidationError as error:
             field, detail = first_fault(error)
             self._fault = OperationError(code=INVALID_REQUEST, detail=detail, field=field)

@@ -20,7 +20,8 @@ from app.worker.factory import WORKFLOWS
 from tests.activities.conftest import ON_ONE_SHAPE, POLICY, provision_input, provisioning_on
 from tests.support.audit import AUDIT
 from tests.support.rows import row_counts
-from workflows.operations.kinds import CLOSE_ACTIVITY
+from workflows.operations.failures import CANCEL_TOO_LATE
+from workflows.operations.kinds import CLOSE_ACTIVITY, COMPLETE_ACTIVITY
 from workflows.operations.messages import OPERATION_MEMO, OperationSnapshot
 from workflows.operations.statuses import OperationStatus
 from workflows.tenants.request import TenantCreationInput
@@ -135,13 +136,22 @@ async def test_what_is_repeated_after_a_close_writes_nothing(
     assert await actions(database, handle.id) == ["tenant.create"]
 
 
-@pytest.mark.parametrize("signal", ["resume", "cancel"])
-async def test_what_is_repeated_after_a_commit_writes_nothing(
+@pytest.mark.parametrize(
+    ("signal", "repeated", "warned"),
+    [
+        ("resume", [PROVISION_ACTIVITY], []),
+        # The row, which the commit has closed, gets the warning.
+        ("cancel", [CLOSE_ACTIVITY, COMPLETE_ACTIVITY], [CANCEL_TOO_LATE]),
+    ],
+)
+async def test_what_is_repeated_after_a_commit_writes_nothing(  # noqa: PLR0917 - fixtures
     client: Client,
     engine: AsyncEngine,
     database: asyncpg.Connection,
     tenant_request: TenantCreationInput,
     signal: str,
+    repeated: list[str],
+    warned: list[str],
 ) -> None:
     committed: dict[str, int] = {}
     after = After(PROVISION_ACTIVITY)
@@ -151,8 +161,9 @@ async def test_what_is_repeated_after_a_commit_writes_nothing(
         await handle.signal(signal)
 
     handle = await run_repeated(client, engine, tenant_request, after, send)
-    assert after.runs == [PROVISION_ACTIVITY, PROVISION_ACTIVITY if signal == "resume" else CLOSE_ACTIVITY]
+    assert after.runs == [PROVISION_ACTIVITY, *repeated]
     shown = await shown_end(engine, handle)
+    assert [warning.code for warning in shown.warnings] == warned
     assert shown.status is OperationStatus.COMPLETED
     assert await row_counts(database, str(tenant_request.tenant_id)) == committed
     assert await actions(database, handle.id) == ["tenant.create"]

@@ -103,6 +103,14 @@ async def test_algas_client_gets_the_address_and_the_name(
     assert mail_server.recipients[-1] == email
 
 
+async def test_an_unknown_field_of_algas_client_is_a_warning(mailing: Service, temporal: EmbeddedTemporal) -> None:
+    tenant_id = (await new_tenant(mailing))["tenantId"]
+    assert (await as_alga(mailing, temporal, tenantId=tenant_id, locale="de"))["success"]
+    wanted = {"tenantId": tenant_id, "kind": "welcome_email"}
+    [operation] = (await mailing.http.get("/operations", params=wanted)).json()["operations"]
+    assert [warning["field"] for warning in operation["warnings"]] == ["locale"]
+
+
 @pytest.mark.parametrize("user_id", [str(uuid4()), "somebody"])
 async def test_a_user_who_is_no_administrator_is_refused_by_name(
     mailing: Service, mail_server: MailServer, temporal: EmbeddedTemporal, user_id: str
