@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from temporalio.exceptions import ApplicationError
 
 from activities.alga.blueprints.blueprint import load_blueprints
+from activities.alga.blueprints.schema import find_misfits
 from activities.alga.blueprints.yaml_files import BlueprintError
 from activities.alga.directory import DIRECTORY_TABLES
 from activities.alga.schema_check import check_schema
@@ -102,10 +103,25 @@ async def _check_admin_database(connection: AsyncConnection, subject: str, setti
         Finding(item.level, ".".join(filter(None, (item.table, item.column))), item.problem, item.remedy)
         for item in await check_schema(connection)
     ]
+    differences += await _check_blueprint_tables(connection, settings)
     return [
         Finding("ok", subject, f"PostgreSQL {version}"),
         *(differences or [Finding("ok", "Alga's tables", "as the activities need them")]),
         await _check_own_schema(settings.admin_database),
+    ]
+
+
+async def _check_blueprint_tables(connection: AsyncConnection, settings: Settings) -> list[Finding]:
+    """Check the tables of blueprints that can be read; the others have a finding of their own."""
+    try:
+        blueprints = load_blueprints(settings.blueprints_dir)
+    except BlueprintError:
+        return []
+    remedy = "correct the file; `alga-tenants blueprints check FILE` names the lines"
+    return [
+        Finding("error", f"blueprint {product}", str(misfit), remedy)
+        for product, blueprint in blueprints.items()
+        for misfit in await find_misfits(connection, blueprint)
     ]
 
 

@@ -13,21 +13,23 @@ from functools import cache
 from typing import Any, Self
 from uuid import UUID
 
-from sqlalchemy import Table, Text, Uuid, bindparam, cast, column, func, select
+from sqlalchemy import Column, Table, Text, bindparam, cast, column, func, select
 from sqlalchemy.dialects.postgresql import JSONB, Insert, insert
 
 from activities.alga.tables import TENANT
 from activities.database.transactions import Secret, Statement, Transaction
 
-# A tenant that exists must not go unnoticed.
-MUST_BE_NEW = frozenset({"tenants"})
+# A tenant that exists must not go unnoticed, and none of a blueprint's rows may be missing.
+MUST_BE_NEW = "must_be_new"
 # Their keys are ids derived from that of a new tenant, and so are free. The check costs a seventh of their 600 rows.
 ALWAYS_NEW = frozenset({"permissions", "role_permissions"})
 
 
 @dataclass(frozen=True)
 class TableRows:
-    """Rows of one table, all of the same columns. `tenant` is not among them; columns left out get their defaults.
+    """Rows of one table, all of the same columns. The tenant's is not among them; columns left out get defaults.
+
+    `info` of the table names the tenant's column if it is not `tenant`, and says that its rows `must_be_new`.
 
     `document` is a JSON array of objects.
     """
@@ -77,6 +79,14 @@ def _insert(table: Table, columns: tuple[str, ...]) -> Insert:
     document = cast(bindparam("rows", type_=Text), JSONB)
     types = [column(name, table.c[name].type) for name in columns]
     records = func.jsonb_to_recordset(document).table_valued(*types).render_derived(name="r", with_types=True)
-    source = select(bindparam("tenant_id", type_=Uuid), *(records.c[name] for name in columns))
-    statement = insert(table).from_select([TENANT, *columns], source, include_defaults=False)
-    return statement if table.name in MUST_BE_NEW | ALWAYS_NEW else statement.on_conflict_do_nothing()
+    tenant = tenant_column(table)
+    source = select(bindparam("tenant_id", type_=tenant.type), *(records.c[name] for name in columns))
+    statement = insert(table).from_select([tenant.name, *columns], source, include_defaults=False)
+    if table.info.get(MUST_BE_NEW) or table.name in ALWAYS_NEW:
+        return statement
+    return statement.on_conflict_do_nothing()
+
+
+def tenant_column(table: Table) -> Column[Any]:
+    """Return the column that names the tenant."""
+    return table.c[table.info.get("tenant_column", TENANT)]

@@ -1,5 +1,6 @@
 """Compares the live schema with the columns of Alga's tables that the activities read and write."""
 
+import re
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ from activities.alga.notifications import SOURCES
 
 CATALOGUE = text("""
     SELECT c.relname AS table, a.attname AS name, format_type(a.atttypid, NULL) AS type,
-           a.attnotnull AS not_null, a.atthasdef OR a.attidentity <> '' OR a.attgenerated <> '' AS fills_itself
+           a.attnotnull AS not_null, a.attgenerated <> '' AS is_generated,
+           a.atthasdef OR a.attidentity <> '' OR a.attgenerated <> '' AS fills_itself
     FROM pg_class c
     JOIN pg_namespace n ON n.oid = c.relnamespace
     JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
@@ -72,7 +74,7 @@ def _check_table(table: Table, live: dict[str, Row[Any]] | None, dialect: Dialec
         if found is None:
             remedy = "run Alga's migrations, or update alga-tenants"
             yield SchemaFinding("error", table.name, column.name, "the column is missing", remedy)
-        elif _family(found.type) != _family(_type(column, dialect)):
+        elif type_family(found.type) != type_family(_type(column, dialect)):
             problem = f"is {found.type}, not {_type(column, dialect)}"
             yield SchemaFinding("error", table.name, column.name, problem, UPDATE)
     if table.name not in READ_ONLY:
@@ -117,5 +119,7 @@ def _type(column: Column[object], dialect: Dialect) -> str:
     return NAMES.get(declared.partition("(")[0], declared.partition("(")[0])
 
 
-def _family(name: str) -> str:
-    return FAMILIES.get(name, name)
+def type_family(name: str) -> str:
+    """Return a name for all types that take the same values; lengths and precisions don't count."""
+    plain = re.sub(r"\([\d,]+\)", "", name)
+    return FAMILIES.get(plain, plain)

@@ -99,6 +99,7 @@ tenants = Table(
     *_optional("suspended_at", type_=DateTime(timezone=True)),
     *_times(*CHANGE_TIMES),
     CheckConstraint("product_code IN ('psa', 'algadesk')"),
+    info={"must_be_new": True},
 )
 
 clients = _tenant_table(

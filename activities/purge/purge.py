@@ -78,13 +78,13 @@ async def count_tenant_rows(
     return await _count(connection, TenantRows(catalogue, tenant_id))
 
 
-async def _occupied(connection: AsyncConnection, rows: TenantRows) -> list[str]:
+async def occupied_tables(connection: AsyncConnection, rows: TenantRows) -> list[str]:
     """Return the tables in which the tenant has rows."""
     return sorted(label for label, _ in await _found(connection, rows.labels, rows.any))
 
 
 async def _count(connection: AsyncConnection, rows: TenantRows) -> dict[str, int]:
-    occupied = await _occupied(connection, rows)
+    occupied = await occupied_tables(connection, rows)
     return {label: row.rows for label, row in await _found(connection, occupied, rows.count)}
 
 
@@ -120,7 +120,7 @@ class _Purge:
         await self.guard.disable(first)
         await self._lock(self.rows.roots())
         for number in range(MAX_PASSES):
-            occupied = set(await _occupied(self.connection, self.rows))
+            occupied = set(await occupied_tables(self.connection, self.rows))
             if not occupied:
                 break
             if number:

@@ -1,11 +1,15 @@
-"""Writes a tenant's settings, notification settings and add-ons, and its billing if the request names a plan."""
+"""Writes the blueprint's rows of any table, then settings, notification settings, add-ons and billing.
 
+All go in one round trip, and a row of the blueprint takes the place of the one that is written here.
+"""
+
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from activities.alga import tables
 from activities.alga.blueprints.blueprint import Blueprint
-from activities.alga.bulk_insert import TableRows, insert_rows
+from activities.alga.bulk_insert import TableRows, insert_statement
 from activities.alga.ids import derived_id
 from activities.alga.notifications import NotificationDefault, notification_settings
 from activities.database.transactions import Transaction
@@ -18,6 +22,8 @@ async def write_initial_data(
     request: TenantCreationInput,
     blueprint: Blueprint,
     notifications: tuple[NotificationDefault, ...],
+    *,
+    created_at: datetime,
 ) -> None:
     """Insert the rows. Raises `FinalError` for an unknown billing plan."""
     # Only Citus has a unique key on e-mail settings. On plain PostgreSQL only the new tenant guards them from twins.
@@ -40,7 +46,10 @@ async def write_initial_data(
         }
         rows.append(TableRows.of(tables.contract_line_presets, [preset]))
         rows.append(TableRows.of(tables.default_billing_settings, [{"default_currency_code": "USD"}]))
-    await insert_rows(transaction, tenant_id, rows)
+    await transaction.run(
+        *blueprint.section_statements(tenant_id, created_at),
+        *(insert_statement(tenant_id, records) for records in rows),
+    )
 
 
 def _email_settings(provider: EmailProvider) -> dict[str, Any]:

@@ -189,7 +189,7 @@ class ProvisioningActivities:
             await write_admin_user(transaction, tenant_id, admin, blueprint.admin_role_id(tenant_id))
         with steps.run(SET_UP_DATA):
             notifications = read_notification_defaults(defaults)
-            await write_initial_data(transaction, tenant_id, request, blueprint, notifications)
+            await write_initial_data(transaction, tenant_id, request, blueprint, notifications, created_at=created_at)
         committed = steps.committed(
             OperationResult(
                 tenant_id=tenant_id,

@@ -44,6 +44,9 @@ class _Root(LazyGroup):
             "app.cli.maintenance.reconcile:command", "Compare operations with Temporal.", SERVICE
         ),
         "replay": LazyCommand("app.cli.maintenance.replay:command", "Check workflows before a deployment.", SERVICE),
+        "blueprints": LazyCommand(
+            "app.cli.maintenance.blueprints:app", "Capture, check and compare blueprints.", SERVICE
+        ),
         "keys": LazyCommand("app.cli.maintenance.keys:app", "Create, rotate, list and revoke API keys.", SERVICE),
         "mail": LazyCommand("app.cli.maintenance.mail:app", "Show the welcome mail.", SERVICE),
         "audit": LazyCommand("app.cli.maintenance.audit:app", "Verify and list the audit trail.", SERVICE),

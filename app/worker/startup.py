@@ -11,6 +11,8 @@ from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities.alga.blueprints.blueprint import load_blueprints
+from activities.alga.blueprints.schema import find_misfits
 from activities.alga.schema_check import check_schema
 from activities.database.errors import DATABASE_ERRORS, classify
 from app.settings import Settings
@@ -66,10 +68,16 @@ async def check_database(settings: Settings, engine: AsyncEngine) -> None:
         raise UnfitDatabaseError("schema alga_tenants is not up to date; run `alga-tenants migrate`")
     async with engine.connect() as connection:
         findings = await check_schema(connection)
+        misfits = [
+            f"blueprint {product}: {misfit}"
+            for product, blueprint in load_blueprints(settings.blueprints_dir).items()
+            for misfit in await find_misfits(connection, blueprint)
+        ]
     for finding in findings:
         if finding.level == "warning":
             log.warning("schema check", table=finding.table, column=finding.column, problem=finding.problem)
     errors = [f"{item.table}: {item.problem}; {item.remedy}" for item in findings if item.level == "error"]
+    errors += misfits
     if errors:
         raise UnfitDatabaseError("the database does not fit the activities:\n" + "\n".join(errors))
 

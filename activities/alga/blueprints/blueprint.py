@@ -1,14 +1,15 @@
 """Blueprints: the rows that every new tenant of a product gets. Their files are in this folder."""
 
 from collections import defaultdict
-from collections.abc import Mapping
-from datetime import date
+from collections.abc import Iterator, Mapping
+from datetime import date, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import ValidationError
+from sqlalchemy import Table
 
 from activities.alga import tables
 from activities.alga.blueprints.model import (
@@ -19,10 +20,14 @@ from activities.alga.blueprints.model import (
     PermissionKey,
     check_rules,
 )
+from activities.alga.blueprints.section_rows import SectionRows
+from activities.alga.blueprints.section_rules import check_sections
+from activities.alga.blueprints.symbols import Name
 from activities.alga.blueprints.yaml_files import BlueprintError, YamlFile
 from activities.alga.bulk_insert import TableRows
 from activities.alga.ids import derived_id
 from activities.alga.row_templates import CreationDay, DerivedId, RowTemplates
+from activities.database.transactions import Statement
 from activities.errors import FinalError
 
 BUILT_IN = Path(__file__).parent
@@ -59,11 +64,13 @@ def load_blueprint(file: Path) -> "Blueprint":
     try:
         model = BlueprintFile.model_validate(source.document)
         check_rules(model)
+        blueprint = Blueprint(model)
+        check_sections(model.rows, blueprint.row_names)
     except ValidationError as error:
         raise _error(source, error) from None
     except BrokenRuleError as error:
         raise source.error(error.path, error.reason) from None
-    return Blueprint(model)
+    return blueprint
 
 
 def _error(source: YamlFile, error: ValidationError) -> BlueprintError:
@@ -105,6 +112,22 @@ class Blueprint:
         return self._model.product
 
     @property
+    def model(self) -> BlueprintFile:
+        """The content of the file."""
+        return self._model
+
+    @property
+    def row_names(self) -> set[Name]:
+        """The symbolic names of the rows in sections of their own, which `rows` may refer to."""
+        return {
+            value.name
+            for _, records in self._records()
+            for record in records
+            for value in record.values()
+            if isinstance(value, DerivedId)
+        }
+
+    @property
     def contract_line_names(self) -> tuple[str, ...]:
         """The names that a request's `billingPlan` may have."""
         return tuple(self._model.contract_lines)
@@ -133,8 +156,19 @@ class Blueprint:
         """Return the tenant's rows, in an order in which they can be inserted."""
         return self._templates.fill(tenant_id, today)
 
+    def section_statements(self, tenant_id: UUID, created_at: datetime) -> Iterator[Statement]:
+        """Yield the statements that insert the rows of `rows`; they may refer to all rows that a creation writes."""
+        return self._section_rows.statements(tenant_id, created_at)
+
+    @cached_property
+    def _section_rows(self) -> SectionRows:
+        return SectionRows(self._model.rows)
+
     @cached_property
     def _templates(self) -> RowTemplates:
+        return RowTemplates(self._records())
+
+    def _records(self) -> list[tuple[Table, list[Row]]]:
         model = self._model
         permissions = model.permission_descriptions()
         rows = [
@@ -147,7 +181,7 @@ class Blueprint:
             (tables.document_default_folders, _folders(model)),
             (tables.asset_type_registry, _asset_types(model)),
         ]
-        return RowTemplates([(table, records) for table, records in rows if records])
+        return [(table, records) for table, records in rows if records]
 
 
 def _role_id(name: str, audience: str) -> DerivedId:
@@ -171,7 +205,7 @@ def _role(name: str, audience: Literal["msp", "client"], model: BlueprintFile) -
     }
 
 
-def _permission(key: PermissionKey, description: str) -> Row:
+def _permission(key: PermissionKey, description: str | None) -> Row:
     return {
         "permission_id": _permission_id(key),
         "resource": key.resource,

@@ -11,6 +11,11 @@ from workflows.tenants.request import ProductCode
 Audience = Literal["msp", "client", "both"]
 ShortText = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=100)]
+TableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$")]
+ColumnName = TableName
+RowName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,100}$")]
+# What `format_type` returns, like `character varying(255)`, `text[]` or the name of an enum.
+SqlType = Annotated[str, StringConstraints(pattern=r'^("[\w ]+"|\w+)( \w+)*(\(\d+(,\d+)?\))?( \w+)*(\[\])*$')]
 
 
 class BrokenRuleError(Exception):
@@ -22,6 +27,12 @@ class BrokenRuleError(Exception):
         self.reason = reason
 
 
+class Part(BaseModel):
+    """Base of all parts of a blueprint, which refuse unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
 class PermissionKey(NamedTuple):
     """The unique key of a permission in a blueprint."""
 
@@ -30,19 +41,13 @@ class PermissionKey(NamedTuple):
     action: str
 
 
-class Part(BaseModel):
-    """Base of all parts of a blueprint, which refuse unknown keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
 class Resource(Part):
     """A resource and the actions on it, with descriptions like "Create tickets" if they have none of their own."""
 
     about: ShortText
-    actions: list[Identifier | Annotated[dict[Identifier, ShortText], Field(min_length=1, max_length=1)]]
+    actions: list[Identifier | Annotated[dict[Identifier, ShortText | None], Field(min_length=1, max_length=1)]]
 
-    def described(self) -> Iterator[tuple[str, str]]:
+    def described(self) -> Iterator[tuple[str, str | None]]:
         """Yield each action with its description."""
         for action in self.actions:
             if isinstance(action, dict):
@@ -54,7 +59,7 @@ class Resource(Part):
 class Role(Part):
     """A role and its permissions; `all` are those of the role's audience and those of both."""
 
-    description: ShortText
+    description: ShortText | None
     grants: Literal["all"] | dict[Identifier, list[Identifier]]
 
 
@@ -101,6 +106,20 @@ class ContractLine(Part):
     billing_timing: Literal["arrears", "advance"] = "arrears"
 
 
+class TableSection(Part):
+    """The rows of a table by name; a column that a row leaves out is NULL.
+
+    `columns` are those that are written, with their types, without the one that names the tenant. References in the
+    columns `later` are written when all rows exist, because tables may reference each other.
+    """
+
+    tenant_column: ColumnName = "tenant"
+    tenant_type: Literal["uuid", "text"] = "uuid"
+    columns: Annotated[dict[ColumnName, SqlType], Field(min_length=1)]
+    later: list[ColumnName] = []
+    rows: dict[RowName, dict[ColumnName, Any]]
+
+
 class BlueprintFile(Part):
     """A whole blueprint file."""
 
@@ -113,12 +132,13 @@ class BlueprintFile(Part):
     folders: dict[Identifier, list[Folder]] = {}
     asset_types: dict[Identifier, ShortText] = {}
     contract_lines: dict[ShortText, ContractLine] = {}
+    rows: dict[TableName, TableSection] = {}
 
     def role_keys(self) -> list[tuple[str, Literal["msp", "client"]]]:
         """Return every role's name and audience."""
         return [(name, audience) for audience, roles in self.roles.items() for name in roles]
 
-    def permission_descriptions(self) -> dict[PermissionKey, str]:
+    def permission_descriptions(self) -> dict[PermissionKey, str | None]:
         """Return every permission with its description."""
         return {
             PermissionKey(audience, resource, action): description

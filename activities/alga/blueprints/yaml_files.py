@@ -11,6 +11,9 @@ PathItem = str | int
 # Other types, such as dates, are refused: callers don't expect them.
 PLAIN_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("map", "seq", "str", "int", "float", "bool", "null")}
 
+# The same in C, which reads a megabyte in a quarter of the time.
+LOADER: type[yaml.SafeLoader | yaml.CSafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
 
 class BlueprintError(Exception):
     """A blueprint file can't be used; the message gives file, line, path and reason."""
@@ -23,9 +26,9 @@ class YamlFile:
         """Read and parse; raises `BlueprintError` for invalid YAML, duplicate keys, and types that aren't plain."""
         self._file = file
         try:
-            self._root = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+            self._root = yaml.compose(file.read_text(encoding="utf-8"), Loader=LOADER)
             self._check(self._root, ())
-            loader = yaml.SafeLoader("")
+            loader = LOADER("")
             self.document: Any = loader.construct_document(self._root) if self._root else None
         except yaml.MarkedYAMLError as error:
             line = error.problem_mark.line + 1 if error.problem_mark else None
