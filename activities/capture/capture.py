@@ -26,7 +26,7 @@ from activities.capture.live import (
     too_large,
 )
 from activities.capture.references import References, Rows
-from activities.capture.report import CaptureError, LeftOut, Report
+from activities.capture.report import CaptureError, LeftOut, Report, UnknownTenantError
 from activities.capture.rights import RightsSections
 from activities.capture.rules import customers_tables, reason_to_leave_out
 from activities.capture.section_tables import SECTION_COLUMNS, SectionTables
@@ -41,6 +41,10 @@ MAX_SECTION_ROWS = 20_000
 # Tables of people and of clients, of which each new tenant gets one row.
 _ONE_ROW = frozenset({"tenants", "users", "user_roles", "clients", "client_locations", "tenant_companies"})
 _LEFT_WITHOUT_NOTE = WRITTEN_FROM_REQUEST - _ONE_ROW
+
+
+# The time of a tenant's creation is nullable.
+_UNKNOWN = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -117,9 +121,7 @@ class TenantCapture:
         rows = await self._remaining(live, sections, model)
         references = References(catalogue, live)
         references.close(rows, others, names, self._report)
-        document = {
-            "product": product,
-            **rights,
+        optional = {
             **settings,
             "contract_lines": await self._contract_lines(contract_lines),
             "rows": TableSections(live, references, names, model.created_at.date()).document(rows),
@@ -128,7 +130,7 @@ class TenantCapture:
             label: len(sections.fitting[label]) + len(rows.get(label, ())) for label in {*sections.fitting, *rows}
         }
         return Captured(
-            {key: value for key, value in document.items() if value},
+            {"product": product, **rights, **{key: value for key, value in optional.items() if value}},
             {label: count for label, count in sorted(counts.items()) if count},
             self._report.entries(),
         )
@@ -138,7 +140,7 @@ class TenantCapture:
         query = sa.select(tenant.c.created_at, tenant.c.product_code).where(tenant.c.tenant == self._tenant_id)
         found = (await self._connection.execute(query)).one_or_none()
         if found is None:
-            raise CaptureError(f"there is no tenant {self._tenant_id}")
+            raise UnknownTenantError(f"there is no tenant {self._tenant_id}")
         if found.product_code != product:
             raise CaptureError(f"tenant {self._tenant_id} is of the product {found.product_code}, not {product}")
         roles, users, user_roles = tables.roles, tables.users, tables.user_roles
@@ -175,7 +177,7 @@ class TenantCapture:
         client = (await self._connection.execute(own)).one_or_none()
         return _Model(
             self._tenant_id,
-            found.created_at.astimezone(UTC),
+            (found.created_at or _UNKNOWN).astimezone(UTC),
             str(admin.role_id),
             _text(admin.user_id),
             _text(client.client_id) if client else None,

@@ -1,4 +1,4 @@
-"""Takes secrets and personal data out of a tenant's rows, and gives rows their new author."""
+"""Takes out of a tenant's rows what no other tenant may have, above all secrets and personal data."""
 
 import re
 from typing import Any
@@ -43,6 +43,8 @@ def _value(table: str, column: Column, value: Any, author: str | None) -> tuple[
         return value, []
     if AUTHOR.search(column.name) and isinstance(value, str) and _UUID.fullmatch(value):
         return author, []
+    if column.is_unique:
+        return None, ["must differ from other tenants"]
     reason = confidential_column(table, column.name, column.type)
     if reason is not None:
         return None, [reason]

@@ -25,7 +25,13 @@ _COLUMNS = sa.text("""
            a.attnotnull AS not_null, pg_get_expr(d.adbin, d.adrelid) AS "default",
            a.attgenerated <> '' OR a.attidentity <> '' OR coalesce(pg_get_expr(d.adbin, d.adrelid), '') ~ '^nextval'
                AS fills_itself,
-           coalesce(a.attnum = ANY (p.conkey), false) AS is_key
+           coalesce(a.attnum = ANY (p.conkey), false) AS is_key,
+           EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'c'
+                   AND a.attnum = ANY (k.conkey) AND cardinality(k.conkey) > 1) AS is_compared,
+           EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisunique AND a.attnum = ANY (i.indkey)
+                   AND NOT EXISTS (SELECT FROM pg_attribute o WHERE o.attrelid = c.oid AND o.attnum = ANY (i.indkey)
+                                   AND (o.attname IN ('tenant', 'tenant_id') OR o.atttypid = 'uuid'::regtype)))
+               AS is_unique
     FROM pg_class c
     JOIN pg_namespace n ON n.oid = c.relnamespace
     JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
@@ -46,11 +52,14 @@ class Column:
     default: str | None
     fills_itself: bool
     is_key: bool
+    is_compared: bool
+    is_unique: bool
+    """Whether no other tenant may have the same value."""
 
     @property
     def is_time(self) -> bool:
-        """Whether it holds times, all of which are volatile."""
-        return self.type.startswith(TIMES)
+        """Whether it holds volatile times; those that a CHECK compares with other columns are kept as they are."""
+        return self.type.startswith(TIMES) and not self.is_compared
 
     @property
     def has_current_time(self) -> bool:
@@ -98,7 +107,8 @@ async def read_columns(connection: AsyncConnection) -> Mapping[str, tuple[Column
     """Return the columns of all tables on the search path, by label."""
     found: dict[str, list[Column]] = defaultdict(list)
     for row in await connection.execute(_COLUMNS):
-        found[row.label].append(Column(row.name, row.type, row.not_null, row.default, row.fills_itself, row.is_key))
+        label, *values = row
+        found[label].append(Column(*values))
     return {label: tuple(columns) for label, columns in found.items()}
 
 

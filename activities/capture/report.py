@@ -8,6 +8,10 @@ class CaptureError(Exception):
     """A tenant can't be captured; the message says why and what to do."""
 
 
+class UnknownTenantError(CaptureError):
+    """There is no such tenant."""
+
+
 @dataclass(frozen=True)
 class LeftOut:
     """Rows of a table that were left out, or with a column their values alone."""

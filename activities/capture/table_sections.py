@@ -41,7 +41,10 @@ class TableSections:
     def _order(self, rows: Rows) -> tuple[list[str], dict[str, list[str]]]:
         """Return the tables in the order of inserting, and the columns that are written later."""
         nullable = {
-            label: {column.name for column in self._tables[label].columns if not column.not_null} for label in rows
+            label: {column.name for column in self._tables[label].columns if not column.not_null}
+            if self._references.id_columns(label)
+            else set()
+            for label in rows
         }
         cuts: dict[tuple[str, str], list[tuple[str, ...]]] = {}
         for label in rows:
@@ -97,7 +100,8 @@ class TableSections:
             for position, name in enumerate(own):
                 if row[name] is not None:
                     further = () if position == 0 else (name,)
-                    self._names[row[name]] = (self._tables[label].name, str(number), *further)
+                    # Rows that share an id share its name.
+                    self._names.setdefault(row[name], (self._tables[label].name, str(number), *further))
         return ordered
 
     def _key(self, row: Row, column: Column) -> tuple[int, float, str]:
@@ -123,6 +127,7 @@ class TableSections:
         section["columns"] = {column.name: column.type for column in columns}
         if used := [name for name in later if any(row[name] is not None for row in rows)]:
             section["later"] = used
+            section["id_column"] = self._references.id_columns(label)[0].name
         section["rows"] = {
             str(number): {
                 column.name: self._written(row[column.name], column)

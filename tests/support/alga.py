@@ -2,6 +2,7 @@
 
 import json
 import runpy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,18 @@ def golden() -> dict[str, Any]:
     return facts
 
 
+@cache
+def catalog(shape: str) -> dict[str, Any]:
+    """Return the description of Alga's tables in the given shape."""
+    facts: dict[str, Any] = json.loads((need_facts() / CATALOGS[shape]).read_text())
+    return facts
+
+
 def build_template(shape: str, new_database: NewDatabase) -> str:
     """Make a database with all of Alga's tables in the given shape, and the global rows that a new tenant needs."""
     folder = need_facts()
     builder: dict[str, Any] = runpy.run_path(str(folder / "build_schema.py"))
-    statements = list(builder["statements"](json.loads((folder / CATALOGS[shape]).read_text())))
+    statements = list(builder["statements"](catalog(shape)))
     statements += builder["reference_statements"]()
     url = new_database()
     # One script, because thousands of round trips take as long as the tables.

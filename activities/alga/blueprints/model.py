@@ -110,13 +110,15 @@ class TableSection(Part):
     """The rows of a table by name; a column that a row leaves out is NULL.
 
     `columns` are those that are written, with their types, without the one that names the tenant. References in the
-    columns `later` are written when all rows exist, because tables may reference each other.
+    columns `later` are written when all rows exist, because tables may reference each other; `id_column` then says
+    which row they belong to.
     """
 
     tenant_column: ColumnName = "tenant"
     tenant_type: Literal["uuid", "text"] = "uuid"
     columns: Annotated[dict[ColumnName, SqlType], Field(min_length=1)]
     later: list[ColumnName] = []
+    id_column: ColumnName | None = None
     rows: dict[RowName, dict[ColumnName, Any]]
 
 

@@ -10,7 +10,6 @@ from sqlalchemy import Column, MetaData, String, Table, Text, Update, Uuid, bind
 from sqlalchemy.types import UserDefinedType
 
 from activities.alga.blueprints.model import TableSection
-from activities.alga.blueprints.section_rules import id_column
 from activities.alga.blueprints.symbols import NOW, TENANT, TODAY, Name, is_number, replace, whole_name
 from activities.alga.bulk_insert import MUST_BE_NEW, insert_statement, tenant_column
 from activities.alga.ids import derived_id
@@ -46,7 +45,7 @@ class SectionRows:
         for name, section in self._sections.items():
             table = _table(name, section)
             self._templates.add(table, [self._prepared(section, row) for row in section.rows.values()])
-            self._later += self._updates(name, section, table)
+            self._later += self._updates(section, table)
 
     def statements(self, tenant_id: UUID, created_at: datetime) -> Iterator[Statement]:
         """Yield the statements: one for each table, and one for each row with references that are written later."""
@@ -81,13 +80,13 @@ class SectionRows:
         section = self._sections.get(name[0])
         return (ROW, *name) if section is not None and name[1] in section.rows else name
 
-    def _updates(self, name: str, section: TableSection, table: Table) -> Iterator[tuple[Update, dict[str, Name]]]:
-        for row, values in section.rows.items():
-            targets = {column: target for column in section.later if (target := whole_name(values.get(column)))}
-            own = id_column(section, name, row)
-            if targets and own is not None:
+    def _updates(self, section: TableSection, table: Table) -> Iterator[tuple[Update, dict[str, Name]]]:
+        for row in section.rows.values():
+            targets = {column: target for column in section.later if (target := whole_name(row.get(column)))}
+            own = whole_name(row.get(section.id_column or ""))
+            if targets and own is not None and section.id_column is not None:
                 names = {f"later_{number}": self._full(target) for number, target in enumerate(targets.values())}
-                yield _update(table, own, tuple(targets)), {"own_id": (ROW, name, row), **names}
+                yield _update(table, section.id_column, tuple(targets)), {"own_id": self._full(own), **names}
 
 
 @cache

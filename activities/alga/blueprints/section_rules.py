@@ -36,11 +36,6 @@ WRITTEN_FROM_REQUEST: Final = frozenset(
 """Tables whose rows come from a request or say who may sign in; no blueprint has rows of them."""
 
 
-def id_column(section: TableSection, table: str, row: str) -> str | None:
-    """Return the column that holds the row's own id, or None if it has none."""
-    return next((column for column, value in section.rows[row].items() if whole_name(value) == (table, row)), None)
-
-
 def check_sections(sections: Mapping[str, TableSection], known: Collection[Name]) -> None:
     """Check columns and references; `known` are the names of all other rows. Raises `BrokenRuleError`."""
     names = {*known, *PROVISIONED, TENANT, NOW, TODAY, *row_names(sections)}
@@ -57,14 +52,11 @@ def check_sections(sections: Mapping[str, TableSection], known: Collection[Name]
                 raise BrokenRuleError((*path, "later", number), f"{column} is not in columns")
         for name, row in section.rows.items():
             _check_row(section, row, (*path, "rows", name), names)
-            later = [column for column in section.later if column in row]
-            for column in later:
-                if whole_name(row[column]) is None:
-                    reason = "is written later, so it must be a reference to a row and nothing else"
+            written = [column for column in section.later if column in row]
+            for column in (section.id_column or "id_column", *written) if written else ():
+                if whole_name(row.get(column)) is None:
+                    reason = "must be a reference to a row and nothing else, because references are written later"
                     raise BrokenRuleError((*path, "rows", name, column), reason)
-            if later and id_column(section, table, name) is None:
-                reason = f"has a column that is written later, but no column is @({table}/{name})"
-                raise BrokenRuleError((*path, "rows", name), reason)
 
 
 def row_names(sections: Mapping[str, TableSection]) -> Iterator[Name]:

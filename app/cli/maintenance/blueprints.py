@@ -20,7 +20,7 @@ from activities.alga.blueprints.yaml_files import BlueprintError, YamlFile
 from activities.capture.capture import Captured, TenantCapture
 from activities.capture.file import blueprint_text
 from activities.capture.global_references import find_missing_references
-from activities.capture.report import CaptureError
+from activities.capture.report import CaptureError, UnknownTenantError
 from activities.database.engines import create_engine
 from activities.database.errors import DATABASE_ERRORS, classify
 from app.cli.console import fail, print_json, say, visible
@@ -80,7 +80,8 @@ def capture(
         _write(output, blueprint_text(captured.document))
         load_blueprint(output)
     except (CaptureError, BlueprintError) as error:
-        fail(f"alga-tenants blueprints capture: {error}")
+        code = ExitCode.NOT_FOUND if isinstance(error, UnknownTenantError) else ExitCode.FAILED
+        fail(f"alga-tenants blueprints capture: {error}", code)
     if as_json:
         left_out = [asdict(item) for item in captured.left_out]
         print_json({"file": str(output), "rows": dict(captured.rows), "leftOut": left_out})

@@ -22,6 +22,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import DBAPIError
 
 from activities.alga.bulk_insert import MUST_BE_NEW, TableRows, insert_statement
+from activities.alga.tables import tenants as alga_tenants
 from activities.database.errors import classify, is_unique_violation
 from tests.support.connections import connected
 from tests.support.inserting import insert
@@ -114,8 +115,9 @@ def test_a_value_that_json_does_not_know_is_refused() -> None:
 
 
 async def test_a_tenant_that_is_there_is_not_left_out(new_database: NewDatabase) -> None:
-    tenants = Table("tenants", MetaData(), Column("tenant", Uuid, primary_key=True), Column("name", Text))
-    assert tenants.info[MUST_BE_NEW]
+    assert alga_tenants.info[MUST_BE_NEW]
+    columns = (Column("tenant", Uuid, primary_key=True), Column("name", Text))
+    tenants = Table("tenants", MetaData(), *columns, info=alga_tenants.info)
     tenant_id, rows = uuid4(), TableRows.of(tenants, [{"name": "Acme"}])
     async with connected(new_database()) as connection:
         await connection.run_sync(tenants.create)

@@ -18,8 +18,16 @@ from tests.activities.conftest import provision_input, request
 from tests.support.audit import AUDIT
 from tests.support.model_tenant import complete_model
 
+AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
 Capture = Callable[..., Awaitable[Captured]]
 Provision = Callable[..., Awaitable[UUID]]
+
+
+@pytest.fixture
+def database_shape(request: pytest.FixtureRequest) -> str:
+    """The shape of the database's keys."""
+    return str(request.node.callspec.params["database_url"])
 
 
 @pytest.fixture
