@@ -1,6 +1,7 @@
 """Captures of tenants on a database with all of Alga's tables."""
 
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4

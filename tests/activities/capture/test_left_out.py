@@ -9,6 +9,7 @@ import asyncpg
 import pytest
 
 from activities.capture import capture as capturing
+from activities.capture.capture import Captured
 from activities.capture.file import blueprint_text
 from activities.capture.report import CaptureError
 from tests.activities.capture.conftest import Capture, Provision, loaded
@@ -20,8 +21,10 @@ pytestmark = [pytest.mark.anyio, ON_ONE_SHAPE]
 
 HOSTILE = '\'; DROP TABLE users; -- "q" {x} {{y}} ${z} @(boards/1) @(@) %s \\u00005\\ \u2028 \x85 \ufeff é 🙂 <b>'
 
+EXACT = '{"exact": [1.10, 0.10000000000000000000001]}'
 
-async def reasons(captured: Any) -> dict[tuple[str, str | None], str]:
+
+def reasons(captured: Captured) -> dict[tuple[str, str | None], str]:
     return {(item.table, item.column): item.reason for item in captured.left_out}
 
 
@@ -44,8 +47,7 @@ async def test_hostile_content_survives(
         ],
     )
     await database.execute(
-        "UPDATE workflow_definitions SET trigger = '{\"exact\": [1.10, 0.10000000000000000000001]}' WHERE tenant = $1",
-        model,
+        "UPDATE workflow_definitions SET trigger = $2::text::jsonb WHERE tenant = $1", model, EXACT
     )
     await database.execute("UPDATE workflow_definitions SET key = left(key, 7) WHERE tenant = $1", model)
     captured = await capture(model)
@@ -55,7 +57,7 @@ async def test_hostile_content_survives(
     stored = await database.fetchval(
         "SELECT trigger::text FROM workflow_definitions WHERE tenant = $1 AND name = $2", made, HOSTILE
     )
-    assert stored == '{"exact": [1.10, 0.10000000000000000000001]}'
+    assert stored == EXACT
 
 
 async def test_rows_that_no_section_can_hold_are_captured_as_they_are(
@@ -143,7 +145,7 @@ async def test_people_clients_and_what_depends_on_them_are_left_out(
         assert personal not in text, personal
     # A row's author is the new tenant's administrator.
     assert "By Grace" in text
-    assert await reasons(captured) == {
+    assert reasons(captured) == {
         ("clients", None): "is written from each request",
         ("contacts", None): "belongs to clients, contacts or users",
         ("project_template_tasks", "assigned_to"): "refers to nothing captured",
@@ -161,7 +163,7 @@ async def test_tables_can_be_chosen_and_left_out(
     without = await capture(model, without={"project_template_phases", "statuses"})
     assert "statuses" not in without.document
     # What depends on a table that is left out goes with it.
-    assert (await reasons(without))["project_template_tasks", None].endswith("refers to project_template_phases")
+    assert (reasons(without))["project_template_tasks", None].endswith("refers to project_template_phases")
     assert "project_template_checklist_items" not in without.document["rows"]
     await provision(loaded(without, tmp_path))
 
@@ -197,7 +199,7 @@ async def test_a_table_with_too_many_rows_is_no_configuration(
         capturing.MAX_ROWS + 1,
     )
     captured = await capture(model)
-    assert (await reasons(captured))["tag_definitions", None] == "has more than 1,000 rows, so it is no configuration"
+    assert (reasons(captured))["tag_definitions", None] == "has more than 1,000 rows, so it is no configuration"
     with pytest.raises(CaptureError, match="tag_definitions has more than 1,000 rows"):
         await capture(model, only={"tag_definitions"})
 
