@@ -3,6 +3,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -12,6 +13,7 @@ import pytest
 from sqlalchemy import make_url, text
 from typer.testing import CliRunner, Result
 
+from activities.alga.blueprints.blueprint import BUILT_IN
 from app.cli import app
 from app.embedded.postgres import EmbeddedPostgres
 from app.embedded.processes.blocking import run_blocking
@@ -174,16 +176,25 @@ def test_a_schema_of_an_unreleased_version_is_named_with_its_remedy(
     assert "Traceback" not in migrated.stderr
 
 
-def test_a_difference_in_algas_tables_is_named(database: str, temporal: EmbeddedTemporal) -> None:
+def test_a_difference_in_algas_tables_is_named(database: str, temporal: EmbeddedTemporal, tmp_path: Path) -> None:
+    rows = "rows:\n  boards:\n    columns: {colour: text}\n    rows: {'1': {colour: green}}\n"
+    (tmp_path / "psa.yaml").write_text((BUILT_IN / "psa.yaml").read_text() + rows)
+
     async def spoil() -> None:
         await upgrade(make_url(database).set(drivername="postgresql+asyncpg"))
         async with connected(database) as connection:
             await connection.execute(text("ALTER TABLE users DROP COLUMN username"))
 
     run_blocking(spoil())
-    result = run("doctor", "--json", database=database, temporal=temporal.address)
+    settings = {"BLUEPRINTS_DIR": str(tmp_path)}
+    result = run("doctor", "--json", database=database, temporal=temporal.address, **settings)
     assert result.exit_code == 1
     assert findings(result)["users.username"]["level"] == "error"
+    problems = [
+        item["problem"] for item in json.loads(result.stdout)["findings"] if item["subject"] == "blueprint psa"
+    ]
+    assert "rows.boards.columns.colour: the table has no such column; remove it, or run Alga's migrations" in problems
+    assert "rows.boards.columns: board_id is missing, which must be given and has no default" in problems
 
 
 def test_unreachable_servers_are_named_without_passwords() -> None:

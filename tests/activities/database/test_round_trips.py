@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -10,11 +11,14 @@ import pytest
 from sqlalchemy import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from activities.alga.blueprints.blueprint import BUILT_IN, load_blueprints
+from activities.alga.passwords import PasswordHasher
 from activities.database.engines import create_engine
 from activities.database.transactions import Transactions
 from activities.operations.rows import OperationRow
+from activities.tenants.provisioning import ProvisioningActivities
 from tests.activities.billing_requests import bought_in_an_app, subscribed
-from tests.activities.conftest import provision_input, provisioning_on, request, sqlalchemy_url
+from tests.activities.conftest import ON_ONE_SHAPE, provision_input, provisioning_on, request, sqlalchemy_url
 from tests.support.audit import AUDIT
 from tests.support.round_trips import RoundTrips, counting_proxy
 from tests.support.stripe import insert_management_tenant
@@ -70,6 +74,25 @@ async def test_a_subscription_takes_one_round_trip_more(
         before = trips.count
         await provisioning.provision_tenant(provision_input(counted))
         assert 0 < trips.count - before <= MAX_OF_WORKER + 1
+
+
+@ON_ONE_SHAPE
+async def test_rows_of_further_tables_take_no_further_round_trip(
+    engine: AsyncEngine, database_url: str, tmp_path: Path
+) -> None:
+    rows = "rows:\n  boards:\n    columns: {board_id: uuid}\n    rows: {'1': {board_id: '@(boards/1)'}}\n"
+    (tmp_path / "psa.yaml").write_text((BUILT_IN / "psa.yaml").read_text() + rows)
+    taken = []
+    async with counted_engine(database_url) as (proxied, trips):
+        for blueprints in (load_blueprints(), load_blueprints(tmp_path)):
+            activities = ProvisioningActivities(proxied, blueprints, PasswordHasher("test-nextauth-secret"), AUDIT)
+            for _ in range(2):
+                given = request(uuid4())
+                await record(engine, given)
+                before = trips.count
+                await activities.provision_tenant(provision_input(given))
+            taken.append(trips.count - before)
+    assert taken[0] == taken[1]
 
 
 async def test_the_gateway_records_an_operation_in_4_round_trips(database_url: str) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy import text
 from temporalio.client import Client
 from temporalio.worker import Worker
 
+from activities.alga.blueprints.blueprint import BUILT_IN
 from app.database import worker_engine
 from app.embedded.temporal import EmbeddedTemporal
 from app.worker.main import PollingEndedError, _poll
@@ -61,15 +62,21 @@ async def test_processes_wait_for_missing_servers_report_them_and_become_ready(
     assert [await process.ends() for process in processes] == [0, 0]
 
 
-async def test_a_worker_does_not_poll_while_algas_tables_do_not_fit(surroundings: Surroundings) -> None:
+async def test_a_worker_does_not_poll_while_algas_tables_do_not_fit(
+    surroundings: Surroundings, tmp_path: Path
+) -> None:
     await surroundings.migrate()
+    rows = "rows:\n  boards:\n    columns: {board_name: text}\n    rows: {'1': {board_name: General}}\n"
+    (tmp_path / "psa.yaml").write_text((BUILT_IN / "psa.yaml").read_text() + rows)
     async with connected(surroundings.admin_url) as connection:
         await connection.execute(text("ALTER TABLE user_roles RENAME TO elsewhere"))
-    worker = surroundings.start("worker")
+    worker = surroundings.start("worker", BLUEPRINTS_DIR=str(tmp_path))
     said = await worker.responds("/startupz", 503, "user_roles: the table is missing")
+    assert "blueprint psa: rows.boards: the database has no such table" in said.text
     assert said.json()["checks"]["polling"] == "the worker does not poll"
     async with connected(surroundings.admin_url) as connection:
         await connection.execute(text("ALTER TABLE elsewhere RENAME TO user_roles"))
+        await connection.execute(text("CREATE TABLE boards (tenant uuid, board_name text)"))
     await worker.responds("/startupz", 200)
 
 
