@@ -1,6 +1,5 @@
 """What a capture keeps and leaves out of a tenant that is in use, on one shape of the keys."""
 
-import json
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -204,11 +203,8 @@ async def test_a_table_with_too_many_rows_is_no_configuration(
         await capture(model, only={"tag_definitions"})
 
 
-async def test_a_capture_changes_nothing_and_needs_no_right_to(
-    model: UUID, capture: Capture, statements: list[tuple[str, Any]]
-) -> None:
+async def test_a_capture_only_reads(model: UUID, capture: Capture, statements: list[tuple[str, Any]]) -> None:
     statements.clear()
     await capture(model)
     assert statements[0][0].endswith("READ ONLY")
-    assert {text.split()[0] for text, _ in statements[1:]} <= {"SELECT", "WITH"}
-    assert json.dumps([str(parameters) for _, parameters in statements])
+    assert {text.split()[0].strip("(") for text, _ in statements[1:]} == {"SELECT", "WITH"}
