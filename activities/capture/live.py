@@ -133,10 +133,7 @@ async def too_large(
     """Return why the tenant's rows of a table are too many or too large to be read, or None."""
     source = _source(table, columns)
     limited = _owned(sa.select(source), source, table, tenant_id).limit(most + 1).subquery()
-    size = sum(
-        (sa.func.coalesce(sa.func.pg_column_size(limited.c[column.name]), 0) for column in columns),
-        start=sa.literal_column("0", sa.Integer()),
-    )
+    size = sa.func.pg_column_size(sa.func.row(*limited.c))
     query = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(size), 0)).select_from(limited)
     count, total = (await connection.execute(query)).one()
     if count > most:

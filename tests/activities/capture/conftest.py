@@ -1,6 +1,6 @@
 """Captures of tenants on a database with all of Alga's tables."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,9 @@ from activities.alga.blueprints.blueprint import Blueprint, load_blueprint, load
 from activities.alga.passwords import PasswordHasher
 from activities.capture.capture import Captured, TenantCapture
 from activities.capture.file import blueprint_text
+from activities.database.engines import create_engine
 from activities.tenants.provisioning import ProvisioningActivities
-from tests.activities.conftest import provision_input, request
+from tests.activities.conftest import provision_input, request, sqlalchemy_url
 from tests.support.audit import AUDIT
 from tests.support.model_tenant import complete_model
 
@@ -23,6 +24,14 @@ AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 Capture = Callable[..., Awaitable[Captured]]
 Provision = Callable[..., Awaitable[UUID]]
+
+
+@pytest.fixture
+async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
+    """An engine that waits for as long as the command does, because some tests write to 270 tables at once."""
+    engine = create_engine(sqlalchemy_url(database_url), application_name="tests", pool_size=5, statement_timeout=120)
+    yield engine
+    await engine.dispose()
 
 
 @pytest.fixture

@@ -80,7 +80,10 @@ async def test_a_subscription_takes_one_round_trip_more(
 async def test_rows_of_further_tables_take_no_further_round_trip(
     engine: AsyncEngine, database_url: str, tmp_path: Path
 ) -> None:
-    rows = "rows:\n  boards:\n    columns: {board_id: uuid}\n    rows: {'1': {board_id: '@(boards/1)'}}\n"
+    rows = (
+        "rows:\n  tag_definitions:\n    columns: {tag_id: uuid, tag_text: text, tagged_type: text}\n"
+        "    rows: {'1': {tag_id: '@(tag_definitions/1)', tag_text: new, tagged_type: client}}\n"
+    )
     (tmp_path / "psa.yaml").write_text((BUILT_IN / "psa.yaml").read_text() + rows)
     taken = []
     async with counted_engine(database_url) as (proxied, trips):
@@ -119,5 +122,7 @@ async def counted_engine(
             statement_timeout=8,
             pre_ping=pre_ping,
         )
-        yield engine, trips
-        await engine.dispose()
+        try:
+            yield engine, trips
+        finally:
+            await engine.dispose()

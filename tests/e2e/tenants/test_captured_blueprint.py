@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+import anyio
 import asyncpg
 import pytest
 from typer.testing import CliRunner
@@ -59,7 +60,7 @@ async def test_a_tenant_of_a_captured_blueprint_has_the_853_golden_rows_and_equa
     blueprints.mkdir()
     urls = {"DATABASE_URL": database_url, "ADMIN_DATABASE_URL": database_url, "ENVIRONMENT": "development"}
     arguments = ["blueprints", "capture", str(model), "--product", "psa", "-o", str(blueprints / "psa.yaml")]
-    result = CliRunner(env=urls).invoke(app, arguments)
+    result = await anyio.to_thread.run_sync(lambda: CliRunner(env=urls).invoke(app, arguments))
     assert result.exit_code == 0, result.output
 
     with installed(
