@@ -194,7 +194,7 @@ def test_a_difference_in_algas_tables_is_named(database: str, temporal: Embedded
         item["problem"] for item in json.loads(result.stdout)["findings"] if item["subject"] == "blueprint psa"
     ]
     assert "rows.boards.columns.colour: the table has no such column; remove it, or run Alga's migrations" in problems
-    assert "rows.boards.columns: board_id is missing, which must be given and has no default" in problems
+    assert "rows.boards.columns: board_name is missing, which must be given and has no default" in problems
 
 
 def test_unreachable_servers_are_named_without_passwords() -> None:

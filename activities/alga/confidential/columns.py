@@ -34,13 +34,13 @@ class Confidential(StrEnum):
 
 
 class _Listed(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    secret_rows: frozenset[str]
-    secret_columns: Mapping[str, frozenset[str]]
-    secret_keys: Mapping[str, frozenset[str]]
-    secret_words: frozenset[str]
-    secret_names: frozenset[str]
+    rows: frozenset[str]
+    columns: Mapping[str, frozenset[str]]
+    keys: Mapping[str, frozenset[str]]
+    words: frozenset[str]
+    names: frozenset[str]
     personal_columns: frozenset[str]
 
 
@@ -52,15 +52,15 @@ def _listed() -> _Listed:
 
 def has_only_secret_rows(table: str) -> bool:
     """Return whether every row of the table is a credential."""
-    return table in _listed().secret_rows
+    return table in _listed().rows
 
 
 def confidential_column(table: str, column: str, sql_type: str) -> Confidential | None:
     """Return why all values of a column are confidential, by the list or by its name; None if they are not."""
     listed = _listed()
-    if column in listed.secret_columns.get(table, ()):
+    if column in listed.columns.get(table, ()):
         return Confidential.SECRET
-    if sql_type.startswith(_HARMLESS) or column in listed.secret_keys.get(table, ()):
+    if sql_type.startswith(_HARMLESS) or column in listed.keys.get(table, ()):
         return None
     if is_secret_name(column) and not (sql_type == "uuid" and column.endswith("_id")):
         return Confidential.SECRET
@@ -72,7 +72,7 @@ def confidential_column(table: str, column: str, sql_type: str) -> Confidential 
 def is_secret_name(name: str) -> bool:
     """Return whether a column or a key of this name holds a secret."""
     letters = re.sub(r"[^a-z0-9]", "", name.lower())
-    return letters in _listed().secret_names or any(word in letters for word in _listed().secret_words)
+    return letters in _listed().names or any(word in letters for word in _listed().words)
 
 
 def confidential_text(text: str) -> Confidential | None:

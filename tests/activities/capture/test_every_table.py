@@ -86,8 +86,8 @@ async def _plant(database: asyncpg.Connection, tenant_id: UUID) -> int:
         for name, column in facts["columns"].items()
         if facts["tenant_column"]
         and (
-            name in listed.secret_columns.get(table, ())
-            or name in listed.secret_keys.get(table, ())
+            name in listed.columns.get(table, ())
+            or name in listed.keys.get(table, ())
             or columns.is_secret_name(name)
         )
         and column["type"].startswith(("text", "character varying", "json"))

@@ -16,8 +16,8 @@ from tests.support.alga import CATALOGS, catalog
 def test_the_list_names_tables_and_columns_of_alga(shape: str) -> None:
     tables = catalog(shape)["tables"]
     listed = columns._listed()
-    assert listed.secret_rows <= tables.keys()
-    for table, names in {**listed.secret_columns, **listed.secret_keys}.items():
+    assert listed.rows <= tables.keys()
+    for table, names in {**listed.columns, **listed.keys}.items():
         assert names <= tables[table]["columns"].keys(), table
 
 
