@@ -13,6 +13,7 @@ from tests.support.rows import tenant_tables
 from tests.support.waiting import wait_until
 
 RECONNECT_SECONDS = 0.05
+LOOK_EVERY = 0.01
 MAX_TABLES_NAMED = 3
 # Raised when the server of a connection is killed, shuts down, or starts up.
 LOST = (
@@ -40,12 +41,14 @@ class Observer:
     """Takes snapshots until it is cancelled; a lost connection is replaced.
 
     `tables` is the number of tenant-scoped tables that each snapshot counts, `taken` the number of snapshots so far.
+    A snapshot in which the same transactions have ended as in the one before shows the same rows, and is left out.
     `before` and `now` are the rows of all tenants in the first and the latest snapshot.
     """
 
     def __init__(self, connect: Callable[[], AbstractAsyncContextManager[asyncpg.Connection]]) -> None:
         self.tables = 0
         self.taken = 0
+        self._looks = 0
         self.before: dict[str, Counts] = {}
         self.now: dict[str, Counts] = {}
         self._connect = connect
@@ -63,12 +66,12 @@ class Observer:
     async def look(self) -> None:
         """Return after a snapshot that began after this call."""
         # The current one may have begun earlier.
-        enough = self.taken + 2
+        enough = self._looks + 2
 
         async def has_looked() -> bool:
-            return self.taken >= enough
+            return self._looks >= enough
 
-        await wait_until(has_looked, timeout=PATIENCE, every=0.01)
+        await wait_until(has_looked, timeout=PATIENCE, every=LOOK_EVERY)
 
     def incomplete_views(self, completed: Collection[str]) -> Iterator[str]:
         """Describe the views of tenants with some, but not all, of their rows.
@@ -97,10 +100,16 @@ class Observer:
         # Without a transaction asyncpg leaves the one open in which it parsed the statement.
         async with connection.transaction():
             census = await connection.prepare(counts)
+        last = None
         while True:
             async with connection.transaction(isolation="repeatable_read", readonly=True):
-                rows = await census.fetch()
-            self._keep(rows)
+                current = await connection.fetchval("SELECT pg_current_snapshot()::text")
+                rows = await census.fetch() if current != last else None
+            if rows is not None:
+                self._keep(rows)
+            last = current
+            self._looks += 1
+            await anyio.sleep(LOOK_EVERY)
 
     def _keep(self, rows: Collection[tuple[str, str, int]]) -> None:
         found: dict[str, list[tuple[str, int]]] = defaultdict(list)

@@ -1,23 +1,29 @@
 """Servers and processes that are killed, restarted or unavailable while operations run."""
 
+import json
 import shutil
 import signal
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from pathlib import Path
 from uuid import UUID, uuid4
 
 import anyio
+import asyncpg
 import httpx
 import pytest
 from temporalio.client import Client
 
-from tests.e2e.conftest import PATIENCE, SECRET, Service, installed, request
+from tests.e2e.cluster import Cluster, enlarged, installed_on
+from tests.e2e.conftest import PATIENCE, SECRET, Service, request
 from tests.e2e.histories import is_completed, releases_of, shows, workers_of
 from tests.e2e.obstacles import LASTING_ERROR, PASSING_ERROR, blocked, close_gate, lift, place
+from tests.e2e.orders import ENDS, FAULTS, Fate, Order, all_fates, play
 from tests.e2e.outages import OUTAGES, Servers, own_servers
 from tests.e2e.replicas import REPOSITORY, ended, kill, ready, replica
 from tests.e2e.trials import REQUEST, Rows, counts_of, tenants_rows
+from tests.e2e.visibility import Counts, observing
 from tests.support.servers import restartable
 from tests.support.servers.temporal import converter_of
 from tests.support.waiting import wait_until
@@ -25,8 +31,8 @@ from workflows.tenants.steps import APPLY_BLUEPRINT, CREATE_ADMIN_USER, CREATE_T
 
 pytestmark = pytest.mark.anyio
 
-# Longer than all outages; the operations to park start before them.
-STEP_RETRY_WINDOW = 10.0
+TENANT_TABLES = 459
+MAX_SHOWN = 20
 
 
 @pytest.fixture(scope="module")
@@ -37,17 +43,28 @@ def servers(server_folder: Path) -> Iterator[Servers]:
 
 @pytest.fixture(scope="module")
 def running(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with installed(
-        tmp_path_factory.mktemp("installation"),
-        admin_database_url=servers.owner_url,
-        database_url=servers.application_url,
-        temporal_address=servers.temporal.address,
-        STEP_RETRY_WINDOW=str(STEP_RETRY_WINDOW),
-        STATEMENT_TIMEOUT="4",
-        TEMPORAL_RPC_TIMEOUT="1",
-        TEMPORAL_WORKFLOW_TASK_TIMEOUT="2",
-    ) as service:
+    with installed_on(servers, tmp_path_factory.mktemp("installation")) as service:
         yield service
+
+
+@pytest.fixture(scope="module")
+async def members(service: Service, servers: Servers) -> AsyncIterator[Cluster]:
+    async with enlarged(service, servers) as cluster:
+        yield cluster
+
+
+@pytest.fixture(autouse=True)
+def some_worker(members: Cluster) -> None:
+    """Start a worker if none runs."""
+    if not members.workers:
+        members.service.worker.start()
+
+
+@pytest.fixture
+async def cluster(members: Cluster) -> Cluster:
+    """Both gateways and both workers."""
+    await members.complete()
+    return members
 
 
 @pytest.fixture(scope="module")
@@ -57,18 +74,23 @@ async def neighbour(service: Service, servers: Servers) -> tuple[UUID, Rows]:
     return tenant_id, await rows_of(servers, tenant_id)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", autouse=True)
 async def parking(service: Service, servers: Servers) -> list[UUID]:
-    """Operations that fail until their obstacle is lifted, and are parked after a while."""
+    """Operations that fail until their obstacle is lifted, and are parked while other tests run."""
     tenant_ids = [uuid4(), uuid4()]
     async with servers.superuser() as connection:
         for tenant_id in tenant_ids:
             await place(connection, SET_UP_DATA, tenant_id, LASTING_ERROR)
             await create(service, tenant_id)
-    for tenant_id in tenant_ids:
-        # Obstacles of other tests must not be the reason.
-        await service.shown(TENANT_CREATION.workflow_id(tenant_id), "needs_attention")
     return tenant_ids
+
+
+@pytest.fixture(scope="module")
+async def undisturbed(service: Service, servers: Servers) -> Counts:
+    """The rows of a tenant that was created undisturbed."""
+    document = await service.provision(**Order(Fate.PLAIN).body)
+    async with observing(servers.superuser) as observer:
+        return observer.now[document["tenantId"]]
 
 
 @pytest.fixture
@@ -76,7 +98,34 @@ async def client(servers: Servers) -> Client:
     return await Client.connect(servers.temporal.address, data_converter=converter_of(SECRET))
 
 
-@pytest.mark.usefixtures("parking")
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_no_snapshot_shows_a_part_of_a_tenant_despite_faults(
+    cluster: Cluster, undisturbed: Counts, fault: str
+) -> None:
+    """Orders meet the fault at work, and nothing but all of a tenant's rows is ever visible."""
+    orders = all_fates()
+    rivals = orders[:2]
+    async with observing(cluster.servers.superuser) as observer:
+        await play(cluster, orders, FAULTS[fault], observer.look)
+        for order in orders:
+            order.operation = await cluster.service.finished(order.operation["workflowId"])
+        await observer.look()
+    completed = {order.tenant_id for order in orders if order.is_completed}
+
+    assert observer.tables == TENANT_TABLES
+    seen = list(observer.incomplete_views(completed))
+    assert not seen, "\n".join([f"{len(seen)} views of incomplete tenants:", *seen[:MAX_SHOWN]])
+    assert observer.now.keys() - observer.before.keys() == completed
+    for order in orders:
+        is_rival = order in rivals
+        expected = {"completed", "failed"} if is_rival else ENDS[order.fate]
+        assert order.operation["status"] in expected, json.dumps(order.operation)
+        assert not order.is_completed or observer.now[order.tenant_id] == undisturbed
+    assert Counter(order.is_completed for order in rivals) == {True: 1, False: 1}
+    async with cluster.servers.superuser() as database:
+        assert await users_of(database, orders) == {order.email: 1 for order in orders if order.is_completed}
+
+
 @pytest.mark.parametrize("outage", OUTAGES)
 async def test_a_database_outage_only_delays_creations(
     service: Service, servers: Servers, neighbour: tuple[UUID, Rows], client: Client, outage: str
@@ -108,10 +157,11 @@ async def test_a_step_that_waits_too_long_for_a_lock_is_retried(
     assert attempts[APPLY_BLUEPRINT] >= 2
 
 
-async def test_a_gateway_that_gets_sigterm_finishes_the_running_request(service: Service, servers: Servers) -> None:
+async def test_a_gateway_that_gets_sigterm_finishes_the_running_request(cluster: Cluster) -> None:
+    service, servers, gateway = cluster.service, cluster.servers, cluster.gateway
     body, key = request(), {"Idempotency-Key": str(uuid4())}
     responses: list[httpx.Response] = []
-    async with replica(service, "gateway") as gateway, service.client(gateway.url) as http:
+    async with service.client(gateway.url) as http:
 
         async def send() -> None:
             responses.append(await http.post("/tenants", json=body, headers=key))
@@ -145,14 +195,15 @@ async def test_a_gateway_that_gets_sigterm_finishes_the_running_request(service:
     assert (await service.finished(again.json()["workflowId"]))["status"] == "completed"
 
 
-async def test_a_killed_gateway_loses_no_operation(service: Service, servers: Servers) -> None:
+async def test_a_killed_gateway_loses_no_operation(cluster: Cluster) -> None:
+    service, servers, gateway = cluster.service, cluster.servers, cluster.gateway
     waited_for, cancelled = uuid4(), uuid4()
     async with servers.superuser() as one, servers.superuser() as two:
         gates = [
             await close_gate(one, CREATE_TENANT, waited_for),
             await close_gate(two, CREATE_TENANT, cancelled),
         ]
-        async with replica(service, "gateway") as gateway, service.client(gateway.url) as http:
+        async with service.client(gateway.url) as http:
             for tenant_id, gate in zip((waited_for, cancelled), gates, strict=True):
                 assert (await http.post("/tenants", json=request(tenantId=str(tenant_id)))).status_code == 202
                 await gate.reached()
@@ -165,11 +216,11 @@ async def test_a_killed_gateway_loses_no_operation(service: Service, servers: Se
 
 
 async def test_a_second_worker_takes_over_from_a_killed_one(
-    service: Service, servers: Servers, neighbour: tuple[UUID, Rows], client: Client
+    cluster: Cluster, neighbour: tuple[UUID, Rows], client: Client
 ) -> None:
-    tenant_id = uuid4()
-    async with replica(service, "worker") as second, servers.superuser() as gatekeeper:
-        processes = {process.pid: process for process in (service.worker, second.process)}
+    service, servers, tenant_id = cluster.service, cluster.servers, uuid4()
+    processes = {process.pid: process for process in cluster.workers}
+    async with servers.superuser() as gatekeeper:
         gate = await close_gate(gatekeeper, APPLY_BLUEPRINT, tenant_id)
         await create(service, tenant_id)
         await gate.reached()
@@ -177,9 +228,7 @@ async def test_a_second_worker_takes_over_from_a_killed_one(
         await kill(processes.pop(first))
         await gate.open()
         assert (await service.finished(TENANT_CREATION.workflow_id(tenant_id)))["status"] == "completed"
-        assert await workers_of(client, tenant_id) == {first, *processes}
-    if service.worker.exit_status is not None:
-        service.worker.start()
+    assert await workers_of(client, tenant_id) == {first, *processes}
     assert counts_of(await rows_of(servers, tenant_id)) == counts_of(neighbour[1])
 
 
@@ -191,7 +240,7 @@ async def test_a_killed_temporal_loses_no_operation(
     async with servers.superuser() as gatekeeper, servers.superuser() as connection:
         await place(connection, CREATE_ADMIN_USER, retried, PASSING_ERROR)
         gate = await close_gate(gatekeeper, APPLY_BLUEPRINT, working)
-        await shows(client, parked, "needs_attention", "database-failure")
+        problem = (await service.shown(TENANT_CREATION.workflow_id(parked), "needs_attention"))["error"]["code"]
         await create(service, retried)
         await shows(client, retried, "retrying", "database-busy")
         await create(service, working)
@@ -209,7 +258,7 @@ async def test_a_killed_temporal_loses_no_operation(
         finally:
             await anyio.to_thread.run_sync(servers.temporal.start)
         await ready(service.gateway, service.installation.url)
-        await shows(client, parked, "needs_attention", "database-failure")
+        await shows(client, parked, "needs_attention", problem)
         await lift(connection, parked)
     await resume(service, parked)
     again = await service.http.post("/tenants", json=body, headers=key)
@@ -221,31 +270,23 @@ async def test_a_killed_temporal_loses_no_operation(
 
 
 async def test_a_worker_of_another_release_continues_waiting_operations(
-    service: Service,
-    servers: Servers,
-    neighbour: tuple[UUID, Rows],
-    parking: list[UUID],
-    client: Client,
-    *,
-    tmp_path: Path,
+    members: Cluster, neighbour: tuple[UUID, Rows], parking: list[UUID], client: Client, tmp_path: Path
 ) -> None:
-    retried, parked = uuid4(), parking[1]
+    service, servers, retried, parked = members.service, members.servers, uuid4(), parking[1]
     async with servers.superuser() as connection:
         await place(connection, CREATE_ADMIN_USER, retried, PASSING_ERROR)
         await create(service, retried)
         await shows(client, retried, "retrying", "database-busy")
-        await shows(client, parked, "needs_attention", "database-failure")
-        await anyio.to_thread.run_sync(service.worker.stop)
-        try:
-            async with replica(service, "worker", code=another_release(tmp_path)):
-                for tenant_id in (retried, parked):
-                    await lift(connection, tenant_id)
-                    await resume(service, tenant_id)
-                    assert (await service.finished(TENANT_CREATION.workflow_id(tenant_id)))["status"] == "completed"
-                    assert counts_of(await rows_of(servers, tenant_id)) == counts_of(neighbour[1])
-                    assert len(await releases_of(client, tenant_id)) == 2
-        finally:
-            service.worker.start()
+        await service.shown(TENANT_CREATION.workflow_id(parked), "needs_attention")
+        for worker in members.workers:
+            await anyio.to_thread.run_sync(worker.stop)
+        async with replica(service, "worker", code=another_release(tmp_path)):
+            for tenant_id in (retried, parked):
+                await lift(connection, tenant_id)
+                await resume(service, tenant_id)
+                assert (await service.finished(TENANT_CREATION.workflow_id(tenant_id)))["status"] == "completed"
+                assert counts_of(await rows_of(servers, tenant_id)) == counts_of(neighbour[1])
+                assert len(await releases_of(client, tenant_id)) == 2
 
 
 async def create(service: Service, tenant_id: UUID) -> None:
@@ -262,10 +303,18 @@ async def rows_of(servers: Servers, tenant_id: UUID) -> Rows:
         return (await tenants_rows(connection, [tenant_id]))[tenant_id]
 
 
+async def users_of(database: asyncpg.Connection, orders: list[Order]) -> dict[str, int]:
+    """Return the number of internal users by e-mail of these orders."""
+    query = """
+        SELECT lower(email), count(*) FROM users WHERE user_type = 'internal' AND lower(email) = ANY ($1) GROUP BY 1
+    """
+    return dict(map(tuple, await database.fetch(query, [order.email for order in orders])))
+
+
 def another_release(folder: Path) -> Path:
-    """Return a copy of the service's code with a small change."""
+    """Return a copy of the service's code, compiled where the original is, with a small change."""
     for package in ("app", "activities", "migrations", "workflows"):
-        shutil.copytree(REPOSITORY / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(REPOSITORY / package, folder / package)
     with (folder / "app" / "worker" / "factory.py").open("a") as module:
         module.write("\nRELEASE = 'another'\n")
     return folder
