@@ -7,16 +7,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 import psutil
 import pytest
-from sqlalchemy import text
 
 from app.embedded.processes.blocking import run_blocking
-from app.embedded.processes.processes import Account, launcher
+from app.embedded.processes.processes import launcher, unprivileged_account
 from app.embedded.stack import DevStack
 from tests.app.embedded.owner import ENVIRONMENT, REPOSITORY
 from tests.migrations.test_migrations import make_unreleased
@@ -50,9 +50,9 @@ class Dev:
     def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
-    def start(self, *options: str) -> None:
+    def start(self) -> None:
         self._process = subprocess.Popen(  # noqa: S603 - a command line of ours
-            [*COMMAND, "dev", "--json", "--data-dir", str(self.data_dir), *options],
+            [*COMMAND, "dev", "--json", "--data-dir", str(self.data_dir)],
             env=environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -82,13 +82,30 @@ def folder() -> Iterator[Path]:
         yield folder
 
 
+@dataclass(frozen=True)
+class FirstRuns:
+    """The runs before the shared one in its folder: on data of an unreleased version, and with its removal."""
+
+    folder: Path
+    refused: subprocess.CompletedProcess[str]
+    reset: subprocess.CompletedProcess[str]
+
+
 @pytest.fixture(scope="module")
-def shared_dev() -> Iterator[Dev]:
+def first_runs() -> Iterator[FirstRuns]:
     with emptied_folder() as folder:
-        dev = Dev(folder)
-        yield dev
-        if dev.is_running:
-            dev.stop(signal.SIGTERM)
+        with DevStack(folder / "data", temporal_address="elsewhere:7233", durable=False) as stack:
+            run_blocking(_make_unreleased(stack.endpoints.admin_database_url))
+        command = [*COMMAND, "dev", "--json", "--data-dir", str(folder / "data")]
+        yield FirstRuns(folder, run(command), run([*command, "--reset", "--once"]))
+
+
+@pytest.fixture(scope="module")
+def shared_dev(first_runs: FirstRuns) -> Iterator[Dev]:
+    dev = Dev(first_runs.folder)
+    yield dev
+    if dev.is_running:
+        dev.stop(signal.SIGTERM)
 
 
 @pytest.fixture
@@ -105,30 +122,43 @@ def run(command: list[str], **changes: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_data_of_an_unreleased_version_is_an_error_that_offers_a_reset(shared_dev: Dev) -> None:
-    if shared_dev.is_running:
-        shared_dev.stop(signal.SIGTERM)
-    with DevStack(shared_dev.data_dir, temporal_address="elsewhere:7233", durable=False) as stack:
-        run_blocking(_make_unreleased(stack.endpoints.admin_database_url))
-    refused = run([*COMMAND, "dev", "--data-dir", str(shared_dev.data_dir)])
-    assert refused.returncode == 1
-    message = " ".join(refused.stderr.split())
-    assert "unreleased version" in message
-    assert "alga-tenants dev --reset --data-dir" in message
-    assert "Traceback" not in refused.stderr
-    shared_dev.start("--reset")
-    assert httpx.get(f"{shared_dev.facts['url']}/readyz").status_code == 200
-
-
 async def _make_unreleased(url: str) -> None:
     async with connected(url) as connection:
-        await connection.execute(text("DROP SCHEMA IF EXISTS alga_tenants CASCADE"))
         await make_unreleased(connection)
 
 
-def test_it_prints_its_addresses_in_one_line(dev: Dev) -> None:
+def assert_completed(example: subprocess.CompletedProcess[str]) -> dict[str, str]:
+    """Check the output of a run with `--json --once`, and return the addresses in it."""
+    assert example.returncode == 0, example.stdout + example.stderr
+    for expected in ("completed", "temporary password", "role_permissions", "402"):
+        assert expected in example.stderr
+    facts: dict[str, str] = json.loads(example.stdout)
+    return facts
+
+
+def listed_tenants(dev: Dev) -> list[str]:
+    response = httpx.get(f"{dev.facts['url']}/tenants", headers={"X-API-Key": dev.facts["apiKey"]})
+    assert response.status_code == 200
+    return [tenant["name"] for tenant in response.json()["items"]]
+
+
+def test_data_of_an_unreleased_version_is_an_error_that_offers_a_reset(first_runs: FirstRuns) -> None:
+    assert first_runs.refused.returncode == 1
+    message = " ".join(first_runs.refused.stderr.split())
+    assert "unreleased version" in message
+    assert "alga-tenants dev --reset --data-dir" in message
+    assert "Traceback" not in first_runs.refused.stderr
+    assert_completed(first_runs.reset)
+
+
+def test_it_prints_its_addresses_in_one_line_and_finds_the_data_and_the_key_of_an_earlier_run(
+    dev: Dev, first_runs: FirstRuns
+) -> None:
     assert set(dev.facts) == KEYS
     assert httpx.get(f"{dev.facts['url']}/readyz").status_code == 200
+    assert dev.facts["apiKey"] == assert_completed(first_runs.reset)["apiKey"]
+    [kept] = listed_tenants(dev)
+    assert f"creating the example tenant {kept}" in first_runs.reset.stderr
 
 
 def test_a_folder_in_use_is_reported(dev: Dev) -> None:
@@ -139,47 +169,30 @@ def test_a_folder_in_use_is_reported(dev: Dev) -> None:
     assert httpx.get(f"{dev.facts['url']}/readyz").status_code == 200, "the first runs on"
 
 
-def test_two_run_side_by_side(dev: Dev, folder: Path) -> None:
-    second = Dev(folder)
-    second.start()
-    try:
-        for facts in (dev.facts, second.facts):
-            response = httpx.get(f"{facts['url']}/tenants", headers={"Authorization": f"Bearer {facts['apiKey']}"})
-            assert response.status_code == 200
-        stranger = {"Authorization": f"Bearer {dev.facts['apiKey']}"}
-        assert httpx.get(f"{second.facts['url']}/tenants", headers=stranger).status_code == 401
-    finally:
-        assert second.stop(signal.SIGTERM) == 0
+def test_an_ordinary_user_runs_a_second_one_at_the_same_time(
+    dev: Dev, folder: Path, request: pytest.FixtureRequest
+) -> None:
+    home = folder / "home"
+    home.mkdir()
+    options = ["-m", "app.cli", "dev", "--json", "--once", "--data-dir", str(home / "data")]
+    account = unprivileged_account()
+    if account is None:
+        second = run([sys.executable, *options])
+    else:
+        os.chown(home, account.uid, account.gid)
+        python = request.getfixturevalue("ordinary_python")
+        command = launcher([python, *options], cwd=REPOSITORY, account=account)
+        second = run(command, **ENVIRONMENT, HOME=str(home))
+    facts = assert_completed(second)
+    shared = {name for name in KEYS if facts[name] == dev.facts[name]}
+    assert not shared, "each has its own servers and key"
+    stranger = {"Authorization": f"Bearer {facts['apiKey']}"}
+    assert httpx.get(f"{dev.facts['url']}/tenants", headers=stranger).status_code == 401
+    assert len(listed_tenants(dev)) == 1, "the second's tenant is not here"
 
 
-def test_it_leaves_nothing_running_and_a_second_start_finds_the_data_and_the_key_of_the_first(dev: Dev) -> None:
-    first = dev.facts
-    headers = {"X-API-Key": first["apiKey"], "Prefer": "wait=30"}
-    body = {"tenantName": "Kept", "adminUser": {"firstName": "A", "lastName": "B", "email": "kept@tenants.example"}}
-    created = httpx.post(f"{first['url']}/tenants", json=body, headers=headers, timeout=60)
-    assert created.status_code == 201
+def test_ctrl_c_leaves_nothing_running(dev: Dev) -> None:
     children = psutil.Process(dev.process.pid).children(recursive=True)
     assert len(children) > 4
     assert dev.stop(signal.SIGINT) == 0
     assert [child for child in children if child.is_running()] == []
-    dev.start()
-    assert dev.facts["apiKey"] == first["apiKey"]
-    found = httpx.get(f"{dev.facts['url']}/operations/{created.json()['workflowId']}", headers=headers)
-    assert found.json()["status"] == "completed"
-
-
-@pytest.mark.parametrize("is_ordinary", [False, True], ids=["current user", "ordinary user"])
-def test_the_example_ends_with_status_0(folder: Path, request: pytest.FixtureRequest, *, is_ordinary: bool) -> None:
-    home = folder / "home"
-    home.mkdir()
-    options = ["-m", "app.cli", "dev", "--once", "--data-dir", str(home / "data")]
-    if is_ordinary:
-        account: Account = request.getfixturevalue("ordinary_account")
-        os.chown(home, account.uid, account.gid)
-        command = launcher([request.getfixturevalue("ordinary_python"), *options], cwd=REPOSITORY, account=account)
-        result = run(command, **ENVIRONMENT, HOME=str(home))
-    else:
-        result = run([sys.executable, *options])
-    assert result.returncode == 0, result.stdout + result.stderr
-    for expected in ("completed", "temporary password", "role_permissions", "402"):
-        assert expected in result.stdout

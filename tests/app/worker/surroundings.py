@@ -94,4 +94,8 @@ class Surroundings:
         """Run our migrations, and create Alga's tables."""
         async with connected(self.admin_url) as connection:
             await create_development_tables(connection)
+        await self.migrate_schema()
+
+    async def migrate_schema(self) -> None:
+        """Run our migrations."""
         await upgrade(make_url(self.admin_url).set(drivername="postgresql+asyncpg"))

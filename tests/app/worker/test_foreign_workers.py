@@ -54,11 +54,21 @@ def settings(temporal: EmbeddedTemporal) -> Settings:
 
 
 @pytest.fixture
-async def queue(settings: Settings, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> TaskQueue:
-    """A queue at which a test may look as often as it likes."""
+def looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a test look at a queue as often as it likes."""
     monkeypatch.setattr("app.temporal.task_queue.MIN_LOOK_INTERVAL", 0)
     monkeypatch.setattr("app.worker.foreign_workers.WATCH_INTERVAL", 0.05)
+
+
+@pytest.fixture
+async def queue(settings: Settings, clock: Clock, looks_often: None) -> TaskQueue:  # noqa: ARG001 - for its effect
     return TaskQueue(await connect(settings), settings, clock=clock)
+
+
+@pytest.fixture
+async def own_queue(settings: Settings, looks_often: None) -> TaskQueue:  # noqa: ARG001 - for its effect
+    settings = settings.model_copy(update={"temporal_task_queue": f"own-{uuid4()}"})
+    return TaskQueue(await connect(settings), settings)
 
 
 async def identities(queue: TaskQueue) -> set[str]:
@@ -82,24 +92,30 @@ def shown(owner: str) -> float | None:
     return REGISTRY.get_sample_value("alga_tenants_task_queue_workers", {"owner": owner})
 
 
-async def test_a_worker_refuses_a_foreign_queue_before_it_polls_and_works_on_one_of_its_own(
-    surroundings: Surroundings, temporal: EmbeddedTemporal, queue: TaskQueue
+async def test_a_worker_refuses_a_foreign_queue_unless_a_setting_allows_it_and_shares_one_with_another_release(
+    surroundings: Surroundings, temporal: EmbeddedTemporal, queue: TaskQueue, own_queue: TaskQueue
 ) -> None:
+    async def both_releases_poll() -> bool:
+        return len((await own_queue.workers()).own) == 2
+
     await surroundings.migrate()
     async with polling(queue, temporal.address) as theirs:
         begun = await theirs.start_workflow(MaintenanceJob.run, id=f"job-{uuid4()}", task_queue=queue.name)
-        own_queue = f"own-{uuid4()}"
-        refused, accepted = (
-            surroundings.start("worker", TEMPORAL_TASK_QUEUE=name) for name in (queue.name, own_queue)
-        )
-        response = await refused.responds("/readyz", 503, f"poll task queue {queue.name}: {FOREIGN}")
-        checks = response.json()["checks"]
-        assert "set TEMPORAL_TASK_QUEUE to a queue of our own, or stop those workers" in checks["task-queue"]
-        assert (checks["polling"], checks["temporal"]) == ("the worker does not poll", "ok")
-        await refused.responds("/startupz", 503)
-        await refused.responds("/livez", 200)
-        assert '"next_try_in"' in refused.child.log_tail()
-        await accepted.responds("/readyz", 200, '"task-queue":"ok"')
+        async with polling(own_queue, temporal.address, OLDER_RELEASE):
+            refused, accepted = (
+                surroundings.start("worker", TEMPORAL_TASK_QUEUE=each.name) for each in (queue, own_queue)
+            )
+            response = await refused.responds("/readyz", 503, f"poll task queue {queue.name}: {FOREIGN}")
+            checks = response.json()["checks"]
+            assert "set TEMPORAL_TASK_QUEUE to a queue of our own, or stop those workers" in checks["task-queue"]
+            assert (checks["polling"], checks["temporal"]) == ("the worker does not poll", "ok")
+            await refused.responds("/startupz", 503)
+            await refused.responds("/livez", 200)
+            assert '"next_try_in"' in refused.child.log_tail()
+            response = await accepted.responds("/readyz", 200, '"task-queue":"ok"')
+            assert response.json()["status"] == "ok"
+            await wait_until(both_releases_poll, timeout=PATIENCE)
+            assert "another service" not in accepted.child.log_tail()
         # Both services work at once, and no task went astray.
         jobs = [
             await theirs.start_workflow(MaintenanceJob.run, id=f"job-{uuid4()}", task_queue=queue.name)
@@ -107,13 +123,18 @@ async def test_a_worker_refuses_a_foreign_queue_before_it_polls_and_works_on_one
         ]
         for job in (begun, *jobs):
             await job.signal(MaintenanceJob.finish)
-        healthy = await theirs.execute_workflow("healthCheckWorkflow", id=f"health-{uuid4()}", task_queue=own_queue)
+        health_id = f"health-{uuid4()}"
+        healthy = await theirs.execute_workflow("healthCheckWorkflow", id=health_id, task_queue=own_queue.name)
         assert healthy["status"] == "healthy"
         assert {await job.result() for job in (begun, *jobs)} == {"done by the other service"}
         for job in (begun, *jobs):
             assert await first_identity(theirs, job.id) == {FOREIGN}
         assert await identities(queue) == {FOREIGN}
-        assert await refused.ends() == 0
+        assert [await worker.ends() for worker in (refused, accepted)] == [0, 0]
+        allowed = surroundings.start("worker", TEMPORAL_TASK_QUEUE=queue.name, ALLOW_FOREIGN_POLLERS="true")
+        response = await allowed.responds("/readyz", 200, f"poll task queue {queue.name}: {FOREIGN}")
+        assert (response.json()["status"], response.json()["checks"]["polling"]) == ("degraded", "ok")
+        assert "because ALLOW_FOREIGN_POLLERS is true" in allowed.child.log_tail()
 
 
 async def first_identity(client: Client, workflow_id: str) -> set[str]:
@@ -123,26 +144,6 @@ async def first_identity(client: Client, workflow_id: str) -> set[str]:
         async for event in client.get_workflow_handle(workflow_id).fetch_history_events()
         if event.HasField("workflow_task_started_event_attributes")
     }
-
-
-async def test_two_releases_of_ours_share_a_queue_and_a_setting_allows_foreign_workers(
-    surroundings: Surroundings, temporal: EmbeddedTemporal, queue: TaskQueue
-) -> None:
-    async def both_poll() -> bool:
-        return len((await queue.workers()).own) == 2
-
-    await surroundings.migrate()
-    async with polling(queue, temporal.address, OLDER_RELEASE):
-        newer = surroundings.start("worker", TEMPORAL_TASK_QUEUE=queue.name)
-        await newer.responds("/readyz", 200, '"status":"ok"')
-        await wait_until(both_poll, timeout=PATIENCE)
-        assert "another service" not in newer.child.log_tail()
-        assert await newer.ends() == 0
-        async with polling(queue, temporal.address):
-            allowed = surroundings.start("worker", TEMPORAL_TASK_QUEUE=queue.name, ALLOW_FOREIGN_POLLERS="true")
-            response = await allowed.responds("/readyz", 200, f"poll task queue {queue.name}: {FOREIGN}")
-            assert (response.json()["status"], response.json()["checks"]["polling"]) == ("degraded", "ok")
-            assert "because ALLOW_FOREIGN_POLLERS is true" in allowed.child.log_tail()
 
 
 async def test_polling_begins_by_itself_once_the_queue_is_handed_over(

@@ -20,7 +20,7 @@ from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
 
-KILLS = int(os.environ.get("MAIL_KILLS", "2"))
+KILLS = int(os.environ.get("MAIL_KILLS", "1"))
 
 
 async def test_a_killed_worker_costs_no_mail(service: Service, database: asyncpg.Connection) -> None:

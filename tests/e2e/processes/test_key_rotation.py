@@ -1,4 +1,4 @@
-"""Payload keys change while operations run, and a missing key loses nothing."""
+"""A payload key is added while operations run, and processes without it lose nothing."""
 
 import base64
 import os
@@ -15,7 +15,7 @@ from temporalio.client import Client
 from app.embedded.temporal import EmbeddedTemporal
 from app.temporal.encryption import KEY_ID
 from tests.e2e.conftest import PATIENCE, TERMINAL, Service, request
-from tests.e2e.obstacles import waiting
+from tests.e2e.obstacles import LASTING_ERROR, obstacle
 from tests.e2e.replicas import Replica, kill, replica
 from tests.support.waiting import wait_until
 from workflows.operations.messages import OPERATION_MEMO
@@ -23,8 +23,7 @@ from workflows.tenants.steps import SET_UP_DATA
 
 pytestmark = pytest.mark.anyio
 
-OLD, NEW = (f"{key_id}:{base64.b64encode(os.urandom(32)).decode()}" for key_id in ("old", "new"))
-TASK_FAILED = EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED
+KEY = base64.b64encode(os.urandom(32)).decode()
 
 
 @pytest.fixture
@@ -32,31 +31,22 @@ async def client(temporal: EmbeddedTemporal) -> Client:
     return await Client.connect(temporal.address)
 
 
-@pytest.fixture(scope="module")
-async def without_worker(service: Service) -> AsyncIterator[Service]:
-    """The service while its own worker, which has neither key, does not run."""
-    await anyio.to_thread.run_sync(service.worker.stop)
-    yield service
-    await anyio.to_thread.run_sync(service.worker.start)
-
-
-@pytest.fixture(scope="module")
-async def old_gateway(without_worker: Service) -> AsyncIterator[Replica]:
-    async with replica(without_worker, "gateway", PAYLOAD_KEYS=OLD) as gateway:
+@pytest.fixture
+async def new_gateway(service: Service) -> AsyncIterator[Replica]:
+    """A gateway that encrypts with the new key, and can decrypt with the service's old one, too."""
+    async with replica(service, "gateway", PAYLOAD_KEYS=f"new:{KEY}") as gateway:
         yield gateway
 
 
 @asynccontextmanager
-async def processes(service: Service, keys: str) -> AsyncIterator[tuple[Replica, Replica]]:
-    """A gateway and a worker with these keys; they encrypt with the first one."""
-    async with replica(service, "gateway", PAYLOAD_KEYS=keys) as gateway, worker(service, keys) as its_worker:
-        yield gateway, its_worker
-
-
-@asynccontextmanager
-async def worker(service: Service, keys: str) -> AsyncIterator[Replica]:
-    async with replica(service, "worker", PAYLOAD_KEYS=keys, TEMPORAL_WORKFLOW_TASK_TIMEOUT="2") as started:
-        yield started
+async def replaced_worker(service: Service) -> AsyncIterator[None]:
+    """Kill the service's worker, and run one with both keys in its place during the block."""
+    await kill(service.worker)
+    try:
+        async with replica(service, "worker", PAYLOAD_KEYS=f"new:{KEY}"):
+            yield
+    finally:
+        await anyio.to_thread.run_sync(service.worker.start)
 
 
 async def key_of(client: Client, workflow_id: str) -> bytes:
@@ -65,54 +55,42 @@ async def key_of(client: Client, workflow_id: str) -> bytes:
     return description.raw_info.memo.fields[OPERATION_MEMO].metadata[KEY_ID]
 
 
-async def ended_as(service: Service, gateway: Replica, workflow_id: str) -> str:
-    """Return the operation's last status, as shown by this gateway."""
-    async with service.client(gateway.url) as http:
-        status = ""
-        with anyio.fail_after(PATIENCE):
-            while status not in TERMINAL:
-                response = await http.get(f"/tenants/{workflow_id}/status")
-                assert response.status_code == 200, response.text
-                status = str(response.json()["status"])
-        return status
-
-
-async def test_a_running_operation_continues_with_a_new_key(
-    without_worker: Service, old_gateway: Replica, database: asyncpg.Connection, client: Client
+async def test_operations_of_both_keys_wait_for_a_worker_with_their_key_and_complete(
+    service: Service, new_gateway: Replica, database: asyncpg.Connection, client: Client
 ) -> None:
-    service, tenant_id = without_worker, uuid4()
-    async with worker(service, OLD) as old_worker, service.client(old_gateway.url) as http:
-        async with waiting(database, SET_UP_DATA, tenant_id) as gate:
-            started = await http.post("/tenants", json=request(tenantId=str(tenant_id)))
-            workflow_id = started.json()["workflowId"]
-            await gate.reached()
-            await kill(old_worker.process)
-        assert await key_of(client, workflow_id) == b"old"
-        async with processes(service, f"{NEW},{OLD}") as (new_gateway, _):
-            assert await ended_as(service, new_gateway, workflow_id) == "completed"
-    assert await key_of(client, workflow_id) == b"new"
+    async with service.client(new_gateway.url) as http:
 
-
-async def test_an_operation_waits_for_a_worker_with_its_key(
-    without_worker: Service, old_gateway: Replica, client: Client
-) -> None:
-    service = without_worker
-    async with service.client(old_gateway.url) as http:
-        workflow_id = (await http.post("/tenants", json=request())).json()["workflowId"]
-    async with processes(service, NEW) as (blind_gateway, blind_worker):
+        async def ended_as(workflow_id: str) -> str:
+            """Return the last status, as shown by the new gateway."""
+            status = ""
+            with anyio.fail_after(PATIENCE):
+                while status not in TERMINAL:
+                    response = await http.get(f"/tenants/{workflow_id}/status")
+                    assert response.status_code == 200, response.text
+                    status = str(response.json()["status"])
+            return status
 
         async def has_failed() -> bool:
-            history = await client.get_workflow_handle(workflow_id).fetch_history()
-            return any(event.event_type == TASK_FAILED for event in history.events)
+            history = await client.get_workflow_handle(newer).fetch_history()
+            return any(event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED for event in history.events)
 
-        await wait_until(has_failed, timeout=PATIENCE)
-        async with service.client(blind_gateway.url) as http:
-            seen = (await http.get(f"/tenants/{workflow_id}/status")).json()
-        assert (seen["status"], seen["source"]) == ("queued", "database")
-        for process in (blind_gateway.process, blind_worker.process):
+        tenant_id = uuid4()
+        async with obstacle(database, SET_UP_DATA, tenant_id, LASTING_ERROR):
+            older = (await service.create(tenantId=str(tenant_id)))["workflowId"]
+            newer = (await http.post("/tenants", json=request())).json()["workflowId"]
+            await wait_until(has_failed, timeout=PATIENCE)
+            seen = await service.status(newer)
+            assert (seen["status"], seen["source"]) == ("queued", "database")
+            await service.shown(older, "needs_attention")
+        assert (await key_of(client, older)).startswith(b"derived-")
+        assert await key_of(client, newer) == b"new"
+        for process in (service.gateway, service.worker):
             written = process.log_file.read_text()
-            assert "key 'old', which is not known here" in written, process.name
-            assert OLD.partition(":")[2] not in written
-            assert NEW.partition(":")[2] not in written
-    async with worker(service, f"{NEW},{OLD}"):
-        assert await ended_as(service, old_gateway, workflow_id) == "completed"
+            assert "key 'new', which is not known here" in written, process.name
+            assert KEY not in written
+        async with replaced_worker(service):
+            resumed = await http.post(f"/operations/{older}/resume")
+            assert resumed.is_success, resumed.text
+            assert await ended_as(older) == "completed"
+            assert await ended_as(newer) == "completed"
+    assert await key_of(client, older) == b"new"
