@@ -25,6 +25,7 @@ CREATE TRIGGER get_stuck BEFORE INSERT ON tenants
 """
 SETTINGS = {
     "NEXTAUTH_SECRET": "test-nextauth-secret",
+    "TEMPORAL_TASK_QUEUE": "api-tests",
     "STEP_RETRY_WINDOW": "1",
     # The run sends thousands of requests a minute, many of them without a key.
     "RATE_LIMIT_PER_MINUTE": "0",
@@ -36,9 +37,9 @@ PATIENCE = 60.0
 
 
 @contextmanager
-def running_service(folder: Path) -> Iterator[Installation]:
-    """An installation on empty tables; its logs are in the folder `logs`."""
-    with DevStack(folder, ui=False, durable=False) as stack:
+def running_service(folder: Path, **servers: str) -> Iterator[Installation]:
+    """An installation on empty tables, on the given servers or on ones of its own; its logs are in `logs`."""
+    with DevStack(folder, ui=False, durable=False, **servers) as stack:
         installation = install(stack, port=free_port(), environment=SETTINGS, say=lambda _: None)
         run_blocking(_execute(installation.admin_database_url, STUCK_TENANTS))
         yield installation

@@ -139,7 +139,7 @@ def assert_completed(example: subprocess.CompletedProcess[str]) -> dict[str, str
 def listed_tenants(dev: Dev) -> list[str]:
     response = httpx.get(f"{dev.facts['url']}/tenants", headers={"X-API-Key": dev.facts["apiKey"]})
     assert response.status_code == 200
-    return [tenant["name"] for tenant in response.json()["items"]]
+    return [tenant["name"] for tenant in response.json()["tenants"]]
 
 
 def test_data_of_an_unreleased_version_is_an_error_that_offers_a_reset(first_runs: FirstRuns) -> None:

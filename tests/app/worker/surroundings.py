@@ -41,9 +41,9 @@ class Process:
         """Return the first response with that status and text, and repeat the request until then."""
         response = None
         with anyio.move_on_after(TIMEOUT):
-            while response is None or response.status_code != status or detail not in response.text:
+            while (response := await self._ask(path)) is None or not _is(response, status, detail):
                 assert self.child.exit_status is None, self.child.log_tail()
-                response = await self._ask(path)
+                await anyio.sleep(0.05)
         assert response is not None, self.child.log_tail()
         assert (response.status_code, detail in response.text) == (status, True), response.text
         return response
@@ -59,8 +59,11 @@ class Process:
             async with httpx.AsyncClient(base_url=self._url, timeout=5) as http:
                 return await http.get(path)
         except httpx.TransportError:
-            await anyio.sleep(0.05)
             return None
+
+
+def _is(response: httpx.Response, status: int, detail: str) -> bool:
+    return response.status_code == status and detail in response.text
 
 
 class Surroundings:
