@@ -4,7 +4,7 @@ from typing import Any
 from uuid import uuid4
 
 from tests.activities.conftest import request
-from tests.support.stripe import ManagementTenant
+from tests.support.tenants.stripe import ManagementTenant
 from workflows.tenants.request import TenantCreationInput
 
 

@@ -13,7 +13,7 @@ import asyncpg
 
 from tests.e2e.conftest import Service
 from tests.e2e.obstacles import PARTS, Gate, obstacle, waiting
-from tests.support.rows import tenant_tables
+from tests.support.tenants.rows import tenant_tables
 from workflows.tenants.steps import TENANT_CREATION
 
 # Every part writes rows for this request.

@@ -9,7 +9,7 @@ import anyio
 import asyncpg
 
 from tests.e2e.conftest import PATIENCE
-from tests.support.rows import tenant_tables
+from tests.support.tenants.rows import tenant_tables
 from tests.support.waiting import wait_until
 
 RECONNECT_SECONDS = 0.05

@@ -14,8 +14,8 @@ from activities.database.own_tables import SCHEMA, own_metadata
 from migrations.revisions import REVISIONS, UNRELEASED_REVISIONS, UnreleasedSchemaError, lacks_migration, pending
 from migrations.upgrade import upgrade
 from tests.support.connections import connected
-from tests.support.rows import fingerprints
 from tests.support.servers.databases import NewDatabase
+from tests.support.tenants.rows import fingerprints
 
 pytestmark = pytest.mark.anyio
 

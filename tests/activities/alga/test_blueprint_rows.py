@@ -14,8 +14,8 @@ from activities.alga.bulk_insert import TableRows
 from activities.alga.development import create_development_tables
 from activities.alga.tables import alga_metadata, roles, tax_rates, tenants
 from tests.support.connections import connected
-from tests.support.inserting import insert
 from tests.support.servers.databases import NewDatabase
+from tests.support.tenants.inserting import insert
 
 pytestmark = pytest.mark.anyio
 

@@ -25,8 +25,8 @@ from activities.alga.bulk_insert import MUST_BE_NEW, TableRows, insert_statement
 from activities.alga.tables import tenants as alga_tenants
 from activities.database.errors import classify, is_unique_violation
 from tests.support.connections import connected
-from tests.support.inserting import insert
 from tests.support.servers.databases import NewDatabase
+from tests.support.tenants.inserting import insert
 
 pytestmark = pytest.mark.anyio
 

@@ -18,7 +18,7 @@ from activities.database.engines import create_engine
 from activities.tenants.provisioning import ProvisioningActivities
 from tests.activities.conftest import provision_input, request, sqlalchemy_url
 from tests.support.audit import AUDIT
-from tests.support.model_tenant import complete_model
+from tests.support.tenants.model_tenant import complete_model
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 

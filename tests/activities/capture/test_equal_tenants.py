@@ -10,8 +10,8 @@ import pytest
 
 from activities.capture.file import blueprint_text
 from tests.activities.capture.conftest import Capture, Provision, loaded
-from tests.support.comparing import comparable_rows
-from tests.support.rows import row_counts
+from tests.support.tenants.comparing import comparable_rows
+from tests.support.tenants.rows import row_counts
 
 pytestmark = pytest.mark.anyio
 

@@ -18,8 +18,8 @@ from tests.activities.capture.conftest import Capture, Provision, loaded
 from tests.activities.conftest import sqlalchemy_url
 from tests.activities.purge.rows import RowWriter
 from tests.support.alga import catalog
-from tests.support.rows import row_counts, tenant_tables
 from tests.support.servers.databases import NewDatabase
+from tests.support.tenants.rows import row_counts, tenant_tables
 
 pytestmark = pytest.mark.anyio
 

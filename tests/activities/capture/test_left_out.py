@@ -13,8 +13,8 @@ from activities.capture.file import blueprint_text
 from activities.capture.report import CaptureError
 from tests.activities.capture.conftest import Capture, Provision, loaded
 from tests.activities.conftest import ON_ONE_SHAPE
-from tests.support.comparing import comparable_rows
-from tests.support.model_tenant import insert_rows
+from tests.support.tenants.comparing import comparable_rows
+from tests.support.tenants.model_tenant import insert_rows
 
 pytestmark = [pytest.mark.anyio, ON_ONE_SHAPE]
 

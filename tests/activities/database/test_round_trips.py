@@ -21,7 +21,7 @@ from tests.activities.billing_requests import bought_in_an_app, subscribed
 from tests.activities.conftest import ON_ONE_SHAPE, provision_input, provisioning_on, request, sqlalchemy_url
 from tests.support.audit import AUDIT
 from tests.support.round_trips import RoundTrips, counting_proxy
-from tests.support.stripe import insert_management_tenant
+from tests.support.tenants.stripe import insert_management_tenant
 from workflows.tenants.request import TenantCreationInput
 
 pytestmark = pytest.mark.anyio

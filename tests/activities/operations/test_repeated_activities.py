@@ -19,7 +19,7 @@ from app.temporal.conversion import DATA_CONVERTER
 from app.worker.factory import WORKFLOWS
 from tests.activities.conftest import ON_ONE_SHAPE, POLICY, provision_input, provisioning_on
 from tests.support.audit import AUDIT
-from tests.support.rows import row_counts
+from tests.support.tenants.rows import row_counts
 from workflows.operations.failures import CANCEL_TOO_LATE
 from workflows.operations.kinds import CLOSE_ACTIVITY, COMPLETE_ACTIVITY
 from workflows.operations.messages import OPERATION_MEMO, OperationSnapshot

@@ -11,7 +11,7 @@ from activities.purge.catalogue import Catalogue, read_catalogue
 from activities.purge.purge import BATCH, count_tenant_rows, purge_tenant
 from tests.activities.purge.conftest import Shape, driver, run_script
 from tests.activities.purge.small import sent_statements
-from tests.support.rows import fingerprints
+from tests.support.tenants.rows import fingerprints
 
 pytestmark = pytest.mark.anyio
 

@@ -12,7 +12,7 @@ from temporalio.exceptions import ApplicationError
 from activities.operations.activities import OperationActivities
 from activities.operations.rows import OperationRow, request_cancel
 from tests.activities.conftest import closing_input, provision_input
-from tests.support.rows import fingerprints
+from tests.support.tenants.rows import fingerprints
 from tests.support.waiting import wait_until
 from workflows.operations.messages import Cancellation, Closure, FailureDetails
 from workflows.tenants.request import TenantCreationInput

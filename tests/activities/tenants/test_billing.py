@@ -16,7 +16,7 @@ from activities.tenants.provisioning import ProvisioningActivities
 from tests.activities.billing_requests import bought_in_an_app, subscribed
 from tests.activities.conftest import ON_ONE_SHAPE, provision_input, provisioning_on, request
 from tests.activities.tenants.attempts import details_of, error_of, everything, operation_row
-from tests.support.stripe import ManagementTenant, insert_management_tenant
+from tests.support.tenants.stripe import ManagementTenant, insert_management_tenant
 from workflows.operations.messages import FailureDetails
 from workflows.tenants.steps import VALIDATE
 

@@ -11,7 +11,7 @@ from temporalio.exceptions import ApplicationError
 from activities.tenants.provisioning import ProvisioningActivities
 from tests.activities.conftest import provision_input, provisioning_on, request
 from tests.activities.tenants.attempts import admin, details_of, error_of, everything
-from tests.support.rows import row_counts
+from tests.support.tenants.rows import row_counts
 from tests.support.waiting import wait_until
 from workflows.operations.messages import FailureDetails
 from workflows.tenants.request import TenantCreationInput

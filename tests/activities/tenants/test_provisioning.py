@@ -20,7 +20,7 @@ from tests.activities.tenants.attempts import (
     operation_row,
     paused_in,
 )
-from tests.support.rows import row_counts
+from tests.support.tenants.rows import row_counts
 from workflows.operations.messages import FailureDetails
 from workflows.operations.statuses import StepStatus
 from workflows.tenants.request import PasswordInput, TenantCreationInput

@@ -28,7 +28,7 @@ from tests.activities.tenants.attempts import (
     waiting,
 )
 from tests.support.audit import AUDIT
-from tests.support.rows import row_counts
+from tests.support.tenants.rows import row_counts
 from tests.support.waiting import wait_until
 from workflows.operations.messages import FailureDetails, Origin, ParameterChangeInput
 from workflows.operations.statuses import OperationStatus

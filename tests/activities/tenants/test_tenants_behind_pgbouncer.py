@@ -24,9 +24,9 @@ from migrations.upgrade import upgrade
 from tests.activities.conftest import POLICY, closing_input, provision_input, provisioning_on, request, sqlalchemy_url
 from tests.support.audit import AUDIT
 from tests.support.connections import connected
-from tests.support.rows import row_counts
 from tests.support.servers.databases import NewDatabase
 from tests.support.servers.pgbouncer import PgBouncer
+from tests.support.tenants.rows import row_counts
 from tests.support.waiting import wait_until
 from workflows.operations.messages import Cancellation
 from workflows.tenants.request import TenantCreationInput

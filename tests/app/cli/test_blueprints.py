@@ -14,8 +14,8 @@ from app.embedded.processes.blocking import run_blocking
 from migrations.upgrade import upgrade
 from tests.activities.conftest import provision_input, provisioning_on, request, sqlalchemy_url
 from tests.support.engines import engine_on
-from tests.support.model_tenant import complete_model
 from tests.support.servers.databases import NewDatabase
+from tests.support.tenants.model_tenant import complete_model
 
 NOWHERE = "postgresql://user:s3cret-word@127.0.0.1:1/alga"
 

@@ -2,6 +2,7 @@ import re
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter
 
 from app.auth.keys.format import KEY_PATTERN
 from app.gateway.app import create_app
@@ -100,3 +101,19 @@ def test_every_reference_has_a_schema(document: dict[str, Any]) -> None:
 
 def test_nothing_looks_like_a_secret(document: dict[str, Any]) -> None:
     assert not re.search(KEY_PATTERN, str(document))
+
+
+def test_the_first_request_builds_no_validators(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = create_app(settings)
+    built: list[Any] = []
+    build = TypeAdapter.__init__
+
+    def record(adapter: TypeAdapter[Any], *arguments: Any, **options: Any) -> None:
+        built.append(arguments)
+        build(adapter, *arguments, **options)
+
+    monkeypatch.setattr(TypeAdapter, "__init__", record)
+    scope = {"type": "http", "method": "POST", "path": "/tenants", "root_path": "", "headers": []}
+    matches = [route.matches(dict(scope))[0].name for route in app.router.routes]
+    assert "FULL" in matches
+    assert not built

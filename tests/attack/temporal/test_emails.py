@@ -7,7 +7,7 @@ import pytest
 
 from tests.attack.temporal.stranger import Stranger, asking, clear, ended
 from tests.e2e.conftest import Service
-from tests.support.rows import row_counts
+from tests.support.tenants.rows import row_counts
 
 pytestmark = pytest.mark.anyio
 

@@ -19,8 +19,8 @@ from tests.attack.temporal.fuzzing import SIGNALS, WORKFLOW_TYPES, Fuzz
 from tests.attack.temporal.stranger import Stranger
 from tests.e2e.conftest import SECRET, Service
 from tests.e2e.operations.test_ended_outside import reconcile
-from tests.support.rows import fingerprints
 from tests.support.servers.temporal import codec_of
+from tests.support.tenants.rows import fingerprints
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.anyio

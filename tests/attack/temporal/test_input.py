@@ -12,8 +12,8 @@ from temporalio.client import WorkflowExecutionStatus
 from app.temporal.encryption import ENCRYPTED, KEY_ID
 from tests.attack.temporal.stranger import Stranger, asking, clear, ended
 from tests.e2e.conftest import SECRET, Service
-from tests.support.rows import row_counts
 from tests.support.servers.temporal import codec_of
+from tests.support.tenants.rows import row_counts
 
 pytestmark = pytest.mark.anyio
 

@@ -21,8 +21,8 @@ from tests.attack.temporal.stranger import LATER, PATIENCE, Stranger, asking, cl
 from tests.e2e.conftest import Service
 from tests.e2e.obstacles import waiting
 from tests.e2e.operations.test_ended_outside import reconcile
-from tests.support.rows import fingerprints, row_counts
 from tests.support.servers.processes import wait_for
+from tests.support.tenants.rows import fingerprints, row_counts
 from tests.support.waiting import wait_until
 from workflows.operations.kinds import CLOSE_ACTIVITY, COMPLETE_ACTIVITY, PARAMETER_CHANGE_ACTIVITY
 from workflows.operations.messages import OPERATION_MEMO, OperationContext, OperationSnapshot

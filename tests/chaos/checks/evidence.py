@@ -13,7 +13,7 @@ from temporalio.client import Client
 
 from tests.chaos.checks.on_call import Document
 from tests.chaos.plan import Profile
-from tests.support.rows import fingerprints, tenant_tables
+from tests.support.tenants.rows import fingerprints, tenant_tables
 
 BATCH = 100
 WORKFLOW_TYPES = {"tenantCreationWorkflow", "algadeskTenantCreationWorkflow"}

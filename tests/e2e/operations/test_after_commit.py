@@ -16,7 +16,7 @@ from app.embedded.temporal import EmbeddedTemporal
 from tests.e2e.conftest import PATIENCE, Service
 from tests.e2e.obstacles import waiting
 from tests.e2e.replicas import REPOSITORY, kill
-from tests.support.rows import row_counts
+from tests.support.tenants.rows import row_counts
 from tests.support.waiting import wait_until
 from workflows.tenants.steps import COMPLETE, TRACK_CUSTOMER
 

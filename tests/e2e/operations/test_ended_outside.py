@@ -20,9 +20,9 @@ from temporalio.service import RPCError, RPCStatusCode
 from app.embedded.temporal import NAMESPACE, EmbeddedTemporal
 from tests.e2e.conftest import SECRET, Service
 from tests.e2e.obstacles import waiting
-from tests.support.rows import row_counts
 from tests.support.servers.processes import wait_for
 from tests.support.servers.temporal import converter_of
+from tests.support.tenants.rows import row_counts
 from workflows.tenants.steps import APPLY_BLUEPRINT, COMPLETE, CREATE_TENANT, SET_UP_DATA
 
 pytestmark = pytest.mark.anyio

@@ -8,7 +8,7 @@ import pytest
 
 from tests.e2e.conftest import Service, in_both_shapes
 from tests.e2e.obstacles import failing, waiting
-from tests.support.rows import fingerprints, row_counts
+from tests.support.tenants.rows import fingerprints, row_counts
 from workflows.tenants.steps import CREATE_TENANT, SET_UP_DATA
 
 pytestmark = [pytest.mark.anyio, in_both_shapes]

@@ -11,8 +11,8 @@ from app.embedded.postgres import EmbeddedPostgres
 from app.embedded.temporal import EmbeddedTemporal
 from tests.e2e.conftest import Service, request
 from tests.e2e.obstacles import waiting
-from tests.support.rows import tenant_tables
 from tests.support.sql_watch.watch import LOG_FOLDER
+from tests.support.tenants.rows import tenant_tables
 from workflows.tenants.steps import CREATE_ADMIN_USER
 
 pytestmark = pytest.mark.anyio

@@ -10,7 +10,7 @@ from activities.alga.passwords import PasswordHasher
 from app.embedded.temporal import EmbeddedTemporal
 from app.temporal.encryption import KEY_ID
 from tests.e2e.conftest import SECRET, Service
-from tests.support.rows import row_counts
+from tests.support.tenants.rows import row_counts
 
 pytestmark = pytest.mark.anyio
 

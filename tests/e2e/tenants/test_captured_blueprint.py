@@ -17,12 +17,12 @@ from migrations.upgrade import upgrade
 from tests.activities.conftest import provision_input, provisioning_on, sqlalchemy_url
 from tests.activities.conftest import request as provisioning_request
 from tests.e2e.conftest import installed
-from tests.support.comparing import comparable_rows
 from tests.support.engines import engine_on
-from tests.support.model_tenant import complete_model
-from tests.support.rows import row_counts
 from tests.support.servers.databases import NewDatabase
 from tests.support.servers.restartable import RestartableTemporal
+from tests.support.tenants.comparing import comparable_rows
+from tests.support.tenants.model_tenant import complete_model
+from tests.support.tenants.rows import row_counts
 
 pytestmark = pytest.mark.anyio
 

@@ -9,7 +9,7 @@ import pytest
 
 from activities.alga.passwords import PasswordHasher
 from tests.e2e.conftest import SECRET, Service, in_both_shapes, request
-from tests.support.rows import fingerprints, row_counts, tenant_tables
+from tests.support.tenants.rows import fingerprints, row_counts, tenant_tables
 
 pytestmark = [pytest.mark.anyio, in_both_shapes]
 

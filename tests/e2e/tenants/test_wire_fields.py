@@ -14,7 +14,7 @@ from temporalio.client import Client, WorkflowHandle
 from activities.alga.passwords import PasswordHasher
 from app.embedded.temporal import EmbeddedTemporal
 from tests.e2e.conftest import MANAGEMENT_TENANT, SECRET, Service
-from tests.support.stripe import ManagementTenant, insert_management_tenant
+from tests.support.tenants.stripe import ManagementTenant, insert_management_tenant
 from workflows.tenants.request import AdminUser, AppleIap, BillingAddress, TenantCreationInput
 
 pytestmark = pytest.mark.anyio

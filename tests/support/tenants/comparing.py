@@ -8,7 +8,7 @@ from uuid import UUID
 
 import asyncpg
 
-from tests.support.rows import row_counts, tenant_tables
+from tests.support.tenants.rows import row_counts, tenant_tables
 
 UUIDS = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 TIMES = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[.\d]*\+00:00")
