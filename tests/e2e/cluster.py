@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import anyio
 import httpx
 
 from app.embedded.processes.processes import ChildProcess
@@ -40,13 +39,13 @@ def installed_on(servers: Servers, folder: Path) -> Iterator[Service]:
 
 @dataclass(frozen=True)
 class Cluster:
-    """An installation with one more gateway and one more worker."""
+    """An installation with one more gateway and one more worker; `turns` are clients of its gateways, in turn."""
 
     service: Service
     servers: Servers
     gateway: Replica
     worker: Replica
-    clients: tuple[httpx.AsyncClient, httpx.AsyncClient]
+    turns: Iterator[httpx.AsyncClient]
 
     @property
     def workers(self) -> list[ChildProcess]:
@@ -54,23 +53,25 @@ class Cluster:
         workers = (self.service.worker, self.worker.process)
         return [worker for worker in workers if worker.exit_status is None]
 
-    async def complete(self) -> None:
-        """Start what has ended; the second gateway and worker are ready then."""
-        if self.service.worker not in self.workers:
+    async def complete_gateways(self) -> None:
+        """Start the second gateway if it has ended, and return once it is ready."""
+        if self.gateway.process.exit_status is not None:
+            await self.gateway.start()
+
+    async def complete_workers(self) -> None:
+        """Start the workers that have ended, and return once the second is ready."""
+        if self.service.worker.exit_status is not None:
             self.service.worker.start()
-        async with anyio.create_task_group() as group:
-            for second in (self.gateway, self.worker):
-                if second.process.exit_status is not None:
-                    group.start_soon(second.start)
+        if self.worker.process.exit_status is not None:
+            await self.worker.start()
 
     async def insist(self, method: str, path: str, **rest: Any) -> httpx.Response:
         """Try one gateway after the other until one that has all its servers responds."""
         responses: list[httpx.Response] = []
-        turns = itertools.cycle(self.clients)
 
         async def is_answered() -> bool:
             try:
-                responses.append(await next(turns).request(method, path, **rest))
+                responses.append(await next(self.turns).request(method, path, **rest))
             except httpx.TransportError:
                 return False
             return responses[-1].status_code not in UNAVAILABLE
@@ -87,4 +88,4 @@ async def enlarged(service: Service, servers: Servers) -> AsyncIterator[Cluster]
         replica(service, "worker") as worker,
         service.client(gateway.url) as http,
     ):
-        yield Cluster(service, servers, gateway, worker, (service.http, http))
+        yield Cluster(service, servers, gateway, worker, itertools.cycle((service.http, http)))

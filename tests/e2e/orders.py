@@ -101,7 +101,9 @@ async def kill_processes(cluster: Cluster, orders: list[Order]) -> None:
     await submit(cluster, order)
     await cluster.service.finished(order.operation["workflowId"])
     await kill(cluster.service.worker)
-    await cluster.complete()
+    async with anyio.create_task_group() as group:
+        group.start_soon(cluster.complete_workers)
+        group.start_soon(cluster.complete_gateways)
 
 
 async def kill_database(cluster: Cluster, _: list[Order]) -> None:

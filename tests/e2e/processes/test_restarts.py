@@ -48,23 +48,26 @@ def running(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 @pytest.fixture(scope="module")
-async def members(service: Service, servers: Servers) -> AsyncIterator[Cluster]:
-    async with enlarged(service, servers) as cluster:
-        yield cluster
+async def cluster(service: Service, servers: Servers) -> AsyncIterator[Cluster]:
+    async with enlarged(service, servers) as enlarged_service:
+        yield enlarged_service
 
 
 @pytest.fixture(autouse=True)
-def some_worker(members: Cluster) -> None:
+def some_worker(cluster: Cluster) -> None:
     """Start a worker if none runs."""
-    if not members.workers:
-        members.service.worker.start()
+    if not cluster.workers:
+        cluster.service.worker.start()
 
 
 @pytest.fixture
-async def cluster(members: Cluster) -> Cluster:
-    """Both gateways and both workers."""
-    await members.complete()
-    return members
+async def both_gateways(cluster: Cluster) -> None:
+    await cluster.complete_gateways()
+
+
+@pytest.fixture
+async def both_workers(cluster: Cluster) -> None:
+    await cluster.complete_workers()
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +101,7 @@ async def client(servers: Servers) -> Client:
     return await Client.connect(servers.temporal.address, data_converter=converter_of(SECRET))
 
 
+@pytest.mark.usefixtures("both_gateways", "both_workers")
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_no_snapshot_shows_a_part_of_a_tenant_despite_faults(
     cluster: Cluster, undisturbed: Counts, fault: str
@@ -124,6 +128,24 @@ async def test_no_snapshot_shows_a_part_of_a_tenant_despite_faults(
     assert Counter(order.is_completed for order in rivals) == {True: 1, False: 1}
     async with cluster.servers.superuser() as database:
         assert await users_of(database, orders) == {order.email: 1 for order in orders if order.is_completed}
+
+
+@pytest.mark.usefixtures("both_workers")
+async def test_a_second_worker_takes_over_from_a_killed_one(
+    cluster: Cluster, neighbour: tuple[UUID, Rows], client: Client
+) -> None:
+    service, servers, tenant_id = cluster.service, cluster.servers, uuid4()
+    processes = {process.pid: process for process in cluster.workers}
+    async with servers.superuser() as gatekeeper:
+        gate = await close_gate(gatekeeper, APPLY_BLUEPRINT, tenant_id)
+        await create(service, tenant_id)
+        await gate.reached()
+        [first] = await workers_of(client, tenant_id)
+        await kill(processes.pop(first))
+        await gate.open()
+        assert (await service.finished(TENANT_CREATION.workflow_id(tenant_id)))["status"] == "completed"
+    assert await workers_of(client, tenant_id) == {first, *processes}
+    assert counts_of(await rows_of(servers, tenant_id)) == counts_of(neighbour[1])
 
 
 @pytest.mark.parametrize("outage", OUTAGES)
@@ -157,6 +179,7 @@ async def test_a_step_that_waits_too_long_for_a_lock_is_retried(
     assert attempts[APPLY_BLUEPRINT] >= 2
 
 
+@pytest.mark.usefixtures("both_gateways")
 async def test_a_gateway_that_gets_sigterm_finishes_the_running_request(cluster: Cluster) -> None:
     service, servers, gateway = cluster.service, cluster.servers, cluster.gateway
     body, key = request(), {"Idempotency-Key": str(uuid4())}
@@ -195,6 +218,7 @@ async def test_a_gateway_that_gets_sigterm_finishes_the_running_request(cluster:
     assert (await service.finished(again.json()["workflowId"]))["status"] == "completed"
 
 
+@pytest.mark.usefixtures("both_gateways")
 async def test_a_killed_gateway_loses_no_operation(cluster: Cluster) -> None:
     service, servers, gateway = cluster.service, cluster.servers, cluster.gateway
     waited_for, cancelled = uuid4(), uuid4()
@@ -213,23 +237,6 @@ async def test_a_killed_gateway_loses_no_operation(cluster: Cluster) -> None:
             await gate.open()
     assert (await service.finished(TENANT_CREATION.workflow_id(waited_for)))["status"] == "completed"
     assert (await service.finished(TENANT_CREATION.workflow_id(cancelled)))["status"] == "cancelled"
-
-
-async def test_a_second_worker_takes_over_from_a_killed_one(
-    cluster: Cluster, neighbour: tuple[UUID, Rows], client: Client
-) -> None:
-    service, servers, tenant_id = cluster.service, cluster.servers, uuid4()
-    processes = {process.pid: process for process in cluster.workers}
-    async with servers.superuser() as gatekeeper:
-        gate = await close_gate(gatekeeper, APPLY_BLUEPRINT, tenant_id)
-        await create(service, tenant_id)
-        await gate.reached()
-        [first] = await workers_of(client, tenant_id)
-        await kill(processes.pop(first))
-        await gate.open()
-        assert (await service.finished(TENANT_CREATION.workflow_id(tenant_id)))["status"] == "completed"
-    assert await workers_of(client, tenant_id) == {first, *processes}
-    assert counts_of(await rows_of(servers, tenant_id)) == counts_of(neighbour[1])
 
 
 async def test_a_killed_temporal_loses_no_operation(
@@ -270,15 +277,15 @@ async def test_a_killed_temporal_loses_no_operation(
 
 
 async def test_a_worker_of_another_release_continues_waiting_operations(
-    members: Cluster, neighbour: tuple[UUID, Rows], parking: list[UUID], client: Client, tmp_path: Path
+    cluster: Cluster, neighbour: tuple[UUID, Rows], parking: list[UUID], client: Client, tmp_path: Path
 ) -> None:
-    service, servers, retried, parked = members.service, members.servers, uuid4(), parking[1]
+    service, servers, retried, parked = cluster.service, cluster.servers, uuid4(), parking[1]
     async with servers.superuser() as connection:
         await place(connection, CREATE_ADMIN_USER, retried, PASSING_ERROR)
         await create(service, retried)
         await shows(client, retried, "retrying", "database-busy")
         await service.shown(TENANT_CREATION.workflow_id(parked), "needs_attention")
-        for worker in members.workers:
+        for worker in cluster.workers:
             await anyio.to_thread.run_sync(worker.stop)
         async with replica(service, "worker", code=another_release(tmp_path)):
             for tenant_id in (retried, parked):

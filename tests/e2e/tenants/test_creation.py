@@ -11,7 +11,7 @@ from activities.alga.passwords import PasswordHasher
 from tests.e2e.conftest import SECRET, Service, in_both_shapes, request
 from tests.support.tenants.rows import fingerprints, row_counts, tenant_tables
 
-pytestmark = [pytest.mark.anyio, in_both_shapes]
+pytestmark = pytest.mark.anyio
 
 # Alga's tenants also get these; they come with a blueprint captured from a live tenant.
 CAPTURED = {
@@ -29,6 +29,7 @@ VOLATILE = ("<id>", "<time>", "<hash>")
 NOT_COMPARED = {"tax_rates": {"start_date"}, "tenant_email_settings": {"id"}, "tenants": {"stripe_event_id"}}
 
 
+@in_both_shapes
 @pytest.mark.parametrize("product", ["psa", "algadesk"])
 async def test_the_golden_request_writes_the_golden_rows(
     service: Service, database: asyncpg.Connection, golden: Mapping[str, Any], product: str
@@ -56,6 +57,7 @@ async def test_the_golden_request_writes_the_golden_rows(
         )
 
 
+@in_both_shapes
 async def test_the_administrator_has_the_msp_admin_role_and_no_other(
     service: Service, database: asyncpg.Connection
 ) -> None:
@@ -68,6 +70,7 @@ async def test_the_administrator_has_the_msp_admin_role_and_no_other(
     assert [tuple(role) for role in roles] == [("Admin", True, False)]
 
 
+@in_both_shapes
 async def test_the_optional_fields_are_written(service: Service, database: asyncpg.Connection) -> None:
     document = await service.provision(
         companyName="Acme Corp",
@@ -154,6 +157,7 @@ async def test_fifty_requests_with_one_email_make_one_tenant_and_forty_nine_clea
         assert await row_counts(database, document["tenantId"]) == {}
 
 
+@in_both_shapes
 async def test_a_taken_tenant_id_is_rejected_and_its_tenant_unchanged(
     service: Service, database: asyncpg.Connection
 ) -> None:
@@ -164,6 +168,7 @@ async def test_a_taken_tenant_id_is_rejected_and_its_tenant_unchanged(
     assert await fingerprints(database) == before
 
 
+@in_both_shapes
 async def test_every_tenant_scoped_table_of_alga_is_compared(database: asyncpg.Connection) -> None:
     assert len(await tenant_tables(database)) == 459
 
