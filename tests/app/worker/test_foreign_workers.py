@@ -130,6 +130,7 @@ async def test_a_worker_refuses_a_foreign_queue_unless_a_setting_allows_it_and_s
         for job in (begun, *jobs):
             assert await first_identity(theirs, job.id) == {FOREIGN}
         assert await identities(queue) == {FOREIGN}
+        # A worker that waits ends on SIGTERM, too.
         assert [await worker.ends() for worker in (refused, accepted)] == [0, 0]
         allowed = surroundings.start("worker", TEMPORAL_TASK_QUEUE=queue.name, ALLOW_FOREIGN_POLLERS="true")
         response = await allowed.responds("/readyz", 200, f"poll task queue {queue.name}: {FOREIGN}")

@@ -17,8 +17,10 @@ from app.cli import app
 from app.database import worker_engine
 from app.embedded.processes.ports import LOOPBACK, free_port
 from app.embedded.temporal import EmbeddedTemporal
+from app.temporal.errors import TemporalUnavailableError
 from app.worker.main import PollingEndedError, _poll
 from app.worker.probes import WorkerHealth
+from app.worker.startup import connect_to_namespace
 from tests.app.worker.surroundings import PORTS, TIMEOUT, Surroundings
 from tests.app.worker.test_worker import settings_for
 from tests.migrations.test_migrations import make_unreleased
@@ -104,12 +106,12 @@ def test_an_invalid_file_ends_the_command_at_once(
     assert file in result.stderr
 
 
-async def test_a_missing_namespace_is_named_and_a_waiting_worker_ends_on_sigterm(surroundings: Surroundings) -> None:
-    await surroundings.migrate()
-    worker = surroundings.start("worker", TEMPORAL_NAMESPACE="elsewhere")
-    await worker.responds("/readyz", 503, "has no namespace elsewhere")
-    await worker.responds("/livez", 200)
-    assert await worker.ends() == 0
+async def test_a_missing_namespace_is_named(temporal: EmbeddedTemporal) -> None:
+    settings = settings_for(
+        "postgresql://nobody@localhost/nowhere", temporal_address=temporal.address, temporal_namespace="elsewhere"
+    )
+    with pytest.raises(TemporalUnavailableError, match=f"{temporal.address} has no namespace elsewhere"):
+        await connect_to_namespace(settings)
 
 
 async def test_a_worker_whose_poller_dies_is_not_alive_and_fails(
