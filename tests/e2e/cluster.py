@@ -16,7 +16,7 @@ from tests.e2e.replicas import Replica, replica
 from tests.support.waiting import wait_until
 
 # In seconds. Longer than all outages.
-STEP_RETRY_WINDOW = 20.0
+STEP_RETRY_WINDOW = 30.0
 REPEAT_EVERY = 0.2
 UNAVAILABLE = {503, 504}
 
