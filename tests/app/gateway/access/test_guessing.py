@@ -16,9 +16,9 @@ from tests.support.api_keys import Keys
 
 pytestmark = pytest.mark.anyio
 
-TRIES = 20
-FLOOD = 60
-POLLS = 18
+TRIES = 40
+FLOOD = 100
+POLLS = 30
 # A rejection without argon2 takes a tenth of one with it. The bench compares the medians exactly.
 ALIKE = 3
 
