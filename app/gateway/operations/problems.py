@@ -99,36 +99,42 @@ class TenantSuspendedError(ProblemError):
     """The tenant is suspended, so that no one can sign in."""
 
     status, code = 409, "tenant-suspended"
+    default_detail = "The tenant is suspended, so no one can sign in"
 
 
 class NoAdministratorError(ProblemError):
     """The tenant has no such administrator."""
 
     status, code = 409, "no-administrator"
+    default_detail = "The tenant has no active internal user with the MSP role Admin"
 
 
 class MailNotConfiguredError(ProblemError):
     """The worker has no mail provider."""
 
     status, code = 409, "mail-not-configured"
+    default_detail = "MAIL_PROVIDER of the worker is none, so no mail was sent"
 
 
 class TooManyMailsError(ProblemError):
     """The tenant had too many of these mails."""
 
     status, code = 429, "too-many-mails"
+    default_detail = "This tenant had too many welcome mails"
 
 
 class MailRefusedError(ProblemError):
     """The mail provider has refused the mail."""
 
     status, code = 502, "mail-refused"
+    default_detail = "The mail server has refused the recipient"
 
 
 class MailUnavailableError(ProblemError):
     """The mail provider is unavailable."""
 
     status, code = 503, "mail-unavailable"
+    default_detail = "The mail server did not respond in time"
 
 
 class BillingIncompleteError(ProblemError):
@@ -146,6 +152,7 @@ class DuplicateSubscriptionError(ProblemError):
     """Another tenant has the subscription of Stripe or Apple."""
 
     status, code = 409, "duplicate-subscription"
+    default_detail = "Another tenant has this subscription"
 
 
 class OperationUnreadableError(ProblemError):
