@@ -18,7 +18,7 @@ MAIL_IN_PROGRESS = "mail-in-progress"
 MAILS = UUID("5f0c6a52-6a0e-4a54-9d1e-0d9b5e0a7c31")
 # An attempt that has not ended by then has died with its process.
 CLAIM_LIFETIME = timedelta(seconds=SEND_SECONDS + 1)
-# After that time the link is dated anew, so that nobody gets one that is about to expire.
+# An older link is issued again, because it would expire soon after it arrives.
 MAX_LINK_AGE = timedelta(hours=1)
 # So many mails a tenant may request in that time.
 MAX_IN_WINDOW = 3

@@ -191,8 +191,9 @@ def test_an_ordinary_user_runs_a_second_one_at_the_same_time(
     assert len(listed_tenants(dev)) == 1, "the second's tenant is not here"
 
 
-def test_ctrl_c_leaves_nothing_running(dev: Dev) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_leaves_nothing_running(dev: Dev, number: signal.Signals) -> None:
     children = psutil.Process(dev.process.pid).children(recursive=True)
     assert len(children) > 4
-    assert dev.stop(signal.SIGINT) == 0
+    assert dev.stop(number) == 0
     assert [child for child in children if child.is_running()] == []

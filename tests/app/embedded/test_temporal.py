@@ -38,7 +38,7 @@ def server(shared_server: EmbeddedTemporal) -> EmbeddedTemporal:
 
 async def start_workflow(server: EmbeddedTemporal, workflow_id: str) -> None:
     client = await Client.connect(server.address)
-    await client.start_workflow("nobody-runs-this", id=workflow_id, task_queue="nobody-polls-this")
+    await client.start_workflow("unserved", id=workflow_id, task_queue="unpolled")
 
 
 async def has_workflow(server: EmbeddedTemporal, workflow_id: str) -> bool:
@@ -53,7 +53,7 @@ async def test_workflows_survive_a_restart(server: EmbeddedTemporal) -> None:
     server.start()
 
     client = await Client.connect(server.address)
-    assert (await client.get_workflow_handle("kept").describe()).workflow_type == "nobody-runs-this"
+    assert (await client.get_workflow_handle("kept").describe()).workflow_type == "unserved"
 
 
 async def test_workflows_survive_a_killed_server(server: EmbeddedTemporal) -> None:
@@ -64,7 +64,7 @@ async def test_workflows_survive_a_killed_server(server: EmbeddedTemporal) -> No
     server.start()
 
     client = await Client.connect(server.address)
-    assert (await client.get_workflow_handle("outlives-a-kill").describe()).workflow_type == "nobody-runs-this"
+    assert (await client.get_workflow_handle("outlives-a-kill").describe()).workflow_type == "unserved"
 
 
 async def test_two_servers_run_side_by_side_one_with_the_web_ui(server: EmbeddedTemporal, folder: Path) -> None:

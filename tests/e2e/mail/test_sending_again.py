@@ -111,7 +111,7 @@ async def test_an_unknown_field_of_algas_client_is_a_warning(mailing: Service, t
     assert [warning["field"] for warning in operation["warnings"]] == ["locale"]
 
 
-@pytest.mark.parametrize("user_id", [str(UUID(int=1)), "somebody"])
+@pytest.mark.parametrize("user_id", [str(UUID(int=1)), "no-uuid"])
 async def test_a_user_who_is_no_administrator_is_refused_by_name(
     mailing: Service, mail_server: MailServer, temporal: EmbeddedTemporal, user_id: str
 ) -> None:
