@@ -18,8 +18,8 @@ from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
 
-CALLERS = 4
-EACH_AFTER = 2
+CALLERS = 6
+EACH_AFTER = 3
 # Of the gateway, in seconds: longer than until the balancer stops sending requests to it.
 DELAY = 1.5
 PROBE_EVERY = 0.1
