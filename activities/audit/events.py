@@ -19,6 +19,13 @@ class Action(StrEnum):
 
     TENANT_CREATE = "tenant.create"
     TENANT_WELCOME_EMAIL = "tenant.welcome_email"
+    TENANT_SUSPEND = "tenant.suspend"
+    TENANT_REACTIVATE = "tenant.reactivate"
+    TENANT_DELETE = "tenant.delete"
+    """A deletion was requested."""
+    TENANT_CONFIRM_DELETION = "tenant.confirm_deletion"
+    TENANT_PURGE = "tenant.purge"
+    """All rows of a tenant were deleted."""
     OPERATION_CANCEL = "operation.cancel"
     OPERATION_CHANGE = "operation.change"
     OPERATION_RESUME = "operation.resume"

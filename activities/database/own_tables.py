@@ -120,6 +120,71 @@ mails = Table(
     info={"gateway_rights": "SELECT"},
 )
 
+# Suspended tenants. The run that suspended one decides what ends it: an undone deletion keeps an earlier suspension.
+suspensions = Table(
+    "suspensions",
+    own_metadata,
+    Column("tenant_id", Uuid, primary_key=True),
+    *_texts("workflow_id", "run_id", nullable=False),
+    *_texts("reason", "requested_by", "requested_via"),
+    *_times("suspended_at", nullable=False, server_default=func.now()),
+    info={"gateway_rights": "SELECT"},
+)
+
+# What a suspension changed in Alga's tables: the row by its id, and the former values of the changed columns.
+suspended_rows = Table(
+    "suspended_rows",
+    own_metadata,
+    Column("tenant_id", Uuid, primary_key=True),
+    *_texts("table_name", "row_id", primary_key=True),
+    Column("before", JSONB, nullable=False),
+    info={"gateway_rights": "SELECT"},
+)
+
+# One row for each deletion, never pruned, so that a deleted tenant is known. The purge reads from it, not from its
+# workflow, whether it may begin. The gateway writes the confirmation.
+deletions = Table(
+    "deletions",
+    own_metadata,
+    *_texts("workflow_id", "run_id", primary_key=True),
+    # The id in Alga's own table of deletions.
+    Column("deletion_id", Uuid, nullable=False),
+    Column("tenant_id", Uuid, nullable=False),
+    *_texts("tenant_name", "product_code"),
+    *_times("tenant_created_at"),
+    *_texts("reason", "trigger_source"),
+    Column("grace_period_days", Integer, nullable=False),
+    *_times("requested_at", nullable=False, server_default=func.now()),
+    *_texts("requested_by", "requested_via"),
+    *_times("confirmed_at"),
+    *_texts("confirmed_by", "confirmed_via", "confirmation_type"),
+    # The confirmation and the grace period.
+    *_times("scheduled_for"),
+    Column("export_id", Text),
+    # Resources outside the database, listed before the purge.
+    Column("external", JSONB(none_as_null=True)),
+    # The deletion has ended in one of these ways.
+    *_times("undone_at", "deleted_at"),
+    Index(None, "tenant_id", "requested_at"),
+    Index("deletions_open_idx", "scheduled_for", postgresql_where=text("undone_at IS NULL AND deleted_at IS NULL")),
+    Index(None, "deleted_at", "tenant_id", postgresql_where=text("deleted_at IS NOT NULL")),
+    info={"gateway_rights": "SELECT, UPDATE"},
+)
+
+# The proof of a deletion: a document and its MAC, under a key that the database does not hold. Never pruned.
+certificates = Table(
+    "certificates",
+    own_metadata,
+    *_texts("workflow_id", "run_id", primary_key=True),
+    Column("tenant_id", Uuid, nullable=False),
+    *_times("issued_at", nullable=False),
+    # The exact text that the MAC covers.
+    Column("document", Text, nullable=False),
+    Column("mac", LargeBinary, nullable=False),
+    Index(None, "tenant_id"),
+    info={"gateway_rights": "SELECT"},
+)
+
 # Binds a caller's Idempotency-Key to the request that used it first.
 idempotency_keys = Table(
     "idempotency_keys",

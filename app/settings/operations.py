@@ -34,8 +34,12 @@ class OperationSettings(ProcessSettings):
     idempotency_key_retention: float = Field(default=2_592_000.0, ge=86_400)
     """Seconds in which a repeated `Idempotency-Key` finds the operation that it started."""
     master_billing_tenant_id: UUID | None = None
-    """Alga's own management tenant, which is never deleted. A request with fields of Stripe needs it: Stripe's prices
-    are looked up there."""
+    """Alga's own management tenant, which is never suspended or deleted. Without it, suspensions and deletions are
+    refused, and so are requests with fields of Stripe, whose prices are looked up there."""
+    deletion_two_person: bool = False
+    """Whether a deletion has to be confirmed by another person, with another credential, than requested it."""
+    wire_deletion: bool = False
+    """Whether clients of Temporal, such as Alga's own, may delete tenants."""
 
     blueprints_dir: Path | None = None
     """Folder of blueprint files that replace the built-in ones of the same product."""

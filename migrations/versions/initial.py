@@ -1,6 +1,6 @@
-"""The schema `alga_tenants`: operations, cancellations, mails, idempotency keys, API keys and the audit trail.
+"""The schema `alga_tenants`: operations, mails, suspensions, deletions, keys and the audit trail.
 
-Revision ID: 0.2.0b3
+Revision ID: 0.2.0b4
 """
 
 from datetime import datetime
@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "0.2.0b3"
+revision = "0.2.0b4"
 down_revision = None
 branch_labels = None
 depends_on = None
@@ -43,6 +43,8 @@ KEEP_HEAD = """
 def upgrade() -> None:
     _create_operations()
     _create_mails()
+    _create_suspensions()
+    _create_deletions()
     _create_keys()
     _create_audit()
 
@@ -128,6 +130,79 @@ def _create_mails() -> None:
     _create_index("mails", "requested_at")
 
 
+def _create_suspensions() -> None:
+    op.create_table(
+        "suspensions",
+        sa.Column("tenant_id", sa.Uuid, primary_key=True),
+        _text("workflow_id", nullable=False),
+        _text("run_id", nullable=False),
+        *(_text(name) for name in ("reason", "requested_by", "requested_via")),
+        _time("suspended_at", nullable=False, server_default=NOW),
+        schema=SCHEMA,
+    )
+    op.create_table(
+        "suspended_rows",
+        sa.Column("tenant_id", sa.Uuid, primary_key=True),
+        _text("table_name", primary_key=True),
+        _text("row_id", primary_key=True),
+        sa.Column("before", postgresql.JSONB, nullable=False),
+        schema=SCHEMA,
+    )
+
+
+def _create_deletions() -> None:
+    op.create_table(
+        "deletions",
+        _text("workflow_id", primary_key=True),
+        _text("run_id", primary_key=True),
+        sa.Column("deletion_id", sa.Uuid, nullable=False),
+        sa.Column("tenant_id", sa.Uuid, nullable=False),
+        _text("tenant_name"),
+        _text("product_code"),
+        _time("tenant_created_at"),
+        _text("reason"),
+        _text("trigger_source"),
+        sa.Column("grace_period_days", sa.Integer, nullable=False),
+        _time("requested_at", nullable=False, server_default=NOW),
+        _text("requested_by"),
+        _text("requested_via"),
+        _time("confirmed_at"),
+        *(_text(name) for name in ("confirmed_by", "confirmed_via", "confirmation_type")),
+        _time("scheduled_for"),
+        _text("export_id"),
+        sa.Column("external", postgresql.JSONB),
+        _time("undone_at"),
+        _time("deleted_at"),
+        schema=SCHEMA,
+    )
+    _create_index("deletions", "tenant_id", "requested_at")
+    op.create_index(
+        "deletions_open_idx",
+        "deletions",
+        ["scheduled_for"],
+        schema=SCHEMA,
+        postgresql_where=sa.text("undone_at IS NULL AND deleted_at IS NULL"),
+    )
+    op.create_index(
+        "deletions_deleted_at_tenant_id_idx",
+        "deletions",
+        ["deleted_at", "tenant_id"],
+        schema=SCHEMA,
+        postgresql_where=sa.text("deleted_at IS NOT NULL"),
+    )
+    op.create_table(
+        "certificates",
+        _text("workflow_id", primary_key=True),
+        _text("run_id", primary_key=True),
+        sa.Column("tenant_id", sa.Uuid, nullable=False),
+        _time("issued_at", nullable=False),
+        _text("document", nullable=False),
+        sa.Column("mac", sa.LargeBinary, nullable=False),
+        schema=SCHEMA,
+    )
+    _create_index("certificates", "tenant_id")
+
+
 def _create_keys() -> None:
     op.create_table(
         "idempotency_keys",
@@ -199,7 +274,7 @@ def _create_audit() -> None:
 
 
 def downgrade() -> None:
-    """Refuse if there are audit events, because a downgrade would delete them."""
+    """Refuse if there are audit events, because a downgrade would delete them; certificates come with them."""
     if op.get_bind().scalar(sa.text("SELECT EXISTS (SELECT FROM alga_tenants.audit_events)")):
         raise RuntimeError("can't downgrade: there are audit events; archive them and drop their tables by hand")
     for table in (
@@ -207,6 +282,10 @@ def downgrade() -> None:
         "audit_events",
         "api_keys",
         "idempotency_keys",
+        "certificates",
+        "deletions",
+        "suspended_rows",
+        "suspensions",
         "mails",
         "cancellations",
         "operations",
