@@ -3,7 +3,7 @@
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
@@ -115,13 +115,15 @@ class Catalogue:
     """All tables by label, their foreign keys, child tables and triggers.
 
     `child_tables` have no tenant column. Each has the keys that lead to a tenant table, or to a child table nearer
-    to one; a row belongs to the tenant if any of them matches. `triggers` are those on DELETE and UPDATE.
+    to one; a row belongs to the tenant if any of them matches. `triggers` are those on DELETE and UPDATE. Rows in
+    `kept` tables are neither purged nor counted.
     """
 
     tables: Mapping[str, Table]
     foreign_keys: tuple[ForeignKey, ...]
     child_tables: Mapping[str, tuple[ForeignKey, ...]]
     triggers: Mapping[str, tuple[Trigger, ...]] = field(default_factory=dict)
+    kept: frozenset[str] = frozenset()
 
     @cached_property
     def tenant_tables(self) -> tuple[Table, ...]:
@@ -132,6 +134,15 @@ class Catalogue:
     def links(self) -> frozenset[ForeignKey]:
         """The keys that determine which tenant owns a child table's rows."""
         return frozenset(key for keys in self.child_tables.values() for key in keys)
+
+    def keeping(self, *labels: str) -> "Catalogue":
+        """Return the catalogue with the given tables as `kept`, except those whose foreign keys tie them to a tenant.
+
+        Such a key, whatever it does on delete, would refuse or change rows that stay.
+        """
+        owned = {*self.child_tables, *(table.label for table in self.tenant_tables)}
+        tied = {key.child for key in self.foreign_keys if key.parent in owned - {key.child}}
+        return replace(self, kept=frozenset(labels) & owned - tied)
 
     def deletion_plan(self) -> DeletionPlan:
         """Return an order in which one tenant's rows can be deleted, always the same for the same database.

@@ -32,8 +32,9 @@ class TenantRows:
 
     @property
     def labels(self) -> list[str]:
-        """The tables that can hold the tenant's rows."""
-        return [*(table.label for table in self._catalogue.tenant_tables), *self._catalogue.child_tables]
+        """The tables that can hold the tenant's rows, without those to be kept."""
+        labels = [*(table.label for table in self._catalogue.tenant_tables), *self._catalogue.child_tables]
+        return [label for label in labels if label not in self._catalogue.kept]
 
     def any(self, mark: int, label: str) -> sa.Select[int]:
         """Select a row if the tenant has one in the table."""

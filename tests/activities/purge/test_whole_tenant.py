@@ -8,7 +8,7 @@ from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.purge.catalogue import Catalogue, read_catalogue
-from activities.purge.purge import BATCH, count_tenant_rows, purge_tenant
+from activities.purge.purge import BATCH, TIMEOUTS, count_tenant_rows, purge_tenant
 from tests.activities.purge.conftest import Shape, driver, run_script
 from tests.activities.purge.small import sent_statements
 from tests.support.tenants.rows import fingerprints
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.anyio
 ON_ONE_SHAPE = pytest.mark.parametrize("shape", ["plain"], indirect=True)
 
 DOOMED = UUID("00000000-0000-4000-8000-00000000d00d")
-OF_NO_TABLE = ("SAVEPOINT ", "RELEASE SAVEPOINT ", "SET CONSTRAINTS ALL ")
+OF_NO_TABLE = ("SAVEPOINT ", "RELEASE SAVEPOINT ", "SET CONSTRAINTS ALL ", str(TIMEOUTS), "SELECT set_config(")
 NEIGHBOURS = (UUID("00000000-0000-4000-8000-000000000001"), UUID("ffffffff-ffff-4fff-bfff-fffffffffffe"))
 
 
@@ -80,8 +80,8 @@ async def test_a_second_purge_finds_nothing(connection: AsyncConnection, shape: 
     again = await purge_tenant(connection, catalogue, DOOMED, management_tenant_id=None)
 
     assert again.deleted_rows == {}
-    begin, lock, find, end = 1, 1, -(-len(shape.writer.owned) // BATCH), 1
-    assert len(statements) == begin + lock + find + end
+    timeouts, begin, lock, find, end = 3, 1, 1, -(-len(shape.writer.owned) // BATCH), 1
+    assert len(statements) == timeouts + begin + lock + find + end
 
 
 @ON_ONE_SHAPE
