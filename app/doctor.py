@@ -12,7 +12,7 @@ from temporalio.exceptions import ApplicationError
 from activities.alga.blueprints.blueprint import load_blueprints
 from activities.alga.blueprints.schema import find_misfits
 from activities.alga.blueprints.yaml_files import BlueprintError
-from activities.alga.directory import DIRECTORY_TABLES
+from activities.alga.directory.tenants import DIRECTORY_TABLES
 from activities.alga.schema_check import check_schema
 from activities.database.errors import DATABASE_ERRORS
 from activities.database.own_tables import SCHEMA, own_metadata

@@ -159,11 +159,11 @@ class TenantFilter:
     is_suspended: bool | None = None
 
 
-class TenantPlace(NamedTuple):
-    """A tenant's place in the directory."""
+class Place(NamedTuple):
+    """A place in a list that is ordered by a time and an id."""
 
-    created_at: datetime
-    tenant_id: UUID
+    at: datetime
+    id: UUID
 
 
 def parse_tenant_id(text: str) -> UUID | None:
@@ -172,8 +172,8 @@ def parse_tenant_id(text: str) -> UUID | None:
 
 
 async def list_tenants(
-    connection: AsyncConnection, wanted: TenantFilter, *, limit: int, after: TenantPlace | None = None
-) -> list[TenantPlace]:
+    connection: AsyncConnection, wanted: TenantFilter, *, limit: int, after: Place | None = None
+) -> list[Place]:
     """Return the places of tenants after the given one, newest first."""
     columns = tenants.c
     conditions = []
@@ -197,4 +197,4 @@ async def list_tenants(
         conditions.append(tuple_(_CREATED_AT.element, columns.tenant) < tuple_(*after))
     query = select(_CREATED_AT, columns.tenant).where(*conditions)
     rows = await connection.execute(query.order_by(_CREATED_AT.desc(), columns.tenant.desc()).limit(limit))
-    return [TenantPlace(*row) for row in rows]
+    return [Place(*row) for row in rows]

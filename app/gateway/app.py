@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from activities.alga.blueprints.blueprint import load_blueprints
 from app.gateway.audit import routes as audit
 from app.gateway.codec import routes as codec
+from app.gateway.directory import routes as directory
 from app.gateway.documentation_page import install_documentation_page
 from app.gateway.documented_app import DocumentedApp
 from app.gateway.error_handlers import install_error_handlers
@@ -68,7 +69,7 @@ def create_app(settings: Settings) -> FastAPI:
     install_documentation_page(app)
     for router in (
         tenants.router,
-        tenants.directory_router,
+        directory.router,
         operations.status_router,
         operations.router,
         operations.kind_router,

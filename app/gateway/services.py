@@ -20,6 +20,8 @@ from app.database import gateway_engine
 from app.gateway.access.rate_limits import RateLimits
 from app.gateway.audit.listing import AuditListing
 from app.gateway.codec.decoding import Decoding
+from app.gateway.directory.listing import TenantListing
+from app.gateway.directory.lookup import TenantLookup
 from app.gateway.operations.cancellation import OperationCancellation
 from app.gateway.operations.listing import Listing
 from app.gateway.operations.lookup import OperationLookup
@@ -28,7 +30,6 @@ from app.gateway.operations.updates import OperationUpdates
 from app.gateway.readiness import Readiness
 from app.gateway.tenants.access import WelcomeEmails
 from app.gateway.tenants.creation import TenantCreation
-from app.gateway.tenants.directory import Directory
 from app.gateway.tenants.idempotency import IdempotentRequests
 from app.settings import Settings
 from app.telemetry.metrics.pools import watch_pool
@@ -81,7 +82,7 @@ async def open_services(
             recording,
             rate_limits,
         )
-        directory = Directory(engine)
+        tenants = TenantLookup(engine)
         services = (
             settings,
             Authenticator(keys, tokens),
@@ -93,8 +94,9 @@ async def open_services(
             OperationCancellation(engine, operations, lookup, recorder),
             OperationUpdates(operations, lookup, blueprints, recorder),
             Listing(engine),
-            directory,
-            WelcomeEmails(engine, operations, lookup, directory, recording),
+            TenantListing(engine),
+            tenants,
+            WelcomeEmails(engine, operations, lookup, tenants, recording),
             AuditListing(engine),
             decoding,
             Readiness(engine, operations, TaskQueue(temporal, settings)),

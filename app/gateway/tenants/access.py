@@ -10,12 +10,12 @@ from activities.mail.claims import next_allowed
 from activities.operations.queries import find_open_of_tenant
 from app.auth.callers import Requester
 from app.database import DatabaseUnavailableError, database_errors
+from app.gateway.directory.lookup import TenantLookup
 from app.gateway.http.problems.request_problems import RateLimitedError
 from app.gateway.operations.documents import OperationView
 from app.gateway.operations.lookup import OperationLookup
 from app.gateway.operations.problems import OperationInProgressError
 from app.gateway.operations.recording import OperationRecording
-from app.gateway.tenants.directory import Directory
 from app.gateway.tenants.schemas import WelcomeEmailBody
 from app.temporal.errors import TemporalUnavailableError
 from app.temporal.operations import TemporalOperations
@@ -30,7 +30,7 @@ class WelcomeEmails:
     engine: AsyncEngine
     operations: TemporalOperations
     lookup: OperationLookup
-    directory: Directory
+    tenants: TenantLookup
     recording: OperationRecording
 
     async def send(self, path_id: str, body: WelcomeEmailBody, requester: Requester) -> OperationView:
@@ -42,7 +42,7 @@ class WelcomeEmails:
             TemporalUnavailableError: Temporal is unavailable.
             DatabaseUnavailableError: nothing was started.
         """
-        tenant = await self.directory.find(requester.caller, path_id)
+        tenant = await self.tenants.find_live(requester.caller, path_id)
         with database_errors():
             async with self.engine.connect() as connection:
                 open_operation = await find_open_of_tenant(connection, tenant.tenant_id)

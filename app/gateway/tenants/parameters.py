@@ -3,23 +3,18 @@
 import re
 from typing import Annotated
 
-from fastapi import Body, Depends, Header, Path, Query
+from fastapi import Body, Depends, Header
 from starlette.requests import Request
 
-from activities.alga.across_tenants import TenantFilter
 from activities.tenants.request import TenantRequest
 from app.gateway.http.dependencies import find_service
 from app.gateway.http.parameters import wait_preference
 from app.gateway.http.problems.request_problems import BadIdempotencyKeyError
-from app.gateway.tenants.directory import TENANT_PAGE_TOKEN
-from app.gateway.tenants.schemas import TenantState, WelcomeEmailBody
+from app.gateway.tenants.schemas import WelcomeEmailBody
 from app.settings import Settings
-from workflows.tenants.request import ProductCode
 
 MAX_IDEMPOTENCY_KEY_LENGTH = 255
 IDEMPOTENCY_KEY = re.compile(rf"[!-~]{{1,{MAX_IDEMPOTENCY_KEY_LENGTH}}}")
-MAX_SEARCH_LENGTH = 255
-NO_NUL = r"^[^\x00]*$"
 
 
 async def idempotency_key(
@@ -53,29 +48,7 @@ async def prefer_wait(
     return wait_preference(request.headers.getlist("prefer"), maximum=find_service(request, Settings).prefer_wait_max)
 
 
-async def tenant_filter(
-    search: Annotated[
-        str | None,
-        Query(
-            pattern=NO_NUL,
-            max_length=MAX_SEARCH_LENGTH,
-            description="A tenant id, or part of a name or e-mail in any case.",
-        ),
-    ] = None,
-    product_code: Annotated[ProductCode | None, Query(alias="productCode", description="The product.")] = None,
-    state: Annotated[TenantState | None, Query(description="The state.")] = None,
-) -> TenantFilter:
-    """Return the filter for a list of tenants."""
-    is_suspended = None if state is None else state is TenantState.SUSPENDED
-    return TenantFilter(search=search, product_code=product_code, is_suspended=is_suspended)
-
-
 IdempotencyKey = Annotated[str | None, Depends(idempotency_key)]
 PreferWait = Annotated[int | None, Depends(prefer_wait)]
 WelcomeEmailRecipient = Annotated[WelcomeEmailBody | None, Body()]
 NewTenant = Annotated[TenantRequest, Body()]
-TenantPathId = Annotated[str, Path(alias="id", description="The tenant's id, a UUID.")]
-Filter = Annotated[TenantFilter, Depends(tenant_filter)]
-PageToken = Annotated[
-    str | None, Query(alias="pageToken", pattern=TENANT_PAGE_TOKEN, description="`nextPageToken` of a page.")
-]

@@ -1,4 +1,4 @@
-"""Routes of tenants: to create, list and read them, and to cancel a creation."""
+"""Routes of tenants: to create them, to cancel a creation, and to send welcome mails again."""
 
 from typing import Annotated
 
@@ -10,19 +10,17 @@ from app.auth.scopes import Scope
 from app.gateway.access.authenticated_route import AuthenticatedRoute
 from app.gateway.access.parameters import current_requester
 from app.gateway.access.problems import TenantNotFoundError
+from app.gateway.directory.parameters import TenantPathId
 from app.gateway.http.dependencies import service
 from app.gateway.http.openapi import BODY_PROBLEMS, COMMON_PROBLEMS, LOCATION, RETRY_AFTER, Responses, problems
-from app.gateway.http.parameters import DEFAULT_PAGE_SIZE, PageSize
 from app.gateway.http.problems.request_problems import (
     BadIdempotencyKeyError,
     BadOnBehalfOfError,
     DatabaseOutageError,
-    InvalidRequestError,
     TemporalOutageError,
 )
-from app.gateway.http.responses import document_response
 from app.gateway.operations.cancellation import OperationCancellation
-from app.gateway.operations.parameters import CancelReason, Reader, WorkflowId, tenant_id_of
+from app.gateway.operations.parameters import CancelReason, WorkflowId, tenant_id_of
 from app.gateway.operations.problems import (
     BillingIncompleteError,
     OperationInProgressError,
@@ -35,32 +33,21 @@ from app.gateway.operations.routes import CANCEL_PROBLEMS, CANCELLING
 from app.gateway.operations.schemas import StatusDocument
 from app.gateway.tenants.access import WelcomeEmails
 from app.gateway.tenants.creation import TenantCreation
-from app.gateway.tenants.directory import Directory
 from app.gateway.tenants.parameters import (
-    Filter,
     IdempotencyKey,
     NewTenant,
-    PageToken,
     PreferWait,
-    TenantPathId,
     WelcomeEmailRecipient,
 )
 from app.gateway.tenants.problems import DeletionRequiredError, IdempotencyKeyReusedError, StartUncertainError
 from app.gateway.tenants.responses import created, sent
-from app.gateway.tenants.schemas import CreatedDocument, TenantDocument, TenantList, WelcomeEmailBody
+from app.gateway.tenants.schemas import CreatedDocument, WelcomeEmailBody
 
 router = APIRouter(
     prefix="/tenants",
     tags=["tenants"],
     route_class=AuthenticatedRoute,
     responses=problems(*COMMON_PROBLEMS, TemporalOutageError, DatabaseOutageError),
-)
-# These routes need only the database.
-directory_router = APIRouter(
-    prefix="/tenants",
-    tags=["tenants"],
-    route_class=AuthenticatedRoute,
-    responses=problems(*COMMON_PROBLEMS, DatabaseOutageError),
 )
 
 SENDING: Responses = {
@@ -165,25 +152,3 @@ async def cancel_creation(
         raise DeletionRequiredError(tenant_id)
     operation = await cancellation.cancel(workflow_id, requester, reason)
     return accepted(operation.document)
-
-
-@directory_router.get("", summary="List tenants", response_model=TenantList, responses=problems(InvalidRequestError))
-async def list_tenants(
-    caller: Reader,
-    directory: Annotated[Directory, service(Directory)],
-    wanted: Filter,
-    page_size: PageSize = DEFAULT_PAGE_SIZE,
-    page_token: PageToken = None,
-) -> Response:
-    """List the tenants in the database, newest first, no matter who created them."""
-    return document_response(await directory.page(caller, wanted, size=page_size, token=page_token))
-
-
-@directory_router.get(
-    "/{id}", summary="Read a tenant", response_model=TenantDocument, responses=problems(TenantNotFoundError)
-)
-async def read_tenant(
-    caller: Reader, directory: Annotated[Directory, service(Directory)], path_id: TenantPathId
-) -> Response:
-    """Return a tenant in the database. An operation is at `/operations/{id}`."""
-    return document_response(await directory.find(caller, path_id))

@@ -14,7 +14,7 @@ from sqlalchemy import event, make_url
 
 from app.embedded.postgres import EmbeddedPostgres
 from app.embedded.processes.blocking import run_blocking
-from app.gateway.tenants.directory import Directory
+from app.gateway.directory.listing import TenantListing
 from app.settings import Settings
 from migrations.upgrade import upgrade
 from tests.app.gateway.conftest import as_gateway, create_key
@@ -273,7 +273,7 @@ async def test_a_page_of_any_size_takes_two_statements(gateway: RunningGateway, 
     name = f"Counted {uuid4()}"
     for _ in range(20):
         await add_user(database, await add_tenant(database, name))
-    engine = gateway.app.state.services[Directory].engine.sync_engine
+    engine = gateway.app.state.services[TenantListing].engine.sync_engine
     sent: list[str] = []
 
     def record(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:

@@ -1,0 +1,46 @@
+"""Routes that read tenants from the database."""
+
+from typing import Annotated
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from app.gateway.access.authenticated_route import AuthenticatedRoute
+from app.gateway.access.problems import TenantNotFoundError
+from app.gateway.directory.listing import TenantListing
+from app.gateway.directory.lookup import TenantLookup
+from app.gateway.directory.parameters import Filter, PageToken, TenantPathId
+from app.gateway.directory.schemas import TenantDocument, TenantList
+from app.gateway.http.dependencies import service
+from app.gateway.http.openapi import COMMON_PROBLEMS, problems
+from app.gateway.http.parameters import DEFAULT_PAGE_SIZE, PageSize
+from app.gateway.http.problems.request_problems import DatabaseOutageError, InvalidRequestError
+from app.gateway.http.responses import document_response
+from app.gateway.operations.parameters import Reader
+
+router = APIRouter(
+    prefix="/tenants",
+    tags=["tenants"],
+    route_class=AuthenticatedRoute,
+    responses=problems(*COMMON_PROBLEMS, DatabaseOutageError),
+)
+
+
+@router.get("", summary="List tenants", response_model=TenantList, responses=problems(InvalidRequestError))
+async def list_tenants(
+    caller: Reader,
+    listing: Annotated[TenantListing, service(TenantListing)],
+    wanted: Filter,
+    page_size: PageSize = DEFAULT_PAGE_SIZE,
+    page_token: PageToken = None,
+) -> Response:
+    """List the tenants in the database, newest first, no matter who created them."""
+    return document_response(await listing.page(caller, wanted, size=page_size, token=page_token))
+
+
+@router.get("/{id}", summary="Read a tenant", response_model=TenantDocument, responses=problems(TenantNotFoundError))
+async def read_tenant(
+    caller: Reader, tenants: Annotated[TenantLookup, service(TenantLookup)], path_id: TenantPathId
+) -> Response:
+    """Return a tenant in the database. An operation is at `/operations/{id}`."""
+    return document_response(await tenants.find(caller, path_id))
