@@ -39,6 +39,7 @@ DATABASE_ERRORS: tuple[type[Exception], ...] = (
     asyncpg.InternalClientError,
 )
 
+LOCK_TIMEOUT = "55P03"
 UNIQUE_VIOLATION = "23505"
 NOT_NULL_VIOLATION = "23502"
 
@@ -131,7 +132,7 @@ KNOWN_ERRORS: tuple[KnownError, ...] = (
     *(KnownError(SCHEMA_INCOMPLETE, state, _MISSING) for state in ("3F000", "42P01", "42703", "42704", "42883")),
     KnownError(BUSY, "40P01", "transactions waited for each other, and this one gave way"),
     KnownError(BUSY, "40", "another transaction changed the same rows"),
-    KnownError(BUSY, "55P03", "a lock was not given in time: see pg_locks; is a migration running?"),
+    KnownError(BUSY, LOCK_TIMEOUT, "a lock was not given in time: see pg_locks; is a migration running?"),
     KnownError(BUSY, "53300", _NO_CONNECTION),
     KnownError(FAILURE, "53100", "the server's disk is full"),
     KnownError(FAILURE, "53", "the server is short of memory or another resource: see its log"),
@@ -198,6 +199,12 @@ def is_unique_violation(error: BaseException, table: Table) -> bool:
 def is_not_null_violation(error: BaseException, table: Table) -> bool:
     """Whether the table refused a null."""
     return _violates(error, NOT_NULL_VIOLATION, table)
+
+
+def is_lock_timeout(error: BaseException) -> bool:
+    """Whether a lock was not given in time."""
+    diagnosis = classify(error)
+    return diagnosis is not None and sqlstate(diagnosis.error) == LOCK_TIMEOUT
 
 
 def _violates(error: BaseException, state: str, table: Table) -> bool:

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from sqlalchemy import Select, and_, func, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from activities.database.own_tables import READING_KIND, operations
-from workflows.operations.kinds import KINDS
+from activities.database.own_tables import READING_KIND, audit_events, operations
+from workflows.operations.kinds import KINDS, OperationKind
 from workflows.operations.messages import OperationContext, OperationSnapshot
 from workflows.operations.statuses import OperationStatus
 
@@ -104,6 +104,17 @@ async def find_open_of_tenant(connection: AsyncConnection, tenant_id: UUID) -> O
     columns = operations.c
     is_open = and_(columns.finished_at.is_(None), columns.kind != READING_KIND)
     return await _first(connection, select(operations).where(columns.tenant_id == tenant_id, is_open))
+
+
+async def newest_request(connection: AsyncConnection, tenant_id: UUID, kind: OperationKind) -> int:
+    """Return the number of the audit event of the tenant's newest request of that kind, or 0.
+
+    Unlike the rows of operations, audit events are kept for ever.
+    """
+    columns = audit_events.c
+    is_request = and_(columns.tenant_id == tenant_id, columns.action == kind.request_action)
+    number: int | None = await connection.scalar(select(func.max(columns.sequence)).where(is_request))
+    return number or 0
 
 
 async def list_operations(

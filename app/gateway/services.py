@@ -25,7 +25,7 @@ from app.gateway.directory.lookup import TenantLookup
 from app.gateway.operations.cancellation import OperationCancellation
 from app.gateway.operations.listing import Listing
 from app.gateway.operations.lookup import OperationLookup
-from app.gateway.operations.recording import OperationRecording
+from app.gateway.operations.starting import OperationStarts
 from app.gateway.operations.updates import OperationUpdates
 from app.gateway.readiness import Readiness
 from app.gateway.tenants.access import WelcomeEmails
@@ -71,7 +71,9 @@ async def open_services(
         lookup = OperationLookup(engine, operations, audit)
         decoding = Decoding(EncryptionCodec(settings.key_ring), recorder)
         stack.callback(decoding.close)
-        recording = OperationRecording(engine, audit, operations.namespace)
+        # Half of the pool is left to other requests.
+        max_connections = max(1, settings.database_pool_size // 2)
+        starts = OperationStarts(engine, operations, lookup, audit, max_connections=max_connections)
         creation = TenantCreation(
             engine,
             operations,
@@ -79,7 +81,7 @@ async def open_services(
             blueprints,
             IdempotentRequests(engine, derive_key(settings.nextauth_secret.get_secret_value(), FINGERPRINTS)),
             settings.password_hasher,
-            recording,
+            starts,
             rate_limits,
         )
         tenants = TenantLookup(engine)
@@ -96,7 +98,7 @@ async def open_services(
             Listing(engine),
             TenantListing(engine),
             tenants,
-            WelcomeEmails(engine, operations, lookup, tenants, recording),
+            WelcomeEmails(starts, lookup, tenants),
             AuditListing(engine),
             decoding,
             Readiness(engine, operations, TaskQueue(temporal, settings)),

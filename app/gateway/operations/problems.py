@@ -7,7 +7,12 @@ from typing import Self
 from activities.database.errors import KNOWN_ERRORS
 from app.gateway.access.problems import TenantNotFoundError
 from app.gateway.http.problems.problem import Fault, ProblemError
-from app.gateway.http.problems.request_problems import DatabaseOutageError, InternalError, InvalidRequestError
+from app.gateway.http.problems.request_problems import (
+    BUSY_RETRY_AFTER,
+    DatabaseOutageError,
+    InternalError,
+    InvalidRequestError,
+)
 from workflows.operations.failures import (
     CANCEL_REQUESTED,
     OPERATION_CLOSED,
@@ -66,6 +71,17 @@ class OperationInProgressError(ProblemError):
     """Another operation of the tenant has not ended."""
 
     status, code = 409, "operation-in-progress"
+    example_arguments = (
+        "x (welcome_email) on this tenant has not ended; repeat the request once GET /operations/x shows its end",
+    )
+
+
+class TenantBusyError(ProblemError):
+    """Other requests are starting an operation on the tenant."""
+
+    status, code = 503, "tenant-busy"
+    default_detail = "Other requests are starting an operation on this tenant, so nothing was started; retry later"
+    default_retry_after = BUSY_RETRY_AFTER
 
 
 class TenantExistsError(ProblemError):

@@ -10,6 +10,7 @@ from starlette.responses import Response, StreamingResponse
 
 from app.auth.scopes import Scope
 from app.gateway.access.authenticated_route import AuthenticatedRoute, Handler, KindScopedRoute, authenticate_again
+from app.gateway.access.problems import TenantNotFoundError
 from app.gateway.http.concurrency import slot_of
 from app.gateway.http.dependencies import find_service, service
 from app.gateway.http.openapi import BODY_PROBLEMS, COMMON_PROBLEMS, LOCATION, RETRY_AFTER, Responses, problems
@@ -17,6 +18,7 @@ from app.gateway.http.parameters import DEFAULT_PAGE_SIZE, IfNoneMatch, PageSize
 from app.gateway.http.problems.request_problems import (
     BadOnBehalfOfError,
     DatabaseOutageError,
+    IdentityProviderOutageError,
     InvalidRequestError,
     OverloadedError,
     RateLimitedError,
@@ -46,11 +48,13 @@ from app.gateway.operations.parameters import (
 from app.gateway.operations.problems import (
     OperationCommittedError,
     OperationFinishedError,
+    OperationInProgressError,
     OperationKindUnknownError,
     OperationNotFoundError,
     OperationStoppingError,
     OperationUnreadableError,
     ParameterUsedError,
+    TenantBusyError,
     UnknownBillingPlanError,
 )
 from app.gateway.operations.responses import accepted, conditional, retry_after
@@ -65,6 +69,19 @@ ACCESS_PROBLEMS = (
     OperationKindUnknownError,
 )
 CANCEL_PROBLEMS = (*BODY_PROBLEMS, *ACCESS_PROBLEMS, OperationCommittedError)
+# Of every route that starts an operation on an existing tenant.
+START_PROBLEMS = (
+    *BODY_PROBLEMS,
+    BadOnBehalfOfError,
+    TenantNotFoundError,
+    OperationInProgressError,
+    OperationUnreadableError,
+    TenantBusyError,
+    OverloadedError,
+    IdentityProviderOutageError,
+    TemporalOutageError,
+    DatabaseOutageError,
+)
 CANCELLING: Responses = {202: {"description": "The operation stops.", "headers": {**LOCATION, **RETRY_AFTER}}}
 RESUMED: Responses = {202: {"description": "The operation continues.", "headers": {**LOCATION, **RETRY_AFTER}}}
 CHANGED: Responses = {200: {"description": "The changes are accepted.", "headers": RETRY_AFTER}}

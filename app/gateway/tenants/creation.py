@@ -24,7 +24,7 @@ from app.gateway.access.rate_limits import RateLimits
 from app.gateway.operations.documents import OperationView
 from app.gateway.operations.lookup import OperationLookup
 from app.gateway.operations.problems import OperationNotFoundError
-from app.gateway.operations.recording import OperationRecording
+from app.gateway.operations.starting import OperationStarts
 from app.gateway.tenants.idempotency import CreationRequest, IdempotentRequests
 from app.gateway.tenants.problems import StartUncertainError
 from app.temporal.errors import OperationExistsError, TemporalUnavailableError
@@ -56,7 +56,7 @@ class TenantCreation:
     blueprints: Mapping[str, Blueprint]
     requests: IdempotentRequests
     password_hasher: PasswordHasher
-    recording: OperationRecording
+    starts: OperationStarts
     rate_limits: RateLimits
 
     async def create(
@@ -140,7 +140,7 @@ class TenantCreation:
             # It started, and committed before Temporal responded.
             return StartedCreation(await self.lookup.find_row(wanted.workflow_id), temporary_password)
         operation = OperationView.of_temporal(started)
-        await self.recording.record(operation, wanted.origin)
+        await self.starts.record(operation, wanted.origin)
         return StartedCreation(operation, temporary_password)
 
     async def _revoke(self, wanted: CreationRequest) -> bool:

@@ -23,13 +23,12 @@ from app.gateway.operations.cancellation import OperationCancellation
 from app.gateway.operations.parameters import CancelReason, WorkflowId, tenant_id_of
 from app.gateway.operations.problems import (
     BillingIncompleteError,
-    OperationInProgressError,
     OperationUnreadableError,
     TenantExistsError,
     UnknownBillingPlanError,
 )
 from app.gateway.operations.responses import accepted
-from app.gateway.operations.routes import CANCEL_PROBLEMS, CANCELLING
+from app.gateway.operations.routes import CANCEL_PROBLEMS, CANCELLING, START_PROBLEMS
 from app.gateway.operations.schemas import StatusDocument
 from app.gateway.tenants.access import WelcomeEmails
 from app.gateway.tenants.creation import TenantCreation
@@ -108,16 +107,7 @@ async def create_tenant(
     summary="Send the welcome mail again",
     status_code=202,
     response_model=StatusDocument,
-    responses={
-        **SENDING,
-        **problems(
-            *BODY_PROBLEMS,
-            BadOnBehalfOfError,
-            TenantNotFoundError,
-            OperationInProgressError,
-            OperationUnreadableError,
-        ),
-    },
+    responses={**SENDING, **problems(*START_PROBLEMS)},
 )
 async def send_welcome_email(
     requester: Annotated[Requester, Security(current_requester, scopes=[Scope.TENANTS_MANAGE])],

@@ -25,7 +25,6 @@ WITHOUT_EXAMPLE = {
     "duplicate-email",
     "malformed-request",
     "method-not-allowed",
-    "operation-in-progress",
     "request-timeout",
 }
 
