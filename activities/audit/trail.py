@@ -66,23 +66,31 @@ class AuditTrail:
     def __init__(self, key: bytes) -> None:
         self._key = key
 
-    async def append(self, connection: AsyncConnection, *events: AuditEvent) -> None:
-        """Append events in the caller's transaction. Call it last, because other writers wait for the commit.
+    async def append(self, connection: AsyncConnection, *events: AuditEvent) -> list[Head]:
+        """Append events in the caller's transaction, and return the number and hash of each.
+
+        Call it last, because other writers wait for the commit.
 
         If the head was forged or lost, an additional event records that permanently, and the chain continues after
         the last row. Otherwise the next event would give the forgery a valid seal.
         """
-        if events:
-            await connection.execute(_APPEND, await self._chain(connection, events))
+        if not events:
+            return []
+        parameters, places = await self._chain(connection, events)
+        await connection.execute(_APPEND, parameters)
+        return places
 
     async def append_with_commit(self, opened: Transaction, event: AuditEvent) -> None:
         """Append an event in the round trip of the commit. This needs one round trip less than `append`."""
-        opened.run_with_commit(Statement(_APPEND, await self._chain(opened.connection, [event])))
+        parameters, _ = await self._chain(opened.connection, [event])
+        opened.run_with_commit(Statement(_APPEND, parameters))
 
-    async def _chain(self, connection: AsyncConnection, events: Sequence[AuditEvent]) -> dict[str, Any]:
-        """Lock the head, and return the parameters of `_APPEND` for events that follow it."""
+    async def _chain(
+        self, connection: AsyncConnection, events: Sequence[AuditEvent]
+    ) -> tuple[dict[str, Any], list[Head]]:
+        """Lock the head, and return the parameters of `_APPEND` for events that follow it, and their places."""
         head, forgery = await self._lock_valid_head(connection)
-        sequence, last_hash, rows = head.sequence, head.hash, []
+        sequence, last_hash, rows, places = head.sequence, head.hash, [], list[Head]()
         for event in (*forgery, *events):
             sequence += 1
             values = event.values()
@@ -97,8 +105,10 @@ class AuditTrail:
                     "hash": f"\\x{last_hash.hex()}",
                 }
             )
+            places.append(Head(sequence, last_hash))
         seal = self.seal_of(sequence, last_hash)
-        return {"events": json.dumps(rows), "sequence": sequence, "hash": last_hash, "seal": seal}
+        parameters = {"events": json.dumps(rows), "sequence": sequence, "hash": last_hash, "seal": seal}
+        return parameters, places[len(forgery) :]
 
     async def _lock_valid_head(self, connection: AsyncConnection) -> tuple[Head, list[AuditEvent]]:
         """Lock and return the head. If it is invalid, return what it should be, and an event about that."""

@@ -98,6 +98,21 @@ async def verify(
     return Report(sequence, head_hash, walk.checked, walk.reported_breaks(), is_complete)
 
 
+async def read_event(
+    connection: AsyncConnection, trail: AuditTrail, sequence: int
+) -> tuple[Mapping[str, Any], bytes]:
+    """Return the values and the hash of one event; raise `LookupError` if it is missing or differs from its hash."""
+    found = (await connection.execute(_EVENTS, {"first": sequence, "last": sequence, "limit": 1})).one_or_none()
+    if found is None:
+        raise LookupError(f"event {sequence} is missing")
+    row = found._asdict()
+    _, previous_hash, row_hash = row.pop("sequence"), row.pop("previous_hash"), row.pop("hash")
+    values = {**row, "details": _parsed(row["details"])}
+    if not hmac.compare_digest(row_hash, trail.hash_of(values, sequence, previous_hash)):
+        raise LookupError(f"event {sequence} differs from what was written")
+    return values, row_hash
+
+
 @dataclass
 class _Walk:
     """The state of a verification after an event."""
