@@ -18,6 +18,9 @@ SINGLE_ATTEMPT = RetryPolicy(maximum_attempts=1)
 
 # Longer than the statement timeout of the activities' engine (8 s).
 STEP_TIMEOUT = timedelta(seconds=20)
+# For what works through a whole tenant; a worker that died is noticed by its missing heartbeats.
+LONG_TIMEOUT = timedelta(hours=24)
+HEARTBEAT_TIMEOUT = timedelta(seconds=30)
 
 _UUID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
@@ -43,8 +46,9 @@ class StepKind:
 class OperationKind:
     """One kind of operation.
 
-    `transaction` names the activity that writes everything and commits, `request_action` the action in the audit
-    trail. `undo` is what a person can do instead of a cancel after the commit, with `{tenant_id}` for the tenant.
+    `transaction` names the activity that commits, `request_action` the action in the audit trail. Steps before
+    `transaction_step` are done one by one, and undone by `close_activity` if the operation ends without the commit.
+    A transaction that `is_long` is a regular activity with heartbeats, which must not trust its input. `undo` is what a person can do instead of a cancel after the commit, with `{tenant_id}` for the tenant.
     `cancel_scope` lets a caller cancel, `manage_scope` resume and change an operation. `parameters` are the names on
     the wire of what can be changed until the commit. With `gives_up_after`, passing errors are retried for that time
     at most, and the operation then fails instead of waiting for an operator.
@@ -61,6 +65,14 @@ class OperationKind:
     undo: str = "it can't be undone"
     parameters: tuple[str, ...] = ()
     gives_up_after: timedelta | None = None
+    transaction_step: str | None = None
+    is_long: bool = False
+    close_activity: str = CLOSE_ACTIVITY
+
+    @property
+    def first_of_transaction(self) -> str:
+        """The first step of the transaction."""
+        return self.transaction_step or self.steps[0].name
 
     def workflow_id(self, key: object) -> str:
         """Return the gateway's workflow id for a tenant id or an operation's UUID."""

@@ -18,12 +18,12 @@ with workflow.unsafe.imports_passed_through():
         CANCELLED,
         OPERATION_ENDING,
         PARAMETER_USED,
+        Failure,
         StepFailedError,
         describe_failure,
         refusal,
     )
     from workflows.operations.kinds import (
-        CLOSE_ACTIVITY,
         COMPLETE_ACTIVITY,
         PARAMETER_CHANGE_ACTIVITY,
         SINGLE_ATTEMPT,
@@ -47,7 +47,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from workflows.operations.parameters import apply_changes
     from workflows.operations.progress import Progress
-    from workflows.operations.retrying import RetryWindow, read_failure_policy, run_locally
+    from workflows.operations.retrying import RetryWindow, read_failure_policy, run_locally, run_with_heartbeats
     from workflows.operations.statuses import OperationStatus, StepStatus
 
 RequestT = TypeVar("RequestT", bound=OperationRequest)
@@ -71,6 +71,8 @@ class Lifecycle(Generic[RequestT]):
         self._is_prepared = False
         self._is_closing = False
         self._is_cancelled = False
+        # Whether it has changed something that only its commit or its undo may end: no error fails it then.
+        self._is_held = False
         self._cancelled_by_temporal = False
         self._resumed = False
         self._has_late_cancel = False
@@ -100,7 +102,8 @@ class Lifecycle(Generic[RequestT]):
             self._resumed = True
         elif not self._is_cancelled and not self.progress.snapshot.has_ended:
             self._is_cancelled = True
-            self.progress.publish(status=OperationStatus.CANCELLING, **cancellation.shown)
+            status = OperationStatus.ROLLING_BACK if self._is_held else OperationStatus.CANCELLING
+            self.progress.publish(status=status, **cancellation.shown)
 
     def request_resume(self) -> None:
         """Make the next attempt at once if the operation waits for it or for an operator."""
@@ -183,13 +186,13 @@ class Lifecycle(Generic[RequestT]):
 
         async def attempt() -> Committed:
             argument = transaction_input(self.progress.context(), self.request)
-            return await run_locally(self._kind.transaction, argument, Committed)
+            run = run_with_heartbeats if self._kind.is_long else run_locally
+            return await run(self._kind.transaction, argument, Committed)
 
-        first = self._kind.steps[0].name
         parks = self._kind.gives_up_after is None
-        await self._retry(first, prepare, parks=parks, is_cancellable=True)
+        await self._retry(self._kind.steps[0].name, prepare, parks=parks, is_cancellable=True)
         self._is_prepared = True
-        return await self._retry(first, attempt, parks=parks, is_cancellable=True)
+        return await self._retry(self._kind.first_of_transaction, attempt, parks=parks, is_cancellable=True)
 
     async def _close(self, error: OperationError | None) -> Committed | None:
         """Close the operation's row as failed, or as cancelled if there is no error, so that nothing commits later.
@@ -203,7 +206,7 @@ class Lifecycle(Generic[RequestT]):
 
         async def attempt() -> Closure:
             argument = OperationInput(operation=self.progress.context().showing(ended))
-            return await run_locally(CLOSE_ACTIVITY, argument, Closure)
+            return await run_locally(self._kind.close_activity, argument, Closure)
 
         try:
             closure = await self._retry(None, attempt, parks=True, is_cancellable=False)
@@ -217,6 +220,7 @@ class Lifecycle(Generic[RequestT]):
 
     async def _finish(self, committed: Committed) -> None:
         """Run the steps that follow the commit, and complete the operation; nothing fails it any more."""
+        self._is_held = False
         self.progress.commit(committed)
         if self._is_cancelled:
             self._has_late_cancel |= self.progress.warn_of_late_cancel()
@@ -290,9 +294,9 @@ class Lifecycle(Generic[RequestT]):
             if failed_step is not None:
                 status = StepStatus.FAILED if failure.is_final else StepStatus.RETRYING
                 self.progress.fail_attempt(failed_step, attempt, status)
-            if failure.is_final and not self._is_closing:
+            if failure.is_final and not (self._is_closing or self._is_held):
                 raise StepFailedError(failure.error)
-            window = await self._wait(failure.error, window, parks=parks, is_cancellable=is_cancellable)
+            window = await self._wait(failure, window, parks=parks, is_cancellable=is_cancellable)
             # After the wait: an attempt that Temporal has given up on gets no further than that.
             self.progress.see_parameters(failure.parameters_version)
 
@@ -301,19 +305,21 @@ class Lifecycle(Generic[RequestT]):
         await workflow.wait_condition(lambda: not self._changing.locked())
 
     async def _wait(
-        self, error: OperationError, window: RetryWindow | None, *, parks: bool, is_cancellable: bool
+        self, failure: Failure, window: RetryWindow | None, *, parks: bool, is_cancellable: bool
     ) -> RetryWindow | None:
         """Wait for the next attempt, and return the window that it is part of, or None for a new one."""
+        error = failure.error
         if window is None:
             window = RetryWindow(await read_failure_policy(), workflow.now(), self._kind.gives_up_after)
-        delay = window.next_delay(workflow.now())
+        # An attempt that failed for good succeeds only after an operator has removed the reason.
+        delay = window.next_delay(workflow.now()) if self._is_closing or not failure.is_final else None
         if delay is not None:
             self._show_waiting(OperationStatus.RETRYING, error, next_try_at=workflow.now() + delay)
             return None if await self._woken(delay) else window
         if not parks:
             raise StepFailedError(error)
         # A row is closed whatever it takes: until then an attempt might still commit.
-        timeout = window.policy.attention_timeout if is_cancellable else None
+        timeout = window.policy.attention_timeout if is_cancellable and not self._is_held else None
         deadline = workflow.now() + timeout if timeout is not None else None
         self._show_waiting(OperationStatus.NEEDS_ATTENTION, error, attention_deadline=deadline)
         if not await self._woken(timeout):

@@ -65,9 +65,9 @@ class Progress:
             self.publish()
 
     def fail_attempt(self, step: str, attempt: int, status: StepStatus) -> None:
-        """Show which step failed; before the commit, the others were rolled back."""
+        """Show which step failed; before the commit, the others of the transaction were rolled back."""
         if not self.is_committed:
-            self._reset_steps()
+            self._reset_steps(self.kind.first_of_transaction)
         self._change(step=step)
         self.set_step(step, status=status, attempts=attempt)
 
@@ -97,7 +97,7 @@ class Progress:
         )
 
     def finish_step(self, step: str) -> None:
-        """Complete a step after the commit."""
+        """Complete a step outside the transaction."""
         self.set_step(step, status=StepStatus.COMPLETED, finished_at=workflow.now())
         self._change(progress=self.kind.progress_after(step), error=None)
 
@@ -151,9 +151,12 @@ class Progress:
         }
         return {name: value for name, value in state.items() if value is not None}
 
-    def _reset_steps(self) -> None:
+    def _reset_steps(self, first: str | None = None) -> None:
+        """Show the steps from the first one on as pending, or all."""
+        steps = self.snapshot.steps
+        kept = next((place for place, step in enumerate(steps) if step.name == first), 0)
         pending = {"status": StepStatus.PENDING}
-        self._change(steps=tuple(step.model_copy(update=pending) for step in self.snapshot.steps))
+        self._change(steps=(*steps[:kept], *(step.model_copy(update=pending) for step in steps[kept:])))
 
     def _change(self, **changes: Any) -> None:
         self.snapshot = self.snapshot.model_copy(update={**changes, "updated_at": workflow.now()})

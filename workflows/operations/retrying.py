@@ -6,7 +6,13 @@ from typing import TypeVar
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from workflows.operations.kinds import FAILURE_POLICY_ACTIVITY, SINGLE_ATTEMPT, STEP_TIMEOUT
+    from workflows.operations.kinds import (
+        FAILURE_POLICY_ACTIVITY,
+        HEARTBEAT_TIMEOUT,
+        LONG_TIMEOUT,
+        SINGLE_ATTEMPT,
+        STEP_TIMEOUT,
+    )
     from workflows.operations.messages import FailurePolicy, Message
 
 MessageT = TypeVar("MessageT", bound=Message)
@@ -19,6 +25,19 @@ async def run_locally(activity: str, argument: Message, result_type: type[Messag
     """Run a local activity once; raises `temporalio.exceptions.FailureError`."""
     result: MessageT = await workflow.execute_local_activity(
         activity, argument, result_type=result_type, start_to_close_timeout=STEP_TIMEOUT, retry_policy=SINGLE_ATTEMPT
+    )
+    return result
+
+
+async def run_with_heartbeats(activity: str, argument: Message, result_type: type[MessageT]) -> MessageT:
+    """Run a long activity once; raises `temporalio.exceptions.FailureError`, also if its worker has died."""
+    result: MessageT = await workflow.execute_activity(
+        activity,
+        argument,
+        result_type=result_type,
+        start_to_close_timeout=LONG_TIMEOUT,
+        heartbeat_timeout=HEARTBEAT_TIMEOUT,
+        retry_policy=SINGLE_ATTEMPT,
     )
     return result
 

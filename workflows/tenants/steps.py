@@ -1,4 +1,4 @@
-"""The kinds `tenant_creation` and `welcome_email`: their names, steps and activities."""
+"""The kinds of operations on tenants: their names, steps and activities."""
 
 from datetime import timedelta
 
@@ -7,6 +7,11 @@ from workflows.operations.kinds import KINDS, OperationKind, StepKind
 TENANT_CREATION_WORKFLOW = "tenantCreationWorkflow"
 ALGADESK_TENANT_CREATION_WORKFLOW = "algadeskTenantCreationWorkflow"
 RESEND_WORKFLOW = "resendWelcomeEmailWorkflow"
+SUSPENSION_WORKFLOW = "algaTenantsSuspensionWorkflow"
+REACTIVATION_WORKFLOW = "algaTenantsReactivationWorkflow"
+DELETION_WORKFLOW = "algaTenantsDeletionWorkflow"
+# Starts a deletion for Alga's client, and is no operation itself.
+WIRE_DELETION_WORKFLOW = "tenantDeletionWorkflow"
 HEALTH_CHECK_WORKFLOW = "healthCheckWorkflow"
 
 VALIDATE = "validate"
@@ -17,11 +22,26 @@ SET_UP_DATA = "set_up_data"
 TRACK_CUSTOMER = "track_customer"
 SEND_WELCOME_EMAIL = "send_welcome_email"
 COMPLETE = "complete"
+SUSPEND = "suspend"
+REACTIVATE = "reactivate"
+EXPORT = "export"
+AWAIT_CONFIRMATION = "await_confirmation"
+WAIT_GRACE_PERIOD = "wait_grace_period"
+REMOVE_EXTERNAL = "remove_external"
+PURGE = "purge"
+CERTIFY = "certify"
 
 HASH_PASSWORD_ACTIVITY = "hash_password"  # noqa: S105 - the name of an activity
 PROVISION_ACTIVITY = "provision_tenant"
 RESEND_ACTIVITY = "resend_welcome_email"
 READ_RECIPIENT_ACTIVITY = "read_welcome_recipient"
+SUSPEND_ACTIVITY = "suspend_tenant"
+REACTIVATE_ACTIVITY = "reactivate_tenant"
+BEGIN_DELETION_ACTIVITY = "begin_deletion"
+READ_DELETION_ACTIVITY = "read_deletion"
+REMOVE_EXTERNAL_ACTIVITY = "remove_external_resources"
+PURGE_ACTIVITY = "purge_tenant"
+UNDO_DELETION_ACTIVITY = "undo_deletion"
 
 # Progress is weighed by the rows that a psa tenant gets in each step.
 TENANT_CREATION = KINDS.register(
@@ -80,5 +100,59 @@ WELCOME_EMAIL = KINDS.register(
         cancel_scope="tenants:manage",
         manage_scope="tenants:manage",
         gives_up_after=timedelta(minutes=2),
+    )
+)
+
+SUSPENSION = KINDS.register(
+    OperationKind(
+        name="tenant_suspension",
+        workflow_types=(SUSPENSION_WORKFLOW,),
+        id_prefix="tenant-suspension-",
+        steps=(StepKind(VALIDATE, 10), StepKind(SUSPEND, 100)),
+        transaction=SUSPEND_ACTIVITY,
+        request_action="tenant.suspend",
+        undo="to undo it: DELETE /tenants/{tenant_id}/suspension",
+        cancel_scope="tenants:suspend",
+        manage_scope="tenants:suspend",
+    )
+)
+
+REACTIVATION = KINDS.register(
+    OperationKind(
+        name="tenant_reactivation",
+        workflow_types=(REACTIVATION_WORKFLOW,),
+        id_prefix="tenant-reactivation-",
+        steps=(StepKind(VALIDATE, 10), StepKind(REACTIVATE, 100)),
+        transaction=REACTIVATE_ACTIVITY,
+        request_action="tenant.reactivate",
+        undo="to undo it: PUT /tenants/{tenant_id}/suspension",
+        cancel_scope="tenants:suspend",
+        manage_scope="tenants:suspend",
+    )
+)
+
+DELETION = KINDS.register(
+    OperationKind(
+        name="tenant_deletion",
+        workflow_types=(DELETION_WORKFLOW,),
+        id_prefix="tenant-deletion-",
+        steps=(
+            StepKind(VALIDATE, 5, wire_name="validating_tenant"),
+            StepKind(SUSPEND, 15, wire_name="suspending_tenant_activity"),
+            StepKind(EXPORT, 40, wire_name="exporting_data"),
+            StepKind(AWAIT_CONFIRMATION, 45, wire_name="awaiting_confirmation"),
+            StepKind(WAIT_GRACE_PERIOD, 50, wire_name="waiting_for_deletion_date"),
+            StepKind(REMOVE_EXTERNAL, 60, wire_name="deleting_schedules"),
+            StepKind(PURGE, 95, wire_name="deleting_tenant_data"),
+            StepKind(CERTIFY, 100, wire_name="deleting_tenant_data"),
+        ),
+        transaction=PURGE_ACTIVITY,
+        transaction_step=PURGE,
+        is_long=True,
+        close_activity=UNDO_DELETION_ACTIVITY,
+        request_action="tenant.delete",
+        undo="the tenant is deleted; only an export can bring it back",
+        cancel_scope="tenants:delete",
+        manage_scope="tenants:delete",
     )
 )
