@@ -10,9 +10,12 @@ from activities.database.engines import create_engine
 from activities.database.errors import DATABASE_ERRORS, UNAVAILABLE, classify
 from app.settings import Settings
 from app.telemetry.tracing.statements import trace_statements
+from workflows.operations.kinds import LONG_TIMEOUT
 
 # Seconds. Callers wait, so a longer statement counts as an outage.
 GATEWAY_STATEMENT_TIMEOUT = 5.0
+# Connections for them; more would take the database's disks and locks from everything else.
+MAX_LONG_ACTIVITIES = 4
 
 log = structlog.get_logger(__name__)
 
@@ -58,6 +61,18 @@ def worker_engine(settings: Settings) -> AsyncEngine:
         application_name="alga-tenants-worker",
         pool_size=max(settings.database_pool_size, settings.max_concurrent_activities),
         statement_timeout=settings.statement_timeout,
+        pgbouncer=settings.database_pgbouncer,
+    )
+    return trace_statements(engine)
+
+
+def long_engine(settings: Settings) -> AsyncEngine:
+    """Return the engine of activities that work through a whole tenant, whose statements have no time limit."""
+    engine = create_engine(
+        settings.admin_database,
+        application_name="alga-tenants-worker",
+        pool_size=MAX_LONG_ACTIVITIES,
+        statement_timeout=LONG_TIMEOUT.total_seconds(),
         pgbouncer=settings.database_pgbouncer,
     )
     return trace_statements(engine)

@@ -2,9 +2,6 @@
 
 import asyncio
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from temporalio import activity
@@ -18,9 +15,9 @@ from activities.mail.recipients import Recipient, find_recipient
 from activities.mail.sending import WelcomeMails
 from activities.mail.transport import unavailable
 from activities.operations.rows import OperationRow
+from activities.operations.step_clock import StepClock
 from workflows.operations.failures import OPERATION_CLOSED
-from workflows.operations.messages import Committed, OperationContext, StepProgress
-from workflows.operations.statuses import StepStatus
+from workflows.operations.messages import Committed, OperationContext
 from workflows.tenants.steps import (
     READ_RECIPIENT_ACTIVITY,
     RESEND_ACTIVITY,
@@ -54,7 +51,7 @@ class ResendingActivities:
         A second run sends nothing if the first one noted that it had sent. Raises `ApplicationError`, whose details
         name the step; nothing was sent then, or the next attempt sends it again.
         """
-        steps = Steps(given.operation)
+        steps = StepClock(given.operation)
         with activity_errors(RESEND_ACTIVITY, lambda: steps.current):
             return await self._resend(given, steps)
 
@@ -67,7 +64,7 @@ class ResendingActivities:
             recipient = await find_recipient(connection, given.operation.tenant_id, given.request.user_id)
         return RecipientShown(email=recipient.email, tenant_name=recipient.tenant_name)
 
-    async def _resend(self, given: WelcomeEmailInput, steps: "Steps") -> Committed:
+    async def _resend(self, given: WelcomeEmailInput, steps: StepClock) -> Committed:
         context = given.operation
         with steps.run(VALIDATE):
             async with self._engine.begin() as connection:
@@ -94,34 +91,6 @@ class ResendingActivities:
                 raise FinalError(OPERATION_CLOSED, "the operation was ended while it sent the mail")
             transaction.run_with_commit(row.commit_statement(committed, is_cancellable=False))
         return committed
-
-
-class Steps:
-    """Times both steps of the operation, and knows the current one."""
-
-    def __init__(self, context: OperationContext) -> None:
-        self.current = VALIDATE
-        self._attempts = max((step.attempts for step in context.snapshot.steps), default=1)
-        self._steps: list[StepProgress] = []
-
-    @contextmanager
-    def run(self, name: str) -> Iterator[None]:
-        """Time a step."""
-        self.current, started_at = name, datetime.now(UTC)
-        yield
-        self._steps.append(
-            StepProgress(
-                name=name,
-                status=StepStatus.COMPLETED,
-                started_at=started_at,
-                finished_at=datetime.now(UTC),
-                attempts=self._attempts,
-            )
-        )
-
-    def committed(self, result: dict[str, str]) -> Committed:
-        """Return what is committed now."""
-        return Committed(committed_at=datetime.now(UTC), steps=tuple(self._steps), result=result)
 
 
 async def _refuse_too_many(connection: AsyncConnection, requested: RequestedMail) -> None:

@@ -1,7 +1,6 @@
 """The activities that make a tenant: one hashes the password, one writes all rows in one transaction."""
 
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -21,6 +20,7 @@ from activities.database.own_tables import operations
 from activities.database.transactions import Transaction, Transactions
 from activities.errors import CancelRequestedError, FinalError, activity_errors, local_only, temporal_errors
 from activities.operations.rows import OperationRow
+from activities.operations.step_clock import StepClock
 from activities.tenants.admin_user import ADMIN_USER, admin_user_id, admin_user_rows, write_admin_user
 from activities.tenants.billing import (
     LOCKED,
@@ -36,8 +36,7 @@ from activities.tenants.initial_data import write_initial_data
 from activities.tenants.request import TenantRequest, check_password
 from activities.tenants.tenant import COUNTRY_NAME, client_id, country_code, write_tenant
 from workflows.operations.failures import INVALID_REQUEST
-from workflows.operations.messages import Committed, OperationContext, OperationWarning, StepProgress
-from workflows.operations.statuses import StepStatus
+from workflows.operations.messages import Committed, OperationContext, OperationWarning
 from workflows.tenants.request import (
     OperationResult,
     PasswordHash,
@@ -47,13 +46,11 @@ from workflows.tenants.request import (
 )
 from workflows.tenants.steps import (
     APPLY_BLUEPRINT,
-    COMPLETE,
     CREATE_ADMIN_USER,
     CREATE_TENANT,
     HASH_PASSWORD_ACTIVITY,
     PROVISION_ACTIVITY,
     SET_UP_DATA,
-    TENANT_CREATION,
     VALIDATE,
 )
 
@@ -124,7 +121,7 @@ class ProvisioningActivities:
             return await self._provision(given.operation, given.request, steps)
 
     async def _provision(
-        self, context: OperationContext, request: TenantCreationInput, steps: "StepClock"
+        self, context: OperationContext, request: TenantCreationInput, steps: StepClock
     ) -> Committed:
         with steps.run(VALIDATE):
             request = self._validated(request, context, steps)
@@ -140,7 +137,7 @@ class ProvisioningActivities:
             raise
 
     async def _write(
-        self, transaction: Transaction, context: OperationContext, request: TenantCreationInput, steps: "StepClock"
+        self, transaction: Transaction, context: OperationContext, request: TenantCreationInput, steps: StepClock
     ) -> Committed:
         tenant_id = context.tenant_id
         blueprint = self._blueprints[request.product_code]
@@ -196,7 +193,7 @@ class ProvisioningActivities:
                 admin_user_id=admin_user_id(tenant_id),
                 client_id=client_id(tenant_id),
                 created_at=created_at,
-            )
+            ).model_dump(mode="json")
         )
         transaction.run_with_commit(row.commit_statement(committed))
         for event in row.request_events:
@@ -204,7 +201,7 @@ class ProvisioningActivities:
         return committed
 
     def _validated(
-        self, request: TenantCreationInput, context: OperationContext, steps: "StepClock"
+        self, request: TenantCreationInput, context: OperationContext, steps: StepClock
     ) -> TenantCreationInput:
         """Return the validated request, with normalised values.
 
@@ -236,53 +233,6 @@ class ProvisioningActivities:
         if cancel is None:
             return FinalError("operation-closed", "the cancel that stopped the commit has vanished")
         return CancelRequestedError(cancel)
-
-
-class StepClock:
-    """Times the steps of a transaction, knows the current one, and collects its warnings."""
-
-    def __init__(self, context: OperationContext, following: Collection[str]) -> None:
-        self.current: str | None = None
-        self.warnings: list[OperationWarning] = []
-        self._attempts = max((step.attempts for step in context.snapshot.steps), default=1)
-        self._following = following
-        self._steps: dict[str, StepProgress] = {}
-
-    @contextmanager
-    def run(self, step: str) -> Iterator[None]:
-        """Time a step; one that is run in two pieces started with the first."""
-        self.current = step
-        earlier = self._steps.get(step)
-        started_at = earlier.started_at if earlier is not None else None
-        now = datetime.now(UTC)
-        yield
-        self._steps[step] = self._completed(step, started_at or now, datetime.now(UTC))
-
-    def committed(self, result: OperationResult) -> Committed:
-        """Return what is committed now: the completed operation, unless a step follows."""
-        self.current = COMPLETE
-        now = datetime.now(UTC)
-        for step in TENANT_CREATION.steps:
-            if step.name in self._following:
-                self._steps[step.name] = StepProgress(name=step.name)
-            elif step.activity is not None:
-                self._steps[step.name] = StepProgress(name=step.name, status=StepStatus.SKIPPED)
-        last = StepProgress(name=COMPLETE) if self._following else self._completed(COMPLETE, now, now)
-        return Committed(
-            committed_at=now,
-            steps=(*self._steps.values(), last),
-            result=result.model_dump(mode="json"),
-            warnings=tuple(self.warnings),
-        )
-
-    def _completed(self, step: str, started_at: datetime, finished_at: datetime) -> StepProgress:
-        return StepProgress(
-            name=step,
-            status=StepStatus.COMPLETED,
-            started_at=started_at,
-            finished_at=finished_at,
-            attempts=self._attempts,
-        )
 
 
 def _no_password(detail: str) -> FinalError:

@@ -11,27 +11,36 @@ from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkerDeploymentConfig
 
 from activities.alga.blueprints.blueprint import load_blueprints
+from activities.deletions.activities import DeletionActivities
+from activities.deletions.purging import PurgeActivities
 from activities.mail.activities import WelcomeMailActivities
 from activities.mail.resending import ResendingActivities
 from activities.operations.activities import OperationActivities
+from activities.suspensions.activities import SuspensionActivities
 from activities.tenants.provisioning import ProvisioningActivities
 from app.audit.recorder import audit_trail
 from app.mail import welcome_mails
 from app.settings import Settings
 from app.telemetry.metrics.activities import ActivityWatch
 from app.temporal.operations import TemporalOperations
+from app.worker.external import ExternalActivities
 from app.worker.maintenance import MaintenanceActivities
 from app.worker.reconciler import Reconciler
 from workflows.health_check import HealthCheckWorkflow
 from workflows.operations.maintenance import MaintenanceWorkflow
 from workflows.tenants.creation import AlgadeskTenantCreationWorkflow, TenantCreationWorkflow
+from workflows.tenants.deletion import TenantDeletionWorkflow
 from workflows.tenants.steps import SEND_WELCOME_EMAIL
+from workflows.tenants.suspension import ReactivationWorkflow, SuspensionWorkflow
 from workflows.tenants.welcome_email import ResendWelcomeEmailWorkflow
 
 WORKFLOWS: Sequence[type] = (
     TenantCreationWorkflow,
     AlgadeskTenantCreationWorkflow,
     ResendWelcomeEmailWorkflow,
+    SuspensionWorkflow,
+    ReactivationWorkflow,
+    TenantDeletionWorkflow,
     HealthCheckWorkflow,
     MaintenanceWorkflow,
 )
@@ -54,26 +63,34 @@ def create_worker(
     client: Client,
     engine: AsyncEngine,
     *,
+    long: AsyncEngine | None = None,
     on_fatal_error: Callable[[BaseException], Awaitable[None]] | None = None,
     extensions: Extensions = NO_EXTENSIONS,
 ) -> Worker:
     """Create a worker with all workflows and activities; raises `BlueprintError` for an invalid blueprint.
 
-    `on_fatal_error` is called when a poller dies, before the worker waits for running work and ends.
+    `long` is the engine of activities that work through a whole tenant. `on_fatal_error` is called when a poller
+    dies, before the worker waits for running work and ends.
     """
     audit = audit_trail(settings)
     mails = welcome_mails(settings, engine)
+    management_tenant = settings.master_billing_tenant_id
     provisioning = ProvisioningActivities(
         engine,
         load_blueprints(settings.blueprints_dir),
         settings.password_hasher,
         audit,
         following=(*extensions.following, *([SEND_WELCOME_EMAIL] if mails is not None else [])),
-        billing_tenant=settings.master_billing_tenant_id,
+        billing_tenant=management_tenant,
         mails_have_links=settings.mails_have_links,
     )
     welcome = WelcomeMailActivities(engine, mails)
     resending = ResendingActivities(engine, audit, mails)
+    suspensions = SuspensionActivities(engine, audit, management_tenant)
+    wire_confirms = settings.wire_deletion and not settings.deletion_two_person
+    deletions = DeletionActivities(engine, audit, management_tenant, wire_confirms=wire_confirms)
+    purging = PurgeActivities(long or engine, audit, management_tenant)
+    external = ExternalActivities(long or engine, client)
     operations = OperationActivities(engine, audit, settings.failure_policy)
     reconciler = Reconciler(engine, TemporalOperations(client, settings), audit)
     maintenance = MaintenanceActivities(engine, reconciler, settings.retention)
@@ -87,6 +104,15 @@ def create_worker(
             welcome.send_welcome_email,
             resending.resend_welcome_email,
             resending.read_recipient,
+            suspensions.suspend_tenant,
+            suspensions.reactivate_tenant,
+            deletions.begin_deletion,
+            deletions.read_deletion,
+            deletions.confirm_deletion,
+            deletions.undo_deletion,
+            external.list_external_resources,
+            external.remove_schedules,
+            purging.purge_tenant,
             operations.read_failure_policy,
             operations.accept_parameter_changes,
             operations.close_operation,

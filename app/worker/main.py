@@ -15,7 +15,7 @@ from temporalio.worker import Worker
 from activities.alga.blueprints.blueprint import load_blueprints
 from activities.mail.rendering import load_templates
 from app.background import cancel_and_wait
-from app.database import worker_engine
+from app.database import long_engine, worker_engine
 from app.settings import Settings
 from app.telemetry.metrics.pools import watch_pool
 from app.telemetry.metrics.temporal_core import drain_regularly
@@ -63,7 +63,9 @@ async def run_worker(settings: Settings) -> None:
         prepared = await _unless(stop, _prepare(settings, engine, health))
         if prepared is not None:
             client, queue = prepared
-            worker = create_worker(settings, client, engine, on_fatal_error=health.poller_failed)
+            patient = long_engine(settings)
+            stack.push_async_callback(patient.dispose)
+            worker = create_worker(settings, client, engine, long=patient, on_fatal_error=health.poller_failed)
             health.set_queue(queue)
             stack.push_async_callback(cancel_and_wait, asyncio.create_task(watch_task_queue(queue)))
             stack.push_async_callback(cancel_and_wait, asyncio.create_task(_schedule(client, settings)))

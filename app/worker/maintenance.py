@@ -1,8 +1,5 @@
 """Maintenance of our own tables: its activities, and the Temporal Schedule that starts it."""
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import structlog
@@ -23,14 +20,13 @@ from temporalio.client import (
 from temporalio.exceptions import ApplicationError
 
 from activities.errors import temporal_errors
+from activities.heartbeats import heartbeats
 from activities.operations.retention import Retention, prune
 from app.settings import Settings
 from app.temporal.client import rpc_timeout
 from app.temporal.errors import TemporalUnavailableError
 from app.worker.reconciler import UNTOUCHED, Reconciler
 from workflows.operations.maintenance import MAINTENANCE_WORKFLOW, PRUNE_ACTIVITY, RECONCILE_ACTIVITY
-
-HEARTBEAT_INTERVAL = 5.0
 
 log = structlog.get_logger(__name__)
 
@@ -48,7 +44,7 @@ class MaintenanceActivities:
     async def reconcile_operations(self) -> int:
         """Reconcile rows with Temporal, and return how many differed; raises `ApplicationError`."""
         found = 0
-        async with _heartbeats():
+        async with heartbeats():
             try:
                 async for _ in self._reconciler.reconcile(untouched_for=UNTOUCHED):
                     found += 1
@@ -60,27 +56,11 @@ class MaintenanceActivities:
     @temporal_errors
     async def prune_own_tables(self) -> dict[str, int]:
         """Delete rows past their retention, and return their number by table; raises `ApplicationError`."""
-        async with _heartbeats():
+        async with heartbeats():
             pruned = await prune(self._engine, self._retention)
         if any(pruned.values()):
             log.info("pruned", **pruned)
         return pruned
-
-
-@asynccontextmanager
-async def _heartbeats() -> AsyncIterator[None]:
-    """Send heartbeats during the block, by which Temporal sees that the worker lives."""
-
-    async def beat() -> None:
-        while True:
-            activity.heartbeat()
-            await asyncio.sleep(HEARTBEAT_INTERVAL)
-
-    beating = asyncio.create_task(beat())
-    try:
-        yield
-    finally:
-        beating.cancel()
 
 
 async def schedule_maintenance(client: Client, settings: Settings) -> None:

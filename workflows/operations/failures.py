@@ -48,6 +48,10 @@ class StepFailedError(Exception):
         self.error = error
 
 
+class OperationCancelledError(Exception):
+    """The operation was cancelled before its commit."""
+
+
 def refusal(code: str, detail: str, field: str | None = None) -> ApplicationError:
     """Return the final error of a request that the workflow rejects."""
     return ApplicationError(detail, field, type=code, non_retryable=True)

@@ -19,6 +19,7 @@ with workflow.unsafe.imports_passed_through():
         OPERATION_ENDING,
         PARAMETER_USED,
         Failure,
+        OperationCancelledError,
         StepFailedError,
         describe_failure,
         refusal,
@@ -56,10 +57,6 @@ Prepare = Callable[[], Awaitable[None]]
 TransactionInput = Callable[[OperationContext, RequestT], Message]
 
 
-class OperationCancelledError(Exception):
-    """The operation was cancelled before its commit."""
-
-
 class Lifecycle(Generic[RequestT]):
     """One operation: its progress, its accepted request, and the only way to run its work."""
 
@@ -71,8 +68,7 @@ class Lifecycle(Generic[RequestT]):
         self._is_prepared = False
         self._is_closing = False
         self._is_cancelled = False
-        # Whether it has changed something that only its commit or its undo may end: no error fails it then.
-        self._is_held = False
+        self._is_held = False  # It has changed something, so only its commit or its undo may end it.
         self._cancelled_by_temporal = False
         self._resumed = False
         self._has_late_cancel = False
@@ -118,10 +114,9 @@ class Lifecycle(Generic[RequestT]):
         """Change parameters before the commit, all or none; a waiting operation makes its next attempt at once.
 
         Only the database knows whether the operation was committed: an attempt that was given up on may still run.
-        From then on the row lets no attempt commit that missed the change.
-
-        Raises `ApplicationError` if a parameter can't be changed, the operation is committed or stopping, or the
-        database is unavailable.
+        From then on the row lets no attempt commit that missed the change. Raises
+        `ApplicationError` if a parameter can't be changed, the operation is committed or stopping, or the database is
+        unavailable.
         """
         # Until it is prepared the request may hold a plaintext password.
         await workflow.wait_condition(lambda: self._is_prepared)
@@ -174,9 +169,8 @@ class Lifecycle(Generic[RequestT]):
     def _ending(self) -> BaseException:
         snapshot = self.progress.snapshot
         if snapshot.status is OperationStatus.CANCELLED:
-            if self._cancelled_by_temporal:
-                return asyncio.CancelledError()
-            return ApplicationError(snapshot.cancel_reason or CANCELLED, type=CANCELLED, non_retryable=True)
+            error = ApplicationError(snapshot.cancel_reason or CANCELLED, type=CANCELLED, non_retryable=True)
+            return asyncio.CancelledError() if self._cancelled_by_temporal else error
         if snapshot.error is None:
             return RuntimeError("the operation has neither failed nor been cancelled")
         return ApplicationError(snapshot.error.detail, type=snapshot.error.code, non_retryable=True)
@@ -201,8 +195,8 @@ class Lifecycle(Generic[RequestT]):
         """
         self._is_closing = True
         self.progress.forget_steps(error)
-        status = OperationStatus.FAILED if error else OperationStatus.CANCELLED
-        ended = self.progress.snapshot.at_work(status=status, error=error, finished_at=workflow.now())
+        end = OperationStatus.FAILED if error else OperationStatus.CANCELLED
+        ended = self.progress.snapshot.at_work(status=end, error=error, finished_at=workflow.now())
 
         async def attempt() -> Closure:
             argument = OperationInput(operation=self.progress.context().showing(ended))
@@ -234,7 +228,7 @@ class Lifecycle(Generic[RequestT]):
             await self._follow_up(self._kind.last_step, None)
         await self._no_change_in_flight()
         if self._has_late_cancel:
-            # The row is closed without the warning.
+            # The row was closed without the warning.
             await self._follow_up(None, None)
         self.progress.complete()
 
@@ -311,7 +305,7 @@ class Lifecycle(Generic[RequestT]):
         error = failure.error
         if window is None:
             window = RetryWindow(await read_failure_policy(), workflow.now(), self._kind.gives_up_after)
-        # An attempt that failed for good succeeds only after an operator has removed the reason.
+        # An operator has to remove the reason of a final error.
         delay = window.next_delay(workflow.now()) if self._is_closing or not failure.is_final else None
         if delay is not None:
             self._show_waiting(OperationStatus.RETRYING, error, next_try_at=workflow.now() + delay)
@@ -320,8 +314,8 @@ class Lifecycle(Generic[RequestT]):
             raise StepFailedError(error)
         # A row is closed whatever it takes: until then an attempt might still commit.
         timeout = window.policy.attention_timeout if is_cancellable and not self._is_held else None
-        deadline = workflow.now() + timeout if timeout is not None else None
-        self._show_waiting(OperationStatus.NEEDS_ATTENTION, error, attention_deadline=deadline)
+        until = {"attention_deadline": workflow.now() + timeout} if timeout is not None else {}
+        self._show_waiting(OperationStatus.NEEDS_ATTENTION, error, **until)
         if not await self._woken(timeout):
             raise StepFailedError(error)
         return None

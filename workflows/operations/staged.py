@@ -5,60 +5,79 @@ limit, because the tenant would otherwise stay as the steps have left it.
 """
 
 from collections.abc import Awaitable, Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from workflows.operations.lifecycle import Lifecycle, OperationCancelledError, RequestT
+    from workflows.operations.failures import OperationCancelledError
+    from workflows.operations.lifecycle import Lifecycle, RequestT
     from workflows.operations.messages import OperationError
     from workflows.operations.statuses import OperationStatus, StepStatus
 
 ResultT = TypeVar("ResultT")
 
+# A wait looks at the database this often, in case the signal that should have woken it was lost.
+RECHECK_INTERVAL = timedelta(days=1)
+
 
 class StagedLifecycle(Lifecycle[RequestT]):
-    """An operation with steps and waits before its transaction; `prepare` of `run` goes through them."""
+    """An operation with steps and waits before its transaction; `prepare` of `run` goes through them.
+
+    All methods raise `OperationCancelledError`.
+    """
+
+    _is_awake = False
+
+    def wake(self) -> None:
+        """Let a wait look again whether it is over."""
+        self._is_awake = True
 
     async def step(self, name: str, attempt_once: Callable[[], Awaitable[ResultT]]) -> ResultT:
-        """Run a step until it succeeds; raises `OperationCancelledError`."""
-        result = await self._retry(name, attempt_once, parks=True, is_cancellable=True)
+        """Run a step until it succeeds."""
+        result = await self.read(name, attempt_once)
         self._is_held = True
         self.progress.finish_step(name)
         return result
+
+    async def read(self, name: str, attempt_once: Callable[[], Awaitable[ResultT]]) -> ResultT:
+        """Run a part of a step until it succeeds."""
+        return await self._retry(name, attempt_once, parks=True, is_cancellable=True)
 
     def skip(self, name: str) -> None:
         """Show a step that was not requested."""
         self.progress.set_step(name, status=StepStatus.SKIPPED)
 
     async def wait(
-        self, name: str, status: OperationStatus, is_over: Callable[[], bool], *, until: datetime | None
+        self, name: str, status: OperationStatus, is_over: Callable[[], Awaitable[bool]], *, until: datetime
     ) -> bool:
-        """Wait in this status; False if the condition was not met by that time. Raises `OperationCancelledError`."""
-        self._check_cancel()
+        """Wait in this status; False if `is_over` does not hold by that time."""
         self.progress.start(name, 1)
-        is_waiting = status is OperationStatus.WAITING
-        self.progress.publish(
-            status=status,
-            next_try_at=until if is_waiting else None,
-            attention_deadline=until if not is_waiting else None,
-        )
-        timeout = max(until - workflow.now(), until - until) if until is not None else None
-        try:
-            await workflow.wait_condition(lambda: is_over() or self._is_cancelled, timeout=timeout)
-        except TimeoutError:
-            return False
-        self._check_cancel()
-        return True
+        while True:
+            self._is_awake = self._resumed = False
+            if await is_over():
+                return True
+            left = until - workflow.now()
+            if left <= timedelta(0):
+                return False
+            shown = "next_try_at" if status is OperationStatus.WAITING else "attention_deadline"
+            self.progress.publish(status=status, **{shown: until})
+            await self._wait_awake(min(left, RECHECK_INTERVAL))
 
-    async def park(self, error: OperationError, is_over: Callable[[], bool]) -> None:
-        """Wait for an operator without limit, or until the condition is met; raises `OperationCancelledError`."""
-        self._resumed = False
+    async def park(self, error: OperationError) -> None:
+        """Wait for an operator without limit."""
+        self._is_awake = self._resumed = False
         self.progress.publish(status=OperationStatus.NEEDS_ATTENTION, error=error)
-        await workflow.wait_condition(lambda: is_over() or self._resumed or self._is_cancelled)
-        self._check_cancel()
+        await self._wait_awake(None)
 
-    def _check_cancel(self) -> None:
+    async def _wait_awake(self, within: timedelta | None) -> None:
+        def is_awake() -> bool:
+            return self._is_awake or self._resumed or self._is_cancelled
+
+        try:
+            await workflow.wait_condition(is_awake, timeout=within)
+        except TimeoutError:
+            return
         if self._is_cancelled:
             raise OperationCancelledError

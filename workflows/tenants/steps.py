@@ -27,9 +27,10 @@ REACTIVATE = "reactivate"
 EXPORT = "export"
 AWAIT_CONFIRMATION = "await_confirmation"
 WAIT_GRACE_PERIOD = "wait_grace_period"
-REMOVE_EXTERNAL = "remove_external"
+LIST_EXTERNAL = "list_external"
 PURGE = "purge"
 CERTIFY = "certify"
+REMOVE_SCHEDULES = "remove_schedules"
 
 HASH_PASSWORD_ACTIVITY = "hash_password"  # noqa: S105 - the name of an activity
 PROVISION_ACTIVITY = "provision_tenant"
@@ -39,7 +40,8 @@ SUSPEND_ACTIVITY = "suspend_tenant"
 REACTIVATE_ACTIVITY = "reactivate_tenant"
 BEGIN_DELETION_ACTIVITY = "begin_deletion"
 READ_DELETION_ACTIVITY = "read_deletion"
-REMOVE_EXTERNAL_ACTIVITY = "remove_external_resources"
+CONFIRM_DELETION_ACTIVITY = "confirm_deletion"
+LIST_EXTERNAL_ACTIVITY = "list_external_resources"
 PURGE_ACTIVITY = "purge_tenant"
 UNDO_DELETION_ACTIVITY = "undo_deletion"
 
@@ -108,7 +110,7 @@ SUSPENSION = KINDS.register(
         name="tenant_suspension",
         workflow_types=(SUSPENSION_WORKFLOW,),
         id_prefix="tenant-suspension-",
-        steps=(StepKind(VALIDATE, 10), StepKind(SUSPEND, 100)),
+        steps=(StepKind(SUSPEND, 100),),
         transaction=SUSPEND_ACTIVITY,
         request_action="tenant.suspend",
         undo="to undo it: DELETE /tenants/{tenant_id}/suspension",
@@ -122,7 +124,7 @@ REACTIVATION = KINDS.register(
         name="tenant_reactivation",
         workflow_types=(REACTIVATION_WORKFLOW,),
         id_prefix="tenant-reactivation-",
-        steps=(StepKind(VALIDATE, 10), StepKind(REACTIVATE, 100)),
+        steps=(StepKind(REACTIVATE, 100),),
         transaction=REACTIVATE_ACTIVITY,
         request_action="tenant.reactivate",
         undo="to undo it: PUT /tenants/{tenant_id}/suspension",
@@ -137,14 +139,21 @@ DELETION = KINDS.register(
         workflow_types=(DELETION_WORKFLOW,),
         id_prefix="tenant-deletion-",
         steps=(
-            StepKind(VALIDATE, 5, wire_name="validating_tenant"),
             StepKind(SUSPEND, 15, wire_name="suspending_tenant_activity"),
             StepKind(EXPORT, 40, wire_name="exporting_data"),
             StepKind(AWAIT_CONFIRMATION, 45, wire_name="awaiting_confirmation"),
             StepKind(WAIT_GRACE_PERIOD, 50, wire_name="waiting_for_deletion_date"),
-            StepKind(REMOVE_EXTERNAL, 60, wire_name="deleting_schedules"),
-            StepKind(PURGE, 95, wire_name="deleting_tenant_data"),
-            StepKind(CERTIFY, 100, wire_name="deleting_tenant_data"),
+            StepKind(LIST_EXTERNAL, 55, wire_name="deleting_tenant_data"),
+            StepKind(PURGE, 90, wire_name="deleting_tenant_data"),
+            StepKind(CERTIFY, 94, wire_name="deleting_tenant_data"),
+            StepKind(
+                REMOVE_SCHEDULES,
+                98,
+                activity=REMOVE_SCHEDULES,
+                wire_name="deleting_schedules",
+                remedy="the tenant's schedules in Temporal have to be deleted by hand: see docs/runbook.md",
+            ),
+            StepKind(COMPLETE, 100, wire_name="deleting_schedules"),
         ),
         transaction=PURGE_ACTIVITY,
         transaction_step=PURGE,

@@ -1,0 +1,133 @@
+"""The activity that purges a tenant. It trusts our own rows only, because any workflow can schedule it."""
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+import structlog
+from sqlalchemy import func, select
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from activities.audit.events import Action, AuditEvent, Outcome
+from activities.audit.trail import AuditTrail
+from activities.database.errors import is_not_null_violation
+from activities.database.own_tables import deletions, operations
+from activities.deletions import alga_record
+from activities.deletions.rows import DeletionRecord, end_deletion, find_deletion, is_run
+from activities.errors import CancelRequestedError, FinalError, activity_errors
+from activities.heartbeats import heartbeats
+from activities.operations.rows import OperationRow
+from activities.operations.step_clock import StepClock
+from activities.purge.catalogue import read_catalogue
+from activities.purge.purge import PurgeReport, purge_tenant
+from activities.suspensions.rows import forget
+from workflows.operations.failures import OPERATION_CLOSED
+from workflows.operations.messages import Committed, OperationContext
+from workflows.tenants.deletion import DeletionInput
+from workflows.tenants.steps import CERTIFY, PURGE, PURGE_ACTIVITY, REMOVE_SCHEDULES
+
+NOT_CONFIRMED = "deletion-not-confirmed"
+NOT_DUE = "deletion-not-due"
+
+log = structlog.get_logger(__name__)
+
+
+class PurgeActivities:
+    """Purge tenants whose deletion is confirmed and due, each in one transaction with its certificate.
+
+    Statements of `engine` may take as long as a large tenant needs.
+    """
+
+    def __init__(self, engine: AsyncEngine, audit: AuditTrail, management_tenant: UUID | None) -> None:
+        self._engine = engine
+        self._audit = audit
+        self._management_tenant = management_tenant
+
+    @activity.defn(name=PURGE_ACTIVITY)
+    async def purge_tenant(self, given: DeletionInput) -> Committed:
+        """Delete every row of the tenant, prove that none is left, and issue the certificate.
+
+        A second run finds the commit, and returns the same. Raises `ApplicationError`; every row is as before then,
+        and the deletion can be undone.
+        """
+        context = given.operation
+        steps = StepClock(context, following={REMOVE_SCHEDULES})
+        with activity_errors(PURGE_ACTIVITY, lambda: steps.current):
+            async with heartbeats():
+                try:
+                    async with self._engine.begin() as connection:
+                        return await self._purge(connection, context, steps)
+                except DBAPIError as error:
+                    if is_not_null_violation(error, operations):
+                        raise await self._cancelled(context) from None
+                    raise
+
+    async def _purge(self, connection: AsyncConnection, context: OperationContext, steps: StepClock) -> Committed:
+        row = OperationRow(connection, context)
+        locked = await row.lock()
+        if locked is None:
+            raise FinalError(OPERATION_CLOSED, "there is no such operation, so nothing was deleted")
+        if locked.committed is not None:
+            return locked.committed
+        await row.check_open(locked)
+        deletion = await self._due(connection, context)
+
+        async def check_cancel(table: str, rows: int) -> None:
+            log.info("purging", tenant_id=str(deletion.tenant_id), table=table, rows=rows)
+            if (cancel := await row.find_cancellation()) is not None:
+                raise CancelRequestedError(cancel)
+
+        with steps.run(PURGE):
+            catalogue = await read_catalogue(connection)
+            report = await purge_tenant(
+                connection,
+                catalogue,
+                deletion.tenant_id,
+                management_tenant_id=self._management_tenant,
+                on_progress=check_cancel,
+            )
+        with steps.run(CERTIFY):
+            await forget(connection, deletion.tenant_id)
+            now = datetime.now(UTC)
+            await alga_record.update_record(connection, deletion.deletion_id, "deleted", deleted_at=now)
+            await end_deletion(connection, context, is_undone=False)
+            await self._certify(connection, context, deletion, report)
+        committed = steps.committed(
+            {"tenantId": str(deletion.tenant_id), "rowsRemoved": sum(report.deleted_rows.values())}
+        )
+        statement = row.commit_statement(committed)
+        await connection.execute(statement.clause, statement.values)
+        return committed
+
+    async def _due(self, connection: AsyncConnection, context: OperationContext) -> DeletionRecord:
+        """Return the deletion if its purge may begin by its row and the database's clock."""
+        deletion = await find_deletion(connection, context)
+        if deletion is None or not deletion.is_open or deletion.scheduled_for is None:
+            raise FinalError(NOT_CONFIRMED, "the deletion is not confirmed, or was undone, so nothing was deleted")
+        is_due = select(deletions.c.scheduled_for <= func.now()).where(is_run(context))
+        if not await connection.scalar(is_due):
+            raise ApplicationError(f"the purge is due at {deletion.scheduled_for.isoformat()}", type=NOT_DUE)
+        return deletion
+
+    async def _certify(
+        self, connection: AsyncConnection, context: OperationContext, deletion: DeletionRecord, report: PurgeReport
+    ) -> None:
+        event = AuditEvent(
+            action=Action.TENANT_PURGE,
+            outcome=Outcome.ACCEPTED,
+            caller=deletion.confirmed_via or "worker",
+            on_behalf_of=deletion.confirmed_by if deletion.confirmed_by != deletion.confirmed_via else None,
+            workflow_id=context.workflow_id,
+            tenant_id=deletion.tenant_id,
+            details={"rows": sum(report.deleted_rows.values())},
+        )
+        await self._audit.append(connection, event)
+
+    async def _cancelled(self, context: OperationContext) -> Exception:
+        async with self._engine.connect() as connection:
+            cancel = await OperationRow(connection, context).find_cancellation()
+        if cancel is None:
+            return FinalError(OPERATION_CLOSED, "the cancel that stopped the commit has vanished")
+        return CancelRequestedError(cancel)

@@ -1,0 +1,153 @@
+"""The row of a deletion, which decides whether and when its purge may begin."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid5
+
+from sqlalchemy import and_, func, literal, select, update
+from sqlalchemy.dialects.postgresql import insert as postgres_insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from activities.alga.tables import tenants
+from activities.database.own_tables import deletions
+from workflows.operations.messages import UNKNOWN_CALLER, OperationContext
+from workflows.tenants.deletion import DeletionRequest
+
+# Namespace of the ids of deletions in Alga's table.
+DELETIONS = UUID("8f1d1a0e-3c0b-4f0f-8a27-6a4a6b1f5a90")
+
+
+@dataclass(frozen=True)
+class DeletionRecord:
+    """A row of `deletions`."""
+
+    workflow_id: str
+    run_id: str
+    deletion_id: UUID
+    tenant_id: UUID
+    tenant_name: str | None
+    product_code: str | None
+    tenant_created_at: datetime | None
+    reason: str | None
+    trigger_source: str | None
+    grace_period_days: int
+    requested_at: datetime
+    requested_by: str | None
+    requested_via: str | None
+    confirmed_at: datetime | None
+    confirmed_by: str | None
+    confirmed_via: str | None
+    confirmation_type: str | None
+    scheduled_for: datetime | None
+    export_id: str | None
+    external: Any
+    undone_at: datetime | None
+    deleted_at: datetime | None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the deletion has neither been undone nor completed."""
+        return self.undone_at is None and self.deleted_at is None
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """Who confirms a deletion, with which credential; `type` is Alga's word for the grace period."""
+
+    by: str
+    via: str
+    grace_period_days: int | None = None
+    type: str | None = None
+
+
+def is_run(context: OperationContext) -> Any:
+    """Return the condition for the row of an operation."""
+    return and_(deletions.c.workflow_id == context.workflow_id, deletions.c.run_id == context.run_id)
+
+
+def deletion_id(context: OperationContext) -> UUID:
+    """Return the id of the deletion in Alga's table, the same in each attempt."""
+    return uuid5(DELETIONS, f"{context.workflow_id}\0{context.run_id}")
+
+
+async def find_deletion(connection: AsyncConnection, context: OperationContext) -> DeletionRecord | None:
+    """Return the deletion of an operation, or None."""
+    return await _first(connection, is_run(context))
+
+
+async def newest_deletion(connection: AsyncConnection, tenant_id: UUID) -> DeletionRecord | None:
+    """Return the newest deletion of a tenant, or None."""
+    return await _first(connection, deletions.c.tenant_id == tenant_id)
+
+
+async def insert_deletion(connection: AsyncConnection, context: OperationContext, request: DeletionRequest) -> None:
+    """Record a requested deletion, with what is known of the tenant; the tenant must be locked."""
+    snapshot = context.snapshot
+    columns = tenants.c
+    tenant = (
+        await connection.execute(
+            select(columns.client_name, columns.product_code, columns.created_at).where(
+                columns.tenant == request.tenant_id
+            )
+        )
+    ).one()
+    await connection.execute(
+        postgres_insert(deletions),
+        {
+            "workflow_id": context.workflow_id,
+            "run_id": context.run_id,
+            "deletion_id": deletion_id(context),
+            "tenant_id": request.tenant_id,
+            "tenant_name": tenant.client_name,
+            "product_code": tenant.product_code,
+            "tenant_created_at": tenant.created_at,
+            "reason": request.reason,
+            "trigger_source": request.trigger_source,
+            "grace_period_days": request.grace_period_days,
+            "requested_by": snapshot.requested_by or UNKNOWN_CALLER,
+            "requested_via": snapshot.requested_via or UNKNOWN_CALLER,
+        },
+    )
+
+
+async def confirm(
+    connection: AsyncConnection, context: OperationContext, confirmation: Confirmation
+) -> datetime | None:
+    """Record a confirmation and return when the purge is due; None if it was confirmed before, or has ended."""
+    days: Any = deletions.c.grace_period_days
+    if confirmation.grace_period_days is not None:
+        days = literal(confirmation.grace_period_days)
+    is_unconfirmed = and_(
+        deletions.c.confirmed_at.is_(None), deletions.c.undone_at.is_(None), deletions.c.deleted_at.is_(None)
+    )
+    scheduled_for: datetime | None = await connection.scalar(
+        update(deletions)
+        .where(is_run(context), is_unconfirmed)
+        .values(
+            confirmed_at=func.now(),
+            confirmed_by=confirmation.by,
+            confirmed_via=confirmation.via,
+            confirmation_type=confirmation.type,
+            grace_period_days=days,
+            scheduled_for=func.now() + days * literal(timedelta(days=1)),
+        )
+        .returning(deletions.c.scheduled_for)
+    )
+    return scheduled_for
+
+
+async def end_deletion(connection: AsyncConnection, context: OperationContext, *, is_undone: bool) -> None:
+    """Record that the deletion was undone, or that the tenant is deleted."""
+    ended = {"undone_at": func.now()} if is_undone else {"deleted_at": func.now()}
+    await connection.execute(
+        update(deletions)
+        .where(is_run(context), deletions.c.undone_at.is_(None), deletions.c.deleted_at.is_(None))
+        .values(ended)
+    )
+
+
+async def _first(connection: AsyncConnection, condition: Any) -> DeletionRecord | None:
+    query = select(deletions).where(condition).order_by(deletions.c.requested_at.desc()).limit(1)
+    row = (await connection.execute(query)).one_or_none()
+    return DeletionRecord(**row._asdict()) if row is not None else None
