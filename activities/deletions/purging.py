@@ -10,8 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from activities.audit.events import Action, AuditEvent, Outcome
-from activities.audit.trail import AuditTrail
+from activities.certificates.issuing import CertificateIssuer
 from activities.database.errors import is_not_null_violation
 from activities.database.own_tables import deletions, operations
 from activities.deletions import alga_record
@@ -21,7 +20,7 @@ from activities.heartbeats import heartbeats
 from activities.operations.rows import OperationRow
 from activities.operations.step_clock import StepClock
 from activities.purge.catalogue import read_catalogue
-from activities.purge.purge import PurgeReport, purge_tenant
+from activities.purge.purge import purge_tenant
 from activities.suspensions.rows import forget
 from workflows.operations.failures import OPERATION_CLOSED
 from workflows.operations.messages import Committed, OperationContext
@@ -40,9 +39,9 @@ class PurgeActivities:
     Statements of `engine` may take as long as a large tenant needs.
     """
 
-    def __init__(self, engine: AsyncEngine, audit: AuditTrail, management_tenant: UUID | None) -> None:
+    def __init__(self, engine: AsyncEngine, certificates: CertificateIssuer, management_tenant: UUID | None) -> None:
         self._engine = engine
-        self._audit = audit
+        self._certificates = certificates
         self._management_tenant = management_tenant
 
     @activity.defn(name=PURGE_ACTIVITY)
@@ -79,6 +78,7 @@ class PurgeActivities:
             if (cancel := await row.find_cancellation()) is not None:
                 raise CancelRequestedError(cancel)
 
+        started_at = datetime.now(UTC)
         with steps.run(PURGE):
             catalogue = await read_catalogue(connection)
             report = await purge_tenant(
@@ -93,7 +93,9 @@ class PurgeActivities:
             now = datetime.now(UTC)
             await alga_record.update_record(connection, deletion.deletion_id, "deleted", deleted_at=now)
             await end_deletion(connection, context, is_undone=False)
-            await self._certify(connection, context, deletion, report)
+            await self._certificates.issue(
+                connection, context.workflow_id, context.run_id, report, purge_started_at=started_at
+            )
         committed = steps.committed(
             {"tenantId": str(deletion.tenant_id), "rowsRemoved": sum(report.deleted_rows.values())}
         )
@@ -110,20 +112,6 @@ class PurgeActivities:
         if not await connection.scalar(is_due):
             raise ApplicationError(f"the purge is due at {deletion.scheduled_for.isoformat()}", type=NOT_DUE)
         return deletion
-
-    async def _certify(
-        self, connection: AsyncConnection, context: OperationContext, deletion: DeletionRecord, report: PurgeReport
-    ) -> None:
-        event = AuditEvent(
-            action=Action.TENANT_PURGE,
-            outcome=Outcome.ACCEPTED,
-            caller=deletion.confirmed_via or "worker",
-            on_behalf_of=deletion.confirmed_by if deletion.confirmed_by != deletion.confirmed_via else None,
-            workflow_id=context.workflow_id,
-            tenant_id=deletion.tenant_id,
-            details={"rows": sum(report.deleted_rows.values())},
-        )
-        await self._audit.append(connection, event)
 
     async def _cancelled(self, context: OperationContext) -> Exception:
         async with self._engine.connect() as connection:

@@ -11,6 +11,7 @@ from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkerDeploymentConfig
 
 from activities.alga.blueprints.blueprint import load_blueprints
+from activities.certificates.issuing import CertificateIssuer
 from activities.deletions.activities import DeletionActivities
 from activities.deletions.purging import PurgeActivities
 from activities.mail.activities import WelcomeMailActivities
@@ -18,6 +19,7 @@ from activities.mail.resending import ResendingActivities
 from activities.operations.activities import OperationActivities
 from activities.suspensions.activities import SuspensionActivities
 from activities.tenants.provisioning import ProvisioningActivities
+from app.audit.certificates import certificate_signer
 from app.audit.recorder import audit_trail
 from app.mail import welcome_mails
 from app.settings import Settings
@@ -89,7 +91,9 @@ def create_worker(
     suspensions = SuspensionActivities(engine, audit, management_tenant)
     wire_confirms = settings.wire_deletion and not settings.deletion_two_person
     deletions = DeletionActivities(engine, audit, management_tenant, wire_confirms=wire_confirms)
-    purging = PurgeActivities(long or engine, audit, management_tenant)
+    purging = PurgeActivities(
+        long or engine, CertificateIssuer(audit, certificate_signer(settings)), management_tenant
+    )
     external = ExternalActivities(long or engine, client)
     operations = OperationActivities(engine, audit, settings.failure_policy)
     reconciler = Reconciler(engine, TemporalOperations(client, settings), audit)
