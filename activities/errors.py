@@ -40,6 +40,18 @@ class FinalError(Exception):
         return FailureDetails(field=self.field)
 
 
+class PassingError(Exception):
+    """A step failed in a way that time or an operator can put right.
+
+    `code` names the kind of error, and `detail` explains it to a person and holds no secret.
+    """
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+
+
 class CancelRequestedError(FinalError):
     """The operation was cancelled before this step."""
 
@@ -70,6 +82,8 @@ def to_application_error(error: Exception, step: str | None = None) -> Applicati
             category=ApplicationErrorCategory.BENIGN,
         )
     details = FailureDetails(step=step)
+    if isinstance(error, PassingError):
+        return ApplicationError(error.detail, details, type=error.code)
     diagnosis = classify(error)
     if diagnosis is not None:
         known = diagnosis.known

@@ -1,9 +1,10 @@
-"""Why a tenant can't or must not be deleted. All errors are final, each with its own code."""
+"""Why a tenant can't or must not be deleted, or not now. Each error has its own code."""
 
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
-from activities.errors import FinalError
+from activities.database.errors import UNAVAILABLE
+from activities.errors import FinalError, PassingError
 
 
 class TenantRefusedError(FinalError):
@@ -51,3 +52,18 @@ class MissingRightError(FinalError):
             f"trigger {trigger} of table {table} forbids deleting, and role {role} may not disable it, because "
             f"{owner} owns the table; an administrator can run: {remedy}",
         )
+
+
+class LockTimeoutError(PassingError):
+    """A lock was held for too long; `blockers` say by which sessions."""
+
+    def __init__(self, blockers: Sequence[object]) -> None:
+        holders = "; ".join(map(str, blockers)) or "which session holds it is unknown"
+        super().__init__("lock-timeout", f"the purge did not get a lock in time: {holders}")
+
+
+class SessionLostError(PassingError):
+    """The purge's transaction has ended on the server, which the connection did not notice."""
+
+    def __init__(self) -> None:
+        super().__init__(UNAVAILABLE, "the purge's session has ended on the server: see its log and the network")
