@@ -154,6 +154,7 @@ class TenantFilter:
     """Which tenants a page shows; `search` is a tenant id, or part of a name or e-mail in any case."""
 
     tenant_id: UUID | None = None
+    tenant_ids: tuple[UUID, ...] | None = None
     search: str | None = None
     product_code: str | None = None
     is_suspended: bool | None = None
@@ -179,6 +180,8 @@ async def list_tenants(
     conditions = []
     if wanted.tenant_id is not None:
         conditions.append(columns.tenant == wanted.tenant_id)
+    if wanted.tenant_ids is not None:
+        conditions.append(columns.tenant.in_(wanted.tenant_ids))
     if wanted.search is not None:
         conditions.append(
             columns.tenant == tenant_id

@@ -5,10 +5,11 @@ No migration of Alga's makes some columns that production has. So a creation rea
 
 from typing import Any
 
-from sqlalchemy import Column, DateTime, Integer, MetaData, Table, Text, Uuid, func, literal_column, text
+from sqlalchemy import Column, DateTime, Integer, MetaData, Table, Text, Uuid, func, text
 from sqlalchemy.schema import SchemaItem
 
 from activities.alga.tables import TENANT
+from activities.database.live_columns import live_columns
 
 billing_metadata = MetaData()
 
@@ -62,11 +63,5 @@ apple_iap_subscriptions = _table(
     *_columns(DateTime(timezone=True), "expires_at", "original_purchase_at"),
 )
 
-_NAMES = ", ".join(f"to_regclass('{name}')" for name in billing_metadata.tables)
-
-LIVE_COLUMNS = literal_column(
-    "(SELECT string_agg(a.attrelid::regclass || '.' || a.attname, ' ') FROM pg_attribute a"  # noqa: S608 - our names
-    f" WHERE a.attnum > 0 AND NOT a.attisdropped AND a.attrelid IN ({_NAMES}))",
-    Text,
-)
+LIVE_COLUMNS = live_columns(billing_metadata.tables)
 """The columns of those of these tables that the database has, as `table.column` in one text, or null."""

@@ -270,7 +270,12 @@ tenant_email_settings = Table(
     _to_tenants(cascade=True),
 )
 
-tenant_addons = _tenant_table("tenant_addons", *_key("addon_key", type_=Text), times=("activated_at",))
+tenant_addons = _tenant_table(
+    "tenant_addons",
+    *_key("addon_key", type_=Text),
+    *_optional("expires_at", type_=DateTime(timezone=True)),
+    times=("activated_at",),
+)
 
 contract_line_presets = _tenant_table(
     "contract_line_presets",

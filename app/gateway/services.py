@@ -22,6 +22,7 @@ from app.gateway.audit.listing import AuditListing
 from app.gateway.codec.decoding import Decoding
 from app.gateway.directory.listing import TenantListing
 from app.gateway.directory.lookup import TenantLookup
+from app.gateway.directory.users import UserListing
 from app.gateway.operations.cancellation import OperationCancellation
 from app.gateway.operations.listing import Listing
 from app.gateway.operations.lookup import OperationLookup
@@ -98,6 +99,7 @@ async def open_services(
             Listing(engine),
             TenantListing(engine),
             tenants,
+            UserListing(engine, tenants),
             WelcomeEmails(starts, lookup, tenants),
             AuditListing(engine),
             decoding,

@@ -24,6 +24,7 @@ class TenantRecord:
     email: str = field(repr=False)
     product_code: str
     plan: str | None
+    billing_source: str
     license_count: int | None
     user_count: int
     suspended_at: datetime | None
@@ -69,6 +70,7 @@ def _query(tenant_ids: Sequence[UUID]) -> Select[*tuple[object, ...]]:
             tenants.c.email,
             tenants.c.product_code,
             tenants.c.plan,
+            tenants.c.billing_source,
             tenants.c.licensed_user_count.label("license_count"),
             func.coalesce(active.c.number, 0).label("user_count"),
             tenants.c.suspended_at,

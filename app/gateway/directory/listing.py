@@ -1,15 +1,32 @@
 """Pages of tenants, newest first."""
 
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
+from uuid import UUID
 
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from activities.alga.across_tenants import TenantFilter, list_tenants
+from activities.alga.across_tenants import Place, TenantFilter, list_tenants
 from activities.alga.directory.tenants import read_tenants
+from activities.deletions.queries import (
+    DeletionStage,
+    KnownDeletion,
+    find_open_deletions,
+    list_deleted,
+    list_open_deletions,
+)
 from app.auth.callers import Caller
 from app.database import database_errors
 from app.gateway.directory.pages import place_of, token_of
-from app.gateway.directory.schemas import TenantDocument, TenantList
+from app.gateway.directory.schemas import TenantDocument, TenantList, TenantState
+
+# Rows that are read at once if some of them may not belong into the list.
+BATCH = 500
+
+ItemT = TypeVar("ItemT")
+# Reads the batch after a place: what belongs into the list, and the place of the last row unless none follow.
+ReadBatch = Callable[[Place | None], Awaitable[tuple[list[ItemT], Place | None]]]
 
 
 @dataclass(frozen=True, repr=False)
@@ -18,7 +35,9 @@ class TenantListing:
 
     engine: AsyncEngine
 
-    async def page(self, caller: Caller, wanted: TenantFilter, *, size: int, token: str | None) -> TenantList:
+    async def page(
+        self, caller: Caller, wanted: TenantFilter, state: TenantState | None, *, size: int, token: str | None
+    ) -> TenantList:
         """Return the page of the token, or the first one; a caller that is bound to a tenant sees only that one.
 
         Raises `DatabaseUnavailableError`.
@@ -27,9 +46,83 @@ class TenantListing:
         after = place_of(token) if token is not None else None
         with database_errors():
             async with self.engine.connect() as connection:
-                places = await list_tenants(connection, wanted, limit=size + 1, after=after)
-                records = await read_tenants(connection, [place.id for place in places[:size]])
+                if state is TenantState.DELETED:
+                    return await _deleted(connection, wanted, size, after)
+                places = await _find(connection, wanted, state, size + 1, after)
+                shown = [place.id for place in places[:size]]
+                records = await read_tenants(connection, shown)
+                in_deletion = await find_open_deletions(connection, shown)
         return TenantList(
-            tenants=tuple(TenantDocument.of(record) for record in records),
+            tenants=tuple(TenantDocument.of(record, in_deletion.get(record.tenant_id)) for record in records),
             next_page_token=token_of(places[size - 1]) if len(places) > size else None,
         )
+
+
+async def _find(
+    connection: AsyncConnection, wanted: TenantFilter, state: TenantState | None, limit: int, after: Place | None
+) -> list[Place]:
+    """Return the places of tenants that were not deleted."""
+    match state:
+        case TenantState.DELETION_SCHEDULED | TenantState.DELETING:
+            return await _in_deletion(connection, wanted, DeletionStage(state), limit, after)
+        case TenantState.ACTIVE | TenantState.SUSPENDED:
+            wanted = replace(wanted, is_suspended=state is TenantState.SUSPENDED)
+            return await _outside_deletions(connection, wanted, limit, after)
+    return await list_tenants(connection, wanted, limit=limit, after=after)
+
+
+async def _outside_deletions(
+    connection: AsyncConnection, wanted: TenantFilter, limit: int, after: Place | None
+) -> list[Place]:
+    async def read(after: Place | None) -> tuple[list[Place], Place | None]:
+        places = await list_tenants(connection, wanted, limit=BATCH, after=after)
+        in_deletion = await find_open_deletions(connection, [place.id for place in places])
+        return [place for place in places if place.id not in in_deletion], _last(places)
+
+    return await _fill(read, limit, after)
+
+
+async def _in_deletion(
+    connection: AsyncConnection, wanted: TenantFilter, stage: DeletionStage, limit: int, after: Place | None
+) -> list[Place]:
+    async def read(after: Place | None) -> tuple[list[Place], Place | None]:
+        found = await list_open_deletions(connection, stage, limit=BATCH, after=after, tenant_id=wanted.tenant_id)
+        places = [deletion.place for deletion in found]
+        matching = await _matching(connection, wanted, (place.id for place in places))
+        return [place for place in places if place.id in matching], _last(places)
+
+    return await _fill(read, limit, after)
+
+
+async def _deleted(connection: AsyncConnection, wanted: TenantFilter, size: int, after: Place | None) -> TenantList:
+    async def read(after: Place | None) -> tuple[list[KnownDeletion], Place | None]:
+        deletions = await list_deleted(connection, wanted, limit=BATCH, after=after)
+        places = [deletion.place for deletion in deletions]
+        # A tenant may exist again, because it was restored.
+        existing = await _matching(connection, TenantFilter(), (place.id for place in places))
+        return [deletion for deletion in deletions if deletion.place.id not in existing], _last(places)
+
+    found = await _fill(read, size + 1, after)
+    return TenantList(
+        tenants=tuple(TenantDocument.of_deleted(deletion) for deletion in found[:size]),
+        next_page_token=token_of(found[size - 1].place) if len(found) > size else None,
+    )
+
+
+async def _matching(connection: AsyncConnection, wanted: TenantFilter, ids: Iterable[UUID]) -> set[UUID]:
+    """Return those of at most a batch of ids that belong to a tenant which matches the filter."""
+    wanted = replace(wanted, tenant_ids=tuple(ids))
+    return {place.id for place in await list_tenants(connection, wanted, limit=BATCH)} if wanted.tenant_ids else set()
+
+
+async def _fill(read: ReadBatch[ItemT], limit: int, after: Place | None) -> list[ItemT]:
+    found: list[ItemT] = []
+    while True:
+        fitting, after = await read(after)
+        found += fitting
+        if len(found) >= limit or after is None:
+            return found[:limit]
+
+
+def _last(places: Sequence[Place]) -> Place | None:
+    return places[-1] if len(places) == BATCH else None

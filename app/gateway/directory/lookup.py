@@ -1,33 +1,58 @@
 """Finds one tenant."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import quote
 from uuid import UUID
 
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from activities.alga.across_tenants import parse_tenant_id
+from activities.alga.directory.billing import BILLING_TABLES, find_subscription, read_addons
 from activities.alga.directory.tenants import TenantRecord, read_tenants
+from activities.database.live_columns import KnownColumns
+from activities.deletions.queries import DeletionStage, KnownDeletion, find_known_deletion
+from activities.operations.queries import OperationFilter, list_operations
 from app.auth.callers import Caller
 from app.database import database_errors
 from app.gateway.access.problems import TenantNotFoundError
-from app.gateway.directory.schemas import TenantDocument
+from app.gateway.directory.schemas import TenantDetails
 
 MAX_PATH_ID_LENGTH = 255
+SHOWN_OPERATIONS = 10
 
 
 @dataclass(frozen=True, repr=False)
 class TenantLookup:
-    """Finds tenants in the database, no matter who created them."""
+    """Finds tenants in the database, no matter who created them.
+
+    Every method may raise `DatabaseUnavailableError`, and `TenantNotFoundError` if the caller sees no such tenant.
+    """
 
     engine: AsyncEngine
+    columns: KnownColumns = field(default_factory=lambda: KnownColumns(table.name for table in BILLING_TABLES))
 
-    async def find(self, caller: Caller, path_id: str) -> TenantDocument:
-        """Return the tenant with this id; raise `TenantNotFoundError` or `DatabaseUnavailableError`."""
-        return TenantDocument.of(await self.find_live(caller, path_id))
+    async def find(self, caller: Caller, path_id: str) -> TenantDetails:
+        """Return the tenant with this id, which may have been deleted."""
+        tenant_id = visible_tenant_id(caller, path_id)
+        with database_errors():
+            async with self.engine.connect() as connection:
+                records = await read_tenants(connection, [tenant_id])
+                deletion = await _find_deletion(connection, tenant_id, is_gone=not records)
+                operations = await list_operations(
+                    connection, OperationFilter(tenant_id=tenant_id), limit=SHOWN_OPERATIONS
+                )
+                if not records:
+                    if deletion is None:
+                        raise TenantNotFoundError
+                    return TenantDetails.of_gone(deletion, operations)
+                (record,) = records
+                columns = await self.columns.read(connection)
+                subscription = await find_subscription(connection, columns, tenant_id, record.billing_source)
+                addons = await read_addons(connection, columns, tenant_id)
+        return TenantDetails.of_live(record, deletion, subscription, addons, operations)
 
     async def find_live(self, caller: Caller, path_id: str) -> TenantRecord:
-        """Return a tenant that was not deleted; raise `TenantNotFoundError` or `DatabaseUnavailableError`."""
+        """Return a tenant that was not deleted."""
         tenant_id = visible_tenant_id(caller, path_id)
         with database_errors():
             async with self.engine.connect() as connection:
@@ -35,6 +60,17 @@ class TenantLookup:
         if not records:
             raise TenantNotFoundError
         return records[0]
+
+    async def find_id(self, caller: Caller, path_id: str) -> UUID:
+        """Return the id of a tenant, which may have been deleted."""
+        tenant_id = visible_tenant_id(caller, path_id)
+        with database_errors():
+            async with self.engine.connect() as connection:
+                if not await read_tenants(connection, [tenant_id]) and (
+                    await _find_deletion(connection, tenant_id, is_gone=True) is None
+                ):
+                    raise TenantNotFoundError
+        return tenant_id
 
 
 def visible_tenant_id(caller: Caller, path_id: str) -> UUID:
@@ -46,3 +82,11 @@ def visible_tenant_id(caller: Caller, path_id: str) -> UUID:
     if not caller.may_see(tenant_id):
         raise TenantNotFoundError(is_denial=True)
     return tenant_id
+
+
+async def _find_deletion(connection: AsyncConnection, tenant_id: UUID, *, is_gone: bool) -> KnownDeletion | None:
+    """Return the deletion that is open, or that has removed the tenant; a restored tenant has none."""
+    deletion = await find_known_deletion(connection, tenant_id)
+    if deletion is None or (deletion.stage is DeletionStage.DELETED) is not is_gone:
+        return None
+    return deletion

@@ -9,8 +9,9 @@ from app.gateway.access.authenticated_route import AuthenticatedRoute
 from app.gateway.access.problems import TenantNotFoundError
 from app.gateway.directory.listing import TenantListing
 from app.gateway.directory.lookup import TenantLookup
-from app.gateway.directory.parameters import Filter, PageToken, TenantPathId
-from app.gateway.directory.schemas import TenantDocument, TenantList
+from app.gateway.directory.parameters import Filter, PageToken, State, TenantPathId, Users
+from app.gateway.directory.schemas import TenantDetails, TenantList, UserList
+from app.gateway.directory.users import UserListing
 from app.gateway.http.dependencies import service
 from app.gateway.http.openapi import COMMON_PROBLEMS, problems
 from app.gateway.http.parameters import DEFAULT_PAGE_SIZE, PageSize
@@ -27,20 +28,42 @@ router = APIRouter(
 
 
 @router.get("", summary="List tenants", response_model=TenantList, responses=problems(InvalidRequestError))
-async def list_tenants(
+async def list_tenants(  # noqa: PLR0917 - FastAPI passes them by name
     caller: Reader,
     listing: Annotated[TenantListing, service(TenantListing)],
     wanted: Filter,
+    state: State = None,
     page_size: PageSize = DEFAULT_PAGE_SIZE,
     page_token: PageToken = None,
 ) -> Response:
-    """List the tenants in the database, newest first, no matter who created them."""
-    return document_response(await listing.page(caller, wanted, size=page_size, token=page_token))
+    """List the tenants in the database, newest first, no matter who created them.
+
+    Deleted tenants are listed only with `state=deleted`, those that were deleted last first.
+    """
+    return document_response(await listing.page(caller, wanted, state, size=page_size, token=page_token))
 
 
-@router.get("/{id}", summary="Read a tenant", response_model=TenantDocument, responses=problems(TenantNotFoundError))
+@router.get("/{id}", summary="Read a tenant", response_model=TenantDetails, responses=problems(TenantNotFoundError))
 async def read_tenant(
     caller: Reader, tenants: Annotated[TenantLookup, service(TenantLookup)], path_id: TenantPathId
 ) -> Response:
-    """Return a tenant in the database. An operation is at `/operations/{id}`."""
+    """Return a tenant in the database, or what is known of a deleted one. An operation is at `/operations/{id}`."""
     return document_response(await tenants.find(caller, path_id))
+
+
+@router.get(
+    "/{id}/users",
+    summary="List a tenant's users",
+    response_model=UserList,
+    responses=problems(TenantNotFoundError, InvalidRequestError),
+)
+async def list_users(  # noqa: PLR0917 - FastAPI passes them by name
+    caller: Reader,
+    listing: Annotated[UserListing, service(UserListing)],
+    path_id: TenantPathId,
+    wanted: Users,
+    page_size: PageSize = DEFAULT_PAGE_SIZE,
+    page_token: PageToken = None,
+) -> Response:
+    """List the users of a tenant, newest first. A deleted tenant has none."""
+    return document_response(await listing.page(caller, path_id, wanted, size=page_size, token=page_token))

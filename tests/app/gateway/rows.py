@@ -80,3 +80,23 @@ async def add_user(database: asyncpg.Connection, tenant: UUID, **row: Any) -> No
     await insert(
         database, "users", **{"tenant": tenant, "username": email, "email": email, "hashed_password": "x", **row}
     )
+
+
+async def add_deletion(database: asyncpg.Connection, tenant_id: UUID, step: str | None = None, **row: Any) -> str:
+    """Insert a deletion with its operation, which is open if a step is given, and return the workflow id."""
+    workflow_id, run_id = f"tenant-deletion-{uuid4()}", str(uuid4())
+    is_open = {"status": "running"} if step else {"status": "completed", "finished_at": NOON}
+    await record(
+        database,
+        workflow_id=workflow_id,
+        run_id=run_id,
+        kind="tenant_deletion",
+        tenant_id=tenant_id,
+        step=step,
+        **is_open,
+    )
+    deletion = {"deletion_id": uuid4(), "tenant_created_at": NOON, "grace_period_days": 30, **row}
+    await insert(
+        database, "alga_tenants.deletions", workflow_id=workflow_id, run_id=run_id, tenant_id=tenant_id, **deletion
+    )
+    return workflow_id
