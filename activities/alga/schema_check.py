@@ -10,6 +10,7 @@ from sqlalchemy import Column, Dialect, Row, Table, literal, select, text, union
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.alga import tables
+from activities.alga.lifecycle_tables import email_providers, lifecycle_metadata
 from activities.alga.notifications import SOURCES
 
 CATALOGUE = text("""
@@ -35,7 +36,7 @@ FAMILIES = {
 
 NAMES = {"varchar": "character varying", "timestamp": "timestamp with time zone"}
 UPDATE = "update alga-tenants"
-READ_ONLY = {source.table.name for source in SOURCES} | {tables.countries.name}
+NEVER_INSERTED = {source.table.name for source in SOURCES} | {tables.countries.name, email_providers.name}
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,11 @@ async def check_schema(connection: AsyncConnection) -> list[SchemaFinding]:
         for table in tables.alga_metadata.sorted_tables
         for finding in _check_table(table, live.get(table.name), connection.dialect)
     ]
+    findings += [
+        finding
+        for table in lifecycle_metadata.sorted_tables
+        for finding in _check_optional(table, live.get(table.name), connection.dialect)
+    ]
     if all(finding.level == "warning" for finding in findings):
         findings += [finding async for finding in _empty_sources(connection)]
     return findings
@@ -77,10 +83,19 @@ def _check_table(table: Table, live: dict[str, Row[Any]] | None, dialect: Dialec
         elif type_family(found.type) != type_family(_type(column, dialect)):
             problem = f"is {found.type}, not {_type(column, dialect)}"
             yield SchemaFinding("error", table.name, column.name, problem, UPDATE)
-    if table.name not in READ_ONLY:
+    if table.name not in NEVER_INSERTED:
         for name, found in live.items():
             if found.not_null:
                 yield from _check_required(table, name, fills_itself=found.fills_itself)
+
+
+def _check_optional(table: Table, live: dict[str, Row[Any]] | None, dialect: Dialect) -> Iterator[SchemaFinding]:
+    """Check a table that not every edition of Alga has."""
+    if live is not None:
+        yield from _check_table(table, live, dialect)
+    elif (consequence := table.info.get("if_missing")) is not None:
+        problem = f"the table is missing, so {consequence}"
+        yield SchemaFinding("warning", table.name, None, problem, "run Alga's migrations")
 
 
 def _check_required(table: Table, name: str, *, fills_itself: bool) -> Iterator[SchemaFinding]:

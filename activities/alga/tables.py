@@ -97,8 +97,13 @@ tenants = Table(
     *_optional("last_license_update", type_=DateTime(timezone=True)),
     *_optional("stripe_event_id", type_=_SHORT),
     *_optional("suspended_at", type_=DateTime(timezone=True)),
+    *_optional("suspended_reason"),
     *_times(*CHANGE_TIMES),
     CheckConstraint("product_code IN ('psa', 'algadesk')"),
+    CheckConstraint(
+        "suspended_at IS NULL AND suspended_reason IS NULL"
+        " OR suspended_at IS NOT NULL AND suspended_reason = 'tenant_cancelled'"
+    ),
     info={"must_be_new": True},
 )
 

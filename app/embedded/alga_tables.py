@@ -3,7 +3,8 @@
 import asyncio
 import sys
 
-from activities.alga.development import AlgaOwnsDatabaseError, create_development_tables
+from activities.alga.development import AlgaOwnsDatabaseError, create_development_tables, create_management_tenant
+from activities.alga.tables import tenants
 from app.settings import Settings, SettingsError
 from migrations.revisions import admin_engine
 
@@ -18,6 +19,8 @@ async def main() -> None:
         try:
             async with engine.begin() as connection:
                 created = await create_development_tables(connection)
+                if tenants.name in created:
+                    await create_management_tenant(connection)
         finally:
             await engine.dispose()
     except (SettingsError, AlgaOwnsDatabaseError) as error:

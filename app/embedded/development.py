@@ -14,7 +14,13 @@ from pydantic import SecretStr
 from pydantic.alias_generators import to_camel
 from sqlalchemy import text
 
-from activities.alga.development import create_development_tables
+from activities.alga.development import (
+    MANAGEMENT_TENANT,
+    create_development_tables,
+    create_management_tenant,
+    has_management_tenant,
+)
+from activities.alga.tables import tenants
 from app.audit.recorder import audit_trail
 from app.auth.callers import operator
 from app.auth.keys.api_keys import ApiKeys
@@ -39,15 +45,16 @@ NO_AUTHORITIES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 @dataclass(frozen=True)
 class Installation(Endpoints):
-    """Where a development installation is reached, and its API key."""
+    """Where a development installation is reached, its API key, and its management tenant if it has one."""
 
     url: str
     api_key: str = field(repr=False)
+    management_tenant: str | None
     processes: Mapping[str, ChildProcess]
 
     def as_json(self) -> str:
         """Return one line for programs."""
-        hidden = {"data_dir", "processes"}
+        hidden = {"data_dir", "management_tenant", "processes"}
         return json.dumps({to_camel(name): value for name, value in vars(self).items() if name not in hidden})
 
 
@@ -77,6 +84,8 @@ def install(
         admin_database_url=SecretStr(variables["ADMIN_DATABASE_URL"]),
         nextauth_secret=SecretStr(variables["NEXTAUTH_SECRET"]),
     )
+    if run_blocking(_prepare_database(settings)):
+        variables.setdefault("MASTER_BILLING_TENANT_ID", str(MANAGEMENT_TENANT))
     api_key = _kept_api_key(settings, endpoints.data_dir / "api-key")
 
     def start(name: str, changes: Mapping[str, str], is_ready: Callable[[], bool]) -> ChildProcess:
@@ -98,7 +107,13 @@ def install(
     else:
         gateway, url = on_free_ports(lambda: start_gateway(DEFAULT_PORT if is_free(DEFAULT_PORT) else free_port()))
     processes = {"worker": worker, "gateway": gateway}
-    return Installation(**vars(endpoints), url=url, api_key=api_key, processes=processes)
+    return Installation(
+        **vars(endpoints),
+        url=url,
+        api_key=api_key,
+        management_tenant=variables.get("MASTER_BILLING_TENANT_ID"),
+        processes=processes,
+    )
 
 
 def _environment(endpoints: Endpoints) -> dict[str, str]:
@@ -116,33 +131,45 @@ def _environment(endpoints: Endpoints) -> dict[str, str]:
     }
 
 
+async def _prepare_database(settings: Settings) -> bool:
+    """Bring the database up to date, and return whether it has the management tenant of development."""
+    admin, gateway = settings.admin_database, settings.gateway_database
+    await upgrade(admin, gateway_role=gateway.username)
+    engine = admin_engine(admin)
+    try:
+        async with engine.begin() as connection:
+            created = await create_development_tables(connection)
+            if created and gateway.username != admin.username:
+                # The same rights as Alga's own migrations grant.
+                role = connection.dialect.identifier_preparer.quote(str(gateway.username))
+                await connection.execute(
+                    text(f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}")
+                )
+            if tenants.name in created:
+                await create_management_tenant(connection)
+            return await has_management_tenant(connection)
+    finally:
+        await engine.dispose()
+
+
 def _kept_api_key(settings: Settings, file: Path) -> str:
-    """Prepare the database, and return the API key of an earlier start if it is still valid, else a new one."""
+    """Return the API key of an earlier start if it is still valid, else a new one."""
     kept = file.read_text() if file.exists() else None
-    key = run_blocking(_prepare(settings, kept))
+    key = run_blocking(_valid_api_key(settings, kept))
     if key != kept:
         with open_private(file) as private:
             private.write(key.encode())
     return key
 
 
-async def _prepare(settings: Settings, kept_key: str | None) -> str:
-    admin, gateway = settings.admin_database, settings.gateway_database
-    await upgrade(admin, gateway_role=gateway.username)
-    engine = admin_engine(admin)
+async def _valid_api_key(settings: Settings, kept: str | None) -> str:
+    engine = admin_engine(settings.admin_database)
     keys = ApiKeys(engine, api_key_signer(settings))
     try:
-        async with engine.begin() as connection:
-            if await create_development_tables(connection) and gateway.username != admin.username:
-                # The same rights as Alga's own migrations grant.
-                role = connection.dialect.identifier_preparer.quote(str(gateway.username))
-                await connection.execute(
-                    text(f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}")
-                )
         all_scopes = frozenset(Scope)
-        known = await keys.verify(kept_key) if kept_key is not None else None
-        if kept_key is not None and known is not None and known.caller.scopes == all_scopes:
-            return kept_key
+        known = await keys.verify(kept) if kept is not None else None
+        if kept is not None and known is not None and known.caller.scopes == all_scopes:
+            return kept
         order = KeyOrder(name=API_KEY_NAME, scopes=all_scopes)
         return (await KeyManagement(engine, keys, audit_trail(settings)).create(order, operator())).key
     finally:

@@ -5,6 +5,7 @@ from typing import Any
 
 import yaml
 
+from activities.alga.development import MANAGEMENT_TENANT
 from app.cli import _Root
 from app.settings import Settings
 from tests.deploy.chart import REPOSITORY, program, run
@@ -50,6 +51,11 @@ def test_the_services_have_valid_settings_and_commands() -> None:
         assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"])
     commands = {OURS[name]["command"][0] for name in ("migrate", "worker", "gateway")}
     assert commands <= _Root.lazy_commands.keys()
+
+
+def test_the_management_tenant_is_the_one_that_the_tables_come_with() -> None:
+    named = {service["environment"]["MASTER_BILLING_TENANT_ID"] for service in OURS.values()}
+    assert named == {str(MANAGEMENT_TENANT)}
 
 
 def test_the_ports_are_the_defaults_on_loopback() -> None:

@@ -73,6 +73,7 @@ def command(
                     "API key": installation.api_key,
                     "Temporal's web UI": installation.temporal_ui or "see the external server",
                     "database": installation.admin_database_url,
+                    "management tenant": installation.management_tenant or "none: set MASTER_BILLING_TENANT_ID",
                 }
                 _show(addresses, console)
             if example or once:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Table, make_url
 
+from activities.alga.lifecycle_tables import lifecycle_metadata
 from activities.alga.tables import TENANT, alga_metadata
 from tests.support.alga import CATALOGS, need_facts
 
@@ -18,7 +19,8 @@ GLOBAL = {
     "notification_subtypes",
 }
 DIALECT = make_url("postgresql+asyncpg://").get_dialect()()
-TABLES = pytest.mark.parametrize("table", alga_metadata.sorted_tables, ids=lambda table: str(table.name))
+DEFINED = [*alga_metadata.sorted_tables, *lifecycle_metadata.sorted_tables]
+TABLES = pytest.mark.parametrize("table", DEFINED, ids=lambda table: str(table.name))
 
 
 @pytest.fixture(scope="session", params=list(CATALOGS))

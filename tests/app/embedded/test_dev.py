@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,11 +11,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import psutil
 import pytest
 
+from activities.alga.development import EXAMPLE_PRICE
 from app.embedded.processes.blocking import run_blocking
 from app.embedded.processes.processes import launcher, unprivileged_account
 from app.embedded.stack import DevStack
@@ -136,6 +139,13 @@ def assert_completed(example: subprocess.CompletedProcess[str]) -> dict[str, str
     return facts
 
 
+def example_in(example: subprocess.CompletedProcess[str]) -> str:
+    """Return the name of the tenant that a run created."""
+    match = re.search(r"creating the example tenant (Example \w+)", example.stderr)
+    assert match is not None
+    return match[1]
+
+
 def listed_tenants(dev: Dev) -> list[str]:
     response = httpx.get(f"{dev.facts['url']}/tenants", headers={"X-API-Key": dev.facts["apiKey"]})
     assert response.status_code == 200
@@ -157,8 +167,7 @@ def test_it_prints_its_addresses_in_one_line_and_finds_the_data_and_the_key_of_a
     assert set(dev.facts) == KEYS
     assert httpx.get(f"{dev.facts['url']}/readyz").status_code == 200
     assert dev.facts["apiKey"] == assert_completed(first_runs.reset)["apiKey"]
-    [kept] = listed_tenants(dev)
-    assert f"creating the example tenant {kept}" in first_runs.reset.stderr
+    assert example_in(first_runs.reset) in listed_tenants(dev)
 
 
 def test_a_folder_in_use_is_reported(dev: Dev) -> None:
@@ -188,7 +197,20 @@ def test_an_ordinary_user_runs_a_second_one_at_the_same_time(
     assert not shared, "each has its own servers and key"
     stranger = {"Authorization": f"Bearer {facts['apiKey']}"}
     assert httpx.get(f"{dev.facts['url']}/tenants", headers=stranger).status_code == 401
-    assert len(listed_tenants(dev)) == 1, "the second's tenant is not here"
+    assert example_in(second) not in listed_tenants(dev)
+
+
+def test_a_subscription_at_stripe_can_be_tried_with_the_example_price_of_its_management_tenant(dev: Dev) -> None:
+    assert "Management" in listed_tenants(dev)
+    admin = {"firstName": "Ada", "lastName": "Byron", "email": f"{uuid4()}@acme.example"}
+    stripe = {name: f"{uuid4()}" for name in ("stripeCustomerId", "stripeSubscriptionId")}
+    response = httpx.post(
+        f"{dev.facts['url']}/tenants",
+        headers={"X-API-Key": dev.facts["apiKey"], "Prefer": "wait=60"},
+        json={"tenantName": "Acme", "adminUser": admin, "stripePriceId": EXAMPLE_PRICE, **stripe},
+        timeout=90,
+    )
+    assert (response.status_code, response.json()["status"]) == (201, "completed"), response.text
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
