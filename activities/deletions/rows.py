@@ -5,12 +5,12 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid5
 
-from sqlalchemy import and_, func, literal, select, update
+from sqlalchemy import and_, exists, func, literal, select, update
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.alga.tables import tenants
-from activities.database.own_tables import deletions
+from activities.database.own_tables import cancellations, deletions
 from workflows.operations.messages import UNKNOWN_CALLER, OperationContext
 from workflows.tenants.deletion import DeletionRequest
 
@@ -114,12 +114,18 @@ async def insert_deletion(connection: AsyncConnection, context: OperationContext
 async def confirm(
     connection: AsyncConnection, context: OperationContext, confirmation: Confirmation
 ) -> datetime | None:
-    """Record a confirmation and return when the purge is due; None if it was confirmed before, or has ended."""
+    """Record a confirmation and return when the purge is due; None if it was confirmed before, or is undone."""
     days: Any = deletions.c.grace_period_days
     if confirmation.grace_period_days is not None:
         days = literal(confirmation.grace_period_days)
+    is_undone = exists().where(
+        cancellations.c.workflow_id == context.workflow_id, cancellations.c.run_id == context.run_id
+    )
     is_unconfirmed = and_(
-        deletions.c.confirmed_at.is_(None), deletions.c.undone_at.is_(None), deletions.c.deleted_at.is_(None)
+        deletions.c.confirmed_at.is_(None),
+        deletions.c.undone_at.is_(None),
+        deletions.c.deleted_at.is_(None),
+        ~is_undone,
     )
     scheduled_for: datetime | None = await connection.scalar(
         update(deletions)

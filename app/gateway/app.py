@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from activities.alga.blueprints.blueprint import load_blueprints
 from app.gateway.audit import routes as audit
 from app.gateway.codec import routes as codec
+from app.gateway.deletions import routes as deletions
 from app.gateway.directory import routes as directory
 from app.gateway.documentation_page import install_documentation_page
 from app.gateway.documented_app import DocumentedApp
@@ -70,6 +71,7 @@ def create_app(settings: Settings) -> FastAPI:
     for router in (
         tenants.router,
         directory.router,
+        deletions.router,
         operations.status_router,
         operations.router,
         operations.kind_router,

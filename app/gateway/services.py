@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from activities.alga.blueprints.blueprint import Blueprint
 from app.audit.buffer import AuditEventBuffer
+from app.audit.certificates import certificate_signer
 from app.audit.recorder import AuditRecorder, audit_trail
 from app.auth.authenticator import Authenticator
 from app.auth.keys.api_keys import ApiKeys
@@ -20,6 +21,7 @@ from app.database import gateway_engine
 from app.gateway.access.rate_limits import RateLimits
 from app.gateway.audit.listing import AuditListing
 from app.gateway.codec.decoding import Decoding
+from app.gateway.deletions.deletion import Deletions
 from app.gateway.directory.listing import TenantListing
 from app.gateway.directory.lookup import TenantLookup
 from app.gateway.directory.users import UserListing
@@ -86,6 +88,7 @@ async def open_services(
             rate_limits,
         )
         tenants = TenantLookup(engine)
+        cancellation = OperationCancellation(engine, operations, lookup, recorder)
         services = (
             settings,
             Authenticator(keys, tokens),
@@ -94,13 +97,24 @@ async def open_services(
             KeyManagement(engine, keys, audit),
             creation,
             lookup,
-            OperationCancellation(engine, operations, lookup, recorder),
+            cancellation,
             OperationUpdates(operations, lookup, blueprints, recorder),
             Listing(engine),
             TenantListing(engine),
             tenants,
             UserListing(engine, tenants),
             WelcomeEmails(starts, lookup, tenants),
+            Deletions(
+                settings,
+                engine,
+                operations,
+                lookup,
+                tenants,
+                starts,
+                cancellation,
+                audit,
+                certificate_signer(settings),
+            ),
             AuditListing(engine),
             decoding,
             Readiness(engine, operations, TaskQueue(temporal, settings)),

@@ -192,6 +192,11 @@ class TemporalOperations:
         async with self._call(OperationEndedError(operation.workflow_id)):
             await self._handle(operation).signal("resume", request, rpc_timeout=self._rpc_timeout)
 
+    async def wake(self, operation: TemporalOperation, signal: str) -> None:
+        """Let the workflow look at its row, by a signal; raises `OperationEndedError` if it has ended."""
+        async with self._call(OperationEndedError(operation.workflow_id)):
+            await self._handle(operation).signal(signal, rpc_timeout=self._rpc_timeout)
+
     async def change(self, operation: TemporalOperation, request: ParameterChanges) -> None:
         """Change parameters of an operation, all or none; its workflow decides whether they can be changed.
 

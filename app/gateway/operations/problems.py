@@ -153,6 +153,59 @@ class MailUnavailableError(ProblemError):
     default_detail = "The mail server did not respond in time"
 
 
+class ManagementTenantError(ProblemError):
+    """The tenant is Alga's own management tenant."""
+
+    status, code = 409, "management-tenant"
+    default_detail = "This is Alga's own management tenant, which is never suspended or deleted"
+
+
+class ManagementTenantUnknownError(ProblemError):
+    """The management tenant is not configured, so that it can't be protected."""
+
+    status, code = 409, "management-tenant-unknown"
+    default_detail = "MASTER_BILLING_TENANT_ID is not set; without it, Alga's own tenant would not be protected"
+
+
+class ExportUnavailableError(ProblemError):
+    """Exports are not configured."""
+
+    status, code = 422, "export-unavailable"
+
+    @classmethod
+    def example(cls) -> Self:
+        """Return an example."""
+        return cls.of_field("export", "is not possible without EXPORT_URL; set it, or send false")
+
+
+class DeletionNotConfirmedError(ProblemError):
+    """The deletion was not confirmed in time."""
+
+    status, code = 409, "deletion-not-confirmed"
+    default_detail = "The deletion was not confirmed for 90 days; confirm or undo it"
+
+
+class ForeignReferenceError(ProblemError):
+    """Rows outside the tenant depend on the tenant's rows."""
+
+    status, code = 409, "foreign-reference"
+    default_detail = "Rows outside the tenant depend on it: invoices by invoices_client_foreign"
+
+
+class MissingRightError(ProblemError):
+    """The worker's role lacks a right that the purge needs."""
+
+    status, code = 409, "missing-right"
+    default_detail = "A trigger forbids deleting, and the worker's role may not disable it"
+
+
+class PurgeIncompleteError(ProblemError):
+    """Rows of the tenant kept coming back during the purge."""
+
+    status, code = 409, "purge-incomplete"
+    default_detail = "Rows of the tenant are left in tickets (1)"
+
+
 class BillingIncompleteError(ProblemError):
     """A field for Stripe or Apple needs another one."""
 
@@ -201,6 +254,13 @@ OPERATION_PROBLEMS: Mapping[str, type[ProblemError]] = MappingProxyType(
                 TooManyMailsError,
                 MailRefusedError,
                 MailUnavailableError,
+                ManagementTenantError,
+                ManagementTenantUnknownError,
+                ExportUnavailableError,
+                DeletionNotConfirmedError,
+                ForeignReferenceError,
+                MissingRightError,
+                PurgeIncompleteError,
             )
         },
         **{known.code: DatabaseOutageError for known in KNOWN_ERRORS if not known.is_final},
