@@ -90,7 +90,7 @@ class Deletions:
         parameters = wanted.parameters_shown["parameters"]
 
         def is_same(snapshot: OperationSnapshot) -> bool:
-            return snapshot.parameters == parameters
+            return bool(snapshot.parameters == parameters)
 
         return await self.starts.start(DELETION, DELETION_WORKFLOW, wanted, is_same=is_same)
 
@@ -127,7 +127,7 @@ class Deletions:
         return operation
 
     async def undo(self, path_id: str, reason: str | None, requester: Requester) -> OperationView:
-        """Undo the tenant's deletion before its purge has committed; raises as `OperationCancellation.cancel` does."""
+        """Undo the tenant's deletion before its purge has committed; raises as `OperationCancellation.cancel`."""
         tenant_id = visible_tenant_id(requester.caller, path_id)
         workflow_id = await self._workflow_id(tenant_id)
         return await self.cancellation.cancel(workflow_id, requester, reason)
@@ -154,7 +154,7 @@ class Deletions:
                 try:
                     found = await find_certificate(connection, self.signer, tenant_id)
                 except signing.CertificateInvalidError as error:
-                    log.error("a certificate is not genuine", tenant_id=str(tenant_id), reason=str(error))
+                    log.warning("a certificate is not genuine", tenant_id=str(tenant_id), reason=str(error))
                     raise CertificateInvalidError(str(error)) from None
         if found is None:
             raise CertificateNotFoundError

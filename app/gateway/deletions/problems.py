@@ -21,9 +21,7 @@ class DeletionNotBegunError(ProblemError):
     """No worker has begun the deletion yet."""
 
     status, code = 409, "deletion-not-begun"
-    default_detail = (
-        "No worker has begun this deletion yet; repeat the request once its operation shows that it waits"
-    )
+    default_detail = "No worker has begun this deletion yet; repeat the request in a moment"
 
 
 class SecondPersonRequiredError(ProblemError):

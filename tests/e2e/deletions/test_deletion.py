@@ -1,0 +1,43 @@
+"""Deletions of tenants on all of Alga's tables, over HTTP."""
+
+from typing import Any
+
+from tests.e2e.conftest import Service, in_both_shapes
+
+pytestmark = in_both_shapes
+
+
+async def delete(service: Service, tenant_id: str, **changes: Any) -> dict[str, Any]:
+    body = {"reason": "contract ended", "export": False, **changes}
+    response = await service.http.post(f"/tenants/{tenant_id}/deletion", json=body)
+    assert response.status_code == 202, response.text
+    document: dict[str, Any] = response.json()
+    return document
+
+
+async def test_a_confirmed_deletion_leaves_nothing_but_a_certificate(service: Service) -> None:
+    tenant_id = (await service.provision())["tenantId"]
+    operation = await delete(service, tenant_id, gracePeriodDays=0)
+    shown = await service.shown(operation["workflowId"], "awaiting_confirmation", "failed", "needs_attention")
+    assert shown["status"] == "awaiting_confirmation", shown
+    confirmed = await service.http.post(f"/tenants/{tenant_id}/deletion/confirm", json={})
+    assert confirmed.status_code == 202, confirmed.text
+    ended = await service.shown(operation["workflowId"], "completed", "failed", "needs_attention", "cancelled")
+    assert ended["status"] == "completed", ended
+    certificate = await service.http.get(f"/tenants/{tenant_id}/deletion/certificate")
+    assert certificate.status_code == 200, certificate.text
+    assert certificate.json()["rowsRemaining"] == 0
+    assert certificate.json()["rowsRemoved"]["tenants"] == 1
+
+
+async def test_an_undone_deletion_leaves_a_working_tenant(service: Service) -> None:
+    tenant_id = (await service.provision())["tenantId"]
+    operation = await delete(service, tenant_id)
+    await service.shown(operation["workflowId"], "awaiting_confirmation")
+    assert (await service.http.get(f"/tenants/{tenant_id}")).json()["userCount"] == 0
+    undone = await service.http.post(f"/tenants/{tenant_id}/deletion/undo", json={"reason": "paid"})
+    assert undone.status_code == 202, undone.text
+    ended = await service.finished(operation["workflowId"])
+    assert ended["status"] == "cancelled", ended
+    tenant = (await service.http.get(f"/tenants/{tenant_id}")).json()
+    assert (tenant["userCount"], tenant["state"]) == (1, "active")
