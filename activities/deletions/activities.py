@@ -160,6 +160,7 @@ class DeletionActivities:
         await reactivate(connection, known.tenant_id, suspended_by=context)
         await alga_record.update_record(
             connection,
+            known.tenant_id,
             known.deletion_id,
             "rolled_back",
             rollback_reason=context.snapshot.cancel_reason,
@@ -197,6 +198,7 @@ async def _show_confirmation(connection: AsyncConnection, record: DeletionRecord
         return
     await alga_record.update_record(
         connection,
+        record.tenant_id,
         record.deletion_id,
         "confirmed",
         confirmation_type=record.confirmation_type or f"{record.grace_period_days}_days",

@@ -104,14 +104,16 @@ async def insert_record(
     )
 
 
-async def update_record(connection: AsyncConnection, deletion_id: UUID, status: str, **values: Any) -> None:
+async def update_record(
+    connection: AsyncConnection, tenant_id: UUID, deletion_id: UUID, status: str, **values: Any
+) -> None:
     """Change the record of a deletion if this Alga has the table; a record that is gone stays gone."""
     if not await has_record_table(connection):
         return
     now = await connection.scalar(sa.select(sa.func.now()))
     await connection.execute(
         sa.update(pending_tenant_deletions)
-        .where(_columns.deletion_id == deletion_id)
+        .where(_columns.tenant == tenant_id, _columns.deletion_id == deletion_id)
         .values(status=status, updated_at=now, **values)
     )
 

@@ -91,7 +91,9 @@ class PurgeActivities:
         with steps.run(CERTIFY):
             await forget(connection, deletion.tenant_id)
             now = datetime.now(UTC)
-            await alga_record.update_record(connection, deletion.deletion_id, "deleted", deleted_at=now)
+            await alga_record.update_record(
+                connection, deletion.tenant_id, deletion.deletion_id, "deleted", deleted_at=now
+            )
             await end_deletion(connection, context, is_undone=False)
             await self._certificates.issue(
                 connection, context.workflow_id, context.run_id, report, purge_started_at=started_at

@@ -2,9 +2,11 @@
 
 from typing import Any
 
+import pytest
+
 from tests.e2e.conftest import Service, in_both_shapes
 
-pytestmark = in_both_shapes
+pytestmark = [pytest.mark.anyio, in_both_shapes]
 
 
 async def delete(service: Service, tenant_id: str, **changes: Any) -> dict[str, Any]:
