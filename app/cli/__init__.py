@@ -50,6 +50,9 @@ class _Root(LazyGroup):
         "keys": LazyCommand("app.cli.maintenance.keys:app", "Create, rotate, list and revoke API keys.", SERVICE),
         "mail": LazyCommand("app.cli.maintenance.mail:app", "Show the welcome mail.", SERVICE),
         "audit": LazyCommand("app.cli.maintenance.audit:app", "Verify and list the audit trail.", SERVICE),
+        "certificate": LazyCommand(
+            "app.cli.maintenance.certificate:app", "Show and verify certificates of deletions.", SERVICE
+        ),
     }
 
 

@@ -39,11 +39,11 @@ DELETION: dict[str, Any] = {
 }
 STARTED = datetime(2026, 2, 2, 0, 0, 1, tzinfo=UTC)
 ROWS = f"""
-    CREATE TABLE IF NOT EXISTS tenants (tenant uuid PRIMARY KEY);
-    CREATE TABLE IF NOT EXISTS tickets (tenant uuid REFERENCES tenants);
+    CREATE TABLE IF NOT EXISTS customers (tenant uuid PRIMARY KEY);
+    CREATE TABLE IF NOT EXISTS visits (tenant uuid REFERENCES customers);
     CREATE TABLE IF NOT EXISTS records (tenant uuid);
-    INSERT INTO tenants VALUES ('{TENANT}'), ('{OTHER}') ON CONFLICT DO NOTHING;
-    INSERT INTO tickets VALUES ('{TENANT}'), ('{TENANT}'), ('{OTHER}');
+    INSERT INTO customers VALUES ('{TENANT}'), ('{OTHER}') ON CONFLICT DO NOTHING;
+    INSERT INTO visits VALUES ('{TENANT}'), ('{TENANT}'), ('{OTHER}');
     INSERT INTO records VALUES ('{TENANT}');
 """  # noqa: S608 - the tests' own
 

@@ -66,7 +66,7 @@ async def test_it_says_what_was_deleted_for_whom_and_how_that_is_proven(
         "scheduledFor": "2026-02-02T00:00:00Z",
         "purgeStartedAt": "2026-02-02T00:00:01Z",
         "exportId": None,
-        "rowsRemoved": {"tickets": 2, "tenants": 1},
+        "rowsRemoved": {"visits": 2, "customers": 1},
         "totalRowsRemoved": 3,
         "rowsRemaining": 0,
         "disabledTriggers": [],
@@ -129,7 +129,7 @@ async def test_a_name_that_is_there_twice_hides_no_value(audit_engine: AsyncEngi
 @pytest.mark.parametrize(
     "tampering",
     [
-        "UPDATE alga_tenants.certificates SET document = replace(document, '\"tickets\":2', '\"tickets\":3')",
+        "UPDATE alga_tenants.certificates SET document = replace(document, '\"visits\":2', '\"visits\":3')",
         "UPDATE alga_tenants.certificates SET document = document || ' '",
         "UPDATE alga_tenants.certificates SET mac = set_byte(mac, 5, get_byte(mac, 5) # 1)",
         "UPDATE alga_tenants.certificates SET document = '', mac = ''",
