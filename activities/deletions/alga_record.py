@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.alga.across_tenants import parse_tenant_id
 from activities.alga.bulk_insert import to_json
+from activities.alga.lifecycle_tables import pending_tenant_deletions
 from activities.errors import FinalError
 from workflows.operations.failures import OPERATION_IN_PROGRESS
 from workflows.operations.messages import OperationContext
@@ -21,25 +22,6 @@ ENDED = ("deleted", "rolled_back", "failed")
 # Alga shows this date before a confirmation.
 UNCONFIRMED_PERIOD = timedelta(days=90)
 
-_times = ("canceled_at", "scheduled_deletion_date", "confirmed_at", "deletion_scheduled_for", "deleted_at")
-pending_tenant_deletions = sa.table(
-    "pending_tenant_deletions",
-    *(
-        sa.column(name, sa.Uuid)
-        for name in ("deletion_id", "tenant", "triggered_by", "confirmed_by", "rolled_back_by")
-    ),
-    *(
-        sa.column(name, sa.Text)
-        for name in (
-            *("trigger_source", "subscription_external_id", "workflow_id", "workflow_run_id", "status"),
-            *("stats_snapshot", "confirmation_type", "rollback_reason", "error"),
-        )
-    ),
-    *(
-        sa.column(name, sa.DateTime(timezone=True))
-        for name in (*_times, "rolled_back_at", "created_at", "updated_at")
-    ),
-)
 _columns = pending_tenant_deletions.c
 # Tables that Alga counts for its screen: the name of the count, the table, and a condition.
 COUNTS = {

@@ -16,7 +16,8 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.alga.bulk_insert import to_json
-from activities.alga.tables import users
+from activities.alga.lifecycle_tables import email_providers
+from activities.alga.tables import tenants, users
 from activities.database.own_tables import suspended_rows, suspensions
 from workflows.operations.messages import OperationContext
 
@@ -24,20 +25,6 @@ REASON = "tenant_cancelled"
 # Rows in one statement: each is a parameter, of which PostgreSQL takes 32,767.
 BATCH = 1000
 
-_providers = sa.table(
-    "email_providers",
-    sa.column("tenant", sa.Uuid),
-    sa.column("id", sa.Uuid),
-    sa.column("is_active", sa.Boolean),
-    sa.column("inbound_paused_at", sa.DateTime(timezone=True)),
-    sa.column("inbound_pause_reason", sa.Text),
-)
-_tenants = sa.table(
-    "tenants",
-    sa.column("tenant", sa.Uuid),
-    sa.column("suspended_at", sa.DateTime(timezone=True)),
-    sa.column("suspended_reason", sa.Text),
-)
 _NOW = sa.bindparam("now", type_=sa.DateTime(timezone=True))
 
 
@@ -59,18 +46,18 @@ class Change:
 CHANGES = (
     Change(users, "user_id", {"is_inactive": sa.true()}, users.c.is_inactive.is_not(sa.true())),
     Change(
-        _providers,
+        email_providers,
         "id",
         {"inbound_paused_at": _NOW, "inbound_pause_reason": sa.literal(REASON)},
-        sa.and_(_providers.c.is_active.is_not(sa.false()), _providers.c.inbound_paused_at.is_(None)),
-        _providers.c.inbound_pause_reason == REASON,
+        sa.and_(email_providers.c.is_active.is_not(sa.false()), email_providers.c.inbound_paused_at.is_(None)),
+        email_providers.c.inbound_pause_reason == REASON,
     ),
     Change(
-        _tenants,
+        tenants,
         "tenant",
         {"suspended_at": _NOW, "suspended_reason": sa.literal(REASON)},
-        _tenants.c.suspended_at.is_(None),
-        _tenants.c.suspended_reason == REASON,
+        tenants.c.suspended_at.is_(None),
+        tenants.c.suspended_reason == REASON,
     ),
 )
 

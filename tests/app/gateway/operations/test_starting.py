@@ -3,8 +3,9 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
@@ -13,15 +14,25 @@ import httpx
 import pytest
 from temporalio.client import Client
 
+from app.audit.recorder import audit_trail
+from app.auth.callers import operator
+from app.database import gateway_engine
 from app.embedded.temporal import EmbeddedTemporal
-from app.gateway.operations.starting import LOCK_NAME
+from app.gateway.operations.documents import OperationView
+from app.gateway.operations.lookup import OperationLookup
+from app.gateway.operations.problems import OperationInProgressError
+from app.gateway.operations.starting import LOCK_NAME, OperationStarts
 from app.settings import Settings
+from app.temporal.client import connect
+from app.temporal.operations import TemporalOperations
 from tests.app.gateway.conftest import Start
 from tests.app.gateway.requests import assert_problem
 from tests.app.gateway.rows import add_tenant
 from tests.app.gateway.server import RunningGateway
 from tests.support.servers.proxy import Proxy
 from tests.support.waiting import wait_until
+from workflows.operations.kinds import KINDS, OperationKind
+from workflows.operations.messages import OperationRequest
 from workflows.tenants.steps import RESEND_WORKFLOW, WELCOME_EMAIL
 
 pytestmark = pytest.mark.anyio
@@ -71,6 +82,27 @@ async def locked(gateway_database: str, statement: str, *arguments: str) -> Asyn
         await connection.close()
 
 
+@asynccontextmanager
+async def open_starts(settings: Settings) -> AsyncIterator[OperationStarts]:
+    """The service of one gateway."""
+    engine, audit = gateway_engine(settings), audit_trail(settings)
+    operations = TemporalOperations(await connect(settings), settings)
+    try:
+        yield OperationStarts(
+            engine, operations, OperationLookup(engine, operations, audit), audit, max_connections=1
+        )
+    finally:
+        await engine.dispose()
+
+
+@pytest.fixture
+def other_kind() -> Iterator[OperationKind]:
+    """Register a kind for one test."""
+    kind = replace(WELCOME_EMAIL, name="tenant_rename", workflow_types=("tenantRenameWorkflow",), id_prefix="rename-")
+    yield KINDS.register(kind)
+    del KINDS[kind.name]
+
+
 @pytest.fixture
 async def tenant_id(database: asyncpg.Connection) -> UUID:
     return await add_tenant(database)
@@ -103,6 +135,27 @@ async def test_of_simultaneous_requests_for_two_users_one_is_refused_and_learns_
     for part in (workflow_id, f"GET /operations/{workflow_id}", f"DELETE /operations/{workflow_id}"):
         assert part in refused.json()["detail"]
     assert await rows_of(database, tenant_id) == [workflow_id]
+
+
+async def test_of_simultaneous_operations_of_two_kinds_one_is_refused_before_it_starts(
+    settings: Settings, database: asyncpg.Connection, tenant_id: UUID, other_kind: OperationKind
+) -> None:
+    async with AsyncExitStack() as stack:
+        # Two, as in two gateways.
+        first, second = [await stack.enter_async_context(open_starts(settings)) for _ in range(2)]
+        request = OperationRequest(tenant_id=tenant_id, origin=operator().origin())
+        started, refused = sorted(
+            await asyncio.gather(
+                first.start(WELCOME_EMAIL, RESEND_WORKFLOW, request, is_same=lambda _: True),
+                second.start(other_kind, other_kind.workflow_types[0], request, is_same=lambda _: True),
+                return_exceptions=True,
+            ),
+            key=lambda outcome: isinstance(outcome, BaseException),
+        )
+    assert isinstance(started, OperationView)
+    assert isinstance(refused, OperationInProgressError)
+    assert f"{started.workflow_id} ({started.snapshot.kind})" in refused.detail
+    assert await rows_of(database, tenant_id) == [started.workflow_id]
 
 
 async def test_a_gateway_that_is_killed_between_start_and_row_leaves_one_operation(
