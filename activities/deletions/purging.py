@@ -20,6 +20,7 @@ from activities.heartbeats import heartbeats
 from activities.operations.rows import OperationRow
 from activities.operations.step_clock import StepClock
 from activities.purge.catalogue import read_catalogue
+from activities.purge.lock_watch import watch_locks
 from activities.purge.purge import purge_tenant
 from activities.suspensions.rows import forget
 from workflows.operations.failures import OPERATION_CLOSED
@@ -36,11 +37,18 @@ log = structlog.get_logger(__name__)
 class PurgeActivities:
     """Purge tenants whose deletion is confirmed and due, each in one transaction with its certificate.
 
-    Statements of `engine` may take as long as a large tenant needs.
+    Statements of `engine` may take as long as a large tenant needs. `watching` has connections for short ones.
     """
 
-    def __init__(self, engine: AsyncEngine, certificates: CertificateIssuer, management_tenant: UUID | None) -> None:
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        watching: AsyncEngine,
+        certificates: CertificateIssuer,
+        management_tenant: UUID | None,
+    ) -> None:
         self._engine = engine
+        self._watching = watching
         self._certificates = certificates
         self._management_tenant = management_tenant
 
@@ -80,14 +88,15 @@ class PurgeActivities:
 
         started_at = datetime.now(UTC)
         with steps.run(PURGE):
-            catalogue = await read_catalogue(connection)
-            report = await purge_tenant(
-                connection,
-                catalogue,
-                deletion.tenant_id,
-                management_tenant_id=self._management_tenant,
-                on_progress=check_cancel,
-            )
+            catalogue = (await read_catalogue(connection)).keeping(alga_record.pending_tenant_deletions.name)
+            async with watch_locks(self._watching, connection):
+                report = await purge_tenant(
+                    connection,
+                    catalogue,
+                    deletion.tenant_id,
+                    management_tenant_id=self._management_tenant,
+                    on_progress=check_cancel,
+                )
         with steps.run(CERTIFY):
             await forget(connection, deletion.tenant_id)
             now = datetime.now(UTC)

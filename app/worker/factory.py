@@ -92,7 +92,7 @@ def create_worker(
     wire_confirms = settings.wire_deletion and not settings.deletion_two_person
     deletions = DeletionActivities(engine, audit, management_tenant, wire_confirms=wire_confirms)
     purging = PurgeActivities(
-        long or engine, CertificateIssuer(audit, certificate_signer(settings)), management_tenant
+        long or engine, engine, CertificateIssuer(audit, certificate_signer(settings)), management_tenant
     )
     external = ExternalActivities(long or engine, client)
     operations = OperationActivities(engine, audit, settings.failure_policy)
