@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
+from activities.alga.lifecycle_tables import pending_tenant_deletions
 from activities.certificates.issuing import CertificateIssuer
 from activities.database.errors import is_not_null_violation
 from activities.database.own_tables import deletions, operations
@@ -88,7 +89,7 @@ class PurgeActivities:
 
         started_at = datetime.now(UTC)
         with steps.run(PURGE):
-            catalogue = (await read_catalogue(connection)).keeping(alga_record.pending_tenant_deletions.name)
+            catalogue = (await read_catalogue(connection)).keeping(pending_tenant_deletions.name)
             async with watch_locks(self._watching, connection):
                 report = await purge_tenant(
                     connection,

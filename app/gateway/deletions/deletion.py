@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from activities.audit.trail import AuditTrail
 from activities.certificates import signing
 from activities.certificates.rows import find_certificate
-from activities.certificates.signing import CertificateSigner
+from activities.certificates.signing import CertificateSigner, SignedCertificate
 from activities.deletions.activities import confirmation_event
 from activities.deletions.rows import Confirmation, DeletionRecord, confirm, newest_deletion
 from activities.operations.queries import find_newest_of_tenant
@@ -25,7 +25,7 @@ from app.gateway.deletions.problems import (
     DeletionNotFoundError,
     SecondPersonRequiredError,
 )
-from app.gateway.deletions.schemas import CertificateDocument, DeletionBody, DeletionDocument, DeletionLinks
+from app.gateway.deletions.schemas import DeletionBody, DeletionDocument, DeletionLinks
 from app.gateway.directory.lookup import TenantLookup, visible_tenant_id
 from app.gateway.operations.cancellation import OperationCancellation
 from app.gateway.operations.documents import OperationView
@@ -146,7 +146,7 @@ class Deletions:
             operation = None
         return _document(deletion, operation)
 
-    async def certificate(self, caller: Caller, path_id: str) -> CertificateDocument:
+    async def certificate(self, caller: Caller, path_id: str) -> SignedCertificate:
         """Return the certificate of the tenant's newest completed deletion; raises `ProblemError`."""
         tenant_id = visible_tenant_id(caller, path_id)
         with database_errors():
@@ -158,8 +158,7 @@ class Deletions:
                     raise CertificateInvalidError(str(error)) from None
         if found is None:
             raise CertificateNotFoundError
-        signed, certificate = found
-        return CertificateDocument(**dict(certificate), mac=signed.mac.hex())
+        return found[0]
 
     async def _workflow_id(self, tenant_id: UUID) -> str:
         with database_errors():

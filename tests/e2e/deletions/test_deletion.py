@@ -1,7 +1,10 @@
 """Deletions of tenants on all of Alga's tables, over HTTP."""
 
+import sys
+from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from tests.e2e.conftest import Service, in_both_shapes
@@ -17,7 +20,7 @@ async def delete(service: Service, tenant_id: str, **changes: Any) -> dict[str, 
     return document
 
 
-async def test_a_confirmed_deletion_leaves_nothing_but_a_certificate(service: Service) -> None:
+async def test_a_confirmed_deletion_leaves_nothing_but_a_certificate(service: Service, tmp_path: Path) -> None:
     tenant_id = (await service.provision())["tenantId"]
     operation = await delete(service, tenant_id, gracePeriodDays=0)
     shown = await service.shown(operation["workflowId"], "awaiting_confirmation", "failed", "needs_attention")
@@ -30,6 +33,11 @@ async def test_a_confirmed_deletion_leaves_nothing_but_a_certificate(service: Se
     assert certificate.status_code == 200, certificate.text
     assert certificate.json()["rowsRemaining"] == 0
     assert certificate.json()["rowsRemoved"]["tenants"] == 1
+    file = tmp_path / "certificate.json"
+    file.write_text(certificate.text)
+    verify = [sys.executable, "-m", "app.cli", "certificate", "verify", "--file", str(file)]
+    verified = await anyio.run_process(verify, env=service.environment, check=False)
+    assert verified.stdout.decode().startswith(f"verified: tenant {tenant_id} was deleted by"), verified.stderr
 
 
 async def test_an_undone_deletion_leaves_a_working_tenant(service: Service) -> None:
