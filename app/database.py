@@ -14,6 +14,9 @@ from workflows.operations.kinds import LONG_TIMEOUT
 
 # Seconds. Callers wait, so a longer statement counts as an outage.
 GATEWAY_STATEMENT_TIMEOUT = 5.0
+# For footprints, which count the rows of a whole tenant. Proxies often close a request after a minute.
+FOOTPRINT_TIMEOUT = 50.0
+MAX_FOOTPRINTS = 2
 # Connections for them; more would take the database's disks and locks from everything else.
 MAX_LONG_ACTIVITIES = 4
 
@@ -48,6 +51,19 @@ def gateway_engine(settings: Settings) -> AsyncEngine:
         application_name="alga-tenants-gateway",
         pool_size=settings.database_pool_size,
         statement_timeout=GATEWAY_STATEMENT_TIMEOUT,
+        pgbouncer=settings.database_pgbouncer,
+        pre_ping=True,
+    )
+    return trace_statements(engine)
+
+
+def footprint_engine(settings: Settings) -> AsyncEngine:
+    """Return the engine of footprints, whose long statements must not take connections from short ones."""
+    engine = create_engine(
+        settings.gateway_database,
+        application_name="alga-tenants-gateway",
+        pool_size=MAX_FOOTPRINTS,
+        statement_timeout=FOOTPRINT_TIMEOUT,
         pgbouncer=settings.database_pgbouncer,
         pre_ping=True,
     )

@@ -12,12 +12,15 @@ from temporalio.exceptions import ApplicationError
 from activities.alga.blueprints.blueprint import load_blueprints
 from activities.alga.blueprints.schema import find_misfits
 from activities.alga.blueprints.yaml_files import BlueprintError
-from activities.alga.directory.tenants import DIRECTORY_TABLES
+from activities.alga.directory.rights import DIRECTORY_COLUMNS, DIRECTORY_TABLES
+from activities.alga.external_resources import EXTERNAL_COLUMNS
 from activities.alga.schema_check import check_schema
 from activities.database.errors import DATABASE_ERRORS
 from activities.database.own_tables import SCHEMA, own_metadata
+from activities.database.rights import unreadable_tables
 from activities.errors import FinalError
 from activities.mail.rendering import MailTemplateError, load_templates
+from activities.purge.catalogue import CatalogueError, read_catalogue
 from app.auth.keys.records import ApiKeyTable, KeyState
 from app.auth.keys.signing import api_key_signer
 from app.auth.oidc.provider import OpenIdProvider, ProviderError
@@ -32,6 +35,8 @@ from migrations.upgrade import ALL_RIGHTS
 
 MAX_LISTED_KEYS = 10
 MAX_LISTED_WORKERS = 10
+MAX_LISTED_TABLES = 10
+RIGHTS = "docs/security.md has the SQL"
 
 Level = Literal["ok", "warning", "error"]
 
@@ -143,24 +148,40 @@ async def _check_gateway_database(connection: AsyncConnection, subject: str, set
         rights = (func.has_table_privilege(table.fullname, right) for right in needed)
         if not await connection.scalar(select(and_(*rights))):
             return [Finding("error", subject, f"no rights on {table.fullname}", "run `alga-tenants migrate`")]
-    for table in DIRECTORY_TABLES:
-        if not await connection.scalar(select(func.has_table_privilege(table.name, "SELECT"))):
-            remedy = "grant SELECT on it; without it `GET /tenants` responds with 503"
-            return [Finding("error", subject, f"no rights on {table.name}", remedy)]
+    if unreadable := await unreadable_tables(connection, DIRECTORY_COLUMNS):
+        remedy = f"grant SELECT on them: {RIGHTS}; without it `GET /tenants` responds with 503"
+        return [Finding("error", subject, f"no rights on {', '.join(unreadable)}", remedy)]
     role = await _check_gateway_role(connection, subject)
-    return [role, *await _check_keys(connection, ApiKeyTable(api_key_signer(settings)))]
+    findings = [role, await _check_footprints(connection)]
+    return [*findings, *await _check_keys(connection, ApiKeyTable(api_key_signer(settings)))]
+
+
+async def _check_footprints(connection: AsyncConnection) -> Finding:
+    """Look for tables that the role may not read, because footprints are refused then."""
+    subject = "footprints"
+    try:
+        catalogue = await read_catalogue(connection)
+    except CatalogueError as error:
+        return Finding("error", subject, str(error), "correct the table, or report it")
+    unreadable = await unreadable_tables(connection, catalogue.ownership_columns | EXTERNAL_COLUMNS)
+    if unreadable:
+        listed = ", ".join(unreadable[:MAX_LISTED_TABLES]) + (", …" if len(unreadable) > MAX_LISTED_TABLES else "")
+        problem = f"the gateway's role may not read {len(unreadable)} table(s) that they count: {listed}"
+        return Finding("warning", subject, problem, f"grant SELECT on them: {RIGHTS}")
+    return Finding("ok", subject, "the gateway's role may count every table")
 
 
 async def _check_gateway_role(connection: AsyncConnection, subject: str) -> Finding:
     """Look for rights that the gateway does not need, and that an attacker with its password would use."""
     writable = []
     for table in DIRECTORY_TABLES:
+        regclass = func.to_regclass(table)
         rights = (
-            func.has_table_privilege(table.name, "INSERT, UPDATE, DELETE, TRUNCATE"),
-            func.has_any_column_privilege(table.name, "INSERT, UPDATE"),
+            func.has_table_privilege(regclass, "INSERT, UPDATE, DELETE, TRUNCATE"),
+            func.has_any_column_privilege(regclass, "INSERT, UPDATE"),
         )
         if await connection.scalar(select(or_(*rights))):
-            writable.append(table.name)
+            writable.append(table)
     if writable:
         return Finding(
             "warning",

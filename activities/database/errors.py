@@ -42,6 +42,7 @@ DATABASE_ERRORS: tuple[type[Exception], ...] = (
 LOCK_TIMEOUT = "55P03"
 UNIQUE_VIOLATION = "23505"
 NOT_NULL_VIOLATION = "23502"
+INSUFFICIENT_PRIVILEGE = "42501"
 
 # In the first line of an error's context: the function that raised it, with the types of its arguments.
 _RAISED_IN = re.compile(r'[^"(\n]*PL/pgSQL[^"(\n]*?\s((?:[^\s"().]+\.)?[^\s"().]+\([^()"\n]*\))')
@@ -128,7 +129,7 @@ KNOWN_ERRORS: tuple[KnownError, ...] = (
     KnownError(PGBOUNCER_UNDECLARED, "42P05", _PREPARED, drops_connections=True),
     KnownError(ACCESS_REFUSED, "28", _NO_ENTRY),
     KnownError(ACCESS_REFUSED, "3D000", _NO_ENTRY),
-    KnownError(ACCESS_REFUSED, "42501", _NO_RIGHT),
+    KnownError(ACCESS_REFUSED, INSUFFICIENT_PRIVILEGE, _NO_RIGHT),
     *(KnownError(SCHEMA_INCOMPLETE, state, _MISSING) for state in ("3F000", "42P01", "42703", "42704", "42883")),
     KnownError(BUSY, "40P01", "transactions waited for each other, and this one gave way"),
     KnownError(BUSY, "40", "another transaction changed the same rows"),

@@ -135,6 +135,15 @@ class Catalogue:
         """The keys that determine which tenant owns a child table's rows."""
         return frozenset(key for keys in self.child_tables.values() for key in keys)
 
+    @cached_property
+    def ownership_columns(self) -> frozenset[str]:
+        """The columns that determine which rows a tenant owns, as `label.column`."""
+        columns = {f"{table.label}.{table.tenant.name}" for table in self.tenant_tables if table.tenant}
+        for key in self.links:
+            columns |= {f"{key.child}.{name}" for name in key.columns}
+            columns |= {f"{key.parent}.{name}" for name in key.parent_columns}
+        return frozenset(columns)
+
     def keeping(self, *labels: str) -> "Catalogue":
         """Return the catalogue with the given tables as `kept`, except those whose foreign keys tie them to a tenant.
 

@@ -17,11 +17,12 @@ from app.auth.oidc.provider import OpenIdProvider
 from app.auth.oidc.tokens import TokenVerifier
 from app.background import cancel_and_wait
 from app.crypto.derived_keys import derive_key
-from app.database import gateway_engine
+from app.database import footprint_engine, gateway_engine
 from app.gateway.access.rate_limits import RateLimits
 from app.gateway.audit.listing import AuditListing
 from app.gateway.codec.decoding import Decoding
 from app.gateway.deletions.deletion import Deletions
+from app.gateway.directory.footprint import Footprints
 from app.gateway.directory.listing import TenantListing
 from app.gateway.directory.lookup import TenantLookup
 from app.gateway.directory.users import UserListing
@@ -38,10 +39,11 @@ from app.settings import Settings
 from app.telemetry.metrics.pools import watch_pool
 from app.telemetry.metrics.requests import watch_verifications
 from app.telemetry.metrics.temporal_core import drain_regularly
-from app.temporal.client import connect
+from app.temporal.client import connect, rpc_timeout
 from app.temporal.encryption import EncryptionCodec
 from app.temporal.operations import TemporalOperations
 from app.temporal.task_queue import TaskQueue
+from app.temporal.tenant_resources import TenantResources
 
 # The purpose of the derived key of request fingerprints.
 FINGERPRINTS = "request fingerprints"
@@ -56,6 +58,8 @@ async def open_services(
         engine = gateway_engine(settings)
         stack.push_async_callback(engine.dispose)
         watch_pool("gateway", engine)
+        counting = footprint_engine(settings)
+        stack.push_async_callback(counting.dispose)
         keys = ApiKeys(engine, api_key_signer(settings))
         watch_verifications(lambda: keys.hashes.waiting)
         stack.callback(keys.close)
@@ -103,6 +107,7 @@ async def open_services(
             TenantListing(engine),
             tenants,
             UserListing(engine, tenants),
+            Footprints(counting, tenants, TenantResources(temporal, rpc_timeout(settings))),
             WelcomeEmails(starts, lookup, tenants),
             Deletions(
                 settings,

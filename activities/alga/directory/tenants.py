@@ -10,9 +10,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.alga.tables import clients, tenant_companies, tenants, users
 
-# The gateway's role needs SELECT on these.
-DIRECTORY_TABLES = (tenants, users, clients, tenant_companies)
-
 
 @dataclass(frozen=True)
 class TenantRecord:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from activities.alga.across_tenants import parse_tenant_id
+from activities.alga.across_tenants import TenantFilter, list_tenants, parse_tenant_id
 from activities.alga.directory.billing import BILLING_TABLES, find_subscription, read_addons
 from activities.alga.directory.tenants import TenantRecord, read_tenants
 from activities.database.live_columns import KnownColumns
@@ -66,9 +66,8 @@ class TenantLookup:
         tenant_id = visible_tenant_id(caller, path_id)
         with database_errors():
             async with self.engine.connect() as connection:
-                if not await read_tenants(connection, [tenant_id]) and (
-                    await _find_deletion(connection, tenant_id, is_gone=True) is None
-                ):
+                is_live = bool(await list_tenants(connection, TenantFilter(tenant_id=tenant_id), limit=1))
+                if not is_live and await _find_deletion(connection, tenant_id, is_gone=True) is None:
                     raise TenantNotFoundError
         return tenant_id
 

@@ -7,10 +7,12 @@ from starlette.responses import Response
 
 from app.gateway.access.authenticated_route import AuthenticatedRoute
 from app.gateway.access.problems import TenantNotFoundError
+from app.gateway.directory.footprint import Footprints
 from app.gateway.directory.listing import TenantListing
 from app.gateway.directory.lookup import TenantLookup
 from app.gateway.directory.parameters import Filter, PageToken, State, TenantPathId, Users
-from app.gateway.directory.schemas import TenantDetails, TenantList, UserList
+from app.gateway.directory.problems import FootprintRightsError, FootprintTimeoutError
+from app.gateway.directory.schemas import FootprintDocument, TenantDetails, TenantList, UserList
 from app.gateway.directory.users import UserListing
 from app.gateway.http.dependencies import service
 from app.gateway.http.openapi import COMMON_PROBLEMS, problems
@@ -49,6 +51,22 @@ async def read_tenant(
 ) -> Response:
     """Return a tenant in the database, or what is known of a deleted one. An operation is at `/operations/{id}`."""
     return document_response(await tenants.find(caller, path_id))
+
+
+@router.get(
+    "/{id}/footprint",
+    summary="Show what a deletion would remove",
+    response_model=FootprintDocument,
+    responses=problems(TenantNotFoundError, FootprintRightsError, FootprintTimeoutError),
+)
+async def read_footprint(
+    caller: Reader, footprints: Annotated[Footprints, service(Footprints)], path_id: TenantPathId
+) -> Response:
+    """Count the tenant's rows in every table of the database, and list what it has elsewhere.
+
+    Takes up to a minute for a large tenant, and a few are taken at once. That of a deleted tenant shows what is left.
+    """
+    return document_response(await footprints.take(caller, path_id))
 
 
 @router.get(

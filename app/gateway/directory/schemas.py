@@ -217,6 +217,30 @@ class UserList(Document):
     next_page_token: str | None = Field(description="The `pageToken` of the next page; null on the last one.")
 
 
+class ExternalDocument(Document):
+    """What the tenant has outside the database, of one kind."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    kind: str = Field(description="More kinds may be added.", examples=["documents", "temporal_schedules"])
+    count: int | None = Field(description="Null if they could not be counted.")
+    names: tuple[str, ...] = Field(description="Names or ids, if there are few enough to be listed.")
+    note: str = Field(description="Where these are, and what is not known of them.")
+
+
+class FootprintDocument(Document):
+    """What a deletion of the tenant would remove."""
+
+    tenant_id: UUID
+    tables: dict[str, int] = Field(
+        description="Rows by table, without tables that have none.", examples=[{"tenants": 1, "users": 12}]
+    )
+    rows: int = Field(description="The sum.")
+    external: tuple[ExternalDocument, ...] = Field(
+        description="What is known from rows and from Temporal. A deletion lists it, and removes the schedules only."
+    )
+
+
 def _fields(record: TenantRecord, deletion: DeletionStage | None) -> dict[str, Any]:
     state = TenantState.ACTIVE if record.suspended_at is None else TenantState.SUSPENDED
     return {**vars(record), "state": deletion or state, "links": TenantLinks.of(record.tenant_id)}

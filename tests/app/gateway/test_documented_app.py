@@ -14,6 +14,7 @@ KEYED = {
     ("post", "/tenants"): {"201", "202", "502", "404", "409", "504", *BODY},
     ("get", "/tenants"): {"200", "422"},
     ("get", "/tenants/{id}"): {"200", "404"},
+    ("get", "/tenants/{id}/footprint"): {"200", "404", "501", "504"},
     ("get", "/tenants/{id}/users"): {"200", "404", "422"},
     ("post", "/tenants/{id}/welcome-email"): {"200", "202", "404", "409", "502", *BODY},
     ("post", "/tenants/{id}/deletion"): {"202", "404", "409", "502", *BODY},

@@ -22,6 +22,7 @@ pytestmark = pytest.mark.anyio
 REQUESTS: dict[tuple[str, str], list[Any]] = {
     ("POST", "/tenants"): [tenant(tenantId="theirs"), tenant()],
     ("GET", "/tenants/{id}"): [None],
+    ("GET", "/tenants/{id}/footprint"): [None],
     ("GET", "/tenants/{id}/users"): [None],
     ("GET", "/tenants/{id}/status"): [None],
     ("POST", "/tenants/{id}/welcome-email"): [None, {}],
