@@ -1,113 +1,120 @@
-"""Suspends a tenant in Alga's tables, records each changed row, and undoes exactly that.
-
-Alga's jobs skip a tenant with `tenants.suspended_at`, Alga lets no inactive user sign in, and it reads no mail of a
-provider with `inbound_paused_at`. Reason `tenant_cancelled` is the only one that Alga's CHECK accepts.
-"""
+"""Suspends a tenant in Alga's tables, records each row that it changes, and undoes exactly that."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import islice
+from enum import Enum, auto
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.alga.bulk_insert import to_json
-from activities.alga.lifecycle_tables import email_providers
-from activities.alga.tables import tenants, users
+from activities.alga.tables import tenants
 from activities.database.own_tables import suspended_rows, suspensions
-from workflows.operations.messages import OperationContext
+from activities.suspensions.changes import CHANGES, TENANT_ROW, Change
+from workflows.operations.messages import OperationContext, OperationWarning
 
-REASON = "tenant_cancelled"
-# Rows in one statement: each is a parameter, of which PostgreSQL takes 32,767.
-BATCH = 1000
+SUSPENSION_INCOMPLETE = "suspension-incomplete"
+STILL_SUSPENDED = "still-suspended"
+# Ids in one statement: each is a parameter, of which PostgreSQL takes 32,767.
+MAX_IDS = 10_000
 
-_NOW = sa.bindparam("now", type_=sa.DateTime(timezone=True))
-
-
-@dataclass(frozen=True)
-class Change:
-    """What a suspension changes in one table.
-
-    `values` are set in the tenant's rows that `applies_to`, and put back in those that are `unchanged` since.
-    """
-
-    table: Any
-    id: str
-    values: Mapping[str, Any]
-    applies_to: sa.ColumnElement[bool]
-    unchanged: sa.ColumnElement[bool] = field(default_factory=sa.true)
-
-
-# The tenant last, so that Alga's jobs see either a working tenant or one that is suspended in every part.
-CHANGES = (
-    Change(users, "user_id", {"is_inactive": sa.true()}, users.c.is_inactive.is_not(sa.true())),
-    Change(
-        email_providers,
-        "id",
-        {"inbound_paused_at": _NOW, "inbound_pause_reason": sa.literal(REASON)},
-        sa.and_(email_providers.c.is_active.is_not(sa.false()), email_providers.c.inbound_paused_at.is_(None)),
-        email_providers.c.inbound_pause_reason == REASON,
-    ),
-    Change(
-        tenants,
-        "tenant",
-        {"suspended_at": _NOW, "suspended_reason": sa.literal(REASON)},
-        tenants.c.suspended_at.is_(None),
-        tenants.c.suspended_reason == REASON,
-    ),
+_TABLES = ", ".join(f"to_regclass('{change.table.name}')" for change in CHANGES)
+_LIVE_COLUMNS = sa.text(
+    "SELECT a.attrelid::regclass || '.' || a.attname FROM pg_attribute a"  # noqa: S608 - our names
+    f" WHERE a.attnum > 0 AND NOT a.attisdropped AND a.attrelid IN ({_TABLES})"
 )
+_RECORD = sa.text(
+    "INSERT INTO alga_tenants.suspended_rows (tenant_id, table_name, row_id, before)"
+    " SELECT :tenant, :table, row_id, CAST(:before AS jsonb)"
+    " FROM jsonb_array_elements_text(CAST(:ids AS jsonb)) AS changed(row_id)"
+    " ON CONFLICT (tenant_id, table_name, row_id) DO UPDATE SET before = EXCLUDED.before"
+).bindparams(sa.bindparam("tenant", type_=sa.Uuid), sa.bindparam("table", type_=sa.Text))
 
 
-async def find_suspension(connection: AsyncConnection, tenant_id: UUID) -> sa.Row[Any] | None:
-    """Return our record of the tenant's suspension, or None."""
-    query = sa.select(suspensions).where(suspensions.c.tenant_id == tenant_id)
-    return (await connection.execute(query)).one_or_none()
+class Standing(Enum):
+    """Whether a tenant is suspended, and by whom."""
+
+    ACTIVE = auto()
+    SUSPENDED = auto()  # By us.
+    SUSPENDED_BY_ALGA = auto()
+    LIFTED = auto()  # By us, and reactivated by others since. What is still changed can be undone.
+
+    @property
+    def has_record(self) -> bool:
+        """Whether there is a record of what a suspension has changed."""
+        return self in {Standing.SUSPENDED, Standing.LIFTED}
 
 
-async def suspend(connection: AsyncConnection, context: OperationContext, reason: str | None) -> bool:
-    """Suspend the operation's tenant and record what is changed; False if we have suspended it before.
+@dataclass
+class Changed:
+    """The number of rows that were changed or put back, by table, and what could not be done."""
 
-    Parts that this version of Alga lacks are left out.
+    rows: dict[str, int] = field(default_factory=dict)
+    warnings: list[OperationWarning] = field(default_factory=list)
+
+
+async def find_standing(connection: AsyncConnection, tenant_id: UUID) -> Standing:
+    """Return whether the tenant is suspended, by our record and, unless this Alga lacks it, by Alga's column."""
+    return await _standing(connection, tenant_id, await _live_columns(connection))
+
+
+async def suspend(connection: AsyncConnection, context: OperationContext, reason: str | None) -> Changed:
+    """Suspend the operation's tenant and record what is changed; nothing if it is suspended by us.
+
+    The tenant must be locked. What a version of Alga has no columns for is left out, and the warnings say so.
     """
-    tenant_id = context.tenant_id
-    inserted = await connection.execute(
-        sa.dialects.postgresql.insert(suspensions).on_conflict_do_nothing(),
-        {
-            "tenant_id": tenant_id,
-            "workflow_id": context.workflow_id,
-            "run_id": context.run_id,
-            "reason": reason,
-            "requested_by": context.snapshot.requested_by,
-            "requested_via": context.snapshot.requested_via,
-        },
-    )
-    if not inserted.rowcount:
-        return False
+    tenant_id, changed = context.tenant_id, Changed()
+    live = await _live_columns(connection)
+    if await _standing(connection, tenant_id, live) is Standing.SUSPENDED:
+        return changed
     now = (await connection.execute(sa.select(sa.func.now()))).scalar_one()
+    by = {
+        "workflow_id": context.workflow_id,
+        "run_id": context.run_id,
+        "reason": reason,
+        "requested_by": context.snapshot.requested_by,
+        "requested_via": context.snapshot.requested_via,
+        "suspended_at": now,
+    }
+    # A suspension that others have lifted in part keeps its records: what is still changed is put back with the rest.
+    record = postgres_insert(suspensions).values(tenant_id=tenant_id, **by)
+    await connection.execute(record.on_conflict_do_update(index_elements=[suspensions.c.tenant_id], set_=by))
     for change in CHANGES:
-        if await _is_known(connection, change):
-            await _apply(connection, tenant_id, change, now)
-    return True
+        if change.columns <= live:
+            changed.rows[change.table.name] = await _apply(connection, tenant_id, change, now)
+        else:
+            columns = " and ".join(sorted(change.columns))
+            detail = f"this version of Alga has no {columns}, so {change.left_out}; upgrade Alga, and suspend it anew"
+            changed.warnings.append(OperationWarning(code=SUSPENSION_INCOMPLETE, detail=detail))
+    return changed
 
 
 async def reactivate(
     connection: AsyncConnection, tenant_id: UUID, suspended_by: OperationContext | None = None
-) -> bool:
-    """Undo the tenant's suspension row by row; False if there is none, or not of the given operation."""
+) -> Changed | None:
+    """Undo the tenant's suspension row by row; None if there is none, or not of the given operation.
+
+    A row that was changed since, or deleted, is left alone.
+    """
     columns = suspensions.c
     ended = sa.delete(suspensions).where(columns.tenant_id == tenant_id)
     if suspended_by is not None:
         ended = ended.where(columns.workflow_id == suspended_by.workflow_id, columns.run_id == suspended_by.run_id)
     if not (await connection.execute(ended)).rowcount:
-        return False
+        return None
+    changed = Changed()
     for change in CHANGES:
-        await _put_back(connection, tenant_id, change)
+        changed.rows[change.table.name] = await _put_back(connection, tenant_id, change)
     await forget(connection, tenant_id)
-    return True
+    if await find_standing(connection, tenant_id) is Standing.SUSPENDED_BY_ALGA:
+        detail = "Alga itself had suspended the tenant before, so it stays suspended: end its deletion in Alga"
+        changed.warnings.append(OperationWarning(code=STILL_SUSPENDED, detail=detail))
+    return changed
 
 
 async def forget(connection: AsyncConnection, tenant_id: UUID) -> None:
@@ -116,64 +123,67 @@ async def forget(connection: AsyncConnection, tenant_id: UUID) -> None:
         await connection.execute(sa.delete(table).where(table.c.tenant_id == tenant_id))
 
 
-async def _is_known(connection: AsyncConnection, change: Change) -> bool:
-    """Return whether the live table has the columns that the change needs."""
-    wanted = [column.name for column in change.table.c if column.name in change.values]
-    found = await connection.scalar(
-        sa.text(
-            "SELECT count(*) FROM pg_attribute WHERE attrelid = to_regclass(:table) AND attnum > 0"
-            " AND NOT attisdropped AND attname IN :names"
-        ).bindparams(sa.bindparam("names", expanding=True)),
-        {"table": change.table.name, "names": wanted},
-    )
-    return bool(found == len(wanted))
+async def _live_columns(connection: AsyncConnection) -> frozenset[str]:
+    """Return the columns, as `table.column`, that this version of Alga has."""
+    return frozenset(await connection.scalars(_LIVE_COLUMNS))
 
 
-async def _apply(connection: AsyncConnection, tenant_id: UUID, change: Change, now: datetime) -> None:
-    columns = change.table.c
-    chosen = sa.and_(columns.tenant == tenant_id, change.applies_to)
-    former = [columns[name] for name in change.values]
-    rows = (await connection.execute(sa.select(columns[change.id], *former).where(chosen).with_for_update())).all()
-    values = {"now": now} if any(value is _NOW for value in change.values.values()) else {}
-    for batch in _batches(rows):
-        records = [
-            {"row_id": str(row_id), "before": dict(zip(change.values, was, strict=True))} for row_id, *was in batch
-        ]
-        await connection.execute(
-            sa.text(
-                "INSERT INTO alga_tenants.suspended_rows (tenant_id, table_name, row_id, before)"
-                " SELECT :tenant, :table, row_id, before"
-                " FROM jsonb_to_recordset(CAST(:records AS jsonb)) AS record(row_id text, before jsonb)"
-            ).bindparams(sa.bindparam("tenant", type_=sa.Uuid), sa.bindparam("table", type_=sa.Text)),
-            {"tenant": tenant_id, "table": change.table.name, "records": to_json(records)},
+async def _standing(connection: AsyncConnection, tenant_id: UUID, live: frozenset[str]) -> Standing:
+    query = sa.select(suspensions.c.tenant_id).where(suspensions.c.tenant_id == tenant_id)
+    has_record = await connection.scalar(query) is not None
+    is_suspended = has_record
+    if TENANT_ROW.columns <= live:
+        suspended_at = sa.select(tenants.c.suspended_at).where(tenants.c.tenant == tenant_id)
+        is_suspended = await connection.scalar(suspended_at) is not None
+    if has_record:
+        return Standing.SUSPENDED if is_suspended else Standing.LIFTED
+    return Standing.SUSPENDED_BY_ALGA if is_suspended else Standing.ACTIVE
+
+
+async def _apply(connection: AsyncConnection, tenant_id: UUID, change: Change, now: datetime) -> int:
+    """Change the rows, record them, and return their number.
+
+    Each combination of former values has its own statement, which returns the rows that it has changed: an older
+    PostgreSQL can't return the former values. On Citus, one statement can't write a table there and ours.
+    """
+    columns, number = change.table.c, 0
+    for former in change.former:
+        holds = (columns[name].is_(value) for name, value in former.items())
+        changing = (
+            sa.update(change.table)
+            .where(columns.tenant == tenant_id, *holds, change.applies_to)
+            .values(change.written)
+            .returning(columns[change.id])
         )
-        # By id, because a row that was added meanwhile is not recorded.
-        ids = [row_id for row_id, *_ in batch]
-        of_batch = sa.and_(columns.tenant == tenant_id, columns[change.id].in_(ids))
-        await connection.execute(sa.update(change.table).where(of_batch).values(change.values), values)
+        ids = (await connection.scalars(changing, change.parameters(now))).all()
+        if ids:
+            recorded = {"before": to_json(former), "ids": to_json(ids)}
+            await connection.execute(_RECORD, {"tenant": tenant_id, "table": change.table.name, **recorded})
+        number += len(ids)
+    return number
 
 
-async def _put_back(connection: AsyncConnection, tenant_id: UUID, change: Change) -> None:
-    columns = change.table.c
+async def _put_back(connection: AsyncConnection, tenant_id: UUID, change: Change) -> int:
+    columns, number = change.table.c, 0
     recorded = await connection.execute(
         sa.select(suspended_rows.c.row_id, suspended_rows.c.before).where(
             suspended_rows.c.tenant_id == tenant_id, suspended_rows.c.table_name == change.table.name
         )
     )
-    by_value: dict[tuple[Any, ...], list[UUID]] = defaultdict(list)
+    by_former: dict[tuple[Any, ...], list[UUID]] = defaultdict(list)
     for row_id, before in recorded:
-        by_value[tuple(before[name] for name in change.values)].append(UUID(row_id))
-    for former, ids in by_value.items():
-        values = dict(zip(change.values, former, strict=True))
-        for batch in _batches(ids):
-            await connection.execute(
+        by_former[tuple(before[name] for name in change.written)].append(UUID(row_id))
+    for former, ids in by_former.items():
+        for some in _batches(ids):
+            restored = await connection.execute(
                 sa.update(change.table)
-                .where(columns.tenant == tenant_id, columns[change.id].in_(batch), change.unchanged)
-                .values(values)
+                .where(columns.tenant == tenant_id, columns[change.id].in_(some), change.unchanged)
+                .values(dict(zip(change.written, former, strict=True)))
             )
+            number += restored.rowcount
+    return number
 
 
-def _batches(items: Sequence[Any]) -> Iterator[list[Any]]:
-    remaining = iter(items)
-    while batch := list(islice(remaining, BATCH)):
-        yield batch
+def _batches(ids: Sequence[UUID]) -> Iterator[Sequence[UUID]]:
+    for start in range(0, len(ids), MAX_IDS):
+        yield ids[start : start + MAX_IDS]

@@ -15,10 +15,10 @@ from activities.alga.blueprints.blueprint import Blueprint
 from activities.alga.notifications import NOTIFICATION_DEFAULTS, read_notification_defaults
 from activities.alga.passwords import PasswordHasher, generate_password
 from activities.audit.trail import AuditTrail
-from activities.database.errors import is_not_null_violation, is_unique_violation
-from activities.database.own_tables import operations
+from activities.database.errors import is_unique_violation
 from activities.database.transactions import Transaction, Transactions
-from activities.errors import CancelRequestedError, FinalError, activity_errors, local_only, temporal_errors
+from activities.errors import FinalError, activity_errors, local_only, temporal_errors
+from activities.operations.cancelled_commits import cancellable_commit
 from activities.operations.rows import OperationRow
 from activities.operations.step_clock import StepClock
 from activities.tenants.admin_user import ADMIN_USER, admin_user_id, admin_user_rows, write_admin_user
@@ -76,6 +76,7 @@ class ProvisioningActivities:
         billing_tenant: UUID | None = None,
         mails_have_links: bool = False,
     ) -> None:
+        self._engine = engine
         self._transactions = Transactions(engine)
         self._blueprints = blueprints
         self._password_hasher = password_hasher
@@ -126,14 +127,12 @@ class ProvisioningActivities:
         with steps.run(VALIDATE):
             request = self._validated(request, context, steps)
         try:
-            async with self._transactions.begin() as transaction:
+            async with cancellable_commit(self._engine, context), self._transactions.begin() as transaction:
                 return await self._write(transaction, context, request, steps)
         except DBAPIError as error:
             if is_unique_violation(error, tables.tenants):
                 # Another service made the tenant since `find_conflicts`.
                 raise tenant_exists_error(context.tenant_id) from None
-            if is_not_null_violation(error, operations):
-                raise await self._cancelled(context) from None
             raise
 
     async def _write(
@@ -226,13 +225,6 @@ class ProvisioningActivities:
             password_hash=request.admin_user.password_hash or "",
             origin=request.origin,
         )
-
-    async def _cancelled(self, context: OperationContext) -> Exception:
-        async with self._transactions.begin() as transaction:
-            cancel = await OperationRow(transaction.connection, context).find_cancellation()
-        if cancel is None:
-            return FinalError("operation-closed", "the cancel that stopped the commit has vanished")
-        return CancelRequestedError(cancel)
 
 
 def _no_password(detail: str) -> FinalError:
