@@ -76,7 +76,6 @@ class DeletionActivities:
             await check_tenant(connection, context.tenant_id, self._management_tenant)
             await insert_deletion(connection, context, request)
             if await alga_record.has_record_table(connection):
-                await alga_record.refuse_other_deletion(connection, context.tenant_id)
                 await alga_record.insert_record(
                     connection,
                     context,

@@ -14,11 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from activities.alga.across_tenants import parse_tenant_id
 from activities.alga.bulk_insert import to_json
 from activities.alga.lifecycle_tables import pending_tenant_deletions
-from activities.errors import FinalError
-from workflows.operations.failures import OPERATION_IN_PROGRESS
+from activities.suspensions.activities import ENDED_DELETIONS
 from workflows.operations.messages import OperationContext
 
-ENDED = ("deleted", "rolled_back", "failed")
 # Alga shows this date before a confirmation.
 UNCONFIRMED_PERIOD = timedelta(days=90)
 
@@ -43,14 +41,6 @@ async def has_record_table(connection: AsyncConnection) -> bool:
     return bool(found)
 
 
-async def refuse_other_deletion(connection: AsyncConnection, tenant_id: UUID) -> None:
-    """Raise `FinalError` if Alga's own deletion of the tenant is open."""
-    query = sa.select(_columns.workflow_id).where(_columns.tenant == tenant_id, _columns.status.not_in(ENDED))
-    if (other := await connection.scalar(query)) is not None:
-        detail = f"Alga is deleting this tenant itself, by workflow {other}; end that first"
-        raise FinalError(OPERATION_IN_PROGRESS, detail, field="tenantId")
-
-
 async def insert_record(
     connection: AsyncConnection,
     context: OperationContext,
@@ -65,7 +55,7 @@ async def insert_record(
     tenant_id = context.tenant_id
     now = (await connection.execute(sa.select(sa.func.now()))).scalar_one()
     await connection.execute(
-        sa.delete(pending_tenant_deletions).where(_columns.tenant == tenant_id, _columns.status.in_(ENDED))
+        sa.delete(pending_tenant_deletions).where(_columns.tenant == tenant_id, _columns.status.in_(ENDED_DELETIONS))
     )
     await connection.execute(
         sa.insert(pending_tenant_deletions).values(

@@ -2,12 +2,14 @@
 
 from uuid import UUID
 
-import sqlalchemy as sa
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from temporalio import activity
 
+from activities.alga.lifecycle_tables import pending_tenant_deletions
 from activities.alga.tables import tenants
 from activities.audit.trail import AuditTrail
+from activities.database.live_columns import read_columns
 from activities.database.transactions import Transactions
 from activities.errors import FinalError, activity_errors, local_only
 from activities.operations.cancelled_commits import cancellable_commit
@@ -25,11 +27,7 @@ MANAGEMENT_TENANT = "management-tenant"
 NO_MANAGEMENT_TENANT = "management-tenant-unknown"
 SUSPENDED_BY_ALGA = "suspended-by-alga"
 # The statuses in which Alga's own deletion of a tenant has ended.
-ENDED = ("deleted", "rolled_back", "failed")
-
-_ALGAS_DELETIONS = sa.table(
-    "pending_tenant_deletions", sa.column("tenant", sa.Uuid), sa.column("status"), sa.column("workflow_id")
-)
+ENDED_DELETIONS = ("deleted", "rolled_back", "failed")
 
 
 class SuspensionActivities:
@@ -110,13 +108,13 @@ async def check_tenant(connection: AsyncConnection, tenant_id: UUID, management_
             MANAGEMENT_TENANT, "this is Alga's own management tenant, which is never suspended or deleted"
         )
     # It conflicts with the locks of foreign keys, so that no user is added meanwhile and overlooked.
-    query = sa.select(tenants.c.tenant).where(tenants.c.tenant == tenant_id).with_for_update()
+    query = select(tenants.c.tenant).where(tenants.c.tenant == tenant_id).with_for_update()
     if await connection.scalar(query) is None:
         raise FinalError(TENANT_NOT_FOUND, "there is no such tenant", field="tenantId")
-    if not await connection.scalar(sa.text("SELECT to_regclass('pending_tenant_deletions') IS NOT NULL")):
+    if not await read_columns(connection, [pending_tenant_deletions.name]):
         return
-    columns = _ALGAS_DELETIONS.c
-    deletion = sa.select(columns.workflow_id).where(columns.tenant == tenant_id, columns.status.not_in(ENDED))
+    columns = pending_tenant_deletions.c
+    deletion = select(columns.workflow_id).where(columns.tenant == tenant_id, columns.status.not_in(ENDED_DELETIONS))
     if (workflow_id := await connection.scalar(deletion)) is not None:
         detail = f"Alga is deleting the tenant itself, by workflow {workflow_id}; roll that back in Alga"
         raise FinalError(OPERATION_IN_PROGRESS, detail, field="tenantId")

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.alga.bulk_insert import to_json
 from activities.alga.tables import tenants
+from activities.database.live_columns import read_columns
 from activities.database.own_tables import suspended_rows, suspensions
 from activities.suspensions.changes import CHANGES, TENANT_ROW, Change
 from workflows.operations.messages import OperationContext, OperationWarning
@@ -23,11 +24,7 @@ STILL_SUSPENDED = "still-suspended"
 # Ids in one statement: each is a parameter, of which PostgreSQL takes 32,767.
 MAX_IDS = 10_000
 
-_TABLES = ", ".join(f"to_regclass('{change.table.name}')" for change in CHANGES)
-_LIVE_COLUMNS = sa.text(
-    "SELECT a.attrelid::regclass || '.' || a.attname FROM pg_attribute a"  # noqa: S608 - our names
-    f" WHERE a.attnum > 0 AND NOT a.attisdropped AND a.attrelid IN ({_TABLES})"
-)
+_TABLES = [change.table.name for change in CHANGES]
 _RECORD = sa.text(
     "INSERT INTO alga_tenants.suspended_rows (tenant_id, table_name, row_id, before)"
     " SELECT :tenant, :table, row_id, CAST(:before AS jsonb)"
@@ -60,7 +57,7 @@ class Changed:
 
 async def find_standing(connection: AsyncConnection, tenant_id: UUID) -> Standing:
     """Return whether the tenant is suspended, by our record and, unless this Alga lacks it, by Alga's column."""
-    return await _standing(connection, tenant_id, await _live_columns(connection))
+    return await _standing(connection, tenant_id, await read_columns(connection, _TABLES))
 
 
 async def suspend(connection: AsyncConnection, context: OperationContext, reason: str | None) -> Changed:
@@ -69,7 +66,7 @@ async def suspend(connection: AsyncConnection, context: OperationContext, reason
     The tenant must be locked. What a version of Alga has no columns for is left out, and the warnings say so.
     """
     tenant_id, changed = context.tenant_id, Changed()
-    live = await _live_columns(connection)
+    live = await read_columns(connection, _TABLES)
     if await _standing(connection, tenant_id, live) is Standing.SUSPENDED:
         return changed
     now = (await connection.execute(sa.select(sa.func.now()))).scalar_one()
@@ -108,8 +105,9 @@ async def reactivate(
     if not (await connection.execute(ended)).rowcount:
         return None
     changed = Changed()
+    recorded = await _recorded(connection, tenant_id)
     for change in CHANGES:
-        changed.rows[change.table.name] = await _put_back(connection, tenant_id, change)
+        changed.rows[change.table.name] = await _put_back(connection, tenant_id, change, recorded[change.table.name])
     await forget(connection, tenant_id)
     if await find_standing(connection, tenant_id) is Standing.SUSPENDED_BY_ALGA:
         detail = "Alga itself had suspended the tenant before, so it stays suspended: end its deletion in Alga"
@@ -121,11 +119,6 @@ async def forget(connection: AsyncConnection, tenant_id: UUID) -> None:
     """Delete our records of a tenant's suspension, once it is undone or its rows are deleted."""
     for table in (suspended_rows, suspensions):
         await connection.execute(sa.delete(table).where(table.c.tenant_id == tenant_id))
-
-
-async def _live_columns(connection: AsyncConnection) -> frozenset[str]:
-    """Return the columns, as `table.column`, that this version of Alga has."""
-    return frozenset(await connection.scalars(_LIVE_COLUMNS))
 
 
 async def _standing(connection: AsyncConnection, tenant_id: UUID, live: frozenset[str]) -> Standing:
@@ -163,16 +156,22 @@ async def _apply(connection: AsyncConnection, tenant_id: UUID, change: Change, n
     return number
 
 
-async def _put_back(connection: AsyncConnection, tenant_id: UUID, change: Change) -> int:
+async def _recorded(connection: AsyncConnection, tenant_id: UUID) -> dict[str, list[Any]]:
+    """Return the ids of the changed rows and their former values by table."""
+    columns = suspended_rows.c
+    query = sa.select(columns.table_name, columns.row_id, columns.before).where(columns.tenant_id == tenant_id)
+    by_table: dict[str, list[Any]] = defaultdict(list)
+    for row in await connection.execute(query):
+        by_table[row.table_name].append(row)
+    return by_table
+
+
+async def _put_back(connection: AsyncConnection, tenant_id: UUID, change: Change, recorded: Sequence[Any]) -> int:
+    """Put former values back, one statement for many rows that have the same, and return the number of rows."""
     columns, number = change.table.c, 0
-    recorded = await connection.execute(
-        sa.select(suspended_rows.c.row_id, suspended_rows.c.before).where(
-            suspended_rows.c.tenant_id == tenant_id, suspended_rows.c.table_name == change.table.name
-        )
-    )
     by_former: dict[tuple[Any, ...], list[UUID]] = defaultdict(list)
-    for row_id, before in recorded:
-        by_former[tuple(before[name] for name in change.written)].append(UUID(row_id))
+    for row in recorded:
+        by_former[tuple(row.before[name] for name in change.written)].append(UUID(row.row_id))
     for former, ids in by_former.items():
         for some in _batches(ids):
             restored = await connection.execute(
