@@ -1,13 +1,13 @@
 """The certificate of a deletion: what was deleted, who asked for it, who confirmed it, and how it was proven."""
 
-import json
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Final
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
+
+from activities.canonical_json import canonical
 
 FORMAT_VERSION: Final = 1
 
@@ -97,30 +97,3 @@ class Certificate(_Part):
     def text(self) -> str:
         """The canonical text, which the MAC covers."""
         return canonical(self.model_dump(mode="json"))
-
-
-def canonical(document: Mapping[str, Any]) -> str:
-    """Return the JSON with sorted names and without spaces, so that equal documents have equal texts."""
-    return json.dumps(document, sort_keys=True, separators=(",", ":"))
-
-
-def parse_document(text: str) -> dict[str, Any]:
-    """Return a JSON object; raise `ValueError` if it is none, or if another text with it would mean the same.
-
-    A repeated name would hide a value, and several texts of a fraction become the same number.
-    """
-    document = json.loads(text, object_pairs_hook=_without_repetition, parse_float=_refuse, parse_constant=_refuse)
-    if not isinstance(document, dict):
-        raise ValueError("a certificate is a JSON object")  # noqa: TRY004 - as for all other texts
-    return document
-
-
-def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    document = dict(pairs)
-    if len(document) < len(pairs):
-        raise ValueError("a certificate has each name only once")
-    return document
-
-
-def _refuse(number: str) -> Any:
-    raise ValueError(f"a certificate has no number like {number}")

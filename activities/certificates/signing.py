@@ -7,7 +7,8 @@ from typing import Self
 
 from pydantic import ValidationError
 
-from activities.certificates.certificate import Certificate, canonical, parse_document
+from activities.canonical_json import canonical, parse_document
+from activities.certificates.certificate import Certificate
 
 MAC = "mac"
 

@@ -1,0 +1,231 @@
+"""Where archives are stored: a folder, or an S3-compatible store."""
+
+import asyncio
+import os
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import unquote, urlsplit
+
+import obstore
+import structlog
+from obstore.exceptions import BaseError
+from obstore.store import LocalStore, S3Store
+
+from activities.errors import PassingError
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
+
+# A part of more is uploaded in pieces of this size, of which S3 takes 10,000.
+PIECE = 8 << 20
+CONCURRENT_PIECES = 2
+READ_SIZE = 4 << 20
+# Of one request, and so of one piece.
+TIMEOUT = timedelta(minutes=2)
+MAX_DETAIL = 300
+STORAGE_UNAVAILABLE = "export-storage-unavailable"
+
+log = structlog.get_logger(__name__)
+
+
+class StorageError(PassingError):
+    """The store could not do what was asked; the detail has what it said."""
+
+    def __init__(self, path: str, detail: str) -> None:
+        super().__init__(STORAGE_UNAVAILABLE, f"the export storage failed at {path}: {detail}")
+
+
+class NotStoredError(Exception):
+    """The store has no such file."""
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file of the store."""
+
+    path: str
+    size: int
+    modified_at: datetime
+
+
+class FileWriter(Protocol):
+    """A file that is being written."""
+
+    async def write(self, data: bytes, /) -> object:
+        """Add to the file; returns when the store can take more."""
+
+
+class ArchiveStore:
+    """Files by their paths within the store; `root` is the folder, None for S3."""
+
+    def __init__(self, store: "ObjectStore", root: Path | None) -> None:
+        self._store = store
+        self._root = root
+
+    @asynccontextmanager
+    async def write(self, path: str) -> AsyncIterator[FileWriter]:
+        """Write a file, which exists only after the block ended without an error, and then durably."""
+        with _storage_errors(path):
+            writer = obstore.open_writer_async(
+                self._store, path, buffer_size=PIECE, max_concurrency=CONCURRENT_PIECES
+            )
+        try:
+            yield _Writer(writer, path)
+        except BaseException as error:
+            await _abort(writer, path, error)
+            raise
+        with _storage_errors(path):
+            await writer.close()
+            if self._root is not None:
+                await asyncio.to_thread(_sync, self._root / path.strip("/"), self._root)
+
+    async def read(self, path: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+        """Yield the bytes from `start` to before `end`; raise `NotStoredError`."""
+        size = await self.size(path)
+        end = size if end is None else min(end, size)
+        # Each piece has a request of its own, so that a slow reader can't exceed the time of a request.
+        for begin in range(start, end, READ_SIZE):
+            with _storage_errors(path):
+                piece = await obstore.get_range_async(self._store, path, start=begin, end=min(begin + READ_SIZE, end))
+            yield bytes(piece)
+
+    async def read_all(self, path: str, limit: int) -> bytes:
+        """Return a small file; raise `NotStoredError`, or `StorageError` if it has more than `limit` bytes."""
+        if (size := await self.size(path)) > limit:
+            raise StorageError(path, f"the file has {size} bytes, more than {limit}")
+        return b"".join([piece async for piece in self.read(path)])
+
+    async def size(self, path: str) -> int:
+        """Return the size of a file; raise `NotStoredError`."""
+        with _storage_errors(path):
+            return (await obstore.head_async(self._store, path))["size"]
+
+    async def exists(self, path: str) -> bool:
+        """Return whether there is such a file."""
+        try:
+            await self.size(path)
+        except NotStoredError:
+            return False
+        return True
+
+    async def list(self, prefix: str) -> tuple[StoredFile, ...]:
+        """Return all files in the folder `prefix` and in its folders, by path; none if there is no such folder."""
+        found: list[StoredFile] = []
+        with _storage_errors(prefix):
+            async for batch in obstore.list(self._store, prefix):
+                found += [StoredFile(item["path"], item["size"], item["last_modified"]) for item in batch]
+        return tuple(sorted(found, key=lambda file: file.path))
+
+    async def delete_prefix(self, prefix: str) -> int:
+        """Remove the folder with everything in it, and return the number of files."""
+        prefix = prefix.strip("/")
+        if not prefix:
+            raise ValueError("the whole store can't be removed")
+        paths = [file.path for file in await self.list(prefix)]
+        with _storage_errors(prefix):
+            if self._root is not None:
+                # Files that a killed process left half written are not listed.
+                await asyncio.to_thread(_remove, self._root / prefix, self._root)
+            elif paths:
+                await obstore.delete_async(self._store, paths)
+        return len(paths)
+
+    async def presign(self, path: str, seconds: int) -> str | None:
+        """Return a URL from which anyone can read the file for some time; None for a folder."""
+        if not isinstance(self._store, S3Store):
+            return None
+        with _storage_errors(path):
+            return await obstore.sign_async(self._store, "GET", path, timedelta(seconds=seconds))
+
+
+@dataclass(frozen=True)
+class _Writer:
+    """Reports the store's errors apart from those of the block that writes."""
+
+    writer: FileWriter
+    path: str
+
+    async def write(self, data: bytes, /) -> None:
+        with _storage_errors(self.path):
+            await self.writer.write(data)
+
+
+def open_store(url: str) -> ArchiveStore:
+    """Return the store at `file:///folder` or `s3://bucket/prefix`; raise `ValueError` if the URL is another one.
+
+    A missing folder is made, for this user only. S3's credentials, region and endpoint come from the usual variables
+    `AWS_…`.
+    """
+    parts = urlsplit(url)
+    place = unquote(parts.path).strip("/")
+    is_plain = not (parts.query or parts.fragment or parts.username or parts.password)
+    if parts.scheme == "file" and is_plain and parts.hostname in {None, "localhost"} and place:
+        root = Path("/", place)
+        try:
+            root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return ArchiveStore(LocalStore(root), root)
+        except (OSError, BaseError) as error:
+            raise StorageError(str(root), _detail(error)) from None
+    if parts.scheme == "s3" and is_plain and parts.netloc:
+        try:
+            store = S3Store(parts.netloc, prefix=place or None, client_options={"timeout": TIMEOUT})
+        except BaseError as error:
+            raise StorageError(url, _detail(error)) from None
+        return ArchiveStore(store, None)
+    raise ValueError("an export storage is file:///folder or s3://bucket/prefix, without query and credentials")
+
+
+@contextmanager
+def _storage_errors(path: str) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        if "NoSuchBucket" in str(error):
+            raise StorageError(path, "the bucket does not exist") from None
+        raise NotStoredError(path) from None
+    except (BaseError, OSError) as error:
+        raise StorageError(path, _detail(error)) from None
+
+
+async def _abort(writer: Any, path: str, error: BaseException) -> None:
+    """End an upload, so that the store keeps nothing of it."""
+    try:
+        with _storage_errors(path):
+            await writer.__aexit__(type(error), error, error.__traceback__)
+    except (StorageError, NotStoredError) as failure:
+        log.warning("a broken upload was left behind", path=path, error=str(failure))
+
+
+def _detail(error: Exception) -> str:
+    """Return the first line, because the others repeat it at length."""
+    first, *_ = str(error).splitlines() or [type(error).__name__]
+    return first[:MAX_DETAIL]
+
+
+def _sync(file: Path, root: Path) -> None:
+    """Make a new file and its folders outlast a crash of the machine."""
+    for path in (file, *file.parents):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        if path == root:
+            break
+
+
+def _remove(folder: Path, root: Path) -> None:
+    """Remove a folder, and its parents that are empty then."""
+    with suppress(FileNotFoundError):
+        shutil.rmtree(folder)
+    for parent in folder.parents:
+        if parent == root or any(parent.iterdir()):
+            break
+        with suppress(OSError):
+            # Another export may be writing into it.
+            parent.rmdir()
