@@ -147,26 +147,10 @@ class DeletionActivities:
             elif locked.has_ended:
                 record = await row.load()
                 return Closure(ended=record.snapshot if record is not None else None)
-            await self._undo(connection, context)
+            await undo_steps(connection, context)
             await row.close(context.snapshot)
             await self._audit.append_once(connection, row.request_events)
         return Closure()
-
-    async def _undo(self, connection: AsyncConnection, context: OperationContext) -> None:
-        known = await find_deletion(connection, context)
-        if known is None:
-            return
-        await reactivate(connection, known.tenant_id, suspended_by=context)
-        await alga_record.update_record(
-            connection,
-            known.tenant_id,
-            known.deletion_id,
-            "rolled_back",
-            rollback_reason=context.snapshot.cancel_reason,
-            rolled_back_by=alga_record.uuid_of(context.snapshot.cancelled_by),
-            rolled_back_at=datetime.now(UTC),
-        )
-        await end_deletion(connection, context, is_undone=True)
 
     async def _confirm(
         self, connection: AsyncConnection, context: OperationContext, confirmation: Confirmation
@@ -176,6 +160,24 @@ class DeletionActivities:
             await _show_confirmation(connection, await _existing(connection, context))
             await self._audit.append(connection, confirmation_event(context, confirmation))
         return scheduled_for
+
+
+async def undo_steps(connection: AsyncConnection, context: OperationContext) -> None:
+    """Put back every row that a deletion has changed before its purge; a second run changes nothing."""
+    known = await find_deletion(connection, context)
+    if known is None:
+        return
+    await reactivate(connection, known.tenant_id, suspended_by=context)
+    await alga_record.update_record(
+        connection,
+        known.tenant_id,
+        known.deletion_id,
+        "rolled_back",
+        rollback_reason=context.snapshot.cancel_reason,
+        rolled_back_by=alga_record.uuid_of(context.snapshot.cancelled_by),
+        rolled_back_at=datetime.now(UTC),
+    )
+    await end_deletion(connection, context, is_undone=True)
 
 
 def confirmation_event(context: OperationContext, confirmation: Confirmation, origin: Origin | None = None) -> Any:

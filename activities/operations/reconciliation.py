@@ -1,5 +1,6 @@
 """Brings the row of an operation in line with its workflow, and closes the row of one that was ended in Temporal."""
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -8,6 +9,7 @@ from activities.audit.trail import AuditTrail
 from activities.operations.queries import OperationRecord
 from activities.operations.rows import OperationRow, shown_values
 from workflows.operations.failures import ENDED_OUTSIDE
+from workflows.operations.kinds import KINDS
 from workflows.operations.messages import OperationContext, OperationError, OperationSnapshot, OperationWarning
 from workflows.operations.statuses import OperationStatus
 
@@ -29,11 +31,15 @@ async def mirror(connection: AsyncConnection, record: OperationRecord, snapshot:
 
 
 async def close_ended_outside(
-    row: OperationRow, reason: str, ended_as: OperationSnapshot | None = None
+    row: OperationRow,
+    reason: str,
+    ended_as: OperationSnapshot | None = None,
+    undo: Callable[[], Awaitable[None]] | None = None,
 ) -> OperationSnapshot | None:
     """Close the row of an operation whose workflow has ended or is gone; None if it is closed already.
 
-    Waits for a running transaction, and lets none commit later. `ended_as` is what the workflow itself said.
+    Waits for a running transaction, and lets none commit later. `ended_as` is what the workflow itself said, `undo`
+    undoes what its steps did before a commit.
     """
     locked = await row.lock()
     record = await row.load()
@@ -41,6 +47,8 @@ async def close_ended_outside(
         return None
     if ended_as is None or not ended_as.status.is_unsuccessful or locked.committed is not None:
         ended_as = ended_outside(record.snapshot, reason, is_cancelled=locked.is_cancelled)
+    if undo is not None and locked.committed is None:
+        await undo()
     await row.close(ended_as)
     return ended_as
 
@@ -64,8 +72,8 @@ def ended_outside(
 ) -> OperationSnapshot:
     """Return the snapshot of an operation whose workflow was ended before it could say how.
 
-    A committed operation has completed, with a warning that names the steps left. Otherwise nothing was written, and
-    it is cancelled if that was requested, or else failed.
+    A committed operation has completed, with a warning that names the steps left. Otherwise nothing was written, or
+    maintenance undoes it, and the operation is cancelled if that was requested, or else failed.
     """
     closed_at = closed_at or snapshot.updated_at
     error = None
@@ -79,7 +87,9 @@ def ended_outside(
         status = OperationStatus.CANCELLED
     else:
         status = OperationStatus.FAILED
-        error = OperationError(code=ENDED_OUTSIDE, detail=f"{reason}; nothing was written", step=snapshot.step)
+        kind = KINDS.get(snapshot.kind)
+        left = "maintenance undoes its steps" if kind is not None and kind.is_staged else "nothing was written"
+        error = OperationError(code=ENDED_OUTSIDE, detail=f"{reason}; {left}", step=snapshot.step)
     return snapshot.at_work(
         status=status,
         error=error,

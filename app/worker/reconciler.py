@@ -1,16 +1,18 @@
 """Compares operations with Temporal: shows in their rows why they wait, and closes those that were ended there."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from types import MappingProxyType
 
 import structlog
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from activities.audit.trail import AuditTrail
+from activities.deletions.activities import undo_steps
 from activities.operations.queries import (
     OperationRecord,
     UnreadableRecord,
@@ -31,6 +33,7 @@ from app.temporal.errors import (
 from app.temporal.operations import TemporalOperations
 from workflows.operations.messages import OperationContext, OperationSnapshot, ResumeRequest
 from workflows.operations.statuses import OperationStatus
+from workflows.tenants.steps import DELETION
 
 PAGE = 100
 # Rows that were written a moment ago belong to running transactions.
@@ -53,6 +56,9 @@ class Finding:
 
 
 Comparison = Callable[[], Awaitable[Finding | None]]
+Undo = Callable[[AsyncConnection, OperationContext], Awaitable[None]]
+# By the kind of the operation: what undoes its steps before a commit that will not come.
+UNDOS: Mapping[str, Undo] = MappingProxyType({DELETION.name: undo_steps})
 
 
 class Reconciler:
@@ -203,10 +209,14 @@ class Reconciler:
         self, record: OperationRecord, reason: str, ended_as: OperationSnapshot | None = None
     ) -> Finding | None:
         async with self._engine.begin() as connection:
-            closed = await close_ended_outside(OperationRow(connection, record.context), reason, ended_as)
+            row = OperationRow(connection, record.context)
+            undo = UNDOS.get(record.snapshot.kind)
+            undoing = partial(undo, connection, record.context) if undo is not None else None
+            closed = await close_ended_outside(row, reason, ended_as, undoing)
         if closed is None:
             return None
-        detail = closed.warnings[-1].detail if closed.committed_at is not None else f"{reason}; nothing was written"
+        left = "its steps were undone" if undo is not None else "nothing was written"
+        detail = closed.warnings[-1].detail if closed.committed_at is not None else f"{reason}; {left}"
         finding = _finding(record.context, closed.status, detail)
         log.warning(
             "an operation was ended in Temporal",

@@ -71,6 +71,11 @@ class OperationKind:
     close_activity: str = CLOSE_ACTIVITY
 
     @property
+    def is_staged(self) -> bool:
+        """Whether steps before the transaction change something, which only `close_activity` undoes."""
+        return self.close_activity != CLOSE_ACTIVITY
+
+    @property
     def first_of_transaction(self) -> str:
         """The first step of the transaction."""
         return self.transaction_step or self.steps[0].name

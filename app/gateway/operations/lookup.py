@@ -23,6 +23,7 @@ from app.temporal.descriptions import TemporalOperation
 from app.temporal.errors import ForeignWorkflowError, TemporalUnavailableError, UnknownOperationError
 from app.temporal.operations import TemporalOperations
 from workflows.operations.failures import START_USED
+from workflows.operations.kinds import KINDS
 from workflows.tenants.steps import TENANT_CREATION
 
 # Some 14 KiB each. A polling client reads a completed operation once or twice, so that only the newest ones matter.
@@ -148,6 +149,11 @@ class OperationLookup:
         except UnknownOperationError:
             # It was deleted in Temporal a moment ago.
             return await self.find_row(operation.workflow_id)
+        if KINDS[operation.snapshot.kind].is_staged:
+            # Only a worker can undo its steps.
+            record = await self._record(operation.workflow_id)
+            if record is None or record.snapshot.committed_at is None:
+                return OperationView.of_temporal(operation)
         with database_errors():
             async with self._engine.begin() as connection:
                 record = await settle_ended(connection, context, reason, self._audit)
