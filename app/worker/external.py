@@ -1,21 +1,26 @@
 """The activities on what a tenant has outside the database: they list it, and delete its schedules in Temporal."""
 
+from dataclasses import asdict
+from datetime import timedelta
+
 from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio import activity
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities.alga.external_resources import list_external
 from activities.database.own_tables import deletions
 from activities.deletions.rows import find_deletion, is_run
 from activities.errors import FinalError, temporal_errors
 from activities.heartbeats import heartbeats
+from app.temporal.tenant_resources import SCHEDULES, TenantResources
 from workflows.operations.failures import OPERATION_CLOSED
 from workflows.operations.messages import FollowUpInput, StepDone
 from workflows.tenants.deletion import DeletionInput, DeletionState
 from workflows.tenants.steps import LIST_EXTERNAL_ACTIVITY, REMOVE_SCHEDULES
 
-SCHEDULES = "temporal-schedules"
+RPC_TIMEOUT = timedelta(seconds=30)
 
 
 class ExternalActivities:
@@ -37,13 +42,10 @@ class ExternalActivities:
                 deletion = await find_deletion(connection, given.operation)
             if deletion is None or not deletion.is_open:
                 raise FinalError(OPERATION_CLOSED, "there is no such deletion, so nothing was listed")
-            schedules = [
-                schedule.id
-                async for schedule in await self._client.list_schedules()
-                if str(deletion.tenant_id) in schedule.id
-            ]
-            external = [{"kind": SCHEDULES, "names": schedules}] if schedules else []
+            found = await TenantResources(self._client, RPC_TIMEOUT).list(deletion.tenant_id)
             async with self._engine.begin() as connection:
+                found += await list_external(connection, deletion.tenant_id)
+                external = [asdict(resource) for resource in found]
                 await connection.execute(update(deletions).where(is_run(given.operation)).values(external=external))
         return DeletionState(scheduled_for=deletion.scheduled_for)
 

@@ -6,8 +6,11 @@ from typing import Any
 
 import anyio
 import pytest
+from temporalio.client import Client, Schedule, ScheduleActionStartWorkflow, ScheduleSpec
+from temporalio.service import RPCError
 
-from tests.e2e.conftest import Service, in_both_shapes
+from tests.e2e.conftest import PATIENCE, Service, in_both_shapes
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.anyio, in_both_shapes]
 
@@ -20,11 +23,27 @@ async def delete(service: Service, tenant_id: str, **changes: Any) -> dict[str, 
     return document
 
 
+async def read(service: Service, path: str) -> dict[str, Any]:
+    document: dict[str, Any] = (await service.http.get(f"/tenants/{path}")).raise_for_status().json()
+    return document
+
+
 async def test_a_confirmed_deletion_leaves_nothing_but_a_certificate(service: Service, tmp_path: Path) -> None:
     tenant_id = (await service.provision())["tenantId"]
+    footprint = await read(service, f"{tenant_id}/footprint")
+    temporal = await Client.connect(service.environment["TEMPORAL_ADDRESS"])
+    action = ScheduleActionStartWorkflow("any", id="any", task_queue="nobody-polls")
+    schedule_id = f"recurring-expire-{tenant_id}"
+    schedule = await temporal.create_schedule(schedule_id, Schedule(action=action, spec=ScheduleSpec()))
+
+    async def is_listed() -> bool:
+        return schedule_id in {listed.id async for listed in await temporal.list_schedules()}
+
+    await wait_until(is_listed, timeout=PATIENCE)
     operation = await delete(service, tenant_id, gracePeriodDays=0)
     shown = await service.shown(operation["workflowId"], "awaiting_confirmation", "failed", "needs_attention")
     assert shown["status"] == "awaiting_confirmation", shown
+    assert (await read(service, tenant_id))["state"] == "deletion_scheduled"
     confirmed = await service.http.post(f"/tenants/{tenant_id}/deletion/confirm", json={})
     assert confirmed.status_code == 202, confirmed.text
     ended = await service.shown(operation["workflowId"], "completed", "failed", "needs_attention", "cancelled")
@@ -32,7 +51,14 @@ async def test_a_confirmed_deletion_leaves_nothing_but_a_certificate(service: Se
     certificate = await service.http.get(f"/tenants/{tenant_id}/deletion/certificate")
     assert certificate.status_code == 200, certificate.text
     assert certificate.json()["rowsRemaining"] == 0
-    assert certificate.json()["rowsRemoved"]["tenants"] == 1
+    removed = certificate.json()["rowsRemoved"]
+    assert footprint["tables"].items() <= removed.items()
+    assert schedule_id in [name for kind in certificate.json()["externalResources"] for name in kind["names"]]
+    with pytest.raises(RPCError):
+        await schedule.describe()
+    deleted = await read(service, tenant_id)
+    assert (deleted["state"], deleted["name"], deleted["email"]) == ("deleted", shown["tenantName"], None)
+    assert (await read(service, f"{tenant_id}/footprint"))["tables"] == {}
     file = tmp_path / "certificate.json"
     file.write_text(certificate.text)
     verify = [sys.executable, "-m", "app.cli", "certificate", "verify", "--file", str(file)]
