@@ -185,6 +185,30 @@ certificates = Table(
     info={"gateway_rights": "SELECT"},
 )
 
+# One row for each export. `folder` and `manifest_sha256` identify the complete archive; the columns before
+# `completed_at` show the progress of a running one. A row outlives its archive, which is removed when it expires.
+exports = Table(
+    "exports",
+    own_metadata,
+    Column("export_id", Uuid, primary_key=True),
+    Column("tenant_id", Uuid, nullable=False),
+    *_texts("tenant_name"),
+    *_texts("workflow_id", "run_id", nullable=False),
+    Column("include_secrets", Boolean, nullable=False),
+    *_times("requested_at", nullable=False, server_default=func.now()),
+    *_texts("reason", "requested_by", "requested_via"),
+    Column("folder", Text),
+    Column("manifest_sha256", Text),
+    *_texts("current_table"),
+    *(_counter(name) for name in ("tables_done", "tables_total")),
+    *(Column(name, BigInteger, nullable=False, server_default=text("0")) for name in ("rows", "bytes")),
+    *_times("completed_at", "expires_at", "removed_at"),
+    Index(None, "tenant_id", "requested_at"),
+    Index(None, "workflow_id", "run_id"),
+    Index("exports_kept_idx", "requested_at", postgresql_where=text("removed_at IS NULL")),
+    info={"gateway_rights": "SELECT"},
+)
+
 # Binds a caller's Idempotency-Key to the request that used it first.
 idempotency_keys = Table(
     "idempotency_keys",

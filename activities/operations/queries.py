@@ -99,10 +99,12 @@ async def find_newest_of_tenant(connection: AsyncConnection, tenant_id: UUID, ki
     return await _first(connection, query.order_by(*order))
 
 
-async def find_open_of_tenant(connection: AsyncConnection, tenant_id: UUID) -> OperationRecord | None:
-    """Return the open operation that keeps others on the tenant from starting, or None."""
+async def find_open_of_tenant(connection: AsyncConnection, tenant_id: UUID, kind: str) -> OperationRecord | None:
+    """Return the open operation that keeps one of that kind on the tenant from starting, or None."""
     columns = operations.c
-    is_open = and_(columns.finished_at.is_(None), columns.kind != READING_KIND)
+    # Those that only read keep back each other, and nothing else.
+    is_rival = columns.kind == READING_KIND if kind == READING_KIND else columns.kind != READING_KIND
+    is_open = and_(columns.finished_at.is_(None), is_rival)
     return await _first(connection, select(operations).where(columns.tenant_id == tenant_id, is_open))
 
 

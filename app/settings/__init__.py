@@ -2,6 +2,7 @@
 
 from app.settings.base import SettingsError
 from app.settings.database import DatabaseSettings
+from app.settings.exports import ExportSettings
 from app.settings.gateway import GatewaySettings
 from app.settings.mail import MailSettings
 from app.settings.oidc import OidcSettings
@@ -28,6 +29,7 @@ class Settings(
     TelemetrySettings,
     GatewaySettings,
     MailSettings,
+    ExportSettings,
     OperationSettings,
     DatabaseSettings,
     TemporalSettings,

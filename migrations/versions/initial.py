@@ -1,6 +1,6 @@
-"""The schema `alga_tenants`: operations, mails, suspensions, deletions, keys and the audit trail.
+"""The schema `alga_tenants`: operations, mails, suspensions, deletions, exports, keys and the audit trail.
 
-Revision ID: 0.2.0b4
+Revision ID: 0.2.0b5
 """
 
 from datetime import datetime
@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "0.2.0b4"
+revision = "0.2.0b5"
 down_revision = None
 branch_labels = None
 depends_on = None
@@ -45,6 +45,7 @@ def upgrade() -> None:
     _create_mails()
     _create_suspensions()
     _create_deletions()
+    _create_exports()
     _create_keys()
     _create_audit()
 
@@ -203,6 +204,36 @@ def _create_deletions() -> None:
     _create_index("certificates", "tenant_id")
 
 
+def _create_exports() -> None:
+    op.create_table(
+        "exports",
+        sa.Column("export_id", sa.Uuid, primary_key=True),
+        sa.Column("tenant_id", sa.Uuid, nullable=False),
+        _text("tenant_name"),
+        _text("workflow_id", nullable=False),
+        _text("run_id", nullable=False),
+        sa.Column("include_secrets", sa.Boolean, nullable=False),
+        _time("requested_at", nullable=False, server_default=NOW),
+        *(_text(name) for name in ("reason", "requested_by", "requested_via", "folder", "manifest_sha256")),
+        _text("current_table"),
+        sa.Column("tables_done", sa.Integer, nullable=False, server_default=sa.text("0")),
+        sa.Column("tables_total", sa.Integer, nullable=False, server_default=sa.text("0")),
+        sa.Column("rows", sa.BigInteger, nullable=False, server_default=sa.text("0")),
+        sa.Column("bytes", sa.BigInteger, nullable=False, server_default=sa.text("0")),
+        *(_time(name) for name in ("completed_at", "expires_at", "removed_at")),
+        schema=SCHEMA,
+    )
+    _create_index("exports", "tenant_id", "requested_at")
+    _create_index("exports", "workflow_id", "run_id")
+    op.create_index(
+        "exports_kept_idx",
+        "exports",
+        ["requested_at"],
+        schema=SCHEMA,
+        postgresql_where=sa.text("removed_at IS NULL"),
+    )
+
+
 def _create_keys() -> None:
     op.create_table(
         "idempotency_keys",
@@ -282,6 +313,7 @@ def downgrade() -> None:
         "audit_events",
         "api_keys",
         "idempotency_keys",
+        "exports",
         "certificates",
         "deletions",
         "suspended_rows",

@@ -67,7 +67,7 @@ async def test_a_schema_of_an_unreleased_version_is_left_alone_and_must_be_reset
         assert await connection.scalar(text("SELECT version_num FROM alga_tenants.alembic_version")) == revision
         assert await connection.scalar(text("SELECT to_regclass('alga_tenants.cancellations')")) is None
         await connection.execute(text("DROP SCHEMA alga_tenants CASCADE"))
-    assert await upgrade(url_of(database)) == (None, "0.2.0b4")
+    assert await upgrade(url_of(database)) == (None, "0.2.0b5")
 
 
 async def make_unreleased(connection: AsyncConnection, revision: str = "0004") -> None:
@@ -82,7 +82,7 @@ async def make_unreleased(connection: AsyncConnection, revision: str = "0004") -
 
 def test_there_is_one_initial_migration() -> None:
     [script] = ScriptDirectory(str(Path(migrations.__file__).parent)).walk_revisions()
-    assert (script.revision, script.down_revision) == ("0.2.0b4", None)
+    assert (script.revision, script.down_revision) == ("0.2.0b5", None)
     assert (script.revision,) == REVISIONS
 
 
@@ -106,7 +106,7 @@ async def test_algas_tables_are_not_touched(new_database: NewDatabase, alga_plai
 
 
 # Only workers send mails, and change tenants.
-WRITTEN_BY_WORKERS = {"mails", "suspensions", "suspended_rows", "deletions", "certificates"}
+WRITTEN_BY_WORKERS = {"mails", "suspensions", "suspended_rows", "deletions", "certificates", "exports"}
 
 
 async def test_the_gateways_role_gets_our_tables_and_nothing_else(new_database: NewDatabase) -> None:

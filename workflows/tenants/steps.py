@@ -7,6 +7,8 @@ from workflows.operations.kinds import KINDS, OperationKind, StepKind
 TENANT_CREATION_WORKFLOW = "tenantCreationWorkflow"
 ALGADESK_TENANT_CREATION_WORKFLOW = "algadeskTenantCreationWorkflow"
 RESEND_WORKFLOW = "resendWelcomeEmailWorkflow"
+EXPORT_WORKFLOW = "tenantExportWorkflow"
+RESTORE_WORKFLOW = "algaTenantsRestoreWorkflow"
 SUSPENSION_WORKFLOW = "algaTenantsSuspensionWorkflow"
 REACTIVATION_WORKFLOW = "algaTenantsReactivationWorkflow"
 DELETION_WORKFLOW = "algaTenantsDeletionWorkflow"
@@ -29,6 +31,8 @@ AWAIT_CONFIRMATION = "await_confirmation"
 WAIT_GRACE_PERIOD = "wait_grace_period"
 LIST_EXTERNAL = "list_external"
 PURGE = "purge"
+VERIFY = "verify"
+RESTORE = "restore"
 CERTIFY = "certify"
 REMOVE_SCHEDULES = "remove_schedules"
 
@@ -36,6 +40,8 @@ HASH_PASSWORD_ACTIVITY = "hash_password"  # noqa: S105 - the name of an activity
 PROVISION_ACTIVITY = "provision_tenant"
 RESEND_ACTIVITY = "resend_welcome_email"
 READ_RECIPIENT_ACTIVITY = "read_welcome_recipient"
+EXPORT_ACTIVITY = "export_tenant"
+RESTORE_ACTIVITY = "restore_tenant"
 SUSPEND_ACTIVITY = "suspend_tenant"
 REACTIVATE_ACTIVITY = "reactivate_tenant"
 BEGIN_DELETION_ACTIVITY = "begin_deletion"
@@ -163,5 +169,36 @@ DELETION = KINDS.register(
         undo="the tenant is deleted; only an export can bring it back",
         cancel_scope="tenants:delete",
         manage_scope="tenants:delete",
+    )
+)
+
+# Its name is `READING_KIND` of `activities.database.own_tables`: a tenant may have it beside another open operation.
+TENANT_EXPORT = KINDS.register(
+    OperationKind(
+        name="tenant_export",
+        workflow_types=(EXPORT_WORKFLOW,),
+        id_prefix="tenant-export-",
+        steps=(StepKind(EXPORT, 100, wire_name="exporting_data"),),
+        transaction=EXPORT_ACTIVITY,
+        is_long=True,
+        request_action="tenant.export",
+        undo="the archive is removed when it expires",
+        cancel_scope="tenants:export",
+        manage_scope="tenants:export",
+    )
+)
+
+TENANT_RESTORE = KINDS.register(
+    OperationKind(
+        name="tenant_restore",
+        workflow_types=(RESTORE_WORKFLOW,),
+        id_prefix="tenant-restore-",
+        steps=(StepKind(VERIFY, 30), StepKind(RESTORE, 100)),
+        transaction=RESTORE_ACTIVITY,
+        is_long=True,
+        request_action="tenant.restore",
+        undo="to delete the tenant: POST /tenants/{tenant_id}/deletion",
+        cancel_scope="tenants:restore",
+        manage_scope="tenants:restore",
     )
 )

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from activities.audit.trail import AuditTrail
 from activities.database.errors import DATABASE_ERRORS, is_lock_timeout
+from activities.database.own_tables import READING_KIND
 from activities.database.transactions import Statement, Transaction, Transactions
 from activities.errors import FinalError
 from activities.operations.queries import find_open_of_tenant, newest_request
@@ -83,7 +84,7 @@ class OperationStarts:
         self._lookup = lookup
         self._audit = audit
         # Each queue lives as long as a request refers to it.
-        self._queues: WeakValueDictionary[UUID, _Queue] = WeakValueDictionary()
+        self._queues: WeakValueDictionary[tuple[UUID, bool], _Queue] = WeakValueDictionary()
         self._slots = asyncio.Semaphore(max_connections)
 
     async def start(
@@ -111,7 +112,7 @@ class OperationStarts:
         origin = request.origin.model_copy(update={"start_id": str(uuid4())})
         request = request.model_copy(update={"origin": origin})
         wanted = _Wanted(kind, workflow_type, tenant_id, request, check)
-        queue = self._queues.setdefault(wanted.tenant_id, _Queue())
+        queue = self._queues.setdefault((tenant_id, kind.name == READING_KIND), _Queue())
         for is_repeated in (False, True):
             async with self._turn(queue) as seconds_left:
                 if is_repeated or queue.open_id is None:
@@ -158,7 +159,9 @@ class OperationStarts:
                 async with self._transactions.begin() as transaction:
                     connection = transaction.connection
                     await _lock_tenant(transaction, wanted.tenant_id, seconds_left)
-                    if (known := await find_open_of_tenant(connection, wanted.tenant_id)) is not None:
+                    if (
+                        known := await find_open_of_tenant(connection, wanted.tenant_id, wanted.kind.name)
+                    ) is not None:
                         return known.workflow_id, None
                     if wanted.check is not None:
                         await wanted.check(connection)
