@@ -24,7 +24,7 @@ class ExportSettings(ProcessSettings):
     """The store of archives; gateways and workers share it."""
 
     export_url: ExportUrl | None = None
-    """Folder (`file:///…`) or S3-compatible bucket (`s3://bucket/prefix`) of exports; without it, exports are refused.
-    The variables `AWS_…` give the bucket's region, endpoint and credentials."""
+    """Folder (`file:///…`) or S3-compatible bucket (`s3://bucket/prefix`) of exports; without it, exports are
+    refused. The variables `AWS_…` give the bucket's region, endpoint and credentials."""
     export_retention: float = Field(default=2_592_000.0, ge=3600)
     """Seconds that the archive of an export is kept."""

@@ -85,7 +85,14 @@ async def test_a_key_that_lacks_only_the_routes_scope_is_rejected(
             assert scope in response.json()["detail"]
 
 
-OF_KINDS = {Scope.TENANTS_CANCEL, Scope.TENANTS_MANAGE, Scope.TENANTS_SUSPEND, Scope.TENANTS_DELETE}
+OF_KINDS = {
+    Scope.TENANTS_CANCEL,
+    Scope.TENANTS_MANAGE,
+    Scope.TENANTS_SUSPEND,
+    Scope.TENANTS_DELETE,
+    Scope.TENANTS_EXPORT,
+    Scope.TENANTS_RESTORE,
+}
 
 
 async def test_a_key_that_lacks_all_scopes_of_a_route_for_every_kind_is_rejected(

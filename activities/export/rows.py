@@ -1,0 +1,109 @@
+"""The `exports` table: one row for each export, which shows its progress and identifies its archive."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid5
+
+from sqlalchemy import func, select, tuple_, update
+from sqlalchemy.dialects.postgresql import insert as postgres_insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from activities.database.own_tables import exports
+from workflows.operations.messages import UNKNOWN_CALLER, OperationContext
+
+# Namespace of the ids of exports.
+EXPORTS = UUID("d6a6f0ce-0a4b-4a6c-9c61-5a3b4a1f7f02")
+
+
+@dataclass(frozen=True)
+class ExportRecord:
+    """A row of `exports`."""
+
+    export_id: UUID
+    tenant_id: UUID
+    tenant_name: str | None
+    workflow_id: str
+    run_id: str
+    include_secrets: bool
+    requested_at: datetime
+    reason: str | None
+    requested_by: str | None
+    requested_via: str | None
+    folder: str | None
+    manifest_sha256: str | None
+    current_table: str | None
+    tables_done: int
+    tables_total: int
+    rows: int
+    bytes: int
+    completed_at: datetime | None
+    expires_at: datetime | None
+    removed_at: datetime | None
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the archive is complete and has not been removed."""
+        return self.completed_at is not None and self.removed_at is None
+
+
+def export_id(context: OperationContext) -> UUID:
+    """Return the id of an operation's export, the same in each attempt."""
+    return uuid5(EXPORTS, f"{context.workflow_id}\0{context.run_id}")
+
+
+async def insert_export(
+    connection: AsyncConnection, context: OperationContext, *, include_secrets: bool, reason: str | None
+) -> None:
+    """Record a requested export; a second run changes nothing."""
+    snapshot = context.snapshot
+    await connection.execute(
+        postgres_insert(exports).on_conflict_do_nothing(),
+        {
+            "export_id": export_id(context),
+            "tenant_id": context.tenant_id,
+            "tenant_name": snapshot.tenant_name,
+            "workflow_id": context.workflow_id,
+            "run_id": context.run_id,
+            "include_secrets": include_secrets,
+            "reason": reason,
+            "requested_by": snapshot.requested_by or UNKNOWN_CALLER,
+            "requested_via": snapshot.requested_via or UNKNOWN_CALLER,
+        },
+    )
+
+
+async def show_progress(connection: AsyncConnection, context: OperationContext, **progress: Any) -> None:
+    """Show how far a running export is, by columns of the table."""
+    await connection.execute(_of(context).where(exports.c.completed_at.is_(None)).values(progress))
+
+
+async def complete_export(
+    connection: AsyncConnection, context: OperationContext, *, kept_for: timedelta, **archive: Any
+) -> None:
+    """Record the archive of a completed export, by columns of the table."""
+    await connection.execute(
+        _of(context).values(completed_at=func.now(), expires_at=func.now() + kept_for, current_table=None, **archive)
+    )
+
+
+async def find_export(connection: AsyncConnection, wanted: UUID) -> ExportRecord | None:
+    """Return an export, or None."""
+    row = (await connection.execute(select(exports).where(exports.c.export_id == wanted))).one_or_none()
+    return ExportRecord(**row._asdict()) if row is not None else None
+
+
+async def list_exports(
+    connection: AsyncConnection, tenant_id: UUID, *, limit: int, after: tuple[datetime, UUID] | None = None
+) -> list[ExportRecord]:
+    """Return exports of a tenant, newest first, that follow the given (requested_at, export_id)."""
+    key = (exports.c.requested_at, exports.c.export_id)
+    query = select(exports).where(exports.c.tenant_id == tenant_id)
+    if after is not None:
+        query = query.where(tuple_(*key) < tuple_(*after))
+    rows = await connection.execute(query.order_by(*(column.desc() for column in key)).limit(limit))
+    return [ExportRecord(**row._asdict()) for row in rows]
+
+
+def _of(context: OperationContext) -> Any:
+    return update(exports).where(exports.c.export_id == export_id(context))
