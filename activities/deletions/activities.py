@@ -20,6 +20,7 @@ from activities.deletions.rows import (
     end_deletion,
     find_deletion,
     insert_deletion,
+    note_export,
 )
 from activities.errors import FinalError, local_only, temporal_errors
 from activities.operations.audit_events import operation_event
@@ -44,16 +45,23 @@ CONFIRMATIONS = UUID("2b1f4f3e-55a4-4c0e-9a8d-8f2f6a0f7d10")
 class DeletionActivities:
     """Begin, confirm and undo deletions.
 
-    `wire_confirms` says whether clients of Temporal may confirm.
+    `wire_confirms` says whether clients of Temporal may confirm, `can_export` whether a store is configured.
     """
 
     def __init__(
-        self, engine: AsyncEngine, audit: AuditTrail, management_tenant: UUID | None, *, wire_confirms: bool
+        self,
+        engine: AsyncEngine,
+        audit: AuditTrail,
+        management_tenant: UUID | None,
+        *,
+        wire_confirms: bool,
+        can_export: bool,
     ) -> None:
         self._engine = engine
         self._audit = audit
         self._management_tenant = management_tenant
         self._wire_confirms = wire_confirms
+        self._can_export = can_export
 
     @activity.defn(name=BEGIN_DELETION_ACTIVITY)
     @local_only
@@ -70,7 +78,7 @@ class DeletionActivities:
             known = await find_deletion(connection, context)
             if known is not None:
                 return DeletionState(scheduled_for=known.scheduled_for)
-            if request.export:
+            if request.export and not self._can_export:
                 detail = "exports are not configured; set EXPORT_URL, or send export: false"
                 raise FinalError(EXPORT_UNAVAILABLE, detail, field="export")
             await check_tenant(connection, context.tenant_id, self._management_tenant)
@@ -98,8 +106,13 @@ class DeletionActivities:
     @local_only
     @temporal_errors
     async def read_deletion(self, given: DeletionInput) -> DeletionState:
-        """Return what the row says, and show a confirmation in Alga's table; raises `ApplicationError`."""
+        """Return what the row says, and show a confirmation in Alga's table; raises `ApplicationError`.
+
+        An export that is given is noted in the row first.
+        """
         async with self._engine.begin() as connection:
+            if given.export_id is not None:
+                await note_export(connection, given.operation, given.export_id)
             record = await _existing(connection, given.operation)
             if record.confirmed_at is not None:
                 await _show_confirmation(connection, record)

@@ -143,6 +143,11 @@ async def confirm(
     return scheduled_for
 
 
+async def note_export(connection: AsyncConnection, context: OperationContext, export_id: UUID) -> None:
+    """Record the export that was made before the deletion."""
+    await connection.execute(update(deletions).where(is_run(context)).values(export_id=str(export_id)))
+
+
 async def end_deletion(connection: AsyncConnection, context: OperationContext, *, is_undone: bool) -> None:
     """Record that the deletion was undone, or that the tenant is deleted."""
     ended = {"undone_at": func.now()} if is_undone else {"deleted_at": func.now()}

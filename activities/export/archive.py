@@ -171,9 +171,14 @@ def part_path(table: str) -> str:
     return f"{PARTS}/{name}.csv.zst"
 
 
+def export_folder(tenant_id: UUID, export_id: str) -> str:
+    """Return the folder of all attempts of an export within the store."""
+    return f"{tenant_id}/{export_id}"
+
+
 def archive_folder(tenant_id: UUID, export_id: str, attempt: str) -> str:
     """Return the folder of an archive within the store. Each attempt of an export has its own."""
-    return f"{tenant_id}/{export_id}/{attempt}"
+    return f"{export_folder(tenant_id, export_id)}/{attempt}"
 
 
 def totals_of(tables: Iterable[ArchivedTable]) -> Totals:

@@ -18,9 +18,11 @@ from activities.mail.activities import WelcomeMailActivities
 from activities.mail.resending import ResendingActivities
 from activities.operations.activities import OperationActivities
 from activities.suspensions.activities import SuspensionActivities
+from activities.tenants.export import ExportActivities
 from activities.tenants.provisioning import ProvisioningActivities
 from app.audit.certificates import certificate_signer
 from app.audit.recorder import audit_trail
+from app.exports import kept_archives
 from app.mail import welcome_mails
 from app.settings import Settings
 from app.telemetry.metrics.activities import ActivityWatch
@@ -32,6 +34,7 @@ from workflows.health_check import HealthCheckWorkflow
 from workflows.operations.maintenance import MaintenanceWorkflow
 from workflows.tenants.creation import AlgadeskTenantCreationWorkflow, TenantCreationWorkflow
 from workflows.tenants.deletion import TenantDeletionWorkflow
+from workflows.tenants.export import TenantExportWorkflow
 from workflows.tenants.steps import SEND_WELCOME_EMAIL
 from workflows.tenants.suspension import ReactivationWorkflow, SuspensionWorkflow
 from workflows.tenants.welcome_email import ResendWelcomeEmailWorkflow
@@ -43,6 +46,7 @@ WORKFLOWS: Sequence[type] = (
     SuspensionWorkflow,
     ReactivationWorkflow,
     TenantDeletionWorkflow,
+    TenantExportWorkflow,
     HealthCheckWorkflow,
     MaintenanceWorkflow,
 )
@@ -88,16 +92,20 @@ def create_worker(
     )
     welcome = WelcomeMailActivities(engine, mails)
     resending = ResendingActivities(engine, audit, mails)
+    archives = kept_archives(settings)
     suspensions = SuspensionActivities(engine, audit, management_tenant)
     wire_confirms = settings.wire_deletion and not settings.deletion_two_person
-    deletions = DeletionActivities(engine, audit, management_tenant, wire_confirms=wire_confirms)
+    deletions = DeletionActivities(
+        engine, audit, management_tenant, wire_confirms=wire_confirms, can_export=archives is not None
+    )
     purging = PurgeActivities(
         long or engine, engine, CertificateIssuer(audit, certificate_signer(settings)), management_tenant
     )
     external = ExternalActivities(long or engine, client)
     operations = OperationActivities(engine, audit, settings.failure_policy)
     reconciler = Reconciler(engine, TemporalOperations(client, settings), audit)
-    maintenance = MaintenanceActivities(engine, reconciler, settings.retention)
+    exporting = ExportActivities(engine, long or engine, audit, archives)
+    maintenance = MaintenanceActivities(engine, reconciler, settings.retention, archives)
     return Worker(
         client,
         task_queue=settings.temporal_task_queue,
@@ -123,6 +131,8 @@ def create_worker(
             operations.complete_operation,
             maintenance.reconcile_operations,
             maintenance.prune_own_tables,
+            maintenance.remove_archives,
+            exporting.export_tenant,
             *extensions.activities,
         ],
         interceptors=[ActivityWatch()],

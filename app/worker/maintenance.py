@@ -20,13 +20,20 @@ from temporalio.client import (
 from temporalio.exceptions import ApplicationError
 
 from activities.errors import temporal_errors
+from activities.export.retention import remove_archives
 from activities.heartbeats import heartbeats
 from activities.operations.retention import Retention, prune
+from activities.tenants.export import KeptArchives
 from app.settings import Settings
 from app.temporal.client import rpc_timeout
 from app.temporal.errors import TemporalUnavailableError
 from app.worker.reconciler import UNTOUCHED, Reconciler
-from workflows.operations.maintenance import MAINTENANCE_WORKFLOW, PRUNE_ACTIVITY, RECONCILE_ACTIVITY
+from workflows.operations.maintenance import (
+    MAINTENANCE_WORKFLOW,
+    PRUNE_ACTIVITY,
+    RECONCILE_ACTIVITY,
+    REMOVE_ARCHIVES_ACTIVITY,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -34,10 +41,13 @@ log = structlog.get_logger(__name__)
 class MaintenanceActivities:
     """The activities of `MaintenanceWorkflow`."""
 
-    def __init__(self, engine: AsyncEngine, reconciler: Reconciler, retention: Retention) -> None:
+    def __init__(
+        self, engine: AsyncEngine, reconciler: Reconciler, retention: Retention, archives: KeptArchives | None
+    ) -> None:
         self._engine = engine
         self._reconciler = reconciler
         self._retention = retention
+        self._archives = archives
 
     @activity.defn(name=RECONCILE_ACTIVITY)
     @temporal_errors
@@ -61,6 +71,18 @@ class MaintenanceActivities:
         if any(pruned.values()):
             log.info("pruned", **pruned)
         return pruned
+
+    @activity.defn(name=REMOVE_ARCHIVES_ACTIVITY)
+    @temporal_errors
+    async def remove_archives(self) -> int:
+        """Remove expired archives and broken exports, and return their number; raises `ApplicationError`."""
+        if self._archives is None:
+            return 0
+        async with heartbeats():
+            removed = await remove_archives(self._engine, self._archives.store)
+        if removed:
+            log.info("archives removed", exports=removed)
+        return removed
 
 
 async def schedule_maintenance(client: Client, settings: Settings) -> None:

@@ -129,6 +129,7 @@ def installed(
         "CREATIONS_PER_HOUR": "0",
         "STEP_RETRY_WINDOW": str(STEP_RETRY_WINDOW),
         "MASTER_BILLING_TENANT_ID": str(MANAGEMENT_TENANT),
+        "EXPORT_URL": (folder / "exports").as_uri(),
         **settings,
     }
     servers = {

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from temporalio.exceptions import ActivityError, ApplicationError, FailureError
+from temporalio.exceptions import ActivityError, ApplicationError, ChildWorkflowError, FailureError
 from temporalio.exceptions import TimeoutError as ActivityTimeoutError
 
 from workflows.operations.messages import Cancellation, FailureDetails, OperationError
@@ -61,9 +61,10 @@ def describe_failure(failure: FailureError, step: str | None) -> Failure:
     """Return the failure of an activity; `step` is shown if the failure names none.
 
     Activities raise an `ApplicationError` whose type is the error's code, non-retryable if the error is final, with
-    `FailureDetails` as its only detail. That of a regular activity arrives wrapped, that of a local one as it is.
+    `FailureDetails` as its only detail. That of a regular activity arrives wrapped, as that of a child workflow does,
+    and that of a local one as it is.
     """
-    cause = failure.cause if isinstance(failure, ActivityError) else failure
+    cause = failure.cause if isinstance(failure, ActivityError | ChildWorkflowError) else failure
     if isinstance(cause, ApplicationError):
         details = FailureDetails.model_validate(cause.details[0]) if cause.details else FailureDetails()
         error = OperationError(

@@ -12,6 +12,7 @@ with workflow.unsafe.imports_passed_through():
 MAINTENANCE_WORKFLOW = "algaTenantsMaintenanceWorkflow"
 RECONCILE_ACTIVITY = "reconcile_operations"
 PRUNE_ACTIVITY = "prune_own_tables"
+REMOVE_ARCHIVES_ACTIVITY = "remove_archives"
 
 # The next run of the schedule is the next attempt.
 ACTIVITY_TIMEOUT = timedelta(minutes=30)
@@ -24,9 +25,9 @@ class MaintenanceWorkflow:
 
     @workflow.run
     async def run(self, argument: Any = None) -> None:  # noqa: ARG002 - an argument is accepted
-        """Reconcile operations with Temporal, and prune; if one fails, the other runs before the workflow fails."""
+        """Reconcile, prune and remove archives; if one fails, the others run before the workflow fails."""
         failure: ActivityError | None = None
-        for activity in (RECONCILE_ACTIVITY, PRUNE_ACTIVITY):
+        for activity in (RECONCILE_ACTIVITY, PRUNE_ACTIVITY, REMOVE_ARCHIVES_ACTIVITY):
             try:
                 await workflow.execute_activity(
                     activity,

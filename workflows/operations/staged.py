@@ -30,6 +30,11 @@ class StagedLifecycle(Lifecycle[RequestT]):
 
     _is_awake = False
 
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether the operation is to stop."""
+        return self._is_cancelled
+
     def wake(self) -> None:
         """Let a wait look again whether it is over."""
         self._is_awake = True

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Literal
 from uuid import UUID
 
@@ -27,6 +28,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.operations.statuses import OperationStatus
     from workflows.operations.texts import MAX_NAME_LENGTH, storable
     from workflows.operations.workflow import OperationWorkflow
+    from workflows.tenants.export import ExportRequest
     from workflows.tenants.steps import (
         AWAIT_CONFIRMATION,
         BEGIN_DELETION_ACTIVITY,
@@ -34,10 +36,12 @@ with workflow.unsafe.imports_passed_through():
         DELETION,
         DELETION_WORKFLOW,
         EXPORT,
+        EXPORT_WORKFLOW,
         LIST_EXTERNAL,
         LIST_EXTERNAL_ACTIVITY,
         READ_DELETION_ACTIVITY,
         SUSPEND,
+        TENANT_EXPORT,
         WAIT_GRACE_PERIOD,
     )
 
@@ -84,9 +88,10 @@ class DeletionRequest(OperationRequest):
 
 
 class DeletionInput(OperationInput):
-    """Argument of the activities of a deletion."""
+    """Argument of the activities of a deletion; `export_id` is the export to note in its row."""
 
     request: DeletionRequest
+    export_id: UUID | None = None
 
 
 class ConfirmationInput(DeletionInput):
@@ -147,11 +152,41 @@ class TenantDeletionWorkflow(OperationWorkflow[DeletionRequest]):
     async def _before_purge(self) -> None:
         operation = self._staged
         self._see(await operation.step(SUSPEND, self._begin))
-        operation.skip(EXPORT)
+        if self._operation.request.export:
+            export_id = await operation.step(EXPORT, self._export)
+            await operation.read(EXPORT, partial(self._note_export, export_id))
+        else:
+            operation.skip(EXPORT)
         scheduled_for = await self._confirmed()
         await operation.wait(WAIT_GRACE_PERIOD, OperationStatus.WAITING, self._is_due, until=scheduled_for)
         operation.progress.finish_step(WAIT_GRACE_PERIOD)
         await operation.step(LIST_EXTERNAL, self._list_external)
+
+    async def _export(self) -> UUID:
+        """Export the tenant by an operation of its own, and return the id of the export."""
+        request = self._operation.request
+        exporting = await workflow.start_child_workflow(
+            EXPORT_WORKFLOW,
+            ExportRequest(
+                tenant_id=request.tenant_id,
+                tenant_name=request.tenant_name,
+                reason=f"before the deletion {workflow.info().workflow_id}",
+                # Each start has an event of its own in the audit trail.
+                origin=request.origin.model_copy(update={"start_id": None}),
+            ),
+            id=TENANT_EXPORT.workflow_id(workflow.uuid4()),
+            parent_close_policy=workflow.ParentClosePolicy.REQUEST_CANCEL,
+            result_type=dict[str, Any],
+        )
+        await workflow.wait_condition(lambda: exporting.done() or self._staged.is_cancelled)
+        if not exporting.done():
+            await exporting.signal("cancel", Cancellation(reason="the deletion was undone"))
+        result = await exporting
+        return UUID(result["exportId"])
+
+    async def _note_export(self, export_id: UUID) -> DeletionState:
+        argument = self._argument.model_copy(update={"export_id": export_id})
+        return await run_locally(READ_DELETION_ACTIVITY, argument, DeletionState)
 
     async def _confirmed(self) -> datetime:
         """Return for when the purge is scheduled, once the deletion is confirmed.

@@ -76,7 +76,7 @@ class Deletions:
             require_scope(requester.caller, Scope.TENANTS_CONFIRM_DELETION, "confirm")
             if self.settings.deletion_two_person:
                 raise SecondPersonRequiredError
-        if body.export:
+        if body.export and self.settings.export_url is None:
             raise ExportUnavailableError.of_field("export", "is not possible without EXPORT_URL; send false")
         wanted = DeletionRequest(
             tenant_id=tenant.tenant_id,

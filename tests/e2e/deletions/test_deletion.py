@@ -77,3 +77,12 @@ async def test_an_undone_deletion_leaves_a_working_tenant(service: Service) -> N
     assert ended["status"] == "cancelled", ended
     tenant = (await service.http.get(f"/tenants/{tenant_id}")).json()
     assert (tenant["userCount"], tenant["state"]) == (1, "active")
+
+
+async def test_a_deletion_with_export_names_the_export(service: Service) -> None:
+    tenant_id = (await service.provision())["tenantId"]
+    operation = await delete(service, tenant_id, export=True, gracePeriodDays=0, confirm=True)
+    ended = await service.shown(operation["workflowId"], "completed", "failed", "needs_attention", "cancelled")
+    assert ended["status"] == "completed", ended
+    certificate = (await service.http.get(f"/tenants/{tenant_id}/deletion/certificate")).json()
+    assert certificate["exportId"] is not None
