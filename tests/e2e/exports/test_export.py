@@ -21,5 +21,5 @@ async def test_algas_client_exports_a_tenant(service: Service, temporal: Restart
         task_queue=service.task_queue,
     )
     assert result["success"], result
-    assert UUID(result["exportId"])
+    assert UUID(result["exportId"]).version == 5
     assert result["recordCount"] > 600

@@ -18,6 +18,9 @@ REPEATED_ROW = re.compile(r"(\((?::p(?:::\w+)?(?:, )?)+\))(?:, \1)+")
 WORD = re.compile(rf"(?<!\b{OWN_SCHEMA}\.)\b\w+")
 ROWS_COPIED = re.compile(r"\bAS\s*\(?\s*(SELECT|WITH|TABLE|VALUES)\b", re.IGNORECASE)
 FIRST_WORD = re.compile(r"[\s(]*(\w+)")
+# What COPY reads is the query in it; what it writes, an INSERT of the same columns.
+COPIED_OUT = re.compile(r"COPY \((?P<query>.*)\) TO STDOUT\b.*", re.IGNORECASE)
+COPIED_IN = re.compile(r"COPY (?P<table>\S+) ?\((?P<columns>[^()]*)\) FROM STDIN\b.*", re.IGNORECASE)
 QUERIES = {"SELECT", "INSERT", "UPDATE", "DELETE", "WITH", "VALUES"}
 # These read no rows, except for tables made from the rows of others.
 ROWLESS = {"ALTER", "COMMENT", "CREATE", "GRANT", "LOCK", "SET", "SHOW"}
@@ -54,6 +57,8 @@ def unscoped(statement: str, known: ScopedTables) -> set[Unscoped]:
     A tenant is named if the table's tenant column equals a value, or the tenant column of a table whose tenant is
     named; an INSERT names it among its columns. A statement that can't be understood doesn't name it.
     """
+    statement = COPIED_OUT.sub(r"\g<query>", statement)
+    statement = COPIED_IN.sub(r"INSERT INTO \g<table> (\g<columns>) SELECT", statement)
     mentioned = {Unscoped(word, word, statement) for word in WORD.findall(statement.lower()) if word in known}
     first = FIRST_WORD.match(statement)
     word = first[1].upper() if first else ""

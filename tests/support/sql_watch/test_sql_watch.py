@@ -54,7 +54,10 @@ GOOD = [
     "ALTER TABLE ONLY public.users DISABLE TRIGGER guard",
     "CREATE INDEX users_idx ON users (tenant)",
     "SELECT 1 FROM countries",
+    "COPY (SELECT email FROM users WHERE tenant = $1 ORDER BY email) TO STDOUT (FORMAT 'csv', HEADER True)",
+    "COPY users (tenant, email) FROM STDIN (FORMAT 'csv')",
 ]
+
 BAD = [
     ("SELECT email FROM users", {"users"}),
     ("SELECT tenant, email FROM public.users ORDER BY tenant", {"users"}),
@@ -91,6 +94,9 @@ BAD = [
     ("CREATE TABLE copied AS SELECT * FROM users WHERE tenant = $1", {"users"}),
     ("TRUNCATE users", {"users"}),
     ("COPY users TO STDOUT", {"users"}),
+    ("COPY (SELECT email FROM users) TO STDOUT (FORMAT 'csv')", {"users"}),
+    ("COPY users (email) FROM STDIN", {"users"}),
+    ("COPY users FROM STDIN", {"users"}),
     ("MERGE INTO users USING roles ON users.tenant = $1 WHEN MATCHED THEN DELETE", {"users", "roles"}),
     ("SELECT FROM WHERE users", {"users"}),
 ]
