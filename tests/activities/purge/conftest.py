@@ -20,6 +20,7 @@ from tests.support.servers.databases import NewDatabase
 class Shape:
     """Alga's schema as it is on plain Postgres or on Citus, and a database that has it."""
 
+    name: str
     catalog: Catalog
     database: str
 
@@ -55,7 +56,7 @@ def shape(request: pytest.FixtureRequest, new_database: NewDatabase) -> Shape:
     """Each shape, with a database that no test changes."""
     template = request.getfixturevalue(f"alga_{request.param}_template")
     catalog = json.loads((ALGA / CATALOGS[request.param]).read_text())
-    return Shape(catalog, new_database(template))
+    return Shape(request.param, catalog, new_database(template))
 
 
 @pytest.fixture
