@@ -1,4 +1,4 @@
-"""Shows operations and tenants to people: the progress of an operation, the details of one, a table of many."""
+"""Shows operations to people: the progress of an operation, the details of one, a table of many."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from app.cli.console import say, visible
-from app.client import Operation, OperationSummary, Tenant
+from app.client import Operation, OperationSummary
 from app.client.models import CANCELLED, COMPLETED, FAILED, WAITING_FOR_PERSON
 
 STYLES = {
@@ -21,10 +21,8 @@ STYLES = {
     FAILED: "bold red",
     CANCELLED: "yellow",
     **dict.fromkeys(WAITING_FOR_PERSON, "bold yellow"),
-    "active": "green",
-    "suspended": "yellow",
 }
-# Columns that a table needs beside its ids; with fewer, each row gets two lines.
+# Columns that a table of operations needs beside its ids.
 ONE_LINE_ROOM = 68
 TWO_LINES_ROOM = 20
 PIPE_WIDTH = 1000
@@ -50,7 +48,7 @@ def shown_progress(console: Console) -> Iterator[Callable[[Operation], None]]:
 def show_operation(console: Console, operation: Operation, *, field_name: Callable[[str], str] = str) -> None:
     """Print the details of one operation, with the names of invalid fields as `field_name` returns them."""
     say(console, f"{operation.workflow_id}  {humanize(operation.status)}", STYLES.get(operation.status, "bold"))
-    _show_details(console, _operation_details(operation))
+    show_details(console, _operation_details(operation))
     for step in operation.steps:
         took = _duration(step.finished_at - step.started_at) if step.finished_at and step.started_at else ""
         attempts = f"{step.attempts} attempts" if step.attempts > 1 else ""
@@ -64,67 +62,45 @@ def show_operation(console: Console, operation: Operation, *, field_name: Callab
             say(console, f"    {field_name(fault.field)}: {fault.detail}", "red")
 
 
-def show_tenant(console: Console, tenant: Tenant) -> None:
-    """Print the details of one tenant."""
-    state = tenant.state or ""
-    say(console, f"{tenant.name}  {humanize(state)}".rstrip(), STYLES.get(state, "bold"))
-    details = {
-        "tenant id": tenant.tenant_id,
-        "company": tenant.company_name,
-        "e-mail": tenant.email,
-        "product": tenant.product_code,
-        "plan": tenant.plan,
-        "users": _users(tenant),
-        "created": _time(tenant.created_at),
-    }
-    _show_details(console, details)
-
-
 def print_operations(console: Console, operations: Iterable[OperationSummary]) -> None:
     """Print a table of operations."""
     rows = [
         (
             operation.tenant_name,
             Text(_state(operation), STYLES.get(operation.status, "")),
-            _time(operation.started_at),
+            shown_time(operation.started_at),
             _duration(operation.duration),
             operation.workflow_id,
         )
         for operation in operations
     ]
-    _print_table(console, ("tenant", "status", "started", "took", "workflow id"), rows)
+    print_table(console, ("tenant", "status", "started", "took", "workflow id"), rows)
 
 
-def print_tenants(console: Console, tenants: Iterable[Tenant]) -> None:
-    """Print a table of tenants."""
-    rows = [
-        (
-            tenant.name,
-            Text(humanize(tenant.state or ""), STYLES.get(tenant.state or "", "")),
-            tenant.product_code,
-            tenant.plan,
-            _users(tenant),
-            _time(tenant.created_at),
-            str(tenant.tenant_id),
-        )
-        for tenant in tenants
-    ]
-    _print_table(console, ("tenant", "state", "product", "plan", "users", "created", "tenant id"), rows)
+def print_table(
+    console: Console,
+    columns: Sequence[str],
+    rows: Iterable[Iterable[Text | str | None]],
+    *,
+    room: int = ONE_LINE_ROOM,
+) -> None:
+    """Print a table whose first column has a name, the second a state, and the last an id, which stays whole.
 
-
-def _print_table(console: Console, columns: Sequence[str], rows: Iterable[Iterable[Text | str | None]]) -> None:
-    # The first column has a name, the second a state, and the last an id, which must stay whole.
+    If there is less `room` beside the ids on a terminal, each row gets two lines.
+    """
     cells = [[cell if isinstance(cell, Text) else Text(visible(cell or "")) for cell in row] for row in rows]
     table = Table(box=None, pad_edge=False)
     id_width = max((len(row[-1]) for row in cells), default=0)
-    if not console.is_terminal or console.width - id_width >= ONE_LINE_ROOM:
+    if not console.is_terminal or console.width - id_width >= room:
         for position, column in enumerate(columns):
             table.add_column(column, overflow="fold", no_wrap=position > 1)
         for row in cells:
             table.add_row(*row)
     else:
-        first_width = max(1, min(id_width, console.width - TWO_LINES_ROOM))
-        table.add_column(f"{columns[0]}, {columns[-1]}", overflow="fold", width=first_width)
+        heading = f"{columns[0]}, {columns[-1]}"
+        name_width = min(max([len(heading), *(len(row[0]) for row in cells)]), console.width // 2)
+        first_width = max(1, min(max(id_width, name_width), console.width - TWO_LINES_ROOM))
+        table.add_column(heading, overflow="fold", width=first_width)
         table.add_column(", ".join(columns[1:-1]), overflow="fold")
         for name, state, *facts, id_ in cells:
             details = Text("  ").join(filter(None, facts))
@@ -146,12 +122,12 @@ def _operation_details(operation: Operation) -> dict[str, object]:
         "tenant name": operation.tenant_name,
         "tenant id": operation.tenant_id,
         "product code": operation.product_code,
-        "started": _time(operation.started_at),
-        "committed": _time(operation.committed_at),
+        "started": shown_time(operation.started_at),
+        "committed": shown_time(operation.committed_at),
         "took": _duration(operation.duration) if operation.is_final else None,
         "progress": None if operation.is_final else f"{operation.progress} %",
-        "next attempt": _time(operation.next_try_at),
-        "waits until": _time(operation.attention_deadline),
+        "next attempt": shown_time(operation.next_try_at),
+        "waits until": shown_time(operation.attention_deadline),
         "requested by": operation.requested_by,
         "cancelled": _cancellation(operation),
         "possible actions": humanize(", ".join(actions)),
@@ -161,7 +137,8 @@ def _operation_details(operation: Operation) -> dict[str, object]:
     return details | {name: _plain(value) for name, value in more.items() if name not in details}
 
 
-def _show_details(console: Console, details: Mapping[str, object]) -> None:
+def show_details(console: Console, details: Mapping[str, object]) -> None:
+    """Print the values that are known, each with its name."""
     shown = {name: value for name, value in details.items() if value not in (None, "")}
     width = max(map(len, shown), default=0)
     for name, value in shown.items():
@@ -188,10 +165,6 @@ def _place(step: str | None) -> str:
     return f" in step {humanize(step)}" if step else ""
 
 
-def _users(tenant: Tenant) -> str:
-    return " of ".join(str(count) for count in (tenant.user_count, tenant.license_count) if count is not None)
-
-
 def _cancellation(operation: Operation) -> str | None:
     reason = f": {operation.cancel_reason}" if operation.cancel_reason else ""
     return f"by {operation.cancelled_by}{reason}" if operation.cancelled_by else None
@@ -211,7 +184,8 @@ def _activity(operation: Operation) -> str:
             return humanize(operation.status)
 
 
-def _time(moment: datetime | None) -> str:
+def shown_time(moment: datetime | None) -> str:
+    """Return a time in the local zone; empty if there is none."""
     return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S") if moment is not None else ""
 
 

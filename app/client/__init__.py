@@ -22,17 +22,29 @@ from app.client.models import (
     OperationSummary,
     OperationWarning,
     StepDocument,
-    Tenant,
     TenantIds,
 )
 from app.client.retrying import Retries
+from app.client.tenants import (
+    Addon,
+    ExternalResource,
+    Footprint,
+    Subscription,
+    Tenant,
+    TenantDeletion,
+    TenantOperation,
+    User,
+)
 
 __all__ = [
+    "Addon",
     "ArgumentError",
     "AsyncTenantsClient",
     "AuthenticationError",
     "ConflictError",
+    "ExternalResource",
     "Fault",
+    "Footprint",
     "Health",
     "InvalidRequestError",
     "NotFoundError",
@@ -43,12 +55,16 @@ __all__ = [
     "ProblemError",
     "Retries",
     "StepDocument",
+    "Subscription",
     "Tenant",
+    "TenantDeletion",
     "TenantIds",
+    "TenantOperation",
     "TenantsClient",
     "TenantsError",
     "UnavailableError",
     "UnexpectedResponseError",
     "UnreachableError",
+    "User",
     "WaitTimeoutError",
 ]

@@ -14,11 +14,14 @@ import httpx
 from pydantic.alias_generators import to_camel
 
 from app.client.errors import ArgumentError
-from app.client.models import D, Health, Operation, OperationSummary, Page, Tenant
+from app.client.models import D, Health, Operation, OperationSummary, Page
 from app.client.responses import read, read_health
+from app.client.tenants import Footprint, Tenant, User
 
 MAX_IDEMPOTENCY_KEY_LENGTH = 255
 MAX_CONNECT_SECONDS = 5.0
+# The gateway gives up after less.
+FOOTPRINT_SECONDS = 60.0
 JSON_BODY = {"Content-Type": "application/json"}
 
 T = TypeVar("T")
@@ -165,7 +168,10 @@ def tenants(
     state: str | None = None,
     page_size: int | None = None,
 ) -> Listing[Tenant]:
-    """Yield all tenants that match; `search` is part of a name or an e-mail address, or a tenant id."""
+    """Yield all tenants that match; `search` is part of a name or an e-mail address, or a tenant id.
+
+    Deleted tenants are left out, unless `state` is `deleted`.
+    """
     filters = _query(search=search, product_code=product_code, state=state, page_size=page_size)
     return Listing("/tenants", Page[Tenant], filters)
 
@@ -173,6 +179,24 @@ def tenants(
 def tenant(tenant_id: UUID | str) -> Call[Tenant]:
     """Return a tenant; raise `NotFoundError` if there is none."""
     return Call("GET", _path("tenants", str(tenant_id)), partial(read, model=Tenant))
+
+
+def footprint(tenant_id: UUID | str) -> Call[Footprint]:
+    """Return what a deletion of the tenant would remove; takes up to a minute for a large tenant."""
+    path = f"{_path('tenants', str(tenant_id))}/footprint"
+    return Call("GET", path, partial(read, model=Footprint), extra_seconds=FOOTPRINT_SECONDS)
+
+
+def users(
+    tenant_id: UUID | str,
+    *,
+    user_type: str | None = None,
+    is_inactive: bool | None = None,
+    page_size: int | None = None,
+) -> Listing[User]:
+    """Yield all users of the tenant that match; `user_type` is `internal` or `client`."""
+    filters = _query(user_type=user_type, is_inactive=is_inactive, page_size=page_size)
+    return Listing(f"{_path('tenants', str(tenant_id))}/users", Page[User], filters)
 
 
 def send_welcome_email(
@@ -214,6 +238,8 @@ def _parameter_values(name: str, value: object) -> Iterable[str]:
         if value.tzinfo is None:
             raise ArgumentError(f"{name} must have a time zone")
         return (value.isoformat(),)
+    if isinstance(value, bool):
+        return (str(value).lower(),)
     return (str(value),) if isinstance(value, str) or not isinstance(value, Iterable) else map(str, value)
 
 

@@ -63,6 +63,8 @@ class TenantsClient:
     operations = _iterator(calls.operations)
     tenants = _iterator(calls.tenants)
     tenant = _method(calls.tenant)
+    footprint = _method(calls.footprint)
+    users = _iterator(calls.users)
     send_welcome_email = _method(calls.send_welcome_email)
     health = _method(calls.health)
 
@@ -167,6 +169,8 @@ class AsyncTenantsClient:
     operations = _async_iterator(calls.operations)
     tenants = _async_iterator(calls.tenants)
     tenant = _async_method(calls.tenant)
+    footprint = _async_method(calls.footprint)
+    users = _async_iterator(calls.users)
     send_welcome_email = _async_method(calls.send_welcome_email)
     health = _async_method(calls.health)
 

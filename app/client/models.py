@@ -139,26 +139,10 @@ class Operation(OperationSummary):
         return TenantIds.model_validate(self.result) if is_created else None
 
 
-class Tenant(Document):
-    """A tenant in Alga's database. `name` is the tenant's own, `company_name` that of its client record."""
-
-    tenant_id: UUID
-    name: str
-    company_name: str | None = None
-    email: str | None = Field(default=None, repr=False)
-    product_code: str | None = None
-    plan: str | None = None
-    state: str | None = None
-    license_count: int | None = None
-    user_count: int | None = None
-    created_at: datetime | None = None
-    links: dict[str, str | None] = Field(default_factory=dict)
-
-
 class Page(Document, Generic[D]):
-    """One page of a list of operations or tenants."""
+    """One page of a list of operations, tenants or users."""
 
-    items: tuple[D, ...] = Field(validation_alias=AliasChoices("operations", "tenants"))
+    items: tuple[D, ...] = Field(validation_alias=AliasChoices("operations", "tenants", "users"))
     next_page_token: str | None = None
 
 

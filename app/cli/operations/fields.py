@@ -69,6 +69,7 @@ OPTIONS = {field.path: field.option for field in CREATION_FIELDS} | {
     "billingAddress": "billing address",
     "startedAfter": "--started-after",
     "startedBefore": "--started-before",
+    "userType": "--type",
     **{name: f"--{name}" for name in ("kind", "name", "reason", "search", "state", "status")},
 }
 

@@ -1,4 +1,4 @@
-"""`alga-tenants tenants`: lists and shows the tenants in Alga's database, and invites their administrators."""
+"""`alga-tenants tenants`: shows tenants and what they have, and invites their administrators."""
 
 from typing import Annotated
 
@@ -9,7 +9,9 @@ from app.cli.exit_codes import EXIT_CODES_HELP, ExitCode
 from app.cli.operations.create import create
 from app.cli.operations.report import Report, connected
 from app.cli.options import DEFAULT_LIMIT, DEFAULT_TIMEOUT, MAX_PAGE_SIZE, Limit, Timeout
-from app.cli.output import print_tenants, show_tenant
+from app.cli.tenant_output import print_tenants, print_users, show_footprint, show_tenant
+
+TenantId = Annotated[str, typer.Argument(metavar="ID", help="The tenant's UUID.")]
 
 app = typer.Typer(help="Create, list, show and invite tenants.", no_args_is_help=True)
 app.command("create", epilog=EXIT_CODES_HELP)(create)
@@ -24,10 +26,13 @@ def list_tenants(
         str | None, typer.Option(help="Part of a name or e-mail address (case is ignored), or a tenant id.")
     ] = None,
     product: Annotated[str | None, typer.Option(help="Only of this product: psa or algadesk.")] = None,
-    state: Annotated[str | None, typer.Option(help="Only in this state, such as active or suspended.")] = None,
+    state: Annotated[
+        str | None,
+        typer.Option(help="Only in this state: active, suspended, deletion_scheduled, deleting or deleted."),
+    ] = None,
     limit: Limit = DEFAULT_LIMIT,
 ) -> None:
-    """List all tenants in Alga's database."""
+    """List the tenants in Alga's database; deleted ones only with --state deleted."""
     matching = report.client.tenants(
         search=search, product_code=product, state=state, page_size=min(limit, MAX_PAGE_SIZE)
     )
@@ -36,8 +41,8 @@ def list_tenants(
 
 @app.command(epilog=EXIT_CODES_HELP)
 @connected
-def show(report: Report, tenant_id: Annotated[str, typer.Argument(metavar="ID", help="The tenant's UUID.")]) -> None:
-    """Show a tenant."""
+def show(report: Report, tenant_id: TenantId) -> None:
+    """Show a tenant with its subscription, add-ons, newest operations and deletion."""
     tenant = report.client.tenant(tenant_id)
     if report.as_json:
         print_json(tenant.as_json())
@@ -47,9 +52,39 @@ def show(report: Report, tenant_id: Annotated[str, typer.Argument(metavar="ID", 
 
 @app.command(epilog=EXIT_CODES_HELP)
 @connected
+def footprint(report: Report, tenant_id: TenantId) -> None:
+    """Show what a deletion of a tenant would remove: rows by table, and what it has elsewhere."""
+    found = report.client.footprint(tenant_id)
+    if report.as_json:
+        print_json(found.as_json())
+    else:
+        show_footprint(report.stdout, found)
+
+
+@app.command(epilog=EXIT_CODES_HELP)
+@connected
+def users(
+    report: Report,
+    tenant_id: TenantId,
+    *,
+    user_type: Annotated[str | None, typer.Option("--type", help="Only of this type: internal or client.")] = None,
+    inactive: Annotated[
+        bool | None, typer.Option("--inactive/--active", help="Only those that can't, or can, sign in.")
+    ] = None,
+    limit: Limit = DEFAULT_LIMIT,
+) -> None:
+    """List the users of a tenant."""
+    matching = report.client.users(
+        tenant_id, user_type=user_type, is_inactive=inactive, page_size=min(limit, MAX_PAGE_SIZE)
+    )
+    report.show_list("users", matching, limit, print_users)
+
+
+@app.command(epilog=EXIT_CODES_HELP)
+@connected
 def invite(
     report: Report,
-    tenant_id: Annotated[str, typer.Argument(metavar="ID", help="The tenant's UUID.")],
+    tenant_id: TenantId,
     *,
     user_id: Annotated[
         str | None, typer.Option(help="UUID of an administrator (default: the tenant's first one).")

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from app.cli.output import print_operations, print_tenants
-from app.client import OperationSummary, Tenant
-from tests.app.client.scripted_server import TENANT_ID, WORKFLOW_ID, summary, tenant
+from app.cli.output import print_operations
+from app.cli.tenant_output import print_tenants, print_users, show_footprint
+from app.client import Footprint, OperationSummary, Tenant, User
+from tests.app.client.scripted_server import RESULT, TENANT_ID, WORKFLOW_ID, footprint, summary, tenant, user
 
 OPERATIONS = [
     summary("completed"),
@@ -33,6 +34,8 @@ def test_no_id_is_cut_on_a_terminal(width: int) -> None:
     assert sum(WORKFLOW_ID in line for line in operations) == len(OPERATIONS)
     tenants = printed(width, print_tenants, map(Tenant.model_validate, TENANTS))
     assert sum(TENANT_ID in line for line in tenants) == len(TENANTS)
+    users = printed(width, print_users, [User.model_validate(user(email=f"{'x' * 60}@acme.example"))])
+    assert sum(RESULT["adminUserId"] in line for line in users) == 1
 
 
 def test_an_id_longer_than_the_terminal_is_folded() -> None:
@@ -43,3 +46,12 @@ def test_an_id_longer_than_the_terminal_is_folded() -> None:
 
 def test_an_empty_table_has_its_header() -> None:
     assert printed(80, print_operations, [])[0].split() == ["tenant", "status", "started", "took", "workflow", "id"]
+    assert printed(80, print_users, [])[0].startswith("e-mail, user id")
+
+
+def test_long_lines_of_a_footprint_are_wrapped_on_a_terminal() -> None:
+    document = footprint()
+    document["external"][0]["names"] = [f"domain-{number}.example" for number in range(20)]
+    lines = printed(60, show_footprint, Footprint.model_validate(document))
+    assert sum(line.count("domain-") for line in lines) == 20
+    assert max(map(len, lines)) <= 60

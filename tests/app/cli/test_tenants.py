@@ -1,5 +1,16 @@
 from tests.app.cli.conftest import Run
-from tests.app.client.scripted_server import TENANT_ID, TENANT_PATH, Reply, ScriptedServer, problem, tenant
+from tests.app.client.scripted_server import (
+    TENANT_ID,
+    TENANT_PATH,
+    WORKFLOW_ID,
+    Reply,
+    ScriptedServer,
+    details,
+    footprint,
+    problem,
+    tenant,
+    user,
+)
 
 
 def test_a_tenant_is_shown(server: ScriptedServer, run: Run) -> None:
@@ -56,3 +67,54 @@ def test_the_filters_of_a_list_of_tenants_are_sent(server: ScriptedServer, run: 
     assert ran.code == 0
     expected = [("search", "acme"), ("productCode", "psa"), ("state", "suspended"), ("pageSize", "10")]
     assert server.received[0].query == expected
+
+
+def test_a_tenant_is_shown_with_what_it_has(server: ScriptedServer, run: Run) -> None:
+    server.script("GET", TENANT_PATH, Reply(200, details()))
+    ran = run("tenants", "show", TENANT_ID)
+    lines = [" ".join(line.split()) for line in ran.stdout.splitlines()]
+    assert lines[0] == "Acme deletion scheduled"
+    assert any(line.startswith("billing stripe: active, 10 seats, until 2026-03-01") for line in lines)
+    assert any(line.startswith("add-ons ai_assistant (until 2026-04-01") and line.endswith("teams") for line in lines)
+    assert "reason contract ended" in lines
+    assert any(line.startswith("requested 2026-02-01") and line.endswith("by ada") for line in lines)
+    assert not any(line.startswith("confirmed") for line in lines)
+    assert lines[-1].startswith("tenant creation completed")
+    assert lines[-1].endswith(WORKFLOW_ID)
+
+
+def test_users_are_a_table_of_one_line_each(server: ScriptedServer, run: Run) -> None:
+    users = [user(), user(email="bob@acme.example", isInactive=True, userType="client", roles=[], lastLoginAt=None)]
+    server.script("GET", f"{TENANT_PATH}/users", Reply(200, {"users": users, "nextPageToken": None}))
+    header, first, second = run("tenants", "users", TENANT_ID).stdout.splitlines()
+    assert header.split() == ["e-mail", "state", "type", "name", "roles", "last", "login", "user", "id"]
+    assert "Admin, Technician" in first
+    assert first.endswith(user()["userId"])
+    assert second.split()[:3] == ["bob@acme.example", "inactive", "client"]
+    assert run("tenants", "users", TENANT_ID, "--json").document == {"users": users}
+
+
+def test_the_filters_of_a_list_of_users_are_sent(server: ScriptedServer, run: Run) -> None:
+    server.script("GET", f"{TENANT_PATH}/users", Reply(200, {"users": [], "nextPageToken": None}))
+    assert run("tenants", "users", TENANT_ID, "--type=client", "--inactive", "--limit=10").code == 0
+    assert server.received[0].query == [("userType", "client"), ("isInactive", "true"), ("pageSize", "10")]
+
+
+def test_an_invalid_type_of_users_names_the_option(server: ScriptedServer, run: Run) -> None:
+    errors = [{"field": "userType", "detail": "must be 'internal' or 'client'"}]
+    server.script("GET", f"{TENANT_PATH}/users", problem(422, "invalid-request", errors=errors))
+    ran = run("tenants", "users", TENANT_ID, "--type=robot")
+    assert ran.code == 2
+    assert "--type: must be 'internal' or 'client'" in ran.stderr
+
+
+def test_a_footprint_is_shown_with_the_largest_tables_first(server: ScriptedServer, run: Run) -> None:
+    server.script("GET", f"{TENANT_PATH}/footprint", Reply(200, footprint()))
+    lines = [" ".join(line.split()) for line in run("tenants", "footprint", TENANT_ID).stdout.splitlines()]
+    assert lines[:4] == ["12,345 tickets", "3 clients", "1 tenants", "12,349 rows in all"]
+    assert lines[5:] == [
+        "outside the database",
+        *("2 email domains", "a.example, b.example", "At the provider."),
+        *("? temporal", "Temporal did not respond."),
+    ]
+    assert run("tenants", "footprint", TENANT_ID, "--json").document == footprint()

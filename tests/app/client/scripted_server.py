@@ -202,6 +202,77 @@ def tenant(**changes: Any) -> dict[str, Any]:
     }
 
 
+def details(**changes: Any) -> dict[str, Any]:
+    """Return the document of one tenant, which is being deleted."""
+    deletion = {
+        "state": "deletion_scheduled",
+        "reason": "contract ended",
+        "requestedAt": "2026-02-01T12:00:00Z",
+        "requestedBy": "ada",
+        "confirmedAt": None,
+        "confirmedBy": None,
+        "scheduledFor": None,
+        "deletedAt": None,
+        "link": f"{TENANT_PATH}/deletion",
+    }
+    subscription = {
+        "billingSource": "stripe",
+        "provider": "stripe",
+        "externalId": "sub_1",
+        "status": "active",
+        "quantity": 10,
+        "periodEnd": "2026-03-01T12:00:00Z",
+    }
+    operation = {
+        "workflowId": WORKFLOW_ID,
+        "kind": "tenant_creation",
+        "status": "completed",
+        "startedAt": "2026-01-31T12:00:00Z",
+        "finishedAt": "2026-01-31T12:00:01Z",
+        "link": OPERATION_PATH,
+    }
+    return {
+        **tenant(state="deletion_scheduled"),
+        "suspendedAt": "2026-02-01T12:00:00Z",
+        "subscription": subscription,
+        "addons": [
+            {"key": "ai_assistant", "activatedAt": None, "expiresAt": "2026-04-01T12:00:00Z"},
+            {"key": "teams", "activatedAt": None, "expiresAt": None},
+        ],
+        "operations": [operation],
+        "deletion": deletion,
+        **changes,
+    }
+
+
+def user(**changes: Any) -> dict[str, Any]:
+    """Return a user's document."""
+    return {
+        "userId": RESULT["adminUserId"],
+        "email": "ada@acme.example",
+        "firstName": "Ada",
+        "lastName": "Byron",
+        "userType": "internal",
+        "isInactive": False,
+        "roles": ["Admin", "Technician"],
+        "lastLoginAt": "2026-02-01T12:00:00Z",
+        "createdAt": None,
+        **changes,
+    }
+
+
+def footprint() -> dict[str, Any]:
+    """Return a footprint's document."""
+    domains = {"kind": "email_domains", "count": 2, "names": ["a.example", "b.example"], "note": "At the provider."}
+    unknown: dict[str, Any] = {"kind": "temporal", "count": None, "names": [], "note": "Temporal did not respond."}
+    return {
+        "tenantId": TENANT_ID,
+        "tables": {"clients": 3, "tenants": 1, "tickets": 12345},
+        "rows": 12349,
+        "external": [domains, unknown],
+    }
+
+
 RESULT = {
     "tenantId": TENANT_ID,
     "adminUserId": "0b6c0f0e-6c43-5d0a-8a54-2f7a3f1f9c01",

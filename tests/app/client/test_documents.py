@@ -6,18 +6,26 @@ import pytest
 from pydantic import BaseModel
 
 from app.client import (
+    Addon,
     ArgumentError,
+    ExternalResource,
+    Footprint,
     NotFoundError,
     Operation,
     OperationSummary,
     StepDocument,
+    Subscription,
     Tenant,
+    TenantDeletion,
+    TenantOperation,
     TenantsClient,
     UnavailableError,
     UnexpectedResponseError,
+    User,
 )
 from app.client.models import FINAL_STATUSES, OPEN_STATUSES
 from app.client.responses import retry_after
+from app.gateway.directory import schemas as directory
 from app.gateway.operations import schemas
 from app.gateway.tenants.schemas import CreatedDocument
 from tests.app.client.conftest import API_KEY, Call
@@ -30,10 +38,13 @@ from tests.app.client.scripted_server import (
     WORKFLOW_ID,
     Reply,
     ScriptedServer,
+    details,
     document,
+    footprint,
     problem,
     summary,
     tenant,
+    user,
 )
 from workflows.operations.statuses import OperationStatus
 
@@ -44,6 +55,7 @@ def test_documents_are_kept_unchanged() -> None:
     sent = document("completed", novelty={"nested": [1]}, temporaryPassword="p")
     assert Operation.model_validate(sent).as_json() == sent
     assert Tenant.model_validate(tenant(novelty=1)).as_json() == tenant(novelty=1)
+    assert Tenant.model_validate(details(novelty=1)).as_json() == details(novelty=1)
 
 
 def test_an_unknown_status_step_or_kind_is_read() -> None:
@@ -88,6 +100,14 @@ def test_the_statuses_are_those_of_the_workflows() -> None:
         (Operation, CreatedDocument),
         (OperationSummary, schemas.OperationSummary),
         (StepDocument, schemas.StepDocument),
+        (Tenant, directory.TenantDetails),
+        (Subscription, directory.SubscriptionDocument),
+        (Addon, directory.AddonDocument),
+        (TenantOperation, directory.TenantOperation),
+        (TenantDeletion, directory.TenantDeletion),
+        (User, directory.UserDocument),
+        (Footprint, directory.FootprintDocument),
+        (ExternalResource, directory.ExternalDocument),
     ],
 )
 def test_the_models_have_every_field_of_the_gateway(ours: type[BaseModel], theirs: type[BaseModel]) -> None:
@@ -204,6 +224,26 @@ def test_an_unknown_tenant_is_not_found(server: ScriptedServer, call: Call) -> N
     server.script("GET", TENANT_PATH, problem(404, "tenant-not-found"))
     with pytest.raises(NotFoundError):
         call("tenant", TENANT_ID)
+
+
+def test_the_users_of_a_tenant_are_listed(server: ScriptedServer, call: Call) -> None:
+    pages = [
+        Reply(200, {"users": [user()], "nextPageToken": "next"}),
+        Reply(200, {"users": [user(firstName=None, roles=[])], "nextPageToken": None}),
+    ]
+    server.script("GET", f"{TENANT_PATH}/users", *pages)
+    users = list(call("users", TENANT_ID, user_type="internal", is_inactive=False, page_size=1))
+    assert [(found.first_name, found.roles) for found in users] == [("Ada", ("Admin", "Technician")), (None, ())]
+    filters = [("userType", "internal"), ("isInactive", "false"), ("pageSize", "1")]
+    assert [request.query for request in server.received] == [filters, [*filters, ("pageToken", "next")]]
+
+
+def test_a_footprint_is_read_and_may_take_long(server: ScriptedServer) -> None:
+    server.script("GET", f"{TENANT_PATH}/footprint", Reply(200, footprint(), delay=1.0))
+    with TenantsClient(server.url, API_KEY, timeout=0.5) as client:
+        found = client.footprint(TENANT_ID)
+    assert found.as_json() == footprint()
+    assert (found.tables["tickets"], found.external[1].count) == (12345, None)
 
 
 def test_a_cancel_sends_the_reason(server: ScriptedServer, call: Call) -> None:
