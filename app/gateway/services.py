@@ -35,6 +35,7 @@ from app.gateway.readiness import Readiness
 from app.gateway.tenants.access import WelcomeEmails
 from app.gateway.tenants.creation import TenantCreation
 from app.gateway.tenants.idempotency import IdempotentRequests
+from app.gateway.tenants.suspension import Suspensions
 from app.settings import Settings
 from app.telemetry.metrics.pools import watch_pool
 from app.telemetry.metrics.requests import watch_verifications
@@ -109,6 +110,7 @@ async def open_services(
             UserListing(engine, tenants),
             Footprints(counting, tenants, TenantResources(temporal, rpc_timeout(settings))),
             WelcomeEmails(starts, lookup, tenants),
+            Suspensions(settings, starts, lookup, tenants),
             Deletions(
                 settings,
                 engine,

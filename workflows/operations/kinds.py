@@ -49,7 +49,8 @@ class OperationKind:
     `transaction` names the activity that commits, `request_action` the action in the audit trail. Steps before
     `transaction_step` are done one by one, and undone by `close_activity` if the operation ends without the commit.
     A transaction that `is_long` is a regular activity with heartbeats, which must not trust its input. `undo` is what
-    a person can do instead of a cancel after the commit, with `{tenant_id}` for the tenant. `cancel_scope` lets a
+    a person can do instead of a cancel after the commit, with `{tenant_id}` for the tenant. `cancel_call` cancels it
+    by the tenant, if there is such a call, for texts like "or {cancel_call}". `cancel_scope` lets a
     caller cancel, `manage_scope` resume and change an operation. `parameters` are the names on the wire of what can
     be changed until the commit. With `gives_up_after`, passing errors are retried for that time at most, and the
     operation then fails instead of waiting for an operator.
@@ -64,6 +65,7 @@ class OperationKind:
     cancel_scope: str
     manage_scope: str
     undo: str = "it can't be undone"
+    cancel_call: str | None = None
     parameters: tuple[str, ...] = ()
     gives_up_after: timedelta | None = None
     transaction_step: str | None = None

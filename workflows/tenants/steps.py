@@ -167,6 +167,7 @@ DELETION = KINDS.register(
         close_activity=UNDO_DELETION_ACTIVITY,
         request_action="tenant.delete",
         undo="the tenant is deleted; only an export can bring it back",
+        cancel_call="undo it: POST /tenants/{tenant_id}/deletion/undo",
         cancel_scope="tenants:delete",
         manage_scope="tenants:delete",
     )

@@ -27,13 +27,12 @@ from app.gateway.deletions.problems import (
 )
 from app.gateway.deletions.schemas import DeletionBody, DeletionDocument, DeletionLinks
 from app.gateway.directory.lookup import TenantLookup, visible_tenant_id
+from app.gateway.directory.protection import refuse_management_tenant
 from app.gateway.operations.cancellation import OperationCancellation
 from app.gateway.operations.documents import OperationView
 from app.gateway.operations.lookup import OperationLookup
 from app.gateway.operations.problems import (
     ExportUnavailableError,
-    ManagementTenantError,
-    ManagementTenantUnknownError,
     OperationNotFoundError,
     OperationStoppingError,
 )
@@ -176,14 +175,6 @@ class Deletions:
         if record is not None and not record.snapshot.has_ended:
             return DeletionNotBegunError()
         return DeletionNotFoundError() if deletion is None else DeletionEndedError()
-
-
-def refuse_management_tenant(settings: Settings, tenant_id: UUID) -> None:
-    """Raise `ProblemError` if the tenant is Alga's own, or if that is not known."""
-    if settings.master_billing_tenant_id is None:
-        raise ManagementTenantUnknownError
-    if settings.master_billing_tenant_id == tenant_id:
-        raise ManagementTenantError
 
 
 def _refuse_same_person(deletion: DeletionRecord, requester: Requester) -> None:

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app.gateway.http.problems.problem import problem_response
 from app.gateway.http.problems.request_problems import CorsRefusedError
 
-METHODS = ("GET", "POST", "PATCH", "DELETE")
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 REQUEST_HEADERS = (
     "Authorization",
     "Content-Type",

@@ -113,6 +113,13 @@ class OperationLookup:
             stopping.cancel()
         return await self.find(workflow_id)
 
+    async def wait_if_possible(self, operation: OperationView, seconds: float) -> OperationView:
+        """Return a started operation as `wait` does, or as it was if it can't be read: its caller can find it."""
+        try:
+            return await self.wait(operation.workflow_id, seconds)
+        except (TemporalUnavailableError, DatabaseUnavailableError):
+            return operation
+
     async def _look_up(self, workflow_id: str) -> OperationView:
         try:
             described = await self._operations.describe(workflow_id)

@@ -167,6 +167,13 @@ class ManagementTenantUnknownError(ProblemError):
     default_detail = "MASTER_BILLING_TENANT_ID is not set; without it, Alga's own tenant would not be protected"
 
 
+class SuspendedByAlgaError(ProblemError):
+    """Alga itself has suspended the tenant, so that what to undo is not recorded."""
+
+    status, code = 409, "suspended-by-alga"
+    default_detail = "Alga itself has suspended the tenant, so what to undo is not recorded; end its deletion in Alga"
+
+
 class ExportUnavailableError(ProblemError):
     """Exports are not configured."""
 
@@ -256,6 +263,7 @@ OPERATION_PROBLEMS: Mapping[str, type[ProblemError]] = MappingProxyType(
                 MailUnavailableError,
                 ManagementTenantError,
                 ManagementTenantUnknownError,
+                SuspendedByAlgaError,
                 ExportUnavailableError,
                 DeletionNotConfirmedError,
                 ForeignReferenceError,

@@ -217,10 +217,14 @@ async def _start_key(connection: AsyncConnection, wanted: _Wanted) -> UUID:
 
 
 def _in_progress(operation: OperationView) -> OperationInProgressError:
-    links = operation.document.links
-    cancel = f", or cancel it: DELETE {links.cancel}" if links.cancel is not None else ""
+    snapshot, links = operation.snapshot, operation.document.links
+    cancel = ""
+    if links.cancel is not None:
+        call = operation.kind.cancel_call
+        by_id = f"cancel it: DELETE {links.cancel}"
+        cancel = f", or {call.format(tenant_id=snapshot.tenant_id) if call is not None else by_id}"
     return OperationInProgressError(
-        f"{operation.workflow_id} ({operation.snapshot.kind}) on this tenant has not ended; "
+        f"{operation.workflow_id} ({snapshot.kind}) on this tenant has not ended; "
         f"repeat the request once GET {links.self} shows its end{cancel}"
     )
 

@@ -8,14 +8,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.mail.claims import next_allowed
 from app.auth.callers import Requester
-from app.database import DatabaseUnavailableError
 from app.gateway.directory.lookup import TenantLookup
 from app.gateway.http.problems.request_problems import RateLimitedError
 from app.gateway.operations.documents import OperationView
 from app.gateway.operations.lookup import OperationLookup
 from app.gateway.operations.starting import OperationStarts
 from app.gateway.tenants.schemas import WelcomeEmailBody
-from app.temporal.errors import TemporalUnavailableError
 from workflows.tenants.steps import RESEND_WORKFLOW, WELCOME_EMAIL
 from workflows.tenants.welcome_email import WelcomeEmailRequest
 
@@ -55,11 +53,7 @@ class WelcomeEmails:
 
     async def wait(self, operation: OperationView, seconds: int) -> OperationView:
         """Return the operation once it has ended, or as it is after the given time."""
-        try:
-            return await self.lookup.wait(operation.workflow_id, seconds)
-        except (TemporalUnavailableError, DatabaseUnavailableError):
-            # It was started, and the caller can find it.
-            return operation
+        return await self.lookup.wait_if_possible(operation, seconds)
 
 
 async def _refuse_too_many(connection: AsyncConnection, tenant_id: UUID) -> None:

@@ -18,7 +18,7 @@ from activities.operations.rows import revoke_start
 from activities.tenants.billing import check_billing_links
 from activities.tenants.request import TenantRequest
 from app.auth.callers import Caller, Requester
-from app.database import DatabaseUnavailableError, database_errors
+from app.database import database_errors
 from app.gateway.access.problems import OtherTenantIdError
 from app.gateway.access.rate_limits import RateLimits
 from app.gateway.operations.documents import OperationView
@@ -84,12 +84,8 @@ class TenantCreation:
 
     async def wait(self, creation: StartedCreation, seconds: int) -> StartedCreation:
         """Return the creation once its operation has ended, or as it is after the given time."""
-        try:
-            operation = await self.lookup.wait(creation.operation.workflow_id, seconds)
-        except (TemporalUnavailableError, DatabaseUnavailableError):
-            # The operation was started: its ids and its password must reach the caller.
-            return creation
-        return replace(creation, operation=operation)
+        # If it can't be read, its ids and its password must reach the caller.
+        return replace(creation, operation=await self.lookup.wait_if_possible(creation.operation, seconds))
 
     async def _find_known(self, wanted: CreationRequest) -> OperationView | None:
         """Return the operation that an equal request started, or None if the ids are free; raise their conflict."""

@@ -8,6 +8,7 @@ from app.gateway.operations.responses import retry_after
 from app.gateway.operations.schemas import StatusDocument
 from app.gateway.tenants.creation import StartedCreation
 from app.gateway.tenants.schemas import CreatedDocument
+from app.gateway.tenants.suspension import SuspensionChange
 from workflows.operations.statuses import OperationStatus
 
 
@@ -23,9 +24,19 @@ def sent(operation: OperationView, waited: int | None) -> Response:
     return _started(operation.document, waited, completed=200)
 
 
+def changed(change: SuspensionChange, waited: int | None) -> Response:
+    """Return the response with status 200 and the tenant if it is as requested, else with 202 and the operation."""
+    if isinstance(change.document, StatusDocument):
+        return _started(change.document, waited, completed=202)
+    headers = {"Location": change.operation.document.links.self} if change.operation is not None else {}
+    return document_response(change.document, 200, {**headers, **_preference_applied(waited)})
+
+
 def _started(document: StatusDocument, waited: int | None, *, completed: int) -> Response:
-    headers = {"Location": document.links.self, **retry_after(document)}
-    if waited is not None:
-        headers["Preference-Applied"] = f"wait={waited}"
+    headers = {"Location": document.links.self, **retry_after(document), **_preference_applied(waited)}
     is_complete = waited is not None and document.status is OperationStatus.COMPLETED
     return document_response(document, completed if is_complete else 202, headers)
+
+
+def _preference_applied(waited: int | None) -> dict[str, str]:
+    return {"Preference-Applied": f"wait={waited}"} if waited is not None else {}

@@ -1,4 +1,4 @@
-"""Routes of tenants: to create them, to cancel a creation, and to send welcome mails again."""
+"""Routes that create, suspend and reactivate tenants, cancel a creation, and send welcome mails again."""
 
 from typing import Annotated
 
@@ -11,6 +11,7 @@ from app.gateway.access.authenticated_route import AuthenticatedRoute
 from app.gateway.access.parameters import current_requester
 from app.gateway.access.problems import TenantNotFoundError
 from app.gateway.directory.parameters import TenantPathId
+from app.gateway.directory.schemas import TenantDetails
 from app.gateway.http.dependencies import service
 from app.gateway.http.openapi import BODY_PROBLEMS, COMMON_PROBLEMS, LOCATION, RETRY_AFTER, Responses, problems
 from app.gateway.http.problems.request_problems import (
@@ -23,7 +24,11 @@ from app.gateway.operations.cancellation import OperationCancellation
 from app.gateway.operations.parameters import CancelReason, WorkflowId, tenant_id_of
 from app.gateway.operations.problems import (
     BillingIncompleteError,
+    ManagementTenantError,
+    ManagementTenantUnknownError,
+    OperationStoppingError,
     OperationUnreadableError,
+    SuspendedByAlgaError,
     TenantExistsError,
     UnknownBillingPlanError,
 )
@@ -33,14 +38,18 @@ from app.gateway.operations.schemas import StatusDocument
 from app.gateway.tenants.access import WelcomeEmails
 from app.gateway.tenants.creation import TenantCreation
 from app.gateway.tenants.parameters import (
+    SUSPENSION_WAIT_SECONDS,
     IdempotencyKey,
+    NewSuspension,
     NewTenant,
     PreferWait,
+    ShorterWait,
     WelcomeEmailRecipient,
 )
 from app.gateway.tenants.problems import DeletionRequiredError, IdempotencyKeyReusedError, StartUncertainError
-from app.gateway.tenants.responses import created, sent
+from app.gateway.tenants.responses import changed, created, sent
 from app.gateway.tenants.schemas import CreatedDocument, WelcomeEmailBody
+from app.gateway.tenants.suspension import Suspensions
 
 router = APIRouter(
     prefix="/tenants",
@@ -53,6 +62,25 @@ SENDING: Responses = {
     200: {"model": StatusDocument, "description": "The mail was sent (only with `Prefer: wait`)."},
     202: {"description": "The operation has started.", "headers": {**LOCATION, **RETRY_AFTER}},
 }
+SUSPENDING: Responses = {
+    200: {
+        "description": "The tenant is as requested. With `Location` if an operation has changed it.",
+        "headers": LOCATION,
+    },
+    202: {
+        "model": StatusDocument,
+        "description": "The operation has not completed in 10 seconds, or in those of `Prefer: wait`.",
+        "headers": {**LOCATION, **RETRY_AFTER},
+    },
+}
+SUSPENSION_PROBLEMS = (
+    *START_PROBLEMS,
+    ManagementTenantError,
+    ManagementTenantUnknownError,
+    OperationStoppingError,
+)
+Suspender = Annotated[Requester, Security(current_requester, scopes=[Scope.TENANTS_SUSPEND])]
+Suspending = Annotated[Suspensions, service(Suspensions)]
 CREATED: Responses = {
     201: {
         "model": CreatedDocument,
@@ -122,6 +150,37 @@ async def send_welcome_email(
     """
     operation = await welcome_emails.send(path_id, body or WelcomeEmailBody(), requester)
     return sent(await welcome_emails.wait(operation, wait) if wait else operation, wait)
+
+
+@router.put(
+    "/{id}/suspension",
+    summary="Suspend a tenant",
+    response_model=TenantDetails,
+    responses={**SUSPENDING, **problems(*SUSPENSION_PROBLEMS)},
+)
+async def suspend_tenant(
+    requester: Suspender, suspensions: Suspending, path_id: TenantPathId, body: NewSuspension, wait: ShorterWait
+) -> Response:
+    """Let none of the tenant's users sign in, and stop its jobs and its inbound mail. It can be undone exactly.
+
+    A tenant that is suspended stays as it is, with the reason of the first request.
+    """
+    seconds = SUSPENSION_WAIT_SECONDS if wait is None else wait
+    return changed(await suspensions.suspend(path_id, body.reason, requester, seconds), wait)
+
+
+@router.delete(
+    "/{id}/suspension",
+    summary="Reactivate a tenant",
+    response_model=TenantDetails,
+    responses={**SUSPENDING, **problems(*SUSPENSION_PROBLEMS, SuspendedByAlgaError)},
+)
+async def reactivate_tenant(
+    requester: Suspender, suspensions: Suspending, path_id: TenantPathId, wait: ShorterWait
+) -> Response:
+    """Put back every row that the suspension has changed, unless it was changed since. An active tenant stays so."""
+    seconds = SUSPENSION_WAIT_SECONDS if wait is None else wait
+    return changed(await suspensions.reactivate(path_id, requester, seconds), wait)
 
 
 @router.delete(

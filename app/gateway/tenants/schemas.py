@@ -1,11 +1,12 @@
 """Bodies and documents of requests that change tenants."""
 
+from typing import Annotated
 from uuid import UUID
 
 from pydantic import Field
 
 from activities.tenants.request import RequestModel
-from app.gateway.operations.schemas import StatusDocument, omitted_if_none
+from app.gateway.operations.schemas import Reason, StatusDocument, omitted_if_none
 
 
 class CreatedDocument(StatusDocument):
@@ -22,3 +23,9 @@ class WelcomeEmailBody(RequestModel):
     user_id: UUID | None = Field(
         default=None, description="An administrator of the tenant; by default its first one."
     )
+
+
+class SuspensionBody(RequestModel):
+    """Why a tenant is suspended."""
+
+    reason: Annotated[Reason, Field(min_length=1, examples=["unpaid for 60 days"])]

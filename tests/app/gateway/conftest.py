@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import asyncpg
 import httpx
@@ -29,6 +29,7 @@ from tests.support.api_keys import Keys, open_keys
 from tests.support.servers.databases import NewDatabase
 
 SECRET = "test-nextauth-secret"
+MANAGEMENT_TENANT = UUID("9f3c1d52-6c0b-4c8e-8a64-3f0d1b6a7e20")
 
 Start = Callable[..., GatewayProcess]
 
@@ -58,6 +59,7 @@ def settings(gateway_database: str, postgres: EmbeddedPostgres, temporal: Embedd
         temporal_task_queue=f"nobody-polls-{uuid4()}",
         nextauth_secret=SecretStr(SECRET),
         creations_per_hour=0,
+        master_billing_tenant_id=MANAGEMENT_TENANT,
     )
 
 

@@ -16,6 +16,8 @@ KEYED = {
     ("get", "/tenants/{id}"): {"200", "404"},
     ("get", "/tenants/{id}/footprint"): {"200", "404", "501", "504"},
     ("get", "/tenants/{id}/users"): {"200", "404", "422"},
+    ("put", "/tenants/{id}/suspension"): {"200", "202", "404", "409", "502", *BODY},
+    ("delete", "/tenants/{id}/suspension"): {"200", "202", "404", "409", "502", *BODY},
     ("post", "/tenants/{id}/welcome-email"): {"200", "202", "404", "409", "502", *BODY},
     ("post", "/tenants/{id}/deletion"): {"202", "404", "409", "502", *BODY},
     ("get", "/tenants/{id}/deletion"): {"200", "404", "409", "502"},

@@ -26,6 +26,8 @@ REQUESTS: dict[tuple[str, str], list[Any]] = {
     ("GET", "/tenants/{id}/users"): [None],
     ("GET", "/tenants/{id}/status"): [None],
     ("POST", "/tenants/{id}/welcome-email"): [None, {}],
+    ("PUT", "/tenants/{id}/suspension"): [{"reason": "not yours"}],
+    ("DELETE", "/tenants/{id}/suspension"): [None],
     ("POST", "/tenants/{id}/deletion"): [{"reason": "not yours", "export": False}],
     ("GET", "/tenants/{id}/deletion"): [None],
     ("POST", "/tenants/{id}/deletion/confirm"): [None, {}],

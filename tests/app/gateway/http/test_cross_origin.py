@@ -49,7 +49,7 @@ async def test_cross_origin_requests_are_rejected_by_default(http: httpx.AsyncCl
 
 
 @pytest.mark.parametrize("origin", [ORIGIN, "http://localhost:3000"])
-@pytest.mark.parametrize("method", ["GET", "POST", "PATCH", "DELETE"])
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE"])
 async def test_a_listed_origin_may_send_every_method_and_header_of_the_gateway(
     open_gateway: RunningGateway, origin: str, method: str
 ) -> None:
