@@ -75,8 +75,8 @@ class SuspensionActivities:
                 committed = steps.committed(
                     {
                         "tenantId": str(context.tenant_id),
-                        "users": changed.rows.get(USERS.table.name, 0),
-                        "emailProviders": changed.rows.get(EMAIL_PROVIDERS.table.name, 0),
+                        "changedUsers": changed.rows.get(USERS.table.name, 0),
+                        "changedEmailProviders": changed.rows.get(EMAIL_PROVIDERS.table.name, 0),
                     }
                 )
                 transaction.run_with_commit(row.commit_statement(committed))

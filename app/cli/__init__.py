@@ -17,7 +17,9 @@ SERVICE = "Service"
 
 class _Root(LazyGroup):
     lazy_commands: ClassVar = {
-        "tenants": LazyCommand("app.cli.operations.tenants:app", "Create, list, show and invite tenants.", TENANTS),
+        "tenants": LazyCommand(
+            "app.cli.operations.tenants:app", "Create, show, invite and suspend tenants.", TENANTS
+        ),
         "operations": LazyCommand("app.cli.operations.operations:app", "List, watch and change operations.", TENANTS),
         "create": LazyCommand("app.cli.operations.create:create", "Create a tenant: tenants create.", SHORT),
         "list": LazyCommand(

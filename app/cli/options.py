@@ -1,6 +1,7 @@
 """Options that several commands share, and a way to add options to a command."""
 
 import inspect
+import sys
 from collections.abc import Callable, Iterable
 from typing import Annotated, Any
 
@@ -14,7 +15,17 @@ MAX_PAGE_SIZE = 200
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON to stdout; messages go to stderr.")]
 WorkflowId = Annotated[str, typer.Argument(metavar="ID", help="The operation's workflow id.")]
 Timeout = Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Maximum time to wait.")]
+TenantId = Annotated[str, typer.Argument(metavar="ID", help="The tenant's UUID.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Don't ask for a confirmation.")]
+Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the operation ends or waits for a person.")]
 Limit = Annotated[int, typer.Option(min=1, help="Maximum number of rows.")]
+
+
+def confirmed(question: str) -> bool:
+    """Ask on the terminal; raises `typer.BadParameter` if there is none."""
+    if not sys.stdin.isatty():
+        raise typer.BadParameter("there is no terminal to ask on; give --yes to go ahead", param_hint="--yes")
+    return typer.confirm(question, err=True)
 
 
 def keyword(name: str, annotation: Any, default: Any = None) -> inspect.Parameter:

@@ -22,6 +22,8 @@ MAX_IDEMPOTENCY_KEY_LENGTH = 255
 MAX_CONNECT_SECONDS = 5.0
 # The gateway gives up after less.
 FOOTPRINT_SECONDS = 60.0
+# As long as the gateway waits for a suspension.
+SUSPENSION_SECONDS = 10.0
 JSON_BODY = {"Content-Type": "application/json"}
 
 T = TypeVar("T")
@@ -221,9 +223,42 @@ def send_welcome_email(
     )
 
 
+def suspend_tenant(tenant_id: UUID | str, *, reason: str, wait: int | None = None) -> Call[Tenant | Operation]:
+    """Suspend a tenant; return the tenant if it is suspended, or else the operation that suspends it.
+
+    The gateway waits for 10 seconds, or for `wait` if that is less. Raises `ConflictError` if another operation on
+    the tenant has not ended, or if it must not be suspended, and the error of an operation that has failed by then.
+    """
+    return _suspension_call("PUT", tenant_id, wait, {"reason": reason})
+
+
+def reactivate_tenant(tenant_id: UUID | str, *, wait: int | None = None) -> Call[Tenant | Operation]:
+    """Undo a tenant's suspension, as `suspend_tenant`. Raises `ConflictError` also if Alga itself suspended it."""
+    return _suspension_call("DELETE", tenant_id, wait, None)
+
+
 def health() -> Call[Health]:
     """Return whether the gateway is ready for work; asks once and is not retried."""
     return Call("GET", "/readyz", read_health, is_retried=False)
+
+
+def _suspension_call(
+    method: str, tenant_id: UUID | str, wait: int | None, body: Mapping[str, object] | None
+) -> Call[Tenant | Operation]:
+    headers = {} if wait is None else {"Prefer": f"wait={wait}"}
+    return Call(
+        method,
+        f"{_path('tenants', str(tenant_id))}/suspension",
+        _read_changed_tenant,
+        headers=headers if body is None else {**JSON_BODY, **headers},
+        body=None if body is None else _encode(body),
+        extra_seconds=SUSPENSION_SECONDS,
+    )
+
+
+def _read_changed_tenant(response: httpx.Response) -> Tenant | Operation:
+    is_started = response.status_code == httpx.codes.ACCEPTED
+    return read(response, Operation) if is_started else read(response, Tenant)
 
 
 def _query(**values: object) -> Query:

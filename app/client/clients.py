@@ -66,6 +66,8 @@ class TenantsClient:
     footprint = _method(calls.footprint)
     users = _iterator(calls.users)
     send_welcome_email = _method(calls.send_welcome_email)
+    suspend_tenant = _method(calls.suspend_tenant)
+    reactivate_tenant = _method(calls.reactivate_tenant)
     health = _method(calls.health)
 
     def wait(
@@ -172,6 +174,8 @@ class AsyncTenantsClient:
     footprint = _async_method(calls.footprint)
     users = _async_iterator(calls.users)
     send_welcome_email = _async_method(calls.send_welcome_email)
+    suspend_tenant = _async_method(calls.suspend_tenant)
+    reactivate_tenant = _async_method(calls.reactivate_tenant)
     health = _async_method(calls.health)
 
     async def wait(

@@ -8,7 +8,7 @@ import typer
 from app.cli.exit_codes import EXIT_CODES_HELP, ExitCode
 from app.cli.operations.fields import CHANGEABLE_FIELDS, read_file, takes_fields
 from app.cli.operations.report import Report, connected
-from app.cli.options import DEFAULT_LIMIT, DEFAULT_TIMEOUT, MAX_PAGE_SIZE, Limit, Timeout, WorkflowId
+from app.cli.options import DEFAULT_LIMIT, DEFAULT_TIMEOUT, MAX_PAGE_SIZE, Limit, Timeout, Wait, WorkflowId
 from app.cli.output import print_operations
 
 app = typer.Typer(help="List, show, watch, cancel, resume and change operations.", no_args_is_help=True)
@@ -26,7 +26,6 @@ Moment = Annotated[
     datetime | None,
     typer.Option(parser=_moment, metavar="TIME", help="ISO 8601 time; local time if it has no offset."),
 ]
-Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the operation ends or waits for a person.")]
 
 
 @app.command(epilog=EXIT_CODES_HELP)

@@ -1,4 +1,4 @@
-"""`alga-tenants tenants`: shows tenants and what they have, and invites their administrators."""
+"""`alga-tenants tenants`: shows, suspends and reactivates tenants, and invites their administrators."""
 
 from typing import Annotated
 
@@ -8,12 +8,11 @@ from app.cli.console import print_json
 from app.cli.exit_codes import EXIT_CODES_HELP, ExitCode
 from app.cli.operations.create import create
 from app.cli.operations.report import Report, connected
-from app.cli.options import DEFAULT_LIMIT, DEFAULT_TIMEOUT, MAX_PAGE_SIZE, Limit, Timeout
+from app.cli.operations.suspension import reactivate, suspend
+from app.cli.options import DEFAULT_LIMIT, DEFAULT_TIMEOUT, MAX_PAGE_SIZE, Limit, TenantId, Timeout
 from app.cli.tenant_output import print_tenants, print_users, show_footprint, show_tenant
 
-TenantId = Annotated[str, typer.Argument(metavar="ID", help="The tenant's UUID.")]
-
-app = typer.Typer(help="Create, list, show and invite tenants.", no_args_is_help=True)
+app = typer.Typer(help="Create, show, invite and suspend tenants.", no_args_is_help=True)
 app.command("create", epilog=EXIT_CODES_HELP)(create)
 
 
@@ -100,3 +99,7 @@ def invite(
     report.changed(started)
     report.note(f"started {started.workflow_id}")
     return report.follow(started.workflow_id, timeout) if wait else ExitCode.DONE
+
+
+app.command("suspend", epilog=EXIT_CODES_HELP)(suspend)
+app.command("reactivate", epilog=EXIT_CODES_HELP)(reactivate)

@@ -44,7 +44,11 @@ async def test_a_suspension_and_its_end_leave_every_row_byte_for_byte(
 
     suspended = await suspending.suspend_tenant(asking(tenant_id))
 
-    assert suspended.result == {"tenantId": str(tenant_id), "users": ACTIVE_USERS, "emailProviders": UNPAUSED}
+    assert suspended.result == {
+        "tenantId": str(tenant_id),
+        "changedUsers": ACTIVE_USERS,
+        "changedEmailProviders": UNPAUSED,
+    }
     assert differing(before, await fingerprints(database)) == CHANGED
     assert await fingerprints(database, without=[tenant_id]) == neighbours
 
@@ -98,7 +102,7 @@ async def test_many_users_take_few_statements(
     before = await fingerprints(database)
     statements.clear()
     suspended = await suspending.suspend_tenant(asking(tenant_id))
-    assert suspended.result["users"] == ACTIVE_USERS + MANY * 3 // 4
+    assert suspended.result["changedUsers"] == ACTIVE_USERS + MANY * 3 // 4
     assert len(statements) < 30
     statements.clear()
     await suspending.reactivate_tenant(undoing(tenant_id))

@@ -28,7 +28,7 @@ PATIENCE = 20.0
 BLOCKED = "FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 RESUME_MAIL = "UPDATE email_providers SET inbound_paused_at = NULL, inbound_pause_reason = NULL"
 LIFT = "UPDATE tenants SET suspended_at = NULL, suspended_reason = NULL WHERE tenant = $1"
-NO_ROWS = {"users": 0, "emailProviders": 0}
+NO_ROWS = {"changedUsers": 0, "changedEmailProviders": 0}
 
 
 async def error_of(call: Awaitable[Any]) -> ApplicationError:
@@ -67,8 +67,8 @@ async def test_what_people_change_during_a_suspension_stays(
 
     committed = await suspending.reactivate_tenant(undoing(tenant_id))
 
-    assert committed.result["users"] == ACTIVE_USERS - 2
-    assert committed.result["emailProviders"] == UNPAUSED - 2
+    assert committed.result["changedUsers"] == ACTIVE_USERS - 2
+    assert committed.result["changedEmailProviders"] == UNPAUSED - 2
     found = await users(database, tenant_id)
     expected = {
         "ada": False,
@@ -138,7 +138,7 @@ async def test_a_killed_attempt_changes_nothing_and_the_next_one_does_it(
     await other.close()
     assert (error.type, error.non_retryable) == ("database-unavailable", False)
     assert await everything(database) == at_start
-    assert (await activity(given)).result["users"] == ACTIVE_USERS
+    assert (await activity(given)).result["changedUsers"] == ACTIVE_USERS
     await suspending.reactivate_tenant(undoing(tenant_id))
     assert differing(before, await fingerprints(database)) == set()
 
@@ -152,7 +152,7 @@ async def test_a_user_who_is_being_added_is_not_overlooked(
         attempt = asyncio.create_task(suspending.suspend_tenant(asking(tenant_id)))
         await wait_until(lambda: is_blocked(database), timeout=PATIENCE, every=0.01)
     await other.close()
-    assert (await attempt).result["users"] == ACTIVE_USERS + 1
+    assert (await attempt).result["changedUsers"] == ACTIVE_USERS + 1
     assert (await users(database, tenant_id))["late"] is True
 
 
@@ -195,7 +195,7 @@ async def test_a_suspension_that_was_lifted_elsewhere_can_be_repeated_and_undone
     ):
         await database.execute(change, tenant_id)
     again = await suspending.suspend_tenant(asking(tenant_id, reason="still unpaid"))
-    assert again.result == {"tenantId": str(tenant_id), "users": 2, "emailProviders": 0}
+    assert again.result == {"tenantId": str(tenant_id), "changedUsers": 2, "changedEmailProviders": 0}
     reason = "SELECT reason FROM alga_tenants.suspensions WHERE tenant_id = $1"
     assert await database.fetchval(reason, tenant_id) == "still unpaid"
     await suspending.reactivate_tenant(undoing(tenant_id))
@@ -211,7 +211,7 @@ async def test_what_a_lifted_suspension_has_left_is_put_back(
     before = await fingerprints(database)
     await suspending.suspend_tenant(asking(tenant_id))
     await database.execute(LIFT, tenant_id)
-    assert (await suspending.reactivate_tenant(undoing(tenant_id))).result["users"] == ACTIVE_USERS
+    assert (await suspending.reactivate_tenant(undoing(tenant_id))).result["changedUsers"] == ACTIVE_USERS
     assert differing(before, await fingerprints(database)) == set()
 
 
@@ -229,7 +229,7 @@ async def test_a_tenant_that_alga_suspended_is_taken_over_and_given_back(
     assert await everything(database) == before
     tables = await fingerprints(database)
     taken = await suspending.suspend_tenant(asking(tenant_id))
-    assert taken.result == {"tenantId": str(tenant_id), "users": 1, "emailProviders": UNPAUSED}
+    assert taken.result == {"tenantId": str(tenant_id), "changedUsers": 1, "changedEmailProviders": UNPAUSED}
     given_back = await suspending.reactivate_tenant(undoing(tenant_id))
     assert given_back.result == taken.result
     assert [warning.code for warning in given_back.warnings] == ["still-suspended"]

@@ -73,7 +73,7 @@ async def test_a_tenant_is_suspended_and_reactivated(
         assert (tenant["tenantId"], tenant["state"], tenant["userCount"]) == (str(tenant_id), state, users)
         operation = (await http.get(changed.headers["location"])).json()
         assert (operation["status"], operation["warnings"]) == ("completed", [])
-        assert operation["result"] == {"tenantId": str(tenant_id), "users": 1, "emailProviders": 0}
+        assert operation["result"] == {"tenantId": str(tenant_id), "changedUsers": 1, "changedEmailProviders": 0}
         assert operation["parameters"] == (body or {})
         started.append(operation["kind"])
         again = await http.request(method, path, json=body)

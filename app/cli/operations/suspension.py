@@ -1,0 +1,60 @@
+"""`alga-tenants tenants suspend` and `reactivate`."""
+
+from typing import Annotated
+
+import typer
+
+from app.cli.console import print_json, visible
+from app.cli.exit_codes import ExitCode
+from app.cli.operations.report import Report, connected
+from app.cli.options import DEFAULT_TIMEOUT, TenantId, Timeout, Wait, Yes, confirmed
+from app.cli.tenant_output import show_tenant
+from app.client import Operation, Tenant
+
+
+@connected
+def suspend(
+    report: Report,
+    tenant_id: TenantId,
+    *,
+    reason: Annotated[str, typer.Option(help="Reason, stored with the operation.")],
+    yes: Yes = False,
+    wait: Wait = True,
+    timeout: Timeout = DEFAULT_TIMEOUT,
+) -> ExitCode:
+    """Suspend a tenant: no user can sign in, and its jobs and its inbound mail stop.
+
+    What is changed is recorded, and `tenants reactivate` undoes exactly that.
+    """
+    if not yes:
+        tenant = report.client.tenant(tenant_id)
+        about = f"{tenant.tenant_id}, active users: {tenant.user_count}"
+        if not confirmed(f"Suspend {visible(tenant.name or '')} ({about})?"):
+            report.note("Nothing was changed.")
+            return ExitCode.CANCELLED
+    return _follow(report, report.client.suspend_tenant(tenant_id, reason=reason, wait=0), timeout, wait=wait)
+
+
+@connected
+def reactivate(
+    report: Report, tenant_id: TenantId, *, wait: Wait = True, timeout: Timeout = DEFAULT_TIMEOUT
+) -> ExitCode:
+    """Undo the suspension of a tenant, row by row.
+
+    What people have changed since stays as it is.
+    """
+    return _follow(report, report.client.reactivate_tenant(tenant_id, wait=0), timeout, wait=wait)
+
+
+def _follow(report: Report, changed: Tenant | Operation, timeout: float, *, wait: bool) -> ExitCode:
+    """Watch the operation that was started; if none was, the tenant is as requested."""
+    if isinstance(changed, Operation):
+        report.changed(changed)
+        report.note(f"started {changed.workflow_id}")
+        return report.follow(changed.workflow_id, timeout) if wait else ExitCode.DONE
+    if report.as_json:
+        print_json(changed.as_json())
+    else:
+        report.note(f"The tenant is {visible(changed.state or '')} already; nothing was started.")
+        show_tenant(report.stdout, changed)
+    return ExitCode.DONE
