@@ -26,12 +26,18 @@ ON_BOTH_SERVERS = pytest.mark.parametrize("client", ["dev", "time-skipping"], in
 
 
 @pytest.fixture(scope="module")
-async def time_skipping_client() -> AsyncIterator[Client]:
-    """A client of a server that skips the time until the next timer."""
+async def time_skipping() -> AsyncIterator[WorkflowEnvironment]:
+    """A server that skips the time until the next timer, while something waits for a result or for a time."""
     async with await WorkflowEnvironment.start_time_skipping(
         test_server_existing_path=time_skipping_program(), data_converter=CONVERTER
     ) as environment:
-        yield environment.client
+        yield environment
+
+
+@pytest.fixture(scope="module")
+def time_skipping_client(time_skipping: WorkflowEnvironment) -> Client:
+    """A client of the server that skips time."""
+    return time_skipping.client
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
+from temporalio.converter import DataConverter, WorkflowSerializationContext
 from temporalio.service import RPCError
 from temporalio.worker import Replayer
 
@@ -57,10 +58,11 @@ async def count_events(handle: Handle) -> int:
     return len((await handle.fetch_history()).events)
 
 
-async def states_of(handle: Handle) -> AsyncIterator[OperationSnapshot]:
-    """Everything that the workflow has published, from its history."""
+async def states_of(handle: Handle, converter: DataConverter = DATA_CONVERTER) -> AsyncIterator[OperationSnapshot]:
+    """Everything that the workflow has published, from its history; the converter is that of its client."""
+    reader = converter.with_context(WorkflowSerializationContext(namespace="default", workflow_id=handle.id))
     for event in (await handle.fetch_history()).events:
         properties = event.workflow_properties_modified_event_attributes
         for payload in properties.upserted_memo.fields.values():
-            [snapshot] = await DATA_CONVERTER.decode([payload], [OperationSnapshot])
+            [snapshot] = await reader.decode([payload], [OperationSnapshot])
             yield snapshot

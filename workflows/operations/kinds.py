@@ -30,14 +30,16 @@ class StepKind:
     """One step of a kind of operation.
 
     `progress` is the percentage done once the step has finished. `activity` names the activity of a step that follows
-    the commit; a step without one is part of the transaction, or closes the operation. `wire_name` is the name in
-    `getState`, if it differs. `remedy` is what a person can do if the step has failed after the commit, with
-    `{tenant_id}` for the tenant.
+    the commit; a step without one is part of the transaction, or closes the operation. A step that `is_long` is a
+    regular activity with heartbeats, which must not trust its input, or a child workflow; so is a transaction that
+    begins with it. `wire_name` is the name in `getState`, if it differs. `remedy` is what a person can do if the step
+    has failed after the commit, with `{tenant_id}` for the tenant.
     """
 
     name: str
     progress: int
     activity: str | None = None
+    is_long: bool = False
     wire_name: str | None = None
     remedy: str = "this has to be done by hand"
 
@@ -48,12 +50,11 @@ class OperationKind:
 
     `transaction` names the activity that commits, `request_action` the action in the audit trail. Steps before
     `transaction_step` are done one by one, and undone by `close_activity` if the operation ends without the commit.
-    A transaction that `is_long` is a regular activity with heartbeats, which must not trust its input. `undo` is what
-    a person can do instead of a cancel after the commit, with `{tenant_id}` for the tenant. `cancel_call` cancels it
-    by the tenant, if there is such a call, for texts like "or {cancel_call}". `cancel_scope` lets a
-    caller cancel, `manage_scope` resume and change an operation. `parameters` are the names on the wire of what can
-    be changed until the commit. With `gives_up_after`, passing errors are retried for that time at most, and the
-    operation then fails instead of waiting for an operator.
+    `undo` is what a person can do instead of a cancel after the commit, with `{tenant_id}` for the tenant.
+    `cancel_call` cancels it by the tenant, if there is such a call, for texts like "or {cancel_call}". `cancel_scope`
+    lets a caller cancel, `manage_scope` resume and change an operation. `parameters` are the names on the wire of
+    what can be changed until the commit. With `gives_up_after`, passing errors are retried for that time at most, and
+    the operation then fails instead of waiting for an operator.
     """
 
     name: str
@@ -69,7 +70,6 @@ class OperationKind:
     parameters: tuple[str, ...] = ()
     gives_up_after: timedelta | None = None
     transaction_step: str | None = None
-    is_long: bool = False
     close_activity: str = CLOSE_ACTIVITY
 
     @property
@@ -94,6 +94,11 @@ class OperationKind:
     def find_step(self, name: str | None) -> StepKind | None:
         """Return the step of that name, or None if this release does not know it."""
         return next((step for step in self.steps if step.name == name), None)
+
+    def is_long(self, name: str) -> bool:
+        """Return whether the step is long, so that it is shown when it begins."""
+        step = self.find_step(name)
+        return step is not None and step.is_long
 
     def progress_after(self, name: str) -> int:
         """Return the percentage done once the step has finished."""

@@ -180,7 +180,7 @@ class Lifecycle(Generic[RequestT]):
 
         async def attempt() -> Committed:
             argument = transaction_input(self.progress.context(), self.request)
-            run = run_with_heartbeats if self._kind.is_long else run_locally
+            run = run_with_heartbeats if self._kind.is_long(self._kind.first_of_transaction) else run_locally
             return await run(self._kind.transaction, argument, Committed)
 
         parks = self._kind.gives_up_after is None

@@ -55,13 +55,14 @@ class Progress:
     def start(self, step: str, attempt: int) -> None:
         """Begin a step, or the transaction by its first step.
 
-        The first attempt at the transaction is not published: a memo becomes visible when the workflow task ends,
+        The first attempt at a short step is not published: a memo becomes visible when the workflow task ends,
         usually with the operation. The gateway takes the started task for a running operation.
         """
-        started = {"started_at": workflow.now()} if attempt == 1 else {}
+        is_running = any(line.name == step and line.status is StepStatus.RUNNING for line in self.snapshot.steps)
+        started = {"started_at": workflow.now()} if attempt == 1 and not is_running else {}
         self._change(step=step, status=OperationStatus.RUNNING)
         self.set_step(step, status=StepStatus.RUNNING, attempts=attempt, **started)
-        if attempt > 1 or self.is_committed:
+        if attempt > 1 or self.is_committed or self.kind.is_long(step):
             self.publish()
 
     def fail_attempt(self, step: str, attempt: int, status: StepStatus) -> None:
@@ -102,8 +103,8 @@ class Progress:
         self._change(progress=self.kind.progress_after(step), error=None)
 
     def warn(self, *warnings: OperationWarning) -> None:
-        """Add warnings; `publish` makes them visible."""
-        self._change(warnings=(*self.snapshot.warnings, *warnings), error=None)
+        """Add warnings that are new; `publish` makes them visible."""
+        self._change(warnings=tuple(dict.fromkeys((*self.snapshot.warnings, *warnings))), error=None)
 
     def warn_of_late_cancel(self) -> bool:
         """Warn that a cancel came after the commit; False if it was said before."""

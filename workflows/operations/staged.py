@@ -5,8 +5,9 @@ limit, because the tenant would otherwise stay as the steps have left it.
 """
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from temporalio import workflow
 
@@ -67,22 +68,20 @@ class StagedLifecycle(Lifecycle[RequestT]):
             if left <= timedelta(0):
                 return False
             shown = "next_try_at" if status is OperationStatus.WAITING else "attention_deadline"
-            self.progress.publish(status=status, **{shown: until})
-            await self._wait_awake(min(left, RECHECK_INTERVAL))
+            await self._wait_awake(min(left, RECHECK_INTERVAL), status=status, error=None, **{shown: until})
 
     async def park(self, error: OperationError) -> None:
         """Wait for an operator without limit."""
         self._is_awake = self._resumed = False
-        self.progress.publish(status=OperationStatus.NEEDS_ATTENTION, error=error)
-        await self._wait_awake(None)
+        await self._wait_awake(None, status=OperationStatus.NEEDS_ATTENTION, error=error)
 
-    async def _wait_awake(self, within: timedelta | None) -> None:
-        def is_awake() -> bool:
-            return self._is_awake or self._resumed or self._is_cancelled
-
-        try:
-            await workflow.wait_condition(is_awake, timeout=within)
-        except TimeoutError:
-            return
+    async def _wait_awake(self, within: timedelta | None, **shown: Any) -> None:
+        """Wait for a signal within that time, and show these changes meanwhile."""
+        if not self._is_cancelled:
+            self.progress.publish(**shown)
+        with suppress(TimeoutError):
+            await workflow.wait_condition(
+                lambda: self._is_awake or self._resumed or self._is_cancelled, timeout=within
+            )
         if self._is_cancelled:
             raise OperationCancelledError

@@ -157,7 +157,9 @@ class TenantDeletionWorkflow(OperationWorkflow[DeletionRequest]):
             await operation.read(EXPORT, partial(self._note_export, export_id))
         else:
             operation.skip(EXPORT)
-        scheduled_for = await self._confirmed()
+        if operation.request.confirmed:
+            operation.skip(AWAIT_CONFIRMATION)
+        scheduled_for = self._scheduled_for or await self._confirmed()
         await operation.wait(WAIT_GRACE_PERIOD, OperationStatus.WAITING, self._is_due, until=scheduled_for)
         operation.progress.finish_step(WAIT_GRACE_PERIOD)
         await operation.step(LIST_EXTERNAL, self._list_external)
