@@ -79,7 +79,8 @@ class ForeignKey:
     """A reference from `child` to `parent`, both labels of tables.
 
     Setting the columns `clearable` to NULL removes the reference, unless a CHECK that mentions them (`guarded`)
-    refuses. A key that is not `declared` is no constraint; it is inferred from its column's name.
+    refuses. A key that is not `declared` is no constraint; it is inferred from its column's name. Without an index
+    that begins with its columns (`indexed`), the database reads the child for each deleted row of the parent.
     """
 
     name: str
@@ -92,6 +93,7 @@ class ForeignKey:
     guarded: bool = False
     deferrable: bool = False
     declared: bool = True
+    indexed: bool = True
 
 
 @dataclass(frozen=True)
@@ -253,6 +255,7 @@ def _foreign_key(row: Any, tables: Mapping[int, Table]) -> ForeignKey:
         clearable=tuple(pair["child"] for pair in clearable),
         guarded=any(pair["checked"] for pair in clearable),
         deferrable=row.deferrable,
+        indexed=row.indexed,
     )
 
 

@@ -23,10 +23,19 @@ TABLES = text("""
     ORDER BY label
 """)
 
-# A key of a partition counts as its partitioned table's.
+# A key of a partition counts as its partitioned table's. It is indexed if an index begins with its columns, in any
+# order, or with those besides the tenant. An index of the rows in which a column is not null serves as well.
 FOREIGN_KEYS = text("""
     SELECT k.conname::text AS name, k.child::bigint AS child, k.parent::bigint AS parent,
            k.confdeltype::text AS on_delete, k.condeferrable AS deferrable, k.confmatchtype = 'f' AS match_full,
+           EXISTS (
+               SELECT FROM pg_index i WHERE i.indrelid = k.conrelid AND i.indisvalid AND i.indkey[0] = ANY (k.conkey)
+               AND (i.indpred IS NULL OR pg_get_expr(i.indpred, i.indrelid) ~ '^\\(\\w+ IS NOT NULL\\)$')
+               AND ARRAY(
+                   SELECT attnum FROM pg_attribute
+                   WHERE attrelid = k.conrelid AND attnum = ANY (k.conkey) AND attname NOT IN ('tenant', 'tenant_id')
+               ) <@ (i.indkey::int2[])[0:cardinality(k.conkey) - 1]
+           ) AS indexed,
            json_agg(json_build_object('child', a.attname, 'parent', b.attname,
                'nullable', NOT a.attnotnull AND a.attgenerated = '' AND a.attidentity = '',
                'checked', EXISTS (SELECT FROM pg_constraint c WHERE c.conrelid = k.conrelid AND c.contype = 'c'
@@ -39,7 +48,8 @@ FOREIGN_KEYS = text("""
     CROSS JOIN LATERAL unnest(k.conkey, k.confkey) WITH ORDINALITY AS pair(child_column, parent_column, position)
     JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = pair.child_column
     JOIN pg_attribute b ON b.attrelid = k.confrelid AND b.attnum = pair.parent_column
-    GROUP BY k.oid, k.conname, k.child, k.parent, k.confdeltype, k.condeferrable, k.confmatchtype
+    GROUP BY k.oid, k.conname, k.child, k.parent, k.confdeltype, k.condeferrable, k.confmatchtype, k.conrelid,
+             k.conkey
     ORDER BY child, name
 """)
 

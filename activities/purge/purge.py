@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from uuid import UUID
 
+import structlog
 from sqlalchemy import Row, Select, text, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -17,11 +18,15 @@ from activities.purge.triggers import Trigger
 BATCH = 50  # tables per query
 MAX_PASSES = 3  # a trigger may write rows while others are deleted
 LOCK_TIMEOUT = "10s"
+# Pairs of a deleted row and a row read for it that take about a minute.
+MANY_PAIRS = 500_000_000
 
 TIMEOUTS = text("SELECT current_setting('statement_timeout') AS statement, current_setting('lock_timeout') AS lock")
 SET_TIMEOUTS = text(
     "SELECT set_config('statement_timeout', :statement, true), set_config('lock_timeout', :lock, true)"
 )
+
+log = structlog.get_logger(__name__)
 
 Progress = Callable[[str, int], Awaitable[None]]
 ItemT = TypeVar("ItemT")
@@ -137,6 +142,7 @@ class _Purge:
         await self.guard.disable(first)
         await self._lock(self.rows.roots())
         left = await _count(self.connection, self.rows)
+        self._warn_of_slow_keys(left)
         for number in range(MAX_PASSES):
             if not left:
                 break
@@ -155,6 +161,19 @@ class _Purge:
         return PurgeReport(
             self.deleted, tuple(self.guard.disabled), len(self.rows.labels), tuple(sorted(self.catalogue.kept))
         )
+
+    def _warn_of_slow_keys(self, rows: Mapping[str, int]) -> None:
+        for key in self.catalogue.foreign_keys:
+            if not key.indexed and rows.get(key.parent, 0) * rows.get(key.child, 0) > MANY_PAIRS:
+                log.warning(
+                    "a purge will take long, because a foreign key has no index",
+                    key=key.name,
+                    table=key.child,
+                    columns=key.columns,
+                    rows=rows[key.child],
+                    referenced=key.parent,
+                    referenced_rows=rows[key.parent],
+                )
 
     async def _lock(self, labels: Sequence[str]) -> None:
         for label in labels:

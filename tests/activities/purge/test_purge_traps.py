@@ -4,7 +4,9 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
+from structlog.testing import capture_logs
 
+from activities.purge import purge as purge_module
 from activities.purge.catalogue import read_catalogue
 from activities.purge.errors import PurgeIncompleteError, TenantRefusedError
 from activities.purge.purge import LOCK_TIMEOUT, TIMEOUTS, count_tenant_rows, purge_tenant
@@ -322,6 +324,43 @@ async def test_the_count_leaves_out_other_tenants_and_empty_tables(empty: AsyncC
     )
 
     assert await count_tenant_rows(empty, await read_catalogue(empty), OURS) == {"a": 2}
+
+
+@pytest.mark.parametrize(
+    ("index", "is_slow"),
+    [
+        ("note", True),
+        ("tenant, note, ticket", True),
+        ("note, ticket", True),
+        ("ticket) WHERE (note > 1", True),
+        ("ticket", False),
+        ("tenant, ticket, note", False),
+        ("ticket, tenant", False),
+        ("ticket) WHERE (ticket IS NOT NULL", False),
+    ],
+)
+async def test_a_key_without_an_index_is_named_before_it_makes_a_purge_slow(
+    empty: AsyncConnection, monkeypatch: pytest.MonkeyPatch, index: str, *, is_slow: bool
+) -> None:
+    monkeypatch.setattr(purge_module, "MANY_PAIRS", 5)
+    await build(
+        empty,
+        """
+        CREATE TABLE tickets (tenant uuid, id int, PRIMARY KEY (tenant, id));
+        CREATE TABLE comments (tenant uuid, ticket int, note int, CONSTRAINT of_ticket FOREIGN KEY (tenant, ticket)
+                               REFERENCES tickets);
+        CREATE INDEX ON comments ({index});
+        INSERT INTO tickets VALUES ({ours}, 1), ({ours}, 2);
+        INSERT INTO comments VALUES ({ours}, 1), ({ours}, 1), ({ours}, 2);
+        """,
+        index=index,
+    )
+
+    with capture_logs() as lines:
+        await purge(empty)
+
+    warned = {"key": "of_ticket", "table": "comments", "columns": ("tenant", "ticket"), "rows": 3}
+    assert [{name: line[name] for name in warned} for line in lines] == ([warned] if is_slow else [])
 
 
 @pytest.mark.parametrize("tenant_id", [None, UUID(int=0)])
