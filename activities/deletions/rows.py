@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Self
 from uuid import UUID, uuid5
 
 from sqlalchemy import and_, exists, func, literal, select, update
@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.alga.tables import tenants
 from activities.database.own_tables import cancellations, deletions
+from activities.operations.queries import OperationRecord
 from workflows.operations.messages import UNKNOWN_CALLER, OperationContext
 from workflows.tenants.deletion import DeletionRequest
 
@@ -44,6 +45,26 @@ class DeletionRecord:
     external: Any
     undone_at: datetime | None
     deleted_at: datetime | None
+
+    @classmethod
+    def of_request(cls, operation: OperationRecord) -> Self:
+        """Return the row as the operation's first step will write it; raise `ValueError` if there is no tenant."""
+        context, snapshot = operation.context, operation.snapshot
+        request = snapshot.parameters
+        known: dict[str, Any] = {
+            "workflow_id": operation.workflow_id,
+            "run_id": operation.run_id,
+            "deletion_id": deletion_id(context),
+            "tenant_id": context.tenant_id,
+            "tenant_name": snapshot.tenant_name,
+            "reason": request.get("reason"),
+            "trigger_source": request.get("triggerSource"),
+            "grace_period_days": request.get("gracePeriodDays"),
+            "requested_at": snapshot.started_at,
+            "requested_by": snapshot.requested_by,
+            "requested_via": snapshot.requested_via,
+        }
+        return cls(**{**dict.fromkeys(deletions.c.keys()), **known})
 
     @property
     def is_open(self) -> bool:

@@ -83,7 +83,7 @@ def ended_outside(
         pending = ", ".join(step.name for step in snapshot.steps[:-1] if not step.is_done)
         left = f"not done: {pending}" if pending else "nothing was left to do"
         warnings += (OperationWarning(code=ENDED_OUTSIDE, detail=f"{reason} after the commit; {left}"),)
-    elif is_cancelled or snapshot.cancelled_by is not None or snapshot.status is OperationStatus.CANCELLING:
+    elif is_cancelled or snapshot.cancelled_by is not None or snapshot.status.is_stopping:
         status = OperationStatus.CANCELLED
     else:
         status = OperationStatus.FAILED

@@ -15,6 +15,8 @@ from app.client.errors import (
     WaitTimeoutError,
 )
 from app.client.models import (
+    Certificate,
+    Deletion,
     Fault,
     Health,
     Operation,
@@ -41,7 +43,9 @@ __all__ = [
     "ArgumentError",
     "AsyncTenantsClient",
     "AuthenticationError",
+    "Certificate",
     "ConflictError",
+    "Deletion",
     "ExternalResource",
     "Fault",
     "Footprint",

@@ -28,7 +28,7 @@ JSON_BODY = {"Content-Type": "application/json"}
 
 T = TypeVar("T")
 Query = tuple[tuple[str, str], ...]
-_read_operation = partial(read, model=Operation)
+read_operation = partial(read, model=Operation)
 
 
 @dataclass(frozen=True)
@@ -109,18 +109,18 @@ def create_tenant(
     headers = {**JSON_BODY, "Idempotency-Key": key}
     if wait is not None:
         headers["Prefer"] = f"wait={wait}"
-    return Call("POST", "/tenants", _read_operation, headers=headers, body=_encode(request), extra_seconds=wait or 0)
+    return Call("POST", "/tenants", read_operation, headers=headers, body=encode(request), extra_seconds=wait or 0)
 
 
 def operation(workflow_id: str) -> Call[Operation]:
     """Return an operation; raise `NotFoundError` if there is none."""
-    return Call("GET", _path("operations", workflow_id), _read_operation)
+    return Call("GET", path_of("operations", workflow_id), read_operation)
 
 
 def cancel(workflow_id: str, *, reason: str | None = None) -> Call[Operation]:
     """Cancel an operation; raise `ConflictError` if it has ended or can no longer be cancelled."""
     # The reason is in the query, because intermediaries may drop the body of a DELETE.
-    return Call("DELETE", _path("operations", workflow_id), _read_operation, query=_query(reason=reason))
+    return Call("DELETE", path_of("operations", workflow_id), read_operation, query=_query(reason=reason))
 
 
 def resume(workflow_id: str) -> Call[Operation]:
@@ -128,7 +128,7 @@ def resume(workflow_id: str) -> Call[Operation]:
 
     Raises `ConflictError` if it has ended or is being stopped.
     """
-    return Call("POST", f"{_path('operations', workflow_id)}/resume", _read_operation)
+    return Call("POST", f"{path_of('operations', workflow_id)}/resume", read_operation)
 
 
 def change(workflow_id: str, changes: Mapping[str, object]) -> Call[Operation]:
@@ -136,8 +136,8 @@ def change(workflow_id: str, changes: Mapping[str, object]) -> Call[Operation]:
 
     Raises `ConflictError` if the operation is committed, has ended or is being stopped.
     """
-    path = _path("operations", workflow_id)
-    return Call("PATCH", path, _read_operation, headers=JSON_BODY, body=_encode(changes))
+    path = path_of("operations", workflow_id)
+    return Call("PATCH", path, read_operation, headers=JSON_BODY, body=encode(changes))
 
 
 def operations(
@@ -180,12 +180,12 @@ def tenants(
 
 def tenant(tenant_id: UUID | str) -> Call[Tenant]:
     """Return a tenant; raise `NotFoundError` if there is none."""
-    return Call("GET", _path("tenants", str(tenant_id)), partial(read, model=Tenant))
+    return Call("GET", path_of("tenants", str(tenant_id)), partial(read, model=Tenant))
 
 
 def footprint(tenant_id: UUID | str) -> Call[Footprint]:
     """Return what a deletion of the tenant would remove; takes up to a minute for a large tenant."""
-    path = f"{_path('tenants', str(tenant_id))}/footprint"
+    path = f"{path_of('tenants', str(tenant_id))}/footprint"
     return Call("GET", path, partial(read, model=Footprint), extra_seconds=FOOTPRINT_SECONDS)
 
 
@@ -198,7 +198,7 @@ def users(
 ) -> Listing[User]:
     """Yield all users of the tenant that match; `user_type` is `internal` or `client`."""
     filters = _query(user_type=user_type, is_inactive=is_inactive, page_size=page_size)
-    return Listing(f"{_path('tenants', str(tenant_id))}/users", Page[User], filters)
+    return Listing(f"{path_of('tenants', str(tenant_id))}/users", Page[User], filters)
 
 
 def send_welcome_email(
@@ -211,13 +211,13 @@ def send_welcome_email(
     """
     body = {} if user_id is None else {"userId": str(user_id)}
     headers = JSON_BODY if wait is None else {**JSON_BODY, "Prefer": f"wait={wait}"}
-    path = f"{_path('tenants', str(tenant_id))}/welcome-email"
+    path = f"{path_of('tenants', str(tenant_id))}/welcome-email"
     return Call(
         "POST",
         path,
-        _read_operation,
+        read_operation,
         headers=headers,
-        body=_encode(body),
+        body=encode(body),
         extra_seconds=wait or 0,
         is_retried=False,
     )
@@ -248,10 +248,10 @@ def _suspension_call(
     headers = {} if wait is None else {"Prefer": f"wait={wait}"}
     return Call(
         method,
-        f"{_path('tenants', str(tenant_id))}/suspension",
+        f"{path_of('tenants', str(tenant_id))}/suspension",
         _read_changed_tenant,
         headers=headers if body is None else {**JSON_BODY, **headers},
-        body=None if body is None else _encode(body),
+        body=None if body is None else encode(body),
         extra_seconds=SUSPENSION_SECONDS,
     )
 
@@ -278,13 +278,15 @@ def _parameter_values(name: str, value: object) -> Iterable[str]:
     return (str(value),) if isinstance(value, str) or not isinstance(value, Iterable) else map(str, value)
 
 
-def _path(collection: str, identifier: str) -> str:
+def path_of(collection: str, identifier: str) -> str:
+    """Return the path of one resource; raise `ArgumentError` if the id can be part of none."""
     if identifier in {"", ".", ".."}:
         raise ArgumentError(f"{identifier!r} is not an id")
     return f"/{collection}/{quote(identifier, safe='')}"
 
 
-def _encode(document: Mapping[str, object]) -> bytes:
+def encode(document: Mapping[str, object]) -> bytes:
+    """Return the document as JSON; raise `ArgumentError` if it can't be written so."""
     try:
         return json.dumps(document, allow_nan=False).encode()
     except (TypeError, ValueError) as error:

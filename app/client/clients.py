@@ -9,7 +9,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import httpx
 
-from app.client import calls
+from app.client import calls, deletion_calls
 from app.client.calls import Call, Listing, connection_options
 from app.client.errors import UnavailableError, UnreachableError
 from app.client.models import D, Operation
@@ -45,7 +45,7 @@ class TenantsClient:
 
     Every request has `timeout` seconds. Transient failures are retried according to `retries`. All methods raise
     a `TenantsError`: `UnreachableError`, `UnexpectedResponseError`, or a `ProblemError` (see `app.client.errors`).
-    The parameters of the methods are documented in `app.client.calls`.
+    The parameters of the methods are documented in `app.client.calls` and `app.client.deletion_calls`.
     """
 
     def __init__(
@@ -68,16 +68,21 @@ class TenantsClient:
     send_welcome_email = _method(calls.send_welcome_email)
     suspend_tenant = _method(calls.suspend_tenant)
     reactivate_tenant = _method(calls.reactivate_tenant)
+    request_deletion = _method(deletion_calls.request_deletion)
+    deletion = _method(deletion_calls.deletion)
+    confirm_deletion = _method(deletion_calls.confirm_deletion)
+    undo_deletion = _method(deletion_calls.undo_deletion)
+    certificate = _method(deletion_calls.certificate)
     health = _method(calls.health)
 
     def wait(
         self, workflow_id: str, *, timeout: float | None = DEFAULT_WAIT, since: Operation | None = None
     ) -> Operation:
-        """Return the operation once it has settled: it has ended, or waits for a person.
+        """Return the operation once it has settled: it has ended, or waits for a person or a date.
 
         Polls as often as the gateway asks for. Raises `WaitTimeoutError` after `timeout` seconds (None: never).
-        `since` is the response to a `resume`, which reaches the workflow a moment later. An operation that hasn't
-        changed since then doesn't count as settled.
+        `since` is the response to a request like `resume`, which reaches the workflow a moment later. An operation
+        that hasn't changed since then doesn't count as settled.
         """
         *_, settled = self.watch(workflow_id, timeout=timeout, since=since)
         return settled
@@ -176,6 +181,11 @@ class AsyncTenantsClient:
     send_welcome_email = _async_method(calls.send_welcome_email)
     suspend_tenant = _async_method(calls.suspend_tenant)
     reactivate_tenant = _async_method(calls.reactivate_tenant)
+    request_deletion = _async_method(deletion_calls.request_deletion)
+    deletion = _async_method(deletion_calls.deletion)
+    confirm_deletion = _async_method(deletion_calls.confirm_deletion)
+    undo_deletion = _async_method(deletion_calls.undo_deletion)
+    certificate = _async_method(deletion_calls.certificate)
     health = _async_method(calls.health)
 
     async def wait(

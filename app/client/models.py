@@ -12,9 +12,10 @@ CANCELLED = "cancelled"
 FAILED = "failed"
 NEEDS_ATTENTION = "needs_attention"
 AWAITING_CONFIRMATION = "awaiting_confirmation"
+WAITING = "waiting"
 FINAL_STATUSES = frozenset({COMPLETED, CANCELLED, FAILED})
 WAITING_FOR_PERSON = frozenset({NEEDS_ATTENTION, AWAITING_CONFIRMATION})
-OPEN_STATUSES = WAITING_FOR_PERSON | {"queued", "running", "retrying", "waiting", "cancelling", "rolling_back"}
+OPEN_STATUSES = WAITING_FOR_PERSON | {WAITING, "queued", "running", "retrying", "cancelling", "rolling_back"}
 
 D = TypeVar("D", bound="Document")
 
@@ -111,8 +112,8 @@ class OperationSummary(Document):
 
     @property
     def is_settled(self) -> bool:
-        """Whether the operation has ended or waits for a person, so that waiting longer changes nothing."""
-        return self.is_final or self.status in WAITING_FOR_PERSON
+        """Whether the operation has ended or waits for a person or a date, so that waiting longer changes nothing."""
+        return self.is_final or self.status == WAITING or self.status in WAITING_FOR_PERSON
 
     @property
     def duration(self) -> timedelta | None:
@@ -137,6 +138,44 @@ class Operation(OperationSummary):
         """The result of a completed creation; None for other kinds and before the end."""
         is_created = self.kind == "tenant_creation" and self.result is not None
         return TenantIds.model_validate(self.result) if is_created else None
+
+
+class Deletion(Document):
+    """The newest deletion of a tenant. Its purge is scheduled once it is confirmed."""
+
+    tenant_id: UUID
+    tenant_name: str | None = None
+    workflow_id: str
+    reason: str | None = None
+    trigger_source: str | None = None
+    grace_period_days: int | None = None
+    requested_at: datetime | None = None
+    requested_by: str | None = None
+    requested_via: str | None = None
+    confirmed_at: datetime | None = None
+    confirmed_by: str | None = None
+    confirmed_via: str | None = None
+    needs_second_person: bool = False
+    scheduled_for: datetime | None = None
+    undone_at: datetime | None = None
+    deleted_at: datetime | None = None
+    external: tuple[Any, ...] | None = None
+    operation: Operation | None = None
+    links: dict[str, str | None] = Field(default_factory=dict)
+
+
+class Certificate(Document):
+    """The proof of a deletion. `as_json` is the document that `alga-tenants certificate verify --file` reads."""
+
+    # Values that would be written differently than the MAC covers them stay as they came.
+    operation: dict[str, Any]
+    tenant: dict[str, Any]
+    requested_by: str | None = None
+    confirmed_by: str | None = None
+    rows_removed: dict[str, int] = Field(default_factory=dict)
+    total_rows_removed: int
+    rows_remaining: int
+    mac: str
 
 
 class Page(Document, Generic[D]):

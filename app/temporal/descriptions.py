@@ -75,7 +75,7 @@ async def _snapshot(
     is_cancelled = raw.workflow_extended_info.cancel_requested
     if is_cancelled and snapshot.is_cancellable and snapshot.cancelled_by is None:
         # The workflow has not handled the cancel yet. Afterwards, closing may wait for an operator.
-        changes["status"] = OperationStatus.CANCELLING
+        changes["status"] = kind.stopping_status(snapshot)
     elif snapshot.status is OperationStatus.QUEUED and raw.pending_workflow_task.state == TASK_STARTED:
         # The first attempt is not published, because a memo becomes visible when the workflow task completes.
         changes["status"] = OperationStatus.RUNNING

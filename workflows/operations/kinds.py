@@ -7,6 +7,7 @@ from datetime import timedelta
 from temporalio.common import RetryPolicy
 
 from workflows.operations.messages import OperationSnapshot, StepProgress
+from workflows.operations.statuses import OperationStatus, StepStatus
 
 FAILURE_POLICY_ACTIVITY = "read_failure_policy"
 PARAMETER_CHANGE_ACTIVITY = "accept_parameter_changes"
@@ -81,6 +82,11 @@ class OperationKind:
     def first_of_transaction(self) -> str:
         """The first step of the transaction."""
         return self.transaction_step or self.steps[0].name
+
+    def stopping_status(self, snapshot: OperationSnapshot) -> OperationStatus:
+        """Return the status of the operation once it is cancelled, and not closed yet."""
+        is_begun = any(step.status is StepStatus.COMPLETED for step in snapshot.steps)
+        return OperationStatus.ROLLING_BACK if self.is_staged and is_begun else OperationStatus.CANCELLING
 
     def workflow_id(self, key: object) -> str:
         """Return the gateway's workflow id for a tenant id or an operation's UUID."""

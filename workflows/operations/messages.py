@@ -192,8 +192,8 @@ class FailurePolicy(Message):
 class OperationSnapshot(Message):
     """The content of the status document, kept in the workflow's memo under `OPERATION_MEMO`.
 
-    `committed_at` is the point of no return. `next_try_at` is set while a step waits for its next attempt,
-    `attention_deadline` while a parked operation waits for an operator for a limited time.
+    `committed_at` is the point of no return. `next_try_at` is set while a step waits for its next attempt or for a
+    date, `attention_deadline` while a person has to act or to confirm within a limited time.
     """
 
     kind: str

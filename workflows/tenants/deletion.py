@@ -79,7 +79,7 @@ class DeletionRequest(OperationRequest):
     @property
     def parameters_shown(self) -> dict[str, Any]:
         """The fields of a snapshot that show what was requested."""
-        left_out = {"tenant_id", "tenant_name", "origin", "confirmed", "parent_id"}
+        left_out = {"tenant_id", "tenant_name", "origin", "parent_id"}
         name = storable(self.tenant_name, MAX_NAME_LENGTH) if self.tenant_name is not None else None
         return {
             "parameters": self.model_dump(mode="json", exclude=left_out, exclude_none=True),

@@ -1,18 +1,20 @@
 """Requests, confirms, undoes and shows deletions of tenants."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 from uuid import UUID
 
 import structlog
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from activities.audit.trail import AuditTrail
 from activities.certificates import signing
 from activities.certificates.rows import find_certificate
 from activities.certificates.signing import CertificateSigner, SignedCertificate
 from activities.deletions.activities import confirmation_event
-from activities.deletions.rows import Confirmation, DeletionRecord, confirm, newest_deletion
-from activities.operations.queries import find_newest_of_tenant
+from activities.deletions.rows import Confirmation, DeletionRecord, confirm, find_deletion, newest_deletion
+from activities.operations.queries import OperationRecord, find_open_of_tenant
 from app.auth.callers import Caller, Requester
 from app.auth.scopes import Scope
 from app.database import database_errors
@@ -41,8 +43,13 @@ from app.settings import Settings
 from app.temporal.errors import OperationEndedError
 from app.temporal.operations import TemporalOperations
 from workflows.operations.messages import OperationContext, OperationSnapshot
+from workflows.operations.statuses import OperationStatus
 from workflows.tenants.deletion import DeletionRequest
 from workflows.tenants.steps import DELETION, DELETION_WORKFLOW
+
+BEING_UNDONE = "The deletion is being undone"
+UNDONE = "The deletion was undone; request a new one"
+DELETED = "The tenant is deleted; only an export can bring it back"
 
 log = structlog.get_logger(__name__)
 
@@ -74,9 +81,11 @@ class Deletions:
         if body.confirm:
             require_scope(requester.caller, Scope.TENANTS_CONFIRM_DELETION, "confirm")
             if self.settings.deletion_two_person:
-                raise SecondPersonRequiredError
+                raise SecondPersonRequiredError.of_field(
+                    "confirm", "is not possible with DELETION_TWO_PERSON; send false"
+                )
         if body.export and self.settings.export_url is None:
-            raise ExportUnavailableError.of_field("export", "is not possible without EXPORT_URL; send false")
+            raise ExportUnavailableError.example()
         wanted = DeletionRequest(
             tenant_id=tenant.tenant_id,
             tenant_name=tenant.name,
@@ -86,12 +95,16 @@ class Deletions:
             confirmed=body.confirm,
             origin=requester.origin(),
         )
-        parameters = wanted.parameters_shown["parameters"]
+        parameters = _compared(wanted.parameters_shown["parameters"])
 
         def is_same(snapshot: OperationSnapshot) -> bool:
-            return bool(snapshot.parameters == parameters)
+            return _compared(snapshot.parameters) == parameters
 
-        return await self.starts.start(DELETION, DELETION_WORKFLOW, wanted, is_same=is_same)
+        operation = await self.starts.start(DELETION, DELETION_WORKFLOW, wanted, is_same=is_same)
+        if body.confirm and not operation.snapshot.parameters.get("confirmed"):
+            # It was started by a request that did not confirm it.
+            return await self.confirm(path_id, requester)
+        return operation
 
     async def confirm(self, path_id: str, requester: Requester) -> OperationView:
         """Confirm the tenant's open deletion; a second confirmation changes nothing.
@@ -103,33 +116,28 @@ class Deletions:
             DatabaseUnavailableError: nothing was confirmed.
         """
         tenant_id = visible_tenant_id(requester.caller, path_id)
-        with database_errors():
-            async with self.engine.begin() as connection:
-                deletion = await newest_deletion(connection, tenant_id)
-                if deletion is None or not deletion.is_open:
-                    raise await self._no_open_deletion(tenant_id, deletion)
-                if self.settings.deletion_two_person:
-                    _refuse_same_person(deletion, requester)
-                context = _context(deletion)
-                confirmation = Confirmation(by=requester.name, via=requester.caller.identity)
-                confirmed = await confirm(connection, context, confirmation)
-                if confirmed is not None:
-                    event = confirmation_event(context, confirmation, requester.origin())
-                    await self.audit.append(connection, event)
-        if confirmed is None and deletion.confirmed_at is None:
-            raise OperationStoppingError("The deletion is being undone")
-        operation = await self.lookup.find(deletion.workflow_id)
+        operation = await self.lookup.find(await self._open_id(tenant_id))
+        if not operation.is_open:
+            raise DeletionEndedError
+        if operation.snapshot.status.is_stopping:
+            raise OperationStoppingError(BEING_UNDONE)
+        is_first = await self._record_confirmation(operation, requester)
         try:
             await self.operations.wake(operation.in_temporal, "confirm")
         except OperationEndedError:
             raise DeletionEndedError from None
-        return operation
+        if not is_first:
+            return operation
+        # The workflow shows it a moment later.
+        return replace(operation, snapshot=operation.snapshot.at_work(status=OperationStatus.RUNNING, error=None))
 
     async def undo(self, path_id: str, reason: str | None, requester: Requester) -> OperationView:
-        """Undo the tenant's deletion before its purge has committed; raises as `OperationCancellation.cancel`."""
+        """Undo the tenant's deletion before its purge has committed.
+
+        Raises as `OperationCancellation.cancel`, and `ProblemError` if there is no open deletion.
+        """
         tenant_id = visible_tenant_id(requester.caller, path_id)
-        workflow_id = await self._workflow_id(tenant_id)
-        return await self.cancellation.cancel(workflow_id, requester, reason)
+        return await self.cancellation.cancel(await self._open_id(tenant_id), requester, reason)
 
     async def show(self, caller: Caller, path_id: str) -> DeletionDocument:
         """Return the tenant's newest deletion; raises `ProblemError` if there is none."""
@@ -137,13 +145,17 @@ class Deletions:
         with database_errors():
             async with self.engine.connect() as connection:
                 deletion = await newest_deletion(connection, tenant_id)
+                requested = await _open_deletion(connection, tenant_id)
+        if requested is not None and (deletion is None or deletion.workflow_id != requested.workflow_id):
+            # No worker has begun it.
+            deletion = DeletionRecord.of_request(requested)
         if deletion is None:
-            raise await self._no_open_deletion(tenant_id, None)
+            raise DeletionNotFoundError
         try:
             operation = await self.lookup.find(deletion.workflow_id)
         except OperationNotFoundError:
             operation = None
-        return _document(deletion, operation)
+        return _document(deletion, operation, is_two_person=self.settings.deletion_two_person)
 
     async def certificate(self, caller: Caller, path_id: str) -> SignedCertificate:
         """Return the certificate of the tenant's newest completed deletion; raises `ProblemError`."""
@@ -159,43 +171,73 @@ class Deletions:
             raise CertificateNotFoundError
         return found[0]
 
-    async def _workflow_id(self, tenant_id: UUID) -> str:
+    async def _open_id(self, tenant_id: UUID) -> str:
+        """Return the workflow id of the tenant's open deletion; raises `ProblemError` if there is none."""
         with database_errors():
             async with self.engine.connect() as connection:
-                record = await find_newest_of_tenant(connection, tenant_id, DELETION.name)
-        if record is None:
+                record = await _open_deletion(connection, tenant_id)
+                ended = await newest_deletion(connection, tenant_id) if record is None else None
+        if record is not None:
+            return record.workflow_id
+        if ended is None:
             raise DeletionNotFoundError
-        return record.workflow_id
+        raise DeletionEndedError(DELETED if ended.deleted_at is not None else UNDONE)
 
-    async def _no_open_deletion(self, tenant_id: UUID, deletion: DeletionRecord | None) -> Exception:
-        """Return why there is nothing to confirm or show."""
+    async def _record_confirmation(self, operation: OperationView, requester: Requester) -> bool:
+        """Record the confirmation in the row of the deletion; False if it was confirmed before."""
+        context = OperationContext(
+            workflow_id=operation.workflow_id, run_id=operation.run_id, snapshot=operation.snapshot
+        )
         with database_errors():
-            async with self.engine.connect() as connection:
-                record = await find_newest_of_tenant(connection, tenant_id, DELETION.name)
-        if record is not None and not record.snapshot.has_ended:
-            return DeletionNotBegunError()
-        return DeletionNotFoundError() if deletion is None else DeletionEndedError()
+            async with self.engine.begin() as connection:
+                deletion = await find_deletion(connection, context)
+                if deletion is None:
+                    raise DeletionNotBegunError
+                if not deletion.is_open:
+                    raise DeletionEndedError
+                if self.settings.deletion_two_person:
+                    _refuse_same_person(deletion, requester)
+                confirmation = Confirmation(by=requester.name, via=requester.caller.identity)
+                is_first = await confirm(connection, context, confirmation) is not None
+                if is_first:
+                    event = confirmation_event(context, confirmation, requester.origin())
+                    await self.audit.append(connection, event)
+                elif deletion.confirmed_at is None:
+                    raise OperationStoppingError(BEING_UNDONE)
+        return is_first
+
+
+def _compared(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters by which requests are the same. A confirmation can follow."""
+    return {name: value for name, value in parameters.items() if name != "confirmed"}
+
+
+async def _open_deletion(connection: AsyncConnection, tenant_id: UUID) -> OperationRecord | None:
+    record = await find_open_of_tenant(connection, tenant_id, DELETION.name)
+    return record if record is not None and record.snapshot.kind == DELETION.name else None
 
 
 def _refuse_same_person(deletion: DeletionRecord, requester: Requester) -> None:
     is_same_credential = deletion.requested_via == requester.caller.identity
-    if is_same_credential or deletion.requested_by == requester.name:
+    if is_same_credential or (deletion.requested_by or "").casefold() == requester.name.casefold():
         raise SecondPersonRequiredError(is_denial=True)
 
 
-def _context(deletion: DeletionRecord) -> OperationContext:
-    snapshot = OperationSnapshot(kind=DELETION.name, tenant_id=deletion.tenant_id)
-    return OperationContext(workflow_id=deletion.workflow_id, run_id=deletion.run_id, snapshot=snapshot)
-
-
-def _document(deletion: DeletionRecord, operation: OperationView | None) -> DeletionDocument:
+def _document(deletion: DeletionRecord, operation: OperationView | None, *, is_two_person: bool) -> DeletionDocument:
     path = f"/tenants/{deletion.tenant_id}/deletion"
+    is_stopping = operation is not None and operation.snapshot.status.is_stopping
+    is_undoable = deletion.is_open and not is_stopping
+    is_unconfirmed = is_undoable and deletion.confirmed_at is None
     links = DeletionLinks(
         tenant=f"/tenants/{deletion.tenant_id}",
         operation=f"/operations/{deletion.workflow_id}",
-        confirm=f"{path}/confirm" if deletion.is_open and deletion.confirmed_at is None else None,
-        undo=f"{path}/undo" if deletion.is_open else None,
+        confirm=f"{path}/confirm" if is_unconfirmed else None,
+        undo=f"{path}/undo" if is_undoable else None,
         certificate=f"{path}/certificate" if deletion.deleted_at is not None else None,
     )
-    document = operation.document if operation is not None else None
-    return DeletionDocument(**vars(deletion), operation=document, links=links)
+    return DeletionDocument(
+        **vars(deletion),
+        needs_second_person=is_unconfirmed and is_two_person,
+        operation=operation.document if operation is not None else None,
+        links=links,
+    )

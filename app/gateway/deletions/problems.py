@@ -14,7 +14,7 @@ class DeletionEndedError(ProblemError):
     """The deletion was undone or has completed, so that it can't be confirmed or undone."""
 
     status, code = 409, "deletion-ended"
-    default_detail = "The deletion was undone, or the tenant is deleted"
+    default_detail = "The deletion has ended: it was undone, or the tenant is deleted"
 
 
 class DeletionNotBegunError(ProblemError):

@@ -67,6 +67,9 @@ Confirmer = Annotated[Requester, Security(current_requester, scopes=[Scope.TENAN
             ManagementTenantUnknownError,
             SecondPersonRequiredError,
             ExportUnavailableError,
+            DeletionNotBegunError,
+            DeletionEndedError,
+            OperationStoppingError,
             OperationInProgressError,
             OperationUnreadableError,
             TenantBusyError,
@@ -78,7 +81,8 @@ async def request_deletion(
 ) -> Response:
     """Suspend the tenant, wait for a confirmation, then for the grace period, and delete all its rows.
 
-    It can be undone until the rows are deleted. The same request returns the operation that it started.
+    It can be undone until the rows are deleted. The same request returns the operation that it started, and confirms
+    it if only the repeated one has `confirm`.
     """
     operation = await deletions.request(path_id, body, requester)
     return accepted(operation.document)
@@ -88,7 +92,7 @@ async def request_deletion(
     "",
     summary="Read a deletion",
     response_model=DeletionDocument,
-    responses=problems(DeletionNotFoundError, DeletionNotBegunError, OperationUnreadableError),
+    responses=problems(DeletionNotFoundError, OperationUnreadableError),
 )
 async def read_deletion(caller: Reader, deletions: Service, path_id: TenantPathId) -> Response:
     """Return the newest deletion of a tenant, whether it is open, was undone, or has completed."""
@@ -130,7 +134,7 @@ async def confirm_deletion(
     summary="Undo a deletion",
     status_code=202,
     response_model=StatusDocument,
-    responses={**CANCELLING, **problems(*CANCEL_PROBLEMS, DeletionNotFoundError)},
+    responses={**CANCELLING, **problems(*CANCEL_PROBLEMS, DeletionNotFoundError, DeletionEndedError)},
 )
 async def undo_deletion(
     requester: Deleter,

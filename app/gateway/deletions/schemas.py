@@ -1,10 +1,12 @@
 """Documents of deletions."""
 
+import re
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from activities.certificates.certificate import Certificate
 from activities.tenants.request import RequestModel
@@ -14,7 +16,23 @@ from app.gateway.operations.schemas import Reason, StatusDocument
 MAX_GRACE_PERIOD_DAYS = 365
 GRACE_PERIOD_DAYS = 30
 
-GivenReason = Annotated[Reason, Field(min_length=1, examples=["contract ended"])]
+# Of a reason, each without control characters; the second one is not space.
+_TEXT = r"[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
+_VISIBLE = r"[^\x00-\x20\x7f\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
+VISIBLE_TEXT = re.compile(rf"^{_TEXT}*{_VISIBLE}{_TEXT}*$")
+
+
+def _reject_blank(value: str) -> str:
+    if VISIBLE_TEXT.search(value) is None:
+        raise PydanticCustomError("blank", "must not be empty")
+    return value
+
+
+GivenReason = Annotated[
+    Reason,
+    AfterValidator(_reject_blank),
+    Field(examples=["contract ended"], json_schema_extra={"minLength": 1, "pattern": VISIBLE_TEXT.pattern}),
+]
 
 
 class DeletionBody(RequestModel):
@@ -46,7 +64,7 @@ class UndoBody(RequestModel):
 
 
 class DeletionLinks(Document):
-    """Paths of the deletion; those that make no sense any more are null."""
+    """Paths of the deletion; those of what can't be done at the moment are null."""
 
     tenant: str
     operation: str
@@ -72,6 +90,9 @@ class DeletionDocument(Document):
     confirmed_at: datetime | None
     confirmed_by: str | None
     confirmed_via: str | None
+    needs_second_person: bool = Field(
+        description="Whether another person, with another key or token, than of the request has to confirm."
+    )
     scheduled_for: datetime | None = Field(description="When the purge begins; null before the confirmation.")
     undone_at: datetime | None
     deleted_at: datetime | None

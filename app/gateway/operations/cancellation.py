@@ -61,8 +61,8 @@ class OperationCancellation:
         )
         await self._prevent_commit(operation, cancellation, event)
         # A workflow without a worker shows this later.
-        cancelling = {"status": OperationStatus.CANCELLING, **cancellation.shown}
-        return replace(operation, snapshot=snapshot.model_copy(update=cancelling))
+        status = operation.kind.stopping_status(snapshot)
+        return replace(operation, snapshot=snapshot.at_work(status=status, **cancellation.shown))
 
     async def _prevent_commit(self, operation: OperationView, cancellation: Cancellation, event: AuditEvent) -> None:
         """Prevent the commit of a running transaction, which receives no signal.

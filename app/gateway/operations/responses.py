@@ -2,15 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from math import ceil
 from typing import Self
 
 from starlette.responses import Response
 
 from app.gateway.http.responses import document_response, entity_tag, is_known
 from app.gateway.operations.schemas import StatusDocument
+from workflows.operations.statuses import OperationStatus
 
 POLL_SECONDS = 1
+# While a person has to act, and while an operation waits for days.
 ATTENTION_SECONDS = 30
+WAITING_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -48,4 +53,10 @@ def retry_after(document: StatusDocument) -> dict[str, str]:
     """Return the header with the seconds until the next poll; none once the operation has ended."""
     if document.has_ended:
         return {}
-    return {"Retry-After": str(ATTENTION_SECONDS if document.status.is_parked else POLL_SECONDS)}
+    seconds = POLL_SECONDS
+    if document.status in {OperationStatus.NEEDS_ATTENTION, OperationStatus.AWAITING_CONFIRMATION}:
+        seconds = ATTENTION_SECONDS
+    elif document.status is OperationStatus.WAITING and document.next_try_at is not None:
+        left = (document.next_try_at - datetime.now(UTC)).total_seconds()
+        seconds = max(POLL_SECONDS, min(WAITING_SECONDS, ceil(left)))
+    return {"Retry-After": str(seconds)}

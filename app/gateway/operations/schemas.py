@@ -127,8 +127,14 @@ class OperationSummary(Document):
     )
     updated_at: datetime | None
     finished_at: datetime | None
-    next_try_at: datetime | None = Field(description="When the failed step is retried.")
-    attention_deadline: datetime | None = Field(description="When the operation fails if no operator acts.")
+    next_try_at: datetime | None = Field(
+        description="When the failed step is retried, or when an operation that is `waiting` continues: for a "
+        "deletion, when its purge begins."
+    )
+    attention_deadline: datetime | None = Field(
+        description="For `needs_attention`, when the operation fails if no operator acts; null if it waits without "
+        "limit. For `awaiting_confirmation`, until when it can be confirmed before it needs attention."
+    )
     links: Links
 
     @property

@@ -125,7 +125,7 @@ class OperationStarts:
                 break
             # It has ended, and if its workflow was ended from outside, the lookup has closed its row.
         if operation.snapshot.kind != kind.name or not is_same(operation.snapshot):
-            raise _in_progress(operation)
+            raise _in_progress(operation, kind)
         return operation
 
     async def record(self, operation: OperationView, origin: Origin) -> None:
@@ -216,15 +216,16 @@ async def _start_key(connection: AsyncConnection, wanted: _Wanted) -> UUID:
     return uuid5(wanted.tenant_id, f"{wanted.kind.name} {number}")
 
 
-def _in_progress(operation: OperationView) -> OperationInProgressError:
+def _in_progress(operation: OperationView, wanted: OperationKind) -> OperationInProgressError:
     snapshot, links = operation.snapshot, operation.document.links
     cancel = ""
     if links.cancel is not None:
         call = operation.kind.cancel_call
         by_id = f"cancel it: DELETE {links.cancel}"
         cancel = f", or {call.format(tenant_id=snapshot.tenant_id) if call is not None else by_id}"
+    differs = " has other parameters, and" if snapshot.kind == wanted.name else ""
     return OperationInProgressError(
-        f"{operation.workflow_id} ({snapshot.kind}) on this tenant has not ended; "
+        f"{operation.workflow_id} ({snapshot.kind}) on this tenant{differs} has not ended; "
         f"repeat the request once GET {links.self} shows its end{cancel}"
     )
 

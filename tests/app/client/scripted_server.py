@@ -15,6 +15,8 @@ TENANT_ID = "8d3f0a52-5c1e-4c52-9b0e-3f6f3e6d2a11"
 OPERATION_PATH = f"/operations/{WORKFLOW_ID}"
 RESUME_PATH = f"{OPERATION_PATH}/resume"
 TENANT_PATH = f"/tenants/{TENANT_ID}"
+DELETION_ID = "tenant-deletion-2f4a092b-f990-5660-bd63-c9c1efad9f94"
+DELETION_PATH = f"/operations/{DELETION_ID}"
 STEPS = (
     "validate",
     "create_tenant",
@@ -130,6 +132,39 @@ def scripted_server() -> Iterator[ScriptedServer]:
         finally:
             server.shutdown()
             thread.join()
+
+
+def deletion(status: str = "awaiting_confirmation", **changes: Any) -> dict[str, Any]:
+    """Return the newest deletion of a tenant."""
+    path = f"{TENANT_PATH}/deletion"
+    return {
+        "tenantId": TENANT_ID,
+        "tenantName": "Acme",
+        "workflowId": DELETION_ID,
+        "reason": "contract ended",
+        "triggerSource": "manual",
+        "gracePeriodDays": 30,
+        "requestedAt": "2026-01-31T12:00:00Z",
+        "requestedBy": "Ada Byron",
+        "requestedVia": "key:ops",
+        "confirmedAt": None,
+        "confirmedBy": None,
+        "confirmedVia": None,
+        "needsSecondPerson": False,
+        "scheduledFor": None,
+        "undoneAt": None,
+        "deletedAt": None,
+        "external": None,
+        "operation": deleting(status),
+        "links": {"operation": DELETION_PATH, "confirm": f"{path}/confirm", "undo": f"{path}/undo"},
+        **changes,
+    }
+
+
+def deleting(status: str = "awaiting_confirmation", **changes: Any) -> dict[str, Any]:
+    """Return the operation of a deletion."""
+    changes = {"step": "await_confirmation", **changes}
+    return document(status, workflowId=DELETION_ID, kind="tenant_deletion", steps=[], **changes)
 
 
 def summary(status: str = "running", **changes: Any) -> dict[str, Any]:

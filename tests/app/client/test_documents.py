@@ -77,7 +77,7 @@ def test_an_unknown_status_step_or_kind_is_read() -> None:
         ("needs_attention", None, False, True),
         ("awaiting_confirmation", None, False, True),
         ("running", None, False, False),
-        ("waiting", None, False, False),
+        ("waiting", None, False, True),
         ("running", "2026-01-31T12:00:00Z", False, False),
         ("paused", None, False, False),
         ("archived", "2026-01-31T12:00:00Z", True, True),

@@ -20,7 +20,7 @@ KEYED = {
     ("delete", "/tenants/{id}/suspension"): {"200", "202", "404", "409", "502", *BODY},
     ("post", "/tenants/{id}/welcome-email"): {"200", "202", "404", "409", "502", *BODY},
     ("post", "/tenants/{id}/deletion"): {"202", "404", "409", "502", *BODY},
-    ("get", "/tenants/{id}/deletion"): {"200", "404", "409", "502"},
+    ("get", "/tenants/{id}/deletion"): {"200", "404", "502"},
     ("post", "/tenants/{id}/deletion/confirm"): {"202", "404", "409", "502", *BODY},
     ("post", "/tenants/{id}/deletion/undo"): {"202", "404", "409", "502", *BODY},
     ("get", "/tenants/{id}/deletion/certificate"): {"200", "404", "502"},

@@ -1,4 +1,4 @@
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import asyncpg
@@ -31,6 +31,26 @@ async def test_an_operation_is_shown_at_each_of_its_paths(http: httpx.AsyncClien
     assert response.json()["source"] == "temporal"
     assert response.headers["retry-after"] == "1"
     assert response.headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    ("status", "days", "expected"),
+    [
+        (OperationStatus.RUNNING, None, {1}),
+        (OperationStatus.NEEDS_ATTENTION, None, {30}),
+        (OperationStatus.AWAITING_CONFIRMATION, None, {30}),
+        (OperationStatus.WAITING, 30, {60}),
+        (OperationStatus.WAITING, -1, {1}),
+        (OperationStatus.WAITING, 30 / 86400, set(range(1, 31))),
+    ],
+)
+async def test_a_client_polls_seldom_while_an_operation_waits_for_days(
+    http: httpx.AsyncClient, temporal_client: Client, status: OperationStatus, days: float | None, expected: set[int]
+) -> None:
+    next_try_at = datetime.now(UTC) + timedelta(days=days) if days is not None else None
+    workflow_id = await start(temporal_client, snapshot(status, uuid4(), next_try_at=next_try_at))
+    response = await http.get(f"/operations/{workflow_id}")
+    assert int(response.headers["retry-after"]) in expected
 
 
 async def test_an_unchanged_document_is_not_sent_again(http: httpx.AsyncClient) -> None:

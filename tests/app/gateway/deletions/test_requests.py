@@ -1,0 +1,105 @@
+"""Requests for deletions, and what is shown of them."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import httpx
+import pytest
+
+from tests.app.gateway.deletions.conftest import MANAGEMENT_TENANT, begin, request
+from tests.app.gateway.requests import assert_problem
+from tests.app.gateway.rows import NOON, add_deletion, add_tenant
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "detail"),
+    [
+        ({"gracePeriodDays": -1}, "gracePeriodDays", "must be greater than or equal to 0"),
+        ({"gracePeriodDays": 366}, "gracePeriodDays", "must be less than or equal to 365"),
+        ({"gracePeriodDays": "x"}, "gracePeriodDays", "must be a valid integer"),
+        ({"reason": ""}, "reason", "must not be empty"),
+        ({"reason": " \u2003\n"}, "reason", "must not be empty"),
+        ({"reason": "bell\a"}, "reason", "must not hold control characters"),
+        ({"reason": "x" * 501}, "reason", "must have at most 500 characters"),
+        ({"export": True}, "export", "is not possible without EXPORT_URL"),
+        ({"novelty": 1}, "novelty", "is unknown"),
+    ],
+)
+async def test_bad_input_is_refused_by_the_name_of_its_field(
+    http: httpx.AsyncClient, database: asyncpg.Connection, changes: dict[str, Any], field: str, detail: str
+) -> None:
+    tenant_id = await add_tenant(database)
+    body = {"reason": "contract ended", "export": False, **changes}
+    response = await http.post(f"/tenants/{tenant_id}/deletion", json=body)
+    assert response.status_code == 422
+    [fault] = response.json()["errors"]
+    assert (fault["field"], fault["detail"].startswith(detail)) == (field, True), fault
+    assert (await http.get(f"/tenants/{tenant_id}/deletion")).status_code == 404
+
+
+async def test_an_unknown_tenant_is_refused(http: httpx.AsyncClient) -> None:
+    body = {"reason": "x", "export": False}
+    unknown = await http.post(f"/tenants/{uuid4()}/deletion", json=body)
+    assert_problem(unknown, 404, "tenant-not-found")
+    for method, path in (("GET", ""), ("POST", "/confirm"), ("POST", "/undo")):
+        response = await http.request(method, f"/tenants/{uuid4()}/deletion{path}")
+        assert_problem(response, 404, "deletion-not-found")
+    assert_problem(await http.get(f"/tenants/{uuid4()}/deletion/certificate"), 404, "certificate-not-found")
+
+
+async def test_the_management_tenant_is_refused(http: httpx.AsyncClient, database: asyncpg.Connection) -> None:
+    await add_tenant(database, tenant=MANAGEMENT_TENANT)
+    response = await http.post(f"/tenants/{MANAGEMENT_TENANT}/deletion", json={"reason": "x", "export": False})
+    assert_problem(response, 409, "management-tenant")
+
+
+async def test_the_same_request_returns_its_operation_and_another_one_is_refused(
+    http: httpx.AsyncClient, database: asyncpg.Connection
+) -> None:
+    tenant_id = await add_tenant(database)
+    first = await request(http, tenant_id, gracePeriodDays=7)
+    assert (await request(http, tenant_id, gracePeriodDays=7))["workflowId"] == first["workflowId"]
+    other = {"reason": "contract ended", "export": False, "gracePeriodDays": 8}
+    response = await http.post(f"/tenants/{tenant_id}/deletion", json=other)
+    assert_problem(response, 409, "operation-in-progress")
+    assert "other parameters" in response.json()["detail"]
+
+
+async def test_a_repeated_request_that_also_confirms_confirms_the_open_deletion(
+    http: httpx.AsyncClient, database: asyncpg.Connection
+) -> None:
+    tenant_id = await add_tenant(database)
+    operation = await request(http, tenant_id)
+    body = {"reason": "contract ended", "export": False, "confirm": True}
+    early = await http.post(f"/tenants/{tenant_id}/deletion", json=body)
+    assert_problem(early, 409, "deletion-not-begun")
+    await begin(database, operation)
+    assert (await request(http, tenant_id, confirm=True))["workflowId"] == operation["workflowId"]
+    assert (await http.get(f"/tenants/{tenant_id}/deletion")).json()["confirmedAt"] is not None
+
+
+async def test_a_request_that_no_worker_has_begun_is_shown(
+    http: httpx.AsyncClient, database: asyncpg.Connection
+) -> None:
+    tenant_id = await add_tenant(database)
+    await add_deletion(database, tenant_id, undone_at=NOON, requested_at=NOON - timedelta(days=3))
+    operation = await request(http, tenant_id, gracePeriodDays=3)
+    shown = (await http.get(f"/tenants/{tenant_id}/deletion")).json()
+    assert (shown["workflowId"], shown["operation"]["status"]) == (operation["workflowId"], "queued")
+    assert (shown["reason"], shown["gracePeriodDays"], shown["tenantName"]) == ("contract ended", 3, "Acme")
+    assert shown["requestedBy"] == operation["requestedBy"]
+    assert shown["links"]["undo"] == f"/tenants/{tenant_id}/deletion/undo"
+
+
+async def test_an_ended_deletion_is_shown_without_what_can_not_be_done_any_more(
+    http: httpx.AsyncClient, database: asyncpg.Connection
+) -> None:
+    tenant_id = uuid4()
+    await add_deletion(database, tenant_id, deleted_at=NOON, confirmed_at=NOON)
+    links = (await http.get(f"/tenants/{tenant_id}/deletion")).json()["links"]
+    assert (links["confirm"], links["undo"]) == (None, None)
+    assert links["certificate"] == f"/tenants/{tenant_id}/deletion/certificate"
