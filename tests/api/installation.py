@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import asyncpg
 import httpx
@@ -22,6 +22,15 @@ CREATE FUNCTION get_stuck() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN RAISE EXCEPTION 'stuck' USING ERRCODE = 'read_only_sql_transaction'; END $$;
 CREATE TRIGGER get_stuck BEFORE INSERT ON tenants
     FOR EACH ROW WHEN (get_byte(uuid_send(NEW.tenant), 0) % 4 = 0) EXECUTE FUNCTION get_stuck();
+"""
+# Without triggers, which would make them stuck.
+UNMANAGED_TENANTS = """
+SET session_replication_role = replica;
+INSERT INTO tenants (tenant, client_name, email) VALUES ('{existing}', 'Existing', 'a@existing.example');
+INSERT INTO users (tenant, email, username, hashed_password) VALUES ('{existing}', 'a@existing.example', 'a', 'x');
+INSERT INTO alga_tenants.deletions
+    (workflow_id, run_id, deletion_id, tenant_id, tenant_name, grace_period_days, deleted_at)
+    VALUES ('tenant-deletion-{deleted}', '1', '{deleted}', '{deleted}', 'Deleted', 30, now());
 """
 SETTINGS = {
     "NEXTAUTH_SECRET": "test-nextauth-secret",
@@ -61,6 +70,14 @@ def stuck_operations(installation: Installation, count: int, seed: int) -> list[
 def finished_operations(installation: Installation, count: int, seed: int) -> list[str]:
     """Create operations that complete and return their workflow ids."""
     return _operations(installation, count, Random(f"done {seed}"), is_stuck=False, status="completed")  # noqa: S311 - the same
+
+
+def unmanaged_tenants(installation: Installation) -> list[str]:
+    """Insert a tenant as another service would, and what is left of a deleted one; return their ids."""
+    existing, deleted = uuid4(), uuid4()
+    statements = UNMANAGED_TENANTS.format(existing=existing, deleted=deleted)
+    run_blocking(_execute(installation.admin_database_url, statements))
+    return [str(existing), str(deleted)]
 
 
 def new_api_keys(installation: Installation, count: int) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from app.auth.keys.format import ApiKey
 from app.embedded.development import Installation
-from tests.api.installation import finished_operations, new_api_keys, stuck_operations
+from tests.api.installation import finished_operations, new_api_keys, stuck_operations, unmanaged_tenants
 from workflows.tenants.steps import TENANT_CREATION
 
 # Tells the hooks which key not to revoke.
@@ -99,12 +99,14 @@ def _write_dictionaries(trial: Trial, installation: Installation, folder: Path) 
     """Write existing ids to files beside the configuration, so that requests use them."""
     stuck = stuck_operations(installation, 3 * trial.targets, trial.seed)
     finished = finished_operations(installation, trial.targets, trial.seed)
+    created = [operation.removeprefix(TENANT_CREATION.id_prefix) for operation in finished]
     dictionaries = {
         "to_change": stuck[::3],
         "to_cancel": stuck[1::3],
         "to_cancel_creation": stuck[2::3],
         "to_follow": finished,
-        "to_show": [operation.removeprefix(TENANT_CREATION.id_prefix) for operation in finished],
+        "to_show": created,
+        "to_read": [*created, *unmanaged_tenants(installation)],
         "to_rotate": new_api_keys(installation, trial.targets),
     }
     for name, entries in dictionaries.items():
