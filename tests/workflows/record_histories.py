@@ -28,7 +28,16 @@ from tests.workflows.scripted import (
     request,
 )
 from workflows.operations.messages import Cancellation, ParameterChanges, ParameterUpdate, ResumeRequest
-from workflows.tenants.steps import APPLY_BLUEPRINT, CREATE_ADMIN_USER, CREATE_TENANT, RESEND_WORKFLOW, TRACK_CUSTOMER
+from workflows.tenants.steps import (
+    APPLY_BLUEPRINT,
+    CREATE_ADMIN_USER,
+    CREATE_TENANT,
+    REACTIVATION_WORKFLOW,
+    RESEND_WORKFLOW,
+    SUSPEND,
+    SUSPENSION_WORKFLOW,
+    TRACK_CUSTOMER,
+)
 
 SECRET = "a secret of recorded histories"
 CONVERTER = converter_of(SECRET)
@@ -90,6 +99,12 @@ def _mail_request(**changes: Any) -> dict[str, Any]:
     return {"tenantId": str(uuid4()), "triggeredBy": "ada", "triggeredByEmail": "ada@alga.example", **changes}
 
 
+def _suspension_request(**changes: Any) -> dict[str, Any]:
+    """Return a request of the gateway to suspend or to reactivate a tenant."""
+    by_gateway = {"requestedBy": "key:example"}
+    return {"tenantId": str(uuid4()), "tenantName": "Acme", "reason": "unpaid", "origin": by_gateway, **changes}
+
+
 CREATION = "tenantCreationWorkflow"
 PATHS: dict[str, tuple[str, Callable[[], Any], Callable[[], Script], Act]] = {
     "success": (CREATION, request, Script, _nothing),
@@ -142,6 +157,28 @@ PATHS: dict[str, tuple[str, Callable[[], Any], Callable[[], Script], Act]] = {
         _mail_request,
         lambda: Script(errors=[passing()] * 100, policy=IMPATIENT),
         _nothing,
+    ),
+    "suspended": (SUSPENSION_WORKFLOW, _suspension_request, Script, _nothing),
+    "suspension_retried": (SUSPENSION_WORKFLOW, _suspension_request, lambda: Script(errors=[passing()]), _nothing),
+    "suspension_refused": (
+        SUSPENSION_WORKFLOW,
+        _suspension_request,
+        lambda: Script(errors=[final(SUSPEND)]),
+        _nothing,
+    ),
+    "suspension_of_a_stranger": (SUSPENSION_WORKFLOW, lambda: _suspension_request(origin={}), Script, _nothing),
+    "reactivated": (REACTIVATION_WORKFLOW, lambda: _suspension_request(reason=None), Script, _nothing),
+    "reactivation_parked_and_resumed": (
+        REACTIVATION_WORKFLOW,
+        lambda: _suspension_request(reason=None),
+        _parking(),
+        _resume,
+    ),
+    "reactivation_parked_and_cancelled": (
+        REACTIVATION_WORKFLOW,
+        lambda: _suspension_request(reason=None),
+        _parking(),
+        _cancel_by_signal,
     ),
     "malformed_argument": (CREATION, lambda: {"tenantName": 5}, Script, _nothing),
 }

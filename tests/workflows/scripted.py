@@ -15,6 +15,7 @@ from workflows.operations.kinds import (
     COMPLETE_ACTIVITY,
     FAILURE_POLICY_ACTIVITY,
     PARAMETER_CHANGE_ACTIVITY,
+    OperationKind,
 )
 from workflows.operations.messages import (
     Cancellation,
@@ -34,13 +35,18 @@ from workflows.tenants.request import OperationResult, PasswordHash, PasswordInp
 from workflows.tenants.steps import (
     HASH_PASSWORD_ACTIVITY,
     PROVISION_ACTIVITY,
+    REACTIVATE_ACTIVITY,
+    REACTIVATION,
     READ_RECIPIENT_ACTIVITY,
     RESEND_ACTIVITY,
     SEND_WELCOME_EMAIL,
+    SUSPEND_ACTIVITY,
+    SUSPENSION,
     TENANT_CREATION,
     TRACK_CUSTOMER,
     WELCOME_EMAIL,
 )
+from workflows.tenants.suspension import SuspensionInput
 from workflows.tenants.welcome_email import RecipientShown, WelcomeEmailInput
 
 CLIENT_ID = UUID("11111111-1111-4111-8111-111111111111")
@@ -130,6 +136,8 @@ class Script:
             self._close(),
             self._complete(),
             *self._resend(),
+            self._change(SUSPEND_ACTIVITY, SUSPENSION),
+            self._change(REACTIVATE_ACTIVITY, REACTIVATION),
             *(self._follow_up(step) for step in FOLLOWING),
         ]
 
@@ -214,6 +222,22 @@ class Script:
             return RecipientShown(email="ada@acme.example", tenant_name="Acme")
 
         return [resend_welcome_email, read_welcome_recipient]
+
+    def _change(self, name: str, kind: OperationKind) -> Callable[..., Any]:
+        @activity.defn(name=name)
+        async def change_suspension(given: SuspensionInput) -> Committed:
+            self.called()
+            if self.ended is not None:
+                raise closed()
+            if self.errors:
+                self.reached.set()
+                raise self.errors.pop(0)
+            steps = tuple(StepProgress(name=step.name, status=StepStatus.COMPLETED) for step in kind.steps)
+            return Committed(
+                committed_at=CREATED_AT, steps=steps, result={"tenantId": str(given.operation.tenant_id)}
+            )
+
+        return change_suspension
 
     def _follow_up(self, step: str) -> Callable[..., Any]:
         @activity.defn(name=step)

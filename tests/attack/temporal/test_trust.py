@@ -30,8 +30,10 @@ from workflows.tenants.steps import (
     CREATE_TENANT,
     HASH_PASSWORD_ACTIVITY,
     PROVISION_ACTIVITY,
+    REACTIVATE_ACTIVITY,
     READ_RECIPIENT_ACTIVITY,
     RESEND_ACTIVITY,
+    SUSPEND_ACTIVITY,
 )
 
 pytestmark = pytest.mark.anyio
@@ -45,6 +47,8 @@ TRUSTING = (
     PARAMETER_CHANGE_ACTIVITY,
     RESEND_ACTIVITY,
     READ_RECIPIENT_ACTIVITY,
+    SUSPEND_ACTIVITY,
+    REACTIVATE_ACTIVITY,
 )
 # What activities and workflows that purge are or were called, here or by Alga.
 PURGES = ("roll_back_tenant", "purge_tenant", "delete_tenant_data", "rollback_tenant")
