@@ -35,7 +35,7 @@ STEP_RETRY_WINDOW = 4.0
 # For tests of the written rows: their tables have other keys in each shape. Other tests run on one shape.
 in_both_shapes = pytest.mark.parametrize("running", ["plain", "citus"], indirect=True)
 
-# Two triggers as in Alga's database: one needs a session setting, the other rejects every change.
+# Triggers as in Alga's database: one needs a session setting, one rejects every change, and one rejects a commit.
 TRIGGERS = """
 CREATE FUNCTION set_tenant_from_current_setting() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN NEW.tenant := current_setting('app.current_tenant')::uuid; RETURN NEW; END $$;
@@ -45,6 +45,17 @@ CREATE FUNCTION forbid_stock_movement_mutation() RETURNS trigger LANGUAGE plpgsq
     BEGIN RAISE EXCEPTION 'stock movements are never changed'; END $$;
 CREATE TRIGGER trg_stock_movements_immutable BEFORE DELETE OR UPDATE ON stock_movements
     FOR EACH ROW EXECUTE FUNCTION forbid_stock_movement_mutation();
+CREATE FUNCTION enforce_client_billing_profiles_has_default() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        IF EXISTS (SELECT FROM client_billing_profiles p WHERE p.tenant = OLD.tenant AND p.client_id = OLD.client_id)
+            AND NOT EXISTS (SELECT FROM client_billing_profiles p
+                            WHERE p.tenant = OLD.tenant AND p.client_id = OLD.client_id AND p.is_default)
+        THEN RAISE EXCEPTION 'a client needs a default profile'; END IF;
+        RETURN NULL;
+    END $$;
+CREATE CONSTRAINT TRIGGER client_billing_profiles_has_default_guard AFTER DELETE OR UPDATE
+    ON client_billing_profiles DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW EXECUTE FUNCTION enforce_client_billing_profiles_has_default();
 """
 
 
@@ -57,6 +68,7 @@ class Service:
     worker: ChildProcess
     task_queue: str
     environment: Mapping[str, str]
+    shape: str = "plain"
     http: httpx.AsyncClient = field(init=False)
 
     @property
@@ -174,7 +186,7 @@ def installations(
         @cache
         def install_on(shape: str) -> Service:
             url = new_database(request.getfixturevalue(f"alga_{shape}_template"))
-            return stack.enter_context(
+            service = stack.enter_context(
                 installed(
                     tmp_path_factory.mktemp(f"installation-{shape}"),
                     admin_database_url=url,
@@ -188,6 +200,8 @@ def installations(
                     MAX_CONCURRENT_WORKFLOWS="24",
                 )
             )
+            service.shape = shape
+            return service
 
         yield install_on
 

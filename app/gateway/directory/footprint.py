@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from activities.alga.external_resources import EXTERNAL_COLUMNS, ExternalResource, list_external
+from activities.alga.lifecycle_tables import pending_tenant_deletions
 from activities.database.errors import INSUFFICIENT_PRIVILEGE, TIMEOUT, sqlstate
 from activities.database.rights import unreadable_tables
 from activities.purge.catalogue import Catalogue, read_catalogue
@@ -93,7 +94,8 @@ class Footprints:
 
 
 async def _read(connection: AsyncConnection, tenant_id: UUID) -> tuple[Mapping[str, int], list[ExternalResource]]:
-    catalogue = await read_catalogue(connection)
+    # Like the purge, which keeps that record where it can.
+    catalogue = (await read_catalogue(connection)).keeping(pending_tenant_deletions.name)
     try:
         tables = await count_tenant_rows(connection, catalogue, tenant_id)
         return dict(sorted(tables.items())), await list_external(connection, tenant_id, max_names=MAX_NAMES)
