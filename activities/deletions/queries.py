@@ -4,13 +4,15 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, and_, func, not_, or_, select, tuple_
+from sqlalchemy import Select, Text, and_, false, func, literal_column, not_, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.alga.across_tenants import Place, TenantFilter, parse_tenant_id
+from activities.database.id_lists import id_parameters, id_values
 from activities.database.own_tables import deletions, operations
 from activities.deletions.rows import DeletionRecord
 from workflows.tenants.steps import CERTIFY, LIST_EXTERNAL, PURGE, REMOVE_SCHEDULES
@@ -27,7 +29,9 @@ _IS_OPEN = and_(
     operations.c.workflow_id.is_not(None),
     operations.c.finished_at.is_(None),
 )
-_IS_DELETING = func.coalesce(operations.c.step, "").in_(DELETING_STEPS)
+_IS_DELETING = func.coalesce(
+    operations.c.step.in_([literal_column(f"'{step}'", Text) for step in DELETING_STEPS]), false()
+)
 _IS_OPERATION = and_(operations.c.workflow_id == deletions.c.workflow_id, operations.c.run_id == deletions.c.run_id)
 
 
@@ -56,12 +60,17 @@ async def find_open_deletions(connection: AsyncConnection, tenant_ids: Collectio
     """Return the stages of the deletions of those tenants that are being deleted."""
     if not tenant_ids:
         return {}
-    query = (
+    rows = await connection.execute(_open_query(len(tenant_ids)), id_values(tenant_ids))
+    return {tenant_id: _open_stage(is_deleting) for tenant_id, is_deleting in rows}
+
+
+@lru_cache(maxsize=256)
+def _open_query(number: int) -> Select[Any]:
+    return (
         select(deletions.c.tenant_id, _IS_DELETING)
         .join_from(deletions, operations, _IS_OPERATION)
-        .where(deletions.c.tenant_id.in_(tenant_ids), _IS_OPEN)
+        .where(deletions.c.tenant_id.in_(id_parameters(number)), _IS_OPEN)
     )
-    return {tenant_id: _open_stage(is_deleting) for tenant_id, is_deleting in await connection.execute(query)}
 
 
 async def find_known_deletion(connection: AsyncConnection, tenant_id: UUID) -> KnownDeletion | None:

@@ -107,6 +107,7 @@ BARS: Sequence[Bar] = (
     Bar("growth of the worker from tenant 500 to 1,000", _plain("memory.worker.growth"), "at most", 5, "%"),
     Bar("growth of the gateway from tenant 500 to 1,000", _plain("memory.gateway.growth"), "at most", 5, "%"),
     Bar("purge of a million rows, of plain DELETEs", _ratio("purge.purge", "purge.deletes"), "at most", 2.0),
+    Bar("a page of the directory, of a plain SELECT", _ratio("directory.page", "directory.select"), "at most", 3.0),
     *(_flat(work) for work in SCALED_WORKS),
     # These figures are ratios, each the median of the rounds' ratios.
     Bar("processor time a tenant, of the earlier commit", _plain("against.processor.total"), "at most", 1.1),

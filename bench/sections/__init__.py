@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 
 from bench.context import Context
-from bench.sections import database, latency, polling, posting, purge, resources, scale, throughput
+from bench.sections import database, directory, latency, polling, posting, purge, resources, scale, throughput
 
 Measure = Callable[[Context], Awaitable[None]]
 
@@ -14,6 +14,8 @@ SECTIONS: Mapping[str, Measure] = {
     "database": database.measure,
     "polling": polling.measure,
     "resources": resources.measure,
+    # Last, because its tenants stay.
+    "directory": directory.measure,
     "purge": purge.measure,
 }
 # Only on request, because it takes several minutes.

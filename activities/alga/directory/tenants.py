@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from uuid import UUID
 
 from sqlalchemy import Select, and_, false, func, not_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.alga.tables import clients, tenant_companies, tenants, users
+from activities.database.id_lists import id_parameters, id_values
 
 
 @dataclass(frozen=True)
@@ -32,17 +34,19 @@ async def read_tenants(connection: AsyncConnection, tenant_ids: Sequence[UUID]) 
     """Return those of the tenants that exist, in the given order."""
     if not tenant_ids:
         return []
-    rows = await connection.execute(_query(tenant_ids))
+    rows = await connection.execute(_query(len(tenant_ids)), id_values(tenant_ids))
     found = {record.tenant_id: record for record in (TenantRecord(**row._asdict()) for row in rows)}
     return [found[tenant_id] for tenant_id in tenant_ids if tenant_id in found]
 
 
-def _query(tenant_ids: Sequence[UUID]) -> Select[*tuple[object, ...]]:
-    """Return one query for all tenants.
+@lru_cache(maxsize=256)
+def _query(number: int) -> Select[*tuple[object, ...]]:
+    """Return one query for so many tenants.
 
     `tenant_companies` is a local table on Citus. As a subquery it is read once, and the other tables are joined by
     tenant on their shards.
     """
+    tenant_ids = id_parameters(number)
     own = (
         select(tenant_companies.c.tenant, tenant_companies.c.client_id)
         .where(tenant_companies.c.tenant.in_(tenant_ids), tenant_companies.c.is_default)
