@@ -17,6 +17,7 @@ from tests.support.alga import golden as read_golden
 from tests.support.certificates import Authority
 from tests.support.folders import reachable_folder
 from tests.support.servers.databases import NewDatabase, create_database
+from tests.support.servers.s3 import S3Server
 from tests.support.sql_watch.tables import algas_scoped_tables
 from tests.support.sql_watch.watch import SERVER_SETTINGS, SqlWatch
 
@@ -93,6 +94,13 @@ def postgres(server_folder: Path, sql_watch: SqlWatch) -> Iterator[EmbeddedPostg
 def temporal(server_folder: Path) -> Iterator[EmbeddedTemporal]:
     """A Temporal server without web UI."""
     with EmbeddedTemporal(server_folder / "temporal", ui=False, durable=False) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def s3(server_folder: Path) -> Iterator[S3Server]:
+    """An S3 server; each test takes a bucket of its own."""
+    with S3Server(server_folder) as server:
         yield server
 
 

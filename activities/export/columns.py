@@ -1,6 +1,7 @@
 """The columns of the tables that can hold a tenant's rows, as the live catalogue has them."""
 
 import hashlib
+import re
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -45,6 +46,12 @@ class Column:
     def is_text(self) -> bool:
         """Whether it holds texts, which are ordered by a collation."""
         return self.type.startswith(TEXTS) and not self.is_array
+
+    @property
+    def max_length(self) -> int | None:
+        """The number of characters that it can hold; None if there is no limit."""
+        found = re.search(r"^character.*\((\d+)\)", self.type)
+        return int(found[1]) if found else None
 
 
 Columns = Mapping[str, tuple[Column, ...]]

@@ -1,7 +1,7 @@
 """Writes the archive of one tenant from one snapshot of the database."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -24,6 +24,7 @@ from activities.export.archive import (
     totals_of,
 )
 from activities.export.columns import Column, Columns, fingerprint, read_columns
+from activities.export.masking import TableMask, plan_masks
 from activities.export.packing import BLOCK, Packer
 from activities.export.storage import ArchiveStore, FileWriter
 from activities.purge.catalogue import Catalogue
@@ -88,7 +89,7 @@ async def export_tenant(
     on_progress: OnProgress,
     mac_key: bytes | None = None,
 ) -> Manifest:
-    """Write all rows of the tenant into the empty folder, the manifest last, and return the manifest.
+    """Write all rows of the tenant durably into the empty folder, the manifest last, and return the manifest.
 
     `connection` comes from `snapshot`. `on_progress` is awaited before each table and every few MiB; it may raise to
     end the export. After any error the caller removes the folder.
@@ -98,7 +99,8 @@ async def export_tenant(
     rows = TenantRows(catalogue, tenant_id)
     tenant = await _tenant(connection, tenant_id)
     columns = await read_columns(connection, catalogue)
-    export = _Export(connection, store, folder, rows, columns, catalogue, on_progress)
+    masks = {} if include_secrets else plan_masks(catalogue, columns)
+    export = _Export(connection, store, folder, rows, columns, catalogue, masks, on_progress)
     tables = await export.write(await occupied_tables(connection, rows))
     manifest = Manifest(
         export_id=export_id,
@@ -111,13 +113,14 @@ async def export_tenant(
         masked=not include_secrets,
         schema_fingerprint=fingerprint(columns),
         tables=tables,
-        masked_unlisted=(),
+        masked_unlisted=tuple(f"{table}.{column}" for table in sorted(masks) for column in masks[table].unlisted),
         totals=totals_of(tables),
     )
     if mac_key is not None:
         manifest = manifest.signed(mac_key)
     async with store.write(f"{folder}/{MANIFEST}") as file:
         await file.write(manifest.text.encode())
+    await store.persist(folder)
     return manifest
 
 
@@ -139,6 +142,7 @@ class _Export:
     rows: TenantRows
     columns: Columns
     catalogue: Catalogue
+    masks: Mapping[str, TableMask]
     on_progress: OnProgress
     tables: int = 0
     written: list[ArchivedTable] = field(default_factory=list)
@@ -153,6 +157,9 @@ class _Export:
 
     async def _table(self, label: str) -> ArchivedTable:
         await self._report(label, 0)
+        if label in self.masks and self.masks[label].dropped_because is not None:
+            count = (await self.connection.execute(self.rows.count(0, label))).one().rows
+            return self._described(label, dropped_rows=count)
         path = part_path(label)
         packer = Packer()
         async with self.store.write(f"{self.folder}/{path}") as file:
@@ -160,14 +167,20 @@ class _Export:
             await file.write(packer.end())
         return self._described(label, rows=count, part=packer.part(path))
 
-    def _described(self, label: str, *, rows: int = 0, part: Part | None = None) -> ArchivedTable:
+    def _described(
+        self, label: str, *, rows: int = 0, part: Part | None = None, dropped_rows: int = 0
+    ) -> ArchivedTable:
         tenant = self.catalogue.tables[label].tenant
+        mask = self.masks.get(label, TableMask())
         return ArchivedTable(
             name=label,
             tenant_column=tenant.name if tenant else None,
             columns=tuple(ArchivedColumn(name=column.name, type=column.type) for column in self._archived(label)),
             rows=rows,
             part=part,
+            masked=tuple(mask.masked),
+            dropped_rows=dropped_rows,
+            dropped_because=mask.dropped_because,
         )
 
     def _archived(self, label: str) -> list[Column]:
@@ -210,15 +223,23 @@ class _Export:
                 await self._report(label, reported)
 
     def _query(self, label: str) -> sa.Select[Any]:
-        names: list[sa.ColumnElement[Any]] = [sa.column(column.name) for column in self._archived(label)]
-        return self.rows.select(label, names).order_by(*self._order(label))
+        mask = self.masks.get(label, TableMask())
+        values: list[sa.ColumnElement[Any]] = [
+            sa.literal_column(mask.expressions[column.name]).label(column.name)
+            if column.name in mask.expressions
+            else self.rows.column(label, column.name)
+            for column in self._archived(label)
+        ]
+        return self.rows.select(label, values).order_by(*self._order(label))
 
     def _order(self, label: str) -> list[sa.ColumnElement[Any]]:
         """Return the primary key, or else all columns, in an order that no collation changes."""
         own = self.columns[label]
         key = sorted((column.key_place, column.name, column) for column in own if column.key_place)
         if not key:
-            return [sa.cast(self.rows.column(label, column.name), sa.Text).collate("C") for column in own]
+            masked = self.masks.get(label, TableMask()).expressions
+            names = [column.name for column in own if column.name not in masked]
+            return [sa.cast(self.rows.column(label, name), sa.Text).collate("C") for name in names]
         columns = [(self.rows.column(label, name), column) for _, name, column in key]
         return [found.collate("C") if column.is_text else found for found, column in columns]
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -25,9 +26,7 @@ if TYPE_CHECKING:
 PIECE = 8 << 20
 CONCURRENT_PIECES = 2
 READ_SIZE = 4 << 20
-# Of one request, and so of one piece.
-TIMEOUT = timedelta(minutes=2)
-MAX_DETAIL = 300
+MAX_DETAIL = 400
 STORAGE_UNAVAILABLE = "export-storage-unavailable"
 
 log = structlog.get_logger(__name__)
@@ -69,7 +68,7 @@ class ArchiveStore:
 
     @asynccontextmanager
     async def write(self, path: str) -> AsyncIterator[FileWriter]:
-        """Write a file, which exists only after the block ended without an error, and then durably."""
+        """Write a file, which exists only after the block ended without an error."""
         with _storage_errors(path):
             writer = obstore.open_writer_async(
                 self._store, path, buffer_size=PIECE, max_concurrency=CONCURRENT_PIECES
@@ -81,8 +80,12 @@ class ArchiveStore:
             raise
         with _storage_errors(path):
             await writer.close()
-            if self._root is not None:
-                await asyncio.to_thread(_sync, self._root / path.strip("/"), self._root)
+
+    async def persist(self, folder: str) -> None:
+        """Make everything in the folder outlast a crash of the machine, as S3 does at once."""
+        if self._root is not None:
+            with _storage_errors(folder):
+                await asyncio.to_thread(_sync, self._root / folder.strip("/"), self._root)
 
     async def read(self, path: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
         """Yield the bytes from `start` to before `end`; raise `NotStoredError`."""
@@ -94,11 +97,10 @@ class ArchiveStore:
                 piece = await obstore.get_range_async(self._store, path, start=begin, end=min(begin + READ_SIZE, end))
             yield bytes(piece)
 
-    async def read_all(self, path: str, limit: int) -> bytes:
-        """Return a small file; raise `NotStoredError`, or `StorageError` if it has more than `limit` bytes."""
-        if (size := await self.size(path)) > limit:
-            raise StorageError(path, f"the file has {size} bytes, more than {limit}")
-        return b"".join([piece async for piece in self.read(path)])
+    def open(self, path: str) -> "FileReader":
+        """Return a reader, which blocks, for a thread; it raises `NotStoredError` if there is no such file."""
+        with _storage_errors(path):
+            return FileReader(obstore.open_reader(self._store, path, buffer_size=READ_SIZE), path)
 
     async def size(self, path: str) -> int:
         """Return the size of a file; raise `NotStoredError`."""
@@ -144,6 +146,19 @@ class ArchiveStore:
 
 
 @dataclass(frozen=True)
+class FileReader:
+    """A file that is read from its beginning; a call may block."""
+
+    reader: Any
+    path: str
+
+    def read(self, size: int) -> bytes:
+        """Return the next bytes, at most `size`; none at the end."""
+        with _storage_errors(self.path):
+            return bytes(self.reader.read(size))
+
+
+@dataclass(frozen=True)
 class _Writer:
     """Reports the store's errors apart from those of the block that writes."""
 
@@ -173,7 +188,8 @@ def open_store(url: str) -> ArchiveStore:
             raise StorageError(str(root), _detail(error)) from None
     if parts.scheme == "s3" and is_plain and parts.netloc:
         try:
-            store = S3Store(parts.netloc, prefix=place or None, client_options={"timeout": TIMEOUT})
+            # Options for the client would replace what the environment says about it.
+            store = S3Store(parts.netloc, prefix=place or None)
         except BaseError as error:
             raise StorageError(url, _detail(error)) from None
         return ArchiveStore(store, None)
@@ -202,14 +218,13 @@ async def _abort(writer: Any, path: str, error: BaseException) -> None:
 
 
 def _detail(error: Exception) -> str:
-    """Return the first line, because the others repeat it at length."""
+    """Return the first line without parameters of URLs, because the others repeat it at length."""
     first, *_ = str(error).splitlines() or [type(error).__name__]
-    return first[:MAX_DETAIL]
+    return re.sub(r"\?\S+", "", first)[:MAX_DETAIL]
 
 
-def _sync(file: Path, root: Path) -> None:
-    """Make a new file and its folders outlast a crash of the machine."""
-    for path in (file, *file.parents):
+def _sync(folder: Path, root: Path) -> None:
+    for path in (*folder.rglob("*"), folder, *folder.parents):
         descriptor = os.open(path, os.O_RDONLY)
         try:
             os.fsync(descriptor)

@@ -14,8 +14,8 @@ JSON_TYPES = frozenset({"json", "jsonb"})
 # Values of these types can't be a secret, whatever the column is called.
 _HARMLESS = ("boolean", "smallint", "integer", "bigint", "numeric", "date", "time", "interval")
 # Types of a JSON schema, in which a key names a property and has no value.
-_SCHEMA_TYPES = {"string", "number", "integer", "boolean", "object", "array", "null"}
-_SCHEMA_VALUES = {"const", "default", "enum", "example", "examples"}
+SCHEMA_TYPES = {"string", "number", "integer", "boolean", "object", "array", "null"}
+SCHEMA_VALUES = {"const", "default", "enum", "example", "examples", "value"}
 
 _EMAIL = re.compile(r"[\w.+%-]+@[\w-]+(?:\.[\w-]+)+")
 # Values that are a secret under any name: private keys, and tokens with a known beginning.
@@ -33,6 +33,13 @@ class Confidential(StrEnum):
     EMAIL = "e-mail address"
 
 
+class ExportRule(StrEnum):
+    """Why an export without secrets masks a column: its listing, or its name alone."""
+
+    LISTED = "listed"
+    NAMED = "named"
+
+
 class _Listed(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -42,6 +49,9 @@ class _Listed(BaseModel):
     words: frozenset[str]
     names: frozenset[str]
     personal_columns: frozenset[str]
+    kept_in_exports: Mapping[str, frozenset[str]]
+    kept_endings: frozenset[str]
+    set_in_exports: Mapping[str, Mapping[str, str]]
 
 
 @cache
@@ -58,14 +68,39 @@ def has_only_secret_rows(table: str) -> bool:
 def confidential_column(table: str, column: str, sql_type: str) -> Confidential | None:
     """Return why all values of a column are confidential, by the list or by its name; None if they are not."""
     listed = _listed()
-    if column in listed.columns.get(table, ()):
+    if column in listed.columns.get(table, ()) or _is_secret_by_name(table, column, sql_type):
         return Confidential.SECRET
     if sql_type.startswith(_HARMLESS) or column in listed.keys.get(table, ()):
         return None
-    if is_secret_name(column) and not (sql_type == "uuid" and column.endswith("_id")):
-        return Confidential.SECRET
     is_personal = any(column == name or column.endswith(f"_{name}") for name in listed.personal_columns)
     return Confidential.PERSONAL if is_personal and sql_type != "uuid" else None
+
+
+def export_rule(table: str, column: str, sql_type: str) -> ExportRule | None:
+    """Return why an export without secrets masks all values of a column; None if it does not."""
+    listed = _listed()
+    if column in listed.kept_in_exports.get(table, ()):
+        return None
+    if column in listed.columns.get(table, ()):
+        return ExportRule.LISTED
+    return ExportRule.NAMED if _is_secret_by_name(table, column, sql_type) else None
+
+
+def export_constants(table: str) -> Mapping[str, str]:
+    """Return the SQL of what columns have in an export without secrets, whatever a row has."""
+    return _listed().set_in_exports.get(table, {})
+
+
+def secret_words() -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
+    """Return what the names of secrets contain and what they are, and how JSON keys end that exports keep."""
+    listed = _listed()
+    return listed.words, listed.names, listed.kept_endings
+
+
+def _is_secret_by_name(table: str, column: str, sql_type: str) -> bool:
+    if sql_type.startswith(_HARMLESS) or column in _listed().keys.get(table, ()):
+        return False
+    return is_secret_name(column) and not (sql_type == "uuid" and column.endswith("_id"))
 
 
 @cache
@@ -107,12 +142,12 @@ def _cleaned(value: Any, reasons: set[Confidential], *, under_secret: bool) -> A
 
 
 def _cleaned_items(value: dict[str, Any], reasons: set[Confidential], *, under_secret: bool) -> Iterator[Any]:
-    is_schema = isinstance(value.get("type"), str) and value["type"] in _SCHEMA_TYPES
+    is_schema = isinstance(value.get("type"), str) and value["type"] in SCHEMA_TYPES
     for key, item in value.items():
         if found := confidential_text(key):
             reasons.add(found)
             continue
         # `$secret` holds the name of a secret, not the secret.
-        is_inside = under_secret and (not is_schema or key in _SCHEMA_VALUES)
+        is_inside = under_secret and (not is_schema or key in SCHEMA_VALUES)
         is_secret = is_inside or (is_secret_name(key) and not key.startswith("$"))
         yield key, _cleaned(item, reasons, under_secret=is_secret)

@@ -1,6 +1,9 @@
 """Tenants with a row in every table, and stores for their archives."""
 
+import csv
+import io
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -8,6 +11,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
+from zstandard import ZstdDecompressor
 
 from activities.database.engines import create_engine
 from activities.export.archive import Manifest
@@ -20,8 +24,10 @@ from tests.activities.conftest import sqlalchemy_url
 from tests.activities.purge.rows import RowWriter
 from tests.support.alga import catalog
 from tests.support.servers.databases import NewDatabase
+from tests.support.servers.s3 import S3Server
 
 Export = Callable[..., Awaitable[Manifest]]
+Change = Callable[[str, str], Awaitable[None]]
 NEIGHBOUR = UUID("00000000-0000-4000-8000-000000000001")
 
 
@@ -52,22 +58,38 @@ async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
 
 
 @pytest.fixture
-async def full_tenant(database_url: str, request: pytest.FixtureRequest) -> UUID:
+async def full_tenant(database_url: str, database_shape: str) -> UUID:
     """A tenant with a row in every table."""
     tenant_id = uuid4()
-    shape = str(request.node.callspec.params["database_url"])
-    await _write(database_url, RowWriter(catalog(shape)).rows_of(tenant_id))
+    await _write(database_url, RowWriter(catalog(database_shape)).rows_of(tenant_id))
     return tenant_id
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "exports"
+async def small_tenant(database_url: str, database_shape: str) -> UUID:
+    """A tenant with rows in a few tables."""
+    tenant_id = uuid4()
+    await _write(database_url, RowWriter(catalog(database_shape)).rows_of(tenant_id, ["tenants", "teams", "users"]))
+    return tenant_id
+
+
+@pytest.fixture
+def folder(server_folder: Path) -> Path:
+    """The folder of a store, where writing is quick."""
+    return server_folder / f"exports-{uuid4().hex}"
 
 
 @pytest.fixture
 def store(folder: Path) -> ArchiveStore:
     return open_store(folder.as_uri())
+
+
+@pytest.fixture
+def bucket(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A bucket, whose server the environment names."""
+    for name, value in s3.environment.items():
+        monkeypatch.setenv(name, value)
+    return s3.new_bucket()
 
 
 async def ignore(_: Progress) -> None:
@@ -93,3 +115,47 @@ def export(engine: AsyncEngine, store: ArchiveStore) -> Export:
             )
 
     return run
+
+
+def content(part: Path) -> bytes:
+    """Return what was compressed."""
+    return ZstdDecompressor().decompressobj().decompress(part.read_bytes())
+
+
+def records(folder: Path, manifest: Manifest, table: str) -> list[dict[str, str]]:
+    """Return the rows of a table of an archive."""
+    found = manifest.table(table)
+    if found is None or found.part is None:
+        return []
+    return list(csv.DictReader(io.StringIO(content(folder / found.part.path).decode(), newline="")))
+
+
+@asynccontextmanager
+async def undone(database: asyncpg.Connection) -> AsyncIterator[None]:
+    """Roll back what is done in the block."""
+    transaction = database.transaction()
+    await transaction.start()
+    try:
+        yield
+    finally:
+        await transaction.rollback()
+
+
+@pytest.fixture
+async def change(database: asyncpg.Connection) -> AsyncIterator[Change]:
+    """Return a function that changes the structure of the database, with the change that takes it back."""
+    back: list[str] = []
+
+    async def run(there: str, and_back: str) -> None:
+        back.append(and_back)
+        await database.execute(there)
+
+    yield run
+    for statement in back:
+        await database.execute(statement)
+
+
+@pytest.fixture
+def database_shape(request: pytest.FixtureRequest) -> str:
+    """The shape of the database's keys."""
+    return str(request.node.callspec.params["database_url"])

@@ -7,17 +7,12 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from zstandard import ZstdDecompressor
 
 from activities.export.archive import parse_manifest
 from tests.activities.conftest import ON_ONE_SHAPE
-from tests.activities.export.conftest import Export
+from tests.activities.export.conftest import Export, content
 
 pytestmark = pytest.mark.anyio
-
-
-def content(part: Path) -> bytes:
-    return ZstdDecompressor().decompressobj().decompress(part.read_bytes())
 
 
 def described(data: bytes) -> tuple[int, str]:

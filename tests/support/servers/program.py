@@ -11,7 +11,7 @@ import pytest
 from app.embedded.processes.ports import free_port
 from app.embedded.processes.processes import ChildProcess
 
-START_TIMEOUT = 10.0
+START_TIMEOUT = 60.0
 
 
 def need_program(name: str, *, package: str | None = None) -> str:
