@@ -25,12 +25,12 @@ def shaped_settings(
     """Return settings with a database, for each schema of Alga's tables."""
     names = {"development": "migrated_template"}
     url = new_database(request.getfixturevalue(names.get(request.param, f"alga_{request.param}_template")))
-    run_blocking(_grant(url, str(urlsplit(postgres.url).username)))
+    run_blocking(grant(url, str(urlsplit(postgres.url).username)))
     changes = {"database_url": SecretStr(as_gateway(postgres, url)), "admin_database_url": SecretStr(url)}
     return settings.model_copy(update=changes)
 
 
-async def _grant(url: str, role: str) -> None:
+async def grant(url: str, role: str) -> None:
     """Grant the gateway's role the privileges that it has in an installation."""
     await upgrade(make_url(url).set(drivername="postgresql+asyncpg"), gateway_role=role)
     connection = await asyncpg.connect(url)
