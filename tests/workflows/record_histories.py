@@ -18,6 +18,7 @@ from temporalio.worker import Worker
 from app.embedded.temporal import EmbeddedTemporal
 from app.worker.factory import WORKFLOWS
 from tests.support.servers.temporal import converter_of
+from tests.workflows.deletions.scripted_deletion import DeletionScript, deletion_request
 from tests.workflows.scripted import (
     IMPATIENT,
     Script,
@@ -30,9 +31,13 @@ from tests.workflows.scripted import (
 from workflows.operations.messages import Cancellation, ParameterChanges, ParameterUpdate, ResumeRequest
 from workflows.tenants.steps import (
     APPLY_BLUEPRINT,
+    BEGIN_DELETION_ACTIVITY,
     CREATE_ADMIN_USER,
     CREATE_TENANT,
+    DELETION_WORKFLOW,
+    PURGE_ACTIVITY,
     REACTIVATION_WORKFLOW,
+    READ_DELETION_ACTIVITY,
     RESEND_WORKFLOW,
     SUSPEND,
     SUSPENSION_WORKFLOW,
@@ -103,6 +108,32 @@ def _suspension_request(**changes: Any) -> dict[str, Any]:
     """Return a request of the gateway to suspend or to reactivate a tenant."""
     by_gateway = {"requestedBy": "key:example"}
     return {"tenantId": str(uuid4()), "tenantName": "Acme", "reason": "unpaid", "origin": by_gateway, **changes}
+
+
+def _deletion(script: Script) -> DeletionScript:
+    """Return the script of a path of a deletion."""
+    if not isinstance(script, DeletionScript):
+        raise TypeError("the path is not that of a deletion")
+    return script
+
+
+async def _confirm(handle: Handle, script: Script) -> None:
+    deletion = _deletion(script)
+    await deletion.calls_of(READ_DELETION_ACTIVITY, 1)
+    await deletion.confirm()
+    await handle.signal("confirm")
+
+
+async def _cancel_unconfirmed(handle: Handle, script: Script) -> None:
+    deletion = _deletion(script)
+    await deletion.calls_of(READ_DELETION_ACTIVITY, 1)
+    await handle.signal("cancel", Cancellation(reason="paid", by="ada"))
+
+
+async def _resume_purge(handle: Handle, script: Script) -> None:
+    deletion = _deletion(script)
+    await deletion.calls_of(PURGE_ACTIVITY, 1)
+    await handle.signal("resume", ResumeRequest(resumed_by="ada"))
 
 
 CREATION = "tenantCreationWorkflow"
@@ -179,6 +210,37 @@ PATHS: dict[str, tuple[str, Callable[[], Any], Callable[[], Script], Act]] = {
         lambda: _suspension_request(reason=None),
         _parking(),
         _cancel_by_signal,
+    ),
+    "deleted_after_confirmation": (
+        DELETION_WORKFLOW,
+        lambda: deletion_request(gracePeriodDays=0),
+        DeletionScript,
+        _confirm,
+    ),
+    "deleted_at_once": (
+        DELETION_WORKFLOW,
+        lambda: deletion_request(gracePeriodDays=0, confirmed=True),
+        DeletionScript,
+        _nothing,
+    ),
+    "deletion_undone": (DELETION_WORKFLOW, deletion_request, DeletionScript, _cancel_unconfirmed),
+    "deletion_refused": (
+        DELETION_WORKFLOW,
+        deletion_request,
+        lambda: DeletionScript(failures={BEGIN_DELETION_ACTIVITY: [final(SUSPEND)]}),
+        _nothing,
+    ),
+    "purge_retried": (
+        DELETION_WORKFLOW,
+        lambda: deletion_request(gracePeriodDays=0, confirmed=True),
+        lambda: DeletionScript(failures={PURGE_ACTIVITY: [passing()]}),
+        _resume_purge,
+    ),
+    "purge_stopped_by_an_undo": (
+        DELETION_WORKFLOW,
+        lambda: deletion_request(gracePeriodDays=0, confirmed=True),
+        lambda: DeletionScript(failures={PURGE_ACTIVITY: [cancel_requested()]}),
+        _nothing,
     ),
     "malformed_argument": (CREATION, lambda: {"tenantName": 5}, Script, _nothing),
 }
