@@ -151,13 +151,17 @@ async def is_apple_subscription_taken(connection: AsyncConnection, subscription:
 
 @dataclass(frozen=True)
 class TenantFilter:
-    """Which tenants a page shows; `search` is a tenant id, or part of a name or e-mail in any case."""
+    """Which tenants a page shows; `search` is a tenant id, or part of a name or e-mail in any case.
+
+    `suspended_ids` are the suspended tenants if this version of Alga has no column for that.
+    """
 
     tenant_id: UUID | None = None
     tenant_ids: tuple[UUID, ...] | None = None
     search: str | None = None
     product_code: str | None = None
     is_suspended: bool | None = None
+    suspended_ids: tuple[UUID, ...] | None = None
 
 
 class Place(NamedTuple):
@@ -194,8 +198,9 @@ async def list_tenants(
     if wanted.product_code is not None:
         conditions.append(columns.product_code == wanted.product_code)
     if wanted.is_suspended is not None:
-        is_active = columns.suspended_at.is_(None)
-        conditions.append(not_(is_active) if wanted.is_suspended else is_active)
+        ids = wanted.suspended_ids
+        is_suspended = columns.suspended_at.is_not(None) if ids is None else columns.tenant.in_(ids)
+        conditions.append(is_suspended if wanted.is_suspended else not_(is_suspended))
     if after is not None:
         conditions.append(tuple_(_CREATED_AT.element, columns.tenant) < tuple_(*after))
     query = select(_CREATED_AT, columns.tenant).where(*conditions)

@@ -1,6 +1,6 @@
 """The tables of Alga that suspensions and deletions change, with the columns that we use. Not every edition has them.
 
-`if_missing` says what a database without the table means, if an operator should know.
+`if_missing` says what a database without the table or the column means, if an operator should know.
 """
 
 from typing import Any
@@ -25,6 +25,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from activities.alga.tables import TENANT, tenants
 
 lifecycle_metadata = MetaData()
+PAUSES = {"if_missing": "suspensions pause no inbound mail"}
 
 
 def _columns(type_: Any, *names: str, nullable: bool = True) -> tuple[Column[Any], ...]:
@@ -51,8 +52,8 @@ email_providers = Table(
     *_columns(String(255), "provider_name", "mailbox", nullable=False),
     Column("is_active", Boolean, server_default=text("true")),
     Column("status", Text, server_default="configuring"),
-    *_times("inbound_paused_at"),
-    *_columns(Text, "inbound_pause_reason"),
+    Column("inbound_paused_at", DateTime(timezone=True), info=PAUSES),
+    Column("inbound_pause_reason", Text, info=PAUSES),
     *_change_times(),
     UniqueConstraint(TENANT, "mailbox"),
     CheckConstraint(
@@ -61,7 +62,7 @@ email_providers = Table(
     ),
     CheckConstraint("status IN ('connected', 'disconnected', 'error', 'configuring')"),
     ForeignKeyConstraint([TENANT], [tenants.c.tenant]),
-    info={"if_missing": "suspensions pause no inbound mail"},
+    info=PAUSES,
 )
 
 pending_tenant_deletions = Table(

@@ -78,8 +78,7 @@ def _check_table(table: Table, live: dict[str, Row[Any]] | None, dialect: Dialec
     for column in table.columns:
         found = live.get(column.name)
         if found is None:
-            remedy = "run Alga's migrations, or update alga-tenants"
-            yield SchemaFinding("error", table.name, column.name, "the column is missing", remedy)
+            yield _missing_column(table, column)
         elif type_family(found.type) != type_family(_type(column, dialect)):
             problem = f"is {found.type}, not {_type(column, dialect)}"
             yield SchemaFinding("error", table.name, column.name, problem, UPDATE)
@@ -89,8 +88,16 @@ def _check_table(table: Table, live: dict[str, Row[Any]] | None, dialect: Dialec
                 yield from _check_required(table, name, fills_itself=found.fills_itself)
 
 
+def _missing_column(table: Table, column: Column[Any]) -> SchemaFinding:
+    if (consequence := column.info.get("if_missing")) is not None:
+        problem = f"the column is missing, so {consequence}"
+        return SchemaFinding("warning", table.name, column.name, problem, "run Alga's migrations")
+    remedy = "run Alga's migrations, or update alga-tenants"
+    return SchemaFinding("error", table.name, column.name, "the column is missing", remedy)
+
+
 def _check_optional(table: Table, live: dict[str, Row[Any]] | None, dialect: Dialect) -> Iterator[SchemaFinding]:
-    """Check a table that not every edition of Alga has."""
+    """Check a table that not every edition or version of Alga has."""
     if live is not None:
         yield from _check_table(table, live, dialect)
     elif (consequence := table.info.get("if_missing")) is not None:

@@ -4,6 +4,7 @@ Types, keys and defaults are Alga's on plain PostgreSQL, so that the development
 Citus most keys also hold the tenant, and so no statement names one as a conflict target.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import (
@@ -32,6 +33,7 @@ from sqlalchemy.types import TypeEngine
 
 TENANT = "tenant"
 CHANGE_TIMES = ("created_at", "updated_at")
+SUSPENSIONS = {"if_missing": "suspensions don't stop the tenant's jobs, webhooks and API keys"}
 
 alga_metadata = MetaData(naming_convention={"ix": "%(table_name)s_%(column_0_N_name)s_idx"})
 
@@ -40,9 +42,7 @@ _Type = TypeEngine[Any] | type[TypeEngine[Any]]
 _SHORT = String(255)
 
 
-def _tenant_table(
-    name: str, *items: SchemaItem, times: tuple[str, ...] = CHANGE_TIMES, cascade: bool = False
-) -> Table:
+def _tenant_table(name: str, *items: SchemaItem, times: Iterable[str] = CHANGE_TIMES, cascade: bool = False) -> Table:
     """Define a tenant-scoped table: `tenant` first in its key, `times` last, and a foreign key to `tenants`."""
     tenant = Column(TENANT, Uuid, primary_key=True)
     return Table(name, alga_metadata, tenant, *items, *_times(*times), _to_tenants(cascade=cascade))
@@ -96,14 +96,11 @@ tenants = Table(
     *_optional("licensed_user_count", type_=Integer),
     *_optional("last_license_update", type_=DateTime(timezone=True)),
     *_optional("stripe_event_id", type_=_SHORT),
-    *_optional("suspended_at", type_=DateTime(timezone=True)),
-    *_optional("suspended_reason"),
+    Column("suspended_at", DateTime(timezone=True), info=SUSPENSIONS),
+    Column("suspended_reason", Text, info=SUSPENSIONS),
     *_times(*CHANGE_TIMES),
     CheckConstraint("product_code IN ('psa', 'algadesk')"),
-    CheckConstraint(
-        "suspended_at IS NULL AND suspended_reason IS NULL"
-        " OR suspended_at IS NOT NULL AND suspended_reason = 'tenant_cancelled'"
-    ),
+    CheckConstraint("num_nonnulls(suspended_at, suspended_reason) <> 1 AND suspended_reason = 'tenant_cancelled'"),
     info={"must_be_new": True},
 )
 
@@ -255,9 +252,8 @@ asset_type_registry = _tenant_table(
 
 tenant_settings = _tenant_table(
     "tenant_settings",
-    *_flags("onboarding_completed", "onboarding_skipped"),
+    *_flags("onboarding_completed", "onboarding_skipped", "allow_external_tax_override"),
     Column("default_tax_source", String(20), server_default="internal"),
-    *_flags("allow_external_tax_override"),
     cascade=True,
 )
 
@@ -293,8 +289,7 @@ contract_line_presets = _tenant_table(
 )
 
 default_billing_settings = _tenant_table(
-    "default_billing_settings",
-    *_required("default_currency_code", type_=String(3), default="USD"),
+    "default_billing_settings", *_required("default_currency_code", type_=String(3), default="USD")
 )
 
 

@@ -11,6 +11,7 @@ from activities.alga.across_tenants import find_conflicts
 from activities.alga.ids import derived_id
 from activities.alga.tables import roles, tenants, user_roles, users
 from activities.errors import FinalError
+from activities.suspensions.rows import find_standing
 
 ADMIN_ROLE = "Admin"
 NO_ADMINISTRATOR = "no-administrator"
@@ -40,14 +41,12 @@ async def find_recipient(connection: AsyncConnection, tenant_id: UUID, user_id: 
     """
     tenant = (
         await connection.execute(
-            select(tenants.c.client_name, tenants.c.product_code, tenants.c.suspended_at).where(
-                tenants.c.tenant == tenant_id
-            )
+            select(tenants.c.client_name, tenants.c.product_code).where(tenants.c.tenant == tenant_id)
         )
     ).one_or_none()
     if tenant is None:
         raise FinalError(TENANT_NOT_FOUND, f"there is no tenant {tenant_id}", field="tenantId")
-    if tenant.suspended_at is not None:
+    if (await find_standing(connection, tenant_id)).is_suspended:
         raise FinalError(TENANT_SUSPENDED, f"tenant {tenant_id} is suspended, so no one can sign in")
     user = (await connection.execute(_administrators(tenant_id, user_id))).first()
     if user is None:

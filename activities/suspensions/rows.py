@@ -42,6 +42,11 @@ class Standing(Enum):
     LIFTED = auto()  # By us, and reactivated by others since. What is still changed can be undone.
 
     @property
+    def is_suspended(self) -> bool:
+        """Whether the tenant is suspended."""
+        return self in {Standing.SUSPENDED, Standing.SUSPENDED_BY_ALGA}
+
+    @property
     def has_record(self) -> bool:
         """Whether there is a record of what a suspension has changed."""
         return self in {Standing.SUSPENDED, Standing.LIFTED}

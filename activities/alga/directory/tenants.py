@@ -1,16 +1,17 @@
 """Reads tenants from Alga's tables, which may have been created by other services."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
 from uuid import UUID
 
-from sqlalchemy import Select, and_, false, func, not_, select
+from sqlalchemy import Select, and_, false, func, not_, null, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.alga.tables import clients, tenant_companies, tenants, users
 from activities.database.id_lists import id_parameters, id_values
+from activities.database.own_tables import suspensions
 
 
 @dataclass(frozen=True)
@@ -30,17 +31,43 @@ class TenantRecord:
     created_at: datetime | None
 
 
-async def read_tenants(connection: AsyncConnection, tenant_ids: Sequence[UUID]) -> list[TenantRecord]:
-    """Return those of the tenants that exist, in the given order."""
+async def read_tenants(
+    connection: AsyncConnection, columns: Collection[str], tenant_ids: Sequence[UUID]
+) -> list[TenantRecord]:
+    """Return those of the tenants that exist, in the given order; `columns` are those that the database has.
+
+    If an older Alga has no column for suspensions, our own record says which tenants are suspended.
+    """
     if not tenant_ids:
         return []
-    rows = await connection.execute(_query(len(tenant_ids)), id_values(tenant_ids))
-    found = {record.tenant_id: record for record in (TenantRecord(**row._asdict()) for row in rows)}
+    since: dict[UUID, datetime] = {}
+    if not has_suspensions(columns):
+        since = await read_suspensions(connection, tenant_ids)
+    rows = await connection.execute(
+        _query(len(tenant_ids), has_suspensions=has_suspensions(columns)), id_values(tenant_ids)
+    )
+    found = {row.tenant_id: TenantRecord(**row._asdict()) for row in rows}
+    found |= {id_: replace(record, suspended_at=since[id_]) for id_, record in found.items() if id_ in since}
     return [found[tenant_id] for tenant_id in tenant_ids if tenant_id in found]
 
 
+def has_suspensions(columns: Collection[str]) -> bool:
+    """Return whether Alga has a column for suspensions; `columns` are those that the database has."""
+    return f"{tenants.name}.{tenants.c.suspended_at.name}" in columns
+
+
+async def read_suspensions(
+    connection: AsyncConnection, tenant_ids: Sequence[UUID] | None = None
+) -> dict[UUID, datetime]:
+    """Return since when the tenants are suspended by our own record, of these tenants or of all."""
+    query = select(suspensions.c.tenant_id, suspensions.c.suspended_at)
+    if tenant_ids is not None:
+        query = query.where(suspensions.c.tenant_id.in_(tenant_ids))
+    return dict((await connection.execute(query)).all())
+
+
 @lru_cache(maxsize=256)
-def _query(number: int) -> Select[*tuple[object, ...]]:
+def _query(number: int, *, has_suspensions: bool) -> Select[*tuple[object, ...]]:
     """Return one query for so many tenants.
 
     `tenant_companies` is a local table on Citus. As a subquery it is read once, and the other tables are joined by
@@ -74,7 +101,7 @@ def _query(number: int) -> Select[*tuple[object, ...]]:
             tenants.c.billing_source,
             tenants.c.licensed_user_count.label("license_count"),
             func.coalesce(active.c.number, 0).label("user_count"),
-            tenants.c.suspended_at,
+            tenants.c.suspended_at if has_suspensions else null().label("suspended_at"),
             tenants.c.created_at,
         )
         .select_from(tenants)

@@ -1,44 +1,24 @@
 """Documents of deletions."""
 
-import re
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AfterValidator, ConfigDict, Field
-from pydantic_core import PydanticCustomError
+from pydantic import ConfigDict, Field
 
 from activities.certificates.certificate import Certificate
 from activities.tenants.request import RequestModel
 from app.gateway.http.problems.problem import Document
-from app.gateway.operations.schemas import Reason, StatusDocument
+from app.gateway.operations.schemas import GivenReason, Reason, StatusDocument
 
 MAX_GRACE_PERIOD_DAYS = 365
 GRACE_PERIOD_DAYS = 30
-
-# Of a reason, each without control characters; the second one is not space.
-_TEXT = r"[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
-_VISIBLE = r"[^\x00-\x20\x7f\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
-VISIBLE_TEXT = re.compile(rf"^{_TEXT}*{_VISIBLE}{_TEXT}*$")
-
-
-def _reject_blank(value: str) -> str:
-    if VISIBLE_TEXT.search(value) is None:
-        raise PydanticCustomError("blank", "must not be empty")
-    return value
-
-
-GivenReason = Annotated[
-    Reason,
-    AfterValidator(_reject_blank),
-    Field(examples=["contract ended"], json_schema_extra={"minLength": 1, "pattern": VISIBLE_TEXT.pattern}),
-]
 
 
 class DeletionBody(RequestModel):
     """A request to delete a tenant."""
 
-    reason: GivenReason
+    reason: Annotated[GivenReason, Field(examples=["contract ended"])]
     grace_period_days: int = Field(
         default=GRACE_PERIOD_DAYS,
         ge=0,

@@ -1,14 +1,16 @@
 """Pages of tenants, newest first."""
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from activities.alga.across_tenants import Place, TenantFilter, list_tenants
-from activities.alga.directory.tenants import read_tenants
+from activities.alga.directory.tenants import has_suspensions, read_suspensions, read_tenants
+from activities.alga.tables import tenants
+from activities.database.live_columns import KnownColumns
 from activities.deletions.queries import (
     DeletionStage,
     KnownDeletion,
@@ -34,6 +36,7 @@ class TenantListing:
     """Reads pages of tenants from the database, no matter who created them."""
 
     engine: AsyncEngine
+    columns: KnownColumns = field(default_factory=lambda: KnownColumns([tenants.name]))
 
     async def page(
         self, caller: Caller, wanted: TenantFilter, state: TenantState | None, *, size: int, token: str | None
@@ -48,9 +51,12 @@ class TenantListing:
             async with self.engine.connect() as connection:
                 if state is TenantState.DELETED:
                     return await _deleted(connection, wanted, size, after)
+                columns = await self.columns.read(connection)
+                if not has_suspensions(columns):
+                    wanted = replace(wanted, suspended_ids=tuple(await read_suspensions(connection)))
                 places = await _find(connection, wanted, state, size + 1, after)
                 shown = [place.id for place in places[:size]]
-                records = await read_tenants(connection, shown)
+                records = await read_tenants(connection, columns, shown)
                 in_deletion = await find_open_deletions(connection, shown)
         return TenantList(
             tenants=tuple(TenantDocument.of(record, in_deletion.get(record.tenant_id)) for record in records),

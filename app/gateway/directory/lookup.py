@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from activities.alga.across_tenants import TenantFilter, list_tenants, parse_tenant_id
 from activities.alga.directory.billing import BILLING_TABLES, find_subscription, read_addons
 from activities.alga.directory.tenants import TenantRecord, read_tenants
+from activities.alga.tables import tenants
 from activities.database.live_columns import KnownColumns
 from activities.deletions.queries import DeletionStage, KnownDeletion, find_known_deletion
 from activities.operations.queries import OperationFilter, list_operations
@@ -29,14 +30,17 @@ class TenantLookup:
     """
 
     engine: AsyncEngine
-    columns: KnownColumns = field(default_factory=lambda: KnownColumns(table.name for table in BILLING_TABLES))
+    columns: KnownColumns = field(
+        default_factory=lambda: KnownColumns(table.name for table in (tenants, *BILLING_TABLES))
+    )
 
     async def find(self, caller: Caller, path_id: str) -> TenantDetails:
         """Return the tenant with this id, which may have been deleted."""
         tenant_id = visible_tenant_id(caller, path_id)
         with database_errors():
             async with self.engine.connect() as connection:
-                records = await read_tenants(connection, [tenant_id])
+                columns = await self.columns.read(connection)
+                records = await read_tenants(connection, columns, [tenant_id])
                 deletion = await _find_deletion(connection, tenant_id, is_gone=not records)
                 operations = await list_operations(
                     connection, OperationFilter(tenant_id=tenant_id), limit=SHOWN_OPERATIONS
@@ -46,7 +50,6 @@ class TenantLookup:
                         raise TenantNotFoundError
                     return TenantDetails.of_gone(deletion, operations)
                 (record,) = records
-                columns = await self.columns.read(connection)
                 subscription = await find_subscription(connection, columns, tenant_id, record.billing_source)
                 addons = await read_addons(connection, columns, tenant_id)
         return TenantDetails.of_live(record, deletion, subscription, addons, operations)
@@ -56,7 +59,7 @@ class TenantLookup:
         tenant_id = visible_tenant_id(caller, path_id)
         with database_errors():
             async with self.engine.connect() as connection:
-                records = await read_tenants(connection, [tenant_id])
+                records = await read_tenants(connection, await self.columns.read(connection), [tenant_id])
         if not records:
             raise TenantNotFoundError
         return records[0]

@@ -40,6 +40,25 @@ Reason = Annotated[
 ]
 
 
+# Of a reason, each without control characters; the second one is not space.
+_TEXT = r"[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
+_VISIBLE = r"[^\x00-\x20\x7f\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
+VISIBLE_TEXT = re.compile(rf"^{_TEXT}*{_VISIBLE}{_TEXT}*$")
+
+
+def _reject_blank(value: str) -> str:
+    if VISIBLE_TEXT.search(value) is None:
+        raise PydanticCustomError("blank", "must not be empty")
+    return value
+
+
+GivenReason = Annotated[
+    Reason,
+    AfterValidator(_reject_blank),
+    Field(json_schema_extra={"minLength": 1, "pattern": VISIBLE_TEXT.pattern}),
+]
+
+
 class CancelBody(RequestModel):
     """Why an operation is cancelled."""
 

@@ -6,7 +6,7 @@ from uuid import UUID
 from pydantic import Field
 
 from activities.tenants.request import RequestModel
-from app.gateway.operations.schemas import Reason, StatusDocument, omitted_if_none
+from app.gateway.operations.schemas import GivenReason, StatusDocument, omitted_if_none
 
 
 class CreatedDocument(StatusDocument):
@@ -28,4 +28,4 @@ class WelcomeEmailBody(RequestModel):
 class SuspensionBody(RequestModel):
     """Why a tenant is suspended."""
 
-    reason: Annotated[Reason, Field(min_length=1, examples=["unpaid for 60 days"])]
+    reason: Annotated[GivenReason, Field(examples=["unpaid for 60 days"])]

@@ -8,16 +8,19 @@ from uuid import UUID, uuid4
 import asyncpg
 import httpx
 import pytest
+from pydantic import SecretStr
 
 from app.auth.scopes import Scope
+from app.embedded.postgres import EmbeddedPostgres
 from app.gateway.tenants import routes
 from app.settings import Settings
-from tests.app.gateway.conftest import MANAGEMENT_TENANT, working
+from tests.app.gateway.conftest import MANAGEMENT_TENANT, as_gateway, create_key, working
 from tests.app.gateway.requests import assert_problem, faults
 from tests.app.gateway.requests import create as create_tenant
 from tests.app.gateway.rows import add_tenant, add_user, insert
 from tests.app.gateway.server import RunningGateway
 from tests.support.api_keys import Keys
+from tests.support.servers.databases import NewDatabase
 from tests.support.waiting import wait_until
 from workflows.operations.kinds import KINDS
 
@@ -128,7 +131,12 @@ async def test_simultaneous_requests_are_one_operation_of_each_kind_or_refused(
 
 @pytest.mark.parametrize(
     ("body", "field"),
-    [({}, "reason"), ({"reason": ""}, "reason"), ({"reason": "a\x07b"}, "reason"), ({**REASON, "until": 1}, "until")],
+    [
+        ({}, "reason"),
+        ({"reason": " "}, "reason"),
+        ({"reason": "a\x07b"}, "reason"),
+        ({**REASON, "until": 1}, "until"),
+    ],
 )
 async def test_an_invalid_body_names_the_field(
     http: httpx.AsyncClient, tenant_id: UUID, body: dict[str, Any], field: str
@@ -258,3 +266,38 @@ async def test_a_request_is_kept_until_a_worker_comes(
     async with working(worked_settings):
         response = await waiting
     assert (response.status_code, response.json()["state"]) == (200, "suspended")
+
+
+async def test_a_version_of_alga_without_the_columns_is_served_with_a_warning(
+    settings: Settings, new_database: NewDatabase, migrated_template: str, postgres: EmbeddedPostgres
+) -> None:
+    url = new_database(migrated_template)
+    older = settings.model_copy(
+        update={
+            "database_url": SecretStr(as_gateway(postgres, url)),
+            "admin_database_url": SecretStr(url),
+            "temporal_task_queue": f"older-{uuid4()}",
+        }
+    )
+    database = await asyncpg.connect(url)
+    try:
+        await database.execute("ALTER TABLE tenants DROP COLUMN suspended_at, DROP COLUMN suspended_reason")
+        tenant_id, other = await add_tenant(database), await add_tenant(database)
+        await add_user(database, tenant_id)
+    finally:
+        await database.close()
+    with RunningGateway(older, await create_key(older)) as gateway:
+        async with working(older), gateway.client() as http:
+            suspended = await http.put(path_of(tenant_id), json=REASON)
+            assert (suspended.status_code, suspended.json()["state"]) == (200, "suspended"), suspended.text
+            assert suspended.json()["userCount"] == 0
+            operation = (await http.get(suspended.headers["location"])).json()
+            (warning,) = operation["warnings"]
+            assert (warning["code"], "its jobs, webhooks" in warning["detail"]) == ("suspension-incomplete", True)
+            for state, expected in (("suspended", {tenant_id}), ("active", {other})):
+                listed = (await http.get("/tenants", params={"state": state, "pageSize": 200})).json()["tenants"]
+                assert {UUID(tenant["tenantId"]) for tenant in listed} & {tenant_id, other} == expected
+            mail = await http.post(f"/tenants/{tenant_id}/welcome-email", headers={"Prefer": f"wait={LONG}"})
+            assert mail.json()["status"] == "failed", mail.text
+            reactivated = await http.delete(path_of(tenant_id))
+            assert (reactivated.status_code, reactivated.json()["state"]) == (200, "active")
