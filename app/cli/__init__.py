@@ -18,7 +18,7 @@ SERVICE = "Service"
 class _Root(LazyGroup):
     lazy_commands: ClassVar = {
         "tenants": LazyCommand(
-            "app.cli.operations.tenants:app", "Create, show, invite and suspend tenants.", TENANTS
+            "app.cli.operations.tenants:app", "Create, show, suspend and delete tenants.", TENANTS
         ),
         "operations": LazyCommand("app.cli.operations.operations:app", "List, watch and change operations.", TENANTS),
         "create": LazyCommand("app.cli.operations.create:create", "Create a tenant: tenants create.", SHORT),

@@ -20,6 +20,7 @@ class ExitCode(IntEnum):
     TIMED_OUT = 8, "timeout; the operation continues"
     NEEDS_ATTENTION = 9, "the operation waits for a person"
     UNKNOWN_STATUS = 10, "the operation ended with a status unknown to this version"
+    WAITING = 11, "the operation waits for a date, and continues by itself"
     INTERRUPTED = 130, "interrupted by Ctrl-C; the operation continues"
 
     def __new__(cls, value: int, meaning: str) -> Self:

@@ -17,15 +17,27 @@ WorkflowId = Annotated[str, typer.Argument(metavar="ID", help="The operation's w
 Timeout = Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Maximum time to wait.")]
 TenantId = Annotated[str, typer.Argument(metavar="ID", help="The tenant's UUID.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Don't ask for a confirmation.")]
-Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the operation ends or waits for a person.")]
+Wait = Annotated[
+    bool, typer.Option("--wait/--no-wait", help="Wait until the operation ends, or waits for a person or a date.")
+]
 Limit = Annotated[int, typer.Option(min=1, help="Maximum number of rows.")]
 
 
 def confirmed(question: str) -> bool:
     """Ask on the terminal; raises `typer.BadParameter` if there is none."""
+    _require_terminal()
+    return typer.confirm(question, err=True)
+
+
+def retyped(request: str, expected: str) -> bool:
+    """Return whether a person types the expected text; raises `typer.BadParameter` if there is no terminal."""
+    _require_terminal()
+    return str(typer.prompt(request, default="", show_default=False, err=True)).strip() == expected.strip()
+
+
+def _require_terminal() -> None:
     if not sys.stdin.isatty():
         raise typer.BadParameter("there is no terminal to ask on; give --yes to go ahead", param_hint="--yes")
-    return typer.confirm(question, err=True)
 
 
 def keyword(name: str, annotation: Any, default: Any = None) -> inspect.Parameter:

@@ -14,13 +14,14 @@ from rich.text import Text
 
 from app.cli.console import say, visible
 from app.client import Operation, OperationSummary
-from app.client.models import CANCELLED, COMPLETED, FAILED, WAITING_FOR_PERSON
+from app.client.models import CANCELLED, COMPLETED, FAILED, WAITING, WAITING_FOR_PERSON
 
 STYLES = {
     COMPLETED: "green",
     FAILED: "bold red",
     CANCELLED: "yellow",
     **dict.fromkeys(WAITING_FOR_PERSON, "bold yellow"),
+    WAITING: "yellow",
 }
 # Columns that a table of operations needs beside its ids.
 ONE_LINE_ROOM = 68
@@ -53,6 +54,11 @@ def show_operation(console: Console, operation: Operation, *, field_name: Callab
         took = _duration(step.finished_at - step.started_at) if step.finished_at and step.started_at else ""
         attempts = f"{step.attempts} attempts" if step.attempts > 1 else ""
         say(console, f"  {humanize(step.name):<26}{humanize(step.status):<12}{took:<10}{attempts}".rstrip())
+    show_findings(console, operation, field_name=field_name)
+
+
+def show_findings(console: Console, operation: Operation, *, field_name: Callable[[str], str] = str) -> None:
+    """Print the warnings and the error of an operation."""
     for warning in operation.warnings:
         say(console, f"  warning: {warning.code}{_place(warning.step)}: {warning.detail}", "yellow")
     if operation.error is not None:
@@ -126,7 +132,7 @@ def _operation_details(operation: Operation) -> dict[str, object]:
         "committed": shown_time(operation.committed_at),
         "took": _duration(operation.duration) if operation.is_final else None,
         "progress": None if operation.is_final else f"{operation.progress} %",
-        "next attempt": shown_time(operation.next_try_at),
+        "continues" if operation.status == WAITING else "next attempt": shown_time(operation.next_try_at),
         "waits until": shown_time(operation.attention_deadline),
         "requested by": operation.requested_by,
         "cancelled": _cancellation(operation),
@@ -180,6 +186,8 @@ def _activity(operation: Operation) -> str:
         case "retrying" | "rolling_back" | "needs_attention" if operation.error:
             place = f" {step}" if operation.status == "retrying" else ""
             return visible(f"{humanize(operation.status)}{place}: {operation.error.detail}")
+        case "waiting" if operation.next_try_at:
+            return f"waiting until {shown_time(operation.next_try_at)}"
         case _:
             return humanize(operation.status)
 

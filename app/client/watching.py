@@ -50,7 +50,7 @@ class Watch:
         if self._operation is None:
             return 0.0
         is_unchanged = self._since is not None and self._operation.updated_at == self._since.updated_at
-        if self._operation.is_settled and not is_unchanged:
+        if self._operation.is_final or (self._operation.is_settled and not is_unchanged):
             return None
         remaining = self.deadline - time.monotonic()
         if remaining <= 0:

@@ -48,6 +48,8 @@ with workflow.unsafe.imports_passed_through():
 # As long as Alga waits.
 CONFIRMATION_PERIOD = timedelta(days=90)
 NOT_CONFIRMED = "deletion-not-confirmed"
+# The parameter that says whether the request also confirms.
+CONFIRM = "confirm"
 
 ConfirmationType = Literal["immediate", "30_days", "90_days", "auto_90_days"]
 GRACE_DAYS: Mapping[ConfirmationType, int] = {"immediate": 0, "30_days": 30, "90_days": 90, "auto_90_days": 0}
@@ -79,12 +81,10 @@ class DeletionRequest(OperationRequest):
     @property
     def parameters_shown(self) -> dict[str, Any]:
         """The fields of a snapshot that show what was requested."""
-        left_out = {"tenant_id", "tenant_name", "origin", "parent_id"}
+        left_out = {"tenant_id", "tenant_name", "origin", "confirmed", "parent_id"}
+        parameters = self.model_dump(mode="json", exclude=left_out, exclude_none=True)
         name = storable(self.tenant_name, MAX_NAME_LENGTH) if self.tenant_name is not None else None
-        return {
-            "parameters": self.model_dump(mode="json", exclude=left_out, exclude_none=True),
-            "tenant_name": name,
-        }
+        return {"parameters": {**parameters, CONFIRM: self.confirmed}, "tenant_name": name}
 
 
 class DeletionInput(OperationInput):

@@ -67,10 +67,11 @@ CREATION_FIELDS = (
 OPTIONS = {field.path: field.option for field in CREATION_FIELDS} | {
     "adminUser.password": "administrator's password",
     "billingAddress": "billing address",
+    "gracePeriodDays": "--grace-days",
     "startedAfter": "--started-after",
     "startedBefore": "--started-before",
     "userType": "--type",
-    **{name: f"--{name}" for name in ("kind", "name", "reason", "search", "state", "status")},
+    **{name: f"--{name}" for name in ("confirm", "export", "kind", "name", "reason", "search", "state", "status")},
 }
 
 

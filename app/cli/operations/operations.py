@@ -48,7 +48,7 @@ def watch(
         float | None, typer.Option(min=0, metavar="SECONDS", help="Maximum time to wait (default: unlimited).")
     ] = None,
 ) -> ExitCode:
-    """Watch an operation until it ends or waits for a person.
+    """Watch an operation until it ends, or waits for a person (exit 9) or a date (exit 11).
 
     With --json, prints a line for each change.
     """
@@ -86,10 +86,11 @@ def cancel(
     Exits with 0 once the gateway has accepted the request.
     With --wait, exits with 0 if it was cancelled, and with 7 if it completed.
     """
-    report.changed(report.client.cancel(workflow_id, reason=reason))
+    cancelled = report.client.cancel(workflow_id, reason=reason)
+    report.changed(cancelled)
     if not wait:
         return ExitCode.DONE
-    code = report.follow(workflow_id, timeout)
+    code = report.follow(workflow_id, timeout, since=cancelled)
     return {ExitCode.CANCELLED: ExitCode.DONE, ExitCode.DONE: ExitCode.CONFLICT}.get(code, code)
 
 

@@ -16,7 +16,7 @@ from app.cli.operations.fields import option_of
 from app.cli.options import AsJson, keyword, replace_first_parameter
 from app.cli.output import show_operation, shown_progress
 from app.client import Operation, Retries, TenantsClient, errors
-from app.client.models import CANCELLED, COMPLETED, FAILED, WAITING_FOR_PERSON, D
+from app.client.models import CANCELLED, COMPLETED, FAILED, WAITING, WAITING_FOR_PERSON, D
 
 # For all other errors: UNAVAILABLE.
 ERROR_CODES: dict[type[errors.TenantsError], ExitCode] = {
@@ -31,6 +31,7 @@ STATUS_CODES = {
     COMPLETED: ExitCode.DONE,
     FAILED: ExitCode.FAILED,
     CANCELLED: ExitCode.CANCELLED,
+    WAITING: ExitCode.WAITING,
     **dict.fromkeys(WAITING_FOR_PERSON, ExitCode.NEEDS_ATTENTION),
 }
 URL = typer.Option("--url", envvar="ALGA_TENANTS_URL", help="Address of the gateway.", rich_help_panel="Connection")
@@ -61,6 +62,8 @@ class Report:
         self.stdout = Console(highlight=False)
         self.stderr = Console(stderr=True, highlight=False)
         self.document: Operation | None = None
+        # Shows people something else than the operation.
+        self.show: Callable[[Console], None] | None = None
         self.idempotency_key: str | None = None
         self._url = url
         self.as_json = as_json
@@ -113,7 +116,9 @@ class Report:
     def finish(self, code: ExitCode) -> NoReturn:
         """Print the operation and exit."""
         self._print_document()
-        if not self.as_json and self.document is not None:
+        if not self.as_json and self.show is not None:
+            self.show(self.stdout)
+        elif not self.as_json and self.document is not None:
             show_operation(self.stdout, self.document, field_name=self._field_name)
         raise typer.Exit(code)
 

@@ -44,7 +44,7 @@ from app.temporal.errors import OperationEndedError
 from app.temporal.operations import TemporalOperations
 from workflows.operations.messages import OperationContext, OperationSnapshot
 from workflows.operations.statuses import OperationStatus
-from workflows.tenants.deletion import DeletionRequest
+from workflows.tenants.deletion import CONFIRM, DeletionRequest
 from workflows.tenants.steps import DELETION, DELETION_WORKFLOW
 
 BEING_UNDONE = "The deletion is being undone"
@@ -101,7 +101,7 @@ class Deletions:
             return _compared(snapshot.parameters) == parameters
 
         operation = await self.starts.start(DELETION, DELETION_WORKFLOW, wanted, is_same=is_same)
-        if body.confirm and not operation.snapshot.parameters.get("confirmed"):
+        if body.confirm and not operation.snapshot.parameters.get(CONFIRM):
             # It was started by a request that did not confirm it.
             return await self.confirm(path_id, requester)
         return operation
@@ -209,7 +209,7 @@ class Deletions:
 
 def _compared(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Return the parameters by which requests are the same. A confirmation can follow."""
-    return {name: value for name, value in parameters.items() if name != "confirmed"}
+    return {name: value for name, value in parameters.items() if name != CONFIRM}
 
 
 async def _open_deletion(connection: AsyncConnection, tenant_id: UUID) -> OperationRecord | None:

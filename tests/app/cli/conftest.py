@@ -2,9 +2,10 @@
 
 import json
 import os
+import pty
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -71,6 +72,30 @@ def run(environment: dict[str, str]) -> Run:
         return Ran(result.exit_code, result.stdout, result.stderr)
 
     return run_command
+
+
+@pytest.fixture
+def run_at_terminal(environment: dict[str, str]) -> Callable[..., Ran]:
+    """Run `alga-tenants` as a process whose stdin is a terminal, at which a person types a line."""
+
+    def run_process(*arguments: str, typed: str) -> Ran:
+        ours, theirs = pty.openpty()
+        try:
+            os.write(ours, f"{typed}\n".encode())
+            ran = subprocess.run(  # noqa: S603 - our own command line
+                [sys.executable, "-m", "app.cli", *arguments],
+                stdin=theirs,
+                capture_output=True,
+                text=True,
+                env=os.environ | environment,
+                check=False,
+            )
+        finally:
+            os.close(ours)
+            os.close(theirs)
+        return Ran(ran.returncode, ran.stdout, ran.stderr)
+
+    return run_process
 
 
 @pytest.fixture

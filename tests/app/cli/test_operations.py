@@ -107,12 +107,13 @@ def test_a_watch_prints_a_line_of_json_for_each_change(server: ScriptedServer, r
         ("needs_attention", 9),
         ("awaiting_confirmation", 9),
         ("archived", 10),
+        ("waiting", 11),
     ],
 )
 def test_the_exit_status_of_a_watch_depends_on_the_end(
     server: ScriptedServer, run: Run, state: str, code: int
 ) -> None:
-    ended = document(state, finishedAt=None if code == 9 else "2026-01-31T12:00:02Z")
+    ended = document(state, finishedAt=None if code in {9, 11} else "2026-01-31T12:00:02Z")
     server.script("GET", OPERATION_PATH, Reply(200, document("paused"), SOON), Reply(200, ended))
     ran = run("watch", WORKFLOW_ID)
     assert ran.code == code
@@ -160,8 +161,11 @@ def test_an_accepted_cancel_exits_0(server: ScriptedServer, run: Run) -> None:
 def test_the_exit_status_of_a_waiting_cancel_depends_on_the_end(
     server: ScriptedServer, run: Run, state: str, code: int
 ) -> None:
-    server.script("DELETE", OPERATION_PATH, Reply(202, document("cancelling")))
-    server.script("GET", OPERATION_PATH, Reply(200, document("rolling_back"), SOON), Reply(200, document(state)))
+    before = document("needs_attention", updatedAt="2026-01-31T12:00:01Z")
+    stopping = document("rolling_back")
+    server.script("DELETE", OPERATION_PATH, Reply(202, {**before, "status": "cancelling"}))
+    later = (Reply(200, before, SOON), Reply(200, stopping, SOON), Reply(200, document(state)))
+    server.script("GET", OPERATION_PATH, *later)
     ran = run("cancel", WORKFLOW_ID, "--wait", "--json")
     assert (ran.code, ran.document["status"]) == (code, state)
     assert "rolling back" in ran.stderr

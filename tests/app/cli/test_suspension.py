@@ -1,14 +1,10 @@
 """The commands that suspend and reactivate tenants."""
 
-import json
-import os
-import pty
-import subprocess
-import sys
+from collections.abc import Callable
 
 import pytest
 
-from tests.app.cli.conftest import Run
+from tests.app.cli.conftest import Ran, Run
 from tests.app.client.scripted_server import (
     OPERATION_PATH,
     TENANT_ID,
@@ -86,24 +82,11 @@ def test_without_a_terminal_yes_is_required(server: ScriptedServer, run: Run) ->
 
 @pytest.mark.parametrize(("response", "code", "methods"), [("n", 3, ["GET"]), ("y", 0, ["GET", "PUT"])])
 def test_on_a_terminal_the_tenant_is_named_before_it_is_suspended(
-    server: ScriptedServer, environment: dict[str, str], response: str, code: int, methods: list[str]
+    server: ScriptedServer, run_at_terminal: Callable[..., Ran], response: str, code: int, methods: list[str]
 ) -> None:
     server.script("GET", TENANT_PATH, Reply(200, tenant()))
     server.script("PUT", PATH, Reply(200, tenant(state="suspended")))
-    ours, theirs = pty.openpty()
-    try:
-        os.write(ours, f"{response}\n".encode())
-        ran = subprocess.run(  # noqa: S603 - our own command line
-            [sys.executable, "-m", "app.cli", *SUSPEND, "--json"],
-            stdin=theirs,
-            capture_output=True,
-            text=True,
-            env=os.environ | environment,
-            check=False,
-        )
-    finally:
-        os.close(ours)
-        os.close(theirs)
-    assert (ran.returncode, [received.method for received in server.received]) == (code, methods), ran.stderr
+    ran = run_at_terminal(*SUSPEND, "--json", typed=response)
+    assert (ran.code, [received.method for received in server.received]) == (code, methods), ran.stderr
     assert f"Suspend Acme ({TENANT_ID}, active users: 3)?" in ran.stderr
-    assert (json.loads(ran.stdout)["state"] == "suspended") if code == 0 else ("Nothing was changed" in ran.stderr)
+    assert (ran.document["state"] == "suspended") if code == 0 else ("Nothing was changed" in ran.stderr)
