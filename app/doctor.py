@@ -12,8 +12,8 @@ from temporalio.exceptions import ApplicationError
 from activities.alga.blueprints.blueprint import load_blueprints
 from activities.alga.blueprints.schema import find_misfits
 from activities.alga.blueprints.yaml_files import BlueprintError
+from activities.alga.directory.external_resources import EXTERNAL_COLUMNS
 from activities.alga.directory.rights import DIRECTORY_COLUMNS, DIRECTORY_TABLES
-from activities.alga.external_resources import EXTERNAL_COLUMNS
 from activities.alga.schema_check import check_schema
 from activities.database.errors import DATABASE_ERRORS
 from activities.database.own_tables import SCHEMA, own_metadata

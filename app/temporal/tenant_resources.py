@@ -10,7 +10,7 @@ from temporalio.api.common.v1 import Payload
 from temporalio.client import Client, ScheduleActionStartWorkflow
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities.alga.external_resources import ExternalResource
+from activities.alga.directory.external_resources import ExternalResource
 from app.temporal.errors import TemporalUnavailableError, reason_of
 from app.temporal.foreign_payloads import ENCODING, JSON
 

@@ -9,7 +9,7 @@ from temporalio import activity
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities.alga.external_resources import list_external
+from activities.alga.directory.external_resources import list_external
 from activities.database.own_tables import deletions
 from activities.deletions.rows import find_deletion, is_run
 from activities.errors import FinalError, temporal_errors

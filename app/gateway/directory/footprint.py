@@ -10,7 +10,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from activities.alga.external_resources import EXTERNAL_COLUMNS, ExternalResource, list_external
+from activities.alga.directory.external_resources import EXTERNAL_COLUMNS, ExternalResource, list_external
 from activities.alga.lifecycle_tables import pending_tenant_deletions
 from activities.database.errors import INSUFFICIENT_PRIVILEGE, TIMEOUT, sqlstate
 from activities.database.rights import unreadable_tables

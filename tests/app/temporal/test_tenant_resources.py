@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 from temporalio.client import Client, Schedule, ScheduleActionStartWorkflow, ScheduleSpec
 
-from activities.alga.external_resources import ExternalResource
+from activities.alga.directory.external_resources import ExternalResource
 from app.embedded.processes.ports import free_port
 from app.embedded.temporal import EmbeddedTemporal
 from app.temporal.client import connect
