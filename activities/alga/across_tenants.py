@@ -4,6 +4,8 @@ An internal user's e-mail must be unique across Alga's whole installation, and s
 Apple. No index enforces either. Writers lock what must be unique in an earlier statement, because a statement sees
 the state from when it began. A subscription's price belongs to the management tenant.
 
+A restore must not take keys that are unique over all tenants, so it looks for them.
+
 `list_tenants` finds the tenants of a page in table `tenants` alone. `activities.alga.directory` reads the rest by
 tenant.
 """
@@ -17,10 +19,13 @@ from uuid import UUID
 
 from sqlalchemy import (
     CompoundSelect,
+    TableClause,
     Text,
     Uuid,
     and_,
     bindparam,
+    case,
+    cast,
     func,
     literal_column,
     not_,
@@ -28,8 +33,12 @@ from sqlalchemy import (
     select,
     tuple_,
     union_all,
+    update,
 )
+from sqlalchemy import column as column_clause
+from sqlalchemy import table as table_clause
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql import quoted_name
 
 from activities.alga.billing_tables import (
     apple_iap_subscriptions,
@@ -169,6 +178,39 @@ class Place(NamedTuple):
 
     at: datetime
     id: UUID
+
+
+async def find_taken_emails(connection: AsyncConnection, emails: Sequence[str], *, tenant_id: UUID) -> list[str]:
+    """Return those of the lower-case e-mails that internal users of other tenants have."""
+    query = select(func.lower(users.c.email)).where(
+        func.lower(users.c.email).in_(emails), users.c.user_type == "internal", users.c.tenant != tenant_id
+    )
+    return sorted(await connection.scalars(query))
+
+
+async def find_taken_keys(
+    connection: AsyncConnection, table: TableClause, staged: TableClause, columns: Sequence[str], *, limit: int
+) -> list[tuple[str, ...]]:
+    """Return keys of the staged rows that the table has already, as texts, a limited number."""
+    is_same = and_(*(table.c[name] == staged.c[name] for name in columns))
+    query = select(*(cast(staged.c[name], Text) for name in columns)).select_from(table.join(staged, is_same))
+    return [tuple(row) for row in await connection.execute(query.limit(limit))]
+
+
+async def draw_taken_keys(
+    connection: AsyncConnection, table: TableClause, staged: TableClause, column: str, *, sequence: str
+) -> int:
+    """Give those of the staged rows a new key whose own one is taken, or is still to come; return their number.
+
+    `sequence` is its name, quoted for SQL.
+    """
+    state = table_clause(quoted_name(sequence, quote=False), column_clause("last_value"), column_clause("is_called"))
+    is_taken = staged.c[column].in_(select(table.c[column]).where(table.c[column].in_(select(staged.c[column]))))
+    next_value = select(state.c.last_value + case((state.c.is_called, 1), else_=0)).scalar_subquery()
+    drawn = await connection.execute(
+        update(staged).where(or_(is_taken, staged.c[column] >= next_value)).values({column: func.nextval(sequence)})
+    )
+    return drawn.rowcount
 
 
 def parse_tenant_id(text: str) -> UUID | None:

@@ -5,19 +5,18 @@ from uuid import UUID
 
 import structlog
 from sqlalchemy import func, select
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities.alga.lifecycle_tables import pending_tenant_deletions
 from activities.certificates.issuing import CertificateIssuer
-from activities.database.errors import is_not_null_violation
-from activities.database.own_tables import deletions, operations
+from activities.database.own_tables import deletions
 from activities.deletions import alga_record
 from activities.deletions.rows import DeletionRecord, end_deletion, find_deletion, is_run
 from activities.errors import CancelRequestedError, FinalError, activity_errors
 from activities.heartbeats import heartbeats
+from activities.operations.cancelled_commits import cancellable_commit
 from activities.operations.rows import OperationRow
 from activities.operations.step_clock import StepClock
 from activities.purge.catalogue import read_catalogue
@@ -63,14 +62,8 @@ class PurgeActivities:
         context = given.operation
         steps = StepClock(context, following={REMOVE_SCHEDULES})
         with activity_errors(PURGE_ACTIVITY, lambda: steps.current):
-            async with heartbeats():
-                try:
-                    async with self._engine.begin() as connection:
-                        return await self._purge(connection, context, steps)
-                except DBAPIError as error:
-                    if is_not_null_violation(error, operations):
-                        raise await self._cancelled(context) from None
-                    raise
+            async with heartbeats(), cancellable_commit(self._engine, context), self._engine.begin() as connection:
+                return await self._purge(connection, context, steps)
 
     async def _purge(self, connection: AsyncConnection, context: OperationContext, steps: StepClock) -> Committed:
         row = OperationRow(connection, context)
@@ -99,7 +92,9 @@ class PurgeActivities:
                     on_progress=check_cancel,
                 )
         with steps.run(CERTIFY):
-            await forget(connection, deletion.tenant_id)
+            if deletion.export_id is None:
+                # Otherwise a restore brings back the suspended tenant, which a person then reactivates.
+                await forget(connection, deletion.tenant_id)
             now = datetime.now(UTC)
             await alga_record.update_record(
                 connection, deletion.tenant_id, deletion.deletion_id, "deleted", deleted_at=now
@@ -124,10 +119,3 @@ class PurgeActivities:
         if not await connection.scalar(is_due):
             raise ApplicationError(f"the purge is due at {deletion.scheduled_for.isoformat()}", type=NOT_DUE)
         return deletion
-
-    async def _cancelled(self, context: OperationContext) -> Exception:
-        async with self._engine.connect() as connection:
-            cancel = await OperationRow(connection, context).find_cancellation()
-        if cancel is None:
-            return FinalError(OPERATION_CLOSED, "the cancel that stopped the commit has vanished")
-        return CancelRequestedError(cancel)

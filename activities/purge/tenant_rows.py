@@ -57,6 +57,10 @@ class TenantRows:
         source = self._tables[label]
         return sa.select(*expressions).select_from(source).where(self._owned(label, source))
 
+    def owned(self, label: str, source: sa.FromClause) -> sa.ColumnElement[bool]:
+        """Whether a row of `source`, the table or one with its columns, is the tenant's."""
+        return self._owned(label, source)
+
     def lock(self, label: str) -> sa.Select[int]:
         """Lock the tenant's rows until the transaction ends, so that no row can be added that references one."""
         source = self._tables[label]

@@ -11,6 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio import activity
 
+from activities.alga.lifecycle_tables import pending_tenant_deletions
 from activities.alga.tables import tenants
 from activities.audit.trail import AuditTrail
 from activities.database.transactions import Transactions
@@ -82,7 +83,7 @@ class ExportActivities:
                 async with snapshot(self._long) as connection:
                     manifest = await export_tenant(
                         connection,
-                        await read_catalogue(connection),
+                        (await read_catalogue(connection)).keeping(pending_tenant_deletions.name),
                         store,
                         folder,
                         tenant_id=context.tenant_id,

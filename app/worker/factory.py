@@ -20,6 +20,7 @@ from activities.operations.activities import OperationActivities
 from activities.suspensions.activities import SuspensionActivities
 from activities.tenants.export import ExportActivities
 from activities.tenants.provisioning import ProvisioningActivities
+from activities.tenants.restore import RestoreActivities
 from app.audit.certificates import certificate_signer
 from app.audit.recorder import audit_trail
 from app.exports import kept_archives
@@ -35,6 +36,7 @@ from workflows.operations.maintenance import MaintenanceWorkflow
 from workflows.tenants.creation import AlgadeskTenantCreationWorkflow, TenantCreationWorkflow
 from workflows.tenants.deletion import TenantDeletionWorkflow
 from workflows.tenants.export import TenantExportWorkflow
+from workflows.tenants.restore import TenantRestoreWorkflow
 from workflows.tenants.steps import SEND_WELCOME_EMAIL
 from workflows.tenants.suspension import ReactivationWorkflow, SuspensionWorkflow
 from workflows.tenants.welcome_email import ResendWelcomeEmailWorkflow
@@ -47,6 +49,7 @@ WORKFLOWS: Sequence[type] = (
     ReactivationWorkflow,
     TenantDeletionWorkflow,
     TenantExportWorkflow,
+    TenantRestoreWorkflow,
     HealthCheckWorkflow,
     MaintenanceWorkflow,
 )
@@ -105,6 +108,7 @@ def create_worker(
     operations = OperationActivities(engine, audit, settings.failure_policy)
     reconciler = Reconciler(engine, TemporalOperations(client, settings), audit)
     exporting = ExportActivities(engine, long or engine, audit, archives)
+    restoring = RestoreActivities(engine, long or engine, audit, archives)
     maintenance = MaintenanceActivities(engine, reconciler, settings.retention, archives)
     return Worker(
         client,
@@ -133,6 +137,7 @@ def create_worker(
             maintenance.prune_own_tables,
             maintenance.remove_archives,
             exporting.export_tenant,
+            restoring.restore_tenant,
             *extensions.activities,
         ],
         interceptors=[ActivityWatch()],

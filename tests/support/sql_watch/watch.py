@@ -77,6 +77,22 @@ ALLOWED = (
         r"AND (?P=alias)\.tenant <> <value>",
     ),
     Allowed(
+        "activities.alga.across_tenants.find_taken_emails",
+        "a restore must not bring back an e-mail that a user of another tenant has",
+        r"SELECT LOWER\(users\.email\)(?: AS \w+)? FROM (?P<alias>users) WHERE LOWER\(users\.email\) "
+        r"IN \(<value>(?:, <value>)*\) AND users\.user_type = <value> AND users\.tenant <> <value>",
+    ),
+    Allowed(
+        "activities.alga.across_tenants.find_taken_keys",
+        "a restore must not take keys that are unique over all tenants",
+        r"SELECT .* FROM public\.(?P<alias>\w+) JOIN compared ON .* LIMIT <value>",
+    ),
+    Allowed(
+        "activities.alga.across_tenants.draw_taken_keys",
+        "the same for keys that come from a sequence",
+        r"SELECT \S+ FROM public\.(?P<alias>\w+) WHERE \S+ IN \(SELECT staged_\d+\.\w+ FROM staged_\d+\)",
+    ),
+    Allowed(
         "activities.alga.across_tenants.list_tenants",
         "the directory shows all tenants, and this finds those of one page",
         r"SELECT COALESCE\(tenants\.created_at, CAST\('epoch' AS TIMESTAMPTZ\)\) AS created_at, tenants\.tenant "

@@ -1,0 +1,72 @@
+"""The keys of tables that are unique over all tenants, and the sequences that give them values."""
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from activities.purge.catalogue import Catalogue
+
+# Columns of a unique index, also one that is no constraint; parts of expressions have no column.
+_UNIQUE = sa.text("""
+    SELECT i.indexrelid::regclass::text AS name, i.indrelid::regclass::text AS label,
+           json_agg(a.attname::text ORDER BY key.place)::text AS columns,
+           bool_or(key.number = 0) OR i.indpred IS NOT NULL AS is_partial
+    FROM pg_index i
+    JOIN pg_class c ON c.oid = i.indrelid
+    JOIN pg_namespace n ON n.oid = c.relnamespace
+    CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS key(number, place)
+    LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = key.number
+    WHERE i.indisunique AND key.place <= i.indnkeyatts AND n.nspname = ANY (current_schemas(false))
+    GROUP BY i.indexrelid, i.indrelid, i.indpred
+    ORDER BY label, name
+""")
+# Of a column that is an identity, owns its sequence, or has it in its default.
+_SEQUENCES = sa.text("""
+    SELECT label, name, sequence FROM (
+        SELECT c.oid::regclass::text AS label, a.attname::text AS name,
+               coalesce(pg_get_serial_sequence(c.oid::regclass::text, a.attname), (
+                   SELECT s.oid::regclass::text FROM pg_attrdef d
+                   JOIN pg_depend p ON p.classid = 'pg_attrdef'::regclass AND p.objid = d.oid
+                   JOIN pg_class s ON s.oid = p.refobjid AND s.relkind = 'S'
+                   WHERE d.adrelid = c.oid AND d.adnum = a.attnum AND p.refclassid = 'pg_class'::regclass LIMIT 1
+               )) AS sequence
+        FROM pg_class c
+        JOIN pg_namespace n ON n.oid = c.relnamespace
+        JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+        WHERE n.nspname = ANY (current_schemas(false)) AND c.relkind IN ('r', 'p')
+    ) AS columns WHERE sequence IS NOT NULL
+""")
+
+
+@dataclass(frozen=True)
+class GlobalKey:
+    """Columns whose values no two rows share, of whatever tenants; `sequence` gives the values of the only column."""
+
+    name: str
+    table: str
+    columns: tuple[str, ...]
+    sequence: str | None = None
+
+
+async def read_global_keys(connection: AsyncConnection, catalogue: Catalogue) -> Mapping[str, tuple[GlobalKey, ...]]:
+    """Return the keys without the tenant, by table, of the tables that can hold a tenant's rows.
+
+    Partial keys and those over expressions are left out: they are checked when the rows are written.
+    """
+    sequences = {(label, name): sequence for label, name, sequence in await connection.execute(_SEQUENCES)}
+    owned = {table.label: table.tenant for table in catalogue.tenant_tables}
+    owned |= dict.fromkeys(catalogue.child_tables)
+    found: dict[str, list[GlobalKey]] = defaultdict(list)
+    for name, label, listed, is_partial in await connection.execute(_UNIQUE):
+        columns = tuple(column for column in json.loads(listed) if column is not None)
+        if label not in owned or is_partial:
+            continue
+        tenant = owned[label]
+        if tenant is None or tenant.name not in columns:
+            sequence = sequences.get((label, columns[0])) if len(columns) == 1 else None
+            found[label].append(GlobalKey(name, label, columns, sequence))
+    return {label: tuple(keys) for label, keys in found.items()}
