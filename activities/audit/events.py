@@ -29,6 +29,8 @@ class Action(StrEnum):
     TENANT_EXPORT = "tenant.export"
     EXPORT_FETCH = "export.fetch"
     """A part or the whole content of an export was fetched."""
+    EXPORT_DELETE = "export.delete"
+    """The archive of an export was removed before it expired."""
     TENANT_RESTORE = "tenant.restore"
     OPERATION_CANCEL = "operation.cancel"
     OPERATION_CHANGE = "operation.change"
@@ -56,8 +58,8 @@ class AuditEvent:
     """An audit event. It never contains a secret.
 
     `caller` is the authenticated identity, `on_behalf_of` the person for whom it acted, `subject` the id of an API
-    key, `reason` the code of a problem, `path` the template of a route, and `count` the number of events that were
-    merged into this one. Texts are made storable in PostgreSQL and cut to 1000 characters.
+    key or export, `reason` the code of a problem, `path` the template of a route, and `count` the number of events
+    that were merged into this one. Texts are made storable in PostgreSQL and cut to 1000 characters.
 
     Raises `TypeError` if details contain anything but JSON without floats.
     """

@@ -206,7 +206,7 @@ exports = Table(
     Index(None, "tenant_id", "requested_at"),
     Index(None, "workflow_id", "run_id"),
     Index("exports_kept_idx", "requested_at", postgresql_where=text("removed_at IS NULL")),
-    info={"gateway_rights": "SELECT"},
+    info={"gateway_rights": "SELECT, UPDATE"},
 )
 
 # Binds a caller's Idempotency-Key to the request that used it first.

@@ -46,6 +46,11 @@ class ExportRecord:
         """Whether the archive is complete and has not been removed."""
         return self.completed_at is not None and self.removed_at is None
 
+    @property
+    def home(self) -> str:
+        """The folder in the store that has the folders of all attempts, and nothing else."""
+        return f"{self.tenant_id}/{self.export_id}"
+
 
 def export_id(context: OperationContext) -> UUID:
     """Return the id of an operation's export, the same in each attempt."""
@@ -85,6 +90,19 @@ async def complete_export(
     await connection.execute(
         _of(context).values(completed_at=func.now(), expires_at=func.now() + kept_for, current_table=None, **archive)
     )
+
+
+async def expire_export(connection: AsyncConnection, wanted: UUID) -> None:
+    """Let a kept archive expire now, so that it is no longer served; a removed one stays as it is."""
+    is_kept = (exports.c.export_id == wanted, exports.c.completed_at.is_not(None), exports.c.removed_at.is_(None))
+    earlier = func.least(exports.c.expires_at, func.now())
+    await connection.execute(update(exports).where(*is_kept).values(expires_at=earlier))
+
+
+async def mark_removed(connection: AsyncConnection, wanted: UUID) -> None:
+    """Record that the files of an archive were removed."""
+    is_unmarked = (exports.c.export_id == wanted, exports.c.removed_at.is_(None))
+    await connection.execute(update(exports).where(*is_unmarked).values(removed_at=func.now()))
 
 
 async def find_export(connection: AsyncConnection, wanted: UUID) -> ExportRecord | None:

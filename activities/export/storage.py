@@ -4,7 +4,7 @@ import asyncio
 import os
 import re
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -20,12 +20,13 @@ from obstore.store import LocalStore, S3Store
 from activities.errors import PassingError
 
 if TYPE_CHECKING:
-    from obstore.store import ObjectStore
+    from obstore.store import ObjectStore, RetryConfig
 
 # A part of more is uploaded in pieces of this size, of which S3 takes 10,000.
 PIECE = 8 << 20
 CONCURRENT_PIECES = 2
 READ_SIZE = 4 << 20
+INTERACTIVE_RETRIES: "RetryConfig" = {"max_retries": 2, "retry_timeout": timedelta(seconds=10)}
 MAX_DETAIL = 400
 STORAGE_UNAVAILABLE = "export-storage-unavailable"
 
@@ -87,14 +88,16 @@ class ArchiveStore:
             with _storage_errors(folder):
                 await asyncio.to_thread(_sync, self._root / folder.strip("/"), self._root)
 
-    async def read(self, path: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
-        """Yield the bytes from `start` to before `end`; raise `NotStoredError`."""
+    async def read(
+        self, path: str, start: int = 0, end: int | None = None, *, read_size: int = READ_SIZE
+    ) -> AsyncGenerator[bytes]:
+        """Yield the bytes from `start` to before `end`, so many at once; raise `NotStoredError`."""
         size = await self.size(path)
         end = size if end is None else min(end, size)
         # Each piece has a request of its own, so that a slow reader can't exceed the time of a request.
-        for begin in range(start, end, READ_SIZE):
+        for begin in range(start, end, read_size):
             with _storage_errors(path):
-                piece = await obstore.get_range_async(self._store, path, start=begin, end=min(begin + READ_SIZE, end))
+                piece = await obstore.get_range_async(self._store, path, start=begin, end=min(begin + read_size, end))
             yield bytes(piece)
 
     def open(self, path: str) -> "FileReader":
@@ -170,11 +173,11 @@ class _Writer:
             await self.writer.write(data)
 
 
-def open_store(url: str) -> ArchiveStore:
+def open_store(url: str, *, is_interactive: bool = False) -> ArchiveStore:
     """Return the store at `file:///folder` or `s3://bucket/prefix`; raise `ValueError` if the URL is another one.
 
     A missing folder is made, for this user only. S3's credentials, region and endpoint come from the usual variables
-    `AWS_…`.
+    `AWS_…`. With `is_interactive`, an outage is an error within seconds.
     """
     parts = urlsplit(url)
     place = unquote(parts.path).strip("/")
@@ -189,7 +192,8 @@ def open_store(url: str) -> ArchiveStore:
     if parts.scheme == "s3" and is_plain and parts.netloc:
         try:
             # Options for the client would replace what the environment says about it.
-            store = S3Store(parts.netloc, prefix=place or None)
+            retries = INTERACTIVE_RETRIES if is_interactive else None
+            store = S3Store(parts.netloc, prefix=place or None, retry_config=retries)
         except BaseError as error:
             raise StorageError(url, _detail(error)) from None
         return ArchiveStore(store, None)

@@ -1,6 +1,6 @@
 """Reads operations from the `operations` table."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -89,6 +89,18 @@ async def find_run(connection: AsyncConnection, workflow_id: str, run_id: str) -
     """Return one run of a workflow, or None if it has no row."""
     is_run = (operations.c.workflow_id == workflow_id, operations.c.run_id == run_id)
     return await _first(connection, select(operations).where(*is_run))
+
+
+async def read_statuses(
+    connection: AsyncConnection, runs: Collection[tuple[str, str]]
+) -> dict[tuple[str, str], OperationStatus]:
+    """Return the statuses of those of the runs, by workflow id and run id, that have a row."""
+    columns = operations.c
+    query = select(columns.workflow_id, columns.run_id, columns.status).where(
+        tuple_(columns.workflow_id, columns.run_id).in_(runs)
+    )
+    rows = await connection.execute(query) if runs else ()
+    return {(workflow_id, run_id): OperationStatus(status) for workflow_id, run_id, status in rows}
 
 
 async def find_newest_of_tenant(connection: AsyncConnection, tenant_id: UUID, kind: str) -> OperationRecord | None:

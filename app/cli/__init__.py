@@ -21,6 +21,10 @@ class _Root(LazyGroup):
             "app.cli.operations.tenants:app", "Create, show, suspend and delete tenants.", TENANTS
         ),
         "operations": LazyCommand("app.cli.operations.operations:app", "List, watch and change operations.", TENANTS),
+        "exports": LazyCommand(
+            "app.cli.operations.exports:app", "Export tenants, and download and verify archives.", TENANTS
+        ),
+        "restores": LazyCommand("app.cli.operations.restores:app", "Restore deleted tenants.", TENANTS),
         "create": LazyCommand("app.cli.operations.create:create", "Create a tenant: tenants create.", SHORT),
         "list": LazyCommand(
             "app.cli.operations.operations:list_operations", "List operations: operations list.", SHORT

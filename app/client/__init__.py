@@ -5,6 +5,7 @@ from app.client.errors import (
     ArgumentError,
     AuthenticationError,
     ConflictError,
+    DamagedDownloadError,
     InvalidRequestError,
     NotFoundError,
     ProblemError,
@@ -14,6 +15,7 @@ from app.client.errors import (
     UnreachableError,
     WaitTimeoutError,
 )
+from app.client.exports import Export
 from app.client.models import (
     Certificate,
     Deletion,
@@ -45,7 +47,9 @@ __all__ = [
     "AuthenticationError",
     "Certificate",
     "ConflictError",
+    "DamagedDownloadError",
     "Deletion",
+    "Export",
     "ExternalResource",
     "Fault",
     "Footprint",

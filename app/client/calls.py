@@ -72,7 +72,9 @@ class Listing(Generic[D]):
 
     def page(self, token: str | None) -> Call[Page[D]]:
         """Return the call for the page of a token, or for the first page."""
-        return Call("GET", self.path, partial(read, model=self.model), query=self.filters + _query(page_token=token))
+        return Call(
+            "GET", self.path, partial(read, model=self.model), query=self.filters + query_of(page_token=token)
+        )
 
 
 def connection_options(base_url: str, api_key: str) -> dict[str, Any]:
@@ -120,7 +122,7 @@ def operation(workflow_id: str) -> Call[Operation]:
 def cancel(workflow_id: str, *, reason: str | None = None) -> Call[Operation]:
     """Cancel an operation; raise `ConflictError` if it has ended or can no longer be cancelled."""
     # The reason is in the query, because intermediaries may drop the body of a DELETE.
-    return Call("DELETE", path_of("operations", workflow_id), read_operation, query=_query(reason=reason))
+    return Call("DELETE", path_of("operations", workflow_id), read_operation, query=query_of(reason=reason))
 
 
 def resume(workflow_id: str) -> Call[Operation]:
@@ -151,7 +153,7 @@ def operations(
     page_size: int | None = None,
 ) -> Listing[OperationSummary]:
     """Yield all operations that match, newest first; pages are fetched as they are needed."""
-    filters = _query(
+    filters = query_of(
         status=status,
         kind=kind,
         tenant_id=tenant_id,
@@ -174,7 +176,7 @@ def tenants(
 
     Deleted tenants are left out, unless `state` is `deleted`.
     """
-    filters = _query(search=search, product_code=product_code, state=state, page_size=page_size)
+    filters = query_of(search=search, product_code=product_code, state=state, page_size=page_size)
     return Listing("/tenants", Page[Tenant], filters)
 
 
@@ -197,7 +199,7 @@ def users(
     page_size: int | None = None,
 ) -> Listing[User]:
     """Yield all users of the tenant that match; `user_type` is `internal` or `client`."""
-    filters = _query(user_type=user_type, is_inactive=is_inactive, page_size=page_size)
+    filters = query_of(user_type=user_type, is_inactive=is_inactive, page_size=page_size)
     return Listing(f"{path_of('tenants', str(tenant_id))}/users", Page[User], filters)
 
 
@@ -261,7 +263,7 @@ def _read_changed_tenant(response: httpx.Response) -> Tenant | Operation:
     return read(response, Operation) if is_started else read(response, Tenant)
 
 
-def _query(**values: object) -> Query:
+def query_of(**values: object) -> Query:
     """Return the query with the parameters that are not None, in camelCase; iterables become several."""
     return tuple((to_camel(name), text) for name, value in values.items() for text in _parameter_values(name, value))
 

@@ -5,15 +5,19 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from functools import wraps
 from math import inf
+from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from uuid import UUID
 
 import httpx
 
 from app.client import calls, deletion_calls
+from app.client import exports as export_calls
 from app.client.calls import Call, Listing, connection_options
+from app.client.downloading import Download, Notify, PartDownload, next_attempt
 from app.client.errors import UnavailableError, UnreachableError
 from app.client.models import D, Operation
-from app.client.responses import reject_unavailable, unreachable
+from app.client.responses import error_of, reject_unavailable, unreachable
 from app.client.retrying import Retries
 from app.client.watching import Watch
 
@@ -73,7 +77,25 @@ class TenantsClient:
     confirm_deletion = _method(deletion_calls.confirm_deletion)
     undo_deletion = _method(deletion_calls.undo_deletion)
     certificate = _method(deletion_calls.certificate)
+    create_export = _method(export_calls.create_export)
+    exports = _iterator(export_calls.exports)
+    export = _method(export_calls.export)
+    export_manifest = _method(export_calls.export_manifest)
+    delete_export = _method(export_calls.delete_export)
+    restore = _method(export_calls.restore)
     health = _method(calls.health)
+
+    def download_export(self, export_id: UUID | str, folder: Path, *, notify: Notify | None = None) -> None:
+        """Download an archive into a folder, and check the hash of each part.
+
+        A second call continues where a broken one has ended. `notify` gets the bytes so far, and those of all parts.
+        Raises `DamagedDownloadError` if a part does not have its hash.
+        """
+        download = Download(export_id, folder, self.export_manifest(export_id), notify)
+        for part in download.parts:
+            if not part.is_whole():
+                self._download(download, part)
+            download.finish(part)
 
     def wait(
         self, workflow_id: str, *, timeout: float | None = DEFAULT_WAIT, since: Operation | None = None
@@ -121,6 +143,31 @@ class TenantsClient:
 
     def _run(self, call: Call[T]) -> T:
         return call.read(self._send(call, self._retries) if call.is_retried else self._send_once(call))
+
+    def _download(self, download: Download, part: PartDownload) -> None:
+        attempt = 1
+        while not part.is_received:
+            before = part.received
+            try:
+                self._receive(download, part)
+            except (UnreachableError, UnavailableError) as failure:
+                attempt = next_attempt(attempt, part, before)
+                time.sleep(self._retries.pause(attempt, failure))
+                attempt += 1
+        part.finish()
+
+    def _receive(self, download: Download, part: PartDownload) -> None:
+        try:
+            with self._http.stream(**part.call().arguments(self._timeout)) as response:
+                if not response.is_success:
+                    response.read()
+                    raise error_of(response)
+                with part.open(response) as file:
+                    for chunk in response.iter_raw():
+                        file.write(chunk)
+                        download.show(part)
+        except httpx.RequestError as error:
+            raise unreachable(error) from None
 
     def _send(self, call: Call[T], retries: Retries, deadline: float = inf) -> httpx.Response:
         attempt = 1
@@ -186,7 +233,21 @@ class AsyncTenantsClient:
     confirm_deletion = _async_method(deletion_calls.confirm_deletion)
     undo_deletion = _async_method(deletion_calls.undo_deletion)
     certificate = _async_method(deletion_calls.certificate)
+    create_export = _async_method(export_calls.create_export)
+    exports = _async_iterator(export_calls.exports)
+    export = _async_method(export_calls.export)
+    export_manifest = _async_method(export_calls.export_manifest)
+    delete_export = _async_method(export_calls.delete_export)
+    restore = _async_method(export_calls.restore)
     health = _async_method(calls.health)
+
+    async def download_export(self, export_id: UUID | str, folder: Path, *, notify: Notify | None = None) -> None:
+        """See `TenantsClient.download_export`."""
+        download = Download(export_id, folder, await self.export_manifest(export_id), notify)
+        for part in download.parts:
+            if not await asyncio.to_thread(part.is_whole):
+                await self._download(download, part)
+            download.finish(part)
 
     async def wait(
         self,
@@ -239,6 +300,31 @@ class AsyncTenantsClient:
 
     async def _run(self, call: Call[T]) -> T:
         return call.read(await (self._send(call, self._retries) if call.is_retried else self._send_once(call)))
+
+    async def _download(self, download: Download, part: PartDownload) -> None:
+        attempt = 1
+        while not part.is_received:
+            before = part.received
+            try:
+                await self._receive(download, part)
+            except (UnreachableError, UnavailableError) as failure:
+                attempt = next_attempt(attempt, part, before)
+                await asyncio.sleep(self._retries.pause(attempt, failure))
+                attempt += 1
+        await asyncio.to_thread(part.finish)
+
+    async def _receive(self, download: Download, part: PartDownload) -> None:
+        try:
+            async with self._http.stream(**part.call().arguments(self._timeout)) as response:
+                if not response.is_success:
+                    await response.aread()
+                    raise error_of(response)
+                with part.open(response) as file:
+                    async for chunk in response.aiter_raw():
+                        await asyncio.to_thread(file.write, chunk)
+                        download.show(part)
+        except httpx.RequestError as error:
+            raise unreachable(error) from None
 
     async def _send(self, call: Call[T], retries: Retries, deadline: float = inf) -> httpx.Response:
         attempt = 1

@@ -34,6 +34,12 @@ class UnexpectedResponseError(TenantsError):
     code = "unexpected-response"
 
 
+class DamagedDownloadError(TenantsError):
+    """A downloaded file is not what the export's manifest says, or the folder holds another export."""
+
+    code = "damaged-download"
+
+
 class WaitTimeoutError(TenantsError):
     """The operation has not settled in the given time. It continues; `document` is its last known state."""
 

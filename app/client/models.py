@@ -179,9 +179,9 @@ class Certificate(Document):
 
 
 class Page(Document, Generic[D]):
-    """One page of a list of operations, tenants or users."""
+    """One page of a list."""
 
-    items: tuple[D, ...] = Field(validation_alias=AliasChoices("operations", "tenants", "users"))
+    items: tuple[D, ...] = Field(validation_alias=AliasChoices("operations", "tenants", "users", "exports"))
     next_page_token: str | None = None
 
 

@@ -30,6 +30,13 @@ def read(response: httpx.Response, model: type[D]) -> D:
         ) from None
 
 
+def read_bytes(response: httpx.Response) -> bytes:
+    """Return the response's content; raise a `ProblemError`."""
+    if not response.is_success:
+        raise error_of(response)
+    return response.content
+
+
 def read_health(response: httpx.Response) -> Health:
     """Return the result of a health check; a gateway that is not ready is no error."""
     if not response.is_success and response.status_code != httpx.codes.SERVICE_UNAVAILABLE:

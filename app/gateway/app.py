@@ -15,6 +15,7 @@ from app.gateway.directory import routes as directory
 from app.gateway.documentation_page import install_documentation_page
 from app.gateway.documented_app import DocumentedApp
 from app.gateway.error_handlers import install_error_handlers
+from app.gateway.exports import routes as exports
 from app.gateway.http.concurrency import ConcurrencyLimit, Slots
 from app.gateway.http.crashes import CrashMiddleware
 from app.gateway.http.cross_origin import CrossOrigin
@@ -72,6 +73,7 @@ def create_app(settings: Settings) -> FastAPI:
         tenants.router,
         directory.router,
         deletions.router,
+        exports.router,
         operations.status_router,
         operations.router,
         operations.kind_router,

@@ -26,6 +26,10 @@ from app.gateway.directory.footprint import Footprints
 from app.gateway.directory.listing import TenantListing
 from app.gateway.directory.lookup import TenantLookup
 from app.gateway.directory.users import UserListing
+from app.gateway.exports.archives import Archives
+from app.gateway.exports.content import ExportContent
+from app.gateway.exports.exports import Exports
+from app.gateway.exports.restores import Restores
 from app.gateway.operations.cancellation import OperationCancellation
 from app.gateway.operations.listing import Listing
 from app.gateway.operations.lookup import OperationLookup
@@ -93,6 +97,7 @@ async def open_services(
             rate_limits,
         )
         tenants = TenantLookup(engine)
+        archives = Archives(settings, engine)
         cancellation = OperationCancellation(engine, operations, lookup, recorder)
         services = (
             settings,
@@ -122,6 +127,9 @@ async def open_services(
                 audit,
                 certificate_signer(settings),
             ),
+            Exports(engine, tenants, starts, archives, audit),
+            ExportContent(archives, recorder),
+            Restores(settings, starts, archives),
             AuditListing(engine),
             decoding,
             Readiness(engine, operations, TaskQueue(temporal, settings)),

@@ -26,7 +26,7 @@ class AuditEventDocument(Document):
     on_behalf_of: str | None = Field(description="The person on whose behalf the caller acted.")
     workflow_id: str | None
     tenant_id: UUID | None
-    subject: str | None = Field(description="The id of the API key that the event is about.")
+    subject: str | None = Field(description="The id of the API key or export that the event is about.")
     reason: str | None = Field(description="The code of the problem in the response.", examples=["unauthorized"])
     request_id: str | None
     address: str | None

@@ -1,4 +1,4 @@
-"""Limits concurrent requests, event streams and bytes of bodies, in total and per caller."""
+"""Limits concurrent requests, event streams, downloads and bytes of bodies, in total and per caller."""
 
 import asyncio
 import time
@@ -13,7 +13,9 @@ from app import probes
 from app.gateway.http.problems.problem import problem_response
 from app.gateway.http.problems.request_problems import (
     STREAM_RETRY_AFTER,
+    LimitExceededError,
     OverloadedError,
+    TooManyDownloadsError,
     TooManyRequestsError,
     TooManyStreamsError,
 )
@@ -22,6 +24,8 @@ from app.gateway.http.problems.request_problems import (
 REQUEST_SHARES = 2
 STREAM_SHARES = 5
 BODY_SHARES = 8
+# Each holds a few MiB.
+MAX_DOWNLOADS = 100
 # Bytes of all bodies in memory. A parsed body takes several times its size.
 MAX_BODY_MEMORY = 64 * 1024 * 1024
 # Twice the size of a long request to create a tenant.
@@ -59,11 +63,12 @@ class _Usage:
 
 
 class Slots:
-    """The usage of requests, streams, bytes of bodies, and of the event loop by large bodies."""
+    """The usage of requests, streams, downloads, bytes of bodies, and of the event loop by large bodies."""
 
     def __init__(self, max_requests: int, max_streams: int) -> None:
         self.requests = _Usage(max_requests, REQUEST_SHARES)
         self.streams = _Usage(max_streams, STREAM_SHARES)
+        self.downloads = _Usage(MAX_DOWNLOADS, STREAM_SHARES)
         self.held = _Usage(MAX_BODY_MEMORY, BODY_SHARES)
         self._large_body_lock = asyncio.Lock()
 
@@ -109,15 +114,21 @@ class Slot:
 
     def become_stream(self) -> None:
         """Count the request as a stream; raise `TooManyStreamsError` or `OverloadedError` at a limit."""
-        streams = self.slots.streams
-        if streams.is_share_full(self._caller):
-            raise TooManyStreamsError(streams.share)
-        if streams.is_full():
-            detail = f"The gateway has {streams.limit} event streams; retry later"
+        self._become(self.slots.streams, "event streams", TooManyStreamsError)
+
+    def become_download(self) -> None:
+        """Count the request as a download; raise `TooManyDownloadsError` or `OverloadedError` at a limit."""
+        self._become(self.slots.downloads, "downloads in progress", TooManyDownloadsError)
+
+    def _become(self, usage: _Usage, name: str, too_many: type[LimitExceededError]) -> None:
+        if usage.is_share_full(self._caller):
+            raise too_many(usage.share)
+        if usage.is_full():
+            detail = f"The gateway has {usage.limit} {name}; retry later"
             raise OverloadedError(detail, retry_after=STREAM_RETRY_AFTER)
         self._count.remove(self._caller)
-        self._count = streams
-        streams.add(self._caller)
+        self._count = usage
+        usage.add(self._caller)
 
     def hold(self, size: int) -> None:
         """Count bytes of the request's body; raise `TooManyRequestsError` or `OverloadedError` at a limit."""

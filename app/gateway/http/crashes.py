@@ -7,6 +7,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.gateway.http.problems.problem import problem_response
 from app.gateway.http.problems.request_problems import InternalError
 from app.gateway.http.request_context import path_template
+from app.gateway.http.streams import BrokenStreamError
 
 log = structlog.get_logger(__name__)
 
@@ -33,6 +34,9 @@ class CrashMiddleware:
             await self._app(scope, receive, record_response)
         except ClientDisconnect:
             log.info("client disconnected before its request was complete", method=scope["method"])
+        except BrokenStreamError as error:
+            # The server closes the connection, because the body is incomplete.
+            log.warning("a response has broken off", path=path_template(scope), reason=str(error))
         except Exception:
             log.exception("request crashed", method=scope["method"], path=path_template(scope))
             if not has_response:

@@ -9,6 +9,7 @@ from app.auth.callers import Caller
 from app.database import DatabaseUnavailableError
 from app.gateway.http.openapi import REF_TEMPLATE
 from app.gateway.http.problems.problem import ProblemError
+from app.gateway.http.streams import AUTHENTICATION_INTERVAL
 from app.gateway.operations.documents import OperationView
 from app.gateway.operations.lookup import OperationLookup
 from app.gateway.operations.schemas import StatusDocument
@@ -22,8 +23,6 @@ MIN_POLL_INTERVAL = 0.1
 MAX_POLL_INTERVAL = 1.0
 # Proxies close connections that are silent for a minute.
 PING_INTERVAL = 15.0
-# How soon the stream ends once the caller's key is revoked, or its token expires.
-AUTHENTICATION_INTERVAL = 5.0
 STATUS_EVENT = "status"
 RECONNECT_MILLISECONDS = 1000
 STATUS_EVENT_SCHEMA = {

@@ -6,12 +6,13 @@ from typing import Self
 
 from activities.database.errors import KNOWN_ERRORS
 from app.gateway.access.problems import TenantNotFoundError
-from app.gateway.http.problems.problem import Fault, ProblemError
+from app.gateway.http.problems.problem import ProblemError
 from app.gateway.http.problems.request_problems import (
     BUSY_RETRY_AFTER,
     DatabaseOutageError,
     InternalError,
     InvalidRequestError,
+    OutageError,
 )
 from workflows.operations.failures import (
     CANCEL_REQUESTED,
@@ -88,10 +89,12 @@ class TenantExistsError(ProblemError):
     """The tenant id is used by another operation or tenant."""
 
     status, code = 409, "tenant-exists"
+    default_detail = "The tenant exists; a restore only writes a tenant that was deleted"
 
-    def __init__(self) -> None:
-        fault = Fault(field="tenantId", detail="is taken; omit it to get a new one")
-        super().__init__(f"{fault.field} {fault.detail}", errors=[fault])
+    @classmethod
+    def of_request(cls) -> Self:
+        """Return the problem of a creation."""
+        return cls.of_field("tenantId", "is taken; omit it to get a new one")
 
 
 class DuplicateEmailError(ProblemError):
@@ -185,6 +188,23 @@ class ExportUnavailableError(ProblemError):
         return cls.of_field("export", "is not possible without EXPORT_URL; set it, or send false")
 
 
+class ExportDamagedError(ProblemError):
+    """A file of the archive is missing or was changed."""
+
+    status, code = 502, "export-damaged"
+    example_arguments = ("manifest.json was changed",)
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(f"The archive of this export is damaged: {detail}")
+
+
+class ExportStorageOutageError(OutageError):
+    """The store of archives is unavailable."""
+
+    code = "export-storage-unavailable"
+    default_detail = "The storage of exports is unavailable; retry later"
+
+
 class DeletionNotConfirmedError(ProblemError):
     """The deletion was not confirmed in time."""
 
@@ -265,6 +285,8 @@ OPERATION_PROBLEMS: Mapping[str, type[ProblemError]] = MappingProxyType(
                 ManagementTenantUnknownError,
                 SuspendedByAlgaError,
                 ExportUnavailableError,
+                ExportDamagedError,
+                ExportStorageOutageError,
                 DeletionNotConfirmedError,
                 ForeignReferenceError,
                 MissingRightError,

@@ -47,7 +47,7 @@ class CreationRequest:
     @property
     def conflict(self) -> ProblemError:
         """The problem if the ids belong to another operation or tenant."""
-        return IdempotencyKeyReusedError() if self.request.tenant_id is None else TenantExistsError()
+        return IdempotencyKeyReusedError() if self.request.tenant_id is None else TenantExistsError.of_request()
 
 
 class IdempotentRequests:

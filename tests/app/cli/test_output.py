@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from app.cli.operations.exports import print_exports
 from app.cli.output import print_operations
 from app.cli.tenant_output import print_tenants, print_users, show_footprint
-from app.client import Footprint, OperationSummary, Tenant, User
+from app.client import Export, Footprint, OperationSummary, Tenant, User
+from tests.app.client.archive import EXPORT_ID, export
 from tests.app.client.scripted_server import RESULT, TENANT_ID, WORKFLOW_ID, footprint, summary, tenant, user
 
 OPERATIONS = [
@@ -17,6 +19,8 @@ OPERATIONS = [
     summary("needs_attention", tenantName="Bravo"),
 ]
 TENANTS = [tenant(), tenant(name="A name that is as long as names of companies can be", state="deletion_scheduled")]
+
+EXPORTS = [export(), export(state="cancelled", tenantName="A name that is as long as names of companies can be")]
 
 
 def printed(width: int, show: Any, documents: Any) -> list[str]:
@@ -34,6 +38,8 @@ def test_no_id_is_cut_on_a_terminal(width: int) -> None:
     assert sum(WORKFLOW_ID in line for line in operations) == len(OPERATIONS)
     tenants = printed(width, print_tenants, map(Tenant.model_validate, TENANTS))
     assert sum(TENANT_ID in line for line in tenants) == len(TENANTS)
+    exports = printed(width, print_exports, map(Export.model_validate, EXPORTS))
+    assert sum(EXPORT_ID in line for line in exports) == len(EXPORTS)
     users = printed(width, print_users, [User.model_validate(user(email=f"{'x' * 60}@acme.example"))])
     assert sum(RESULT["adminUserId"] in line for line in users) == 1
 

@@ -31,13 +31,17 @@ STEPS = (
 
 @dataclass(frozen=True)
 class Reply:
-    """A response; `body` is JSON or raw bytes, `delay` is in seconds, `hang_up` closes the connection instead."""
+    """A response; `body` is JSON or raw bytes, `delay` is in seconds, `hang_up` closes the connection instead.
+
+    With `cut_after`, the connection is closed after so many bytes of the body.
+    """
 
     status: int = 200
     body: Any = None
     headers: dict[str, str] = field(default_factory=dict)
     delay: float = 0.0
     hang_up: bool = False
+    cut_after: int | None = None
 
 
 @dataclass(frozen=True)
@@ -118,7 +122,8 @@ def scripted_server() -> Iterator[ScriptedServer]:
                 self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             if has_content:
-                self.wfile.write(content)
+                self.wfile.write(content[: reply.cut_after])
+            self.close_connection = self.close_connection or reply.cut_after is not None
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base's name
             """Keep the test output clean."""

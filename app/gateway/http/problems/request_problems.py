@@ -133,6 +133,17 @@ class UnsupportedMediaTypeError(ProblemError):
     default_detail = "The body must have the header `Content-Type: application/json`"
 
 
+class RangeNotSatisfiableError(ProblemError):
+    """The file has no byte of the requested range."""
+
+    status, code = 416, "range-not-satisfiable"
+    example_arguments = (1024,)
+
+    def __init__(self, size: int) -> None:
+        detail = f"The file has {size} bytes, none of them in the range of the header Range"
+        super().__init__(detail, headers={"Content-Range": f"bytes */{size}"})
+
+
 class InvalidRequestError(ProblemError):
     """One or more fields are invalid."""
 
@@ -177,6 +188,15 @@ class TooManyStreamsError(LimitExceededError):
     default_detail = "You have {} event streams, the limit per caller; close one of them"
     default_retry_after = STREAM_RETRY_AFTER
     example_arguments = (200,)
+
+
+class TooManyDownloadsError(LimitExceededError):
+    """The caller is fetching too much at once."""
+
+    status, code = 429, "too-many-downloads"
+    default_detail = "You have {} downloads in progress, the limit per caller; retry once one of them has ended"
+    default_retry_after = STREAM_RETRY_AFTER
+    example_arguments = (20,)
 
 
 class HeadersTooLargeError(ProblemError):

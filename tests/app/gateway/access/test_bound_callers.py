@@ -11,6 +11,7 @@ from temporalio.client import Client
 
 from app.auth.keys.management import CreatedKey
 from app.auth.scopes import Scope
+from tests.app.gateway.exports.archived import SNAPSHOT, add_export
 from tests.app.gateway.requests import assert_problem, create, tenant
 from tests.app.gateway.rows import record
 from tests.app.gateway.server import RunningGateway
@@ -33,6 +34,14 @@ REQUESTS: dict[tuple[str, str], list[Any]] = {
     ("POST", "/tenants/{id}/deletion/confirm"): [None, {}],
     ("POST", "/tenants/{id}/deletion/undo"): [None, {"reason": "not yours"}],
     ("GET", "/tenants/{id}/deletion/certificate"): [None],
+    ("POST", "/tenants/{id}/exports"): [None, {"includeSecrets": True}],
+    ("GET", "/tenants/{id}/exports"): [None],
+    ("GET", "/exports/{id}"): [None],
+    ("DELETE", "/exports/{id}"): [None],
+    ("GET", "/exports/{id}/manifest"): [None],
+    ("GET", "/exports/{id}/parts/{table}"): [None],
+    ("GET", "/exports/{id}/content"): [None],
+    ("POST", "/restores"): [{"exportId": "theirs"}],
     ("GET", "/operations/{id}"): [None],
     ("GET", "/operations/{id}/events"): [None],
     ("DELETE", "/operations/{id}"): [{"reason": "not yours"}],
@@ -66,6 +75,14 @@ async def their_key(keys: Keys, theirs: dict[str, Any]) -> CreatedKey:
 
 
 @pytest.fixture
+async def their_export(theirs: dict[str, Any], database: asyncpg.Connection) -> str:
+    """A complete export of the other tenant."""
+    export_id = uuid4()
+    await add_export(database, export_id, UUID(theirs["tenantId"]), "completed", completed_at=SNAPSHOT)
+    return str(export_id)
+
+
+@pytest.fixture
 def own_tenant() -> UUID:
     return uuid4()
 
@@ -79,7 +96,12 @@ async def bound(gateway: RunningGateway, keys: Keys, own_tenant: UUID) -> AsyncI
 
 
 async def everything(database: asyncpg.Connection) -> list[Any]:
-    tables = {"operations": "workflow_id, run_id", "cancellations": "workflow_id", "idempotency_keys": "key_digest"}
+    tables = {
+        "operations": "workflow_id, run_id",
+        "cancellations": "workflow_id",
+        "exports": "export_id",
+        "idempotency_keys": "key_digest",
+    }
     found = [
         await database.fetch(f"SELECT * FROM alga_tenants.{table} ORDER BY {order}")  # noqa: S608 - named above
         for table, order in tables.items()
@@ -108,10 +130,11 @@ def test_every_route_is_tried_by_a_bound_caller(gateway: RunningGateway) -> None
     assert routes(gateway) == {*REQUESTS, *BY_WORKFLOW, *LISTS}
 
 
-async def test_every_route_hides_another_tenant_and_leaves_it_alone(
+async def test_every_route_hides_another_tenant_and_leaves_it_alone(  # noqa: PLR0917 - pytest passes them by name
     bound: httpx.AsyncClient,
     theirs: dict[str, Any],
     their_key: CreatedKey,
+    their_export: str,
     database: asyncpg.Connection,
     temporal_client: Client,
 ) -> None:
@@ -120,9 +143,12 @@ async def test_every_route_hides_another_tenant_and_leaves_it_alone(
     for (method, template), bodies in [*REQUESTS.items(), *BY_WORKFLOW.items()]:
         is_tenant = template.startswith("/tenants") and (method, template) not in BY_WORKFLOW
         theirs_id = theirs["tenantId"] if is_tenant else theirs["workflowId"]
-        path = template.format(id=theirs_id, key_id=their_key.record.key_id)
+        if template.startswith("/exports"):
+            theirs_id = their_export
+        path = template.format(id=theirs_id, key_id=their_key.record.key_id, table="users")
         for body in bodies:
-            sent = {**body, "tenantId": theirs["tenantId"]} if body and "tenantId" in body else body
+            hidden = {"tenantId": theirs["tenantId"], "exportId": their_export}
+            sent = body and {name: hidden.get(name, value) for name, value in body.items()}
             response = await bound.request(method, path, json=sent)
             assert response.status_code == 404, (method, path, response.text)
     assert await everything(database) == before

@@ -1,0 +1,186 @@
+"""`alga-tenants exports`: exports tenants, and lists, shows, downloads, verifies and removes archives."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
+from rich.text import Text
+
+from app.cli.console import print_json, say
+from app.cli.exit_codes import EXIT_CODES_HELP, ExitCode
+from app.cli.operations.report import Report, connected
+from app.cli.options import (
+    DEFAULT_LIMIT,
+    DEFAULT_TIMEOUT,
+    MAX_PAGE_SIZE,
+    Limit,
+    TenantId,
+    Timeout,
+    Wait,
+    Yes,
+    confirmed,
+)
+from app.cli.output import STYLES, humanize, print_table, show_details, shown_time
+from app.client import Export
+
+app = typer.Typer(help="Export tenants, and download and verify archives.", no_args_is_help=True)
+
+STATES = {**STYLES, "expired": "yellow"}
+
+ExportId = Annotated[str, typer.Argument(metavar="EXPORT", help="The export's UUID.")]
+
+
+@app.command(epilog=EXIT_CODES_HELP)
+@connected
+def create(
+    report: Report,
+    tenant_id: TenantId,
+    *,
+    include_secrets: Annotated[
+        bool, typer.Option("--include-secrets", help="Keep secrets, such as hashed passwords, in the archive.")
+    ] = False,
+    reason: Annotated[str | None, typer.Option(help="Reason, stored with the export.")] = None,
+    wait: Wait = True,
+    timeout: Timeout = DEFAULT_TIMEOUT,
+) -> ExitCode:
+    """Export a tenant into an archive.
+
+    Secrets are masked unless --include-secrets is given.
+    Repeating the command while the export runs starts no second one.
+    """
+    started = report.client.create_export(tenant_id, include_secrets=include_secrets, reason=reason)
+    report.changed(started)
+    report.note(f"started {started.workflow_id}")
+    return report.follow(started.workflow_id, timeout) if wait else ExitCode.DONE
+
+
+@app.command("list", epilog=EXIT_CODES_HELP)
+@connected
+def list_exports(report: Report, tenant_id: TenantId, *, limit: Limit = DEFAULT_LIMIT) -> None:
+    """List the exports of a tenant, newest first."""
+    exports = report.client.exports(tenant_id, page_size=min(limit, MAX_PAGE_SIZE))
+    report.show_list("exports", exports, limit, print_exports)
+
+
+@app.command(epilog=EXIT_CODES_HELP)
+@connected
+def show(report: Report, export_id: ExportId) -> None:
+    """Show an export.
+
+    With --json, shows every table of the archive.
+    """
+    _show(report, report.client.export(export_id))
+
+
+@app.command(epilog=EXIT_CODES_HELP)
+@connected
+def download(
+    report: Report,
+    export_id: ExportId,
+    folder: Annotated[
+        Path | None, typer.Argument(metavar="[FOLDER]", help="Where to (default: export-EXPORT).", show_default=False)
+    ] = None,
+) -> None:
+    """Download an archive into a folder, and check the hash of each part.
+
+    Repeat the command to continue a download that has broken off.
+    Exits with 1 if a part does not have its hash.
+    """
+    target = folder or Path(f"export-{export_id}")
+    with _shown_bytes(report.stderr) as notify:
+        report.client.download_export(export_id, target, notify=notify)
+    if report.as_json:
+        print_json({"exportId": export_id, "folder": str(target)})
+    else:
+        say(report.stdout, f"downloaded to {target}", "green")
+
+
+@app.command(epilog=EXIT_CODES_HELP)
+@connected
+def delete(report: Report, export_id: ExportId, *, yes: Yes = False) -> ExitCode:
+    """Remove the archive of an export before it expires."""
+    if not yes and not confirmed("Remove the archive? The tenant can't be restored from it any more."):
+        report.note("Nothing was changed.")
+        return ExitCode.CANCELLED
+    _show(report, report.client.delete_export(export_id))
+    return ExitCode.DONE
+
+
+def print_exports(console: Console, exports: Iterable[Export]) -> None:
+    """Print a table of exports."""
+    rows = [
+        (
+            export.tenant_name,
+            Text(humanize(export.state), STATES.get(export.state, "")),
+            _secrets(export),
+            shown_time(export.requested_at),
+            shown_time(export.expires_at),
+            str(export.export_id),
+        )
+        for export in exports
+    ]
+    print_table(console, ("tenant", "state", "secrets", "requested", "expires", "export id"), rows)
+
+
+def show_export(console: Console, export: Export) -> None:
+    """Print the details of one export."""
+    say(console, f"{export.export_id}  {humanize(export.state)}", STATES.get(export.state, "bold"))
+    details = {
+        "tenant id": export.tenant_id,
+        "tenant": export.tenant_name,
+        "operation": export.workflow_id,
+        "secrets": _secrets(export),
+        "reason": export.reason,
+        "requested": shown_time(export.requested_at),
+        "requested by": export.requested_by,
+        "progress": _progress(export),
+        "completed": shown_time(export.completed_at),
+        "expires": shown_time(export.expires_at),
+        "removed": shown_time(export.removed_at),
+        "size": _size(export),
+        "masked by name": ", ".join((export.manifest or {}).get("maskedUnlisted", ())),
+        "problem": export.manifest_problem,
+    }
+    show_details(console, details)
+
+
+def _show(report: Report, export: Export) -> None:
+    if report.as_json:
+        print_json(export.as_json())
+    else:
+        show_export(report.stdout, export)
+
+
+@contextmanager
+def _shown_bytes(console: Console) -> Iterator[Callable[[int, int], None] | None]:
+    """Yield a function that shows how much was downloaded; None without a terminal."""
+    if not console.is_terminal:
+        yield None
+        return
+    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=console, redirect_stdout=False, redirect_stderr=False) as progress:
+        task = progress.add_task("", total=None)
+        yield lambda received, total: progress.update(task, completed=received, total=total)
+
+
+def _secrets(export: Export) -> str:
+    return "" if export.masked is None else "masked" if export.masked else "included"
+
+
+def _progress(export: Export) -> str | None:
+    if (progress := export.progress) is None:
+        return None
+    table = f", now {progress.table}" if progress.table else ""
+    return f"{progress.tables_done} of {progress.tables_total} tables, {progress.rows} rows{table}"
+
+
+def _size(export: Export) -> str | None:
+    if (totals := export.totals) is None:
+        return None
+    tables: list[Any] = (export.manifest or {}).get("tables", [])
+    filled = f", tables with rows: {sum(table['rows'] > 0 for table in tables)}" if tables else ""
+    return f"{totals.rows} rows, {totals.bytes} bytes{filled}"

@@ -1,0 +1,43 @@
+"""Parameters of the endpoints of exports and restores."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Depends, Header, Path, Query, Security
+
+from activities.alga.across_tenants import parse_tenant_id
+from app.auth.callers import Requester
+from app.auth.scopes import Scope
+from app.gateway.access.parameters import current_requester
+from app.gateway.exports.problems import ExportNotFoundError
+
+Exporter = Annotated[Requester, Security(current_requester, scopes=[Scope.TENANTS_EXPORT])]
+Restorer = Annotated[Requester, Security(current_requester, scopes=[Scope.TENANTS_RESTORE])]
+
+
+async def export_id(
+    id_in_path: Annotated[
+        str, Path(alias="id", description="The `exportId`.", examples=["1b4e28ba-2fa1-41d2-883f-0016d3cca427"])
+    ],
+) -> UUID:
+    """Return the path's export id; raise `ExportNotFoundError` if it is none."""
+    # The same spellings as for tenants.
+    parsed = parse_tenant_id(id_in_path)
+    if parsed is None:
+        raise ExportNotFoundError
+    return parsed
+
+
+ExportId = Annotated[UUID, Depends(export_id)]
+Table = Annotated[str, Path(description="The `name` of a table in the manifest.", examples=["users"])]
+Range = Annotated[
+    str | None,
+    Header(alias="Range", description="One range of bytes. Any other value is ignored.", examples=["bytes=1048576-"]),
+]
+IfRange = Annotated[
+    str | None,
+    Header(
+        alias="If-Range", description="The ETag of a part that the client has begun; the whole part if it differs."
+    ),
+]
+Presigned = Annotated[bool, Query(description="Return a link to the part in an S3-compatible store instead of it.")]
