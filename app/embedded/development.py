@@ -124,6 +124,7 @@ def _environment(endpoints: Endpoints) -> dict[str, str]:
         "ADMIN_DATABASE_URL": endpoints.admin_database_url,
         "TEMPORAL_ADDRESS": endpoints.temporal_address,
         "NEXTAUTH_SECRET": os.environ.get("NEXTAUTH_SECRET") or _kept_secret(endpoints.data_dir / "nextauth-secret"),
+        "EXPORT_URL": os.environ.get("EXPORT_URL") or (endpoints.data_dir.absolute() / "exports").as_uri(),
         "GATEWAY_HOST": LOOPBACK,
         # `make load` and `make test-api` create thousands of tenants.
         "CREATIONS_PER_HOUR": os.environ.get("CREATIONS_PER_HOUR", "0"),
