@@ -25,7 +25,7 @@ from workflows.tenants.suspension import SuspensionRequest
 IsNeeded = Callable[[Standing], bool]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SuspensionChange:
     """The tenant once it is as requested, or else the operation; `operation` is None if the tenant was so before."""
 

@@ -95,6 +95,8 @@ async def test_the_documented_role_is_sufficient_and_reads_no_secrets(own_role: 
             assert (await http.get(path)).status_code == 200, path
         for path in ("/tenants?state=deleted", "/operations", "/api-keys", "/audit-events"):
             assert (await http.get(path)).status_code == 200, path
+        suspension = await http.put(f"{tenant}/suspension", json={"reason": "unpaid"}, headers={"Prefer": "wait=0"})
+        assert suspension.status_code == 202, suspension.text
     refused = ("DELETE FROM users", "UPDATE tenants SET tenant = tenant", "SELECT hashed_password FROM users")
     async with connected(own_role.database_url) as connection:
         for statement in refused:
