@@ -106,6 +106,13 @@ BARS: Sequence[Bar] = (
     Bar("POST, of one start_workflow", _ratio("posting.post", "posting.start"), "at most", 4.0),
     Bar("growth of the worker from tenant 500 to 1,000", _plain("memory.worker.growth"), "at most", 5, "%"),
     Bar("growth of the gateway from tenant 500 to 1,000", _plain("memory.gateway.growth"), "at most", 5, "%"),
+    Bar(
+        "COPY out of a million rows, of their export without secrets",
+        _ratio("export.copy", "export.masked"),
+        "at least",
+        0.5,
+    ),
+    Bar("growth of memory while a million rows are exported", _plain("export.memory"), "at most", 100, "MiB"),
     Bar("purge of a million rows, of plain DELETEs", _ratio("purge.purge", "purge.deletes"), "at most", 2.0),
     Bar("a page of the directory, of a plain SELECT", _ratio("directory.page", "directory.select"), "at most", 3.0),
     *(_flat(work) for work in SCALED_WORKS),

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 
 from bench.context import Context
-from bench.sections import database, directory, latency, polling, posting, purge, resources, scale, throughput
+from bench.sections import database, directory, export, latency, polling, posting, purge, resources, scale, throughput
 
 Measure = Callable[[Context], Awaitable[None]]
 
@@ -16,6 +16,7 @@ SECTIONS: Mapping[str, Measure] = {
     "resources": resources.measure,
     # Last, because its tenants stay.
     "directory": directory.measure,
+    "export": export.measure,
     "purge": purge.measure,
 }
 # Only on request, because it takes several minutes.
