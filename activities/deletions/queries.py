@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any
@@ -15,10 +15,13 @@ from activities.alga.across_tenants import Place, TenantFilter, parse_tenant_id
 from activities.database.id_lists import id_parameters, id_values
 from activities.database.own_tables import deletions, operations
 from activities.deletions.rows import DeletionRecord
+from workflows.operations.statuses import OperationStatus
 from workflows.tenants.steps import CERTIFY, LIST_EXTERNAL, PURGE, REMOVE_SCHEDULES
 
 # The steps after the grace period.
 DELETING_STEPS = (LIST_EXTERNAL, PURGE, CERTIFY, REMOVE_SCHEDULES)
+FAILING_STATUSES = (OperationStatus.RETRYING, OperationStatus.NEEDS_ATTENTION)
+OVERDUE_AFTER = timedelta(hours=1)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _CREATED_AT = func.coalesce(deletions.c.tenant_created_at, EPOCH)
@@ -54,6 +57,23 @@ class KnownDeletion:
     def place(self) -> Place:
         """The place in the list of its stage: by the time of the deletion, or that of the tenant's creation."""
         return Place(self.record.deleted_at or self.record.tenant_created_at or EPOCH, self.record.tenant_id)
+
+
+async def count_open_deletions(connection: AsyncConnection) -> dict[str, int]:
+    """Count the deletions that have not ended: all by what they wait for, and those in which something is wrong.
+
+    Overdue ones should have ended an hour ago; failing ones retry or wait for an operator after their grace period.
+    """
+    scheduled_for, is_failing = deletions.c.scheduled_for, operations.c.status.in_(FAILING_STATUSES)
+    conditions = {
+        "awaiting_confirmation": deletions.c.confirmed_at.is_(None),
+        "scheduled": scheduled_for > func.now(),
+        "overdue": scheduled_for < func.now() - OVERDUE_AFTER,
+        "failing": and_(_IS_DELETING, is_failing),
+    }
+    counts = (func.count().filter(condition).label(state) for state, condition in conditions.items())
+    query = select(*counts).join_from(deletions, operations, _IS_OPERATION).where(_IS_OPEN)
+    return dict((await connection.execute(query)).one()._asdict())
 
 
 async def find_open_deletions(connection: AsyncConnection, tenant_ids: Collection[UUID]) -> dict[UUID, DeletionStage]:

@@ -1,4 +1,4 @@
-"""Gauges of unfinished operations, counted in the database."""
+"""Gauges of unfinished operations and deletions, counted in the database."""
 
 import asyncio
 
@@ -7,6 +7,7 @@ from prometheus_client import Gauge
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from activities.database.errors import DATABASE_ERRORS
+from activities.deletions.queries import count_open_deletions
 from activities.operations.queries import count_unfinished
 from app.telemetry.metrics.definitions import REGISTRY
 
@@ -22,6 +23,12 @@ OLDEST = Gauge(
     ["kind", "status"],
     registry=REGISTRY,
 )
+DELETIONS = Gauge(
+    "alga_tenants_deletions",
+    "Deletions of tenants that have not ended: awaiting_confirmation, scheduled; overdue by an hour, failing.",
+    ["state"],
+    registry=REGISTRY,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -31,11 +38,15 @@ async def refresh_unfinished_operations(engine: AsyncEngine) -> None:
     try:
         async with asyncio.timeout(COUNT_TIMEOUT), engine.connect() as connection:
             counts = await count_unfinished(connection)
+            deletions = await count_open_deletions(connection)
     except NOT_COUNTED as error:
-        counts = []
+        counts, deletions = [], {}
         log.warning("unfinished operations were not counted", reason=type(error).__name__)
     UNFINISHED.clear()
     OLDEST.clear()
+    DELETIONS.clear()
     for count in counts:
         UNFINISHED.labels(count.kind, count.status).set(count.number)
         OLDEST.labels(count.kind, count.status).set(count.oldest_seconds)
+    for state, number in deletions.items():
+        DELETIONS.labels(state).set(number)

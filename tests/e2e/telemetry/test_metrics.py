@@ -30,6 +30,7 @@ OURS = {
     "alga_tenants_operations_ended_total",
     "alga_tenants_operations",
     "alga_tenants_oldest_operation_seconds",
+    "alga_tenants_deletions",
     "alga_tenants_dependency_up",
     "alga_tenants_task_queue_workers",
     "alga_tenants_db_pool_connections",
