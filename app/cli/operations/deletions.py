@@ -9,7 +9,7 @@ from app.cli.deletion_output import DELETED, show_deletion, show_plan
 from app.cli.exit_codes import ExitCode
 from app.cli.operations.report import Report, connected
 from app.cli.options import DEFAULT_TIMEOUT, TenantId, Timeout, Wait, Yes, retyped
-from app.client import Deletion, Footprint, NotFoundError, Operation, UnavailableError
+from app.client import Deletion, Footprint, NotFoundError, Operation, ProblemError
 from app.client.models import AWAITING_CONFIRMATION, COMPLETED, WAITING
 
 GRACE_DAYS = 30
@@ -101,7 +101,7 @@ def _show(report: Report, found: Deletion) -> None:
 def _footprint(report: Report, tenant_id: str) -> Footprint | None:
     try:
         return report.client.footprint(tenant_id)
-    except UnavailableError as error:
+    except ProblemError as error:
         report.note(f"The rows were not counted: {error.detail}")
         return None
 
