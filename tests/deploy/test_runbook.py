@@ -6,9 +6,19 @@ import pytest
 from typer.testing import CliRunner
 
 from activities.database import errors as database_errors
+from activities.deletions.purging import NOT_DUE
+from activities.purge.errors import LockTimeoutError
 from app.cli import app
 from app.database import worker_engine
 from app.gateway.app import create_app
+from app.gateway.deletions.problems import CertificateNotFoundError, DeletionNotFoundError
+from app.gateway.http.problems.problem import ProblemError
+from app.gateway.operations.problems import (
+    DeletionNotConfirmedError,
+    ForeignReferenceError,
+    MissingRightError,
+    PurgeIncompleteError,
+)
 from app.settings import Settings
 from app.worker.probes import WorkerHealth
 from tests.app.worker.test_worker import settings_for
@@ -19,7 +29,12 @@ pytestmark = pytest.mark.anyio
 
 RUNBOOK = (REPOSITORY / "docs" / "runbook.md").read_text()
 ROWS = set(re.findall(r"^\| `([^`]+)`", RUNBOOK, re.MULTILINE))
-COMMANDS = sorted(set(re.findall(r"alga-tenants ((?:keys |audit )?[a-z]+)((?: +--[a-z-]+| [A-Z]{2,}\b)*)", RUNBOOK)))
+GROUPS = "audit|certificate|keys|operations|tenants"
+COMMAND = rf"alga-tenants ((?:(?:{GROUPS}) )?[a-z]+(?:-[a-z]+)*)((?: +--[a-z-]+| [A-Z]{{2,}}\b)*)"
+COMMANDS = sorted(set(re.findall(COMMAND, RUNBOOK)))
+DELETIONS = DeletionNotFoundError.__module__
+# A cell may name several codes.
+CODES = set(re.findall(r"`([a-z]+(?:-[a-z]+)+)`", RUNBOOK))
 
 
 @pytest.fixture
@@ -35,6 +50,15 @@ def test_every_code_of_a_transient_error_has_a_line() -> None:
     codes = {known.code for known in database_errors.KNOWN_ERRORS if not known.is_final}
     assert codes
     assert codes <= ROWS
+
+
+def test_every_error_of_a_deletion_has_a_line() -> None:
+    conflicts = {problem.code for problem in ProblemError.__subclasses__() if problem.__module__ == DELETIONS}
+    conflicts -= {DeletionNotFoundError.code, CertificateNotFoundError.code}
+    of_the_purge = {problem.code for problem in (MissingRightError, ForeignReferenceError, PurgeIncompleteError)}
+    of_the_purge |= {DeletionNotConfirmedError.code, NOT_DUE, LockTimeoutError([]).code}
+    assert len(conflicts) == 4
+    assert conflicts | of_the_purge <= CODES
 
 
 async def test_every_check_of_a_probe_has_a_line(settings: Settings) -> None:
