@@ -71,7 +71,7 @@ def _password(value: Any) -> Any:
     return _plain(value)
 
 
-def _integer(value: Any) -> Any:
+def whole_number(value: Any) -> Any:
     """Accept 25.0, which is an integer in JSON Schema."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
@@ -122,7 +122,7 @@ Password = Annotated[
     Field(json_schema_extra={"pattern": PLAIN_TEXT}),
 ]
 CountryCode = Annotated[str, StringConstraints(to_upper=True, pattern=r"^[A-Za-z]{2}$")]
-LicenseCount = Annotated[int, Field(ge=1, le=1_000_000, strict=True), BeforeValidator(_integer)]
+LicenseCount = Annotated[int, Field(ge=1, le=1_000_000, strict=True), BeforeValidator(whole_number)]
 AddonKey = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
 Addons = Annotated[list[AddonKey], Field(max_length=50)]
 # Ids of Stripe and Apple are compared with those of other tenants as they are.

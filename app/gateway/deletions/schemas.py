@@ -4,10 +4,10 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 
 from activities.certificates.certificate import Certificate
-from activities.tenants.request import RequestModel
+from activities.tenants.request import RequestModel, whole_number
 from app.gateway.http.problems.problem import Document
 from app.gateway.operations.schemas import GivenReason, Reason, StatusDocument
 
@@ -19,17 +19,21 @@ class DeletionBody(RequestModel):
     """A request to delete a tenant."""
 
     reason: Annotated[GivenReason, Field(examples=["contract ended"])]
-    grace_period_days: int = Field(
+    grace_period_days: Annotated[
+        int, Field(ge=0, le=MAX_GRACE_PERIOD_DAYS, strict=True), BeforeValidator(whole_number)
+    ] = Field(
         default=GRACE_PERIOD_DAYS,
-        ge=0,
-        le=MAX_GRACE_PERIOD_DAYS,
         description="Days from the confirmation to the purge, in which the deletion can be undone; 0 for none.",
     )
     export: bool = Field(
-        default=True, description="Whether the tenant is exported before; a failed export stops the deletion."
+        default=True,
+        description="Whether the tenant is exported before; a failed export stops the deletion.",
+        strict=True,
     )
     confirm: bool = Field(
-        default=False, description="Confirm the deletion at once; needs the scope `tenants:confirm-deletion` as well."
+        default=False,
+        description="Confirm the deletion at once; needs the scope `tenants:confirm-deletion` as well.",
+        strict=True,
     )
 
 

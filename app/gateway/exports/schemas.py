@@ -21,6 +21,7 @@ class ExportBody(RequestModel):
     include_secrets: bool = Field(
         default=False,
         description="Whether the archive holds secrets, such as hashed passwords; they are masked otherwise.",
+        strict=True,
     )
     reason: Reason | None = Field(default=None, min_length=1, description="Why.", examples=["move to another region"])
 
@@ -30,7 +31,9 @@ class RestoreBody(RequestModel):
 
     export_id: UUID = Field(description="The export, which holds the tenant's id.")
     dry_run: bool = Field(
-        default=False, description="Write nothing, and let the operation say what would be refused and why."
+        default=False,
+        description="Write nothing, and let the operation say what would be refused and why.",
+        strict=True,
     )
 
 
