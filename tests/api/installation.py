@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
+from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -42,7 +43,7 @@ SETTINGS = {
     "CREATIONS_PER_HOUR": "0",
     "RATE_LIMIT_ANONYMOUS_PER_MINUTE": "0",
 }
-PATIENCE = 60.0
+PATIENCE = 120.0
 
 
 @contextmanager
@@ -72,6 +73,22 @@ def finished_operations(installation: Installation, count: int, seed: int) -> li
     return _operations(installation, count, Random(f"done {seed}"), is_stuck=False, status="completed")  # noqa: S311 - the same
 
 
+def exports(installation: Installation, tenants: list[str]) -> list[str]:
+    """Export the tenants and return the ids of the exports."""
+    with _client(installation) as http:
+        operations = [_start(http, f"/tenants/{tenant}/exports", {}) for tenant in tenants]
+        _wait(http, operations, "completed")
+        return [str(http.get(f"/operations/{operation}").json()["result"]["exportId"]) for operation in operations]
+
+
+def delete_tenants(installation: Installation, tenants: list[str], *, confirmed: bool) -> None:
+    """Delete the tenants, or request it so that the deletions wait for a confirmation."""
+    body = {"reason": "prepared", "gracePeriodDays": 0, "export": False, "confirm": confirmed}
+    with _client(installation) as http:
+        operations = [_start(http, f"/tenants/{tenant}/deletion", body) for tenant in tenants]
+        _wait(http, operations, "completed" if confirmed else "awaiting_confirmation")
+
+
 def unmanaged_tenants(installation: Installation) -> list[str]:
     """Insert a tenant as another service would, and what is left of a deleted one; return their ids."""
     existing, deleted = uuid4(), uuid4()
@@ -96,7 +113,7 @@ def _client(installation: Installation) -> httpx.Client:
 def _operations(installation: Installation, count: int, random: Random, *, is_stuck: bool, status: str) -> list[str]:
     with _client(installation) as http:
         operations = [_create(http, _tenant_id(random, is_stuck=is_stuck)) for _ in range(count)]
-        wait_for(lambda: all(_status(http, operation) == status for operation in operations), timeout=PATIENCE)
+        _wait(http, operations, status)
     return operations
 
 
@@ -108,8 +125,15 @@ def _tenant_id(random: Random, *, is_stuck: bool) -> UUID:
 
 def _create(http: httpx.Client, tenant_id: UUID) -> str:
     admin = {"firstName": "Ada", "lastName": "Byron", "email": f"{tenant_id}@prepared.example"}
-    answer = http.post("/tenants", json={"tenantName": "Prepared", "tenantId": str(tenant_id), "adminUser": admin})
-    return str(answer.raise_for_status().json()["workflowId"])
+    return _start(http, "/tenants", {"tenantName": "Prepared", "tenantId": str(tenant_id), "adminUser": admin})
+
+
+def _start(http: httpx.Client, path: str, body: dict[str, Any]) -> str:
+    return str(http.post(path, json=body).raise_for_status().json()["workflowId"])
+
+
+def _wait(http: httpx.Client, operations: list[str], status: str) -> None:
+    wait_for(lambda: all(_status(http, operation) == status for operation in operations), timeout=PATIENCE)
 
 
 def _status(http: httpx.Client, operation: str) -> str:

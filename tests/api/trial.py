@@ -11,7 +11,14 @@ from typing import Any
 
 from app.auth.keys.format import ApiKey
 from app.embedded.development import Installation
-from tests.api.installation import finished_operations, new_api_keys, stuck_operations, unmanaged_tenants
+from tests.api.installation import (
+    delete_tenants,
+    exports,
+    finished_operations,
+    new_api_keys,
+    stuck_operations,
+    unmanaged_tenants,
+)
 from workflows.tenants.steps import TENANT_CREATION
 
 # Tells the hooks which key not to revoke.
@@ -30,13 +37,19 @@ class Trial:
     """A run with `examples` generated cases for each route and random phase.
 
     Before it, `targets` operations that wait for a change, as many to cancel at each path, as many that complete, and
-    as many API keys to rotate are created. The run fails after `seconds`.
+    as many API keys to rotate are created; and `deletions` tenants to delete, as many whose deletion is to be
+    confirmed, as many whose deletion is to be undone, and as many that are deleted. The run fails after `seconds`.
     """
 
     seed: int
     examples: int
     targets: int
     seconds: float
+
+    @property
+    def deletions(self) -> int:
+        """The number of tenants for each request of a deletion."""
+        return max(3, self.targets // 5)
 
 
 @dataclass(frozen=True)
@@ -98,14 +111,26 @@ def try_api(trial: Trial, installation: Installation, folder: Path) -> Verdict:
 def _write_dictionaries(trial: Trial, installation: Installation, folder: Path) -> None:
     """Write existing ids to files beside the configuration, so that requests use them."""
     stuck = stuck_operations(installation, 3 * trial.targets, trial.seed)
-    finished = finished_operations(installation, trial.targets, trial.seed)
-    created = [operation.removeprefix(TENANT_CREATION.id_prefix) for operation in finished]
+    finished = finished_operations(installation, trial.targets + 4 * trial.deletions, trial.seed)
+    tenants = [operation.removeprefix(TENANT_CREATION.id_prefix) for operation in finished]
+    created, others = tenants[: trial.targets], tenants[trial.targets :]
+    to_delete, to_confirm, to_undo, deleted = (others[number::4] for number in range(4))
+    to_fetch, of_deleted = exports(installation, created), exports(installation, deleted)
+    delete_tenants(installation, to_confirm + to_undo, confirmed=False)
+    delete_tenants(installation, deleted, confirmed=True)
     dictionaries = {
         "to_change": stuck[::3],
         "to_cancel": stuck[1::3],
         "to_cancel_creation": stuck[2::3],
         "to_follow": finished,
         "to_show": created,
+        "to_delete": to_delete,
+        "to_confirm": to_confirm,
+        "to_undo": to_undo,
+        "to_certify": deleted,
+        "to_fetch": to_fetch,
+        "to_remove": exports(installation, created),
+        "to_restore": of_deleted,
         "to_read": [*created, *unmanaged_tenants(installation)],
         "to_rotate": new_api_keys(installation, trial.targets),
     }
