@@ -9,14 +9,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from temporalio import activity
 
 from activities.alga.tables import tenants
-from activities.audit.events import Action
+from activities.audit.events import Action, AuditEvent
 from activities.audit.trail import AuditTrail
 from activities.deletions import alga_record
 from activities.deletions.rows import (
     Confirmation,
     DeletionRecord,
     confirm,
-    deletion_id,
     end_deletion,
     find_deletion,
     insert_deletion,
@@ -28,14 +27,17 @@ from activities.operations.rows import OperationRow
 from activities.suspensions.activities import check_tenant
 from activities.suspensions.rows import reactivate, suspend
 from workflows.operations.failures import OPERATION_CLOSED
-from workflows.operations.messages import UNKNOWN_CALLER, Closure, OperationContext, OperationInput, Origin
-from workflows.tenants.deletion import GRACE_DAYS, ConfirmationInput, DeletionInput, DeletionState
-from workflows.tenants.steps import (
-    BEGIN_DELETION_ACTIVITY,
-    CONFIRM_DELETION_ACTIVITY,
-    READ_DELETION_ACTIVITY,
-    UNDO_DELETION_ACTIVITY,
+from workflows.operations.messages import (
+    UNKNOWN_CALLER,
+    Cancellation,
+    ClosingInput,
+    Closure,
+    OperationContext,
+    Origin,
 )
+from workflows.tenants.deletion import DeletionInput
+from workflows.tenants.deletion_state import AWAITING_CONFIRMATION, CONFIRMED, PENDING, ROLLED_BACK, DeletionState
+from workflows.tenants.steps import BEGIN_DELETION_ACTIVITY, READ_DELETION_ACTIVITY, UNDO_DELETION_ACTIVITY
 
 EXPORT_UNAVAILABLE = "export-unavailable"
 # Namespace of the ids of the audit events of confirmations.
@@ -43,24 +45,14 @@ CONFIRMATIONS = UUID("2b1f4f3e-55a4-4c0e-9a8d-8f2f6a0f7d10")
 
 
 class DeletionActivities:
-    """Begin, confirm and undo deletions.
-
-    `wire_confirms` says whether clients of Temporal may confirm, `can_export` whether a store is configured.
-    """
+    """Begin and undo deletions; `can_export` says whether a store is configured."""
 
     def __init__(
-        self,
-        engine: AsyncEngine,
-        audit: AuditTrail,
-        management_tenant: UUID | None,
-        *,
-        wire_confirms: bool,
-        can_export: bool,
+        self, engine: AsyncEngine, audit: AuditTrail, management_tenant: UUID | None, *, can_export: bool
     ) -> None:
         self._engine = engine
         self._audit = audit
         self._management_tenant = management_tenant
-        self._wire_confirms = wire_confirms
         self._can_export = can_export
 
     @activity.defn(name=BEGIN_DELETION_ACTIVITY)
@@ -77,30 +69,33 @@ class DeletionActivities:
             await row.check_open(await row.ensure_locked())
             known = await find_deletion(connection, context)
             if known is not None:
-                return DeletionState(scheduled_for=known.scheduled_for)
+                return state_of(known, stats=await alga_record.find_stats(connection, known.tenant_id))
             if request.export and not self._can_export:
                 detail = "exports are not configured; set EXPORT_URL, or send export: false"
                 raise FinalError(EXPORT_UNAVAILABLE, detail, field="export")
             await check_tenant(connection, context.tenant_id, self._management_tenant)
             await insert_deletion(connection, context, request)
+            record = await existing_deletion(connection, context)
+            stats = None
             if await alga_record.has_record_table(connection):
+                stats = await _stats(connection, context.tenant_id)
                 await alga_record.insert_record(
                     connection,
                     context,
-                    deletion_id(context),
+                    record.deletion_id,
+                    status=PENDING if request.export else AWAITING_CONFIRMATION,
                     trigger_source=request.trigger_source,
                     triggered_by=request.triggered_by or context.snapshot.requested_by,
                     subscription=request.subscription_external_id,
-                    stats=await _stats(connection, context.tenant_id),
+                    stats=stats,
                 )
             await suspend(connection, context, request.reason)
-            scheduled_for = None
             if request.confirmed:
                 by = context.snapshot.requested_by or UNKNOWN_CALLER
                 confirmation = Confirmation(by=by, via=context.snapshot.requested_via or by)
-                scheduled_for = await self._confirm(connection, context, confirmation)
+                record = await confirm_deletion(connection, self._audit, context, confirmation)
             await self._audit.append_once(connection, row.request_events)
-        return DeletionState(scheduled_for=scheduled_for)
+        return state_of(record, stats=stats)
 
     @activity.defn(name=READ_DELETION_ACTIVITY)
     @local_only
@@ -113,38 +108,18 @@ class DeletionActivities:
         async with self._engine.begin() as connection:
             if given.export_id is not None:
                 await note_export(connection, given.operation, given.export_id)
-            record = await _existing(connection, given.operation)
-            if record.confirmed_at is not None:
-                await _show_confirmation(connection, record)
-        return DeletionState(scheduled_for=record.scheduled_for)
-
-    @activity.defn(name=CONFIRM_DELETION_ACTIVITY)
-    @local_only
-    @temporal_errors
-    async def confirm_deletion(self, given: ConfirmationInput) -> DeletionState:
-        """Confirm for a client of Temporal, or for the end of 90 days; raises `ApplicationError`.
-
-        A refused confirmation changes nothing, and the result says why.
-        """
-        context = given.operation
-        if not self._wire_confirms:
-            refused = (
-                "a deletion can't be confirmed over Temporal: WIRE_DELETION is off, or DELETION_TWO_PERSON is on"
-            )
-            return DeletionState(refused=refused)
-        async with self._engine.begin() as connection:
-            by = given.claimed_by or UNKNOWN_CALLER
-            confirmation = Confirmation(
-                by=by, via=UNKNOWN_CALLER, grace_period_days=GRACE_DAYS[given.type], type=given.type
-            )
-            await self._confirm(connection, context, confirmation)
-            record = await _existing(connection, context)
-        return DeletionState(scheduled_for=record.scheduled_for)
+            record = await existing_deletion(connection, given.operation)
+            if given.export_id is not None and record.is_open:
+                await alga_record.update_record(
+                    connection, record.tenant_id, record.deletion_id, AWAITING_CONFIRMATION
+                )
+            await show_confirmation(connection, record)
+        return state_of(record)
 
     @activity.defn(name=UNDO_DELETION_ACTIVITY)
     @local_only
     @temporal_errors
-    async def undo_deletion(self, closing: OperationInput) -> Closure:
+    async def undo_deletion(self, closing: ClosingInput) -> Closure:
         """Put back every row that the deletion has changed, and close the operation; raises `ApplicationError`.
 
         Writes nothing if the purge has committed or the operation was closed before, and returns what the row says.
@@ -160,23 +135,21 @@ class DeletionActivities:
             elif locked.has_ended:
                 record = await row.load()
                 return Closure(ended=record.snapshot if record is not None else None)
-            await undo_steps(connection, context)
+            await undo_steps(connection, context, closing.cancellation)
             await row.close(context.snapshot)
             await self._audit.append_once(connection, row.request_events)
         return Closure()
 
-    async def _confirm(
-        self, connection: AsyncConnection, context: OperationContext, confirmation: Confirmation
-    ) -> datetime | None:
-        scheduled_for = await confirm(connection, context, confirmation)
-        if scheduled_for is not None:
-            await _show_confirmation(connection, await _existing(connection, context))
-            await self._audit.append(connection, confirmation_event(context, confirmation))
-        return scheduled_for
 
+async def undo_steps(
+    connection: AsyncConnection, context: OperationContext, cancellation: Cancellation | None = None
+) -> None:
+    """Put back every row that a deletion has changed before its purge; a second run changes nothing.
 
-async def undo_steps(connection: AsyncConnection, context: OperationContext) -> None:
-    """Put back every row that a deletion has changed before its purge; a second run changes nothing."""
+    The cancellation names what Alga's record shows.
+    """
+    snapshot = context.snapshot
+    cancellation = cancellation or Cancellation(by=snapshot.cancelled_by, reason=snapshot.cancel_reason)
     known = await find_deletion(connection, context)
     if known is None:
         return
@@ -185,41 +158,89 @@ async def undo_steps(connection: AsyncConnection, context: OperationContext) -> 
         connection,
         known.tenant_id,
         known.deletion_id,
-        "rolled_back",
-        rollback_reason=context.snapshot.cancel_reason,
-        rolled_back_by=alga_record.uuid_of(context.snapshot.cancelled_by),
+        ROLLED_BACK,
+        rollback_reason=cancellation.reason,
+        rolled_back_by=alga_record.uuid_of(cancellation.by or cancellation.claimed_by),
         rolled_back_at=datetime.now(UTC),
     )
     await end_deletion(connection, context, is_undone=True)
 
 
-def confirmation_event(context: OperationContext, confirmation: Confirmation, origin: Origin | None = None) -> Any:
-    """Return the audit event of a confirmation, one for each deletion."""
-    origin = origin or Origin(requested_by=confirmation.by, requested_via=confirmation.via)
-    event_id = uuid5(CONFIRMATIONS, f"{context.workflow_id}\0{context.run_id}")
-    return operation_event(Action.TENANT_CONFIRM_DELETION, context, origin, event_id=event_id)
+async def confirm_deletion(
+    connection: AsyncConnection, audit: AuditTrail, context: OperationContext, confirmation: Confirmation
+) -> DeletionRecord:
+    """Record a confirmation, here, in Alga's table and in the audit trail; one after another changes nothing.
+
+    Raises `FinalError` if there is no such deletion.
+    """
+    scheduled_for = await confirm(connection, context, confirmation)
+    record = await existing_deletion(connection, context)
+    if scheduled_for is not None:
+        await show_confirmation(connection, record, confirmation.claimed_by)
+        await audit.append(connection, confirmation_event(context, confirmation))
+    return record
 
 
-async def _existing(connection: AsyncConnection, context: OperationContext) -> DeletionRecord:
+async def existing_deletion(connection: AsyncConnection, context: OperationContext) -> DeletionRecord:
+    """Return the deletion of an operation; raises `FinalError` if there is none."""
     record = await find_deletion(connection, context)
     if record is None:
         raise FinalError(OPERATION_CLOSED, "the deletion's row has vanished, so nothing was written")
     return record
 
 
-async def _show_confirmation(connection: AsyncConnection, record: DeletionRecord) -> None:
-    if record.undone_at is not None or record.deleted_at is not None:
+async def show_confirmation(
+    connection: AsyncConnection, record: DeletionRecord, claimed_by: str | None = None
+) -> None:
+    """Show a confirmation of an open deletion in Alga's table, if there is one."""
+    if record.confirmed_at is None or not record.is_open:
         return
+    is_wire = record.confirmed_via == UNKNOWN_CALLER
+    actor = claimed_by if is_wire else record.confirmed_by
+    # A later look does not know the claim any more.
+    by = {"confirmed_by": alga_record.uuid_of(actor)} if actor is not None else {}
     await alga_record.update_record(
         connection,
         record.tenant_id,
         record.deletion_id,
-        "confirmed",
-        confirmation_type=record.confirmation_type or f"{record.grace_period_days}_days",
-        confirmed_by=alga_record.uuid_of(record.confirmed_by),
+        CONFIRMED,
+        confirmation_type=_confirmation_type(record),
         confirmed_at=record.confirmed_at,
         deletion_scheduled_for=record.scheduled_for,
+        **by,
     )
+
+
+def state_of(
+    record: DeletionRecord, *, stats: dict[str, Any] | None = None, claimed_by: str | None = None
+) -> DeletionState:
+    """Return the state for the workflow, which shows it to Alga's client: without callers of the gateway."""
+    is_wire = record.confirmed_via == UNKNOWN_CALLER
+    person = alga_record.uuid_of(record.confirmed_by)
+    return DeletionState(
+        is_recorded=True,
+        stats=stats,
+        confirmation_type=_confirmation_type(record) if record.confirmed_at is not None else None,
+        confirmed_by=claimed_by if is_wire else str(person) if person is not None else None,
+        confirmed_at=record.confirmed_at,
+        scheduled_for=record.scheduled_for,
+    )
+
+
+def _confirmation_type(record: DeletionRecord) -> str:
+    days = record.grace_period_days
+    return record.confirmation_type or ("immediate" if days == 0 else f"{days}_days")
+
+
+def confirmation_event(
+    context: OperationContext, confirmation: Confirmation, origin: Origin | None = None
+) -> AuditEvent:
+    """Return the audit event of a confirmation, one for each deletion."""
+    origin = origin or Origin(requested_by=confirmation.by, requested_via=confirmation.via)
+    event_id = uuid5(CONFIRMATIONS, f"{context.workflow_id}\0{context.run_id}")
+    details = {"type": confirmation.type, "claimedBy": confirmation.claimed_by}
+    given = {name: value for name, value in details.items() if value is not None}
+    return operation_event(Action.TENANT_CONFIRM_DELETION, context, origin, event_id=event_id, details=given)
 
 
 async def _stats(connection: AsyncConnection, tenant_id: UUID) -> dict[str, Any]:

@@ -12,7 +12,6 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.alga.across_tenants import parse_tenant_id
-from activities.alga.bulk_insert import to_json
 from activities.alga.lifecycle_tables import pending_tenant_deletions
 from activities.suspensions.activities import ENDED_DELETIONS
 from workflows.operations.messages import OperationContext
@@ -46,12 +45,13 @@ async def insert_record(
     context: OperationContext,
     deletion_id: UUID,
     *,
+    status: str,
     trigger_source: str,
     triggered_by: str | None,
     subscription: str | None,
     stats: dict[str, Any],
 ) -> None:
-    """Record the deletion as awaiting its confirmation, in place of an ended one."""
+    """Record the deletion, in place of an ended one."""
     tenant_id = context.tenant_id
     now = (await connection.execute(sa.select(sa.func.now()))).scalar_one()
     await connection.execute(
@@ -68,8 +68,8 @@ async def insert_record(
             scheduled_deletion_date=now + UNCONFIRMED_PERIOD,
             workflow_id=context.workflow_id,
             workflow_run_id=context.run_id,
-            status="awaiting_confirmation",
-            stats_snapshot=sa.cast(to_json(stats), sa.dialects.postgresql.JSONB),
+            status=status,
+            stats_snapshot=stats,
             created_at=now,
             updated_at=now,
         )
@@ -88,6 +88,16 @@ async def update_record(
         .where(_columns.tenant == tenant_id, _columns.deletion_id == deletion_id)
         .values(status=status, updated_at=now, **values)
     )
+
+
+async def find_stats(connection: AsyncConnection, tenant_id: UUID) -> dict[str, Any] | None:
+    """Return the counts of the tenant's record, or None if there is none."""
+    if not await has_record_table(connection):
+        return None
+    stats: dict[str, Any] | None = await connection.scalar(
+        sa.select(_columns.stats_snapshot).where(_columns.tenant == tenant_id)
+    )
+    return stats
 
 
 async def read_stats(connection: AsyncConnection, tenant_id: UUID) -> dict[str, Any]:

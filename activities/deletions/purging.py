@@ -26,6 +26,7 @@ from activities.suspensions.rows import forget
 from workflows.operations.failures import OPERATION_CLOSED
 from workflows.operations.messages import Committed, OperationContext
 from workflows.tenants.deletion import DeletionInput
+from workflows.tenants.deletion_state import DELETED
 from workflows.tenants.steps import CERTIFY, PURGE, PURGE_ACTIVITY, REMOVE_SCHEDULES
 
 NOT_CONFIRMED = "deletion-not-confirmed"
@@ -97,14 +98,18 @@ class PurgeActivities:
                 await forget(connection, deletion.tenant_id)
             now = datetime.now(UTC)
             await alga_record.update_record(
-                connection, deletion.tenant_id, deletion.deletion_id, "deleted", deleted_at=now
+                connection, deletion.tenant_id, deletion.deletion_id, DELETED, deleted_at=now
             )
             await end_deletion(connection, context, is_undone=False)
             await self._certificates.issue(
                 connection, context.workflow_id, context.run_id, report, purge_started_at=started_at
             )
         committed = steps.committed(
-            {"tenantId": str(deletion.tenant_id), "rowsRemoved": sum(report.deleted_rows.values())}
+            {
+                "tenantId": str(deletion.tenant_id),
+                "rowsRemoved": sum(report.deleted_rows.values()),
+                "deletedAt": now.isoformat(),
+            }
         )
         statement = row.commit_statement(committed)
         await connection.execute(statement.clause, statement.values)

@@ -16,7 +16,15 @@ from activities.database.id_lists import id_parameters, id_values
 from activities.database.own_tables import deletions, operations
 from activities.deletions.rows import DeletionRecord
 from workflows.operations.statuses import OperationStatus
-from workflows.tenants.steps import CERTIFY, LIST_EXTERNAL, PURGE, REMOVE_SCHEDULES
+from workflows.tenants.deletion_state import (
+    AWAITING_CONFIRMATION,
+    CONFIRMED,
+    DELETED,
+    DELETING,
+    OpenDeletion,
+    deletion_id,
+)
+from workflows.tenants.steps import CERTIFY, DELETION, LIST_EXTERNAL, PURGE, REMOVE_SCHEDULES
 
 # The steps after the grace period.
 DELETING_STEPS = (LIST_EXTERNAL, PURGE, CERTIFY, REMOVE_SCHEDULES)
@@ -99,6 +107,24 @@ async def find_known_deletion(connection: AsyncConnection, tenant_id: UUID) -> K
     order = (deletions.c.deleted_at.is_not(None), deletions.c.deleted_at.desc())
     row = (await connection.execute(query.order_by(*order).limit(1))).one_or_none()
     return _known(row) if row is not None else None
+
+
+async def find_open_operation(connection: AsyncConnection, tenant_id: UUID) -> OpenDeletion | None:
+    """Return the deletion of the tenant that has not ended, also one that has recorded nothing yet, or None."""
+    columns = operations.c
+    query = (
+        select(columns.workflow_id, columns.run_id, columns.committed_at, deletions.c.confirmed_at, _IS_DELETING)
+        .outerjoin_from(operations, deletions, _IS_OPERATION)
+        .where(columns.tenant_id == tenant_id, columns.kind == DELETION.name, columns.finished_at.is_(None))
+    )
+    row = (await connection.execute(query)).one_or_none()
+    if row is None:
+        return None
+    workflow_id, run_id, committed_at, confirmed_at, is_deleting = row
+    status = AWAITING_CONFIRMATION if confirmed_at is None else CONFIRMED
+    if is_deleting:
+        status = DELETING if committed_at is None else DELETED
+    return OpenDeletion(workflow_id=workflow_id, deletion_id=deletion_id(workflow_id, run_id), status=status)
 
 
 async def list_open_deletions(

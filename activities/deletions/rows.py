@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Self
-from uuid import UUID, uuid5
+from uuid import UUID
 
 from sqlalchemy import and_, exists, func, literal, select, update
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
@@ -14,9 +14,7 @@ from activities.database.own_tables import cancellations, deletions
 from activities.operations.queries import OperationRecord
 from workflows.operations.messages import UNKNOWN_CALLER, OperationContext
 from workflows.tenants.deletion import DeletionRequest
-
-# Namespace of the ids of deletions in Alga's table.
-DELETIONS = UUID("8f1d1a0e-3c0b-4f0f-8a27-6a4a6b1f5a90")
+from workflows.tenants.deletion_state import deletion_id
 
 
 @dataclass(frozen=True)
@@ -54,7 +52,7 @@ class DeletionRecord:
         known: dict[str, Any] = {
             "workflow_id": operation.workflow_id,
             "run_id": operation.run_id,
-            "deletion_id": deletion_id(context),
+            "deletion_id": deletion_id(context.workflow_id, context.run_id),
             "tenant_id": context.tenant_id,
             "tenant_name": snapshot.tenant_name,
             "reason": request.get("reason"),
@@ -74,22 +72,21 @@ class DeletionRecord:
 
 @dataclass(frozen=True)
 class Confirmation:
-    """Who confirms a deletion, with which credential; `type` is Alga's word for the grace period."""
+    """Who confirms a deletion, with which credential.
+
+    `type` is Alga's word for the grace period, `claimed_by` the unverified name that a client of Temporal gives.
+    """
 
     by: str
     via: str
     grace_period_days: int | None = None
     type: str | None = None
+    claimed_by: str | None = None
 
 
 def is_run(context: OperationContext) -> Any:
     """Return the condition for the row of an operation."""
     return and_(deletions.c.workflow_id == context.workflow_id, deletions.c.run_id == context.run_id)
-
-
-def deletion_id(context: OperationContext) -> UUID:
-    """Return the id of the deletion in Alga's table, the same in each attempt."""
-    return uuid5(DELETIONS, f"{context.workflow_id}\0{context.run_id}")
 
 
 async def find_deletion(connection: AsyncConnection, context: OperationContext) -> DeletionRecord | None:
@@ -118,7 +115,7 @@ async def insert_deletion(connection: AsyncConnection, context: OperationContext
         {
             "workflow_id": context.workflow_id,
             "run_id": context.run_id,
-            "deletion_id": deletion_id(context),
+            "deletion_id": deletion_id(context.workflow_id, context.run_id),
             "tenant_id": request.tenant_id,
             "tenant_name": tenant.client_name,
             "product_code": tenant.product_code,

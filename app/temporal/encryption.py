@@ -20,7 +20,7 @@ from temporalio.converter import (
 )
 
 from app.crypto.payload_keys import KeyRing
-from app.temporal.conversion import is_memo
+from app.temporal.conversion import is_memo, is_own
 from app.temporal.foreign_payloads import ENCODING, JSON, NOTHING, read_foreign
 from workflows.operations.kinds import KINDS
 from workflows.tenants import steps  # noqa: F401 - registers the kinds, by which `is_own_id` decides
@@ -64,8 +64,8 @@ class EncryptionCodec(PayloadCodec, WithSerializationContext):
     they don't know.
 
     A worker's codec leaves results in clear if the workflow id is not one of our gateway's, because the client that
-    chose the id, such as Alga's, has no key. It replaces forged payloads by null, because an error would be raised
-    again on every attempt.
+    chose the id, such as Alga's, has no key; messages between our workflows it encrypts all the same. It replaces
+    forged payloads by null, because an error would be raised again on every attempt.
     """
 
     def __init__(
@@ -89,9 +89,7 @@ class EncryptionCodec(PayloadCodec, WithSerializationContext):
     async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
         """Encrypt; raises `PayloadError` without a key."""
         is_plaintext = self._returns_plaintext
-        return [
-            payload if is_plaintext and not is_memo(payload) else self._encrypted(payload) for payload in payloads
-        ]
+        return [payload if is_plaintext and not is_own(payload) else self._encrypted(payload) for payload in payloads]
 
     async def decode(self, payloads: Sequence[Payload]) -> list[Payload]:
         """Decrypt payloads; plaintext ones are read by `read_foreign`, or returned as they are without a context.

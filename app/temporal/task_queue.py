@@ -20,7 +20,7 @@ from app.temporal.client import OWN_IDENTITY, rpc_timeout
 from app.temporal.errors import TemporalUnavailableError, reason_of
 from workflows.operations.kinds import KINDS
 from workflows.operations.maintenance import MAINTENANCE_WORKFLOW
-from workflows.tenants.steps import HEALTH_CHECK_WORKFLOW
+from workflows.tenants.steps import HEALTH_CHECK_WORKFLOW, WIRE_DELETION_WORKFLOW
 
 # An idle poller asks again after one minute. Temporal lists one that is gone for five.
 RECENT = timedelta(minutes=2)
@@ -71,7 +71,7 @@ def _shown(name: str) -> str:
 def served_types() -> frozenset[str]:
     """Return the types of workflows that our workers run."""
     of_operations = {name for kind in KINDS.values() for name in kind.workflow_types}
-    return frozenset({*of_operations, HEALTH_CHECK_WORKFLOW, MAINTENANCE_WORKFLOW})
+    return frozenset({*of_operations, WIRE_DELETION_WORKFLOW, HEALTH_CHECK_WORKFLOW, MAINTENANCE_WORKFLOW})
 
 
 class TaskQueue:

@@ -11,13 +11,15 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from activities.alga.directory.external_resources import list_external
 from activities.database.own_tables import deletions
+from activities.deletions.alga_record import update_record
 from activities.deletions.rows import find_deletion, is_run
 from activities.errors import FinalError, temporal_errors
 from activities.heartbeats import heartbeats
 from app.temporal.tenant_resources import SCHEDULES, TenantResources
 from workflows.operations.failures import OPERATION_CLOSED
 from workflows.operations.messages import FollowUpInput, StepDone
-from workflows.tenants.deletion import DeletionInput, DeletionState
+from workflows.tenants.deletion import DeletionInput
+from workflows.tenants.deletion_state import DELETING, DeletionState
 from workflows.tenants.steps import LIST_EXTERNAL_ACTIVITY, REMOVE_SCHEDULES
 
 RPC_TIMEOUT = timedelta(seconds=30)
@@ -36,7 +38,10 @@ class ExternalActivities:
     @activity.defn(name=LIST_EXTERNAL_ACTIVITY)
     @temporal_errors
     async def list_external_resources(self, given: DeletionInput) -> DeletionState:
-        """Note in the deletion's row what the tenant has outside the database; raises `ApplicationError`."""
+        """Note in the deletion's row what the tenant has outside the database; raises `ApplicationError`.
+
+        From then on Alga's record says that the tenant is being deleted.
+        """
         async with heartbeats():
             async with self._engine.connect() as connection:
                 deletion = await find_deletion(connection, given.operation)
@@ -47,7 +52,9 @@ class ExternalActivities:
                 found += await list_external(connection, deletion.tenant_id)
                 external = [asdict(resource) for resource in found]
                 await connection.execute(update(deletions).where(is_run(given.operation)).values(external=external))
-        return DeletionState(scheduled_for=deletion.scheduled_for)
+                if deletion.scheduled_for is not None:
+                    await update_record(connection, deletion.tenant_id, deletion.deletion_id, DELETING)
+        return DeletionState()
 
     @activity.defn(name=REMOVE_SCHEDULES)
     @temporal_errors

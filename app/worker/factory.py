@@ -14,6 +14,7 @@ from activities.alga.blueprints.blueprint import load_blueprints
 from activities.certificates.issuing import CertificateIssuer
 from activities.deletions.activities import DeletionActivities
 from activities.deletions.purging import PurgeActivities
+from activities.deletions.wire import WireDeletionActivities
 from activities.mail.activities import WelcomeMailActivities
 from activities.mail.resending import ResendingActivities
 from activities.operations.activities import OperationActivities
@@ -40,6 +41,7 @@ from workflows.tenants.restore import TenantRestoreWorkflow
 from workflows.tenants.steps import SEND_WELCOME_EMAIL
 from workflows.tenants.suspension import ReactivationWorkflow, SuspensionWorkflow
 from workflows.tenants.welcome_email import ResendWelcomeEmailWorkflow
+from workflows.tenants.wire_deletion import WireDeletionWorkflow
 
 WORKFLOWS: Sequence[type] = (
     TenantCreationWorkflow,
@@ -48,6 +50,7 @@ WORKFLOWS: Sequence[type] = (
     SuspensionWorkflow,
     ReactivationWorkflow,
     TenantDeletionWorkflow,
+    WireDeletionWorkflow,
     TenantExportWorkflow,
     TenantRestoreWorkflow,
     HealthCheckWorkflow,
@@ -97,9 +100,14 @@ def create_worker(
     resending = ResendingActivities(engine, audit, mails)
     archives = kept_archives(settings)
     suspensions = SuspensionActivities(engine, audit, management_tenant)
-    wire_confirms = settings.wire_deletion and not settings.deletion_two_person
-    deletions = DeletionActivities(
-        engine, audit, management_tenant, wire_confirms=wire_confirms, can_export=archives is not None
+    can_export = archives is not None
+    deletions = DeletionActivities(engine, audit, management_tenant, can_export=can_export)
+    wire_deletions = WireDeletionActivities(
+        engine,
+        audit,
+        is_on=settings.wire_deletion,
+        two_person=settings.deletion_two_person,
+        can_export=can_export,
     )
     purging = PurgeActivities(
         long or engine, engine, CertificateIssuer(audit, certificate_signer(settings)), management_tenant
@@ -124,8 +132,9 @@ def create_worker(
             suspensions.reactivate_tenant,
             deletions.begin_deletion,
             deletions.read_deletion,
-            deletions.confirm_deletion,
             deletions.undo_deletion,
+            wire_deletions.check_wire_deletion,
+            wire_deletions.confirm_deletion,
             external.list_external_resources,
             external.remove_schedules,
             purging.purge_tenant,

@@ -33,6 +33,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from workflows.operations.messages import (
         Cancellation,
+        ClosingInput,
         Closure,
         Committed,
         FollowUpInput,
@@ -65,11 +66,10 @@ class Lifecycle(Generic[RequestT]):
         self._kind = kind
         self._request: RequestT | None = None
         self._changing = asyncio.Lock()
-        self._is_prepared = False
-        self._is_closing = False
-        self._is_cancelled = False
+        self._is_prepared = self._is_closing = False
+        self.cancellation: Cancellation | None = None
+        self._is_cancelled = self._cancelled_by_temporal = False
         self._is_held = False  # It has changed something, so only its commit or its undo may end it.
-        self._cancelled_by_temporal = False
         self._resumed = False
         self._has_late_cancel = False
 
@@ -97,7 +97,7 @@ class Lifecycle(Generic[RequestT]):
         elif self._is_closing:
             self._resumed = True
         elif not self._is_cancelled and not self.progress.snapshot.has_ended:
-            self._is_cancelled = True
+            self._is_cancelled, self.cancellation = True, cancellation
             status = OperationStatus.ROLLING_BACK if self._is_held else OperationStatus.CANCELLING
             self.progress.publish(status=status, **cancellation.shown)
 
@@ -114,9 +114,8 @@ class Lifecycle(Generic[RequestT]):
         """Change parameters before the commit, all or none; a waiting operation makes its next attempt at once.
 
         Only the database knows whether the operation was committed: an attempt that was given up on may still run.
-        From then on the row lets no attempt commit that missed the change. Raises
-        `ApplicationError` if a parameter can't be changed, the operation is committed or stopping, or the database is
-        unavailable.
+        From then on the row lets no attempt commit that missed the change. Raises `ApplicationError` if a parameter
+        can't be changed, the operation is committed or stopping, or the database is unavailable.
         """
         # Until it is prepared the request may hold a plaintext password.
         await workflow.wait_condition(lambda: self._is_prepared)
@@ -199,7 +198,8 @@ class Lifecycle(Generic[RequestT]):
         ended = self.progress.snapshot.at_work(status=end, error=error, finished_at=workflow.now())
 
         async def attempt() -> Closure:
-            argument = OperationInput(operation=self.progress.context().showing(ended))
+            operation = self.progress.context().showing(ended)
+            argument = ClosingInput(operation=operation, cancellation=self.cancellation)
             return await run_locally(self._kind.close_activity, argument, Closure)
 
         try:

@@ -68,11 +68,19 @@ class Origin(Message):
         }
 
 
-class OperationRequest(Message):
+class OwnMessage(Message):
+    """Base of the messages in which an origin shows that our own processes wrote them.
+
+    They are encrypted for every workflow, also for those whose other messages clients of Temporal read.
+    """
+
+    origin: Origin = Origin()
+
+
+class OperationRequest(OwnMessage):
     """Base of the arguments of workflows that are operations."""
 
     tenant_id: UUID | None = None
-    origin: Origin = Origin()
 
     @property
     def parameters_shown(self) -> dict[str, Any]:
@@ -284,6 +292,12 @@ class OperationInput(Message):
     """Base of the arguments of activities that work for an operation."""
 
     operation: OperationContext
+
+
+class ClosingInput(OperationInput):
+    """Argument of the activity that closes or undoes an operation; `cancellation` is what ended it, if that did."""
+
+    cancellation: Cancellation | None = None
 
 
 class Committed(Message):

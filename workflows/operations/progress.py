@@ -103,8 +103,9 @@ class Progress:
         self._change(progress=self.kind.progress_after(step), error=None)
 
     def warn(self, *warnings: OperationWarning) -> None:
-        """Add warnings that are new; `publish` makes them visible."""
-        self._change(warnings=tuple(dict.fromkeys((*self.snapshot.warnings, *warnings))), error=None)
+        """Add warnings that are new; `publish` makes them visible. After the commit they replace the error."""
+        error = None if self.is_committed else self.snapshot.error
+        self._change(warnings=tuple(dict.fromkeys((*self.snapshot.warnings, *warnings))), error=error)
 
     def warn_of_late_cancel(self) -> bool:
         """Warn that a cancel came after the commit; False if it was said before."""

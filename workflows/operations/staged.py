@@ -70,10 +70,11 @@ class StagedLifecycle(Lifecycle[RequestT]):
             shown = "next_try_at" if status is OperationStatus.WAITING else "attention_deadline"
             await self._wait_awake(min(left, RECHECK_INTERVAL), status=status, error=None, **{shown: until})
 
-    async def park(self, error: OperationError) -> None:
-        """Wait for an operator without limit."""
+    async def park(self, error: OperationError) -> bool:
+        """Wait for an operator without limit, or until `wake`; return whether it was an operator."""
         self._is_awake = self._resumed = False
         await self._wait_awake(None, status=OperationStatus.NEEDS_ATTENTION, error=error)
+        return self._resumed
 
     async def _wait_awake(self, within: timedelta | None, **shown: Any) -> None:
         """Wait for a signal within that time, and show these changes meanwhile."""

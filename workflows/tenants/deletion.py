@@ -1,13 +1,15 @@
 """The workflow that deletes a tenant: suspend, wait for a confirmation and a grace period, purge."""
 
+import asyncio
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import BeforeValidator
 from temporalio import workflow
+from temporalio.exceptions import FailureError
 
 with workflow.unsafe.imports_passed_through():
     from workflows.operations.messages import (
@@ -28,6 +30,14 @@ with workflow.unsafe.imports_passed_through():
     from workflows.operations.statuses import OperationStatus
     from workflows.operations.texts import MAX_NAME_LENGTH, storable
     from workflows.operations.workflow import OperationWorkflow
+    from workflows.tenants.deletion_state import (
+        STATE_SIGNAL,
+        DeletionState,
+        StateReport,
+        WireState,
+        deletion_id,
+        wire_state,
+    )
     from workflows.tenants.export import ExportRequest
     from workflows.tenants.steps import (
         AWAIT_CONFIRMATION,
@@ -48,6 +58,9 @@ with workflow.unsafe.imports_passed_through():
 # As long as Alga waits.
 CONFIRMATION_PERIOD = timedelta(days=90)
 NOT_CONFIRMED = "deletion-not-confirmed"
+# Codes of warnings.
+CONFIRMATION_REFUSED = "confirmation-refused"
+REACTIVATION_REFUSED = "reactivation-refused"
 # The parameter that says whether the request also confirms.
 CONFIRM = "confirm"
 
@@ -59,7 +72,8 @@ class DeletionRequest(OperationRequest):
     """Argument of the workflow.
 
     `confirmed` says that the gateway has checked that the requester may confirm, and does. `trigger_source` and the
-    fields after it are Alga's; a `triggered_by` is unverified. `parent_id` is the workflow of Alga's client.
+    fields after it are those of Alga's client; `triggered_by` is unverified. `warnings` name what of its request is
+    not served.
     """
 
     tenant_id: UUID
@@ -71,7 +85,7 @@ class DeletionRequest(OperationRequest):
     trigger_source: ShownName = "manual"
     triggered_by: ShownName | None = None
     subscription_external_id: ShownName | None = None
-    parent_id: str | None = None
+    warnings: tuple[OperationWarning, ...] = ()
 
     @property
     def is_wire(self) -> bool:
@@ -81,7 +95,7 @@ class DeletionRequest(OperationRequest):
     @property
     def parameters_shown(self) -> dict[str, Any]:
         """The fields of a snapshot that show what was requested."""
-        left_out = {"tenant_id", "tenant_name", "origin", "confirmed", "parent_id"}
+        left_out = {"tenant_id", "tenant_name", "origin", "confirmed", "warnings"}
         parameters = self.model_dump(mode="json", exclude=left_out, exclude_none=True)
         name = storable(self.tenant_name, MAX_NAME_LENGTH) if self.tenant_name is not None else None
         return {"parameters": {**parameters, CONFIRM: self.confirmed}, "tenant_name": name}
@@ -101,11 +115,10 @@ class ConfirmationInput(DeletionInput):
     claimed_by: ShownName | None = None
 
 
-class DeletionState(Message):
-    """What the deletion's row says. Confirmed deletions have a time for which the purge is scheduled."""
+class ConfirmationResult(DeletionState):
+    """Result of `confirm_deletion`; `refused` says why a confirmation over Temporal did not count."""
 
-    scheduled_for: datetime | None = None
-    refused: str | None = Field(default=None, description="Why a confirmation over Temporal did not count.")
+    refused: str | None = None
 
 
 class ConfirmDeletion(Message):
@@ -116,10 +129,11 @@ class ConfirmDeletion(Message):
 
 
 class RollbackDeletion(Message):
-    """Argument of the signal `rollbackDeletion` of Alga's client."""
+    """Argument of the signal `rollbackDeletion` of Alga's client; `reactivation` says whether it links a payment."""
 
     reason: ShownSentence | None = None
     rolled_back_by: ShownName | None = None
+    reactivation: Annotated[bool, BeforeValidator(lambda given: given not in (None, False))] = False
 
 
 @workflow.defn(name=DELETION_WORKFLOW)
@@ -133,8 +147,12 @@ class TenantDeletionWorkflow(OperationWorkflow[DeletionRequest]):
     @workflow.init
     def __init__(self, argument: Any = None) -> None:
         super().__init__(argument)
+        self._recorded = DeletionState()
+        self._reported: WireState | None = None
         self._wire_confirmation: ConfirmDeletion | None = None
-        self._scheduled_for: datetime | None = None
+        self._is_reactivation_refused = False
+        if self._fault is None:
+            self._operation.progress.warn(*self._operation.request.warnings)
 
     @property
     def _staged(self) -> StagedLifecycle[DeletionRequest]:
@@ -147,7 +165,11 @@ class TenantDeletionWorkflow(OperationWorkflow[DeletionRequest]):
         """Delete the tenant; raises an `ApplicationError` whose type is the error's code."""
         self.check_id()
         self.check_request(by_us=True)
-        return await self._operation.run(self._before_purge, _input)
+        reporting = asyncio.create_task(self._report())
+        try:
+            return await self._operation.run(self._before_purge, _input)
+        finally:
+            await workflow.wait_condition(lambda: reporting.done() or self._reported == self._state)
 
     async def _before_purge(self) -> None:
         operation = self._staged
@@ -159,8 +181,9 @@ class TenantDeletionWorkflow(OperationWorkflow[DeletionRequest]):
             operation.skip(EXPORT)
         if operation.request.confirmed:
             operation.skip(AWAIT_CONFIRMATION)
-        scheduled_for = self._scheduled_for or await self._confirmed()
+        scheduled_for = self._recorded.scheduled_for or await self._confirmed()
         await operation.wait(WAIT_GRACE_PERIOD, OperationStatus.WAITING, self._is_due, until=scheduled_for)
+        await self._settle_reactivation()
         operation.progress.finish_step(WAIT_GRACE_PERIOD)
         await operation.step(LIST_EXTERNAL, self._list_external)
 
@@ -200,9 +223,9 @@ class TenantDeletionWorkflow(OperationWorkflow[DeletionRequest]):
             until = workflow.now() + CONFIRMATION_PERIOD
             status = OperationStatus.AWAITING_CONFIRMATION
             await operation.wait(AWAIT_CONFIRMATION, status, self._is_confirmed, until=until)
-            if self._scheduled_for is not None:
+            if self._recorded.scheduled_for is not None:
                 operation.progress.finish_step(AWAIT_CONFIRMATION)
-                return self._scheduled_for
+                return self._recorded.scheduled_for
             if request.is_wire and await self._confirm("auto_90_days", None):
                 continue
             detail = "the deletion was not confirmed for 90 days; confirm it, undo it, or resume to wait 90 days more"
@@ -210,32 +233,43 @@ class TenantDeletionWorkflow(OperationWorkflow[DeletionRequest]):
 
     async def _is_confirmed(self) -> bool:
         if (confirmation := self._wire_confirmation) is not None:
-            self._wire_confirmation = None
             await self._confirm(confirmation.type, confirmation.confirmed_by)
-        if self._scheduled_for is None:
+            self._wire_confirmation = None
+        if self._recorded.scheduled_for is None:
             self._see(await self._staged.read(AWAIT_CONFIRMATION, self._read))
-        return self._scheduled_for is not None
+        return self._recorded.scheduled_for is not None
 
     async def _is_due(self) -> bool:
-        return self._scheduled_for is not None and workflow.now() >= self._scheduled_for
+        return self._recorded.scheduled_for is not None and workflow.now() >= self._recorded.scheduled_for
+
+    async def _settle_reactivation(self) -> None:
+        """Let an operator decide before the purge if Alga's client has said that the customer pays again."""
+        if not self._is_reactivation_refused:
+            return
+        detail = (
+            "the customer has paid to keep the tenant; undo the deletion, or resume to delete the tenant all the same"
+        )
+        error = OperationError(code=REACTIVATION_REFUSED, detail=detail, field="reactivation", step=WAIT_GRACE_PERIOD)
+        while not await self._staged.park(error):
+            pass
 
     async def _confirm(self, type_: ConfirmationType, claimed_by: str | None) -> bool:
         """Confirm for a client of Temporal; a refusal becomes a warning."""
 
-        async def attempt() -> DeletionState:
+        async def attempt() -> ConfirmationResult:
             argument = ConfirmationInput(
                 operation=self._operation.progress.context(),
                 request=self._operation.request,
                 type=type_,
                 claimed_by=claimed_by,
             )
-            return await run_locally(CONFIRM_DELETION_ACTIVITY, argument, DeletionState)
+            return await run_locally(CONFIRM_DELETION_ACTIVITY, argument, ConfirmationResult)
 
-        state = await self._staged.read(AWAIT_CONFIRMATION, attempt)
-        self._see(state)
-        if state.refused is not None:
-            self._operation.progress.warn(OperationWarning(code="confirmation-refused", detail=state.refused))
-        return state.refused is None
+        result = await self._staged.read(AWAIT_CONFIRMATION, attempt)
+        self._see(result)
+        if result.refused is not None:
+            self._warn(CONFIRMATION_REFUSED, result.refused)
+        return result.refused is None
 
     async def _begin(self) -> DeletionState:
         return await run_locally(BEGIN_DELETION_ACTIVITY, self._argument, DeletionState)
@@ -251,7 +285,34 @@ class TenantDeletionWorkflow(OperationWorkflow[DeletionRequest]):
         return _input(self._operation.progress.context(), self._operation.request)
 
     def _see(self, state: DeletionState) -> None:
-        self._scheduled_for = state.scheduled_for or self._scheduled_for
+        self._recorded = self._recorded.with_newer(state)
+
+    @property
+    def _state(self) -> WireState:
+        context = self._operation.progress.context()
+        own_id = deletion_id(context.workflow_id, context.run_id)
+        return wire_state(context.snapshot, own_id, self._recorded, self._operation.cancellation)
+
+    async def _report(self) -> None:
+        """Send each change of the state to the workflow of Alga's client, until that has ended."""
+        parent = workflow.info().parent
+        if parent is None:
+            return
+        handle = workflow.get_external_workflow_handle(parent.workflow_id, run_id=parent.run_id)
+        while True:
+            await workflow.wait_condition(lambda: self._reported != self._state)
+            state = self._state
+            report = StateReport(
+                origin=self._operation.request.origin, deletion=workflow.info().workflow_id, state=state
+            )
+            try:
+                await handle.signal(STATE_SIGNAL, report)
+            except FailureError:
+                return
+            self._reported = state
+
+    def _warn(self, code: str, detail: str, field: str | None = None) -> None:
+        self._operation.progress.warn(OperationWarning(code=code, detail=detail, field=field))
 
     @workflow.signal(name="confirm")
     def confirm(self, argument: Any = None) -> None:  # noqa: ARG002 - the row has the confirmation
@@ -260,20 +321,45 @@ class TenantDeletionWorkflow(OperationWorkflow[DeletionRequest]):
 
     @workflow.signal(name="confirmDeletion")
     def confirm_deletion(self, argument: Any = None) -> None:
-        """Confirm for a client of Temporal, by a `ConfirmDeletion`, if that is allowed."""
-        confirmation = parse_signal(ConfirmDeletion, argument)
+        """Confirm for a client of Temporal, by a `ConfirmDeletion`, if that is allowed; the first one counts."""
+        confirmation, first = parse_signal(ConfirmDeletion, argument), self._wire_confirmation
+        confirmed_as = first.type if first is not None else self._recorded.confirmation_type
         if confirmation is None:
             detail = "a signal confirmDeletion was ignored: its type must be immediate, 30_days or 90_days"
-            self._operation.progress.warn(OperationWarning(code="confirmation-refused", detail=detail))
-            return
-        self._wire_confirmation = confirmation
+            self._warn(CONFIRMATION_REFUSED, detail, "type")
+        elif confirmed_as is None:
+            self._wire_confirmation = confirmation
+        elif confirmed_as != confirmation.type:
+            self._warn(CONFIRMATION_REFUSED, "a second confirmation was ignored: the first one counts", "type")
         self._staged.wake()
 
     @workflow.signal(name="rollbackDeletion")
     def rollback_deletion(self, argument: Any = None) -> None:
-        """Undo the deletion for a client of Temporal, by a `RollbackDeletion`."""
+        """Undo the deletion for a client of Temporal, by a `RollbackDeletion`.
+
+        One that also links a payment is refused, and then an operator has to decide before the purge.
+        """
         rollback = parse_signal(RollbackDeletion, argument) or RollbackDeletion()
-        self._operation.request_cancel(Cancellation(reason=rollback.reason, claimed_by=rollback.rolled_back_by))
+        if not rollback.reactivation:
+            self._operation.request_cancel(Cancellation(reason=rollback.reason, claimed_by=rollback.rolled_back_by))
+            return
+        self._is_reactivation_refused = True
+        detail = (
+            "a rollback with reactivation was refused, because payments can't be linked: link the subscription by "
+            "hand, then undo the deletion; it waits for that decision before the purge"
+        )
+        self._warn(REACTIVATION_REFUSED, detail, "reactivation")
+        self._staged.wake()
+
+    @workflow.query(name="getState")
+    def get_state(self) -> dict[str, Any]:
+        """Return the state in the terms of Alga's client."""
+        return self._state.document
+
+    @workflow.query(name="getDeletionState")
+    def get_deletion_state(self) -> dict[str, Any]:
+        """Return the same, under the name that Alga's workflow has for it."""
+        return self._state.document
 
 
 def _input(operation: OperationContext, request: DeletionRequest) -> DeletionInput:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from workflows.operations.messages import OperationRequest, OperationWarning
+from workflows.operations.messages import Message, OperationWarning
 from workflows.operations.texts import storable
 
 UNKNOWN_FIELD = "unknown-field"
@@ -17,7 +17,7 @@ MAX_WARNINGS = 20
 MAX_FIELD_LENGTH = 100
 
 
-def unknown_fields(request: type[OperationRequest], argument: Any) -> list[OperationWarning]:
+def unknown_fields(request: type[Message], argument: Any) -> list[OperationWarning]:
     """Return a warning for each field of a valid argument that has a value and is not read, a limited number."""
     names = list(_unread(request.model_validate(argument, extra="allow")))
     warnings = [_warning(storable(name, MAX_FIELD_LENGTH)) for name in names[:MAX_WARNINGS]]

@@ -12,10 +12,26 @@ from temporalio.exceptions import ApplicationError
 
 from tests.support.waiting import wait_until
 from tests.workflows.observing import Handle
-from tests.workflows.scripted import Script
-from workflows.operations.messages import Closure, Committed, FollowUpInput, OperationInput, StepDone, StepProgress
+from tests.workflows.scripted import CREATED_AT, Script
+from workflows.operations.messages import (
+    Cancellation,
+    ClosingInput,
+    Closure,
+    Committed,
+    FollowUpInput,
+    OperationInput,
+    StepDone,
+    StepProgress,
+)
 from workflows.operations.statuses import StepStatus
-from workflows.tenants.deletion import GRACE_DAYS, ConfirmationInput, DeletionInput, DeletionRequest, DeletionState
+from workflows.tenants.deletion import (
+    GRACE_DAYS,
+    ConfirmationInput,
+    ConfirmationResult,
+    DeletionInput,
+    DeletionRequest,
+)
+from workflows.tenants.deletion_state import DeletionState
 from workflows.tenants.steps import (
     BEGIN_DELETION_ACTIVITY,
     CONFIRM_DELETION_ACTIVITY,
@@ -38,6 +54,9 @@ PARTS = (
 )
 
 
+STATS = {"userCount": 3}
+
+
 async def real_time() -> datetime:
     return datetime.now(UTC)
 
@@ -53,6 +72,8 @@ class DeletionScript(Script):
     request: DeletionRequest | None = None
     scheduled_for: datetime | None = None
     confirmations: list[ConfirmationInput] = field(default_factory=list)
+    cancellations: list[Cancellation | None] = field(default_factory=list)
+    purged_at: datetime | None = None
     calls: list[str] = field(default_factory=list)
 
     @property
@@ -94,7 +115,15 @@ class DeletionScript(Script):
 
     @property
     def _state(self) -> DeletionState:
-        return DeletionState(scheduled_for=self.scheduled_for)
+        """What the row says; only of a confirmation over Temporal also who gave it."""
+        wire = self.confirmations[-1] if self.confirmations else None
+        return DeletionState(
+            is_recorded=self.request is not None,
+            stats=STATS,
+            scheduled_for=self.scheduled_for,
+            confirmation_type=wire.type if wire is not None else None,
+            confirmed_by=wire.claimed_by if wire is not None else None,
+        )
 
     @activity.defn(name=BEGIN_DELETION_ACTIVITY)
     async def _begin(self, given: DeletionInput) -> DeletionState:
@@ -110,13 +139,13 @@ class DeletionScript(Script):
         return self._state
 
     @activity.defn(name=CONFIRM_DELETION_ACTIVITY)
-    async def _confirm_over_temporal(self, given: ConfirmationInput) -> DeletionState:
+    async def _confirm_over_temporal(self, given: ConfirmationInput) -> ConfirmationResult:
         await self._enter(CONFIRM_DELETION_ACTIVITY)
         if self.wire_refusal is not None:
-            return DeletionState(refused=self.wire_refusal)
+            return ConfirmationResult(refused=self.wire_refusal)
         self.confirmations.append(given)
         await self.confirm(GRACE_DAYS[given.type])
-        return self._state
+        return ConfirmationResult(**dict(self._state))
 
     @activity.defn(name=LIST_EXTERNAL_ACTIVITY)
     async def _list(self, _: DeletionInput) -> DeletionState:
@@ -128,13 +157,14 @@ class DeletionScript(Script):
         await self._enter(PURGE_ACTIVITY)
         if self.scheduled_for is None or await self.clock() < self.scheduled_for or self.is_undone:
             raise AssertionError("purged although not confirmed, not due, or undone")
-        self.is_committed = True
+        self.is_committed, self.purged_at = True, await self.clock()
         return self.deleted(given)
 
     @activity.defn(name=UNDO_DELETION_ACTIVITY)
-    async def _undo(self, given: OperationInput) -> Closure:
+    async def _undo(self, given: ClosingInput) -> Closure:
         await self._enter(UNDO_DELETION_ACTIVITY)
         self.closings.append(given)
+        self.cancellations.append(given.cancellation)
         if self.is_committed:
             return Closure(committed=self.deleted(given))
         self.ended = self.ended or given.operation.snapshot
@@ -154,7 +184,7 @@ class DeletionScript(Script):
             return step.model_copy(update={"status": StepStatus.COMPLETED}) if is_open else step
 
         steps = tuple(map(line, given.operation.snapshot.steps))
-        result = {"tenantId": str(given.operation.tenant_id)}
+        result = {"tenantId": str(given.operation.tenant_id), "deletedAt": CREATED_AT.isoformat()}
         return Committed(committed_at=datetime.now(UTC), steps=steps, result=result)
 
 
