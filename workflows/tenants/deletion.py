@@ -9,7 +9,7 @@ from uuid import UUID
 
 from pydantic import BeforeValidator
 from temporalio import workflow
-from temporalio.exceptions import FailureError
+from temporalio.exceptions import ApplicationError, FailureError
 
 with workflow.unsafe.imports_passed_through():
     from workflows.operations.messages import (
@@ -166,10 +166,18 @@ class TenantDeletionWorkflow(OperationWorkflow[DeletionRequest]):
         self.check_id()
         self.check_request(by_us=True)
         reporting = asyncio.create_task(self._report())
+
+        def is_reported() -> bool:
+            return reporting.done() or self._reported == self._state
+
+        # Not in a `finally`, which also runs when a worker drops the workflow, and must not wait then.
         try:
-            return await self._operation.run(self._before_purge, _input)
-        finally:
-            await workflow.wait_condition(lambda: reporting.done() or self._reported == self._state)
+            result = await self._operation.run(self._before_purge, _input)
+        except (ApplicationError, asyncio.CancelledError):
+            await workflow.wait_condition(is_reported)
+            raise
+        await workflow.wait_condition(is_reported)
+        return result
 
     async def _before_purge(self) -> None:
         operation = self._staged
