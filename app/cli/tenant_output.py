@@ -135,7 +135,7 @@ def _billing(subscription: Subscription | None) -> str | None:
 
 def _addons(tenant: Tenant) -> str:
     return ", ".join(
-        f"{addon.key} (until {shown_time(addon.expires_at)})" if addon.expires_at else addon.key
+        f"{addon.addon_key} (until {shown_time(addon.expires_at)})" if addon.expires_at else addon.addon_key
         for addon in tenant.addons or ()
     )
 

@@ -22,7 +22,7 @@ class Subscription(Document):
 class Addon(Document):
     """An add-on of a tenant."""
 
-    key: str
+    addon_key: str
     activated_at: datetime | None = None
     expires_at: datetime | None = None
 

@@ -32,7 +32,7 @@ class Subscription:
 class Addon:
     """An add-on of a tenant."""
 
-    key: str
+    addon_key: str
     activated_at: datetime | None
     expires_at: datetime | None
 

@@ -107,7 +107,7 @@ class AddonDocument(Document):
 
     model_config = ConfigDict(from_attributes=True)
 
-    key: str = Field(examples=["teams"])
+    addon_key: str = Field(examples=["teams"])
     activated_at: datetime | None
     expires_at: datetime | None
 

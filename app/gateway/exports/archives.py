@@ -32,7 +32,7 @@ from app.gateway.exports.problems import (
     ExportsNotConfiguredError,
 )
 from app.gateway.exports.schemas import ExportState, state_of
-from app.gateway.http.streams import BrokenStreamError
+from app.gateway.http.streaming.streams import BrokenStreamError
 from app.gateway.operations.problems import ExportDamagedError, ExportStorageOutageError
 from app.settings import Settings
 from workflows.operations.statuses import OperationStatus

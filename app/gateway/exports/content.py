@@ -15,8 +15,8 @@ from app.auth.callers import Caller, Requester
 from app.gateway.exports.archives import Archive, Archives
 from app.gateway.exports.problems import ExportPartNotFoundError, PresignedUnavailableError
 from app.gateway.exports.schemas import PresignedDocument
-from app.gateway.http.ranges import ByteRange, requested_range
-from app.gateway.http.streams import verified
+from app.gateway.http.streaming.ranges import ByteRange, requested_range
+from app.gateway.http.streaming.streams import verified
 
 PRESIGNED_SECONDS = 900
 TAR_END = bytes(2 * tarfile.BLOCKSIZE)

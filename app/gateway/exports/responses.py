@@ -8,7 +8,7 @@ from starlette.responses import Response, StreamingResponse
 from app.auth.scopes import Scope
 from app.gateway.access.authenticated_route import authenticate_again
 from app.gateway.exports.content import PartContent, TarContent
-from app.gateway.http.streams import while_allowed
+from app.gateway.http.streaming.streams import while_allowed
 
 ZSTD = "application/zstd"
 TAR = "application/x-tar"

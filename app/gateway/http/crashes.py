@@ -7,7 +7,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.gateway.http.problems.problem import problem_response
 from app.gateway.http.problems.request_problems import InternalError
 from app.gateway.http.request_context import path_template
-from app.gateway.http.streams import BrokenStreamError
+from app.gateway.http.streaming.streams import BrokenStreamError
 
 log = structlog.get_logger(__name__)
 

@@ -9,7 +9,7 @@ from app.auth.callers import Caller
 from app.database import DatabaseUnavailableError
 from app.gateway.http.openapi import REF_TEMPLATE
 from app.gateway.http.problems.problem import ProblemError
-from app.gateway.http.streams import AUTHENTICATION_INTERVAL
+from app.gateway.http.streaming.streams import AUTHENTICATION_INTERVAL
 from app.gateway.operations.documents import OperationView
 from app.gateway.operations.lookup import OperationLookup
 from app.gateway.operations.schemas import StatusDocument

@@ -276,8 +276,8 @@ def details(**changes: Any) -> dict[str, Any]:
         "suspendedAt": "2026-02-01T12:00:00Z",
         "subscription": subscription,
         "addons": [
-            {"key": "ai_assistant", "activatedAt": None, "expiresAt": "2026-04-01T12:00:00Z"},
-            {"key": "teams", "activatedAt": None, "expiresAt": None},
+            {"addonKey": "ai_assistant", "activatedAt": None, "expiresAt": "2026-04-01T12:00:00Z"},
+            {"addonKey": "teams", "activatedAt": None, "expiresAt": None},
         ],
         "operations": [operation],
         "deletion": deletion,

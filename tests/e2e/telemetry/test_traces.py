@@ -19,8 +19,8 @@ from app.embedded.postgres import EmbeddedPostgres
 from tests.e2e.conftest import PATIENCE, Service, installed
 from tests.e2e.conftest import request as a_request
 from tests.e2e.obstacles import waiting
-from tests.support.servers.otlp import Collector, ReceivedSpan, collecting
 from tests.support.servers.restartable import RestartableTemporal
+from tests.support.telemetry.otlp import Collector, ReceivedSpan, collecting
 from tests.support.waiting import wait_until
 from workflows.operations.kinds import CLOSE_ACTIVITY
 from workflows.tenants.steps import CREATE_TENANT, PROVISION_ACTIVITY

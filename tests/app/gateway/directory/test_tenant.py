@@ -129,8 +129,8 @@ async def test_the_subscription_of_the_billing_source_and_addons_are_shown(
         "periodEnd": "2025-03-11T12:00:00Z",
     }
     assert shown["addons"] == [
-        {"key": "ai_assistant", "activatedAt": "2025-03-01T12:00:00Z", "expiresAt": "2025-03-02T12:00:00Z"},
-        {"key": "teams", "activatedAt": "2025-03-01T12:00:00Z", "expiresAt": None},
+        {"addonKey": "ai_assistant", "activatedAt": "2025-03-01T12:00:00Z", "expiresAt": "2025-03-02T12:00:00Z"},
+        {"addonKey": "teams", "activatedAt": "2025-03-01T12:00:00Z", "expiresAt": None},
     ]
     apple = {"product_id": "pro", "bundle_id": "psa", "environment": "Production", "status": "active"}
     await insert(

@@ -6,7 +6,8 @@ import httpx
 import pytest
 
 from app.auth import authenticator
-from app.gateway.http import concurrency, streams
+from app.gateway.http import concurrency
+from app.gateway.http.streaming import streams
 from app.settings import Settings
 from tests.app.gateway.conftest import Start
 from tests.app.gateway.exports.archived import Stored, incompressible, store_archive

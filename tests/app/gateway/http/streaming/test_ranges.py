@@ -1,7 +1,7 @@
 import pytest
 
 from app.gateway.http.problems.request_problems import RangeNotSatisfiableError
-from app.gateway.http.ranges import ByteRange, requested_range
+from app.gateway.http.streaming.ranges import ByteRange, requested_range
 
 
 @pytest.mark.parametrize(
