@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.database.own_tables import exports
+from activities.export.archive import export_folder
 from workflows.operations.messages import UNKNOWN_CALLER, OperationContext
 
 # Namespace of the ids of exports.
@@ -48,8 +49,8 @@ class ExportRecord:
 
     @property
     def home(self) -> str:
-        """The folder in the store that has the folders of all attempts, and nothing else."""
-        return f"{self.tenant_id}/{self.export_id}"
+        """The folder of all attempts in the store."""
+        return export_folder(self.tenant_id, str(self.export_id))
 
 
 def export_id(context: OperationContext) -> UUID:

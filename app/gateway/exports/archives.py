@@ -27,13 +27,12 @@ from app.bounded_dict import BoundedDict
 from app.database import database_errors
 from app.gateway.exports.problems import (
     ExportIncompleteError,
-    ExportNotFoundError,
     ExportRemovedError,
     ExportsNotConfiguredError,
 )
 from app.gateway.exports.schemas import ExportState, state_of
 from app.gateway.http.streaming.streams import BrokenStreamError
-from app.gateway.operations.problems import ExportDamagedError, ExportStorageOutageError
+from app.gateway.operations.problems import ExportDamagedError, ExportNotFoundError, ExportStorageOutageError
 from app.settings import Settings
 from workflows.operations.statuses import OperationStatus
 

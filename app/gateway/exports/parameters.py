@@ -9,7 +9,7 @@ from activities.alga.across_tenants import parse_tenant_id
 from app.auth.callers import Requester
 from app.auth.scopes import Scope
 from app.gateway.access.parameters import current_requester
-from app.gateway.exports.problems import ExportNotFoundError
+from app.gateway.operations.problems import ExportNotFoundError
 
 Exporter = Annotated[Requester, Security(current_requester, scopes=[Scope.TENANTS_EXPORT])]
 Restorer = Annotated[Requester, Security(current_requester, scopes=[Scope.TENANTS_RESTORE])]

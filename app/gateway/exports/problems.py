@@ -3,13 +3,6 @@
 from app.gateway.http.problems.problem import ProblemError
 
 
-class ExportNotFoundError(ProblemError):
-    """The id is not an export's, or not that of one that this caller may see."""
-
-    status, code = 404, "export-not-found"
-    default_detail = "No such export; it is listed once a worker has begun it"
-
-
 class ExportPartNotFoundError(ProblemError):
     """The archive has no part of that name."""
 

@@ -14,7 +14,6 @@ from app.gateway.exports.exports import Exports
 from app.gateway.exports.parameters import Exporter, ExportId, IfRange, Presigned, Range, Restorer, Table
 from app.gateway.exports.problems import (
     ExportIncompleteError,
-    ExportNotFoundError,
     ExportPartNotFoundError,
     ExportRemovedError,
     ExportsNotConfiguredError,
@@ -47,6 +46,7 @@ from app.gateway.http.responses import document_response
 from app.gateway.operations.parameters import Reader
 from app.gateway.operations.problems import (
     ExportDamagedError,
+    ExportNotFoundError,
     ExportStorageOutageError,
     ManagementTenantError,
     TenantExistsError,

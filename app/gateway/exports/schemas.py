@@ -183,10 +183,9 @@ class PresignedDocument(Document):
 
 def state_of(record: ExportRecord, status: OperationStatus | None) -> ExportState:
     """Return the state of an export, whose operation has that status, or no row any more."""
-    if record.removed_at is not None or (record.expires_at is not None and record.expires_at <= datetime.now(UTC)):
-        return ExportState.EXPIRED
     if record.completed_at is not None:
-        return ExportState.COMPLETED
+        has_expired = record.expires_at is not None and record.expires_at <= datetime.now(UTC)
+        return ExportState.EXPIRED if has_expired or record.removed_at is not None else ExportState.COMPLETED
     if status is not None and status.is_open:
         return ExportState.RUNNING
     return ExportState.CANCELLED if status is OperationStatus.CANCELLED else ExportState.FAILED

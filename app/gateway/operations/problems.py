@@ -188,6 +188,20 @@ class ExportUnavailableError(ProblemError):
         return cls.of_field("export", "is not possible without EXPORT_URL; set it, or send false")
 
 
+class ExportNotFoundError(ProblemError):
+    """The id is not an export's, or not that of one that this caller may see."""
+
+    status, code = 404, "export-not-found"
+    default_detail = "No such export; it is listed once a worker has begun it"
+
+
+class RestoreRefusedError(ProblemError):
+    """The archive can't be restored into this database."""
+
+    status, code = 409, "restore-refused"
+    example_arguments = ("the tenant has rows in users",)
+
+
 class ExportDamagedError(ProblemError):
     """A file of the archive is missing or was changed."""
 
@@ -285,7 +299,9 @@ OPERATION_PROBLEMS: Mapping[str, type[ProblemError]] = MappingProxyType(
                 ManagementTenantUnknownError,
                 SuspendedByAlgaError,
                 ExportUnavailableError,
+                ExportNotFoundError,
                 ExportDamagedError,
+                RestoreRefusedError,
                 ExportStorageOutageError,
                 DeletionNotConfirmedError,
                 ForeignReferenceError,

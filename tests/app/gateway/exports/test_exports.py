@@ -82,6 +82,9 @@ async def test_an_export_has_the_state_of_its_operation_until_it_is_complete(
         export_id = uuid4()
         await add_export(database, export_id, tenant_id, status, requested_at=SNAPSHOT + timedelta(seconds=number))
         expected[str(export_id)] = state
+    swept = uuid4()
+    await add_export(database, swept, tenant_id, "failed", removed_at=SNAPSHOT)
+    expected[str(swept)] = "failed"
     complete: list[tuple[dict[str, Any], str]] = [
         ({}, "completed"),
         ({"expires_at": datetime.now(UTC) - timedelta(seconds=1)}, "expired"),
