@@ -35,7 +35,7 @@ from workflows.operations.messages import (
     OperationContext,
     Origin,
 )
-from workflows.tenants.deletion import DeletionInput
+from workflows.tenants.deletion_messages import DeletionInput
 from workflows.tenants.deletion_state import AWAITING_CONFIRMATION, CONFIRMED, PENDING, ROLLED_BACK, DeletionState
 from workflows.tenants.steps import BEGIN_DELETION_ACTIVITY, READ_DELETION_ACTIVITY, UNDO_DELETION_ACTIVITY
 

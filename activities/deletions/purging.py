@@ -25,7 +25,7 @@ from activities.purge.purge import purge_tenant
 from activities.suspensions.rows import forget
 from workflows.operations.failures import OPERATION_CLOSED
 from workflows.operations.messages import Committed, OperationContext
-from workflows.tenants.deletion import DeletionInput
+from workflows.tenants.deletion_messages import DeletionInput
 from workflows.tenants.deletion_state import DELETED
 from workflows.tenants.steps import CERTIFY, PURGE, PURGE_ACTIVITY, REMOVE_SCHEDULES
 

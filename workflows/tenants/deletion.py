@@ -1,35 +1,35 @@
 """The workflow that deletes a tenant: suspend, wait for a confirmation and a grace period, purge."""
 
 import asyncio
-from collections.abc import Mapping
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Any
 from uuid import UUID
 
-from pydantic import BeforeValidator
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError, FailureError
 
 with workflow.unsafe.imports_passed_through():
     from workflows.operations.messages import (
-        UNKNOWN_CALLER,
         Cancellation,
-        Message,
         OperationContext,
         OperationError,
-        OperationInput,
-        OperationRequest,
         OperationWarning,
-        ShownName,
-        ShownSentence,
     )
     from workflows.operations.parameters import parse_signal
     from workflows.operations.retrying import run_locally, run_with_heartbeats
     from workflows.operations.staged import StagedLifecycle
     from workflows.operations.statuses import OperationStatus
-    from workflows.operations.texts import MAX_NAME_LENGTH, storable
     from workflows.operations.workflow import OperationWorkflow
+    from workflows.tenants.deletion_messages import (
+        ConfirmationInput,
+        ConfirmationResult,
+        ConfirmationType,
+        ConfirmDeletion,
+        DeletionInput,
+        DeletionRequest,
+        RollbackDeletion,
+    )
     from workflows.tenants.deletion_state import (
         STATE_SIGNAL,
         DeletionState,
@@ -61,79 +61,6 @@ NOT_CONFIRMED = "deletion-not-confirmed"
 # Codes of warnings.
 CONFIRMATION_REFUSED = "confirmation-refused"
 REACTIVATION_REFUSED = "reactivation-refused"
-# The parameter that says whether the request also confirms.
-CONFIRM = "confirm"
-
-ConfirmationType = Literal["immediate", "30_days", "90_days", "auto_90_days"]
-GRACE_DAYS: Mapping[ConfirmationType, int] = {"immediate": 0, "30_days": 30, "90_days": 90, "auto_90_days": 0}
-
-
-class DeletionRequest(OperationRequest):
-    """Argument of the workflow.
-
-    `confirmed` says that the gateway has checked that the requester may confirm, and does. `trigger_source` and the
-    fields after it are those of Alga's client; `triggered_by` is unverified. `warnings` name what of its request is
-    not served.
-    """
-
-    tenant_id: UUID
-    tenant_name: str | None = None
-    reason: ShownSentence | None = None
-    grace_period_days: int = 30
-    export: bool = True
-    confirmed: bool = False
-    trigger_source: ShownName = "manual"
-    triggered_by: ShownName | None = None
-    subscription_external_id: ShownName | None = None
-    warnings: tuple[OperationWarning, ...] = ()
-
-    @property
-    def is_wire(self) -> bool:
-        """Whether a client of Temporal has requested the deletion."""
-        return self.origin.requested_by == UNKNOWN_CALLER
-
-    @property
-    def parameters_shown(self) -> dict[str, Any]:
-        """The fields of a snapshot that show what was requested."""
-        left_out = {"tenant_id", "tenant_name", "origin", "confirmed", "warnings"}
-        parameters = self.model_dump(mode="json", exclude=left_out, exclude_none=True)
-        name = storable(self.tenant_name, MAX_NAME_LENGTH) if self.tenant_name is not None else None
-        return {"parameters": {**parameters, CONFIRM: self.confirmed}, "tenant_name": name}
-
-
-class DeletionInput(OperationInput):
-    """Argument of the activities of a deletion; `export_id` is the export to note in its row."""
-
-    request: DeletionRequest
-    export_id: UUID | None = None
-
-
-class ConfirmationInput(DeletionInput):
-    """Argument of `confirm_deletion`, for a confirmation over Temporal."""
-
-    type: ConfirmationType
-    claimed_by: ShownName | None = None
-
-
-class ConfirmationResult(DeletionState):
-    """Result of `confirm_deletion`; `refused` says why a confirmation over Temporal did not count."""
-
-    refused: str | None = None
-
-
-class ConfirmDeletion(Message):
-    """Argument of the signal `confirmDeletion` of Alga's client."""
-
-    type: Literal["immediate", "30_days", "90_days"]
-    confirmed_by: ShownName | None = None
-
-
-class RollbackDeletion(Message):
-    """Argument of the signal `rollbackDeletion` of Alga's client; `reactivation` says whether it links a payment."""
-
-    reason: ShownSentence | None = None
-    rolled_back_by: ShownName | None = None
-    reactivation: Annotated[bool, BeforeValidator(lambda given: given not in (None, False))] = False
 
 
 @workflow.defn(name=DELETION_WORKFLOW)

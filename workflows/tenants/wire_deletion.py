@@ -30,7 +30,7 @@ with workflow.unsafe.imports_passed_through():
         ShownSentence,
     )
     from workflows.operations.parameters import first_fault, parse_signal
-    from workflows.tenants.deletion import ConfirmDeletion, DeletionRequest, RollbackDeletion
+    from workflows.tenants.deletion_messages import ConfirmDeletion, DeletionRequest, RollbackDeletion
     from workflows.tenants.deletion_state import (
         DELETED,
         FAILED,

@@ -24,7 +24,7 @@ from workflows.operations.messages import (
     StepProgress,
 )
 from workflows.operations.statuses import StepStatus
-from workflows.tenants.deletion import (
+from workflows.tenants.deletion_messages import (
     GRACE_DAYS,
     ConfirmationInput,
     ConfirmationResult,
