@@ -28,6 +28,7 @@ from tests.workflows.scripted import (
     passing,
     request,
 )
+from tests.workflows.wire.scripted_wire import WireScript
 from workflows.operations.messages import Cancellation, ParameterChanges, ParameterUpdate, ResumeRequest
 from workflows.tenants.steps import (
     APPLY_BLUEPRINT,
@@ -42,6 +43,7 @@ from workflows.tenants.steps import (
     SUSPEND,
     SUSPENSION_WORKFLOW,
     TRACK_CUSTOMER,
+    WIRE_DELETION_WORKFLOW,
 )
 
 SECRET = "a secret of recorded histories"
@@ -136,7 +138,36 @@ async def _resume_purge(handle: Handle, script: Script) -> None:
     await handle.signal("resume", ResumeRequest(resumed_by="ada"))
 
 
+async def _signal_wire(handle: Handle, script: Script, name: str, argument: dict[str, str]) -> None:
+    await _deletion(script).calls_of(READ_DELETION_ACTIVITY, 1)
+    await handle.signal(name, argument)
+
+
+async def _confirm_wire(handle: Handle, script: Script) -> None:
+    await _signal_wire(handle, script, "confirmDeletion", {"type": "immediate", "confirmedBy": "ada"})
+
+
+async def _rollback_wire(handle: Handle, script: Script) -> None:
+    await _signal_wire(handle, script, "rollbackDeletion", {"reason": "paid", "rolledBackBy": "ada"})
+
+
+def _wire_request() -> dict[str, Any]:
+    """Return a request to delete a tenant, as Alga's client sends it."""
+    return {"tenantId": str(uuid4()), "triggerSource": "manual", "triggeredBy": "ada", "reason": "contract ended"}
+
+
+async def _child_of(client: Client, handle: Handle) -> Handle:
+    """Return the workflow that the given one has started."""
+    async for event in handle.fetch_history_events():
+        child = event.child_workflow_execution_started_event_attributes.workflow_execution
+        if child.workflow_id:
+            return client.get_workflow_handle(child.workflow_id, run_id=child.run_id)
+    raise AssertionError("no workflow was started")
+
+
 CREATION = "tenantCreationWorkflow"
+# Paths of which the history of the started workflow is kept.
+OF_CHILD = frozenset({"wire_deletion_confirmed", "wire_deletion_undone"})
 PATHS: dict[str, tuple[str, Callable[[], Any], Callable[[], Script], Act]] = {
     "success": (CREATION, request, Script, _nothing),
     "success_from_gateway": (CREATION, _hashed_request, Script, _nothing),
@@ -242,6 +273,11 @@ PATHS: dict[str, tuple[str, Callable[[], Any], Callable[[], Script], Act]] = {
         lambda: DeletionScript(failures={PURGE_ACTIVITY: [cancel_requested()]}),
         _nothing,
     ),
+    "wire_handed_over": (WIRE_DELETION_WORKFLOW, _wire_request, WireScript, _confirm_wire),
+    "wire_rolled_back": (WIRE_DELETION_WORKFLOW, _wire_request, WireScript, _rollback_wire),
+    "wire_off": (WIRE_DELETION_WORKFLOW, _wire_request, lambda: WireScript(refused="it is off"), _nothing),
+    "wire_deletion_confirmed": (WIRE_DELETION_WORKFLOW, _wire_request, WireScript, _confirm_wire),
+    "wire_deletion_undone": (WIRE_DELETION_WORKFLOW, _wire_request, WireScript, _rollback_wire),
     "malformed_argument": (CREATION, lambda: {"tenantName": 5}, Script, _nothing),
 }
 
@@ -259,6 +295,8 @@ async def record(client: Client, name: str) -> str:
             await handle.result()
         except WorkflowFailureError as failure:
             print(f"{name}: ended with {failure.cause}")  # noqa: T201 - the program's output
+        if name in OF_CHILD:
+            handle = await _child_of(client, handle)
         return json.dumps(_without_this_machine(json.loads((await handle.fetch_history()).to_json())), indent=1)
 
 

@@ -20,6 +20,13 @@ const commands = {
     return (await handle.describe()).status.name;
   },
 
+  async startDeletion({ taskQueue, workflowId, input }) {
+    const limits = { workflowExecutionTimeout: '100 days', workflowRunTimeout: '100 days', workflowTaskTimeout: '1 minute' };
+    await client.workflow.start('tenantDeletionWorkflow', { args: [input], taskQueue, workflowId, ...limits });
+  },
+
+  signal: ({ workflowId, name, argument }) => client.workflow.getHandle(workflowId).signal(name, argument),
+
   result: ({ workflowId }) => client.workflow.getHandle(workflowId).result(),
 
   state: ({ workflowId }) => client.workflow.getHandle(workflowId).query('getState'),
