@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, Text, and_, false, func, literal_column, not_, or_, select, tuple_
+from sqlalchemy import Select, and_, false, func, not_, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.alga.across_tenants import Place, TenantFilter, parse_tenant_id
@@ -24,10 +24,8 @@ from workflows.tenants.deletion_state import (
     OpenDeletion,
     deletion_id,
 )
-from workflows.tenants.steps import CERTIFY, DELETION, LIST_EXTERNAL, PURGE, REMOVE_SCHEDULES
+from workflows.tenants.steps import DELETION
 
-# The steps after the grace period.
-DELETING_STEPS = (LIST_EXTERNAL, PURGE, CERTIFY, REMOVE_SCHEDULES)
 FAILING_STATUSES = (OperationStatus.RETRYING, OperationStatus.NEEDS_ATTENTION)
 OVERDUE_AFTER = timedelta(hours=1)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -40,9 +38,8 @@ _IS_OPEN = and_(
     operations.c.workflow_id.is_not(None),
     operations.c.finished_at.is_(None),
 )
-_IS_DELETING = func.coalesce(
-    operations.c.step.in_([literal_column(f"'{step}'", Text) for step in DELETING_STEPS]), false()
-)
+# While a purge runs, its transaction alone could show its step.
+_IS_DELETING = func.coalesce(deletions.c.scheduled_for <= func.now(), false())
 _IS_OPERATION = and_(operations.c.workflow_id == deletions.c.workflow_id, operations.c.run_id == deletions.c.run_id)
 
 

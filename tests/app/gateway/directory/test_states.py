@@ -41,7 +41,7 @@ async def test_a_tenant_has_the_state_of_its_open_deletion_or_else_its_own(
     scheduled = await add_suspended(shaped_database, name)
     await add_deletion(shaped_database, scheduled, BEFORE_PURGE)
     deleting = await add_suspended(shaped_database, name)
-    await add_deletion(shaped_database, deleting, "purge")
+    await add_deletion(shaped_database, deleting, "purge", scheduled_for=NOON)
     undone = await add_tenant(shaped_database, name)
     await add_deletion(shaped_database, undone, undone_at=NOON)
     ended = await add_suspended(shaped_database, name)
