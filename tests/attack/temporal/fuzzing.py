@@ -14,6 +14,7 @@ from workflows.operations.messages import OPERATION_MEMO
 WORKFLOW_TYPES = (
     *("tenantCreationWorkflow", "algadeskTenantCreationWorkflow") * 4,
     *("healthCheckWorkflow", "algaTenantsMaintenanceWorkflow"),
+    *("tenantDeletionWorkflow", "algaTenantsDeletionWorkflow"),
 )
 SIGNALS = ("cancel", "resume", "update", "confirmDeletion", "rollbackDeletion", "unknown")
 FIELDS = (

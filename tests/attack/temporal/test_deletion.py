@@ -17,6 +17,7 @@ from tests.support.tenants.rows import fingerprints
 from workflows.operations.messages import OperationContext, OperationSnapshot
 from workflows.tenants.steps import (
     BEGIN_DELETION_ACTIVITY,
+    CHECK_WIRE_DELETION_ACTIVITY,
     CONFIRM_DELETION_ACTIVITY,
     DELETION,
     LIST_EXTERNAL_ACTIVITY,
@@ -79,7 +80,7 @@ async def test_no_stranger_runs_an_activity_of_a_deletion_and_not_even_our_key_p
     known = await database.fetch("SELECT * FROM alga_tenants.deletions ORDER BY workflow_id")
     for deletion in deletions.values():
         argument = await argument_of(database, deletion)
-        for activity in (*LOCAL, *REGULAR):
+        for activity in (*LOCAL, CHECK_WIRE_DELETION_ACTIVITY, *REGULAR):
             # Why it was refused is encrypted.
             assert await run(stranger.client, service, activity, argument) == "Encoded failure"
     assert await database.fetch("SELECT * FROM alga_tenants.deletions ORDER BY workflow_id") == known

@@ -8,6 +8,7 @@ import pytest
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 
 from tests.e2e.conftest import PATIENCE, Service
+from tests.e2e.replicas import REPOSITORY, replica
 from tests.support.tenants.rows import row_counts
 from tests.support.waiting import wait_until
 from workflows.tenants.steps import WIRE_DELETION_WORKFLOW
@@ -122,6 +123,31 @@ async def test_a_deletion_that_algas_own_worker_has_open_is_refused(
         await (await start(client, wire_queue, tenant_id)).result()
     assert "algas-own" in str(refused.value.cause)
     assert (await service.http.get(f"/tenants/{tenant_id}")).json()["userCount"] == 1
+
+
+async def test_with_two_persons_it_is_confirmed_over_http_alone(
+    service: Service, database: asyncpg.Connection, client: Client
+) -> None:
+    tenant_id = (await service.provision())["tenantId"]
+    queue = f"wire-{uuid4()}"
+    settings = {"WIRE_DELETION": "true", "DELETION_TWO_PERSON": "true"}
+    async with replica(service, "worker", code=REPOSITORY, TEMPORAL_TASK_QUEUE=queue, **settings):
+        parent = await start(client, queue, tenant_id)
+        record = await record_with(database, tenant_id, "awaiting_confirmation")
+        await parent.signal("confirmDeletion", {"type": "immediate", "confirmedBy": str(ADA)})
+
+        async def is_refused() -> bool:
+            warnings = (await service.status(record["workflow_id"]))["warnings"]
+            return any("DELETION_TWO_PERSON" in warning["detail"] for warning in warnings)
+
+        await wait_until(is_refused, timeout=PATIENCE)
+        confirmed = await service.http.post(f"/tenants/{tenant_id}/deletion/confirm", json={})
+        assert confirmed.status_code == 202, confirmed.text
+        assert (await record_with(database, tenant_id, "confirmed"))["confirmation_type"] == "30_days"
+        undone = await service.http.post(f"/tenants/{tenant_id}/deletion/undo", json={"reason": "kept"})
+        assert undone.status_code == 202, undone.text
+        assert (await parent.result())["status"] == "rolled_back"
+        assert (await record_with(database, tenant_id, "rolled_back"))["rollback_reason"] == "kept"
 
 
 async def test_it_is_refused_and_the_setting_named_unless_it_is_on(service: Service, client: Client) -> None:
