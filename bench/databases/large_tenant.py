@@ -6,9 +6,11 @@ from uuid import UUID
 
 import asyncpg
 
-ID = "lpad(to_hex(n), 32, '0')::uuid"
+# The ids of tenants differ in their first half.
+_OF_TENANT = "left(replace($1::text, '-', ''), 16)"
+ID = f"({_OF_TENANT} || lpad(to_hex(n), 16, '0'))::uuid"
 # Of three threads.
-TICKET = "lpad(to_hex((n + 2) / 3), 32, '0')::uuid"
+TICKET = f"({_OF_TENANT} || lpad(to_hex((n + 2) / 3), 16, '0'))::uuid"
 USER = "(SELECT user_id FROM users WHERE tenant = $1 LIMIT 1)"
 CLIENT = "(SELECT client_id FROM clients WHERE tenant = $1 LIMIT 1)"
 

@@ -117,9 +117,9 @@ class Lifecycle(Generic[RequestT]):
         From then on the row lets no attempt commit that missed the change. Raises `ApplicationError` if a parameter
         can't be changed, the operation is committed or stopping, or the database is unavailable.
         """
-        # Until it is prepared the request may hold a plaintext password.
-        await workflow.wait_condition(lambda: self._is_prepared)
         async with self._changing:
+            # Until it is prepared the request may hold a plaintext password.
+            await workflow.wait_condition(lambda: self._is_prepared)
             if self.progress.is_committed:
                 detail = "the operation is committed; its parameters can't be changed any more"
                 raise refusal(PARAMETER_USED, detail)
@@ -296,7 +296,7 @@ class Lifecycle(Generic[RequestT]):
 
     async def _no_change_in_flight(self) -> None:
         """Wait for a change: it must reach the next attempt, and Temporal rejects an end while its activity runs."""
-        await workflow.wait_condition(lambda: not self._changing.locked())
+        await workflow.wait_condition(lambda: not (self._is_prepared and self._changing.locked()))
 
     async def _wait(
         self, failure: Failure, window: RetryWindow | None, *, parks: bool, is_cancellable: bool

@@ -1,5 +1,6 @@
 """Every route that changes something leaves an audit event, even if the worker makes the change."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import uuid4
 
@@ -46,6 +47,29 @@ async def retrying(service: Service, workflow_id: str) -> None:
             await anyio.lowlevel.checkpoint()
 
 
+async def _change_and_delete(
+    service: Service, ask: Callable[..., Awaitable[None]], responses: dict[str, Any], tenant_id: str
+) -> None:
+    """Call the routes of living tenants: suspend, reactivate, export, delete, undo, and at last restore."""
+    tenant = f"/tenants/{tenant_id}"
+    await ask("PUT", "/tenants/{id}/suspension", f"{tenant}/suspension", {"reason": "unpaid"})
+    await ask("DELETE", "/tenants/{id}/suspension", f"{tenant}/suspension")
+    await ask("POST", "/tenants/{id}/exports", f"{tenant}/exports")
+    exported = await service.finished(responses["/tenants/{id}/exports"]["workflowId"])
+    export_id = exported["result"]["exportId"]
+    body = {"reason": "contract ended", "export": False}
+    await ask("POST", "/tenants/{id}/deletion", f"{tenant}/deletion", body)
+    await service.shown(responses["/tenants/{id}/deletion"]["workflowId"], "awaiting_confirmation")
+    await ask("POST", "/tenants/{id}/deletion/confirm", f"{tenant}/deletion/confirm")
+    await ask("POST", "/tenants/{id}/deletion/undo", f"{tenant}/deletion/undo")
+    await service.finished(responses["/tenants/{id}/deletion"]["workflowId"])
+    purged = await service.http.post(f"{tenant}/deletion", json={**body, "gracePeriodDays": 0, "confirm": True})
+    await service.finished(purged.json()["workflowId"])
+    await ask("POST", "/restores", "/restores", {"exportId": export_id})
+    await service.finished(responses["/restores"]["workflowId"])
+    await ask("DELETE", "/exports/{id}", f"/exports/{export_id}")
+
+
 async def test_every_route_that_changes_something_leaves_its_event(
     service: Service, database: asyncpg.Connection
 ) -> None:
@@ -59,7 +83,7 @@ async def test_every_route_that_changes_something_leaves_its_event(
         headers = {"X-Request-ID": request_id, "X-On-Behalf-Of": PERSON}
         response = await service.http.request(method, path, json=body, headers=headers)
         assert response.is_success, response.text
-        responses[template] = response.json()
+        responses[template] = response.json() if response.content else None
         events[method, template] = await event_of(service, request_id)
 
     async with obstacle(database, CREATE_TENANT, tenant_id, PASSING):
@@ -81,6 +105,8 @@ async def test_every_route_that_changes_something_leaves_its_event(
         await ask("DELETE", "/tenants/{id}", f"/tenants/{other['workflowId']}")
     complete_id = (await service.provision())["tenantId"]
     await ask("POST", "/tenants/{id}/welcome-email", f"/tenants/{complete_id}/welcome-email")
+    await service.finished(responses["/tenants/{id}/welcome-email"]["workflowId"])
+    await _change_and_delete(service, ask, responses, complete_id)
     await ask("POST", "/api-keys", "/api-keys", {"name": "audited"})
     key = f"/api-keys/{responses['/api-keys']['id']}"
     await ask("POST", "/api-keys/{key_id}/rotate", f"{key}/rotate")
@@ -91,6 +117,14 @@ async def test_every_route_that_changes_something_leaves_its_event(
     assert {route: event["action"] for route, event in events.items()} == {
         ("POST", "/tenants"): "tenant.create",
         ("POST", "/tenants/{id}/welcome-email"): "tenant.welcome_email",
+        ("PUT", "/tenants/{id}/suspension"): "tenant.suspend",
+        ("DELETE", "/tenants/{id}/suspension"): "tenant.reactivate",
+        ("POST", "/tenants/{id}/exports"): "tenant.export",
+        ("DELETE", "/exports/{id}"): "export.delete",
+        ("POST", "/tenants/{id}/deletion"): "tenant.delete",
+        ("POST", "/tenants/{id}/deletion/confirm"): "tenant.confirm_deletion",
+        ("POST", "/tenants/{id}/deletion/undo"): "operation.cancel",
+        ("POST", "/restores"): "tenant.restore",
         ("PATCH", "/operations/{id}"): "operation.change",
         ("POST", "/operations/{id}/resume"): "operation.resume",
         ("DELETE", "/operations/{id}"): "operation.cancel",
