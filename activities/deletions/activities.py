@@ -23,6 +23,7 @@ from activities.deletions.rows import (
 )
 from activities.errors import FinalError, local_only, temporal_errors
 from activities.operations.audit_events import operation_event
+from activities.operations.closing import lock_for_closing
 from activities.operations.rows import OperationRow
 from activities.suspensions.activities import check_tenant
 from activities.suspensions.rows import reactivate, suspend
@@ -127,14 +128,8 @@ class DeletionActivities:
         context = closing.operation
         async with self._engine.begin() as connection:
             row = OperationRow(connection, context)
-            locked = await row.lock()
-            if locked is None:
-                await row.insert(has_ended=True)
-            elif locked.committed is not None:
-                return Closure(committed=locked.committed)
-            elif locked.has_ended:
-                record = await row.load()
-                return Closure(ended=record.snapshot if record is not None else None)
+            if (closure := await lock_for_closing(row)) is not None:
+                return closure
             await undo_steps(connection, context, closing.cancellation)
             await row.close(context.snapshot)
             await self._audit.append_once(connection, row.request_events)

@@ -123,7 +123,7 @@ async def find_open_of_tenant(connection: AsyncConnection, tenant_id: UUID, kind
 async def newest_request(connection: AsyncConnection, tenant_id: UUID, kind: OperationKind) -> int:
     """Return the number of the audit event of the tenant's newest request of that kind, or 0.
 
-    Unlike the rows of operations, audit events are kept for ever.
+    Unlike the rows of operations, audit events are never deleted.
     """
     columns = audit_events.c
     is_request = and_(columns.tenant_id == tenant_id, columns.action == kind.request_action)
