@@ -4,7 +4,7 @@ import asyncio
 import os
 import re
 import shutil
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -173,11 +173,13 @@ class _Writer:
             await self.writer.write(data)
 
 
-def open_store(url: str, *, is_interactive: bool = False) -> ArchiveStore:
+def open_store(
+    url: str, *, s3_options: Mapping[str, str] | None = None, is_interactive: bool = False
+) -> ArchiveStore:
     """Return the store at `file:///folder` or `s3://bucket/prefix`; raise `ValueError` if the URL is another one.
 
-    A missing folder is made, for this user only. S3's credentials, region and endpoint come from the usual variables
-    `AWS_…`. With `is_interactive`, an outage is an error within seconds.
+    A missing folder is made, for this user only. `s3_options` are variables `AWS_…` in lower case; they replace those
+    of the environment. With `is_interactive`, an outage is an error within seconds.
     """
     parts = urlsplit(url)
     place = unquote(parts.path).strip("/")
@@ -190,10 +192,11 @@ def open_store(url: str, *, is_interactive: bool = False) -> ArchiveStore:
         except (OSError, BaseError) as error:
             raise StorageError(str(root), _detail(error)) from None
     if parts.scheme == "s3" and is_plain and parts.netloc:
+        # Options for the client would replace what the environment says about it; its types know no other way.
+        config: Any = dict(s3_options or {})
+        retries = INTERACTIVE_RETRIES if is_interactive else None
         try:
-            # Options for the client would replace what the environment says about it.
-            retries = INTERACTIVE_RETRIES if is_interactive else None
-            store = S3Store(parts.netloc, prefix=place or None, retry_config=retries)
+            store = S3Store(parts.netloc, prefix=place or None, config=config, retry_config=retries)
         except BaseError as error:
             raise StorageError(url, _detail(error)) from None
         return ArchiveStore(store, None)
@@ -222,9 +225,16 @@ async def _abort(writer: Any, path: str, error: BaseException) -> None:
 
 
 def _detail(error: Exception) -> str:
-    """Return the first line without parameters of URLs, because the others repeat it at length."""
+    """Return the first line without parameters of URLs, because the others repeat it at length.
+
+    Of a document that the store sent, only code and message are kept, because it may repeat credentials.
+    """
     first, *_ = str(error).splitlines() or [type(error).__name__]
-    return re.sub(r"\?\S+", "", first)[:MAX_DETAIL]
+    said, *document = re.sub(r"\?\S+", "", first).split(": <", 1)
+    if document:
+        found = re.search(r"<Code>([^<]*)</Code>(?:\s*<Message>([^<]*)</Message>)?", str(error))
+        said = ": ".join([said, *filter(None, found.groups() if found is not None else ())])
+    return said[:MAX_DETAIL]
 
 
 def _sync(folder: Path, root: Path) -> None:

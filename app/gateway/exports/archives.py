@@ -20,11 +20,12 @@ from activities.export.archive import (
     parse_manifest,
 )
 from activities.export.rows import ExportRecord, find_export
-from activities.export.storage import ArchiveStore, NotStoredError, StorageError, open_store
+from activities.export.storage import ArchiveStore, NotStoredError, StorageError
 from activities.operations.queries import read_statuses
 from app.auth.callers import Caller
 from app.bounded_dict import BoundedDict
 from app.database import database_errors
+from app.exports import archive_store
 from app.gateway.exports.problems import (
     ExportIncompleteError,
     ExportRemovedError,
@@ -93,11 +94,11 @@ class Archives:
     @property
     def store(self) -> ArchiveStore:
         """The store; raises `ExportsNotConfiguredError` if there is none."""
-        if self._settings.export_url is None:
-            raise ExportsNotConfiguredError
         if self._store is None:
             with _storage_problems():
-                self._store = open_store(self._settings.export_url, is_interactive=True)
+                self._store = archive_store(self._settings, is_interactive=True)
+        if self._store is None:
+            raise ExportsNotConfiguredError
         return self._store
 
     def check_configured(self) -> None:

@@ -2,7 +2,9 @@
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -174,6 +176,54 @@ async def test_a_missing_bucket_is_named(bucket: str) -> None:
     with pytest.raises(StorageError, match="failed at t/e/broken: the bucket does not exist"):
         await write_broken(store, 3 * PIECE, asyncio.Event().wait)
     assert await open_store(f"s3://{bucket}").list("") == ()
+
+
+async def test_a_store_is_opened_with_options_instead_of_variables(s3: "S3Server") -> None:
+    options = {name.lower(): value for name, value in s3.environment.items()}
+    store = open_store(f"s3://{s3.new_bucket()}/exports", s3_options=options)
+    async with store.write("a") as file:
+        await file.write(b"content")
+
+    assert await read(store, "a") == b"content"
+
+
+@pytest.fixture
+def refusing_url() -> Iterator[str]:
+    """The address of a store that refuses everything, with a document that repeats credentials."""
+    document = (
+        b"<?xml version='1.0'?><Error><Code>ExpiredToken</Code><Message>It has expired.</Message>"
+        b"<Token-0>open-sesame</Token-0></Error>"
+    )
+
+    class Refusing(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(403)
+            self.send_header("Content-Length", str(len(document)))
+            self.end_headers()
+            self.wfile.write(document)
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+async def test_a_refusal_is_shown_without_the_credentials_that_the_store_repeats(refusing_url: str) -> None:
+    options = {
+        "aws_endpoint_url": refusing_url,
+        "aws_allow_http": "true",
+        "aws_access_key_id": "the-key",
+        "aws_secret_access_key": "open-sesame",
+        "aws_session_token": "open-sesame",
+    }
+    store = open_store("s3://exports", s3_options=options)
+    with pytest.raises(StorageError, match="403 Forbidden: ExpiredToken: It has expired") as refused:
+        await store.list("t")
+    assert "sesame" not in str(refused.value) + repr(store)
 
 
 async def test_a_folder_that_can_not_be_written_is_named(tmp_path: Path) -> None:
