@@ -16,7 +16,8 @@ from activities.alga.directory.external_resources import EXTERNAL_COLUMNS
 from activities.alga.directory.rights import DIRECTORY_COLUMNS, DIRECTORY_TABLES
 from activities.alga.schema_check import check_schema
 from activities.database.errors import DATABASE_ERRORS
-from activities.database.own_tables import SCHEMA, own_metadata
+from activities.database.own_schema import SCHEMA
+from activities.database.own_tables import OWN_METADATA
 from activities.database.rights import unreadable_tables
 from activities.errors import FinalError
 from activities.mail.rendering import MailTemplateError, load_templates
@@ -143,7 +144,7 @@ async def _check_own_schema(url: URL) -> Finding:
 
 
 async def _check_gateway_database(connection: AsyncConnection, subject: str, settings: Settings) -> list[Finding]:
-    for table in own_metadata.sorted_tables:
+    for table in OWN_METADATA.sorted_tables:
         needed = str(table.info.get("gateway_rights", ALL_RIGHTS)).split(", ")
         rights = (func.has_table_privilege(table.fullname, right) for right in needed)
         if not await connection.scalar(select(and_(*rights))):

@@ -6,7 +6,8 @@ import os
 from alembic import context
 from sqlalchemy import Connection, make_url
 
-from activities.database.own_tables import SCHEMA, own_metadata
+from activities.database.own_schema import SCHEMA
+from activities.database.own_tables import OWN_METADATA
 from activities.database.tls import DatabaseTls
 from migrations.revisions import admin_engine
 
@@ -18,7 +19,7 @@ def _only_ours(name: str | None, kind: str, parents: object) -> bool:  # noqa: A
 def _run(connection: Connection) -> None:
     context.configure(
         connection=connection,
-        target_metadata=own_metadata,
+        target_metadata=OWN_METADATA,
         version_table_schema=SCHEMA,
         include_schemas=True,
         include_name=_only_ours,

@@ -3,11 +3,11 @@
 from sqlalchemy import URL, NullPool, Select, String, column, func, select, table
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from activities.database.own_tables import SCHEMA
+from activities.database.own_schema import SCHEMA
 from activities.database.tls import engine_of
 
 # All revisions in `versions/`, oldest first.
-REVISIONS = ("0.2.0b5",)
+REVISIONS = ("0.2.0b5", "0.2.0b6")
 # No migration starts from these.
 UNRELEASED_REVISIONS = frozenset({"0001", "0002", "0003", "0004", "0.2.0", "0.2.0b2", "0.2.0b3", "0.2.0b4"})
 VERSION_TABLE = f"{SCHEMA}.alembic_version"

@@ -6,7 +6,8 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import URL, Connection, text
 
-from activities.database.own_tables import SCHEMA, own_metadata
+from activities.database.own_schema import SCHEMA
+from activities.database.own_tables import OWN_METADATA
 from migrations.revisions import VERSION_TABLE, admin_engine, current_revision, is_behind
 
 # Makes concurrent migrations wait for each other, because Alembic takes no lock.
@@ -57,7 +58,7 @@ def _grant(connection: Connection, role: str) -> None:
     connection.execute(text(f"GRANT USAGE ON SCHEMA {SCHEMA} TO {quoted}"))
     # The gateway reads it to check whether the migrations have run.
     connection.execute(text(f"GRANT SELECT ON {VERSION_TABLE} TO {quoted}"))
-    for table in own_metadata.sorted_tables:
+    for table in OWN_METADATA.sorted_tables:
         rights = table.info.get("gateway_rights", ALL_RIGHTS)
         # The database's default privileges may have granted more when the table was created.
         connection.execute(text(f"REVOKE ALL ON {table.fullname} FROM {quoted}"))

@@ -1,17 +1,13 @@
 """The tables of this service itself, in schema `alga_tenants`, which Alembic's migrations create."""
 
-from typing import Any
-
 from sqlalchemy import (
     BigInteger,
     Boolean,
     CheckConstraint,
     Column,
-    DateTime,
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     Table,
     Text,
     Uuid,
@@ -20,63 +16,38 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-SCHEMA = "alga_tenants"
+from activities.database import event_tables
+from activities.database.own_schema import counter, json_list, own_metadata, texts, times
+
 # Operations of this kind only read, so a tenant may have them beside another open one.
 READING_KIND = "tenant_export"
-
-own_metadata = MetaData(
-    schema=SCHEMA,
-    naming_convention={
-        "pk": "%(table_name)s_pkey",
-        "ck": "%(table_name)s_%(constraint_name)s_check",
-        "uq": "%(table_name)s_%(column_0_N_name)s_key",
-        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
-    },
-)
-
-
-def _texts(*names: str, **options: Any) -> tuple[Column[Any], ...]:
-    return tuple(Column(name, Text, **options) for name in names)
-
-
-def _times(*names: str, **options: Any) -> tuple[Column[Any], ...]:
-    return tuple(Column(name, DateTime(timezone=True), **options) for name in names)
-
-
-def _list(name: str) -> Column[Any]:
-    return Column(name, JSONB, nullable=False, server_default=text("'[]'::jsonb"))
-
-
-def _counter(name: str) -> Column[Any]:
-    return Column(name, Integer, nullable=False, server_default=text("0"))
-
 
 # One row for each workflow run, because a client of Temporal may use a workflow id again.
 operations = Table(
     "operations",
     own_metadata,
-    *_texts("workflow_id", "run_id", primary_key=True),
+    *texts("workflow_id", "run_id", primary_key=True),
     Column("namespace", Text),
     Column("kind", Text, nullable=False),
     Column("tenant_id", Uuid),
-    *_texts("tenant_name", "product_code"),
+    *texts("tenant_name", "product_code"),
     Column("parameters", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
     # Not null, which also guards the commit: see `OperationRow.commit_statement`.
     Column("status", Text, nullable=False),
     Column("step", Text),
-    _counter("progress"),
-    _list("steps"),
-    _counter("parameters_version"),
+    counter("progress"),
+    json_list("steps"),
+    counter("parameters_version"),
     Column("error", JSONB(none_as_null=True)),
-    _list("warnings"),
+    json_list("warnings"),
     Column("result", JSONB(none_as_null=True)),
-    *_texts("requested_by", "requested_via", "request_fingerprint"),
-    *_texts("cancelled_by", "cancelled_via", "cancel_reason"),
-    *_times("started_at", nullable=False, server_default=func.now()),
+    *texts("requested_by", "requested_via", "request_fingerprint"),
+    *texts("cancelled_by", "cancelled_via", "cancel_reason"),
+    *times("started_at", nullable=False, server_default=func.now()),
     # The point of no return.
-    *_times("committed_at"),
-    *_times("updated_at", nullable=False, server_default=func.now()),
-    *_times("finished_at", "next_try_at", "attention_deadline"),
+    *times("committed_at"),
+    *times("updated_at", nullable=False, server_default=func.now()),
+    *times("finished_at", "next_try_at", "attention_deadline"),
     Index(None, "started_at", "workflow_id", "run_id"),
     Index(None, "status", "started_at"),
     Index(None, "tenant_id"),
@@ -97,9 +68,9 @@ operations = Table(
 cancellations = Table(
     "cancellations",
     own_metadata,
-    *_texts("workflow_id", "run_id", primary_key=True),
-    *_texts("cancelled_by", "cancelled_via", "reason"),
-    *_times("requested_at", nullable=False, server_default=func.now()),
+    *texts("workflow_id", "run_id", primary_key=True),
+    *texts("cancelled_by", "cancelled_via", "reason"),
+    *times("requested_at", nullable=False, server_default=func.now()),
 )
 
 # The mails of operations, without addresses and texts. An attempt claims its mail before it sends it, so that no two
@@ -109,12 +80,12 @@ mails = Table(
     own_metadata,
     Column("id", Uuid, primary_key=True),
     # The kind of the operation.
-    *_texts("kind", "workflow_id", "run_id", nullable=False),
+    *texts("kind", "workflow_id", "run_id", nullable=False),
     *(Column(name, Uuid, nullable=False) for name in ("tenant_id", "user_id")),
-    *_times("requested_at", nullable=False, server_default=func.now()),
-    *_times("issued_at", "claimed_at", "sent_at"),
+    *times("requested_at", nullable=False, server_default=func.now()),
+    *times("issued_at", "claimed_at", "sent_at"),
     # `sent_as` is the provider's id of the mail.
-    *_texts("provider", "sent_as"),
+    *texts("provider", "sent_as"),
     Index(None, "tenant_id", "requested_at"),
     Index(None, "requested_at"),
     info={"gateway_rights": "SELECT"},
@@ -125,9 +96,9 @@ suspensions = Table(
     "suspensions",
     own_metadata,
     Column("tenant_id", Uuid, primary_key=True),
-    *_texts("workflow_id", "run_id", nullable=False),
-    *_texts("reason", "requested_by", "requested_via"),
-    *_times("suspended_at", nullable=False, server_default=func.now()),
+    *texts("workflow_id", "run_id", nullable=False),
+    *texts("reason", "requested_by", "requested_via"),
+    *times("suspended_at", nullable=False, server_default=func.now()),
     info={"gateway_rights": "SELECT"},
 )
 
@@ -136,7 +107,7 @@ suspended_rows = Table(
     "suspended_rows",
     own_metadata,
     Column("tenant_id", Uuid, primary_key=True),
-    *_texts("table_name", "row_id", primary_key=True),
+    *texts("table_name", "row_id", primary_key=True),
     Column("before", JSONB, nullable=False),
     info={"gateway_rights": "SELECT"},
 )
@@ -146,25 +117,25 @@ suspended_rows = Table(
 deletions = Table(
     "deletions",
     own_metadata,
-    *_texts("workflow_id", "run_id", primary_key=True),
+    *texts("workflow_id", "run_id", primary_key=True),
     # The id in Alga's own table of deletions.
     Column("deletion_id", Uuid, nullable=False),
     Column("tenant_id", Uuid, nullable=False),
-    *_texts("tenant_name", "product_code"),
-    *_times("tenant_created_at"),
-    *_texts("reason", "trigger_source"),
+    *texts("tenant_name", "product_code"),
+    *times("tenant_created_at"),
+    *texts("reason", "trigger_source"),
     Column("grace_period_days", Integer, nullable=False),
-    *_times("requested_at", nullable=False, server_default=func.now()),
-    *_texts("requested_by", "requested_via"),
-    *_times("confirmed_at"),
-    *_texts("confirmed_by", "confirmed_via", "confirmation_type"),
+    *times("requested_at", nullable=False, server_default=func.now()),
+    *texts("requested_by", "requested_via"),
+    *times("confirmed_at"),
+    *texts("confirmed_by", "confirmed_via", "confirmation_type"),
     # The confirmation and the grace period.
-    *_times("scheduled_for"),
+    *times("scheduled_for"),
     Column("export_id", Text),
     # Resources outside the database, listed before the purge.
     Column("external", JSONB(none_as_null=True)),
     # The deletion has ended in one of these ways.
-    *_times("undone_at", "deleted_at"),
+    *times("undone_at", "deleted_at"),
     Index(None, "tenant_id", "requested_at"),
     Index("deletions_open_idx", "scheduled_for", postgresql_where=text("undone_at IS NULL AND deleted_at IS NULL")),
     Index(None, "deleted_at", "tenant_id", postgresql_where=text("deleted_at IS NOT NULL")),
@@ -175,9 +146,9 @@ deletions = Table(
 certificates = Table(
     "certificates",
     own_metadata,
-    *_texts("workflow_id", "run_id", primary_key=True),
+    *texts("workflow_id", "run_id", primary_key=True),
     Column("tenant_id", Uuid, nullable=False),
-    *_times("issued_at", nullable=False),
+    *times("issued_at", nullable=False),
     # The exact text that the MAC covers.
     Column("document", Text, nullable=False),
     Column("mac", LargeBinary, nullable=False),
@@ -192,31 +163,45 @@ exports = Table(
     own_metadata,
     Column("export_id", Uuid, primary_key=True),
     Column("tenant_id", Uuid, nullable=False),
-    *_texts("tenant_name"),
-    *_texts("workflow_id", "run_id", nullable=False),
+    *texts("tenant_name"),
+    *texts("workflow_id", "run_id", nullable=False),
     Column("include_secrets", Boolean, nullable=False),
-    *_times("requested_at", nullable=False, server_default=func.now()),
-    *_texts("reason", "requested_by", "requested_via"),
+    *times("requested_at", nullable=False, server_default=func.now()),
+    *texts("reason", "requested_by", "requested_via"),
     Column("folder", Text),
     Column("manifest_sha256", Text),
-    *_texts("current_table"),
-    *(_counter(name) for name in ("tables_done", "tables_total")),
+    *texts("current_table"),
+    *(counter(name) for name in ("tables_done", "tables_total")),
     *(Column(name, BigInteger, nullable=False, server_default=text("0")) for name in ("rows", "bytes")),
-    *_times("completed_at", "expires_at", "removed_at"),
+    *times("completed_at", "expires_at", "removed_at"),
     Index(None, "tenant_id", "requested_at"),
     Index(None, "workflow_id", "run_id"),
     Index("exports_kept_idx", "requested_at", postgresql_where=text("removed_at IS NULL")),
     info={"gateway_rights": "SELECT, UPDATE"},
 )
 
+# Changes of a licence or an add-on, by the sender's id of the event, so that a repeated event changes nothing.
+# `content` is what was requested.
+applied_changes = Table(
+    "applied_changes",
+    own_metadata,
+    Column("tenant_id", Uuid, primary_key=True),
+    Column("event_id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("content", JSONB, nullable=False),
+    *texts("workflow_id", "run_id", nullable=False),
+    *times("applied_at", nullable=False, server_default=func.now()),
+    info={"gateway_rights": "SELECT"},
+)
+
 # Binds a caller's Idempotency-Key to the request that used it first.
 idempotency_keys = Table(
     "idempotency_keys",
     own_metadata,
-    *_texts("caller", "key_digest", primary_key=True),
-    *_texts("request_fingerprint", "workflow_id", nullable=False),
+    *texts("caller", "key_digest", primary_key=True),
+    *texts("request_fingerprint", "workflow_id", nullable=False),
     Column("tenant_id", Uuid, nullable=False),
-    *_times("created_at", nullable=False, server_default=func.now()),
+    *times("created_at", nullable=False, server_default=func.now()),
 )
 
 api_keys = Table(
@@ -224,12 +209,12 @@ api_keys = Table(
     own_metadata,
     Column("key_id", Text, primary_key=True),
     # `caller_id` is the first of the keys that replaced each other: they are one caller. Spaces separate `scopes`.
-    *_texts("name", "caller_id", "scopes", nullable=False),
+    *texts("name", "caller_id", "scopes", nullable=False),
     Column("tenant_id", Uuid),
     Column("secret_hash", Text, nullable=False),
     Column("created_by", Text),
-    *_times("created_at", nullable=False),
-    *_times("expires_at", "revoked_at", "last_used_at"),
+    *times("created_at", nullable=False),
+    *times("expires_at", "revoked_at", "last_used_at"),
     # Covers all columns but the last use. A row without a valid one grants nothing: see `app.auth.keys.records`.
     Column("mac", LargeBinary),
 )
@@ -242,11 +227,11 @@ audit_events = Table(
     # From `audit_head`, because a database's own sequences have gaps.
     Column("sequence", BigInteger, primary_key=True, autoincrement=False),
     Column("id", Uuid, nullable=False),
-    *_times("occurred_at", nullable=False),
-    *_texts("action", "outcome", "caller", nullable=False),
-    *_texts("on_behalf_of", "workflow_id"),
+    *times("occurred_at", nullable=False),
+    *texts("action", "outcome", "caller", nullable=False),
+    *texts("on_behalf_of", "workflow_id"),
     Column("tenant_id", Uuid),
-    *_texts("subject", "reason", "request_id", "address", "method", "path"),
+    *texts("subject", "reason", "request_id", "address", "method", "path"),
     Column("count", Integer, nullable=False),
     Column("details", JSONB, nullable=False),
     Column("previous_hash", LargeBinary, nullable=False),
@@ -270,3 +255,14 @@ audit_head = Table(
     CheckConstraint("is_only", name="only"),
     info={"gateway_rights": "SELECT, INSERT, UPDATE"},
 )
+
+# Outgoing events, and who receives them.
+webhooks = event_tables.webhooks
+webhook_secrets = event_tables.webhook_secrets
+events = event_tables.events
+event_sequences = event_tables.event_sequences
+deliveries = event_tables.deliveries
+delivery_attempts = event_tables.delivery_attempts
+
+# Complete once this module is imported.
+OWN_METADATA = own_metadata

@@ -10,7 +10,8 @@ from sqlalchemy import URL, Connection, make_url, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 import migrations
-from activities.database.own_tables import SCHEMA, own_metadata
+from activities.database.own_schema import SCHEMA
+from activities.database.own_tables import OWN_METADATA
 from migrations.revisions import REVISIONS, UNRELEASED_REVISIONS, UnreleasedSchemaError, lacks_migration, pending
 from migrations.upgrade import upgrade
 from tests.support.connections import connected
@@ -67,7 +68,7 @@ async def test_a_schema_of_an_unreleased_version_is_left_alone_and_must_be_reset
         assert await connection.scalar(text("SELECT version_num FROM alga_tenants.alembic_version")) == revision
         assert await connection.scalar(text("SELECT to_regclass('alga_tenants.cancellations')")) is None
         await connection.execute(text("DROP SCHEMA alga_tenants CASCADE"))
-    assert await upgrade(url_of(database)) == (None, "0.2.0b5")
+    assert await upgrade(url_of(database)) == (None, "0.2.0b6")
 
 
 async def make_unreleased(connection: AsyncConnection, revision: str = "0004") -> None:
@@ -80,10 +81,10 @@ async def make_unreleased(connection: AsyncConnection, revision: str = "0004") -
     )
 
 
-def test_there_is_one_initial_migration() -> None:
-    [script] = ScriptDirectory(str(Path(migrations.__file__).parent)).walk_revisions()
-    assert (script.revision, script.down_revision) == ("0.2.0b5", None)
-    assert (script.revision,) == REVISIONS
+def test_the_migrations_are_one_chain() -> None:
+    scripts = list(ScriptDirectory(str(Path(migrations.__file__).parent)).walk_revisions())
+    assert tuple(script.revision for script in reversed(scripts)) == REVISIONS
+    assert [script.down_revision for script in scripts] == [*reversed(REVISIONS[:-1]), None]
 
 
 async def test_deployments_that_migrate_at_once_wait_for_each_other(new_database: NewDatabase) -> None:
@@ -106,7 +107,16 @@ async def test_algas_tables_are_not_touched(new_database: NewDatabase, alga_plai
 
 
 # Only workers send mails, and change tenants.
-WRITTEN_BY_WORKERS = {"mails", "suspensions", "suspended_rows", "deletions", "certificates", "exports"}
+WRITTEN_BY_WORKERS = {
+    "mails",
+    "suspensions",
+    "suspended_rows",
+    "deletions",
+    "certificates",
+    "exports",
+    "delivery_attempts",
+    "applied_changes",
+}
 
 
 async def test_the_gateways_role_gets_our_tables_and_nothing_else(new_database: NewDatabase) -> None:
@@ -115,7 +125,7 @@ async def test_the_gateways_role_gets_our_tables_and_nothing_else(new_database: 
     connection = await asyncpg.connect(database)
     try:
         await connection.execute("CREATE TABLE public.algas (id integer)")
-        for table in own_metadata.sorted_tables:
+        for table in OWN_METADATA.sorted_tables:
             writes = await connection.fetchval("SELECT has_table_privilege('app_user', $1, 'INSERT')", table.fullname)
             assert writes == (table.name not in WRITTEN_BY_WORKERS), table.name
             assert await connection.fetchval("SELECT has_table_privilege('app_user', $1, 'SELECT')", table.fullname)
@@ -143,5 +153,5 @@ def _differences(connection: Connection) -> list[object]:
             "compare_server_default": True,
         },
     )
-    differences: list[object] = compare_metadata(context, own_metadata)
+    differences: list[object] = compare_metadata(context, OWN_METADATA)
     return differences
