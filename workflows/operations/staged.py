@@ -30,6 +30,7 @@ class StagedLifecycle(Lifecycle[RequestT]):
     """
 
     _is_awake = False
+    _is_looking = False
 
     @property
     def is_cancelled(self) -> bool:
@@ -39,6 +40,8 @@ class StagedLifecycle(Lifecycle[RequestT]):
     def wake(self) -> None:
         """Let a wait look again whether it is over."""
         self._is_awake = True
+        if self._is_looking:
+            self.request_resume()
 
     async def step(self, name: str, attempt_once: Callable[[], Awaitable[ResultT]]) -> ResultT:
         """Run a step until it succeeds."""
@@ -62,7 +65,7 @@ class StagedLifecycle(Lifecycle[RequestT]):
         self.progress.start(name, 1)
         while True:
             self._is_awake = self._resumed = False
-            if await is_over():
+            if await self._look(is_over):
                 return True
             left = until - workflow.now()
             if left <= timedelta(0):
@@ -70,11 +73,31 @@ class StagedLifecycle(Lifecycle[RequestT]):
             shown = "next_try_at" if status is OperationStatus.WAITING else "attention_deadline"
             await self._wait_awake(min(left, RECHECK_INTERVAL), status=status, error=None, **{shown: until})
 
-    async def park(self, error: OperationError) -> bool:
-        """Wait for an operator without limit, or until `wake`; return whether it was an operator."""
-        self._is_awake = self._resumed = False
-        await self._wait_awake(None, status=OperationStatus.NEEDS_ATTENTION, error=error)
-        return self._resumed
+    async def park(self, error: OperationError, is_over: Callable[[], Awaitable[bool]] | None = None) -> None:
+        """Wait without limit for an operator, or until `is_over` holds."""
+        within = RECHECK_INTERVAL if is_over is not None else None
+        self._resumed = False
+        while not self._resumed:
+            self._is_awake = False
+            if is_over is not None and await self._look(is_over):
+                return
+            await self._wait_awake(within, status=OperationStatus.NEEDS_ATTENTION, error=error)
+
+    async def _look(self, is_over: Callable[[], Awaitable[bool]]) -> bool:
+        self._is_looking = True
+        try:
+            return await is_over()
+        finally:
+            self._is_looking = False
+
+    async def _woken(self, within: timedelta | None) -> bool:
+        """Wait as `Lifecycle` does, but repeat a parked look at the row, which may have a confirmation by now."""
+        if not self._is_looking:
+            return await super()._woken(within)
+        is_woken = await super()._woken(RECHECK_INTERVAL if within is None else within)
+        # The resume was for the look, not for the wait around it.
+        self._resumed = False
+        return is_woken or within is None
 
     async def _wait_awake(self, within: timedelta | None, **shown: Any) -> None:
         """Wait for a signal within that time, and show these changes meanwhile."""

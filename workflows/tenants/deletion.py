@@ -109,6 +109,7 @@ class TenantDeletionWorkflow(OperationWorkflow[DeletionRequest]):
     async def _before_purge(self) -> None:
         operation = self._staged
         self._see(await operation.step(SUSPEND, self._begin))
+        operation.progress.warn(*self._recorded.warnings)
         if self._operation.request.export:
             export_id = await operation.step(EXPORT, self._export)
             await operation.read(EXPORT, partial(self._note_export, export_id))
@@ -164,7 +165,8 @@ class TenantDeletionWorkflow(OperationWorkflow[DeletionRequest]):
             if request.is_wire and await self._confirm("auto_90_days", None):
                 continue
             detail = "the deletion was not confirmed for 90 days; confirm it, undo it, or resume to wait 90 days more"
-            await operation.park(OperationError(code=NOT_CONFIRMED, detail=detail, step=AWAIT_CONFIRMATION))
+            error = OperationError(code=NOT_CONFIRMED, detail=detail, step=AWAIT_CONFIRMATION)
+            await operation.park(error, self._is_confirmed)
 
     async def _is_confirmed(self) -> bool:
         if (confirmation := self._wire_confirmation) is not None:
@@ -185,8 +187,7 @@ class TenantDeletionWorkflow(OperationWorkflow[DeletionRequest]):
             "the customer has paid to keep the tenant; undo the deletion, or resume to delete the tenant all the same"
         )
         error = OperationError(code=REACTIVATION_REFUSED, detail=detail, field="reactivation", step=WAIT_GRACE_PERIOD)
-        while not await self._staged.park(error):
-            pass
+        await self._staged.park(error)
 
     async def _confirm(self, type_: ConfirmationType, claimed_by: str | None) -> bool:
         """Confirm for a client of Temporal; a refusal becomes a warning."""

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid5
 
-from workflows.operations.messages import Cancellation, Message, OperationSnapshot, OwnMessage
+from workflows.operations.messages import Cancellation, Message, OperationSnapshot, OperationWarning, OwnMessage
 from workflows.operations.statuses import OperationStatus
 from workflows.tenants.steps import DELETION, LIST_EXTERNAL
 
@@ -32,6 +32,7 @@ class DeletionState(Message):
     """What the deletion's row says; a result leaves out what the activity has not read.
 
     Confirmed deletions have a time for which the purge is scheduled. `confirmed_by` is what Alga's client may see.
+    `warnings` say what the first step has left out.
     """
 
     is_recorded: bool = False
@@ -40,6 +41,7 @@ class DeletionState(Message):
     confirmed_by: str | None = None
     confirmed_at: datetime | None = None
     scheduled_for: datetime | None = None
+    warnings: tuple[OperationWarning, ...] = ()
 
     def with_newer(self, newer: "DeletionState") -> "DeletionState":
         """Return the state with what was read later."""

@@ -20,6 +20,7 @@ from workflows.operations.messages import (
     Committed,
     FollowUpInput,
     OperationInput,
+    OperationWarning,
     StepDone,
     StepProgress,
 )
@@ -69,6 +70,7 @@ class DeletionScript(Script):
     failures: dict[str, list[ApplicationError]] = field(default_factory=dict)
     during: dict[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)
     wire_refusal: str | None = None
+    warnings: tuple[OperationWarning, ...] = ()
     request: DeletionRequest | None = None
     scheduled_for: datetime | None = None
     confirmations: list[ConfirmationInput] = field(default_factory=list)
@@ -131,7 +133,7 @@ class DeletionScript(Script):
         self.request = given.request
         if given.request.confirmed:
             await self.confirm()
-        return self._state
+        return self._state.model_copy(update={"warnings": self.warnings})
 
     @activity.defn(name=READ_DELETION_ACTIVITY)
     async def _read(self, _: DeletionInput) -> DeletionState:
