@@ -1,5 +1,6 @@
 """The activities of a deletion before and after its purge."""
 
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid5
@@ -26,7 +27,7 @@ from activities.operations.audit_events import operation_event
 from activities.operations.closing import lock_for_closing
 from activities.operations.rows import OperationRow
 from activities.suspensions.activities import check_tenant
-from activities.suspensions.rows import reactivate, suspend
+from activities.suspensions.rows import find_left_out, reactivate, suspend
 from workflows.operations.failures import OPERATION_CLOSED
 from workflows.operations.messages import (
     UNKNOWN_CALLER,
@@ -34,6 +35,7 @@ from workflows.operations.messages import (
     ClosingInput,
     Closure,
     OperationContext,
+    OperationWarning,
     Origin,
 )
 from workflows.tenants.deletion_messages import DeletionInput
@@ -70,16 +72,17 @@ class DeletionActivities:
             await row.check_open(await row.ensure_locked())
             known = await find_deletion(connection, context)
             if known is not None:
-                return state_of(known, stats=await alga_record.find_stats(connection, known.tenant_id))
+                stats = await alga_record.find_stats(connection, known.tenant_id)
+                return state_of(known, stats=stats, warnings=await _warnings(connection, stats))
             if request.export and not self._can_export:
                 detail = "exports are not configured; set EXPORT_URL, or send export: false"
                 raise FinalError(EXPORT_UNAVAILABLE, detail, field="export")
+            # Before the tenant is locked, because it takes a moment.
+            stats = await _stats(connection, context.tenant_id)
             await check_tenant(connection, context.tenant_id, self._management_tenant)
             await insert_deletion(connection, context, request)
             record = await existing_deletion(connection, context)
-            stats = None
-            if await alga_record.has_record_table(connection):
-                stats = await _stats(connection, context.tenant_id)
+            if stats is not None:
                 await alga_record.insert_record(
                     connection,
                     context,
@@ -96,7 +99,7 @@ class DeletionActivities:
                 confirmation = Confirmation(by=by, via=context.snapshot.requested_via or by)
                 record = await confirm_deletion(connection, self._audit, context, confirmation)
             await self._audit.append_once(connection, row.request_events)
-        return state_of(record, stats=stats)
+            return state_of(record, stats=stats, warnings=await _warnings(connection, stats))
 
     @activity.defn(name=READ_DELETION_ACTIVITY)
     @local_only
@@ -207,7 +210,11 @@ async def show_confirmation(
 
 
 def state_of(
-    record: DeletionRecord, *, stats: dict[str, Any] | None = None, claimed_by: str | None = None
+    record: DeletionRecord,
+    *,
+    stats: dict[str, Any] | None = None,
+    claimed_by: str | None = None,
+    warnings: Iterable[OperationWarning] = (),
 ) -> DeletionState:
     """Return the state for the workflow, which shows it to Alga's client: without callers of the gateway."""
     is_wire = record.confirmed_via == UNKNOWN_CALLER
@@ -219,6 +226,7 @@ def state_of(
         confirmed_by=claimed_by if is_wire else str(person) if person is not None else None,
         confirmed_at=record.confirmed_at,
         scheduled_for=record.scheduled_for,
+        warnings=tuple(warnings),
     )
 
 
@@ -238,8 +246,16 @@ def confirmation_event(
     return operation_event(Action.TENANT_CONFIRM_DELETION, context, origin, event_id=event_id, details=given)
 
 
-async def _stats(connection: AsyncConnection, tenant_id: UUID) -> dict[str, Any]:
+async def _stats(connection: AsyncConnection, tenant_id: UUID) -> dict[str, Any] | None:
+    """Return what Alga's own record of the deletion shows of the tenant, or None if this Alga has no such record."""
+    if not await alga_record.has_record_table(connection):
+        return None
     query = select(tenants.c.licensed_user_count).where(tenants.c.tenant == tenant_id)
     counts = await alga_record.read_stats(connection, tenant_id)
     collected_at = datetime.now(UTC).isoformat()
     return {**counts, "licenseCount": await connection.scalar(query), "collectedAt": collected_at, "export": None}
+
+
+async def _warnings(connection: AsyncConnection, stats: Mapping[str, Any] | None) -> list[OperationWarning]:
+    """Return the warnings of the first step, the same in each attempt."""
+    return [*await find_left_out(connection), *alga_record.warnings_of(stats or {})]

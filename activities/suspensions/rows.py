@@ -70,8 +70,9 @@ async def suspend(connection: AsyncConnection, context: OperationContext, reason
 
     The tenant must be locked. What a version of Alga has no columns for is left out, and the warnings say so.
     """
-    tenant_id, changed = context.tenant_id, Changed()
+    tenant_id = context.tenant_id
     live = await read_columns(connection, _TABLES)
+    changed = Changed(warnings=_left_out(live))
     if await _standing(connection, tenant_id, live) is Standing.SUSPENDED:
         return changed
     now = (await connection.execute(sa.select(sa.func.now()))).scalar_one()
@@ -89,11 +90,12 @@ async def suspend(connection: AsyncConnection, context: OperationContext, reason
     for change in CHANGES:
         if change.columns <= live:
             changed.rows[change.table.name] = await _apply(connection, tenant_id, change, now)
-        else:
-            columns = " and ".join(sorted(change.columns))
-            detail = f"this version of Alga has no {columns}, so {change.left_out}; upgrade Alga, and suspend it anew"
-            changed.warnings.append(OperationWarning(code=SUSPENSION_INCOMPLETE, detail=detail))
     return changed
+
+
+async def find_left_out(connection: AsyncConnection) -> list[OperationWarning]:
+    """Return the warnings of what a suspension leaves out, because this version of Alga has no columns for it."""
+    return _left_out(await read_columns(connection, _TABLES))
 
 
 async def reactivate(
@@ -124,6 +126,16 @@ async def forget(connection: AsyncConnection, tenant_id: UUID) -> None:
     """Delete our records of a tenant's suspension, once it is undone or its rows are deleted."""
     for table in (suspended_rows, suspensions):
         await connection.execute(sa.delete(table).where(table.c.tenant_id == tenant_id))
+
+
+def _left_out(live: frozenset[str]) -> list[OperationWarning]:
+    warnings = []
+    for change in CHANGES:
+        if not change.columns <= live:
+            columns = " and ".join(sorted(change.columns))
+            detail = f"this version of Alga has no {columns}, so {change.left_out}; upgrade Alga, and suspend it anew"
+            warnings.append(OperationWarning(code=SUSPENSION_INCOMPLETE, detail=detail))
+    return warnings
 
 
 async def _standing(connection: AsyncConnection, tenant_id: UUID, live: frozenset[str]) -> Standing:
