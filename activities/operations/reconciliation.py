@@ -19,8 +19,8 @@ GONE = "Temporal no longer knows the workflow"
 async def mirror(connection: AsyncConnection, record: OperationRecord, snapshot: OperationSnapshot) -> bool:
     """Show in the row that its open workflow waits or stops; True if the row was changed.
 
-    A row that was written since `record` was read stays as it is, because a transaction knows better. Transactions
-    write every other status themselves.
+    A row that was written since `record` was read, or is locked, stays as it is, because a transaction knows better.
+    Transactions write every other status themselves.
     """
     is_known = shown_values(snapshot) == shown_values(record.snapshot)
     if is_known and snapshot.tenant_id in {None, record.snapshot.tenant_id}:

@@ -271,8 +271,11 @@ class OperationRow:
         raise FinalError(OPERATION_CLOSED, "the operation has ended, so nothing was changed")
 
     async def show(self, snapshot: OperationSnapshot, *, read_at: datetime | None) -> bool:
-        """Show the snapshot of an open operation; False if the row was changed after `read_at`."""
-        return await self._update(snapshot, operations.c.updated_at == read_at)
+        """Show the snapshot of an open operation; False if the row was changed after `read_at`, or is locked."""
+        free = select(operations.c.run_id).where(_ROW, operations.c.updated_at == read_at)
+        if await self._connection.scalar(free.with_for_update(skip_locked=True), self._key) is None:
+            return False
+        return await self._update(snapshot)
 
     async def close(self, snapshot: OperationSnapshot) -> None:
         """Write how the operation ended, unless the row says so already."""
@@ -290,10 +293,10 @@ class OperationRow:
             self._key,
         )
 
-    async def _update(self, snapshot: OperationSnapshot, *conditions: ColumnElement[bool], **values: Any) -> bool:
+    async def _update(self, snapshot: OperationSnapshot, **values: Any) -> bool:
         changed = await self._connection.execute(
             update(operations)
-            .where(_ROW, operations.c.finished_at.is_(None), *conditions)
+            .where(_ROW, operations.c.finished_at.is_(None))
             .values(
                 **shown_values(snapshot),
                 tenant_id=func.coalesce(operations.c.tenant_id, snapshot.tenant_id),

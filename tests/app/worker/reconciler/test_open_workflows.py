@@ -48,6 +48,25 @@ async def test_the_row_of_an_operation_at_work_is_left_alone(
     assert await row_of(database, workflow_id) == before
 
 
+async def test_a_row_that_a_transaction_holds_delays_no_other(
+    reconciler: Reconciler, client: Client, database: asyncpg.Connection, database_url: str
+) -> None:
+    held, other = [await operation(client, database, OperationStatus.WAITING) for _ in range(2)]
+    holder = await asyncpg.connect(database_url)
+    try:
+        async with holder.transaction():
+            await holder.execute("SELECT FROM alga_tenants.operations WHERE workflow_id = $1 FOR UPDATE", held)
+            # A wait for the row would end with an error, after the statement timeout.
+            _, nothing = await reconciler.reconcile_one(held)
+            assert nothing is None
+            [finding] = await findings_of(reconciler)
+            assert finding.workflow_id == other
+    finally:
+        await holder.close()
+    [finding] = await findings_of(reconciler)
+    assert (finding.workflow_id, finding.status) == (held, OperationStatus.WAITING)
+
+
 async def test_recently_written_rows_are_left_alone(
     reconciler: Reconciler, client: Client, database: asyncpg.Connection
 ) -> None:
