@@ -107,16 +107,24 @@ async def replay(
 ) -> AsyncIterator[Replayed]:
     """Replay each history against these workflows; raises `PayloadError` for an unknown key."""
     replayer = Replayer(workflows=workflows, data_converter=converter)
+    # One call for all, because each call loads every workflow into the sandbox anew.
+    async with replayer.workflow_replay_iterator(_with_known_keys(histories, converter)) as results:
+        async for result in results:
+            started = result.history.events[0].workflow_execution_started_event_attributes
+            problem = _reason(result.replay_failure) if result.replay_failure is not None else None
+            run_id = started.original_execution_run_id
+            yield Replayed(result.history.workflow_id, run_id, started.workflow_type.name, problem)
+
+
+async def _with_known_keys(
+    histories: AsyncIterator[WorkflowHistory], converter: DataConverter
+) -> AsyncIterator[WorkflowHistory]:
+    """Raise `PayloadError` for an unknown key, which to the replay would be one more incompatibility."""
     async for history in histories:
-        started = history.events[0].workflow_execution_started_event_attributes
         if converter.payload_codec is not None:
-            # To the replay, an unknown key would be one more incompatibility.
+            started = history.events[0].workflow_execution_started_event_attributes
             await converter.payload_codec.decode(started.input.payloads)
-        result = await replayer.replay_workflow(history, raise_on_replay_failure=False)
-        failure = result.replay_failure
-        problem = _reason(failure) if failure is not None else None
-        run_id = started.original_execution_run_id
-        yield Replayed(history.workflow_id, run_id, started.workflow_type.name, problem)
+        yield history
 
 
 def _files(path: Path) -> list[Path]:
