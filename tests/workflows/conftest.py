@@ -15,6 +15,7 @@ from temporalio.worker import Replayer, Worker
 from app.embedded.temporal import EmbeddedTemporal
 from app.worker.factory import WORKFLOWS
 from tests.workflows.record_histories import CONVERTER
+from tests.workflows.sandbox import QuickSandbox
 from tests.workflows.scripted import Script
 
 NewWorker = Callable[[Script], AbstractAsyncContextManager[str]]
@@ -59,7 +60,13 @@ def worker(client: Client) -> NewWorker:
     @asynccontextmanager
     async def run(script: Script) -> AsyncIterator[str]:
         task_queue = f"queue-{uuid4()}"
-        async with Worker(client, task_queue=task_queue, workflows=WORKFLOWS, activities=script.activities()):
+        async with Worker(
+            client,
+            task_queue=task_queue,
+            workflows=WORKFLOWS,
+            activities=script.activities(),
+            workflow_runner=QuickSandbox(),
+        ):
             yield task_queue
 
     return run
@@ -68,4 +75,4 @@ def worker(client: Client) -> NewWorker:
 @pytest.fixture
 def replayer() -> Replayer:
     """Replays histories against the workflows as they are now."""
-    return Replayer(workflows=WORKFLOWS, data_converter=CONVERTER)
+    return Replayer(workflows=WORKFLOWS, data_converter=CONVERTER, workflow_runner=QuickSandbox())

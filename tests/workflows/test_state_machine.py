@@ -28,6 +28,7 @@ from app.temporal.conversion import DATA_CONVERTER
 from app.worker.factory import WORKFLOWS
 from tests.workflows.conftest import time_skipping_program
 from tests.workflows.observing import states_of
+from tests.workflows.sandbox import QuickSandbox
 from tests.workflows.scripted import (
     FOLLOWING,
     PATIENT,
@@ -191,7 +192,7 @@ async def play(client: Client, scenario: Scenario) -> None:
         workflows=WORKFLOWS,
         activities=script.activities(),
         max_cached_workflows=scenario.cached,
-        # As in production; the replay below runs in the sandbox, which costs more than all the rest.
+        # As in production; the replay below runs in the sandbox.
         workflow_runner=UnsandboxedWorkflowRunner(),
     ):
         script.handle = await client.start_workflow(
@@ -206,7 +207,7 @@ async def play(client: Client, scenario: Scenario) -> None:
         event(f"was {state.status}")
     check_states(states)
     await check_end(script, states[-1])
-    replayer = Replayer(workflows=WORKFLOWS, data_converter=DATA_CONVERTER)
+    replayer = Replayer(workflows=WORKFLOWS, data_converter=DATA_CONVERTER, workflow_runner=QuickSandbox())
     await replayer.replay_workflow(await script.handle.fetch_history())
 
 
