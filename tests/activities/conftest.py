@@ -1,7 +1,8 @@
 """The activities without a workflow, on a database with all of Alga's tables."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -45,11 +46,22 @@ def sqlalchemy_url(url: str) -> Any:
 ON_ONE_SHAPE = pytest.mark.parametrize("database_url", ["plain"], indirect=True)
 
 
+@pytest.fixture(scope="session")
+def migrated_databases(request: pytest.FixtureRequest, new_database: NewDatabase) -> Callable[[str], str]:
+    """Return a function that returns the database of a shape, made on first use."""
+
+    @cache
+    def of_shape(shape: str) -> str:
+        url = new_database(request.getfixturevalue(f"alga_{shape}_template"))
+        run_blocking(upgrade(sqlalchemy_url(url)))
+        return url
+
+    return of_shape
+
+
 @pytest.fixture(scope="session", params=["plain", "citus"])
-def database_url(request: pytest.FixtureRequest, new_database: NewDatabase) -> str:
-    url = new_database(request.getfixturevalue(f"alga_{request.param}_template"))
-    run_blocking(upgrade(sqlalchemy_url(url)))
-    return url
+def database_url(request: pytest.FixtureRequest, migrated_databases: Callable[[str], str]) -> str:
+    return migrated_databases(request.param)
 
 
 @pytest.fixture
