@@ -166,13 +166,13 @@ def installed(
         )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def temporal(server_folder: Path) -> Iterator[RestartableTemporal]:
     with RestartableTemporal(server_folder / "forgetful-temporal", durable=False) as server:
         yield server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def installations(
     request: pytest.FixtureRequest,
     new_database: NewDatabase,
@@ -180,7 +180,7 @@ def installations(
     temporal: RestartableTemporal,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Callable[[str], Service]]:
-    """Installations on all 498 tables, one for each requested shape, kept until the end."""
+    """Installations on all 498 tables, one for each requested shape, kept until the last of these tests."""
     with ExitStack() as stack:
 
         @cache
@@ -206,7 +206,7 @@ def installations(
         yield install_on
 
 
-@pytest.fixture(scope="session", params=["plain"])
+@pytest.fixture(scope="package", params=["plain"])
 def running(request: pytest.FixtureRequest, installations: Callable[[str], Service]) -> Service:
     return installations(request.param)
 

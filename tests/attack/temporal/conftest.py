@@ -13,14 +13,14 @@ from tests.support.servers.restartable import RestartableTemporal
 __all__ = ["database", "installations", "service"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def temporal(server_folder: Path) -> Iterator[RestartableTemporal]:
     """A server of its own, whose folder the end-to-end tests of the same process don't use."""
     with RestartableTemporal(server_folder / "attacked-temporal", durable=False) as server:
         yield server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def running(installations: Callable[[str], Service]) -> Service:
     return installations("plain")
 
