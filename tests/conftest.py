@@ -18,11 +18,9 @@ from tests.support.certificates import Authority
 from tests.support.folders import reachable_folder
 from tests.support.servers.databases import NewDatabase, create_database
 from tests.support.servers.s3 import S3Server
+from tests.support.spreading import Scheduling, longest_first
 from tests.support.sql_watch.tables import algas_scoped_tables
 from tests.support.sql_watch.watch import SERVER_SETTINGS, SqlWatch
-
-# These have the longest files. At the end of the run, one process would finish such a file while the others idle.
-FIRST = tuple(f"tests/{folder}/" for folder in ("api", "app/embedded", "attack", "chaos", "e2e", "workflows"))
 
 
 def pytest_configure() -> None:
@@ -33,7 +31,13 @@ def pytest_configure() -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the longest files first, which `--no-loadscope-reorder` keeps so."""
-    items.sort(key=lambda item: not item.nodeid.startswith(FIRST))
+    items.sort(key=longest_first)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling | None:
+    """Spread the tests as ours need it, unless another way than by file was asked for."""
+    return Scheduling(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.fixture(autouse=True)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import sqlglot
 from sqlglot import exp
@@ -46,6 +47,7 @@ class Unscoped:
     part: str
 
 
+@lru_cache(maxsize=4096)
 def normalized(statement: str) -> str:
     """Return the statement on one line, with equal parameters, and each list of rows cut to its first."""
     return REPEATED_ROW.sub(r"\1", PARAMETER.sub(":p", " ".join(statement.split())))
