@@ -25,7 +25,7 @@ from activities.deletions.rows import (
 from activities.errors import FinalError, local_only, temporal_errors
 from activities.operations.audit_events import operation_event
 from activities.operations.closing import lock_for_closing
-from activities.operations.rows import OperationRow
+from activities.operations.rows import OperationRow, request_cancel
 from activities.suspensions.activities import check_tenant
 from activities.suspensions.rows import find_left_out, reactivate, suspend
 from workflows.operations.failures import OPERATION_CLOSED
@@ -37,10 +37,16 @@ from workflows.operations.messages import (
     OperationContext,
     OperationWarning,
     Origin,
+    StepDone,
 )
-from workflows.tenants.deletion_messages import DeletionInput
+from workflows.tenants.deletion_messages import DeletionInput, ExportCancellation
 from workflows.tenants.deletion_state import AWAITING_CONFIRMATION, CONFIRMED, PENDING, ROLLED_BACK, DeletionState
-from workflows.tenants.steps import BEGIN_DELETION_ACTIVITY, READ_DELETION_ACTIVITY, UNDO_DELETION_ACTIVITY
+from workflows.tenants.steps import (
+    BEGIN_DELETION_ACTIVITY,
+    CANCEL_EXPORT_ACTIVITY,
+    READ_DELETION_ACTIVITY,
+    UNDO_DELETION_ACTIVITY,
+)
 
 EXPORT_UNAVAILABLE = "export-unavailable"
 # Namespace of the ids of the audit events of confirmations.
@@ -119,6 +125,15 @@ class DeletionActivities:
                 )
             await show_confirmation(connection, record)
         return state_of(record)
+
+    @activity.defn(name=CANCEL_EXPORT_ACTIVITY)
+    @local_only
+    @temporal_errors
+    async def cancel_export(self, given: ExportCancellation) -> StepDone:
+        """Keep the export before the deletion from its commit; raises `ApplicationError`."""
+        async with self._engine.begin() as connection:
+            await request_cancel(connection, given.workflow_id, given.run_id, given.cancellation)
+        return StepDone()
 
     @activity.defn(name=UNDO_DELETION_ACTIVITY)
     @local_only

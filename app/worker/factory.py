@@ -132,6 +132,7 @@ def create_worker(
             suspensions.reactivate_tenant,
             deletions.begin_deletion,
             deletions.read_deletion,
+            deletions.cancel_export,
             deletions.undo_deletion,
             wire_deletions.check_wire_deletion,
             wire_deletions.confirm_deletion,

@@ -15,6 +15,7 @@ with workflow.unsafe.imports_passed_through():
         OperationContext,
         OperationError,
         OperationWarning,
+        StepDone,
     )
     from workflows.operations.parameters import parse_signal
     from workflows.operations.retrying import run_locally, run_with_heartbeats
@@ -28,6 +29,7 @@ with workflow.unsafe.imports_passed_through():
         ConfirmDeletion,
         DeletionInput,
         DeletionRequest,
+        ExportCancellation,
         RollbackDeletion,
     )
     from workflows.tenants.deletion_state import (
@@ -42,6 +44,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.tenants.steps import (
         AWAIT_CONFIRMATION,
         BEGIN_DELETION_ACTIVITY,
+        CANCEL_EXPORT_ACTIVITY,
         CONFIRM_DELETION_ACTIVITY,
         DELETION,
         DELETION_WORKFLOW,
@@ -141,9 +144,21 @@ class TenantDeletionWorkflow(OperationWorkflow[DeletionRequest]):
         )
         await workflow.wait_condition(lambda: exporting.done() or self._staged.is_cancelled)
         if not exporting.done():
-            await exporting.signal("cancel", Cancellation(reason="the deletion was undone"))
+            await self._cancel(exporting)
         result = await exporting
         return UUID(result["exportId"])
+
+    async def _cancel(self, exporting: workflow.ChildWorkflowHandle[Any, dict[str, Any]]) -> None:
+        """Cancel the export by a signal, and in the database for its running activity, which receives none."""
+        cancellation = Cancellation(reason="the deletion was undone")
+        argument = ExportCancellation(
+            operation=self._operation.progress.context(),
+            workflow_id=exporting.id,
+            run_id=exporting.first_execution_run_id or "",
+            cancellation=cancellation,
+        )
+        await exporting.signal("cancel", cancellation)
+        await run_locally(CANCEL_EXPORT_ACTIVITY, argument, StepDone)
 
     async def _note_export(self, export_id: UUID) -> DeletionState:
         argument = self._argument.model_copy(update={"export_id": export_id})

@@ -8,6 +8,7 @@ from pydantic import BeforeValidator
 
 from workflows.operations.messages import (
     UNKNOWN_CALLER,
+    Cancellation,
     Message,
     OperationInput,
     OperationRequest,
@@ -63,6 +64,14 @@ class DeletionInput(OperationInput):
 
     request: DeletionRequest
     export_id: UUID | None = None
+
+
+class ExportCancellation(OperationInput):
+    """Argument of `cancel_export`: the operation that exports the tenant before the deletion."""
+
+    workflow_id: str
+    run_id: str
+    cancellation: Cancellation
 
 
 class ConfirmationInput(DeletionInput):

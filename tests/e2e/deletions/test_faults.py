@@ -17,6 +17,7 @@ from app.embedded.processes.blocking import run_blocking
 from app.embedded.processes.ports import free_port
 from app.embedded.stack import DevStack
 from tests.e2e.conftest import PATIENCE, SECRET, Service
+from tests.e2e.deletions.places import BEGIN, DELETED, EXPORTING, LISTED, UNDO, add_places
 from tests.e2e.deletions.test_deletion import delete, read
 from tests.e2e.obstacles import OBSTACLES, Gate, close_gate
 from tests.e2e.replicas import kill, ready
@@ -28,30 +29,23 @@ from tests.support.waiting import wait_until
 pytestmark = pytest.mark.anyio
 
 RECORDS = "pending_tenant_deletions"
-BEGIN, DELETED, UNDO = "begin", "deleted", "undo"
-# A purge meets its obstacle when all rows are deleted, before it appends to the audit trail, which others would need.
-PLACES = """
-CREATE FUNCTION obstacles.met_by_deletion() RETURNS trigger LANGUAGE plpgsql AS $$
-    BEGIN PERFORM obstacles.meet(NEW.tenant_id::text, TG_ARGV[0]); RETURN NULL; END $$;
-CREATE TRIGGER begins AFTER INSERT ON alga_tenants.deletions FOR EACH ROW
-    EXECUTE FUNCTION obstacles.met_by_deletion('begin');
-CREATE TRIGGER is_deleted AFTER UPDATE OF deleted_at ON alga_tenants.deletions FOR EACH ROW
-    EXECUTE FUNCTION obstacles.met_by_deletion('deleted');
-CREATE TRIGGER is_undone AFTER UPDATE OF undone_at ON alga_tenants.deletions FOR EACH ROW
-    EXECUTE FUNCTION obstacles.met_by_deletion('undo');
-"""
 AT_ONCE: dict[str, Any] = {"confirm": True, "gracePeriodDays": 0}
 
 
 @dataclass
 class Deletion:
-    """A deletion that is at some step during the fault, and then goes on to its end."""
+    """A deletion that is at some step during the fault, and then goes on to its end.
+
+    One that is `committed` has passed its gate just before the fault.
+    """
 
     body: dict[str, Any]
     during: str | None
     gate: str | None = None
     is_undone_before: bool = False
+    is_committed: bool = False
     then: str | None = None
+    closed: Gate | None = None
     tenant_id: str = ""
     workflow_id: str = ""
     rows: Rows = field(default_factory=Rows)
@@ -67,7 +61,10 @@ def deletions() -> list[Deletion]:
         Deletion({"gracePeriodDays": 0}, "awaiting_confirmation", then="confirm"),
         Deletion({"gracePeriodDays": 0}, "awaiting_confirmation", then=UNDO),
         Deletion({"confirm": True, "gracePeriodDays": 30}, "waiting", then=UNDO),
+        Deletion({"gracePeriodDays": 0, "export": True}, None, gate=EXPORTING, then="confirm"),
+        Deletion(AT_ONCE, None, gate=LISTED),
         Deletion(AT_ONCE, None, gate=DELETED),
+        Deletion(AT_ONCE, None, gate=DELETED, is_committed=True),
         Deletion({}, "awaiting_confirmation", gate=UNDO, is_undone_before=True),
     ]
 
@@ -96,16 +93,15 @@ def servers(server_folder: Path) -> Iterator[Servers]:
 @pytest.fixture(scope="module")
 def running(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """An installation on the tables of development, whose purges are quick."""
-    folder, environment = (
-        tmp_path_factory.mktemp("installation"),
-        {
-            "NEXTAUTH_SECRET": SECRET,
-            "CREATIONS_PER_HOUR": "0",
-            "STEP_RETRY_WINDOW": "60",
-            "TEMPORAL_RPC_TIMEOUT": "2",
-            "TEMPORAL_WORKFLOW_TASK_TIMEOUT": "2",
-        },
-    )
+    folder = tmp_path_factory.mktemp("installation")
+    environment = {
+        "NEXTAUTH_SECRET": SECRET,
+        "CREATIONS_PER_HOUR": "0",
+        "STEP_RETRY_WINDOW": "60",
+        "TEMPORAL_RPC_TIMEOUT": "2",
+        "TEMPORAL_WORKFLOW_TASK_TIMEOUT": "2",
+        "EXPORT_URL": (folder / "exports").as_uri(),
+    }
     with DevStack(
         folder,
         admin_database_url=servers.postgres.admin_url,
@@ -119,7 +115,8 @@ def running(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 async def _prepare(servers: Servers) -> None:
     connection = await servers.connect()
-    await connection.execute(OBSTACLES + PLACES)
+    await connection.execute(OBSTACLES)
+    await add_places(connection)
     await connection.close()
 
 
@@ -157,9 +154,9 @@ async def insist(service: Service, path: str) -> None:
 
 
 @pytest.fixture
-async def trial(service: Service, servers: Servers) -> AsyncIterator[tuple[list[Deletion], list[Gate]]]:
-    """Deletions at each step, and the gates at which some wait."""
-    met, gates = deletions(), list[Gate]()
+async def trial(service: Service, servers: Servers) -> AsyncIterator[list[Deletion]]:
+    """Deletions at each step, some of which wait at a gate."""
+    met = deletions()
     async with AsyncExitStack() as stack:
         for deletion in met:
             deletion.tenant_id = (await service.provision())["tenantId"]
@@ -168,37 +165,50 @@ async def trial(service: Service, servers: Servers) -> AsyncIterator[tuple[list[
             tenant_id = UUID(deletion.tenant_id)
             deletion.rows = (await tenants_rows(connection, [tenant_id]))[tenant_id]
             if deletion.gate is not None:
-                gates.append(await close_gate(connection, deletion.gate, tenant_id))
+                deletion.closed = await close_gate(connection, deletion.gate, tenant_id)
             deletion.workflow_id = (await delete(service, deletion.tenant_id, **deletion.body))["workflowId"]
             if deletion.during is not None:
                 await service.shown(deletion.workflow_id, deletion.during)
             if deletion.is_undone_before:
                 await insist(service, f"/tenants/{deletion.tenant_id}/deletion/undo")
-            if deletion.gate is not None:
-                await gates[-1].reached()
-        yield met, gates
+            if deletion.closed is not None:
+                await deletion.closed.reached()
+        yield met
+
+
+async def commit(servers: Servers, deletion: Deletion) -> None:
+    """Open the gate of the purge, and return as soon as its commit can be seen."""
+    assert deletion.closed is not None
+    query = "SELECT committed_at IS NOT NULL FROM alga_tenants.operations WHERE workflow_id = $1"
+    observer = await servers.connect()
+    await deletion.closed.open()
+    await wait_until(lambda: observer.fetchval(query, deletion.workflow_id), timeout=PATIENCE, every=0.001)
+    await observer.close()
 
 
 @pytest.mark.parametrize("fault", [worker_killed, gateway_killed, postgres_killed, temporal_killed])
 async def test_every_deletion_ends_as_deleted_with_a_certificate_or_undone_to_the_last_row(
     service: Service,
     servers: Servers,
-    trial: tuple[list[Deletion], list[Gate]],
+    trial: list[Deletion],
     fault: Callable[[Service, Servers], Awaitable[None]],
 ) -> None:
-    met, gates = trial
+    for deletion in trial:
+        if deletion.is_committed:
+            await commit(servers, deletion)
     await fault(service, servers)
-    for gate in gates:
+    for deletion in trial:
         # Its connection is lost with the server.
         with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
-            await gate.open()
+            if deletion.closed is not None:
+                await deletion.closed.open()
     await ready(service.gateway, service.installation.url)
-    for deletion in met:
+    for deletion in trial:
         if deletion.then is not None:
             await service.shown(deletion.workflow_id, "awaiting_confirmation", "waiting")
             await insist(service, f"/tenants/{deletion.tenant_id}/deletion/{deletion.then}")
     observer = await servers.connect()
-    for deletion in met:
+    for deletion in trial:
         ended = await service.finished(deletion.workflow_id)
         assert (ended["status"], ended["warnings"]) == (deletion.end, []), ended
         tenant_id = UUID(deletion.tenant_id)
