@@ -96,7 +96,7 @@ async def open_services(
             starts,
             rate_limits,
         )
-        tenants = TenantLookup(engine)
+        tenants = TenantLookup(engine, lookup)
         archives = Archives(settings, engine)
         cancellation = OperationCancellation(engine, operations, lookup, recorder)
         services = (

@@ -1,5 +1,6 @@
 """Finds one tenant."""
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from urllib.parse import quote
 from uuid import UUID
@@ -17,6 +18,8 @@ from app.auth.callers import Caller
 from app.database import database_errors
 from app.gateway.access.problems import TenantNotFoundError
 from app.gateway.directory.schemas import TenantDetails
+from app.gateway.operations.lookup import OperationLookup
+from app.gateway.operations.problems import OperationInProgressError, OperationNotFoundError
 
 MAX_PATH_ID_LENGTH = 255
 SHOWN_OPERATIONS = 10
@@ -30,6 +33,7 @@ class TenantLookup:
     """
 
     engine: AsyncEngine
+    operations: OperationLookup
     columns: KnownColumns = field(
         default_factory=lambda: KnownColumns(table.name for table in (tenants, *BILLING_TABLES))
     )
@@ -55,14 +59,23 @@ class TenantLookup:
         return TenantDetails.of_live(record, deletion, subscription, addons, operations)
 
     async def find_live(self, caller: Caller, path_id: str) -> TenantRecord:
-        """Return a tenant that was not deleted."""
+        """Return a tenant that was not deleted.
+
+        Raises `OperationInProgressError` if it is just being created, and `TemporalUnavailableError` if there is no
+        such tenant, and Temporal can't say whether there will be one.
+        """
         tenant_id = visible_tenant_id(caller, path_id)
         with database_errors():
             async with self.engine.connect() as connection:
                 records = await read_tenants(connection, await self.columns.read(connection), [tenant_id])
-        if not records:
-            raise TenantNotFoundError
-        return records[0]
+        if records:
+            return records[0]
+        # While it writes the tenant, nothing of that can be seen in the database, perhaps not even its own row.
+        with suppress(OperationNotFoundError):
+            creation = await self.operations.find_creation_for(caller, tenant_id)
+            if creation.is_open and creation.snapshot.committed_at is None:
+                raise OperationInProgressError.of_creation(creation.workflow_id)
+        raise TenantNotFoundError
 
     async def find_id(self, caller: Caller, path_id: str) -> UUID:
         """Return the id of a tenant, which may have been deleted."""

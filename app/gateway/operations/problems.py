@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Self
+from urllib.parse import quote
 
 from activities.database.errors import KNOWN_ERRORS
 from app.gateway.access.problems import TenantNotFoundError
@@ -75,6 +76,15 @@ class OperationInProgressError(ProblemError):
     example_arguments = (
         "x (welcome_email) on this tenant has not ended; repeat the request once GET /operations/x shows its end",
     )
+
+    @classmethod
+    def of_creation(cls, workflow_id: str) -> Self:
+        """Return the problem of a tenant that its creation has not written yet."""
+        path = f"/operations/{quote(workflow_id, safe='')}"
+        return cls(
+            f"{workflow_id} (tenant_creation) has not written this tenant yet; repeat the request once GET {path} "
+            f"shows its end, or cancel it: DELETE {path}"
+        )
 
 
 class TenantBusyError(ProblemError):

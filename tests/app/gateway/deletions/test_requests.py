@@ -7,10 +7,12 @@ from uuid import uuid4
 import asyncpg
 import httpx
 import pytest
+from temporalio.client import Client
 
 from tests.app.gateway.deletions.conftest import MANAGEMENT_TENANT, begin, request
 from tests.app.gateway.requests import assert_problem
-from tests.app.gateway.rows import NOON, add_deletion, add_tenant
+from tests.app.gateway.rows import NOON, add_deletion, add_tenant, snapshot, start
+from workflows.operations.statuses import OperationStatus
 
 pytestmark = pytest.mark.anyio
 
@@ -52,6 +54,27 @@ async def test_an_unknown_tenant_is_refused(http: httpx.AsyncClient) -> None:
         response = await http.request(method, f"/tenants/{uuid4()}/deletion{path}")
         assert_problem(response, 404, "deletion-not-found")
     assert_problem(await http.get(f"/tenants/{uuid4()}/deletion/certificate"), 404, "certificate-not-found")
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+async def test_a_tenant_that_is_being_created_is_refused_by_the_name_of_its_creation(
+    http: httpx.AsyncClient, temporal_client: Client, is_open: bool
+) -> None:
+    tenant_id = uuid4()
+    workflow_id = await start(temporal_client, snapshot(OperationStatus.RUNNING, tenant_id))
+    if not is_open:
+        await temporal_client.get_workflow_handle(workflow_id).terminate()
+    for method, path, body in (
+        ("POST", "deletion", {"reason": "x", "export": False}),
+        ("PUT", "suspension", {"reason": "x"}),
+        ("POST", "welcome-email", {}),
+    ):
+        response = await http.request(method, f"/tenants/{tenant_id}/{path}", json=body)
+        if is_open:
+            assert_problem(response, 409, "operation-in-progress")
+            assert f"GET /operations/{workflow_id} shows its end" in response.json()["detail"]
+        else:
+            assert_problem(response, 404, "tenant-not-found")
 
 
 async def test_the_management_tenant_is_refused(http: httpx.AsyncClient, database: asyncpg.Connection) -> None:
