@@ -20,11 +20,13 @@ from activities.database.own_schema import SCHEMA
 from activities.database.own_tables import OWN_METADATA
 from activities.database.rights import unreadable_tables
 from activities.errors import FinalError
+from activities.export.storage import StorageError
 from activities.mail.rendering import MailTemplateError, load_templates
 from activities.purge.catalogue import CatalogueError, read_catalogue
 from app.auth.keys.records import ApiKeyTable, KeyState
 from app.auth.keys.signing import api_key_signer
 from app.auth.oidc.provider import OpenIdProvider, ProviderError
+from app.exports import archive_store
 from app.mail import mail_transport
 from app.settings import Settings
 from app.temporal.client import connect
@@ -65,6 +67,7 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
     if provider is not None:
         yield await _check_provider(provider)
     yield await _check_mail(settings)
+    yield await _check_exports(settings)
 
 
 async def check_databases(settings: Settings) -> AsyncIterator[Finding]:
@@ -282,3 +285,15 @@ async def _check_mail(settings: Settings) -> Finding:
         remedy = "set ALGA_SECRET_KEY, or hand over the password yourself"
         return Finding("warning", "mail", f"{place} responds, but mails have no link", remedy)
     return Finding("ok", "mail", f"{place} responds; mails have a link")
+
+
+async def _check_exports(settings: Settings) -> Finding:
+    """List a folder of the store of archives that is never written, and write nothing."""
+    try:
+        store = archive_store(settings, is_interactive=True)
+        if store is None:
+            return Finding("ok", "exports", "EXPORT_URL is not set, so exports and restores are refused")
+        await store.list("doctor")
+    except StorageError as error:
+        return Finding("error", "exports", error.detail, "check EXPORT_URL, AWS_* and that the store can be reached")
+    return Finding("ok", "exports", f"{settings.export_url} responds")

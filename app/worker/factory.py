@@ -24,7 +24,7 @@ from activities.tenants.provisioning import ProvisioningActivities
 from activities.tenants.restore import RestoreActivities
 from app.audit.certificates import certificate_signer
 from app.audit.recorder import audit_trail
-from app.exports import kept_archives
+from app.exports import archive_store, kept_archives
 from app.mail import welcome_mails
 from app.settings import Settings
 from app.telemetry.metrics.activities import ActivityWatch
@@ -117,7 +117,9 @@ def create_worker(
     reconciler = Reconciler(engine, TemporalOperations(client, settings), audit)
     exporting = ExportActivities(engine, long or engine, audit, archives)
     restoring = RestoreActivities(engine, long or engine, audit, archives)
-    maintenance = MaintenanceActivities(engine, reconciler, settings.retention, archives)
+    # A round of maintenance doesn't wait for a store that is away.
+    removable = archive_store(settings, is_interactive=True)
+    maintenance = MaintenanceActivities(engine, reconciler, settings.retention, removable)
     return Worker(
         client,
         task_queue=settings.temporal_task_queue,

@@ -21,10 +21,11 @@ from temporalio.exceptions import ApplicationError
 
 from activities.errors import temporal_errors
 from activities.export.retention import remove_archives
+from activities.export.storage import ArchiveStore
 from activities.heartbeats import heartbeats
 from activities.operations.retention import Retention, prune
-from activities.tenants.export import KeptArchives
 from app.settings import Settings
+from app.telemetry.metrics.archives import ARCHIVES_REMOVED
 from app.temporal.client import rpc_timeout
 from app.temporal.errors import TemporalUnavailableError
 from app.worker.reconciler import UNTOUCHED, Reconciler
@@ -42,7 +43,7 @@ class MaintenanceActivities:
     """The activities of `MaintenanceWorkflow`."""
 
     def __init__(
-        self, engine: AsyncEngine, reconciler: Reconciler, retention: Retention, archives: KeptArchives | None
+        self, engine: AsyncEngine, reconciler: Reconciler, retention: Retention, archives: ArchiveStore | None
     ) -> None:
         self._engine = engine
         self._reconciler = reconciler
@@ -79,10 +80,13 @@ class MaintenanceActivities:
         if self._archives is None:
             return 0
         async with heartbeats():
-            removed = await remove_archives(self._engine, self._archives.store)
-        if removed:
-            log.info("archives removed", exports=removed)
-        return removed
+            removal = await remove_archives(self._engine, self._archives)
+        ARCHIVES_REMOVED.inc(removal.removed)
+        if removal.removed:
+            log.info("archives removed", exports=removal.removed)
+        if removal.failure is not None:
+            raise removal.failure
+        return removal.removed
 
 
 async def schedule_maintenance(client: Client, settings: Settings) -> None:

@@ -26,6 +26,7 @@ from tests.support.foreign_worker import FOREIGN, THEIR_WORKFLOW, MaintenanceJob
 from tests.support.servers.databases import NewDatabase
 from tests.support.servers.mail import MailServer
 from tests.support.servers.openid import AUDIENCE, OpenIdServer
+from tests.support.servers.s3 import S3Server
 
 pytestmark = pytest.mark.anyio
 
@@ -91,7 +92,7 @@ async def let_read(database: str, role: str) -> None:
 
 
 def test_a_sound_installation_has_no_errors(
-    database: str, postgres: EmbeddedPostgres, temporal: EmbeddedTemporal
+    database: str, postgres: EmbeddedPostgres, temporal: EmbeddedTemporal, s3: S3Server
 ) -> None:
     # The gateway's own role, with fewer rights than the tables' owner.
     gateway = {"DATABASE_URL": urlsplit(postgres.url)._replace(path=urlsplit(database).path).geturl()}
@@ -104,7 +105,8 @@ def test_a_sound_installation_has_no_errors(
     with OpenIdServer() as provider, MailServer() as mail_server:
         oidc = {"OIDC_ISSUER": provider.issuer, "OIDC_AUDIENCE": AUDIENCE}
         own = {"TEMPORAL_TASK_QUEUE": "never-polled", "ALGA_SECRET_KEY": "the-key-that-signs-algas-own-links"}
-        changes = {**oidc, **gateway, **own, **mail_settings(mail_server.port)}
+        store = {**s3.environment, "EXPORT_URL": f"s3://{s3.new_bucket()}/kept"}
+        changes = {**oidc, **gateway, **own, **mail_settings(mail_server.port), **store}
         result = run_process("doctor", "--json", database=database, temporal=temporal.address, **changes)
     assert result.returncode == 0, result.stdout
     found = dict(findings(result))
@@ -118,6 +120,7 @@ def test_a_sound_installation_has_no_errors(
     assert "signs with 1 key(s)" in found["OpenID provider"]["problem"]
     assert found["mail"]["problem"] == f"127.0.0.1:{mail_server.port} responds; mails have a link"
     assert mail_server.received == []
+    assert found["exports"]["problem"] == f"{store['EXPORT_URL']} responds"
 
 
 async def test_the_workers_of_the_task_queue_are_listed_and_what_a_handover_would_strand(
@@ -202,10 +205,17 @@ def test_a_difference_in_algas_tables_is_named(database: str, temporal: Embedded
 def test_unreachable_servers_are_named_without_passwords() -> None:
     oidc = {"OIDC_ISSUER": "http://127.0.0.1:1/realms/alga", "OIDC_AUDIENCE": AUDIENCE}
     mail = {**mail_settings(1), "SMTP_USERNAME": "mailer", "SMTP_PASSWORD": "s3cret-word"}
-    result = run("doctor", "--json", database=NOWHERE, temporal="127.0.0.1:1", **oidc, **mail)
+    store = {
+        "EXPORT_URL": "s3://exports",
+        "AWS_ENDPOINT_URL": "https://127.0.0.1:1",
+        "AWS_ACCESS_KEY_ID": "exporter",
+        "AWS_SECRET_ACCESS_KEY": "s3cret-word",
+    }
+    result = run("doctor", "--json", database=NOWHERE, temporal="127.0.0.1:1", **oidc, **mail, **store)
     assert result.exit_code == 1
     away = {subject for subject, finding in findings(result).items() if finding["level"] == "error"}
-    assert away == {"database (ADMIN_DATABASE_URL)", "database (DATABASE_URL)", "Temporal", "OpenID provider", "mail"}
+    databases = {"database (ADMIN_DATABASE_URL)", "database (DATABASE_URL)"}
+    assert away == {*databases, "Temporal", "OpenID provider", "mail", "exports"}
     assert "s3cret-word" not in result.stdout + result.stderr
     assert "Traceback" not in result.stderr
 

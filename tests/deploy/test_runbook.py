@@ -7,17 +7,28 @@ from typer.testing import CliRunner
 
 from activities.database import errors as database_errors
 from activities.deletions.purging import NOT_DUE
+from activities.export.masking import UNMASKABLE
+from activities.export.restore.errors import RESTORE_REFUSED
+from activities.export.restore.restoring import COUNT_DIFFERS, REFERENCE_MISSING
+from activities.export.storage import STORAGE_UNAVAILABLE
 from activities.purge.errors import LockTimeoutError
+from activities.tenants.export import EXPORT_UNAVAILABLE, TENANT_NOT_FOUND
+from activities.tenants.restore import EXPORT_NOT_FOUND
 from app.cli import app
 from app.database import worker_engine
 from app.gateway.app import create_app
 from app.gateway.deletions.problems import CertificateNotFoundError, DeletionNotFoundError
+from app.gateway.exports.problems import ExportPartNotFoundError, PresignedUnavailableError
+from app.gateway.exports.schemas import ExportState
 from app.gateway.http.problems.problem import ProblemError
 from app.gateway.operations.problems import (
     DeletionNotConfirmedError,
+    ExportDamagedError,
+    ExportStorageOutageError,
     ForeignReferenceError,
     MissingRightError,
     PurgeIncompleteError,
+    TenantExistsError,
 )
 from app.settings import Settings
 from app.worker.probes import WorkerHealth
@@ -29,10 +40,11 @@ pytestmark = pytest.mark.anyio
 
 RUNBOOK = (REPOSITORY / "docs" / "runbook.md").read_text()
 ROWS = set(re.findall(r"^\| `([^`]+)`", RUNBOOK, re.MULTILINE))
-GROUPS = "audit|certificate|keys|operations|tenants"
+GROUPS = "audit|certificate|exports|keys|operations|restores|tenants"
 COMMAND = rf"alga-tenants ((?:(?:{GROUPS}) )?[a-z]+(?:-[a-z]+)*)((?: +--[a-z-]+| [A-Z]{{2,}}\b)*)"
 COMMANDS = sorted(set(re.findall(COMMAND, RUNBOOK)))
 DELETIONS = DeletionNotFoundError.__module__
+EXPORTS = ExportPartNotFoundError.__module__
 # A cell may name several codes.
 CODES = set(re.findall(r"`([a-z]+(?:-[a-z]+)+)`", RUNBOOK))
 
@@ -59,6 +71,17 @@ def test_every_error_of_a_deletion_has_a_line() -> None:
     of_the_purge |= {DeletionNotConfirmedError.code, NOT_DUE, LockTimeoutError([]).code}
     assert len(conflicts) == 4
     assert conflicts | of_the_purge <= CODES
+
+
+def test_every_state_and_error_of_exports_and_restores_has_a_line() -> None:
+    shown = set(re.findall(r"`([a-z]+)`", "".join(re.findall(r"^\|([^|]+)\|", RUNBOOK, re.MULTILINE))))
+    assert {str(state) for state in ExportState} <= shown
+    problems = {problem.code for problem in ProblemError.__subclasses__() if problem.__module__ == EXPORTS}
+    problems -= {ExportPartNotFoundError.code, PresignedUnavailableError.code}
+    assert len(problems) == 3
+    problems |= {ExportDamagedError.code, ExportStorageOutageError.code, TenantExistsError.code}
+    errors = {EXPORT_UNAVAILABLE, TENANT_NOT_FOUND, UNMASKABLE, EXPORT_NOT_FOUND, RESTORE_REFUSED}
+    assert problems | errors | {COUNT_DIFFERS, REFERENCE_MISSING, STORAGE_UNAVAILABLE} <= CODES
 
 
 async def test_every_check_of_a_probe_has_a_line(settings: Settings) -> None:

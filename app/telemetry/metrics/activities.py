@@ -8,8 +8,9 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
+from app.telemetry.metrics.archives import observe_archive
 from app.telemetry.metrics.definitions import OPERATIONS_ENDED, STEP_DURATION, STEP_FAILURES
-from workflows.operations.kinds import COMPLETE_ACTIVITY
+from workflows.operations.kinds import COMPLETE_ACTIVITY, KINDS
 from workflows.operations.messages import Closure, Committed, OperationContext
 from workflows.operations.statuses import OperationStatus, StepStatus
 
@@ -23,6 +24,12 @@ log = structlog.get_logger(__name__)
 
 class ActivityWatch(Interceptor):
     """Interceptor of a worker."""
+
+    def __init__(self) -> None:
+        """Begin the counters of all kinds with 0: a rate doesn't notice a first value of 1."""
+        for kind in KINDS:
+            for status in (OperationStatus.COMPLETED, OperationStatus.FAILED, OperationStatus.CANCELLED):
+                OPERATIONS_ENDED.labels(kind, str(status))
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002 - the SDK's name
         """Return the interceptor of an activity."""
@@ -66,6 +73,8 @@ def _record_end(step: str, context: OperationContext, result: Any) -> None:
         status = context.snapshot.status if result.committed is None else None
     elif step == COMPLETE_ACTIVITY:
         status = OperationStatus.COMPLETED
+    if status is OperationStatus.COMPLETED and isinstance(result, Committed):
+        observe_archive(context.snapshot.kind, result)
     if status is not None:
         OPERATIONS_ENDED.labels(context.snapshot.kind, str(status)).inc()
 

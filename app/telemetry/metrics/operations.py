@@ -1,4 +1,4 @@
-"""Gauges of unfinished operations and deletions, counted in the database."""
+"""Gauges of unfinished operations, deletions and archives, counted in the database."""
 
 import asyncio
 
@@ -8,7 +8,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from activities.database.errors import DATABASE_ERRORS
 from activities.deletions.queries import count_open_deletions
+from activities.export.retention import count_archives
 from activities.operations.queries import count_unfinished
+from app.telemetry.metrics.archives import show_archives
 from app.telemetry.metrics.definitions import REGISTRY
 
 COUNT_TIMEOUT = 2.0
@@ -39,8 +41,9 @@ async def refresh_unfinished_operations(engine: AsyncEngine) -> None:
         async with asyncio.timeout(COUNT_TIMEOUT), engine.connect() as connection:
             counts = await count_unfinished(connection)
             deletions = await count_open_deletions(connection)
+            archives = await count_archives(connection)
     except NOT_COUNTED as error:
-        counts, deletions = [], {}
+        counts, deletions, archives = [], {}, {}
         log.warning("unfinished operations were not counted", reason=type(error).__name__)
     UNFINISHED.clear()
     OLDEST.clear()
@@ -50,3 +53,4 @@ async def refresh_unfinished_operations(engine: AsyncEngine) -> None:
         OLDEST.labels(count.kind, count.status).set(count.oldest_seconds)
     for state, number in deletions.items():
         DELETIONS.labels(state).set(number)
+    show_archives(archives)

@@ -31,6 +31,11 @@ OURS = {
     "alga_tenants_operations",
     "alga_tenants_oldest_operation_seconds",
     "alga_tenants_deletions",
+    "alga_tenants_archives",
+    "alga_tenants_archives_bytes",
+    "alga_tenants_archives_removed_total",
+    "alga_tenants_archive_duration_seconds",
+    "alga_tenants_exported_bytes_total",
     "alga_tenants_dependency_up",
     "alga_tenants_task_queue_workers",
     "alga_tenants_db_pool_connections",
@@ -94,11 +99,13 @@ def value(series: list[Series], name: str, **labels: str) -> float:
 
 @pytest.fixture
 async def work(service: Service, temporal: EmbeddedTemporal) -> None:
-    """A creation, one that fails because of its e-mail, a rejected request, and a round of maintenance."""
+    """A creation, one that fails because of its e-mail, an export, a rejected request, and a round of maintenance."""
     admin = {"firstName": "Ada", "lastName": "Byron", "email": f"{uuid4()}@metrics.example"}
     first = await service.finished((await service.create(adminUser=admin))["workflowId"])
     second = await service.finished((await service.create(adminUser=admin))["workflowId"])
     assert (first["status"], second["status"]) == ("completed", "failed")
+    export = await service.http.post(f"/tenants/{first['tenantId']}/exports")
+    assert (await service.finished(export.json()["workflowId"]))["status"] == "completed"
     await service.create(expected=422, tenantName="")
     await service.http.get("/tenants/unknown")
     # Its activities are the only ones of this worker that aren't local, and are measured differently.
@@ -134,6 +141,10 @@ async def test_a_worker_counts_ended_operations_and_failures(service: Service) -
     assert value(series, "alga_tenants_operations_ended_total", outcome="completed") >= 1
     assert value(series, "alga_tenants_operations_ended_total", outcome="failed") >= 1
     assert value(series, "alga_tenants_step_failures_total", code="duplicate-email", final="true") >= 1
+    assert value(series, "alga_tenants_exported_bytes_total") > 0
+    assert value(series, "alga_tenants_archive_duration_seconds_count", kind="tenant_export") >= 1
+    assert value(series, "alga_tenants_archives", state="kept") >= 1
+    assert value(series, "alga_tenants_archives_bytes", state="kept") > 0
     for part in ("create_tenant", "apply_blueprint", "create_admin_user", "set_up_data"):
         assert value(series, "alga_tenants_step_duration_seconds_count", step=part, outcome="succeeded") >= 1
     # Those of earlier tests stay listed for two minutes.

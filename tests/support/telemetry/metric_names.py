@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from prometheus_client import Metric
 
+import app.telemetry.metrics.archives
 import app.telemetry.metrics.dependencies
 import app.telemetry.metrics.operations
 import app.telemetry.metrics.pools
