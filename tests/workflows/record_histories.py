@@ -19,6 +19,7 @@ from app.embedded.temporal import EmbeddedTemporal
 from app.worker.factory import WORKFLOWS
 from tests.support.servers.temporal import converter_of
 from tests.workflows.deletions.scripted_deletion import DeletionScript, deletion_request
+from tests.workflows.observing import reaches
 from tests.workflows.scripted import (
     IMPATIENT,
     Script,
@@ -30,16 +31,21 @@ from tests.workflows.scripted import (
 )
 from tests.workflows.wire.scripted_wire import WireScript
 from workflows.operations.messages import Cancellation, ParameterChanges, ParameterUpdate, ResumeRequest
+from workflows.operations.statuses import OperationStatus
 from workflows.tenants.steps import (
     APPLY_BLUEPRINT,
     BEGIN_DELETION_ACTIVITY,
     CREATE_ADMIN_USER,
     CREATE_TENANT,
     DELETION_WORKFLOW,
+    EXPORT,
+    EXPORT_WORKFLOW,
     PURGE_ACTIVITY,
     REACTIVATION_WORKFLOW,
     READ_DELETION_ACTIVITY,
     RESEND_WORKFLOW,
+    RESTORE,
+    RESTORE_WORKFLOW,
     SUSPEND,
     SUSPENSION_WORKFLOW,
     TRACK_CUSTOMER,
@@ -69,6 +75,17 @@ async def _cancel_by_temporal(handle: Handle, script: Script) -> None:
 async def _resume(handle: Handle, script: Script) -> None:
     await script.reached.wait()
     await handle.signal("resume", ResumeRequest(resumed_by="ada"))
+
+
+async def _resume_parked(handle: Handle, script: Script) -> None:
+    # A regular activity ends after its error was raised, and a resume before that would be too early.
+    await reaches(handle, OperationStatus.NEEDS_ATTENTION)
+    await _resume(handle, script)
+
+
+async def _cancel_parked(handle: Handle, script: Script) -> None:
+    await reaches(handle, OperationStatus.NEEDS_ATTENTION)
+    await _cancel_by_signal(handle, script)
 
 
 async def _change(handle: Handle, script: Script) -> None:
@@ -110,6 +127,17 @@ def _suspension_request(**changes: Any) -> dict[str, Any]:
     """Return a request of the gateway to suspend or to reactivate a tenant."""
     by_gateway = {"requestedBy": "key:example"}
     return {"tenantId": str(uuid4()), "tenantName": "Acme", "reason": "unpaid", "origin": by_gateway, **changes}
+
+
+def _export_request(**changes: Any) -> dict[str, Any]:
+    """Return a request to export a tenant, as Alga's client sends it or as changed."""
+    return {"tenantId": str(uuid4()), "requestedBy": "ada", "reason": "asked for", **changes}
+
+
+def _restore_request(**changes: Any) -> dict[str, Any]:
+    """Return a request of the gateway to restore a tenant."""
+    by_gateway = {"requestedBy": "key:example"}
+    return {"tenantId": str(uuid4()), "exportId": str(uuid4()), "origin": by_gateway, **changes}
 
 
 def _deletion(script: Script) -> DeletionScript:
@@ -273,6 +301,20 @@ PATHS: dict[str, tuple[str, Callable[[], Any], Callable[[], Script], Act]] = {
         lambda: DeletionScript(failures={PURGE_ACTIVITY: [cancel_requested()]}),
         _nothing,
     ),
+    "exported": (EXPORT_WORKFLOW, _export_request, Script, _nothing),
+    "exported_by_gateway_after_a_retry": (
+        EXPORT_WORKFLOW,
+        lambda: _export_request(origin={"requestedBy": "key:example"}),
+        lambda: Script(errors=[passing(EXPORT)]),
+        _nothing,
+    ),
+    "export_failed": (EXPORT_WORKFLOW, _export_request, lambda: Script(errors=[final(EXPORT)]), _nothing),
+    "export_parked_and_resumed": (EXPORT_WORKFLOW, _export_request, _parking(), _resume_parked),
+    "export_parked_and_cancelled": (EXPORT_WORKFLOW, _export_request, _parking(), _cancel_parked),
+    "restored": (RESTORE_WORKFLOW, _restore_request, Script, _nothing),
+    "restore_refused": (RESTORE_WORKFLOW, _restore_request, lambda: Script(errors=[final(RESTORE)]), _nothing),
+    "restore_parked_and_resumed": (RESTORE_WORKFLOW, _restore_request, _parking(), _resume_parked),
+    "restore_of_a_stranger": (RESTORE_WORKFLOW, lambda: _restore_request(origin={}), Script, _nothing),
     "wire_handed_over": (WIRE_DELETION_WORKFLOW, _wire_request, WireScript, _confirm_wire),
     "wire_rolled_back": (WIRE_DELETION_WORKFLOW, _wire_request, WireScript, _rollback_wire),
     "wire_off": (WIRE_DELETION_WORKFLOW, _wire_request, lambda: WireScript(refused="it is off"), _nothing),

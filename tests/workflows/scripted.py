@@ -33,20 +33,23 @@ from workflows.operations.messages import (
 from workflows.operations.statuses import StepStatus
 from workflows.tenants.request import OperationResult, PasswordHash, PasswordInput, ProvisionInput
 from workflows.tenants.steps import (
+    EXPORT_ACTIVITY,
     HASH_PASSWORD_ACTIVITY,
     PROVISION_ACTIVITY,
     REACTIVATE_ACTIVITY,
     REACTIVATION,
     READ_RECIPIENT_ACTIVITY,
     RESEND_ACTIVITY,
+    RESTORE_ACTIVITY,
     SEND_WELCOME_EMAIL,
     SUSPEND_ACTIVITY,
     SUSPENSION,
     TENANT_CREATION,
+    TENANT_EXPORT,
+    TENANT_RESTORE,
     TRACK_CUSTOMER,
     WELCOME_EMAIL,
 )
-from workflows.tenants.suspension import SuspensionInput
 from workflows.tenants.welcome_email import RecipientShown, WelcomeEmailInput
 
 CLIENT_ID = UUID("11111111-1111-4111-8111-111111111111")
@@ -118,6 +121,10 @@ class Script:
     release: asyncio.Event = field(default_factory=asyncio.Event)
     closing_failed: asyncio.Event = field(default_factory=asyncio.Event)
     accepted: list[ParameterChangeInput] = field(default_factory=list)
+    lost_attempts: int = 0
+    result: dict[str, Any] = field(default_factory=dict)
+    written: Committed | None = None
+    attempts: list[OperationInput] = field(default_factory=list)
     provisions: list[ProvisionInput] = field(default_factory=list)
     follow_ups: list[FollowUpInput] = field(default_factory=list)
     closings: list[OperationInput] = field(default_factory=list)
@@ -136,8 +143,10 @@ class Script:
             self._close(),
             self._complete(),
             *self._resend(),
-            self._change(SUSPEND_ACTIVITY, SUSPENSION),
-            self._change(REACTIVATE_ACTIVITY, REACTIVATION),
+            self._transaction(SUSPEND_ACTIVITY, SUSPENSION),
+            self._transaction(REACTIVATE_ACTIVITY, REACTIVATION),
+            self._transaction(EXPORT_ACTIVITY, TENANT_EXPORT),
+            self._transaction(RESTORE_ACTIVITY, TENANT_RESTORE),
             *(self._follow_up(step) for step in FOLLOWING),
         ]
 
@@ -223,21 +232,29 @@ class Script:
 
         return [resend_welcome_email, read_welcome_recipient]
 
-    def _change(self, name: str, kind: OperationKind) -> Callable[..., Any]:
+    def _transaction(self, name: str, kind: OperationKind) -> Callable[..., Any]:
         @activity.defn(name=name)
-        async def change_suspension(given: SuspensionInput) -> Committed:
+        async def write(given: OperationInput) -> Committed:
             self.called()
+            self.attempts.append(given)
+            if self.lost_attempts:
+                self.lost_attempts -= 1
+                # As if the worker died: nothing is reported any more, neither a result nor a heartbeat.
+                activity.raise_complete_async()
+            if self.is_blocked:
+                self.reached.set()
+                await self.release.wait()
             if self.ended is not None:
                 raise closed()
             if self.errors:
                 self.reached.set()
                 raise self.errors.pop(0)
             steps = tuple(StepProgress(name=step.name, status=StepStatus.COMPLETED) for step in kind.steps)
-            return Committed(
-                committed_at=CREATED_AT, steps=steps, result={"tenantId": str(given.operation.tenant_id)}
-            )
+            result = {"tenantId": str(given.operation.tenant_id), **self.result}
+            self.written = Committed(committed_at=CREATED_AT, steps=steps, result=result)
+            return self.written
 
-        return change_suspension
+        return write
 
     def _follow_up(self, step: str) -> Callable[..., Any]:
         @activity.defn(name=step)
@@ -260,6 +277,8 @@ class Script:
                 self.reached.set()
                 self.closing_failed.set()
                 raise self.close_errors.pop(0)
+            if self.written is not None:
+                return Closure(committed=self.written)
             if self.is_committed:
                 return Closure(committed=self.committed(given.operation.tenant_id))
             closure = Closure(ended=self.ended)
