@@ -192,9 +192,9 @@ def _activity(operation: Operation) -> str:
             return humanize(operation.status)
 
 
-def shown_time(moment: datetime | None) -> str:
+def shown_time(moment: datetime | None, form: str = "%Y-%m-%d %H:%M:%S") -> str:
     """Return a time in the local zone; empty if there is none."""
-    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S") if moment is not None else ""
+    return moment.astimezone().strftime(form) if moment is not None else ""
 
 
 def _duration(duration: timedelta | None) -> str:

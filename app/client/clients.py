@@ -89,7 +89,8 @@ class TenantsClient:
         """Download an archive into a folder, and check the hash of each part.
 
         A second call continues where a broken one has ended. `notify` gets the bytes so far, and those of all parts.
-        Raises `DamagedDownloadError` if a part does not have its hash.
+        Raises `DamagedDownloadError` if a part does not have its hash, `DamagedArchiveError` if the gateway has found
+        that of the archive, and `FileError` if a file can't be written.
         """
         download = Download(export_id, folder, self.export_manifest(export_id), notify)
         for part in download.parts:

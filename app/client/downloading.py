@@ -13,7 +13,7 @@ import httpx
 from pydantic import ValidationError
 
 from app.client.calls import Call
-from app.client.errors import ArgumentError, DamagedDownloadError, UnexpectedResponseError
+from app.client.errors import ArgumentError, DamagedDownloadError, FileError, UnexpectedResponseError
 from app.client.exports import ArchivedPart, Manifest, export_part
 
 MANIFEST = "manifest.json"
@@ -59,14 +59,17 @@ class PartDownload:
 
     @contextmanager
     def open(self, response: httpx.Response) -> Iterator[IO[bytes]]:
-        """Open the file at the place where the response continues; raise `UnexpectedResponseError`."""
+        """Open the file at the place where the response continues.
+
+        Raises `UnexpectedResponseError`, or `FileError` also if the block can't write.
+        """
         if response.status_code == httpx.codes.OK:
             mode = "wb"
         elif response.headers.get("Content-Range", "").startswith(f"bytes {self.received}-"):
             mode = "ab"
         else:
             raise UnexpectedResponseError(f"the response does not continue {self.file.name}")
-        with self.partial.open(mode) as file:
+        with _file_errors(self.partial), self.partial.open(mode) as file:
             yield file
 
     def finish(self) -> None:
@@ -74,11 +77,12 @@ class PartDownload:
         if self._hash(self.partial) != self.part.sha256:
             self.partial.unlink()
             raise DamagedDownloadError(f"{self.part.path} does not have the hash of the manifest and was removed")
-        self.partial.rename(self.file)
+        with _file_errors(self.file):
+            self.partial.rename(self.file)
 
     @staticmethod
     def _hash(file: Path) -> str:
-        with file.open("rb") as opened:
+        with _file_errors(file), file.open("rb") as opened:
             return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
@@ -117,6 +121,14 @@ class Download:
 def next_attempt(attempt: int, part: PartDownload, before: int) -> int:
     """Return the number of a failed attempt, which is the first one again if it has received something."""
     return attempt if part.received <= before else 1
+
+
+@contextmanager
+def _file_errors(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise FileError(f"{file} can't be used: {error.strerror}; a later download continues there") from None
 
 
 def _parts(export_id: UUID | str, folder: Path, manifest: bytes) -> Iterator[PartDownload]:

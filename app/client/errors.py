@@ -40,6 +40,12 @@ class DamagedDownloadError(TenantsError):
     code = "damaged-download"
 
 
+class FileError(TenantsError):
+    """A file of a download can't be written or read, as on a full disk. The next download continues there."""
+
+    code = "file-error"
+
+
 class WaitTimeoutError(TenantsError):
     """The operation has not settled in the given time. It continues; `document` is its last known state."""
 
@@ -90,7 +96,7 @@ class AuthenticationError(ProblemError):
 
 
 class NotFoundError(ProblemError):
-    """404: no such operation or tenant exists."""
+    """404: no such operation, tenant or export exists."""
 
 
 class ConflictError(ProblemError):
@@ -101,6 +107,11 @@ class UnavailableError(ProblemError):
     """429, 502, 503 or 504: the same request may succeed later."""
 
 
+class DamagedArchiveError(ProblemError):
+    """502 with the code `export-damaged`: files of the archive are missing in its store, or were changed there."""
+
+
+ERRORS_BY_CODE: dict[str, type[ProblemError]] = {"export-damaged": DamagedArchiveError}
 ERRORS_BY_STATUS: dict[int, type[ProblemError]] = {
     **dict.fromkeys((400, 413, 415, 422), InvalidRequestError),
     **dict.fromkeys((401, 403), AuthenticationError),

@@ -7,6 +7,7 @@ import httpx
 from pydantic import ValidationError
 
 from app.client.errors import (
+    ERRORS_BY_CODE,
     ERRORS_BY_STATUS,
     ProblemError,
     TenantsError,
@@ -47,8 +48,8 @@ def read_health(response: httpx.Response) -> Health:
 
 def reject_unavailable(response: httpx.Response) -> httpx.Response:
     """Return the response; raise `UnavailableError` if the same request may succeed later."""
-    if ERRORS_BY_STATUS.get(response.status_code) is UnavailableError:
-        raise error_of(response)
+    if response.is_error and isinstance(error := error_of(response), UnavailableError):
+        raise error
     return response
 
 
@@ -58,7 +59,8 @@ def error_of(response: httpx.Response) -> TenantsError:
         return UnexpectedResponseError(f"{_request_line(response.request)} got {response.status_code}")
     problem = _read_or_default(response, Problem())
     status = f"{response.status_code} {response.reason_phrase}".rstrip()
-    return ERRORS_BY_STATUS.get(response.status_code, ProblemError)(
+    by_status = ERRORS_BY_STATUS.get(response.status_code, ProblemError)
+    return ERRORS_BY_CODE.get(problem.code or "", by_status)(
         status=response.status_code,
         code=problem.code or f"http-{response.status_code}",
         detail=problem.detail or f"{_request_line(response.request)} got {status}",

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.filesize import decimal
 from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
 from rich.text import Text
 
@@ -153,8 +154,9 @@ def print_exports(console: Console, exports: Iterable[Export]) -> None:
             export.tenant_name,
             Text(humanize(export.state), STATES.get(export.state, "")),
             _secrets(export),
-            shown_time(export.requested_at),
-            shown_time(export.expires_at),
+            # Whole times would not fit into 80 columns.
+            shown_time(export.requested_at, "%Y-%m-%d %H:%M"),
+            shown_time(export.expires_at, "%Y-%m-%d"),
             str(export.export_id),
         )
         for export in exports
@@ -178,8 +180,8 @@ def show_export(console: Console, export: Export) -> None:
         "expires": shown_time(export.expires_at),
         "removed": shown_time(export.removed_at),
         "size": _size(export),
-        "manifest sha-256": export.manifest_sha256,
-        "masked by name": ", ".join((export.manifest or {}).get("maskedUnlisted", ())),
+        "manifest": export.manifest_sha256,
+        "also masked": ", ".join((export.manifest or {}).get("maskedUnlisted", ())),
         "problem": export.manifest_problem,
     }
     show_details(console, details)
@@ -212,12 +214,12 @@ def _progress(export: Export) -> str | None:
     if (progress := export.progress) is None:
         return None
     table = f", now {progress.table}" if progress.table else ""
-    return f"{progress.tables_done} of {progress.tables_total} tables, {progress.rows} rows{table}"
+    return f"{progress.tables_done} of {progress.tables_total} tables, {progress.rows:,} rows{table}"
 
 
 def _size(export: Export) -> str | None:
     if (totals := export.totals) is None:
         return None
     tables: list[Any] = (export.manifest or {}).get("tables", [])
-    filled = f", tables with rows: {sum(table['rows'] > 0 for table in tables)}" if tables else ""
-    return f"{totals.rows} rows, {totals.bytes} bytes{filled}"
+    filled = f" in {sum(table['rows'] > 0 for table in tables)} tables" if tables else ""
+    return f"{totals.rows:,} rows{filled}, {decimal(totals.bytes)}"

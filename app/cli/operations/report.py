@@ -22,7 +22,9 @@ from app.client.models import CANCELLED, COMPLETED, FAILED, WAITING, WAITING_FOR
 ERROR_CODES: dict[type[errors.TenantsError], ExitCode] = {
     errors.ArgumentError: ExitCode.INVALID,
     errors.AuthenticationError: ExitCode.UNAUTHENTICATED,
+    errors.DamagedArchiveError: ExitCode.FAILED,
     errors.DamagedDownloadError: ExitCode.FAILED,
+    errors.FileError: ExitCode.FAILED,
     errors.ConflictError: ExitCode.CONFLICT,
     errors.InvalidRequestError: ExitCode.INVALID,
     errors.NotFoundError: ExitCode.NOT_FOUND,

@@ -3,7 +3,15 @@ from pathlib import Path
 
 import pytest
 
-from app.client import ArgumentError, DamagedDownloadError, NotFoundError, UnexpectedResponseError, UnreachableError
+from app.client import (
+    ArgumentError,
+    DamagedArchiveError,
+    DamagedDownloadError,
+    FileError,
+    NotFoundError,
+    UnexpectedResponseError,
+    UnreachableError,
+)
 from tests.app.client.archive import EXPORT_ID, EXPORT_PATH, PARTS, manifest, part_of, script_archive
 from tests.app.client.conftest import Call
 from tests.app.client.scripted_server import Reply, ScriptedServer, problem
@@ -117,3 +125,36 @@ def test_an_unknown_export_is_not_found(server: ScriptedServer, call: Call, tmp_
     server.script("GET", f"{EXPORT_PATH}/manifest", problem(404, "export-not-found"))
     with pytest.raises(NotFoundError):
         call("download_export", EXPORT_ID, tmp_path)
+
+
+def test_a_full_disk_keeps_what_was_received(server: ScriptedServer, call: Call, tmp_path: Path) -> None:
+    script_archive(server)
+    (tmp_path / "parts").mkdir()
+    # A device that is always full.
+    (tmp_path / "parts/users.csv.zst.partial").symlink_to("/dev/full")
+    with pytest.raises(FileError, match=r"users\.csv\.zst\.partial can't be used: No space left on device"):
+        call("download_export", EXPORT_ID, tmp_path)
+    (tmp_path / "parts/users.csv.zst.partial").unlink()
+    call("download_export", EXPORT_ID, tmp_path)
+    assert files(tmp_path) == WHOLE
+
+
+def test_a_target_that_is_a_file_is_named(server: ScriptedServer, call: Call, tmp_path: Path) -> None:
+    script_archive(server)
+    (tmp_path / "file").touch()
+    with pytest.raises(ArgumentError, match=r"file can't be written: (Not a directory|File exists)"):
+        call("download_export", EXPORT_ID, tmp_path / "file")
+
+
+def test_an_archive_that_is_damaged_in_its_store_is_not_fetched_again_and_again(
+    server: ScriptedServer, call: Call, tmp_path: Path
+) -> None:
+    script_archive(server)
+    server.script("GET", USERS_PATH, problem(502, "export-damaged", "parts/users.csv.zst is missing"))
+    with pytest.raises(DamagedArchiveError, match="is missing"):
+        call("download_export", EXPORT_ID, tmp_path, retries=QUICK)
+    server.script("GET", f"{EXPORT_PATH}/manifest", problem(502, "export-damaged", "manifest.json was changed"))
+    with pytest.raises(DamagedArchiveError, match="was changed"):
+        call("download_export", EXPORT_ID, tmp_path, retries=QUICK)
+    assert [request.path for request in server.received].count(f"{EXPORT_PATH}/manifest") == 2
+    assert [request.path for request in server.received].count(USERS_PATH) == 1

@@ -58,7 +58,7 @@ def test_a_complete_export_is_shown(server: ScriptedServer, run: Run) -> None:
     server.script("GET", EXPORT_PATH, Reply(200, export(manifest=MANIFEST)))
     heading, *details = (" ".join(line.split()) for line in run("exports", "show", EXPORT_ID).stdout.splitlines())
     assert heading == f"{EXPORT_ID} completed"
-    for line in ("secrets masked", "size 12 rows, 1010 bytes, tables with rows: 1", "masked by name users.api_token"):
+    for line in ("secrets masked", "size 12 rows in 1 tables, 1.0 kB", "also masked users.api_token"):
         assert line in details
     assert run("exports", "show", EXPORT_ID, "--json").document == export(manifest=MANIFEST)
 
@@ -83,6 +83,21 @@ def test_a_damaged_download_exits_1(server: ScriptedServer, run: Run, tmp_path: 
     ran = run("exports", "download", EXPORT_ID, str(tmp_path), "--json")
     assert (ran.code, ran.document["error"]["code"]) == (1, "damaged-download")
     assert "users.csv.zst" in ran.stderr
+
+
+def test_an_archive_that_is_damaged_in_its_store_exits_1(server: ScriptedServer, run: Run, tmp_path: Path) -> None:
+    server.script("GET", f"{EXPORT_PATH}/manifest", problem(502, "export-damaged", "manifest.json was changed"))
+    ran = run("exports", "download", EXPORT_ID, str(tmp_path), "--json")
+    assert (ran.code, ran.document["error"]["code"]) == (1, "export-damaged")
+
+
+def test_a_full_disk_exits_1(server: ScriptedServer, run: Run, tmp_path: Path) -> None:
+    script_archive(server)
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts/users.csv.zst.partial").symlink_to("/dev/full")
+    ran = run("exports", "download", EXPORT_ID, str(tmp_path), "--json")
+    assert (ran.code, ran.document["error"]["code"]) == (1, "file-error")
+    assert "No space left on device" in ran.stderr
 
 
 def test_a_folder_of_another_export_exits_2(server: ScriptedServer, run: Run, tmp_path: Path) -> None:
