@@ -1,12 +1,13 @@
 """Requests, confirms, undoes and shows deletions of tenants."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
 import structlog
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from activities.audit.trail import AuditTrail
 from activities.certificates import signing
@@ -14,7 +15,6 @@ from activities.certificates.rows import find_certificate
 from activities.certificates.signing import CertificateSigner, SignedCertificate
 from activities.deletions.activities import confirmation_event
 from activities.deletions.rows import Confirmation, DeletionRecord, confirm, find_deletion, newest_deletion
-from activities.operations.queries import OperationRecord, find_open_of_tenant
 from app.auth.callers import Caller, Requester
 from app.auth.scopes import Scope
 from app.database import database_errors
@@ -40,7 +40,7 @@ from app.gateway.operations.problems import (
 )
 from app.gateway.operations.starting import OperationStarts
 from app.settings import Settings
-from app.temporal.errors import OperationEndedError
+from app.temporal.errors import OperationEndedError, TemporalUnavailableError
 from app.temporal.operations import TemporalOperations
 from workflows.operations.messages import OperationContext, OperationSnapshot
 from workflows.operations.statuses import OperationStatus
@@ -142,10 +142,13 @@ class Deletions:
     async def show(self, caller: Caller, path_id: str) -> DeletionDocument:
         """Return the tenant's newest deletion; raises `ProblemError` if there is none."""
         tenant_id = visible_tenant_id(caller, path_id)
+        requested = None
+        # Without Temporal the rows have to do.
+        with suppress(TemporalUnavailableError):
+            requested = await self.starts.find_open(DELETION, tenant_id)
         with database_errors():
             async with self.engine.connect() as connection:
                 deletion = await newest_deletion(connection, tenant_id)
-                requested = await _open_deletion(connection, tenant_id)
         if requested is not None and (deletion is None or deletion.workflow_id != requested.workflow_id):
             # No worker has begun it.
             deletion = DeletionRecord.of_request(requested)
@@ -173,12 +176,11 @@ class Deletions:
 
     async def _open_id(self, tenant_id: UUID) -> str:
         """Return the workflow id of the tenant's open deletion; raises `ProblemError` if there is none."""
+        if (record := await self.starts.find_open(DELETION, tenant_id)) is not None:
+            return record.workflow_id
         with database_errors():
             async with self.engine.connect() as connection:
-                record = await _open_deletion(connection, tenant_id)
-                ended = await newest_deletion(connection, tenant_id) if record is None else None
-        if record is not None:
-            return record.workflow_id
+                ended = await newest_deletion(connection, tenant_id)
         if ended is None:
             raise DeletionNotFoundError
         raise DeletionEndedError(DELETED if ended.deleted_at is not None else UNDONE)
@@ -210,11 +212,6 @@ class Deletions:
 def _compared(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Return the parameters by which requests are the same. A confirmation can follow."""
     return {name: value for name, value in parameters.items() if name != CONFIRM}
-
-
-async def _open_deletion(connection: AsyncConnection, tenant_id: UUID) -> OperationRecord | None:
-    record = await find_open_of_tenant(connection, tenant_id, DELETION.name)
-    return record if record is not None and record.snapshot.kind == DELETION.name else None
 
 
 def _refuse_same_person(deletion: DeletionRecord, requester: Requester) -> None:

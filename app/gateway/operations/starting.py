@@ -18,12 +18,12 @@ from activities.database.errors import DATABASE_ERRORS, is_lock_timeout
 from activities.database.own_tables import READING_KIND
 from activities.database.transactions import Statement, Transaction, Transactions
 from activities.errors import FinalError
-from activities.operations.queries import find_open_of_tenant, newest_request
+from activities.operations.queries import OperationRecord, find_open_of_tenant, newest_request
 from activities.operations.rows import OperationRow
 from app.database import database_errors
 from app.gateway.operations.documents import OperationView
 from app.gateway.operations.lookup import OperationLookup
-from app.gateway.operations.problems import OperationInProgressError, TenantBusyError
+from app.gateway.operations.problems import OperationInProgressError, OperationNotFoundError, TenantBusyError
 from app.temporal.errors import OperationExistsError
 from app.temporal.operations import TemporalOperations
 from workflows.operations.kinds import OperationKind
@@ -79,6 +79,7 @@ class OperationStarts:
         *,
         max_connections: int,
     ) -> None:
+        self._engine = engine
         self._transactions = Transactions(engine)
         self._operations = operations
         self._lookup = lookup
@@ -128,6 +129,27 @@ class OperationStarts:
             raise _in_progress(operation, kind)
         return operation
 
+    async def find_open(self, kind: OperationKind, tenant_id: UUID) -> OperationRecord | None:
+        """Return the tenant's open operation of that kind, or None; also one whose row could not be written yet.
+
+        Raises `TemporalUnavailableError` if no row says so and Temporal can't be asked, and
+        `DatabaseUnavailableError`.
+        """
+        with database_errors():
+            async with self._engine.connect() as connection:
+                # First, because a row that is written meanwhile comes with the next key.
+                key = await _start_key(connection, tenant_id, kind)
+                record = await find_open_of_tenant(connection, tenant_id, kind.name)
+        if record is not None:
+            return record if record.snapshot.kind == kind.name else None
+        try:
+            operation = await self._lookup.find(kind.workflow_id(key))
+        except OperationNotFoundError:
+            return None
+        if not operation.is_open:
+            return None
+        return OperationRecord(operation.workflow_id, operation.run_id, operation.snapshot)
+
     async def record(self, operation: OperationView, origin: Origin) -> None:
         """Insert the operation's row, so that it is listed even if no worker runs; without one the worker does it."""
         try:
@@ -165,7 +187,7 @@ class OperationStarts:
                         return known.workflow_id, None
                     if wanted.check is not None:
                         await wanted.check(connection)
-                    key = uuid4() if is_repeated else await _start_key(connection, wanted)
+                    key = uuid4() if is_repeated else await _start_key(connection, wanted.tenant_id, wanted.kind)
                     workflow_id = wanted.kind.workflow_id(key)
                     started = OperationView.of_temporal(
                         await self._operations.start(wanted.kind, wanted.workflow_type, workflow_id, wanted.request)
@@ -207,13 +229,13 @@ async def _lock_tenant(transaction: Transaction, tenant_id: UUID, seconds: float
         raise
 
 
-async def _start_key(connection: AsyncConnection, wanted: _Wanted) -> UUID:
+async def _start_key(connection: AsyncConnection, tenant_id: UUID, kind: OperationKind) -> UUID:
     """Derive the operation's UUID from what the tenant has had before, so that a start that has no row is found.
 
     That is one whose gateway was killed, or got no response from Temporal, and which no worker has begun.
     """
-    number = await newest_request(connection, wanted.tenant_id, wanted.kind)
-    return uuid5(wanted.tenant_id, f"{wanted.kind.name} {number}")
+    number = await newest_request(connection, tenant_id, kind)
+    return uuid5(tenant_id, f"{kind.name} {number}")
 
 
 def _in_progress(operation: OperationView, wanted: OperationKind) -> OperationInProgressError:

@@ -16,6 +16,14 @@ from workflows.operations.statuses import OperationStatus
 
 pytestmark = pytest.mark.anyio
 
+# As a server that has become a standby rejects writes.
+READ_ONLY = """
+    CREATE FUNCTION refuse_row() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN RAISE 'cannot execute INSERT in a read-only transaction' USING ERRCODE = '25006'; END $$;
+    CREATE TRIGGER refuse_row BEFORE INSERT ON alga_tenants.operations EXECUTE FUNCTION refuse_row();
+"""
+WRITABLE = "DROP FUNCTION refuse_row() CASCADE"
+
 
 @pytest.mark.parametrize(
     ("changes", "field", "detail"),
@@ -119,6 +127,22 @@ async def test_a_request_that_no_worker_has_begun_is_shown(
     assert (shown["reason"], shown["gracePeriodDays"], shown["tenantName"]) == ("contract ended", 3, "Acme")
     assert shown["requestedBy"] == operation["requestedBy"]
     assert shown["links"]["undo"] == f"/tenants/{tenant_id}/deletion/undo"
+
+
+async def test_a_deletion_whose_row_could_not_be_written_is_found_and_undone(
+    http: httpx.AsyncClient, database: asyncpg.Connection
+) -> None:
+    tenant_id = await add_tenant(database)
+    await database.execute(READ_ONLY)
+    operation = await request(http, tenant_id)
+    await database.execute(WRITABLE)
+    query = "SELECT count(*) FROM alga_tenants.operations WHERE tenant_id = $1"
+    assert await database.fetchval(query, tenant_id) == 0
+    shown = (await http.get(f"/tenants/{tenant_id}/deletion")).json()
+    assert (shown["workflowId"], shown["operation"]["status"]) == (operation["workflowId"], "queued")
+    assert_problem(await http.post(f"/tenants/{tenant_id}/deletion/confirm"), 409, "deletion-not-begun")
+    undone = await http.post(f"/tenants/{tenant_id}/deletion/undo")
+    assert (undone.status_code, undone.json()["workflowId"]) == (202, operation["workflowId"]), undone.text
 
 
 async def test_an_ended_deletion_is_shown_without_what_can_not_be_done_any_more(
