@@ -22,6 +22,7 @@ from activities.database.rights import unreadable_tables
 from activities.errors import FinalError
 from activities.export.storage import StorageError
 from activities.mail.rendering import MailTemplateError, load_templates
+from activities.product_changes.rights import PREVIEW_COLUMNS
 from activities.purge.catalogue import CatalogueError, read_catalogue
 from app.auth.keys.records import ApiKeyTable, KeyState
 from app.auth.keys.signing import api_key_signer
@@ -161,16 +162,17 @@ async def _check_gateway_database(connection: AsyncConnection, subject: str, set
 
 
 async def _check_footprints(connection: AsyncConnection) -> Finding:
-    """Look for tables that the role may not read, because footprints are refused then."""
+    """Look for tables that the role may not read: footprints are refused then, or previews of product changes."""
     subject = "footprints"
     try:
         catalogue = await read_catalogue(connection)
     except CatalogueError as error:
         return Finding("error", subject, str(error), "correct the table, or report it")
-    unreadable = await unreadable_tables(connection, catalogue.ownership_columns | EXTERNAL_COLUMNS)
+    wanted = catalogue.ownership_columns | EXTERNAL_COLUMNS | PREVIEW_COLUMNS
+    unreadable = await unreadable_tables(connection, wanted)
     if unreadable:
         listed = ", ".join(unreadable[:MAX_LISTED_TABLES]) + (", …" if len(unreadable) > MAX_LISTED_TABLES else "")
-        problem = f"the gateway's role may not read {len(unreadable)} table(s) that they count: {listed}"
+        problem = f"the gateway's role may not read {len(unreadable)} table(s) that they or previews read: {listed}"
         return Finding("warning", subject, problem, f"grant SELECT on them: {RIGHTS}")
     return Finding("ok", subject, "the gateway's role may count every table")
 

@@ -11,6 +11,7 @@ from activities.alga import tables
 from activities.alga.billing_tables import billing_metadata, stripe_prices, stripe_products
 from activities.alga.ids import derived_id
 from activities.alga.lifecycle_tables import lifecycle_metadata
+from activities.alga.product_tables import product_metadata
 
 ALGA_MIGRATIONS = "knex_migrations"
 
@@ -49,7 +50,7 @@ async def create_development_tables(connection: AsyncConnection) -> list[str]:
         # Alga's own migrations make these, if its edition has them.
         missing += [
             table
-            for metadata in (billing_metadata, lifecycle_metadata)
+            for metadata in (billing_metadata, lifecycle_metadata, product_metadata)
             for table in metadata.sorted_tables
             if table.name not in live
         ]

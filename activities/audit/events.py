@@ -32,6 +32,7 @@ class Action(StrEnum):
     EXPORT_DELETE = "export.delete"
     """The archive of an export was removed before it expired."""
     TENANT_RESTORE = "tenant.restore"
+    TENANT_CHANGE_PRODUCT = "tenant.change_product"
     OPERATION_CANCEL = "operation.cancel"
     OPERATION_CHANGE = "operation.change"
     OPERATION_RESUME = "operation.resume"

@@ -100,12 +100,12 @@ def show_footprint(console: Console, footprint: Footprint) -> None:
     for resource in footprint.external:
         say(console, f"{_count(resource):>12}  {humanize(resource.kind)}")
         for line in (", ".join(resource.names), resource.note):
-            _print_indented(console, line)
+            print_indented(console, line)
 
 
-def _print_indented(console: Console, text: str | None) -> None:
+def print_indented(console: Console, text: str | None) -> None:
+    """Print a text below a number; without a terminal, no line is wrapped."""
     if text:
-        # Without a terminal, no line is wrapped.
         wide = console if console.is_terminal else Console(width=max(PIPE_WIDTH, len(text) + 20), highlight=False)
         line = Padding(Text(visible(text), "dim", overflow="fold"), (0, 0, 0, 14), expand=False)
         wide.print(line)

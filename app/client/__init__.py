@@ -33,8 +33,11 @@ from app.client.models import (
 from app.client.retrying import Retries
 from app.client.tenants import (
     Addon,
+    ChangedRows,
     ExternalResource,
     Footprint,
+    ProductChangePreview,
+    ProductChangeRefusal,
     Subscription,
     Tenant,
     TenantDeletion,
@@ -48,6 +51,7 @@ __all__ = [
     "AsyncTenantsClient",
     "AuthenticationError",
     "Certificate",
+    "ChangedRows",
     "ConflictError",
     "DamagedArchiveError",
     "DamagedDownloadError",
@@ -65,6 +69,8 @@ __all__ = [
     "OperationSummary",
     "OperationWarning",
     "ProblemError",
+    "ProductChangePreview",
+    "ProductChangeRefusal",
     "Retries",
     "StepDocument",
     "Subscription",

@@ -16,14 +16,14 @@ from pydantic.alias_generators import to_camel
 from app.client.errors import ArgumentError
 from app.client.models import D, Health, Operation, OperationSummary, Page
 from app.client.responses import read, read_health
-from app.client.tenants import Footprint, Tenant, User
+from app.client.tenants import Footprint, ProductChangePreview, Tenant, User
 
 MAX_IDEMPOTENCY_KEY_LENGTH = 255
 MAX_CONNECT_SECONDS = 5.0
 # The gateway gives up after less.
 FOOTPRINT_SECONDS = 60.0
 # As long as the gateway waits for a suspension.
-SUSPENSION_SECONDS = 10.0
+CHANGE_SECONDS = 10.0
 JSON_BODY = {"Content-Type": "application/json"}
 
 T = TypeVar("T")
@@ -231,12 +231,28 @@ def suspend_tenant(tenant_id: UUID | str, *, reason: str, wait: int | None = Non
     The gateway waits for 10 seconds, or for `wait` if that is less. Raises `ConflictError` if another operation on
     the tenant has not ended, or if it must not be suspended, and the error of an operation that has failed by then.
     """
-    return _suspension_call("PUT", tenant_id, wait, {"reason": reason})
+    return _change_call("PUT", tenant_id, "suspension", wait, {"reason": reason})
 
 
 def reactivate_tenant(tenant_id: UUID | str, *, wait: int | None = None) -> Call[Tenant | Operation]:
     """Undo a tenant's suspension, as `suspend_tenant`. Raises `ConflictError` also if Alga itself suspended it."""
-    return _suspension_call("DELETE", tenant_id, wait, None)
+    return _change_call("DELETE", tenant_id, "suspension", wait, None)
+
+
+def change_product(
+    tenant_id: UUID | str, *, product_code: str = "psa", wait: int | None = None
+) -> Call[Tenant | Operation]:
+    """Change a tenant's product; return the tenant if it has the product, or else the operation that changes it.
+
+    It can't be changed back. Waits and raises as `suspend_tenant`.
+    """
+    return _change_call("POST", tenant_id, "product-change", wait, {"productCode": product_code})
+
+
+def preview_product_change(tenant_id: UUID | str, *, product_code: str = "psa") -> Call[ProductChangePreview]:
+    """Return what a change of product would write, and why it would be refused; nothing is written."""
+    path = f"{path_of('tenants', str(tenant_id))}/product-change"
+    return Call("GET", path, partial(read, model=ProductChangePreview), query=query_of(product_code=product_code))
 
 
 def health() -> Call[Health]:
@@ -244,17 +260,17 @@ def health() -> Call[Health]:
     return Call("GET", "/readyz", read_health, is_retried=False)
 
 
-def _suspension_call(
-    method: str, tenant_id: UUID | str, wait: int | None, body: Mapping[str, object] | None
+def _change_call(
+    method: str, tenant_id: UUID | str, name: str, wait: int | None, body: Mapping[str, object] | None
 ) -> Call[Tenant | Operation]:
     headers = {} if wait is None else {"Prefer": f"wait={wait}"}
     return Call(
         method,
-        f"{path_of('tenants', str(tenant_id))}/suspension",
+        f"{path_of('tenants', str(tenant_id))}/{name}",
         _read_changed_tenant,
         headers=headers if body is None else {**JSON_BODY, **headers},
         body=None if body is None else encode(body),
-        extra_seconds=SUSPENSION_SECONDS,
+        extra_seconds=CHANGE_SECONDS,
     )
 
 

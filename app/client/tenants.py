@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from app.client.models import Document
+from app.client.models import Document, OperationWarning
 
 
 class Subscription(Document):
@@ -88,6 +88,38 @@ class User(Document):
     roles: tuple[str, ...] = ()
     last_login_at: datetime | None = None
     created_at: datetime | None = None
+
+
+class ChangedRows(Document):
+    """Rows of one table that a change of product adds, changes or leaves; `examples` name the first of them."""
+
+    table: str
+    rows: int
+    examples: tuple[str, ...] = ()
+
+
+class ProductChangeRefusal(Document):
+    """Why the product of a tenant can't be changed."""
+
+    code: str
+    detail: str
+    field: str | None = None
+
+
+class ProductChangePreview(Document):
+    """What a change of product would write; `stays` are rows that a new tenant of the product would not have."""
+
+    tenant_id: UUID
+    name: str
+    product_code: str
+    new_product_code: str
+    is_allowed: bool
+    refusals: tuple[ProductChangeRefusal, ...] = ()
+    rows: int
+    tables: tuple[ChangedRows, ...] = ()
+    changes: tuple[ChangedRows, ...] = ()
+    stays: tuple[ChangedRows, ...] = ()
+    warnings: tuple[OperationWarning, ...] = ()
 
 
 class ExternalResource(Document):

@@ -23,6 +23,7 @@ from app.gateway.http.request_context import RequestContextMiddleware
 from app.gateway.http.tracing import TracingMiddleware
 from app.gateway.keys import routes as api_keys
 from app.gateway.operations import routes as operations
+from app.gateway.product_changes import routes as product_changes
 from app.gateway.readiness import Readiness
 from app.gateway.services import open_services
 from app.gateway.tenants import routes as tenants
@@ -74,6 +75,7 @@ def create_app(settings: Settings) -> FastAPI:
         directory.router,
         deletions.router,
         exports.router,
+        product_changes.router,
         operations.status_router,
         operations.router,
         operations.kind_router,

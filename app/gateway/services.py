@@ -22,6 +22,7 @@ from app.gateway.access.rate_limits import RateLimits
 from app.gateway.audit.listing import AuditListing
 from app.gateway.codec.decoding import Decoding
 from app.gateway.deletions.deletion import Deletions
+from app.gateway.directory.changes import TenantChanges
 from app.gateway.directory.footprint import Footprints
 from app.gateway.directory.listing import TenantListing
 from app.gateway.directory.lookup import TenantLookup
@@ -35,6 +36,7 @@ from app.gateway.operations.listing import Listing
 from app.gateway.operations.lookup import OperationLookup
 from app.gateway.operations.starting import OperationStarts
 from app.gateway.operations.updates import OperationUpdates
+from app.gateway.product_changes.product_change import ProductChanges
 from app.gateway.readiness import Readiness
 from app.gateway.tenants.access import WelcomeEmails
 from app.gateway.tenants.creation import TenantCreation
@@ -97,6 +99,7 @@ async def open_services(
             rate_limits,
         )
         tenants = TenantLookup(engine, lookup)
+        changes = TenantChanges(starts, lookup, tenants)
         archives = Archives(settings, engine)
         cancellation = OperationCancellation(engine, operations, lookup, recorder)
         services = (
@@ -115,7 +118,8 @@ async def open_services(
             UserListing(engine, tenants),
             Footprints(counting, tenants, TenantResources(temporal, rpc_timeout(settings))),
             WelcomeEmails(starts, lookup, tenants),
-            Suspensions(settings, starts, lookup, tenants),
+            Suspensions(settings, tenants, changes),
+            ProductChanges(settings, engine, blueprints, tenants, changes),
             Deletions(
                 settings,
                 engine,

@@ -18,6 +18,7 @@ from activities.deletions.wire import WireDeletionActivities
 from activities.mail.activities import WelcomeMailActivities
 from activities.mail.resending import ResendingActivities
 from activities.operations.activities import OperationActivities
+from activities.product_changes.activities import ProductChangeActivities
 from activities.suspensions.activities import SuspensionActivities
 from activities.tenants.export import ExportActivities
 from activities.tenants.provisioning import ProvisioningActivities
@@ -37,6 +38,7 @@ from workflows.operations.maintenance import MaintenanceWorkflow
 from workflows.tenants.creation import AlgadeskTenantCreationWorkflow, TenantCreationWorkflow
 from workflows.tenants.deletion import TenantDeletionWorkflow
 from workflows.tenants.export import TenantExportWorkflow
+from workflows.tenants.product_change import ProductChangeWorkflow, ProductUpgradeWorkflow
 from workflows.tenants.restore import TenantRestoreWorkflow
 from workflows.tenants.steps import SEND_WELCOME_EMAIL
 from workflows.tenants.suspension import ReactivationWorkflow, SuspensionWorkflow
@@ -53,6 +55,8 @@ WORKFLOWS: Sequence[type] = (
     WireDeletionWorkflow,
     TenantExportWorkflow,
     TenantRestoreWorkflow,
+    ProductChangeWorkflow,
+    ProductUpgradeWorkflow,
     HealthCheckWorkflow,
     MaintenanceWorkflow,
 )
@@ -87,9 +91,10 @@ def create_worker(
     audit = audit_trail(settings)
     mails = welcome_mails(settings, engine)
     management_tenant = settings.master_billing_tenant_id
+    blueprints = load_blueprints(settings.blueprints_dir)
     provisioning = ProvisioningActivities(
         engine,
-        load_blueprints(settings.blueprints_dir),
+        blueprints,
         settings.password_hasher,
         audit,
         following=(*extensions.following, *([SEND_WELCOME_EMAIL] if mails is not None else [])),
@@ -100,6 +105,7 @@ def create_worker(
     resending = ResendingActivities(engine, audit, mails)
     archives = kept_archives(settings)
     suspensions = SuspensionActivities(engine, audit, management_tenant)
+    product_changes = ProductChangeActivities(engine, blueprints, audit, management_tenant)
     can_export = archives is not None
     deletions = DeletionActivities(engine, audit, management_tenant, can_export=can_export)
     wire_deletions = WireDeletionActivities(
@@ -150,6 +156,7 @@ def create_worker(
             maintenance.remove_archives,
             exporting.export_tenant,
             restoring.restore_tenant,
+            product_changes.change_product,
             *extensions.activities,
         ],
         interceptors=[ActivityWatch()],

@@ -40,6 +40,8 @@ from workflows.tenants.steps import (
     DELETION_WORKFLOW,
     EXPORT,
     EXPORT_WORKFLOW,
+    PRODUCT_CHANGE_WORKFLOW,
+    PRODUCT_UPGRADE_WORKFLOW,
     PURGE_ACTIVITY,
     REACTIVATION_WORKFLOW,
     READ_DELETION_ACTIVITY,
@@ -49,6 +51,7 @@ from workflows.tenants.steps import (
     SUSPEND,
     SUSPENSION_WORKFLOW,
     TRACK_CUSTOMER,
+    VALIDATE,
     WIRE_DELETION_WORKFLOW,
 )
 
@@ -138,6 +141,16 @@ def _restore_request(**changes: Any) -> dict[str, Any]:
     """Return a request of the gateway to restore a tenant."""
     by_gateway = {"requestedBy": "key:example"}
     return {"tenantId": str(uuid4()), "exportId": str(uuid4()), "origin": by_gateway, **changes}
+
+
+def _change_request() -> dict[str, Any]:
+    """Return a request of the gateway to change a tenant's product."""
+    return {"tenantId": str(uuid4()), "tenantName": "Acme", "origin": {"requestedBy": "key:example"}}
+
+
+def _upgrade_request() -> dict[str, Any]:
+    """Return a request to change a tenant's product, as Alga's client sends it."""
+    return {"tenantId": str(uuid4()), "requestedByUserId": str(uuid4())}
 
 
 def _deletion(script: Script) -> DeletionScript:
@@ -270,6 +283,15 @@ PATHS: dict[str, tuple[str, Callable[[], Any], Callable[[], Script], Act]] = {
         _parking(),
         _cancel_by_signal,
     ),
+    "product_changed": (PRODUCT_CHANGE_WORKFLOW, _change_request, lambda: Script(errors=[passing()]), _nothing),
+    "product_change_refused": (
+        PRODUCT_CHANGE_WORKFLOW,
+        _change_request,
+        lambda: Script(errors=[final(VALIDATE)]),
+        _nothing,
+    ),
+    "product_upgraded_by_algas_client": (PRODUCT_UPGRADE_WORKFLOW, _upgrade_request, Script, _nothing),
+    "product_upgrade_parked_and_resumed": (PRODUCT_UPGRADE_WORKFLOW, _upgrade_request, _parking(), _resume),
     "deleted_after_confirmation": (
         DELETION_WORKFLOW,
         lambda: deletion_request(gracePeriodDays=0),

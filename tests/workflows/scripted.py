@@ -33,8 +33,10 @@ from workflows.operations.messages import (
 from workflows.operations.statuses import StepStatus
 from workflows.tenants.request import OperationResult, PasswordHash, PasswordInput, ProvisionInput
 from workflows.tenants.steps import (
+    CHANGE_PRODUCT_ACTIVITY,
     EXPORT_ACTIVITY,
     HASH_PASSWORD_ACTIVITY,
+    PRODUCT_CHANGE,
     PROVISION_ACTIVITY,
     REACTIVATE_ACTIVITY,
     REACTIVATION,
@@ -147,6 +149,7 @@ class Script:
             self._transaction(REACTIVATE_ACTIVITY, REACTIVATION),
             self._transaction(EXPORT_ACTIVITY, TENANT_EXPORT),
             self._transaction(RESTORE_ACTIVITY, TENANT_RESTORE),
+            self._transaction(CHANGE_PRODUCT_ACTIVITY, PRODUCT_CHANGE),
             *(self._follow_up(step) for step in FOLLOWING),
         ]
 

@@ -12,6 +12,8 @@ RESTORE_WORKFLOW = "algaTenantsRestoreWorkflow"
 SUSPENSION_WORKFLOW = "algaTenantsSuspensionWorkflow"
 REACTIVATION_WORKFLOW = "algaTenantsReactivationWorkflow"
 DELETION_WORKFLOW = "algaTenantsDeletionWorkflow"
+PRODUCT_CHANGE_WORKFLOW = "algaTenantsProductChangeWorkflow"
+PRODUCT_UPGRADE_WORKFLOW = "tenantProductUpgradeWorkflow"
 # Starts a deletion for Alga's client, and is no operation itself.
 WIRE_DELETION_WORKFLOW = "tenantDeletionWorkflow"
 HEALTH_CHECK_WORKFLOW = "healthCheckWorkflow"
@@ -35,6 +37,10 @@ VERIFY = "verify"
 RESTORE = "restore"
 CERTIFY = "certify"
 REMOVE_SCHEDULES = "remove_schedules"
+GRANT_RIGHTS = "grant_rights"
+BACKFILL_CLIENTS = "backfill_clients"
+BACKFILL_SLAS = "backfill_slas"
+CHANGE_PRODUCT = "change_product"
 
 HASH_PASSWORD_ACTIVITY = "hash_password"  # noqa: S105 - the name of an activity
 PROVISION_ACTIVITY = "provision_tenant"
@@ -52,6 +58,7 @@ CONFIRM_DELETION_ACTIVITY = "confirm_deletion"
 LIST_EXTERNAL_ACTIVITY = "list_external_resources"
 PURGE_ACTIVITY = "purge_tenant"
 UNDO_DELETION_ACTIVITY = "undo_deletion"
+CHANGE_PRODUCT_ACTIVITY = "change_product"
 
 # Progress is weighed by the rows that a psa tenant gets in each step.
 TENANT_CREATION = KINDS.register(
@@ -200,5 +207,27 @@ TENANT_RESTORE = KINDS.register(
         undo="to delete the tenant: POST /tenants/{tenant_id}/deletion",
         cancel_scope="tenants:restore",
         manage_scope="tenants:restore",
+    )
+)
+
+PRODUCT_CHANGE = KINDS.register(
+    OperationKind(
+        name="tenant_product_change",
+        workflow_types=(PRODUCT_CHANGE_WORKFLOW, PRODUCT_UPGRADE_WORKFLOW),
+        id_prefix="tenant-product-change-",
+        steps=(
+            StepKind(VALIDATE, 5, wire_name="product_upgrade_preflight"),
+            StepKind(APPLY_BLUEPRINT, 50, wire_name="product_upgrade_backfill_seeds"),
+            StepKind(GRANT_RIGHTS, 70, wire_name="product_upgrade_rbac_delta"),
+            StepKind(BACKFILL_CLIENTS, 80, wire_name="product_upgrade_client_backfill"),
+            StepKind(BACKFILL_SLAS, 90, wire_name="product_upgrade_sla_parity"),
+            StepKind(CHANGE_PRODUCT, 95, wire_name="product_upgrade_flip"),
+            StepKind(VERIFY, 100, wire_name="product_upgrade_verify"),
+        ),
+        transaction=CHANGE_PRODUCT_ACTIVITY,
+        request_action="tenant.change_product",
+        undo="there is no way back to the former product but a restore of an export",
+        cancel_scope="tenants:change",
+        manage_scope="tenants:change",
     )
 )

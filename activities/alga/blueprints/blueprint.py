@@ -158,10 +158,11 @@ class Blueprint:
 
     def section_statements(self, tenant_id: UUID, created_at: datetime) -> Iterator[Statement]:
         """Yield the statements that insert the rows of `rows`; they may refer to all rows that a creation writes."""
-        return self._section_rows.statements(tenant_id, created_at)
+        return self.section_rows.statements(tenant_id, created_at)
 
     @cached_property
-    def _section_rows(self) -> SectionRows:
+    def section_rows(self) -> SectionRows:
+        """The rows of `rows`."""
         return SectionRows(self._model.rows)
 
     @cached_property

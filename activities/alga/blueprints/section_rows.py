@@ -11,7 +11,7 @@ from sqlalchemy.types import UserDefinedType
 
 from activities.alga.blueprints.model import TableSection
 from activities.alga.blueprints.symbols import NOW, TENANT, TODAY, Name, is_number, replace, whole_name
-from activities.alga.bulk_insert import MUST_BE_NEW, insert_statement, tenant_column
+from activities.alga.bulk_insert import MUST_BE_NEW, TableRows, insert_statement, tenant_column
 from activities.alga.ids import derived_id
 from activities.alga.row_templates import CreationDay, CreationTime, DerivedId, Gap, RowTemplates, TenantId
 from activities.database.transactions import Statement
@@ -49,11 +49,19 @@ class SectionRows:
 
     def statements(self, tenant_id: UUID, created_at: datetime) -> Iterator[Statement]:
         """Yield the statements: one for each table, and one for each row with references that are written later."""
-        for rows in self._templates.fill(tenant_id, created_at):
+        for _, rows in self.tables(tenant_id, created_at):
             yield insert_statement(tenant_id, rows)
-        for clause, names in self._later:
-            ids = {parameter: str(derived_id(tenant_id, *name)) for parameter, name in names.items()}
+        for clause, ids in self.updates(tenant_id):
             yield Statement(clause, {"tenant_id": tenant_id, **ids})
+
+    def tables(self, tenant_id: UUID, created_at: datetime) -> Iterator[tuple[TableSection, TableRows]]:
+        """Yield each section with the tenant's rows, in an order in which they can be inserted."""
+        yield from zip(self._sections.values(), self._templates.fill(tenant_id, created_at), strict=True)
+
+    def updates(self, tenant_id: UUID) -> Iterator[tuple[Update, dict[str, str]]]:
+        """Yield the statements for references that are written later, with ids: the row's own one is `own_id`."""
+        for clause, names in self._later:
+            yield clause, {parameter: str(derived_id(tenant_id, *name)) for parameter, name in names.items()}
 
     def _prepared(self, section: TableSection, row: Mapping[str, Any]) -> dict[str, Any]:
         return {

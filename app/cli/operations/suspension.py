@@ -32,7 +32,7 @@ def suspend(
         if not confirmed(f"Suspend {visible(tenant.name or '')} ({about})?"):
             report.note("Nothing was changed.")
             return ExitCode.CANCELLED
-    return _follow(report, report.client.suspend_tenant(tenant_id, reason=reason, wait=0), timeout, wait=wait)
+    return follow_change(report, report.client.suspend_tenant(tenant_id, reason=reason, wait=0), timeout, wait=wait)
 
 
 @connected
@@ -43,11 +43,13 @@ def reactivate(
 
     What people have changed since stays as it is.
     """
-    return _follow(report, report.client.reactivate_tenant(tenant_id, wait=0), timeout, wait=wait)
+    return follow_change(report, report.client.reactivate_tenant(tenant_id, wait=0), timeout, wait=wait)
 
 
-def _follow(report: Report, changed: Tenant | Operation, timeout: float, *, wait: bool) -> ExitCode:
-    """Watch the operation that was started; if none was, the tenant is as requested."""
+def follow_change(
+    report: Report, changed: Tenant | Operation, timeout: float, *, wait: bool, already: str | None = None
+) -> ExitCode:
+    """Watch the operation that was started; if none was, the tenant is as requested, by default in its state."""
     if isinstance(changed, Operation):
         report.changed(changed)
         report.note(f"started {changed.workflow_id}")
@@ -55,6 +57,6 @@ def _follow(report: Report, changed: Tenant | Operation, timeout: float, *, wait
     if report.as_json:
         print_json(changed.as_json())
     else:
-        report.note(f"The tenant is {visible(changed.state or '')} already; nothing was started.")
+        report.note(f"The tenant is {visible(already or changed.state or '')} already; nothing was started.")
         show_tenant(report.stdout, changed)
     return ExitCode.DONE

@@ -1,4 +1,4 @@
-"""`alga-tenants tenants`: shows, suspends and deletes tenants, and invites their administrators."""
+"""`alga-tenants tenants`: shows, changes and deletes tenants, and invites their administrators."""
 
 from typing import Annotated
 
@@ -8,12 +8,13 @@ from app.cli.console import print_json
 from app.cli.exit_codes import EXIT_CODES_HELP, ExitCode
 from app.cli.operations.create import create
 from app.cli.operations.deletions import confirm_deletion, delete, deletion, undo_deletion
+from app.cli.operations.product_change import change_product
 from app.cli.operations.report import Report, connected
 from app.cli.operations.suspension import reactivate, suspend
 from app.cli.options import DEFAULT_LIMIT, DEFAULT_TIMEOUT, MAX_PAGE_SIZE, Limit, TenantId, Timeout
 from app.cli.tenant_output import print_tenants, print_users, show_footprint, show_tenant
 
-app = typer.Typer(help="Create, show, invite, suspend and delete tenants.", no_args_is_help=True)
+app = typer.Typer(help="Create, show, invite, suspend, change and delete tenants.", no_args_is_help=True)
 app.command("create", epilog=EXIT_CODES_HELP)(create)
 
 
@@ -104,6 +105,7 @@ def invite(
 
 app.command("suspend", epilog=EXIT_CODES_HELP)(suspend)
 app.command("reactivate", epilog=EXIT_CODES_HELP)(reactivate)
+app.command("change-product", epilog=EXIT_CODES_HELP)(change_product)
 app.command("delete", epilog=EXIT_CODES_HELP)(delete)
 app.command("deletion", epilog=EXIT_CODES_HELP)(deletion)
 app.command("confirm-deletion", epilog=EXIT_CODES_HELP)(confirm_deletion)

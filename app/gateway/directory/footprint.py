@@ -6,20 +6,19 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 import structlog
-from sqlalchemy import func, select, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from activities.alga.directory.external_resources import EXTERNAL_COLUMNS, ExternalResource, list_external
 from activities.alga.lifecycle_tables import pending_tenant_deletions
-from activities.database.errors import INSUFFICIENT_PRIVILEGE, TIMEOUT, sqlstate
-from activities.database.rights import unreadable_tables
-from activities.purge.catalogue import Catalogue, read_catalogue
+from activities.database.errors import TIMEOUT
+from activities.purge.catalogue import read_catalogue
 from activities.purge.purge import count_tenant_rows
 from app.auth.callers import Caller
 from app.database import FOOTPRINT_TIMEOUT, MAX_FOOTPRINTS, DatabaseUnavailableError, database_errors
 from app.gateway.directory.lookup import TenantLookup
-from app.gateway.directory.problems import FootprintRightsError, FootprintTimeoutError
+from app.gateway.directory.problems import FootprintTimeoutError
+from app.gateway.directory.protection import readable
 from app.gateway.directory.schemas import ExternalDocument, FootprintDocument
 from app.gateway.http.problems.request_problems import OverloadedError
 from app.temporal.errors import TemporalUnavailableError
@@ -47,7 +46,7 @@ class Footprints:
     async def take(self, caller: Caller, path_id: str) -> FootprintDocument:
         """Return the footprint of a tenant; that of a deleted one shows what is left.
 
-        Raises `TenantNotFoundError`, `OverloadedError`, `FootprintRightsError`, `FootprintTimeoutError` or
+        Raises `TenantNotFoundError`, `OverloadedError`, `UnreadableTablesError`, `FootprintTimeoutError` or
         `DatabaseUnavailableError`.
         """
         tenant_id = await self.tenants.find_id(caller, path_id)
@@ -96,20 +95,6 @@ class Footprints:
 async def _read(connection: AsyncConnection, tenant_id: UUID) -> tuple[Mapping[str, int], list[ExternalResource]]:
     # Like the purge, which keeps that record where it can.
     catalogue = (await read_catalogue(connection)).keeping(pending_tenant_deletions.name)
-    try:
+    async with readable(connection, catalogue.ownership_columns | EXTERNAL_COLUMNS):
         tables = await count_tenant_rows(connection, catalogue, tenant_id)
         return dict(sorted(tables.items())), await list_external(connection, tenant_id, max_names=MAX_NAMES)
-    except DBAPIError as error:
-        if sqlstate(error) != INSUFFICIENT_PRIVILEGE:
-            raise
-        await connection.rollback()
-        await _refuse_missing_rights(connection, catalogue)
-        raise
-
-
-async def _refuse_missing_rights(connection: AsyncConnection, catalogue: Catalogue) -> None:
-    tables = await unreadable_tables(connection, catalogue.ownership_columns | EXTERNAL_COLUMNS)
-    if tables:
-        names = select(func.quote_ident(func.current_user()), func.quote_ident(func.current_schema()))
-        role, schema = (await connection.execute(names)).one()
-        raise FootprintRightsError(role, schema, tables) from None

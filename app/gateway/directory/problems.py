@@ -7,8 +7,8 @@ from app.gateway.http.problems.problem import ProblemError
 MAX_NAMED_TABLES = 5
 
 
-class FootprintRightsError(ProblemError):
-    """The gateway's role may not read tables that a footprint counts."""
+class UnreadableTablesError(ProblemError):
+    """The gateway's role may not read tables that the response needs."""
 
     status, code = 501, "database-rights-missing"
     example_arguments = ("alga_tenants_gateway", "public", ("tickets",))

@@ -11,7 +11,7 @@ from app.gateway.directory.footprint import Footprints
 from app.gateway.directory.listing import TenantListing
 from app.gateway.directory.lookup import TenantLookup
 from app.gateway.directory.parameters import Filter, PageToken, State, TenantPathId, Users
-from app.gateway.directory.problems import FootprintRightsError, FootprintTimeoutError
+from app.gateway.directory.problems import FootprintTimeoutError, UnreadableTablesError
 from app.gateway.directory.schemas import FootprintDocument, TenantDetails, TenantList, UserList
 from app.gateway.directory.users import UserListing
 from app.gateway.http.dependencies import service
@@ -57,7 +57,7 @@ async def read_tenant(
     "/{id}/footprint",
     summary="Show what a deletion would remove",
     response_model=FootprintDocument,
-    responses=problems(TenantNotFoundError, FootprintRightsError, FootprintTimeoutError),
+    responses=problems(TenantNotFoundError, UnreadableTablesError, FootprintTimeoutError),
 )
 async def read_footprint(
     caller: Reader, footprints: Annotated[Footprints, service(Footprints)], path_id: TenantPathId

@@ -10,16 +10,19 @@ from uuid import UUID
 from fastapi import Body, Depends, Header, Path, Query, Security
 from pydantic import AfterValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
+from starlette.requests import Request
 
 from activities.operations.queries import OperationFilter
 from activities.tenants.request import TenantChanges
 from app.auth.callers import Caller, Requester
 from app.auth.scopes import Scope
 from app.gateway.access.parameters import current_caller, current_requester
-from app.gateway.http.parameters import Moment
+from app.gateway.http.dependencies import find_service
+from app.gateway.http.parameters import Moment, wait_preference
 from app.gateway.operations.listing import MAX_PAGE_TOKEN_LENGTH, PAGE_TOKEN
 from app.gateway.operations.problems import OperationNotFoundError
 from app.gateway.operations.schemas import CancelBody, Reason
+from app.settings import Settings
 from workflows.operations.kinds import KINDS
 from workflows.operations.statuses import OperationStatus
 
@@ -58,6 +61,20 @@ async def cancel_reason(
 ) -> str | None:
     """Return the reason of a cancellation."""
     return body.reason if body is not None and body.reason is not None else reason
+
+
+async def prefer_wait(
+    request: Request,
+    prefer: Annotated[  # noqa: ARG001 - for OpenAPI; several lines of it are only in the request
+        str | None,
+        Header(
+            alias="Prefer",
+            description="`wait=N`: respond when the operation has ended, or after N seconds (RFC 7240).",
+        ),
+    ] = None,
+) -> int | None:
+    """Return the seconds to wait for the end of the operation, capped; None if the caller doesn't want to wait."""
+    return wait_preference(request.headers.getlist("prefer"), maximum=find_service(request, Settings).prefer_wait_max)
 
 
 def _reject_nul(value: str) -> str:
@@ -113,6 +130,7 @@ KindRequester = Annotated[Requester, Security(current_requester, scopes=KIND_SCO
 LastEventId = Annotated[
     str | None, Header(alias="Last-Event-ID", description="Id of the last event that the client has seen.")
 ]
+PreferWait = Annotated[int | None, Depends(prefer_wait)]
 WorkflowId = Annotated[str, Depends(workflow_id)]
 CancelReason = Annotated[str | None, Depends(cancel_reason)]
 Filter = Annotated[OperationFilter, Depends(operation_filter)]

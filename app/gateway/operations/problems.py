@@ -187,6 +187,13 @@ class SuspendedByAlgaError(ProblemError):
     default_detail = "Alga itself has suspended the tenant, so what to undo is not recorded; end its deletion in Alga"
 
 
+class StripeSubscriptionError(ProblemError):
+    """The tenant has a live subscription at Stripe, which only Stripe's API can change."""
+
+    status, code = 409, "stripe-subscription"
+    default_detail = "The tenant has a live subscription at Stripe, whose price only Stripe's API can change"
+
+
 class ExportUnavailableError(ProblemError):
     """Exports are not configured."""
 
@@ -308,6 +315,7 @@ OPERATION_PROBLEMS: Mapping[str, type[ProblemError]] = MappingProxyType(
                 ManagementTenantError,
                 ManagementTenantUnknownError,
                 SuspendedByAlgaError,
+                StripeSubscriptionError,
                 ExportUnavailableError,
                 ExportNotFoundError,
                 ExportDamagedError,

@@ -39,6 +39,18 @@ def accepted(document: StatusDocument) -> Response:
     return document_response(document, 202, {"Location": document.links.self, **retry_after(document)})
 
 
+def started(document: StatusDocument, waited: int | None, *, completed: int) -> Response:
+    """Return the response with status `completed` if the caller waited for the end, else with 202."""
+    headers = {"Location": document.links.self, **retry_after(document), **preference_applied(waited)}
+    is_complete = waited is not None and document.status is OperationStatus.COMPLETED
+    return document_response(document, completed if is_complete else 202, headers)
+
+
+def preference_applied(waited: int | None) -> dict[str, str]:
+    """Return the header that says how long the caller preferred to wait."""
+    return {"Preference-Applied": f"wait={waited}"} if waited is not None else {}
+
+
 def conditional(document: EncodedDocument, if_none_match: Sequence[str]) -> Response:
     """Return the document, or a 304 response if the client has it already.
 

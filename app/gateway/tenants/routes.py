@@ -10,6 +10,7 @@ from app.auth.scopes import Scope
 from app.gateway.access.authenticated_route import AuthenticatedRoute
 from app.gateway.access.parameters import current_requester
 from app.gateway.access.problems import TenantNotFoundError
+from app.gateway.directory.changes import CHANGING, ShorterWait
 from app.gateway.directory.parameters import TenantPathId
 from app.gateway.directory.schemas import TenantDetails
 from app.gateway.http.dependencies import service
@@ -21,7 +22,7 @@ from app.gateway.http.problems.request_problems import (
     TemporalOutageError,
 )
 from app.gateway.operations.cancellation import OperationCancellation
-from app.gateway.operations.parameters import CancelReason, WorkflowId, tenant_id_of
+from app.gateway.operations.parameters import CancelReason, PreferWait, WorkflowId, tenant_id_of
 from app.gateway.operations.problems import (
     BillingIncompleteError,
     ManagementTenantError,
@@ -38,16 +39,13 @@ from app.gateway.operations.schemas import StatusDocument
 from app.gateway.tenants.access import WelcomeEmails
 from app.gateway.tenants.creation import TenantCreation
 from app.gateway.tenants.parameters import (
-    SUSPENSION_WAIT_SECONDS,
     IdempotencyKey,
     NewSuspension,
     NewTenant,
-    PreferWait,
-    ShorterWait,
     WelcomeEmailRecipient,
 )
 from app.gateway.tenants.problems import DeletionRequiredError, IdempotencyKeyReusedError, StartUncertainError
-from app.gateway.tenants.responses import changed, created, sent
+from app.gateway.tenants.responses import created, sent
 from app.gateway.tenants.schemas import CreatedDocument, WelcomeEmailBody
 from app.gateway.tenants.suspension import Suspensions
 
@@ -61,17 +59,6 @@ router = APIRouter(
 SENDING: Responses = {
     200: {"model": StatusDocument, "description": "The mail was sent (only with `Prefer: wait`)."},
     202: {"description": "The operation has started.", "headers": {**LOCATION, **RETRY_AFTER}},
-}
-SUSPENDING: Responses = {
-    200: {
-        "description": "The tenant is as requested. With `Location` if an operation has changed it.",
-        "headers": LOCATION,
-    },
-    202: {
-        "model": StatusDocument,
-        "description": "The operation has not completed in 10 seconds, or in those of `Prefer: wait`.",
-        "headers": {**LOCATION, **RETRY_AFTER},
-    },
 }
 SUSPENSION_PROBLEMS = (
     *START_PROBLEMS,
@@ -156,7 +143,7 @@ async def send_welcome_email(
     "/{id}/suspension",
     summary="Suspend a tenant",
     response_model=TenantDetails,
-    responses={**SUSPENDING, **problems(*SUSPENSION_PROBLEMS)},
+    responses={**CHANGING, **problems(*SUSPENSION_PROBLEMS)},
 )
 async def suspend_tenant(
     requester: Suspender, suspensions: Suspending, path_id: TenantPathId, body: NewSuspension, wait: ShorterWait
@@ -165,22 +152,20 @@ async def suspend_tenant(
 
     A tenant that is suspended stays as it is, with the reason of the first request.
     """
-    seconds = SUSPENSION_WAIT_SECONDS if wait is None else wait
-    return changed(await suspensions.suspend(path_id, body.reason, requester, seconds), wait)
+    return (await suspensions.suspend(path_id, body.reason, requester, wait)).response(wait)
 
 
 @router.delete(
     "/{id}/suspension",
     summary="Reactivate a tenant",
     response_model=TenantDetails,
-    responses={**SUSPENDING, **problems(*SUSPENSION_PROBLEMS, SuspendedByAlgaError)},
+    responses={**CHANGING, **problems(*SUSPENSION_PROBLEMS, SuspendedByAlgaError)},
 )
 async def reactivate_tenant(
     requester: Suspender, suspensions: Suspending, path_id: TenantPathId, wait: ShorterWait
 ) -> Response:
     """Put back every row that the suspension has changed, unless it was changed since. An active tenant stays so."""
-    seconds = SUSPENSION_WAIT_SECONDS if wait is None else wait
-    return changed(await suspensions.reactivate(path_id, requester, seconds), wait)
+    return (await suspensions.reactivate(path_id, requester, wait)).response(wait)
 
 
 @router.delete(

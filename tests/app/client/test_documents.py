@@ -9,11 +9,14 @@ from pydantic import BaseModel
 from app.client import (
     Addon,
     ArgumentError,
+    ChangedRows,
     ExternalResource,
     Footprint,
     NotFoundError,
     Operation,
     OperationSummary,
+    ProductChangePreview,
+    ProductChangeRefusal,
     StepDocument,
     Subscription,
     Tenant,
@@ -28,6 +31,7 @@ from app.client.models import FINAL_STATUSES, OPEN_STATUSES
 from app.client.responses import retry_after
 from app.gateway.directory import schemas as directory
 from app.gateway.operations import schemas
+from app.gateway.product_changes import schemas as product_changes
 from app.gateway.tenants.schemas import CreatedDocument
 from tests.app.client.conftest import API_KEY, Call
 from tests.app.client.scripted_server import (
@@ -107,6 +111,9 @@ def test_the_statuses_are_those_of_the_workflows() -> None:
         (TenantOperation, directory.TenantOperation),
         (TenantDeletion, directory.TenantDeletion),
         (User, directory.UserDocument),
+        (ProductChangePreview, product_changes.ProductChangePreview),
+        (ProductChangeRefusal, product_changes.RefusalDocument),
+        (ChangedRows, product_changes.PartDocument),
         (Footprint, directory.FootprintDocument),
         (ExternalResource, directory.ExternalDocument),
     ],
@@ -319,12 +326,24 @@ def test_a_welcome_mail_is_not_requested_twice(server: ScriptedServer, call: Cal
     assert len(server.received) == 1
 
 
-@pytest.mark.parametrize(("method", "http_method"), [("suspend_tenant", "PUT"), ("reactivate_tenant", "DELETE")])
-def test_a_changed_tenant_is_read_or_else_the_operation(
-    server: ScriptedServer, call: Call, method: str, http_method: str
+@pytest.mark.parametrize(
+    ("method", "http_method", "name", "arguments", "body"),
+    [
+        ("suspend_tenant", "PUT", "suspension", {"reason": "unpaid"}, {"reason": "unpaid"}),
+        ("reactivate_tenant", "DELETE", "suspension", {}, None),
+        ("change_product", "POST", "product-change", {}, {"productCode": "psa"}),
+    ],
+)
+def test_a_changed_tenant_is_read_or_else_the_operation(  # noqa: PLR0917 - the parameters of one call
+    server: ScriptedServer,
+    call: Call,
+    method: str,
+    http_method: str,
+    name: str,
+    arguments: dict[str, Any],
+    body: dict[str, Any] | None,
 ) -> None:
-    path = f"{TENANT_PATH}/suspension"
-    arguments: dict[str, Any] = {"reason": "unpaid"} if http_method == "PUT" else {}
+    path = f"{TENANT_PATH}/{name}"
     replies = [Reply(200, tenant(state="suspended")), Reply(202, document("queued"))]
     server.script(http_method, path, problem(503, "tenant-busy", headers={"Retry-After": "0"}), *replies)
     changed = call(method, TENANT_ID, **arguments)
@@ -333,4 +352,4 @@ def test_a_changed_tenant_is_read_or_else_the_operation(
     assert (isinstance(started, Operation), started.workflow_id) == (True, WORKFLOW_ID)
     # The first one was repeated.
     assert [received.headers.get("prefer") for received in server.received] == [None, None, "wait=2"]
-    assert {str(received.body) for received in server.received} == {str(arguments or None)}
+    assert {str(received.body) for received in server.received} == {str(body)}

@@ -24,6 +24,8 @@ KEYED = {
     ("post", "/tenants/{id}/deletion/confirm"): {"202", "404", "409", "502", *BODY},
     ("post", "/tenants/{id}/deletion/undo"): {"202", "404", "409", "502", *BODY},
     ("get", "/tenants/{id}/deletion/certificate"): {"200", "404", "502"},
+    ("post", "/tenants/{id}/product-change"): {"200", "202", "404", "409", "502", *BODY},
+    ("get", "/tenants/{id}/product-change"): {"200", "404", "422", "501"},
     ("post", "/tenants/{id}/exports"): {"202", "404", "409", "502", *BODY},
     ("get", "/tenants/{id}/exports"): {"200", "404", "422"},
     ("get", "/exports/{id}"): {"200", "404"},

@@ -106,6 +106,8 @@ async def test_every_route_that_changes_something_leaves_its_event(
     complete_id = (await service.provision())["tenantId"]
     await ask("POST", "/tenants/{id}/welcome-email", f"/tenants/{complete_id}/welcome-email")
     await service.finished(responses["/tenants/{id}/welcome-email"]["workflowId"])
+    desk_id = (await service.provision(productCode="algadesk"))["tenantId"]
+    await ask("POST", "/tenants/{id}/product-change", f"/tenants/{desk_id}/product-change", {"productCode": "psa"})
     await _change_and_delete(service, ask, responses, complete_id)
     await ask("POST", "/api-keys", "/api-keys", {"name": "audited"})
     key = f"/api-keys/{responses['/api-keys']['id']}"
@@ -119,6 +121,7 @@ async def test_every_route_that_changes_something_leaves_its_event(
         ("POST", "/tenants/{id}/welcome-email"): "tenant.welcome_email",
         ("PUT", "/tenants/{id}/suspension"): "tenant.suspend",
         ("DELETE", "/tenants/{id}/suspension"): "tenant.reactivate",
+        ("POST", "/tenants/{id}/product-change"): "tenant.change_product",
         ("POST", "/tenants/{id}/exports"): "tenant.export",
         ("DELETE", "/exports/{id}"): "export.delete",
         ("POST", "/tenants/{id}/deletion"): "tenant.delete",
@@ -140,5 +143,5 @@ async def test_every_route_that_changes_something_leaves_its_event(
     of_operation = [
         event for (_, template), event in events.items() if template.startswith(("/tenants", "/operations"))
     ]
-    assert {event["tenantId"] for event in of_operation} == {str(tenant_id), str(other_id), complete_id}
+    assert {event["tenantId"] for event in of_operation} == {str(tenant_id), str(other_id), complete_id, desk_id}
     assert events["PATCH", "/operations/{id}"]["details"] == {"changed": ["licenseCount"]}

@@ -25,6 +25,16 @@ const commands = {
     await client.workflow.start('tenantDeletionWorkflow', { args: [input], taskQueue, workflowId, ...limits });
   },
 
+  async startUpgrade({ taskQueue, workflowId, input }) {
+    await client.workflow.start('tenantProductUpgradeWorkflow', { args: [input], taskQueue, workflowId });
+  },
+
+  async upgradeStatus({ workflowId }) {
+    const handle = client.workflow.getHandle(workflowId);
+    const status = (await handle.describe()).status.name;
+    return status === 'RUNNING' ? { status, ...(await handle.query('productUpgradeStatus')) } : { status };
+  },
+
   signal: ({ workflowId, name, argument }) => client.workflow.getHandle(workflowId).signal(name, argument),
 
   result: ({ workflowId }) => client.workflow.getHandle(workflowId).result(),

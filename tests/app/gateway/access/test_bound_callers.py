@@ -34,6 +34,8 @@ REQUESTS: dict[tuple[str, str], list[Any]] = {
     ("POST", "/tenants/{id}/deletion/confirm"): [None, {}],
     ("POST", "/tenants/{id}/deletion/undo"): [None, {"reason": "not yours"}],
     ("GET", "/tenants/{id}/deletion/certificate"): [None],
+    ("POST", "/tenants/{id}/product-change"): [{"productCode": "psa"}],
+    ("GET", "/tenants/{id}/product-change"): [None],
     ("POST", "/tenants/{id}/exports"): [None, {"includeSecrets": True}],
     ("GET", "/tenants/{id}/exports"): [None],
     ("GET", "/exports/{id}"): [None],

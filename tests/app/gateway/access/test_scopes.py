@@ -92,6 +92,7 @@ OF_KINDS = {
     Scope.TENANTS_DELETE,
     Scope.TENANTS_EXPORT,
     Scope.TENANTS_RESTORE,
+    Scope.TENANTS_CHANGE,
 }
 
 

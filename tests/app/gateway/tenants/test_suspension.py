@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from app.auth.scopes import Scope
 from app.embedded.postgres import EmbeddedPostgres
-from app.gateway.tenants import routes
+from app.gateway.directory import changes
 from app.settings import Settings
 from tests.app.gateway.conftest import MANAGEMENT_TENANT, as_gateway, create_key, working
 from tests.app.gateway.requests import assert_problem, faults
@@ -55,7 +55,7 @@ async def tenant_id(database: asyncpg.Connection) -> UUID:
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let requests wait for longer, so that a slow machine changes no response."""
-    monkeypatch.setattr(routes, "SUSPENSION_WAIT_SECONDS", LONG)
+    monkeypatch.setattr(changes, "CHANGE_WAIT_SECONDS", LONG)
 
 
 @pytest.fixture
