@@ -128,6 +128,36 @@ async def test_a_running_export_shows_its_progress(
     assert_problem(await folder_http.delete(f"/exports/{export_id}"), 409, "export-incomplete")
 
 
+@pytest.mark.parametrize(("status", "state"), [("cancelled", "cancelled"), ("failed", "failed"), (None, "failed")])
+async def test_an_export_that_did_not_complete_has_no_archive_although_files_are_left(
+    exporter: httpx.AsyncClient, storing: Storing, database: asyncpg.Connection, status: str | None, state: str
+) -> None:
+    whole = await store_archive(database, storing.store)
+    export_id = uuid4()
+    unfinished = {"folder": whole.folder, "manifest_sha256": whole.manifest.sha256}
+    await add_export(database, export_id, whole.tenant_id, status, **unfinished)
+    for path in ("/manifest", "/parts/users", "/parts/users?presigned=true", "/content"):
+        response = await exporter.get(f"/exports/{export_id}{path}")
+        assert_problem(response, 409, "export-incomplete")
+        assert f"The export is {state}" in response.json()["detail"]
+    restore = await exporter.post("/restores", json={"exportId": str(export_id)})
+    assert_problem(restore, 409, "export-incomplete")
+
+
+async def test_a_half_removed_archive_is_not_served(
+    exporter: httpx.AsyncClient, storing: Storing, database: asyncpg.Connection
+) -> None:
+    """As a removal leaves it that broke off: its row says that it has expired."""
+    stored = await store_archive(database, storing.store, expires_at=datetime.now(UTC) - timedelta(seconds=1))
+    storing.files.delete(stored.part("users"))
+    for path in ("/manifest", "/parts/users", "/parts/tenants", "/parts/users?presigned=true", "/content"):
+        assert_problem(await exporter.get(f"{stored.path}{path}"), 409, "export-removed")
+    shown = (await exporter.get(stored.path)).json()
+    assert (shown["state"], shown["removedAt"], shown["links"]["content"]) == ("expired", None, None)
+    assert (await exporter.delete(stored.path)).json()["removedAt"] is not None
+    assert await storing.store.list(stored.folder) == ()
+
+
 async def test_a_complete_export_shows_what_its_archive_holds(exporter: httpx.AsyncClient, stored: Stored) -> None:
     shown = (await exporter.get(stored.path)).json()
     assert (shown["exportId"], shown["tenantId"]) == (str(stored.export_id), str(stored.tenant_id))

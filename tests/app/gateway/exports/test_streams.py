@@ -97,6 +97,20 @@ async def test_a_download_breaks_off_once_the_key_is_revoked(
         assert_problem(await other.get(f"{large.path}/{path}"), 401, "unauthorized")
 
 
+@pytest.mark.parametrize("path", ["parts/documents", "content"])
+async def test_a_download_breaks_off_if_its_archive_is_removed_meanwhile(
+    in_folder: Storing, large: Stored, path: str
+) -> None:
+    async with in_folder.gateway.client() as http:
+        async with http.stream("GET", f"{large.path}/{path}") as response:
+            assert response.status_code == 200
+            assert (await http.delete(large.path)).status_code == 200
+            with pytest.raises(httpx.RemoteProtocolError, match="peer closed connection"):
+                await response.aread()
+            assert response.num_bytes_downloaded < int(response.headers["content-length"])
+        assert_problem(await http.get(f"{large.path}/{path}"), 409, "export-removed")
+
+
 async def _is_idle(gateway: RunningGateway) -> bool:
     return gateway.requests_in_progress == 0
 
