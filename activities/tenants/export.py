@@ -127,6 +127,7 @@ class ExportActivities:
             {
                 "exportId": manifest.export_id,
                 "tenantId": str(manifest.tenant_id),
+                "tenantName": manifest.tenant_name,
                 "tableCount": totals.tables,
                 "recordCount": totals.rows,
                 "fileSizeBytes": totals.bytes,
@@ -142,6 +143,8 @@ class ExportActivities:
                 transaction.connection,
                 context,
                 kept_for=self._kept.retention,
+                # Alga's client does not name the tenant.
+                tenant_name=manifest.tenant_name,
                 folder=folder,
                 manifest_sha256=manifest.sha256,
                 tables_done=totals.tables,

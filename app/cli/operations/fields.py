@@ -67,6 +67,7 @@ CREATION_FIELDS = (
 OPTIONS = {field.path: field.option for field in CREATION_FIELDS} | {
     "adminUser.password": "administrator's password",
     "billingAddress": "billing address",
+    "exportId": "EXPORT",
     "gracePeriodDays": "--grace-days",
     "startedAfter": "--started-after",
     "startedBefore": "--started-before",

@@ -35,6 +35,15 @@ const commands = {
     return status === 'RUNNING' ? { status, ...(await handle.query('productUpgradeStatus')) } : { status };
   },
 
+  // As Alga's server does for its administrators: it waits for two minutes, then shows the export as in progress.
+  async export({ taskQueue, workflowId, input }) {
+    const limits = { workflowExecutionTimeout: '1 hour', workflowRunTimeout: '45 minutes', workflowTaskTimeout: '1 minute' };
+    const handle = await client.workflow.start('tenantExportWorkflow', { args: [input], taskQueue, workflowId, ...limits });
+    const late = new Promise((resolve) => setTimeout(resolve, 120_000, { status: 'in_progress' }).unref());
+    const result = await Promise.race([handle.result(), late]);
+    return { result, state: await handle.query('getExportState'), shared: await handle.query('getState') };
+  },
+
   signal: ({ workflowId, name, argument }) => client.workflow.getHandle(workflowId).signal(name, argument),
 
   result: ({ workflowId }) => client.workflow.getHandle(workflowId).result(),
