@@ -17,11 +17,15 @@ REQUEST_HEADERS = (
     "Content-Type",
     "Idempotency-Key",
     "If-None-Match",
+    "Last-Event-ID",
     "Prefer",
     "X-API-Key",
     "X-Namespace",
     "X-On-Behalf-Of",
     "X-Request-ID",
+    # Tracing of the page continues in ours.
+    "traceparent",
+    "tracestate",
 )
 RESPONSE_HEADERS = (
     "ETag",
@@ -30,6 +34,7 @@ RESPONSE_HEADERS = (
     "RateLimit",
     "RateLimit-Policy",
     "Retry-After",
+    "WWW-Authenticate",
     "X-Request-ID",
 )
 

@@ -19,6 +19,9 @@ HEADERS = (
     "Idempotency-Key",
     "Prefer",
     "If-None-Match",
+    "Last-Event-ID",
+    "traceparent",
+    "tracestate",
     "X-On-Behalf-Of",
     "X-Namespace",
     "Content-Type",
@@ -98,6 +101,7 @@ async def test_a_listed_origin_may_read_the_response_and_its_headers(open_gatewa
                 "x-request-id",
                 "ratelimit",
                 "ratelimit-policy",
+                "www-authenticate",
             }
         response = await http.get("/tenants", headers={"Origin": OTHER})
         assert "access-control-allow-origin" not in response.headers
