@@ -120,7 +120,12 @@ class EmbeddedPostgres(EmbeddedServer):
             f"CREATE DATABASE {DATABASE}",
         )
         # In single-user mode no port is open.
-        options = ["--single", "-D", unfinished, "-c", "exit_on_error=on", *(() if self.durable else ("-F",))]
+        options = [
+            *("--single", "-D", unfinished, "-c", "exit_on_error=on"),
+            # More rounds protect guessable passwords. These are random, and each connection would repeat the rounds.
+            *("-c", "scram_iterations=1"),
+            *(() if self.durable else ("-F",)),
+        ]
         script = "".join(f"{line};\n" for line in statements)
         self._run("PostgreSQL in single-user mode", "postgres", [*options, "postgres"], script)
         unfinished.rename(self._cluster)
