@@ -1,5 +1,6 @@
 """The servers that tests share: one PostgreSQL and one Temporal for each test process, started on first use."""
 
+import gc
 import logging
 import signal
 from collections.abc import Iterator
@@ -27,6 +28,17 @@ def pytest_configure() -> None:
     """Restore SIGINT, which shells make programs in the background ignore, and their children with them."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Look for no garbage among modules and tests, which stay until the end."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
