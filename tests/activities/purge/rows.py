@@ -5,6 +5,7 @@ All columns that foreign keys tie together hold the same value per tenant, so th
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import cache
 from typing import Any
 from uuid import NAMESPACE_OID, UUID, uuid5
 
@@ -65,6 +66,8 @@ class RowWriter:
         self._tables: Catalog = catalog["tables"]
         self._enums = {enum["name"]: enum["labels"][0] for enum in catalog["enums"]}
         self._groups: dict[Place, set[Place]] = {}
+        # Groups have up to hundreds of columns, each of which needs the same.
+        self._kinds: dict[Place, tuple[str, str | None]] = {}
         references = [*self._declared(), *REFERENCES]
         for child, parent in references:
             together = self._groups.get(child, {child}) | self._groups.get(parent, {parent})
@@ -132,9 +135,11 @@ class RowWriter:
             tenant = None
         elif any(self._tables[table]["tenant_column"] == column for table, column in group):
             return str(tenant)
-        types = {self._tables[table]["columns"][column]["type"] for table, column in group}
-        allowed = [found for place in sorted(group) if (found := self._allowed(*place))]
-        return self._made(min(types, key=self._length), allowed[0] if allowed else None, first, tenant)
+        if first not in self._kinds:
+            types = {self._tables[table]["columns"][column]["type"] for table, column in group}
+            allowed = [found for place in sorted(group) if (found := self._allowed(*place))]
+            self._kinds[first] = min(types, key=self._length), allowed[0] if allowed else None
+        return self._made(*self._kinds[first], first, tenant)
 
     def _made(self, kind: str, allowed: str | None, place: Place, tenant: UUID | None) -> str:
         unique = uuid5(tenant or NAMESPACE_OID, ".".join(place))
@@ -157,8 +162,11 @@ class RowWriter:
 
     def _allowed(self, table: str, column: str) -> str | None:
         """Return the first value that a check enumerates for the column."""
-        for check in self._tables[table]["checks"]:
-            found = re.search(rf"\({column}\)?(?:::text)? = (?:ANY \(\(?ARRAY\[)?'([^']*)'", check["definition"])
-            if found:
-                return found[1]
-        return None
+        values = (_enumerated(check["definition"], column) for check in self._tables[table]["checks"])
+        return next((value for value in values if value is not None), None)
+
+
+@cache
+def _enumerated(check: str, column: str) -> str | None:
+    found = re.search(rf"\({column}\)?(?:::text)? = (?:ANY \(\(?ARRAY\[)?'([^']*)'", check)
+    return found[1] if found else None
