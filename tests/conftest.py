@@ -101,7 +101,9 @@ def sql_watch() -> Iterator[SqlWatch]:
 @pytest.fixture(scope="session")
 def postgres(server_folder: Path, sql_watch: SqlWatch) -> Iterator[EmbeddedPostgres]:
     """A PostgreSQL server; tests that write take a database of their own from `new_database`."""
-    with EmbeddedPostgres(server_folder / "postgres", durable=False, settings=SERVER_SETTINGS) as server:
+    # Its databases are too young to need a vacuum, which would visit each of them once a minute.
+    settings = {**SERVER_SETTINGS, "autovacuum": "off"}
+    with EmbeddedPostgres(server_folder / "postgres", durable=False, settings=settings) as server:
         yield server
     sql_watch.read_log(server.data_dir)
 
