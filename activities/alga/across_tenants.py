@@ -18,6 +18,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import (
+    ColumnElement,
     CompoundSelect,
     TableClause,
     Text,
@@ -197,20 +198,44 @@ async def find_taken_keys(
     return [tuple(row) for row in await connection.execute(query.limit(limit))]
 
 
-async def draw_taken_keys(
-    connection: AsyncConnection, table: TableClause, staged: TableClause, column: str, *, sequence: str
-) -> int:
-    """Give those of the staged rows a new key whose own one is taken, or is still to come; return their number.
+class SequenceKey(NamedTuple):
+    """A column that gets its values from a sequence, whose name is quoted for SQL.
 
-    `sequence` is its name, quoted for SQL.
+    If it `is_global`, no two tenants share a value.
     """
-    state = table_clause(quoted_name(sequence, quote=False), column_clause("last_value"), column_clause("is_called"))
-    is_taken = staged.c[column].in_(select(table.c[column]).where(table.c[column].in_(select(staged.c[column]))))
-    next_value = select(state.c.last_value + case((state.c.is_called, 1), else_=0)).scalar_subquery()
-    drawn = await connection.execute(
-        update(staged).where(or_(is_taken, staged.c[column] >= next_value)).values({column: func.nextval(sequence)})
-    )
+
+    column: str
+    sequence: str
+    is_global: bool
+
+
+async def count_keys_to_draw(
+    connection: AsyncConnection, table: TableClause, staged: TableClause, key: SequenceKey
+) -> int:
+    """Return the number of staged rows whose key is taken, or is still to come from the sequence."""
+    query = select(func.count()).select_from(staged).where(_must_be_drawn(table, staged, key))
+    return (await connection.execute(query)).scalar_one()
+
+
+async def draw_keys(connection: AsyncConnection, table: TableClause, staged: TableClause, key: SequenceKey) -> int:
+    """Give those staged rows new keys, in the order of the old ones; return their number."""
+    own = staged.c[key.column]
+    old = select(own.label("old")).where(_must_be_drawn(table, staged, key)).order_by(own).subquery("wanted")
+    new = select(old.c.old, func.nextval(key.sequence).label("new")).subquery("drawn")
+    drawn = await connection.execute(update(staged).where(own == new.c.old).values({key.column: new.c.new}))
     return drawn.rowcount
+
+
+def _must_be_drawn(table: TableClause, staged: TableClause, key: SequenceKey) -> ColumnElement[bool]:
+    state = table_clause(
+        quoted_name(key.sequence, quote=False), column_clause("last_value"), column_clause("is_called")
+    )
+    next_value = select(state.c.last_value + case((state.c.is_called, 1), else_=0)).scalar_subquery()
+    own = staged.c[key.column]
+    is_to_come = own >= next_value
+    if not key.is_global:
+        return is_to_come
+    return or_(is_to_come, own.in_(select(table.c[key.column]).where(table.c[key.column].in_(select(own)))))
 
 
 def parse_tenant_id(text: str) -> UUID | None:

@@ -1,17 +1,20 @@
-"""The columns of the tables that can hold a tenant's rows, as the live catalogue has them."""
+"""The columns of the tables that can hold a tenant's rows, as the live catalogue has them, and queries of them."""
 
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.canonical_json import canonical
-from activities.purge.catalogue import Catalogue
+from activities.purge.catalogue import Catalogue, Table
 
+_DIALECT = PGDialect_asyncpg()  # type: ignore[no-untyped-call]
 TEXTS = ("text", "character varying", "character", "citext")
 
 _COLUMNS = sa.text("""
@@ -78,3 +81,38 @@ def fingerprint(columns: Columns) -> str:
         for label, own in columns.items()
     }
     return hashlib.sha256(canonical(structure).encode()).hexdigest()
+
+
+def clause(table: Table, columns: Sequence[Column]) -> sa.TableClause:
+    """Return the table with these columns."""
+    return sa.table(table.name, *(sa.column(column.name) for column in columns), schema=table.schema)
+
+
+def rows_in_order(
+    source: sa.FromClause, columns: Sequence[Column], expressions: Mapping[str, str] | None = None
+) -> sa.Select[Any]:
+    """Select the archived columns, by the primary key, or else by all columns, in an order that no collation changes.
+
+    `expressions` take the place of columns, and don't order rows.
+    """
+    expressions = expressions or {}
+    values: list[sa.ColumnElement[Any]] = [
+        sa.literal_column(expressions[column.name]).label(column.name)
+        if column.name in expressions
+        else source.c[column.name]
+        for column in columns
+        if not column.is_generated
+    ]
+    key = sorted((column.key_place, column.name, column) for column in columns if column.key_place)
+    if key:
+        ordered = [(source.c[name], column) for _, name, column in key]
+        order = [found.collate("C") if column.is_text else found for found, column in ordered]
+    else:
+        names = [column.name for column in columns if not (column.is_generated or column.name in expressions)]
+        order = [sa.cast(source.c[name], sa.Text).collate("C") for name in names]
+    return sa.select(*values).select_from(source).order_by(*order)
+
+
+def spelled(query: sa.Select[Any]) -> str:
+    """Return the text of a query with its values, for COPY, which takes no parameters."""
+    return str(query.compile(dialect=_DIALECT, compile_kwargs={"literal_binds": True}))

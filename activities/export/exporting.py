@@ -9,7 +9,6 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from activities.alga.tables import tenants
@@ -23,7 +22,7 @@ from activities.export.archive import (
     part_path,
     totals_of,
 )
-from activities.export.columns import Column, Columns, fingerprint, read_columns
+from activities.export.columns import Column, Columns, clause, fingerprint, read_columns, rows_in_order, spelled
 from activities.export.masking import TableMask, plan_masks
 from activities.export.packing import BLOCK, Packer
 from activities.export.storage import ArchiveStore, FileWriter
@@ -39,7 +38,7 @@ REPORTED_BYTES = 8 << 20
 MAX_COPY_SECONDS = 7 * 24 * 3600.0
 
 # So that equal rows have equal texts, and COPY of a large table is not ended.
-_SETTINGS = {
+SETTINGS = {
     "bytea_output": "hex",
     "DateStyle": "ISO, YMD",
     "extra_float_digits": "1",
@@ -48,8 +47,7 @@ _SETTINGS = {
     "statement_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
 }
-_SET = sa.select(*(sa.func.set_config(name, value, sa.true()) for name, value in _SETTINGS.items()))
-_DIALECT = PGDialect_asyncpg()  # type: ignore[no-untyped-call]
+_SET = sa.select(*(sa.func.set_config(name, value, sa.true()) for name, value in SETTINGS.items()))
 
 
 @dataclass(frozen=True)
@@ -190,7 +188,7 @@ class _Export:
         """Stream the table's rows through the packer into the file, and return their number."""
         blocks: asyncio.Queue[bytes] = asyncio.Queue(QUEUED_BLOCKS)
         driver: Any = (await self.connection.get_raw_connection()).driver_connection
-        query = str(self._query(label).compile(dialect=_DIALECT, compile_kwargs={"literal_binds": True}))
+        query = spelled(self._query(label))
         buffer = bytearray()
 
         async def fill(data: bytes) -> None:
@@ -223,25 +221,9 @@ class _Export:
                 await self._report(label, reported)
 
     def _query(self, label: str) -> sa.Select[Any]:
-        mask = self.masks.get(label, TableMask())
-        values: list[sa.ColumnElement[Any]] = [
-            sa.literal_column(mask.expressions[column.name]).label(column.name)
-            if column.name in mask.expressions
-            else self.rows.column(label, column.name)
-            for column in self._archived(label)
-        ]
-        return self.rows.select(label, values).order_by(*self._order(label))
-
-    def _order(self, label: str) -> list[sa.ColumnElement[Any]]:
-        """Return the primary key, or else all columns, in an order that no collation changes."""
-        own = self.columns[label]
-        key = sorted((column.key_place, column.name, column) for column in own if column.key_place)
-        if not key:
-            masked = self.masks.get(label, TableMask()).expressions
-            names = [column.name for column in own if column.name not in masked]
-            return [sa.cast(self.rows.column(label, name), sa.Text).collate("C") for name in names]
-        columns = [(self.rows.column(label, name), column) for _, name, column in key]
-        return [found.collate("C") if column.is_text else found for found, column in columns]
+        expressions = self.masks.get(label, TableMask()).expressions
+        source = clause(self.catalogue.tables[label], self.columns[label])
+        return rows_in_order(source, self.columns[label], expressions).where(self.rows.owned(label, source))
 
     async def _report(self, label: str, content_bytes: int) -> None:
         done = totals_of(self.written)

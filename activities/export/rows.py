@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID, uuid5
+from uuid import UUID, uuid4, uuid5
 
 from sqlalchemy import func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.database.own_tables import exports
-from activities.export.archive import export_folder
+from activities.export.archive import Manifest, export_folder
 from workflows.operations.messages import UNKNOWN_CALLER, OperationContext
 
 # Namespace of the ids of exports.
@@ -77,6 +77,33 @@ async def insert_export(
             "requested_via": snapshot.requested_via or UNKNOWN_CALLER,
         },
     )
+
+
+async def insert_imported(connection: AsyncConnection, manifest: Manifest, **archive: Any) -> bool:
+    """Record an archive of another installation as complete, by further columns; False if one is kept already."""
+    imported = {
+        "tenant_id": manifest.tenant_id,
+        "tenant_name": manifest.tenant_name,
+        "workflow_id": f"archive-import-{manifest.export_id}",
+        "run_id": str(uuid4()),
+        "include_secrets": not manifest.masked,
+        "manifest_sha256": manifest.sha256,
+        "tables_done": manifest.totals.tables,
+        "tables_total": manifest.totals.tables,
+        "rows": manifest.totals.rows,
+        "bytes": manifest.totals.bytes,
+        "requested_at": func.now(),
+        "completed_at": func.now(),
+        "removed_at": None,
+        **archive,
+    }
+    insert = postgres_insert(exports).values(export_id=UUID(manifest.export_id), **imported)
+    written = await connection.execute(
+        insert.on_conflict_do_update(
+            index_elements=[exports.c.export_id], set_=imported, where=exports.c.removed_at.is_not(None)
+        )
+    )
+    return bool(written.rowcount)
 
 
 async def show_progress(connection: AsyncConnection, context: OperationContext, **progress: Any) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import io
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from hashlib import sha256
 
 from zstandard import ZstdDecompressor, ZstdError
@@ -29,15 +29,27 @@ class PartReader:
         self._packed, self._content = sha256(), sha256()
         self._bytes = self._content_bytes = 0
 
-    async def blocks(self) -> AsyncIterator[bytes]:
-        """Yield the content in blocks.
+    async def blocks(self) -> AsyncGenerator[bytes]:
+        """Yield the content in blocks, of which the next is read while one is used.
 
         Raises `PartDamagedError`, and `NotStoredError` or `StorageError` if the file can't be read. After a damage
         the description of the compressed file is complete, too.
         """
         blocks = self._decompressed(await asyncio.to_thread(self._store.open, self._path))
-        while block := await asyncio.to_thread(next, blocks, b""):
-            yield block
+
+        def read_on() -> asyncio.Task[bytes]:
+            return asyncio.create_task(asyncio.to_thread(next, blocks, b""))
+
+        ahead = read_on()
+        try:
+            while block := await ahead:
+                ahead = read_on()
+                yield block
+        finally:
+            # A thread can't be cancelled.
+            await asyncio.wait({ahead})
+            if not ahead.cancelled():
+                ahead.exception()
 
     @property
     def part(self) -> Part:

@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -102,8 +103,9 @@ async def _check_part(
     reader, content = PartReader(store, f"{folder}/{path}"), _Content(table, str(manifest.tenant_id))
     problems: list[str] = []
     try:
-        async for block in reader.blocks():
-            await asyncio.to_thread(content.feed, block)
+        async with aclosing(reader.blocks()) as blocks:
+            async for block in blocks:
+                await asyncio.to_thread(content.feed, block)
         content.end()
     except NotStoredError:
         return [Fault(path, "the file is missing")]

@@ -117,7 +117,7 @@ class Catalogue:
     """All tables by label, their foreign keys, child tables and triggers.
 
     `child_tables` have no tenant column. Each has the keys that lead to a tenant table, or to a child table nearer
-    to one; a row belongs to the tenant if any of them matches. `triggers` are those on DELETE and UPDATE. Rows in
+    to one; a row belongs to the tenant if any of them matches. `triggers` are those on changes of rows. Rows in
     `kept` tables are neither purged nor counted.
     """
 

@@ -66,13 +66,14 @@ TRIGGERS = text("""
                'owner', quote_ident(pg_get_userbyid(c.relowner)), 'mode', t.tgenabled::text)
                ORDER BY ancestry.ancestor <> t.tgrelid, n.nspname, c.relname)::text AS places,
            bool_or((t.tgtype & 3) = 3) AS may_suppress_rows, bool_or((t.tgtype & 8) <> 0) AS on_delete,
-           bool_or((t.tgtype & 16) <> 0) AS on_update, bool_or(t.tgdeferrable) AS is_deferrable
+           bool_or((t.tgtype & 16) <> 0) AS on_update, bool_or((t.tgtype & 4) <> 0) AS on_insert,
+           bool_or(t.tgdeferrable) AS is_deferrable
     FROM pg_trigger t
     JOIN ancestry ON ancestry.relation = t.tgrelid
     JOIN pg_class c ON c.oid = t.tgrelid
     JOIN pg_namespace n ON n.oid = c.relnamespace
     JOIN pg_proc p ON p.oid = t.tgfoid
-    WHERE NOT t.tgisinternal AND t.tgenabled <> 'D' AND (t.tgtype & 24) <> 0
+    WHERE NOT t.tgisinternal AND t.tgenabled <> 'D' AND (t.tgtype & 28) <> 0
       AND ((t.tgtype & 1) = 1 OR ancestry.ancestor = t.tgrelid)
     GROUP BY ancestry.ancestor, t.tgname, p.proname
     ORDER BY t.tgname

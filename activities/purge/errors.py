@@ -40,7 +40,7 @@ class ForeignReferenceError(FinalError):
 
 
 class MissingRightError(FinalError):
-    """The role may not disable a trigger that blocks the purge; `remedy` is SQL for an administrator.
+    """The role may not disable a trigger that blocks a purge or a restore; `remedy` is SQL for an administrator.
 
     All names are quoted for SQL.
     """
@@ -49,7 +49,7 @@ class MissingRightError(FinalError):
         self.remedy = remedy
         super().__init__(
             "missing-right",
-            f"trigger {trigger} of table {table} forbids deleting, and role {role} may not disable it, because "
+            f"trigger {trigger} of table {table} forbids the change, and role {role} may not disable it, because "
             f"{owner} owns the table; an administrator can run: {remedy}",
         )
 

@@ -1,8 +1,7 @@
 """Statements on one tenant's rows in any table of a catalogue; each names the tenant and touches no other rows."""
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
-from typing import Any
+from collections.abc import Collection
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -47,15 +46,6 @@ class TenantRows:
         source = self._tables[label]
         counted = sa.select(_number(mark), sa.func.count().label("rows"))
         return counted.select_from(source).where(self._owned(label, source))
-
-    def column(self, label: str, name: str) -> sa.ColumnClause[Any]:
-        """Return a column of the table, by its full name."""
-        return sa.column(name, _selectable=self._tables[label])
-
-    def select(self, label: str, expressions: Sequence[sa.ColumnElement[Any]]) -> sa.Select[*tuple[Any, ...]]:
-        """Select expressions of the tenant's rows in the table."""
-        source = self._tables[label]
-        return sa.select(*expressions).select_from(source).where(self._owned(label, source))
 
     def owned(self, label: str, source: sa.FromClause) -> sa.ColumnElement[bool]:
         """Whether a row of `source`, the table or one with its columns, is the tenant's."""

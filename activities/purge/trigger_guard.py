@@ -1,13 +1,14 @@
 """Changes rows despite triggers that interfere: each is disabled once it has interfered, and enabled again."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
 
 from sqlalchemy import Executable, Select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from activities.database.errors import classify, sqlstate
+from activities.database.errors import DATABASE_ERRORS, classify, sqlstate
 from activities.purge.catalogue import HARMLESS_ACTIONS, Catalogue, DeleteAction, ForeignKey
 from activities.purge.errors import MissingRightError
 from activities.purge.triggers import INSUFFICIENT_PRIVILEGE, Place, Trigger, TriggerInterference
@@ -15,6 +16,7 @@ from activities.purge.triggers import INSUFFICIENT_PRIVILEGE, Place, Trigger, Tr
 # While ALTER TABLE waits for its lock, all later writers to the table wait behind it.
 LOCK_TIMEOUT = "3s"
 PENDING_EVENTS = "55006"
+ResultT = TypeVar("ResultT")
 INHERIT_SINCE = (16,)
 
 # By `pg_trigger.tgenabled`.
@@ -34,7 +36,7 @@ class PendingTriggerEventsError(Exception):
 
 
 class TriggerGuard:
-    """Handles the triggers of one purge, which runs in one transaction or savepoint.
+    """Handles the triggers of one purge or restore, which runs in one transaction or savepoint.
 
     A statement that runs triggers is sent within a savepoint. If it fails, or leaves rows that it should have
     changed, the trigger that caused it is disabled and the statement sent again. A disabled trigger locks its table
@@ -65,6 +67,31 @@ class TriggerGuard:
         Raises as `delete` does.
         """
         return await self._change(statement, any_left, self._run_on_update(label))
+
+    async def write(self, label: str, send: Callable[[], Awaitable[ResultT]], *, is_update: bool = False) -> ResultT:
+        """Insert or update rows of the table by `send`, and disable triggers that refuse it; return its result.
+
+        Rows that a trigger suppresses or changes are the caller's to find. Raises as `delete` does.
+        """
+        running = self._run_on_update(label) if is_update else self._run_on_insert(label)
+        triggers = list(running)
+        self._met.update(dict.fromkeys(triggers))
+        while triggers:
+            try:
+                async with self._connection.begin_nested():
+                    return await send()
+            except DATABASE_ERRORS as error:
+                refusing = TriggerInterference(error).candidates(triggers)
+                if not refusing:
+                    raise
+                await self.disable(refusing)
+                triggers = [trigger for trigger in triggers if trigger not in refusing]
+        return await send()
+
+    @property
+    def running(self) -> tuple[Trigger, ...]:
+        """The triggers that ran, or may have run, and are enabled."""
+        return tuple(trigger for trigger in self._met if trigger not in self.disabled)
 
     async def settle(self) -> None:
         """Run now what would run at the end of the transaction, and raise its errors here.
@@ -112,6 +139,9 @@ class TriggerGuard:
                 elif key.child not in reached:
                     reached.add(key.child)
                     waiting.append(key.child)
+
+    def _run_on_insert(self, label: str) -> Iterator[Trigger]:
+        return (trigger for trigger in self._enabled(label) if trigger.on_insert)
 
     def _run_on_update(self, label: str) -> Iterator[Trigger]:
         return (trigger for trigger in self._enabled(label) if trigger.on_update)

@@ -1,4 +1,4 @@
-"""Triggers that run when rows are deleted or updated, and which of them an error points at."""
+"""Triggers that run when rows are inserted, updated or deleted, and which of them an error points at."""
 
 import json
 import re
@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.database.errors import sqlstate
@@ -39,6 +38,7 @@ class Trigger:
     places: tuple[Place, ...]
     on_delete: bool
     on_update: bool
+    on_insert: bool
     may_suppress_rows: bool
     deferrable: bool
 
@@ -48,9 +48,12 @@ class Trigger:
 
 @dataclass(frozen=True)
 class TriggerInterference:
-    """What kept a statement from working: an error, or rows that stayed unchanged while `changed` others did not."""
+    """What kept a statement from working: an error, or rows that stayed unchanged while `changed` others did not.
 
-    error: DBAPIError | None = None
+    The error of a COPY is the driver's own.
+    """
+
+    error: BaseException | None = None
     changed: int = 0
 
     def candidates(self, triggers: Sequence[Trigger]) -> list[Trigger]:
@@ -84,9 +87,8 @@ class TriggerInterference:
     @property
     def _cause(self) -> BaseException | None:
         """The driver's own error."""
-        if self.error is None or self.error.orig is None:
-            return self.error
-        return self.error.orig.__cause__ or self.error.orig
+        original = getattr(self.error, "orig", None)
+        return original.__cause__ or original if original is not None else self.error
 
     @property
     def _context(self) -> str:
@@ -99,7 +101,7 @@ class TriggerInterference:
 
 
 async def read_triggers(connection: AsyncConnection) -> dict[int, tuple[Trigger, ...]]:
-    """Return the triggers on DELETE or UPDATE by the oid of their table, in the order in which they run.
+    """Return the triggers on INSERT, UPDATE or DELETE by the oid of their table, in the order in which they run.
 
     They include the row triggers of its partitions and of the tables that inherit from it.
     """
@@ -108,7 +110,14 @@ async def read_triggers(connection: AsyncConnection) -> dict[int, tuple[Trigger,
         places = tuple(Place(**place) for place in json.loads(row.places))
         found[row.oid].append(
             Trigger(
-                row.name, row.function, places, row.on_delete, row.on_update, row.may_suppress_rows, row.is_deferrable
+                row.name,
+                row.function,
+                places,
+                row.on_delete,
+                row.on_update,
+                row.on_insert,
+                row.may_suppress_rows,
+                row.is_deferrable,
             )
         )
     return {oid: tuple(triggers) for oid, triggers in found.items()}

@@ -1,5 +1,6 @@
 """The activity that restores a tenant from an export."""
 
+from dataclasses import asdict
 from typing import Any
 
 import structlog
@@ -13,7 +14,7 @@ from activities.errors import CancelRequestedError, FinalError, activity_errors
 from activities.export.archive import Manifest
 from activities.export.restore.errors import Refusal, RestoreRefusedError
 from activities.export.restore.parts import ARCHIVE_DAMAGED
-from activities.export.restore.restoring import find_refusals, restore_tenant
+from activities.export.restore.restoring import RestoreReport, preview_restore, restore_tenant
 from activities.export.rows import ExportRecord, find_export
 from activities.export.verification import read_manifest, verify_archive
 from activities.heartbeats import heartbeats
@@ -69,16 +70,26 @@ class RestoreActivities:
             if locked.committed is not None:
                 return locked.committed
             await row.check_open(locked)
-            named = {"tenantId": str(manifest.tenant_id), "exportId": str(export.export_id)}
+            named: dict[str, Any] = {"tenantId": str(manifest.tenant_id), "exportId": str(export.export_id)}
             with steps.run(RESTORE):
                 if request.dry_run:
                     async with connection.begin_nested() as trial:
-                        refusals = await find_refusals(connection, kept.store, folder, manifest)
+                        preview = await preview_restore(connection, kept.store, folder, manifest)
                         await trial.rollback()
-                    result: dict[str, Any] = {**named, "dryRun": True, "refusals": list(map(_shown, refusals))}
+                    result = named | {
+                        "dryRun": True,
+                        "rows": sum(preview.rows.values()),
+                        "tables": preview.rows,
+                        "drawnAnew": list(map(asdict, preview.drawn)),
+                        "refusals": list(map(asdict, preview.refusals)),
+                    }
                 else:
-                    restored = await self._write(connection, given, folder, manifest, kept)
-                    result = {**named, "rowsRestored": restored}
+                    report = await self._write(connection, given, folder, manifest, kept)
+                    result = named | {
+                        "rowsRestored": sum(report.rows.values()),
+                        "drawnAnew": list(map(asdict, report.drawn)),
+                        "disabledTriggers": list(map(str, report.disabled_triggers)),
+                    }
                     if manifest.masked:
                         steps.warnings.append(_masked())
             committed = steps.committed(result)
@@ -100,7 +111,9 @@ class RestoreActivities:
             kept.store, folder, manifest_sha256=export.manifest_sha256, mac_key=kept.mac_key
         )
         if faults:
-            raise RestoreRefusedError([Refusal(ARCHIVE_DAMAGED, str(fault)) for fault in faults])
+            # The first of a file's faults, because others follow from it.
+            first = {fault.part: fault for fault in reversed(faults)}
+            raise RestoreRefusedError([Refusal(ARCHIVE_DAMAGED, str(first[part])) for part in sorted(first)])
         manifest, _ = await read_manifest(kept.store, folder)
         if manifest is None or manifest.tenant_id != export.tenant_id:
             raise RestoreRefusedError([Refusal(ARCHIVE_DAMAGED, "the archive is that of another tenant")])
@@ -113,7 +126,7 @@ class RestoreActivities:
         folder: str,
         manifest: Manifest,
         kept: KeptArchives,
-    ) -> int:
+    ) -> RestoreReport:
         row = OperationRow(connection, given.operation)
 
         async def check_cancel(table: str, rows: int) -> None:
@@ -132,16 +145,7 @@ class RestoreActivities:
                 "rolled_back",
                 rollback_reason=f"restored from export {manifest.export_id}",
             )
-        return sum(report.rows.values())
-
-
-def _shown(refusal: Refusal) -> dict[str, Any]:
-    return {
-        "code": refusal.code,
-        "detail": refusal.detail,
-        "table": refusal.table,
-        "values": list(refusal.values),
-    }
+        return report
 
 
 def _masked() -> OperationWarning:

@@ -9,7 +9,7 @@ from activities.database import errors as database_errors
 from activities.deletions.purging import NOT_DUE
 from activities.export.masking import UNMASKABLE
 from activities.export.restore.errors import RESTORE_REFUSED
-from activities.export.restore.restoring import COUNT_DIFFERS, REFERENCE_MISSING
+from activities.export.restore.restoring import REFERENCE_MISSING, ROWS_DIFFER
 from activities.export.storage import STORAGE_UNAVAILABLE
 from activities.purge.errors import LockTimeoutError
 from activities.tenants.export import EXPORT_UNAVAILABLE, TENANT_NOT_FOUND
@@ -40,7 +40,7 @@ pytestmark = pytest.mark.anyio
 
 RUNBOOK = (REPOSITORY / "docs" / "runbook.md").read_text()
 ROWS = set(re.findall(r"^\| `([^`]+)`", RUNBOOK, re.MULTILINE))
-GROUPS = "audit|certificate|exports|keys|operations|restores|tenants"
+GROUPS = "archives|audit|certificate|exports|keys|operations|restores|tenants"
 COMMAND = rf"alga-tenants ((?:(?:{GROUPS}) )?[a-z]+(?:-[a-z]+)*)((?: +--[a-z-]+| [A-Z]{{2,}}\b)*)"
 COMMANDS = sorted(set(re.findall(COMMAND, RUNBOOK)))
 DELETIONS = DeletionNotFoundError.__module__
@@ -81,7 +81,7 @@ def test_every_state_and_error_of_exports_and_restores_has_a_line() -> None:
     assert len(problems) == 3
     problems |= {ExportDamagedError.code, ExportStorageOutageError.code, TenantExistsError.code}
     errors = {EXPORT_UNAVAILABLE, TENANT_NOT_FOUND, UNMASKABLE, EXPORT_NOT_FOUND, RESTORE_REFUSED}
-    assert problems | errors | {COUNT_DIFFERS, REFERENCE_MISSING, STORAGE_UNAVAILABLE} <= CODES
+    assert problems | errors | {ROWS_DIFFER, REFERENCE_MISSING, STORAGE_UNAVAILABLE} <= CODES
 
 
 async def test_every_check_of_a_probe_has_a_line(settings: Settings) -> None:

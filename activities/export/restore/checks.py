@@ -9,9 +9,9 @@ from activities.alga.across_tenants import find_taken_emails, find_taken_keys
 from activities.export.archive import ArchivedTable, Manifest
 from activities.export.columns import Columns, fingerprint
 from activities.export.restore.errors import MAX_SHOWN, Refusal
-from activities.export.restore.keys import GlobalKey
+from activities.export.restore.keys import Key
 from activities.export.restore.parts import ArchiveReader
-from activities.export.restore.staging import StagedTable
+from activities.export.restore.staging import Drawn, StagedTable
 from activities.purge.catalogue import Catalogue, CutKind
 from activities.purge.purge import occupied_tables
 from activities.purge.tenant_rows import TenantRows
@@ -75,24 +75,28 @@ async def taken_keys(
     connection: AsyncConnection,
     reader: ArchiveReader,
     staged: Sequence[StagedTable],
-    keys: Mapping[str, Sequence[GlobalKey]],
-) -> list[Refusal]:
-    """Return the archive's keys without the tenant that are taken, apart from those that a sequence can draw anew."""
+    keys: Mapping[str, Sequence[Key]],
+) -> tuple[list[Refusal], list[Drawn]]:
+    """Return the archive's keys without the tenant that are taken, and apart those that a sequence draws anew."""
     refusals: list[Refusal] = []
+    drawn: list[Drawn] = []
     for table in staged:
-        wanted = [key for key in keys.get(table.table.label, ()) if key.sequence is None]
-        if not wanted:
+        known = keys.get(table.table.label, ())
+        if not known:
             continue
         async with connection.begin_nested() as comparing:
             await table.fill(connection, reader)
-            for key in wanted:
+            for key in known:
+                if key.sequence is not None:
+                    continue
                 found = await find_taken_keys(
                     connection, table.target, table.source, key.columns, limit=MAX_SHOWN + 1
                 )
                 if found:
                     refusals.append(_taken(key, [", ".join(value) for value in found]))
+            drawn += await table.to_draw(connection)
             await comparing.rollback()
-    return refusals
+    return refusals, drawn
 
 
 def archived_with_rows(manifest: Manifest) -> dict[str, ArchivedTable]:
@@ -100,7 +104,7 @@ def archived_with_rows(manifest: Manifest) -> dict[str, ArchivedTable]:
     return {table.name: table for table in manifest.tables if table.part is not None}
 
 
-def _taken(key: GlobalKey, values: Sequence[str]) -> Refusal:
+def _taken(key: Key, values: Sequence[str]) -> Refusal:
     detail = f"table {key.table} has {', '.join(key.columns)} of the archive already: {_some(values)}"
     return Refusal(KEY_TAKEN, detail, key.table, _few(values))
 

@@ -1,4 +1,4 @@
-"""The keys of tables that are unique over all tenants, and the sequences that give them values."""
+"""The keys of tables that are unique over all tenants, and those to which a sequence gives values."""
 
 import json
 from collections import defaultdict
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from activities.alga.across_tenants import SequenceKey
 from activities.purge.catalogue import Catalogue
 
 # Columns of a unique index, also one that is no constraint; parts of expressions have no column.
@@ -43,30 +44,37 @@ _SEQUENCES = sa.text("""
 
 
 @dataclass(frozen=True)
-class GlobalKey:
-    """Columns whose values no two rows share, of whatever tenants; `sequence` gives the values of the only column."""
+class Key:
+    """Columns, without the tenant's, whose values no two rows share, or no two of one tenant.
+
+    A `sequence` gives the values of the only column, to which nothing refers.
+    """
 
     name: str
     table: str
     columns: tuple[str, ...]
-    sequence: str | None = None
+    sequence: SequenceKey | None = None
 
 
-async def read_global_keys(connection: AsyncConnection, catalogue: Catalogue) -> Mapping[str, tuple[GlobalKey, ...]]:
-    """Return the keys without the tenant, by table, of the tables that can hold a tenant's rows.
+async def read_keys(connection: AsyncConnection, catalogue: Catalogue) -> Mapping[str, tuple[Key, ...]]:
+    """Return the keys that are global or have a sequence, by table, of the tables that can hold a tenant's rows.
 
     Partial keys and those over expressions are left out: they are checked when the rows are written.
     """
     sequences = {(label, name): sequence for label, name, sequence in await connection.execute(_SEQUENCES)}
     owned = {table.label: table.tenant for table in catalogue.tenant_tables}
     owned |= dict.fromkeys(catalogue.child_tables)
-    found: dict[str, list[GlobalKey]] = defaultdict(list)
+    referenced = {(key.parent, name) for key in catalogue.foreign_keys for name in key.parent_columns}
+    found: dict[str, list[Key]] = defaultdict(list)
     for name, label, listed, is_partial in await connection.execute(_UNIQUE):
-        columns = tuple(column for column in json.loads(listed) if column is not None)
         if label not in owned or is_partial:
             continue
         tenant = owned[label]
-        if tenant is None or tenant.name not in columns:
-            sequence = sequences.get((label, columns[0])) if len(columns) == 1 else None
-            found[label].append(GlobalKey(name, label, columns, sequence))
+        columns = tuple(column for column in json.loads(listed) if tenant is None or column != tenant.name)
+        is_global = len(columns) == len(json.loads(listed))
+        sequence = None
+        if len(columns) == 1 and (label, columns[0]) not in referenced and (label, columns[0]) in sequences:
+            sequence = SequenceKey(columns[0], sequences[label, columns[0]], is_global)
+        if is_global or sequence is not None:
+            found[label].append(Key(name, label, columns, sequence))
     return {label: tuple(keys) for label, keys in found.items()}

@@ -1,6 +1,7 @@
 """Copies the parts of an archive into tables of the database."""
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -46,8 +47,9 @@ class ArchiveReader:
         if table.part is None:
             return
         reader = PartReader(self._store, f"{self._folder}/{table.part.path}")
-        async for block in reader.blocks():
-            yield block
+        async with aclosing(reader.blocks()) as blocks:
+            async for block in blocks:
+                yield block
         if reader.part.model_copy(update={"path": table.part.path}) != table.part:
             raise _damaged(table.part)
 

@@ -1,9 +1,10 @@
 """Tables whose rows can't be copied as they are, and so go through a temporary table.
 
-They have a reference that must wait for another table's rows, or a key that a sequence may have to draw anew.
+They have a reference that must wait for another table's rows, or a key that a sequence may have to draw anew. Or the
+order of their part can't be repeated, because masked columns did not count for it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,10 +13,9 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from activities.alga.across_tenants import draw_taken_keys
+from activities.alga.across_tenants import SequenceKey, count_keys_to_draw, draw_keys
 from activities.export.archive import ArchivedTable
 from activities.export.columns import Column
-from activities.export.restore.keys import GlobalKey
 from activities.export.restore.parts import ArchiveReader
 from activities.purge.catalogue import Table
 from activities.purge.tenant_rows import TenantRows
@@ -24,10 +24,19 @@ BATCH = 1000
 
 
 @dataclass(frozen=True)
+class Drawn:
+    """A column that gets new keys from its sequence, in so many rows."""
+
+    table: str
+    column: str
+    rows: int
+
+
+@dataclass(frozen=True)
 class StagedTable:
     """A temporary table with the rows of a part, for `table`.
 
-    `late` are the columns that are null until all tables are written. `drawn` are keys from sequences.
+    `late` are the columns that are null until all tables are written. `sequences` are keys that may be taken.
     """
 
     name: str
@@ -35,7 +44,13 @@ class StagedTable:
     archived: ArchivedTable
     columns: Sequence[Column]
     late: tuple[str, ...] = ()
-    drawn: tuple[GlobalKey, ...] = ()
+    sequences: tuple[SequenceKey, ...] = ()
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether the rows can't be copied as they are, or not be compared with the part then."""
+        has_key = any(column.key_place for column in self.columns)
+        return bool(self.late or self.sequences or (self.archived.masked and not has_key))
 
     async def fill(self, connection: AsyncConnection, reader: ArchiveReader) -> int:
         """Create the temporary table, copy the part into it, and return the number of rows."""
@@ -46,10 +61,16 @@ class StagedTable:
         )
         return await reader.copy(connection, self.archived, self.name)
 
+    async def to_draw(self, connection: AsyncConnection) -> list[Drawn]:
+        """Return which keys have to be drawn anew."""
+        return self._drawn({key: await count_keys_to_draw(connection, *self._ends, key) for key in self.sequences})
+
+    async def draw(self, connection: AsyncConnection) -> list[Drawn]:
+        """Draw new keys for those that are taken, and return which."""
+        return self._drawn({key: await draw_keys(connection, *self._ends, key) for key in self.sequences})
+
     async def insert(self, connection: AsyncConnection) -> int:
-        """Write the rows, without late references and with new keys where those of the archive are taken."""
-        for key in self.drawn:
-            await self._draw(connection, key)
+        """Write the rows without late references, and return their number."""
         names = [column.name for column in self.archived.columns]
         values = [sa.null() if name in self.late else self.source.c[name] for name in names]
         # A column that always gets an identity takes the archive's value as well.
@@ -84,10 +105,12 @@ class StagedTable:
             self.table.name, *(sa.column(column.name) for column in self.columns), schema=self.table.schema
         )
 
-    async def _draw(self, connection: AsyncConnection, key: GlobalKey) -> None:
-        if key.sequence is None:
-            return
-        await draw_taken_keys(connection, self.target, self.source, key.columns[0], sequence=key.sequence)
+    @property
+    def _ends(self) -> tuple[sa.TableClause, sa.TableClause]:
+        return self.target, self.source
+
+    def _drawn(self, numbers: Mapping[SequenceKey, int]) -> list[Drawn]:
+        return [Drawn(self.table.label, key.column, rows) for key, rows in numbers.items() if rows]
 
     def _update(self, owned: sa.ColumnElement[bool], key: Sequence[Column], late: Sequence[Column]) -> sa.Update:
         rows = sa.cast(sa.bindparam("rows", type_=sa.Text), JSONB)

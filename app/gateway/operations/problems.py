@@ -254,7 +254,7 @@ class MissingRightError(ProblemError):
     """The worker's role lacks a right that the purge needs."""
 
     status, code = 409, "missing-right"
-    default_detail = "A trigger forbids deleting, and the worker's role may not disable it"
+    default_detail = "A trigger forbids the change, and the worker's role may not disable it"
 
 
 class PurgeIncompleteError(ProblemError):

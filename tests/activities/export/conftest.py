@@ -23,6 +23,7 @@ from migrations.upgrade import upgrade
 from tests.activities.conftest import sqlalchemy_url
 from tests.activities.purge.rows import RowWriter
 from tests.support.alga import catalog
+from tests.support.alga_triggers import triggers
 from tests.support.servers.databases import NewDatabase
 from tests.support.servers.s3 import S3Server
 
@@ -34,14 +35,28 @@ NEIGHBOUR = UUID("00000000-0000-4000-8000-000000000001")
 @pytest.fixture(scope="session", params=["plain", "citus"])
 def database_url(request: pytest.FixtureRequest, new_database: NewDatabase) -> str:
     """A database of these tests' own, with global rows and a neighbour who has a row in every table."""
-    url = new_database(request.getfixturevalue(f"alga_{request.param}_template"))
+    return prepared(new_database(request.getfixturevalue(f"alga_{request.param}_template")), request.param)
+
+
+def prepared(url: str, shape: str) -> str:
+    """Migrate a database with Alga's tables, and give it Alga's triggers, global rows and a neighbour."""
     run_blocking(upgrade(sqlalchemy_url(url)))
-    writer = RowWriter(catalog(request.param))
-    run_blocking(_write(url, [*writer.global_rows(), *writer.rows_of(NEIGHBOUR)]))
+    writer = RowWriter(catalog(shape))
+    run_blocking(write(url, [*writer.global_rows(), *writer.rows_of(NEIGHBOUR)]))
+    run_blocking(_run(url, triggers(shape)))
     return url
 
 
-async def _write(url: str, statements: list[str]) -> None:
+async def _run(url: str, statements: list[str]) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(";\n".join(statements))
+    finally:
+        await connection.close()
+
+
+async def write(url: str, statements: list[str]) -> None:
+    """Write rows in any order, with foreign keys and triggers off."""
     connection = await asyncpg.connect(url)
     try:
         await connection.execute("SET session_replication_role = replica")
@@ -61,15 +76,17 @@ async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
 async def full_tenant(database_url: str, database_shape: str) -> UUID:
     """A tenant with a row in every table."""
     tenant_id = uuid4()
-    await _write(database_url, RowWriter(catalog(database_shape)).rows_of(tenant_id))
+    await write(database_url, RowWriter(catalog(database_shape)).rows_of(tenant_id))
     return tenant_id
 
 
 @pytest.fixture
-async def small_tenant(database_url: str, database_shape: str) -> UUID:
+async def small_tenant(database_url: str, database_shape: str, database: asyncpg.Connection) -> UUID:
     """A tenant with rows in a few tables."""
     tenant_id = uuid4()
-    await _write(database_url, RowWriter(catalog(database_shape)).rows_of(tenant_id, ["tenants", "teams", "users"]))
+    await write(database_url, RowWriter(catalog(database_shape)).rows_of(tenant_id, ["tenants", "teams", "users"]))
+    # The contact is not among them.
+    await database.execute("UPDATE users SET contact_id = NULL WHERE tenant = $1", tenant_id)
     return tenant_id
 
 
@@ -99,6 +116,11 @@ async def ignore(_: Progress) -> None:
 @pytest.fixture
 def export(engine: AsyncEngine, store: ArchiveStore) -> Export:
     """Return a function that exports a tenant into the folder `a`, by default with its secrets."""
+    return exporter(engine, store)
+
+
+def exporter(engine: AsyncEngine, store: ArchiveStore) -> Export:
+    """Return such a function for a database."""
 
     async def run(tenant_id: UUID, folder: str = "a", **changes: Any) -> Manifest:
         options: dict[str, Any] = {

@@ -88,9 +88,10 @@ ALLOWED = (
         r"SELECT .* FROM public\.(?P<alias>\w+) JOIN compared ON .* LIMIT <value>",
     ),
     Allowed(
-        "activities.alga.across_tenants.draw_taken_keys",
+        "activities.alga.across_tenants.draw_keys and count_keys_to_draw",
         "the same for keys that come from a sequence",
-        r"SELECT \S+ FROM public\.(?P<alias>\w+) WHERE \S+ IN \(SELECT staged_\d+\.\w+ FROM staged_\d+\)",
+        r"SELECT \S+ FROM public\.(?P<alias>\w+) WHERE \S+ IN \(SELECT (?P<staged>staged_\d+|compared)\.\w+"
+        r"(?: AS \w+)? FROM (?P=staged)\)",
     ),
     Allowed(
         "activities.alga.across_tenants.list_tenants",

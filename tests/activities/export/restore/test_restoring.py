@@ -12,29 +12,16 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from activities.export.archive import Manifest
 from activities.export.restore.checks import KEY_TAKEN, SCHEMA_DIFFERS, TENANT_EXISTS
 from activities.export.restore.errors import RestoreRefusedError
-from activities.export.restore.restoring import find_refusals, restore_tenant
+from activities.export.restore.restoring import preview_restore, restore_tenant
 from activities.export.storage import ArchiveStore
 from activities.export.unpacking import PartReader
 from activities.purge.catalogue import read_catalogue
-from activities.purge.purge import count_tenant_rows, purge_tenant
+from activities.purge.purge import count_tenant_rows
 from tests.activities.conftest import ON_ONE_SHAPE
 from tests.activities.export.conftest import NEIGHBOUR, Export
+from tests.activities.export.restore.restored import ignore, purge, restore
 
 pytestmark = pytest.mark.anyio
-
-
-async def purge(engine: AsyncEngine, tenant_id: UUID) -> None:
-    async with engine.begin() as connection:
-        await purge_tenant(connection, await read_catalogue(connection), tenant_id, management_tenant_id=None)
-
-
-async def ignore(_table: str, _rows: int) -> None:
-    """Take no notice of progress."""
-
-
-async def restore(engine: AsyncEngine, store: ArchiveStore, manifest: Manifest) -> None:
-    async with engine.begin() as connection:
-        await restore_tenant(connection, store, "a", manifest, on_table=ignore)
 
 
 async def test_an_export_of_a_restored_tenant_has_the_same_bytes(
@@ -43,7 +30,9 @@ async def test_an_export_of_a_restored_tenant_has_the_same_bytes(
     first = await export(full_tenant)
     await purge(engine, full_tenant)
     async with engine.connect() as connection:
-        assert await find_refusals(connection, store, "a", first) == []
+        preview = await preview_restore(connection, store, "a", first)
+    assert (preview.refusals, preview.drawn) == ((), ())
+    assert preview.rows == {table.name: 1 for table in first.tables}
     await restore(engine, store, first)
     second = await export(full_tenant, "b")
     differing = [table.name for table, again in zip(first.tables, second.tables, strict=True) if table != again]
@@ -58,7 +47,7 @@ async def test_all_reasons_against_a_restore_are_named_and_nothing_is_written(
 ) -> None:
     manifest = await export(full_tenant)
     async with engine.begin() as connection:
-        found = await find_refusals(connection, store, "a", manifest)
+        found = (await preview_restore(connection, store, "a", manifest)).refusals
     assert {refusal.code for refusal in found} == {TENANT_EXISTS}
     await purge(engine, full_tenant)
     async with engine.connect() as connection, connection.begin():
@@ -68,11 +57,11 @@ async def test_all_reasons_against_a_restore_are_named_and_nothing_is_written(
             text("UPDATE time_period_settings SET time_period_settings_id = :taken WHERE tenant = :neighbour"),
             {"taken": UUID(line["time_period_settings_id"]), "neighbour": NEIGHBOUR},
         )
-        found = await find_refusals(connection, store, "a", manifest)
+        found = (await preview_restore(connection, store, "a", manifest)).refusals
         assert [(refusal.code, refusal.table) for refusal in found] == [(KEY_TAKEN, "time_period_settings")]
         with pytest.raises(RestoreRefusedError) as refused:
             await restore_tenant(connection, store, "a", manifest, on_table=ignore)
-        assert refused.value.refusals == tuple(found)
+        assert refused.value.refusals == found
         assert await count_tenant_rows(connection, await read_catalogue(connection), full_tenant) == {}
         await connection.rollback()
 
@@ -105,7 +94,7 @@ async def test_an_archive_of_another_schema_is_refused_by_the_names_of_its_table
     manifest = await export(full_tenant)
     async with engine.connect() as connection, connection.begin() as changing:
         await connection.execute(text("ALTER TABLE tickets ADD COLUMN added text"))
-        [refusal] = await find_refusals(connection, store, "a", manifest)
+        [refusal] = (await preview_restore(connection, store, "a", manifest)).refusals
         await changing.rollback()
     assert (refusal.code, refusal.values) == (SCHEMA_DIFFERS, ("tickets",))
 

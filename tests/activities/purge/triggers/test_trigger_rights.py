@@ -49,8 +49,8 @@ async def test_a_role_without_the_right_gets_a_remedy_for_an_administrator(
 
     assert caught.value.code == "missing-right"
     assert str(caught.value) == (
-        f'trigger "Append only" of table public."Stock movements" forbids deleting, and role {role} may not disable '
-        f'it, because "The keeper" owns the table; an administrator can run: '
+        f'trigger "Append only" of table public."Stock movements" forbids the change, and role {role} may not '
+        f'disable it, because "The keeper" owns the table; an administrator can run: '
         f'GRANT "The keeper" TO {role} WITH INHERIT TRUE'
     )
     assert len(await values(guarded, 'SELECT tenant FROM "Stock movements"')) == 3
