@@ -152,6 +152,8 @@ def show_details(console: Console, details: Mapping[str, object]) -> None:
 
 
 def _plain(value: Any) -> str:
+    if isinstance(value, dict) and value and all(isinstance(number, int) for number in value.values()):
+        return ", ".join(f"{name} {number}" for name, number in value.items())
     if isinstance(value, dict | list):
         parts = value.values() if isinstance(value, dict) else value
         return ", ".join(filter(None, map(_plain, parts)))

@@ -124,7 +124,10 @@ def export_part(export_id: UUID | str, table: str, *, start: int, sha256: str) -
 
 
 def restore(export_id: UUID | str, *, dry_run: bool = False) -> Call[Operation]:
-    """Restore a deleted tenant from an export; a dry run writes nothing and says what would be refused.
+    """Restore a deleted tenant from an export.
+
+    A dry run writes nothing. Its `result` has the rows by table in `tables`, the keys that would be drawn from their
+    sequences in `drawnAnew`, and what keeps the tenant from being restored in `refusals`.
 
     Raises `ConflictError` if the tenant exists, or the export has no archive.
     """

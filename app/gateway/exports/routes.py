@@ -253,7 +253,11 @@ async def request_restore(
 ) -> Response:
     """Write a deleted tenant back under its own id, all rows or none, from the archive of an export.
 
-    With `dryRun`, nothing is written. The same request returns the operation that it started until that has ended.
+    The `result` has `rowsRestored`, the keys that were drawn anew because they were taken (`drawnAnew`), and the
+    triggers that were disabled meanwhile (`disabledTriggers`). With `dryRun`, nothing is written, and the `result`
+    says what would be restored and refused.
+
+    The same request returns the operation that it started until that has ended.
     """
     operation = await restores.request(body, requester)
     return accepted(operation.document)

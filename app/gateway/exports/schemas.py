@@ -32,7 +32,8 @@ class RestoreBody(RequestModel):
     export_id: UUID = Field(description="The export, which holds the tenant's id.")
     dry_run: bool = Field(
         default=False,
-        description="Write nothing, and let the operation say what would be refused and why.",
+        description="Write nothing. The operation's `result` says what would be restored (`tables`, `rows`), which"
+        " keys would be drawn anew from sequences (`drawnAnew`), and what would be refused and why (`refusals`).",
         strict=True,
     )
 
@@ -83,7 +84,10 @@ class ExportDocument(Document):
     export_id: UUID
     tenant_id: UUID
     tenant_name: str | None
-    workflow_id: str = Field(description="The operation that has made the export: of its own, or a deletion.")
+    workflow_id: str = Field(
+        description="The operation that has made the export: of its own, or a deletion. An imported archive has none"
+        " here, and an id that begins with `archive-import-`."
+    )
     state: ExportState
     masked: bool = Field(description="Whether secrets are masked.")
     reason: str | None
