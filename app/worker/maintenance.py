@@ -24,6 +24,7 @@ from activities.export.retention import remove_archives
 from activities.export.storage import ArchiveStore
 from activities.heartbeats import heartbeats
 from activities.operations.retention import Retention, prune
+from activities.suspensions.retention import prune_suspensions
 from app.settings import Settings
 from app.telemetry.metrics.archives import ARCHIVES_REMOVED
 from app.temporal.client import rpc_timeout
@@ -69,6 +70,7 @@ class MaintenanceActivities:
         """Delete rows past their retention, and return their number by table; raises `ApplicationError`."""
         async with heartbeats():
             pruned = await prune(self._engine, self._retention)
+            pruned["suspensions"] = await prune_suspensions(self._engine)
         if any(pruned.values()):
             log.info("pruned", **pruned)
         return pruned
