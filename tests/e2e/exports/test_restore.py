@@ -18,11 +18,14 @@ async def test_a_deleted_tenant_is_restored_from_the_export_of_its_deletion(serv
     [export] = (await service.http.get(f"/tenants/{tenant_id}/exports")).json()["exports"]
     trial = await service.http.post("/restores", json={"exportId": export["exportId"], "dryRun": True})
     assert trial.status_code == 202, trial.text
-    assert (await service.finished(trial.json()["workflowId"]))["result"]["refusals"] == []
+    previewed = (await service.finished(trial.json()["workflowId"]))["result"]
+    assert (previewed["refusals"], previewed["drawnAnew"]) == ([], [])
+    assert (previewed["tables"]["users"], previewed["rows"]) == (1, sum(previewed["tables"].values()))
     restored = await service.http.post("/restores", json={"exportId": export["exportId"]})
     assert restored.status_code == 202, restored.text
     operation = await service.finished(restored.json()["workflowId"])
     assert operation["status"] == "completed", operation
+    assert operation["result"]["rowsRestored"] == previewed["rows"]
     tenant = (await service.http.get(f"/tenants/{tenant_id}")).json()
     assert (tenant["state"], tenant["name"]) == ("suspended", before["name"])
     reactivated = await service.http.delete(f"/tenants/{tenant_id}/suspension")
