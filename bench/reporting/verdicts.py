@@ -113,6 +113,8 @@ BARS: Sequence[Bar] = (
         0.5,
     ),
     Bar("growth of memory while a million rows are exported", _plain("export.memory"), "at most", 100, "MiB"),
+    Bar("COPY in of a million rows, of their restore", _ratio("restore.copy_in", "restore.restore"), "at least", 0.5),
+    Bar("growth of memory while a million rows are restored", _plain("restore.memory"), "at most", 100, "MiB"),
     Bar("purge of a million rows, of plain DELETEs", _ratio("purge.purge", "purge.deletes"), "at most", 2.0),
     Bar("a page of the directory, of a plain SELECT", _ratio("directory.page", "directory.select"), "at most", 3.0),
     *(_flat(work) for work in SCALED_WORKS),

@@ -1,4 +1,4 @@
-"""The export of a large tenant, compared with COPY of the same rows out of the database."""
+"""The export of a large tenant and its restore, compared with COPY of the same rows out of and into the database."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import asyncpg
-import psutil
 from sqlalchemy import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -18,9 +17,10 @@ from activities.purge.catalogue import read_catalogue
 from activities.purge.purge import count_tenant_rows
 from bench.context import Context, MeasuringError, in_turns
 from bench.databases.large_tenant import grow
+from bench.databases.memory import Memory
+from bench.sections import restore
 from migrations.revisions import admin_engine
 
-MEBIBYTE = 1024 * 1024
 KINDS = {
     "masked": "export without secrets, compressed and hashed, into a folder",
     "whole": "export with secrets",
@@ -52,6 +52,12 @@ async def measure(context: Context) -> None:
     for kind, label in KINDS.items():
         figures.add_rounds(f"export.{kind}", label, measured.seconds[kind], "s")
     figures.add("export.memory", "growth of the process during the exports", measured.growth, "MiB")
+    restored = await restore.compare(admin_url, tenant_id, folder, "whole", options.few(2, 1))
+    if set(restored.rows.values()) != {measured.rows["copy"]}:
+        raise MeasuringError(f"restore and COPY wrote different numbers of rows: {restored.rows}")
+    for kind, label in restore.KINDS.items():
+        figures.add_rounds(f"restore.{kind}", label, restored.seconds[kind], "s")
+    figures.add("restore.memory", "growth of the process during the restores", restored.growth, "MiB")
 
 
 async def compare(admin_url: str, tenant_id: UUID, folder: Path, rows: int, rounds: int) -> Comparison:
@@ -64,7 +70,7 @@ async def compare(admin_url: str, tenant_id: UUID, folder: Path, rows: int, roun
         await grow(filling, tenant_id, rows)
         engine = admin_engine(make_url(admin_url).set(drivername="postgresql+asyncpg"))
         stack.push_async_callback(engine.dispose)
-        memory = _Memory()
+        memory = Memory()
         for number in range(rounds):
             for kind in in_turns(list(KINDS), number):
                 begun = time.perf_counter()
@@ -76,36 +82,27 @@ async def compare(admin_url: str, tenant_id: UUID, folder: Path, rows: int, roun
     return Comparison(seconds, numbers, memory.growth)
 
 
-class _Memory:
-    """Watches this process, without what it had before."""
-
-    def __init__(self) -> None:
-        self._process = psutil.Process()
-        self._before = self._process.memory_info().rss
-        self.growth = 0.0
-
-    async def watch(self, _: Progress) -> None:
-        """Note the memory, as an export goes on."""
-        self.growth = max(self.growth, (self._process.memory_info().rss - self._before) / MEBIBYTE)
-
-
 async def _export(
-    engine: AsyncEngine, tenant_id: UUID, folder: Path, memory: _Memory, *, include_secrets: bool
+    engine: AsyncEngine, tenant_id: UUID, folder: Path, memory: Memory, *, include_secrets: bool
 ) -> int:
+    async def ignore(_: Progress) -> None:
+        """Take no notice of progress."""
+
     store = open_store(folder.as_uri())
-    async with snapshot(engine) as connection:
+    kind = "whole" if include_secrets else "masked"
+    await store.delete_prefix(kind)
+    async with memory.watched(), snapshot(engine) as connection:
         manifest = await export_tenant(
             connection,
             await read_catalogue(connection),
             store,
-            "measured",
+            kind,
             tenant_id=tenant_id,
             export_id="measured",
             include_secrets=include_secrets,
             requested_by=None,
-            on_progress=memory.watch,
+            on_progress=ignore,
         )
-    await store.delete_prefix("measured")
     return manifest.totals.rows
 
 

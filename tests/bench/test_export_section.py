@@ -1,4 +1,4 @@
-"""The comparison of exports with COPY, with few rows."""
+"""The comparison of exports and restores with COPY, with few rows."""
 
 from pathlib import Path
 from uuid import UUID
@@ -8,6 +8,7 @@ import pytest
 
 from app.settings import Settings
 from bench.databases.large_tenant import grow
+from bench.sections import restore
 from bench.sections.export import KINDS, compare
 from tests.app.gateway.server import RunningGateway
 from tests.support.tenants.rows import row_counts
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.anyio
 ROWS = 1000
 
 
-async def test_exports_have_the_rows_that_copy_has(
+async def test_exports_and_restores_have_the_rows_that_copy_has(
     gateway: RunningGateway,
     worker: None,  # noqa: ARG001 - creates the tenant
     settings: Settings,
@@ -37,5 +38,10 @@ async def test_exports_have_the_rows_that_copy_has(
     admin_url = settings.admin_database_url.get_secret_value()
     measured = await compare(admin_url, tenant_id, tmp_path / "exports", ROWS, 1)
 
+    rows = sum((await row_counts(database, tenant_id)).values())
     assert measured.seconds.keys() == KINDS.keys()
-    assert measured.rows == dict.fromkeys(KINDS, sum((await row_counts(database, tenant_id)).values()))
+    assert measured.rows == dict.fromkeys(KINDS, rows)
+    restored = await restore.compare(admin_url, tenant_id, tmp_path / "exports", "whole", 2)
+    assert {kind: len(seconds) for kind, seconds in restored.seconds.items()} == dict.fromkeys(restore.KINDS, 2)
+    assert restored.rows == dict.fromkeys(restore.KINDS, rows)
+    assert await row_counts(database, tenant_id) == {}

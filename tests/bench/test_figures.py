@@ -76,6 +76,7 @@ def test_every_bar_names_figures_that_the_sections_take() -> None:
     named |= {f"scale.{size}.{work}" for size in (100, 10_000) for work in SCALED_WORKS}
     named |= {"polls.paced.p99", "posting.post", "posting.start", "memory.worker.growth", "memory.gateway.growth"}
     named |= {"purge.purge", "purge.deletes", "export.copy", "export.masked", "export.memory"}
+    named |= {"restore.restore", "restore.copy_in", "restore.memory"}
     named |= {"directory.page", "directory.select"}
     named |= {"against.latency", "against.throughput", "against.processor.total"}
     figures = Figures()
