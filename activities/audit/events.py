@@ -31,6 +31,8 @@ class Action(StrEnum):
     """A part or the whole content of an export was fetched."""
     EXPORT_DELETE = "export.delete"
     """The archive of an export was removed before it expired."""
+    EXPORT_IMPORT = "export.import"
+    """An archive of another installation was stored."""
     TENANT_RESTORE = "tenant.restore"
     TENANT_CHANGE_PRODUCT = "tenant.change_product"
     OPERATION_CANCEL = "operation.cancel"

@@ -55,6 +55,9 @@ class _Root(LazyGroup):
         ),
         "keys": LazyCommand("app.cli.maintenance.keys:app", "Create, rotate, list and revoke API keys.", SERVICE),
         "mail": LazyCommand("app.cli.maintenance.mail:app", "Show the welcome mail.", SERVICE),
+        "archives": LazyCommand(
+            "app.cli.maintenance.archives:app", "Import archives of other installations.", SERVICE
+        ),
         "audit": LazyCommand("app.cli.maintenance.audit:app", "Verify and list the audit trail.", SERVICE),
         "certificate": LazyCommand(
             "app.cli.maintenance.certificate:app", "Show and verify certificates of deletions.", SERVICE

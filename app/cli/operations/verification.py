@@ -16,7 +16,7 @@ from app.cli.exit_codes import ExitCode
 def find_faults(path: Path, manifest_sha256: str | None) -> list[Fault]:
     """Return what is wrong with the archive in a folder or a tar; exits with 2 if it can't be read."""
     try:
-        with _unpacked(path.resolve()) as folder:
+        with unpacked(path.resolve()) as folder:
             store = open_store(folder.parent.as_uri())
             return asyncio.run(verify_archive(store, folder.name, manifest_sha256=manifest_sha256))
     except (OSError, StorageError, tarfile.TarError) as error:
@@ -24,7 +24,7 @@ def find_faults(path: Path, manifest_sha256: str | None) -> list[Fault]:
 
 
 @contextmanager
-def _unpacked(path: Path) -> Iterator[Path]:
+def unpacked(path: Path) -> Iterator[Path]:
     """Yield the folder with the files of the archive."""
     if path.is_dir():
         yield path
