@@ -9,9 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.alga import tables
 from activities.alga.billing_tables import billing_metadata, stripe_prices, stripe_products
+from activities.alga.blueprints.psa_tables import product_metadata
 from activities.alga.ids import derived_id
 from activities.alga.lifecycle_tables import lifecycle_metadata
-from activities.alga.product_tables import product_metadata
 
 ALGA_MIGRATIONS = "knex_migrations"
 

@@ -18,7 +18,7 @@ from activities.product_changes.plan import Plan
 from activities.product_changes.planning import plan_product_change
 from activities.product_changes.refusals import find_product, find_refusals
 from workflows.operations.messages import Committed
-from workflows.tenants.product_change import ProductChangeInput, ProductChangeResult
+from workflows.tenants.changes.product_change import ProductChangeInput, ProductChangeResult
 from workflows.tenants.steps import (
     APPLY_BLUEPRINT,
     BACKFILL_CLIENTS,

@@ -13,6 +13,8 @@ from workflows.operations.messages import OperationWarning
 from workflows.tenants.steps import APPLY_BLUEPRINT
 
 MAX_EXAMPLES = 10
+# The code of warnings: what was left out.
+PRODUCT_CHANGE_INCOMPLETE = "product-change-incomplete"
 
 Row = dict[str, Any]
 

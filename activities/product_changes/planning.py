@@ -9,13 +9,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from activities.alga.blueprints.blueprint import Blueprint
 from activities.alga.tables import tenants
 from activities.database.transactions import Statement
-from activities.product_changes.live_tables import LiveTables
+from activities.product_changes.backfills.live_tables import LiveTables
+from activities.product_changes.backfills.service_levels import plan_service_levels
+from activities.product_changes.backfills.tax_defaults import plan_tax_defaults
+from activities.product_changes.backfills.technicians import plan_technicians
 from activities.product_changes.matching import BlueprintMatching, TenantRows
-from activities.product_changes.people import plan_technicians
 from activities.product_changes.plan import Plan
 from activities.product_changes.section_matching import SectionMatching
-from activities.product_changes.service_levels import plan_service_levels
-from activities.product_changes.tax_defaults import plan_tax_defaults
 from workflows.tenants.steps import CHANGE_PRODUCT
 
 _CHANGE = (

@@ -12,7 +12,7 @@ from activities.database.live_columns import read_columns
 from activities.errors import FinalError
 from activities.suspensions.rows import find_standing
 from workflows.operations.failures import INVALID_REQUEST, OPERATION_IN_PROGRESS
-from workflows.tenants.product_change import OLD_PRODUCT
+from workflows.tenants.changes.product_change import OLD_PRODUCT
 from workflows.tenants.request import ProductCode
 
 MANAGEMENT_TENANT = "management-tenant"

@@ -4,8 +4,8 @@ from sqlalchemy import Table
 
 from activities.alga import tables
 from activities.alga.blueprints.blueprint import Blueprint
+from activities.alga.blueprints.psa_tables import PRODUCT_TABLES
 from activities.alga.lifecycle_tables import pending_tenant_deletions
-from activities.alga.product_tables import PRODUCT_TABLES
 from activities.product_changes.natural_keys import NATURAL_KEYS
 
 _SOME = {

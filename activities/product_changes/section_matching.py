@@ -1,8 +1,6 @@
 """Finds which of a blueprint's rows of any table a tenant lacks.
 
-Nothing says by which columns people know such rows. So those are taken that name things, together with the rows that
-they refer to, and if there are none, all that can be compared. What belongs to a thing that the tenant has made
-itself, under the same name, is left out.
+What belongs to a thing that the tenant has made itself, under the same name, is left out.
 """
 
 import json
@@ -18,19 +16,15 @@ from sqlalchemy import String, Table, Text, cast, select
 
 from activities.alga.blueprints.blueprint import Blueprint
 from activities.alga.blueprints.model import TableSection
-from activities.alga.blueprints.symbols import NOW, TENANT, TODAY, is_number, names_in, texts_in, whole_name
 from activities.alga.bulk_insert import TableRows, tenant_column
 from activities.database.transactions import Statement
-from activities.product_changes.live_tables import PRODUCT_CHANGE_INCOMPLETE
 from activities.product_changes.matching import BlueprintMatching, TenantRows
-from activities.product_changes.plan import Addition, Part, Plan, Row
+from activities.product_changes.plan import PRODUCT_CHANGE_INCOMPLETE, Addition, Part, Plan, Row
 from activities.product_changes.provisioned import provisioned_ids
+from activities.product_changes.section_keys import Columns, keys_of, names_thing, own_id_column, read_unique_keys
 from workflows.operations.messages import OperationWarning
 from workflows.tenants.steps import APPLY_BLUEPRINT
 
-_NAMES_THINGS = re.compile(r"(^|_)(name|title|slug|code)$|^key$")
-_COMPARABLE = re.compile(r"(text|character varying|character|uuid|integer|bigint|smallint|boolean)\b(?!.*\[\])")
-_TEXTUAL = re.compile(r"(text|character varying|character)\b(?!.*\[\])")
 _ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _DECODER = json.JSONDecoder()
 
@@ -44,6 +38,32 @@ class _Wanted:
     own_id: str | None
 
 
+class _Existing:
+    """The tenant's rows of a table, as texts. Each may stand for one row of the blueprint."""
+
+    def __init__(self, rows: Sequence[Row], keys: Sequence[Columns]) -> None:
+        self._keys = keys
+        self._by_key: dict[tuple[Columns, tuple[str | None, ...]], list[Row]] = defaultdict(list)
+        for row in rows:
+            for columns in keys:
+                self._by_key[columns, tuple(row[name] for name in columns)].append(row)
+        self._used: set[int] = set()
+
+    def take(self, values: Mapping[str, Any], own: str | None, own_id: str | None) -> Row | None:
+        """Return the row that stands for the wanted one, by the first key that finds any."""
+        for number, columns in enumerate(self._keys):
+            key = tuple(_text(values[name]) for name in columns)
+            # Rows with a null are never equal to a unique key.
+            if number and None in key:
+                continue
+            free = [row for row in self._by_key.get((columns, key), ()) if id(row) not in self._used]
+            if free:
+                chosen = min(free, key=lambda row: (own is not None and row[own] != own_id, str(row.get(own or ""))))
+                self._used.add(id(chosen))
+                return chosen
+        return None
+
+
 class SectionMatching:
     """Plans the rows of a blueprint's `rows` that the tenant lacks."""
 
@@ -53,7 +73,7 @@ class SectionMatching:
         self._plan = plan
         self._ids = {str(wanted): str(actual) for wanted, actual in matching.ids.items()}
         self._added: set[str] = set()
-        # The ids of rows that the tenant has made itself.
+        # The ids of rows that the tenant has made itself, and of what would belong to them.
         self._foreign: set[str] = set()
 
     async def run(self, blueprint: Blueprint, now: datetime) -> None:
@@ -62,26 +82,26 @@ class SectionMatching:
         sections = list(blueprint.section_rows.tables(tenant_id, now))
         mentioned = {found for _, rows in sections for found in _ID.findall(rows.document)}
         self._ids |= await provisioned_ids(self._rows, self._matching, mentioned)
+        unique = await read_unique_keys(self._rows.connection, [rows.table.name for _, rows in sections])
         for section, rows in sections:
-            await self._match(section, rows)
+            keys = keys_of(rows.table.name, section, unique.get(rows.table.name, ()))
+            await self._match(section, rows, keys)
         for clause, ids in blueprint.section_rows.updates(tenant_id):
             if ids["own_id"] in self._added:
                 given = {name: self._ids.get(value, value) for name, value in ids.items()}
                 self._plan.links.append(Statement(clause, {"tenant_id": tenant_id, **given}))
 
-    async def _match(self, section: TableSection, rows: TableRows) -> None:
-        own, columns = _own_id_column(rows.table.name, section), _key_columns(section)
-        by_key: dict[tuple[str | None, ...], list[str | None]] = defaultdict(list)
-        taken: set[str] = set()
-        for row in await self._existing(rows.table, [*columns, *([own] if own else [])]):
-            by_key[tuple(row[name] for name in columns)].append(row[own] if own else None)
-            taken |= {row[own]} if own else set()
+    async def _match(self, section: TableSection, rows: TableRows, keys: Sequence[Columns]) -> None:
+        own = own_id_column(rows.table.name, section)
+        columns = dict.fromkeys([*(name for key in keys for name in key), *([own] if own else [])])
+        found = await self._read(rows.table, list(columns))
+        existing = _Existing(found, keys)
+        taken = {row[own] for row in found} if own else set()
         missing: list[_Wanted] = []
         left_out = 0
         for wanted in self._wanted(rows, own):
-            found = by_key.get(tuple(_text(wanted.values[name]) for name in columns))
-            if found:
-                self._use(wanted, found)
+            if (row := existing.take(wanted.values, own, wanted.own_id)) is not None:
+                self._use(wanted, row[own] if own else None)
             elif self._belongs_to_foreign(wanted, section):
                 left_out += 1
                 self._foreign |= {wanted.own_id} if wanted.own_id else set()
@@ -89,22 +109,20 @@ class SectionMatching:
                 missing.append(self._renumbered(wanted, taken))
         if missing:
             document = f"[{','.join(row.text for row in missing)}]"
-            labels = [_label(row.values, columns) for row in missing]
-            part = Part.of(rows.table, labels)
-            self._plan.additions.append(
-                Addition(APPLY_BLUEPRINT, part, TableRows(rows.table, rows.columns, document))
-            )
+            part = Part.of(rows.table, [_label(row.values, keys[0]) for row in missing])
+            added = TableRows(rows.table, rows.columns, document)
+            self._plan.additions.append(Addition(APPLY_BLUEPRINT, part, added))
         if left_out:
             detail = (
-                f"{left_out} rows of {rows.table.name} were left out, because they belong to what the tenant has "
+                f"rows of {rows.table.name} were left out ({left_out}), because they belong to what the tenant has "
                 "made itself under the same name; compare it with that of a new tenant"
             )
             self._plan.warnings.append(OperationWarning(code=PRODUCT_CHANGE_INCOMPLETE, detail=detail))
 
-    async def _existing(self, table: Table, columns: Sequence[str]) -> list[Row]:
+    async def _read(self, table: Table, columns: Sequence[str]) -> list[Row]:
         tenant, tenant_id = tenant_column(table), self._rows.tenant_id
         is_own = tenant == (str(tenant_id) if isinstance(tenant.type, String) else tenant_id)
-        query = select(*(cast(table.c[name], Text).label(name) for name in columns)).where(is_own)
+        query = select(tenant, *(cast(table.c[name], Text).label(name) for name in columns)).where(is_own)
         return [dict(row) for row in (await self._rows.connection.execute(query)).mappings()]
 
     def _wanted(self, rows: TableRows, own: str | None) -> Iterator[_Wanted]:
@@ -113,16 +131,12 @@ class SectionMatching:
             replaced = _ID.sub(lambda found: self._ids.get(found[0], found[0]), text)
             yield _Wanted(replaced, json.loads(replaced), own_id)
 
-    def _use(self, wanted: _Wanted, found: list[str | None]) -> None:
-        """Let a row of the tenant stand for the wanted one; each stands for one."""
-        if wanted.own_id is None:
-            found.pop()
+    def _use(self, wanted: _Wanted, chosen: str | None) -> None:
+        """Let a row of the tenant stand for the wanted one."""
+        if wanted.own_id is None or chosen is None or chosen == wanted.own_id:
             return
-        chosen = wanted.own_id if wanted.own_id in found else min(filter(None, found))
-        found.remove(chosen)
         self._ids[wanted.own_id] = chosen
-        if chosen != wanted.own_id:
-            self._foreign.add(chosen)
+        self._foreign.add(chosen)
 
     def _belongs_to_foreign(self, wanted: _Wanted, section: TableSection) -> bool:
         values = (value for name, value in wanted.values.items() if name not in section.later)
@@ -142,53 +156,6 @@ class SectionMatching:
         return _Wanted(text, json.loads(text), wanted.own_id)
 
 
-def _own_id_column(table: str, section: TableSection) -> str | None:
-    """Return the column that holds the rows' own ids."""
-    for name, row in section.rows.items():
-        for column, value in row.items():
-            if whole_name(value) == (table, name):
-                return column
-    return None
-
-
-def _key_columns(section: TableSection) -> list[str]:
-    """Return the columns by which rows are compared, the first of which that name things."""
-    own = {column for name, row in section.rows.items() for column, value in row.items() if _is_own(name, value)}
-    usable = [name for name in section.columns if name not in own and name not in section.later]
-    names = [name for name in usable if _NAMES_THINGS.search(name) and _TEXTUAL.match(section.columns[name])]
-    references = [name for name in usable if any(_refers(row.get(name)) for row in section.rows.values())]
-    chosen = list(dict.fromkeys([*names, *references]))
-    if names and _is_unique(section, chosen):
-        return chosen
-    return [
-        name
-        for name in usable
-        if _COMPARABLE.match(section.columns[name])
-        and not _has_times([row.get(name) for row in section.rows.values()])
-    ]
-
-
-def _is_own(name: str, value: Any) -> bool:
-    found = whole_name(value)
-    return found is not None and len(found) > 1 and found[1] == name
-
-
-def _refers(value: Any) -> bool:
-    """Return whether the value is the id of a row."""
-    found = whole_name(value)
-    return found is not None and found not in {TENANT, NOW, TODAY} and not is_number(found)
-
-
-def _is_unique(section: TableSection, columns: Sequence[str]) -> bool:
-    keys = [tuple(json.dumps(row.get(name)) for name in columns) for row in section.rows.values()]
-    return len(set(keys)) == len(keys)
-
-
-def _has_times(values: Sequence[Any]) -> bool:
-    texts = (text for value in values for _, text in texts_in(value))
-    return any(name in {NOW, TODAY} for text in texts for name in names_in(text))
-
-
 def _texts(document: str) -> Iterator[str]:
     """Yield the text of each object of a JSON array, so that numbers keep their digits."""
     position = 1
@@ -205,7 +172,7 @@ def _text(value: Any) -> str | None:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _label(values: Mapping[str, Any], columns: Sequence[str]) -> str:
+def _label(values: Mapping[str, Any], columns: Columns) -> str:
     """Return what names the row for people."""
-    named = [str(values[name]) for name in columns if _NAMES_THINGS.search(name) and values[name]]
+    named = [str(values[name]) for name in columns if names_thing(name) and values[name]]
     return named[0] if named else "a row without a name"

@@ -35,10 +35,10 @@ from app.worker.maintenance import MaintenanceActivities
 from app.worker.reconciler import Reconciler
 from workflows.health_check import HealthCheckWorkflow
 from workflows.operations.maintenance import MaintenanceWorkflow
+from workflows.tenants.changes.product_change import ProductChangeWorkflow, ProductUpgradeWorkflow
 from workflows.tenants.creation import AlgadeskTenantCreationWorkflow, TenantCreationWorkflow
 from workflows.tenants.deletion import TenantDeletionWorkflow
 from workflows.tenants.export import TenantExportWorkflow
-from workflows.tenants.product_change import ProductChangeWorkflow, ProductUpgradeWorkflow
 from workflows.tenants.restore import TenantRestoreWorkflow
 from workflows.tenants.steps import SEND_WELCOME_EMAIL
 from workflows.tenants.suspension import ReactivationWorkflow, SuspensionWorkflow

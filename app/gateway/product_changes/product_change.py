@@ -23,7 +23,7 @@ from app.gateway.directory.protection import readable
 from app.gateway.product_changes.schemas import ProductChangePreview
 from app.settings import Settings
 from workflows.operations.failures import OPERATION_IN_PROGRESS
-from workflows.tenants.product_change import NEW_PRODUCT, ProductChangeRequest
+from workflows.tenants.changes.product_change import NEW_PRODUCT, ProductChangeRequest
 from workflows.tenants.steps import PRODUCT_CHANGE, PRODUCT_CHANGE_WORKFLOW
 
 

@@ -12,7 +12,7 @@ from activities.product_changes.plan import Plan
 from activities.tenants.request import RequestModel
 from app.gateway.http.problems.problem import Document
 from app.gateway.operations.schemas import WarningDocument, omitted_if_none
-from workflows.tenants.product_change import NEW_PRODUCT, OLD_PRODUCT
+from workflows.tenants.changes.product_change import NEW_PRODUCT, OLD_PRODUCT
 from workflows.tenants.request import ProductCode
 
 

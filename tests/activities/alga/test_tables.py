@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Table, make_url
 
+from activities.alga.blueprints.psa_tables import product_metadata
 from activities.alga.lifecycle_tables import lifecycle_metadata
 from activities.alga.tables import TENANT, alga_metadata
 from tests.support.alga import CATALOGS, need_facts
@@ -19,7 +20,9 @@ GLOBAL = {
     "notification_subtypes",
 }
 DIALECT = make_url("postgresql+asyncpg://").get_dialect()()
-DEFINED = [*alga_metadata.sorted_tables, *lifecycle_metadata.sorted_tables]
+DEFINED = [
+    table for metadata in (alga_metadata, lifecycle_metadata, product_metadata) for table in metadata.sorted_tables
+]
 TABLES = pytest.mark.parametrize("table", DEFINED, ids=lambda table: str(table.name))
 
 

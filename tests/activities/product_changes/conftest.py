@@ -16,7 +16,7 @@ from tests.activities.conftest import RUN, provision_input, request
 from tests.support.audit import AUDIT
 from workflows.operations.kinds import initial_snapshot
 from workflows.operations.messages import Committed, OperationContext
-from workflows.tenants.product_change import ProductChangeInput, ProductChangeRequest
+from workflows.tenants.changes.product_change import ProductChangeInput, ProductChangeRequest
 from workflows.tenants.steps import PRODUCT_CHANGE
 
 MANAGEMENT_TENANT = UUID("9f3c1d52-6c0b-4c8e-8a64-3f0d1b6a7e20")

@@ -14,7 +14,7 @@ from tests.activities.capture.conftest import loaded
 from tests.activities.product_changes.conftest import Insert, NewTenant, asking, change
 from tests.support.audit import AUDIT
 from tests.support.tenants.comparing import comparable_rows
-from tests.support.tenants.model_tenant import TASKS, WORKFLOWS, complete_model
+from tests.support.tenants.model_tenant import TASKS, WORKFLOWS, complete_model, insert_rows
 from tests.support.tenants.rows import fingerprints, row_counts
 
 pytestmark = pytest.mark.anyio
@@ -118,4 +118,28 @@ async def test_a_thing_that_the_tenant_has_made_itself_gets_no_parts(
     assert added["workflow_definitions"] == WORKFLOWS
     assert {warning.code for warning in committed.warnings} == {"product-change-incomplete"}
     (tasks,) = [warning for warning in committed.warnings if "project_template_tasks" in warning.detail]
-    assert tasks.detail.startswith(f"{TASKS} rows of project_template_tasks were left out")
+    assert tasks.detail.startswith(f"rows of project_template_tasks were left out ({TASKS})")
+
+
+async def test_a_unique_key_that_the_tenant_has_taken_is_not_in_the_way(
+    changing_to_model: ProductChangeActivities, new_tenant: NewTenant, database: asyncpg.Connection
+) -> None:
+    tenant_id = await new_tenant()
+    taken = {"key": "system.workflow-0", "name": "Ours", "payload_schema_ref": "x", "draft_definition": {}}
+    own = {"tenant": str(tenant_id), "workflow_id": str(uuid4()), "draft_version": 1, "status": "draft", **taken}
+    # With all columns, because defaults don't apply to them.
+    others = {"is_system": False, "is_visible": True, "is_paused": False}
+    await insert_rows(database, "workflow_definitions", [{**own, **others}])
+    await database.execute("CREATE UNIQUE INDEX taken ON workflow_definitions (tenant, key)")
+    try:
+        committed = await change(changing_to_model, tenant_id)
+    finally:
+        await database.execute("DROP INDEX taken")
+    assert committed.result["addedRows"]["workflow_definitions"] == WORKFLOWS - 1
+    texts = [warning.detail for warning in committed.warnings]
+    assert sorted(text.partition(",")[0] for text in texts) == [
+        "rows of tenant_workflow_schedule were left out (1)",
+        "rows of workflow_definition_versions were left out (1)",
+    ]
+    names = "SELECT count(*) FROM workflow_definitions WHERE tenant = $1 AND key = 'system.workflow-0'"
+    assert await database.fetchval(names, tenant_id) == 1

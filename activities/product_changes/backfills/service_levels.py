@@ -4,7 +4,7 @@ from uuid import UUID
 
 from sqlalchemy import Text, Uuid, bindparam, update
 
-from activities.alga.product_tables import (
+from activities.alga.blueprints.psa_tables import (
     boards,
     priorities,
     sla_notification_thresholds,
@@ -12,7 +12,7 @@ from activities.alga.product_tables import (
     sla_policy_targets,
 )
 from activities.database.transactions import Statement
-from activities.product_changes.live_tables import LiveTables
+from activities.product_changes.backfills.live_tables import LiveTables
 from activities.product_changes.matching import TenantRows
 from activities.product_changes.plan import Plan, Row
 from workflows.tenants.steps import BACKFILL_SLAS

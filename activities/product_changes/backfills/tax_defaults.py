@@ -6,13 +6,13 @@ from typing import Any
 from uuid import UUID
 
 from activities.alga import tables
-from activities.alga.product_tables import (
+from activities.alga.blueprints.psa_tables import (
     client_billing_profiles,
     client_tax_rates,
     client_tax_settings,
     tax_components,
 )
-from activities.product_changes.live_tables import LiveTables
+from activities.product_changes.backfills.live_tables import LiveTables
 from activities.product_changes.matching import BlueprintMatching, TenantRows
 from activities.product_changes.plan import Plan, Row
 from workflows.tenants.steps import BACKFILL_CLIENTS

@@ -3,12 +3,10 @@
 from sqlalchemy import Table
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from activities.alga.product_tables import PRODUCT_TABLES
+from activities.alga.blueprints.psa_tables import PRODUCT_TABLES
 from activities.database.live_columns import read_columns
-from activities.product_changes.plan import Plan
+from activities.product_changes.plan import PRODUCT_CHANGE_INCOMPLETE, Plan
 from workflows.operations.messages import OperationWarning
-
-PRODUCT_CHANGE_INCOMPLETE = "product-change-incomplete"
 
 
 class LiveTables:
