@@ -12,7 +12,7 @@ from temporalio.exceptions import ApplicationError
 
 from tests.support.waiting import wait_until
 from tests.workflows.observing import Handle
-from tests.workflows.scripted import CREATED_AT, Script
+from tests.workflows.scripted import CREATED_AT, Script, closed
 from workflows.operations.messages import (
     Cancellation,
     ClosingInput,
@@ -108,12 +108,18 @@ class DeletionScript(Script):
             self._remove_schedules,
         ]
 
-    async def _enter(self, name: str) -> None:
+    async def enter(self, name: str) -> None:
+        """An activity begins."""
         self.calls.append(name)
         if act := self.during.pop(name, None):
             await act()
         if errors := self.failures.get(name):
             raise errors.pop(0)
+
+    def _check_open(self) -> None:
+        """Refuse to write after the undo, as the row does: Temporal repeats local activities of a late task."""
+        if self.is_undone:
+            raise closed()
 
     @property
     def _state(self) -> DeletionState:
@@ -129,7 +135,8 @@ class DeletionScript(Script):
 
     @activity.defn(name=BEGIN_DELETION_ACTIVITY)
     async def _begin(self, given: DeletionInput) -> DeletionState:
-        await self._enter(BEGIN_DELETION_ACTIVITY)
+        await self.enter(BEGIN_DELETION_ACTIVITY)
+        self._check_open()
         self.request = given.request
         if given.request.confirmed:
             await self.confirm()
@@ -137,12 +144,12 @@ class DeletionScript(Script):
 
     @activity.defn(name=READ_DELETION_ACTIVITY)
     async def _read(self, _: DeletionInput) -> DeletionState:
-        await self._enter(READ_DELETION_ACTIVITY)
+        await self.enter(READ_DELETION_ACTIVITY)
         return self._state
 
     @activity.defn(name=CONFIRM_DELETION_ACTIVITY)
     async def _confirm_over_temporal(self, given: ConfirmationInput) -> ConfirmationResult:
-        await self._enter(CONFIRM_DELETION_ACTIVITY)
+        await self.enter(CONFIRM_DELETION_ACTIVITY)
         if self.wire_refusal is not None:
             return ConfirmationResult(refused=self.wire_refusal)
         self.confirmations.append(given)
@@ -151,20 +158,22 @@ class DeletionScript(Script):
 
     @activity.defn(name=LIST_EXTERNAL_ACTIVITY)
     async def _list(self, _: DeletionInput) -> DeletionState:
-        await self._enter(LIST_EXTERNAL_ACTIVITY)
+        await self.enter(LIST_EXTERNAL_ACTIVITY)
+        self._check_open()
         return self._state
 
     @activity.defn(name=PURGE_ACTIVITY)
     async def _purge(self, given: DeletionInput) -> Committed:
-        await self._enter(PURGE_ACTIVITY)
-        if self.scheduled_for is None or await self.clock() < self.scheduled_for or self.is_undone:
-            raise AssertionError("purged although not confirmed, not due, or undone")
+        await self.enter(PURGE_ACTIVITY)
+        self._check_open()
+        if self.scheduled_for is None or await self.clock() < self.scheduled_for:
+            raise AssertionError("purged although not confirmed, or not due")
         self.is_committed, self.purged_at = True, await self.clock()
         return self.deleted(given)
 
     @activity.defn(name=UNDO_DELETION_ACTIVITY)
     async def _undo(self, given: ClosingInput) -> Closure:
-        await self._enter(UNDO_DELETION_ACTIVITY)
+        await self.enter(UNDO_DELETION_ACTIVITY)
         self.closings.append(given)
         self.cancellations.append(given.cancellation)
         if self.is_committed:
@@ -174,7 +183,7 @@ class DeletionScript(Script):
 
     @activity.defn(name=REMOVE_SCHEDULES)
     async def _remove_schedules(self, given: FollowUpInput) -> StepDone:
-        await self._enter(REMOVE_SCHEDULES)
+        await self.enter(REMOVE_SCHEDULES)
         self.follow_ups.append(given)
         return StepDone()
 
