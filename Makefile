@@ -46,7 +46,7 @@ sbom: setup ## Write build/sbom.json (CycloneDX) for production packages
 	mkdir -p build
 	$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible --output-file build/sbom.json requirements.lock
 
-chaos: setup ## Break servers while creating N= tenants, then check (SEED=)
+chaos: setup ## Break servers while N= tenants change, then check (SEED=)
 	$(BIN)/python -m tests.chaos $(if $(N),--tenants $(N)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 test-api: setup ## Send generated requests to a running gateway (SEED=)

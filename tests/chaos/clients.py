@@ -3,12 +3,13 @@
 from typing import Any
 
 import httpx
-from temporalio.client import Client, WorkflowHandle
+from temporalio.client import Client
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.runtime import LoggingConfig, Runtime, TelemetryConfig
 from temporalio.service import RPCError, RPCStatusCode
 
 from tests.chaos.checks.ledger import Call, CallResult, Entry, Ledger
+from tests.chaos.scenarios.plan import Act
 from tests.chaos.stack import TASK_QUEUE, Installation
 
 CALL_TIMEOUT = 12.0
@@ -58,18 +59,39 @@ class Callers:
         """Request that the operation resumes."""
         return await self._ask(entry, Call.RESUME, gateway, f"/operations/{entry.workflow_id}/resume")
 
+    async def act(self, entry: Entry, number: int, gateway: int) -> CallResult:
+        """Request a step of the tenant's scenario."""
+        step = entry.steps[number]
+        _, path = step.act.split()
+        url = f"/tenants/{entry.tenant_id}/{path}"
+        return await self._ask(entry, step.act, gateway, url, number, **({"json": step.body} if step.body else {}))
+
+    async def terminate_deletion(self, entry: Entry, number: int) -> CallResult:
+        """Terminate the workflow of the deletion that was requested last."""
+        accepted = [result for result in entry.did(Act.DELETE) if result.is_accepted]
+        return await self._end(entry, Act.TERMINATE, accepted[-1].body["workflowId"], number)
+
+    async def read_tenant(self, tenant_id: str, gateway: int) -> httpx.Response:
+        """Return the tenant, unrecorded."""
+        return await self._http.get(f"{self._installation.gateways[gateway]}/tenants/{tenant_id}")
+
     async def read(self, workflow_id: str, gateway: int) -> httpx.Response:
         """Return the operation's status, unrecorded; raise httpx's `TransportError`."""
         url = f"{self._installation.gateways[gateway]}{STATUS_PATHS[gateway].format(workflow_id)}"
         return await self._http.get(url, timeout=READ_TIMEOUT)
 
-    async def list_all(self, collection: str, gateway: int) -> list[dict[str, Any]]:
+    async def resume_operation(self, workflow_id: str, gateway: int) -> None:
+        """Request that an operation resumes, unrecorded; raise httpx's `TransportError`."""
+        url = f"{self._installation.gateways[gateway]}/operations/{workflow_id}/resume"
+        await self._http.post(url, timeout=READ_TIMEOUT)
+
+    async def list_all(self, collection: str, gateway: int, **wanted: str) -> list[dict[str, Any]]:
         """Return every page of `GET /operations` or `GET /tenants`, unrecorded."""
         url = f"{self._installation.gateways[gateway]}/{collection}"
         found: list[dict[str, Any]] = []
         token: str | None = None
         while True:
-            page: dict[str, str | int] = {"pageSize": PAGE_SIZE, **({"pageToken": token} if token else {})}
+            page: dict[str, str | int] = {**wanted, "pageSize": PAGE_SIZE, **({"pageToken": token} if token else {})}
             response = await self._http.get(url, params=page)
             response.raise_for_status()
             found += response.json()[collection]
@@ -97,17 +119,8 @@ class Callers:
         return self._book(entry, Call.START, "temporal", sent_at, status=202 if fault is None else None, fault=fault)
 
     async def terminate(self, entry: Entry) -> CallResult:
-        """Terminate the operation's workflow in Temporal; 404 if it has ended by itself."""
-        sent_at = self._ledger.now
-        status, fault = None, None
-        try:
-            await (await self.workflow(entry)).terminate(reason="chaos")
-            status = 202
-        except RPCError as error:
-            status, fault = (404, None) if error.status is RPCStatusCode.NOT_FOUND else (None, error.status.name)
-        except RuntimeError as error:
-            fault = type(error).__name__
-        return self._book(entry, Call.TERMINATE, "temporal", sent_at, status=status, fault=fault)
+        """Terminate the creation's workflow in Temporal; 404 if it has ended by itself."""
+        return await self._end(entry, Call.TERMINATE, str(entry.workflow_id))
 
     async def temporal(self) -> Client:
         """Return a Temporal client; raise `RuntimeError` if the server is away."""
@@ -115,25 +128,35 @@ class Callers:
             self._temporal = await Client.connect(self._installation.servers.temporal.address, runtime=QUIET)
         return self._temporal
 
-    async def workflow(self, entry: Entry) -> WorkflowHandle[Any, Any]:
-        """Return the newest run of the operation's workflow."""
-        return (await self.temporal()).get_workflow_handle(str(entry.workflow_id))
+    async def _end(self, entry: Entry, call: Call | Act, workflow_id: str, step: int = 0) -> CallResult:
+        sent_at = self._ledger.now
+        status, fault = None, None
+        try:
+            await (await self.temporal()).get_workflow_handle(workflow_id).terminate(reason="chaos")
+            status = 202
+        except RPCError as error:
+            status, fault = (404, None) if error.status is RPCStatusCode.NOT_FOUND else (None, error.status.name)
+        except RuntimeError as error:
+            fault = type(error).__name__
+        return self._book(entry, call, "temporal", sent_at, step=step, status=status, fault=fault)
 
-    async def _ask(self, entry: Entry, call: Call, gateway: int, path: str, **rest: Any) -> CallResult:
+    async def _ask(
+        self, entry: Entry, call: Call | Act, gateway: int, path: str, step: int = 0, **rest: Any
+    ) -> CallResult:
         method = call.value.split()[0]
         where = f"gateway-{gateway + 1}"
         sent_at = self._ledger.now
         try:
             response = await self._http.request(method, f"{self._installation.gateways[gateway]}{path}", **rest)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            return self._book(entry, call, where, sent_at, fault=type(error).__name__, was_sent=False)
+            return self._book(entry, call, where, sent_at, step=step, fault=type(error).__name__, was_sent=False)
         except httpx.TransportError as error:
-            return self._book(entry, call, where, sent_at, fault=type(error).__name__)
-        return self._book(entry, call, where, sent_at, status=response.status_code, body=response.json())
+            return self._book(entry, call, where, sent_at, step=step, fault=type(error).__name__)
+        return self._book(entry, call, where, sent_at, step=step, status=response.status_code, body=response.json())
 
-    def _book(self, entry: Entry, call: Call, where: str, sent_at: float, **rest: Any) -> CallResult:
+    def _book(self, entry: Entry, call: Call | Act, where: str, sent_at: float, **rest: Any) -> CallResult:
         result = CallResult(call, where, sent_at, self._ledger.now, **rest)
-        entry.results.append(result)
+        (entry.acts if isinstance(call, Act) else entry.results).append(result)
         return result
 
 

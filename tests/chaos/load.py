@@ -31,13 +31,13 @@ class Load:
         await asyncio.sleep(max(0.0, plan.at - self._ledger.now))
         async with asyncio.TaskGroup() as group:
             first = asyncio.Event()
-            for gateway, _ in zip(_alternating(plan.gateway), range(plan.callers), strict=False):
+            for gateway, _ in zip(alternating(plan.gateway), range(plan.callers), strict=False):
                 group.create_task(self._create(entry, gateway, first))
             await first.wait()
             # A caller without a response knows no operation.
             if entry.workflow_id is None:
                 return
-            for delay, gateway in zip(plan.repeats, _alternating(plan.gateway + 1), strict=False):
+            for delay, gateway in zip(plan.repeats, alternating(plan.gateway + 1), strict=False):
                 group.create_task(self._repeat(entry, delay, gateway))
             for number, delay in enumerate(plan.cancels):
                 group.create_task(self._cancel(entry, delay, number))
@@ -78,7 +78,7 @@ class Load:
 async def insist(ask: Callable[[int], Awaitable[CallResult]], gateway: int, *, most: int | None = None) -> CallResult:
     """Try one gateway after the other, with growing pauses, until a result is final."""
     pause = FIRST_PAUSE
-    for number, asked in enumerate(_alternating(gateway), start=1):
+    for number, asked in enumerate(alternating(gateway), start=1):
         answer = await ask(asked)
         if answer.is_final or number == most:
             return answer
@@ -87,5 +87,6 @@ async def insist(ask: Callable[[int], Awaitable[CallResult]], gateway: int, *, m
     raise AssertionError
 
 
-def _alternating(gateway: int) -> Iterator[int]:
+def alternating(gateway: int) -> Iterator[int]:
+    """Return the gateways in turn, beginning with one."""
     return (number % 2 for number in itertools.count(gateway))

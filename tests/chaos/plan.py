@@ -6,6 +6,8 @@ from enum import StrEnum
 from typing import Any, Literal
 from uuid import UUID
 
+from tests.chaos.scenarios.plan import Scenario
+
 REPLICAS = ("gateway-1", "gateway-2", "worker-1", "worker-2")
 SERVERS = ("database", "temporal")
 
@@ -88,6 +90,13 @@ class TenantPlan:
     """When its workflow is terminated directly in Temporal."""
     when_parked: Fate
     """What the operator does each time it needs attention."""
+    scenario: Scenario | None = None
+    """What happens to the tenant after its creation; it begins only if that completes in time."""
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether its callers repeat the request until they get a response."""
+        return self.is_direct or self.key is not None
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from tests.chaos.plan import (
     Shape,
     TenantPlan,
 )
+from tests.chaos.scenarios.planning import with_scenarios
 
 LASTING_OUTAGE = STEP_RETRY_WINDOW + 4.0
 SECONDS_PER_EVENT = 2.2
@@ -81,7 +82,10 @@ def make_plan(seed: int, *, tenants: int, seconds: float, shape: Shape) -> Plan:
     random = Random(seed)  # noqa: S311 - repeatable on purpose
     outages = list(_lasting_outages(random, seconds))
     events = sorted([*outages, *_events(random, seconds)], key=lambda event: event.at)
-    return Plan(seed, seconds, shape, tuple(_tenants(random, tenants, seconds, events, outages)), tuple(events))
+    planned = list(_tenants(random, tenants, seconds, events, outages))
+    delayed = len(WAITING) * len(outages)
+    planned[delayed:] = with_scenarios(random, planned[delayed:], tenants)
+    return Plan(seed, seconds, shape, tuple(planned), tuple(events))
 
 
 def _lasting_outages(random: Random, seconds: float) -> Iterator[Event]:

@@ -3,7 +3,6 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 
 import httpx
@@ -18,11 +17,16 @@ from tests.chaos.events import Chaos
 from tests.chaos.load import Load
 from tests.chaos.plan import Kind, Plan, Profile
 from tests.chaos.planning import PROFILES
+from tests.chaos.scenarios.births import Births
+from tests.chaos.scenarios.load import ScenarioLoad
+from tests.chaos.scenarios.on_call import ScenarioOnCall
+from tests.chaos.scenarios.plan import Act
 from tests.chaos.settling import Settling
 from tests.chaos.stack import Installation
 
 REFERENCE_TIMEOUT = 60.0
-LOAD_TIMEOUT = 120.0
+# A purge whose worker was killed continues after 30 s.
+LOAD_TIMEOUT = 240.0
 CREATED = 201
 NOT_FOUND = 404
 
@@ -37,7 +41,9 @@ class Outcome:
     violations: tuple[Violation, ...]
     events: Counter[Kind]
     seen: Counter[str]
-    """How many operations were seen in each status."""
+    """How many creations were seen in each status."""
+    resumed: int
+    """How many other operations needed attention, and were resumed."""
     notes: tuple[str, ...]
     """Observations that are no violations."""
     seconds: float
@@ -57,7 +63,11 @@ class Run:
         self._callers = Callers(self.ledger, installation, http)
         self._on_call = OnCall(self.ledger, self._callers)
         self._chaos = Chaos(self.ledger, installation, say)
-        self._settling = Settling(self.ledger, self._callers, self._on_call, installation.servers.admin_url)
+        self._scenario_on_call = ScenarioOnCall(self.ledger, self._callers)
+        self._births = Births(self.ledger, self._on_call, installation.servers.admin_url)
+        self._settling = Settling(
+            self.ledger, self._callers, self._on_call, self._scenario_on_call, installation.servers.admin_url
+        )
         self._baseline: Baseline | None = None
 
     @property
@@ -84,6 +94,7 @@ class Run:
             violations=(*unanswered, *unsettled, *self.audit(evidence)),
             events=self._events(),
             seen=self._on_call.seen,
+            resumed=len(self._scenario_on_call.seen),
             notes=tuple(self._notes()),
             seconds=self.ledger.now,
         )
@@ -116,34 +127,49 @@ class Run:
     async def _disturb(self) -> list[Violation]:
         """Run load and chaos, with a person on call, until both are over; return who never got a response."""
         self.ledger.begin()
-        watching = asyncio.create_task(self._on_call.run())
         try:
-            async with asyncio.timeout(self._plan.seconds + LOAD_TIMEOUT), asyncio.TaskGroup() as group:
-                group.create_task(Load(self.ledger, self._callers).run())
-                group.create_task(self._chaos.run(self._plan.events))
+            async with asyncio.timeout(self._plan.seconds + LOAD_TIMEOUT), asyncio.TaskGroup() as watching:
+                watchers = [
+                    watching.create_task(watcher.run())
+                    for watcher in (self._on_call, self._scenario_on_call, self._births)
+                ]
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(Load(self.ledger, self._callers).run())
+                    group.create_task(
+                        ScenarioLoad(self.ledger, self._callers, self._on_call, self._plan.events).run()
+                    )
+                    group.create_task(self._chaos.run(self._plan.events))
+                for watcher in watchers:
+                    watcher.cancel()
         except TimeoutError:
             unanswered = [entry for entry in self.ledger.entries if entry.plan.key and not entry.is_accepted]
             return [Violation(Wrong.UNSETTLED, "its callers still ask for it", entry) for entry in unanswered]
-        finally:
-            watching.cancel()
-            with suppress(asyncio.CancelledError):
-                await watching
+        # For those created at the end.
+        await self._births.look()
         return []
 
     async def _gather(self) -> Evidence:
+        books = await self._read_books(self.baseline.tenants.values())
+        operations = {entry.workflow_id for entry in self.ledger.entries if entry.workflow_id is not None}
+        operations |= {operation.workflow_id for operation in books.operations if not operation.is_creation}
         return Evidence(
-            books=await self._read_books(self.baseline.tenants.values()),
+            books=books,
             executions=await list_executions(await self._callers.temporal()),
             documents={
-                entry.workflow_id: (await self._read(entry.workflow_id, 0), await self._read(entry.workflow_id, 1))
-                for entry in self.ledger.entries
-                if entry.workflow_id is not None
+                workflow_id: (await self._read(workflow_id, 0), await self._read(workflow_id, 1))
+                for workflow_id in sorted(operations)
             },
             watched=dict(self._on_call.documents),
             listed_operations={
                 item["workflowId"]: item["status"] for item in await self._callers.list_all("operations", 0)
             },
             listed_tenants={item["tenantId"]: item["name"] for item in await self._callers.list_all("tenants", 1)},
+            states={
+                entry.tenant_id: (await self._state(entry.tenant_id, 0), await self._state(entry.tenant_id, 1))
+                for entry in self.ledger.entries
+                if entry.birth is not None
+            },
+            trail_breaks=await self._installation.servers.verify_trail(),
         )
 
     async def _read_books(self, references: Iterable[str]) -> Books:
@@ -158,9 +184,14 @@ class Run:
         document: Document = response.json()
         return document
 
+    async def _state(self, tenant_id: str, gateway: int) -> str | None:
+        response = await self._callers.read_tenant(tenant_id, gateway)
+        state: str | None = response.json().get("state")
+        return state
+
     def _events(self) -> Counter[Kind]:
         terminated = sum(
-            response.is_accepted for entry in self.ledger.entries for response in entry.of(Call.TERMINATE)
+            result.is_accepted for result in self.ledger.results if result.call in {Call.TERMINATE, Act.TERMINATE}
         )
         return self._chaos.happened + Counter({Kind.WORKFLOW_TERMINATED: terminated})
 

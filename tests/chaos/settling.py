@@ -7,6 +7,7 @@ from tests.chaos.checks.ledger import Ledger
 from tests.chaos.checks.on_call import OnCall
 from tests.chaos.checks.violations import Violation, Wrong
 from tests.chaos.clients import Callers
+from tests.chaos.scenarios.on_call import ScenarioOnCall
 from tests.support.waiting import wait_until
 
 # Another worker continues a dead worker's creation after its workflow task times out, in the worst case repeatedly.
@@ -20,10 +21,18 @@ RUNNING = 'ExecutionStatus = "Running"'
 class Settling:
     """What still changes after the chaos, first in Temporal and then in the database."""
 
-    def __init__(self, ledger: Ledger, callers: Callers, on_call: OnCall, database_url: str) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        callers: Callers,
+        on_call: OnCall,
+        scenario_on_call: ScenarioOnCall,
+        database_url: str,
+    ) -> None:
         self._ledger = ledger
         self._callers = callers
         self._on_call = on_call
+        self._scenario_on_call = scenario_on_call
         self._database_url = database_url
         self._unsettled: list[Violation] = []
 
@@ -40,10 +49,16 @@ class Settling:
         rows = await self._rows()
         self._learn(rows)
         await self._on_call.look()
+        await self._scenario_on_call.look()
         found = [
             Violation(Wrong.UNSETTLED, f"is {self._on_call.status_of(entry)}", entry)
             for entry in self._ledger.entries
             if entry.workflow_id is not None and not self._on_call.cannot_change(entry)
+        ]
+        found += [
+            Violation(Wrong.UNSETTLED, f"{row.workflow_id} is {row.status}")
+            for row in rows.values()
+            if not row.is_creation and row.finished_at is None
         ]
         parked = {entry.workflow_id for entry in self._ledger.entries if self._on_call.cannot_change(entry)}
         running = await list_executions(await self._callers.temporal(), RUNNING)
@@ -75,6 +90,8 @@ class Settling:
         """Find the operations of callers whose start got no response."""
         entries = self._ledger.by_name()
         for operation in rows.values():
+            if not operation.is_creation:
+                continue
             entry = entries.get(operation.tenant_name)
             if entry is not None and entry.workflow_id is None:
                 entry.workflow_id = operation.workflow_id

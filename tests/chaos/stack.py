@@ -19,6 +19,7 @@ from sqlalchemy import make_url
 from activities.alga.development import create_development_tables
 from activities.audit.trail import AuditTrail
 from app.audit.recorder import PURPOSE
+from app.audit.verification import verify
 from app.auth.keys.api_keys import ApiKeys
 from app.auth.keys.signing import ApiKeySigner
 from app.crypto.derived_keys import derive_key
@@ -31,6 +32,7 @@ from migrations.revisions import admin_engine
 from migrations.upgrade import upgrade
 from tests.activities.purge.rows import RowWriter
 from tests.chaos.plan import REPLICAS, SERVERS, STEP_RETRY_WINDOW, Shape
+from tests.e2e.deletions.full_tenants import LOOSEN
 from tests.support.alga import ALGA, CATALOGS, build_template
 from tests.support.api_keys import Keys
 from tests.support.servers.databases import create_database
@@ -50,6 +52,8 @@ SETTINGS = {
     "ENVIRONMENT": "development",
     "NEXTAUTH_SECRET": SECRET,
     "CREATIONS_PER_HOUR": "0",
+    # No tenant of a run is Alga's own.
+    "MASTER_BILLING_TENANT_ID": str(NEIGHBOUR),
     "GATEWAY_HOST": LOOPBACK,
     "WORKER_PROBE_HOST": LOOPBACK,
     "TEMPORAL_TASK_QUEUE": TASK_QUEUE,
@@ -124,13 +128,26 @@ class Servers:
         finally:
             keys.close()
             await engine.dispose()
+        make_folder(self.folder / "exports")
         connection = await asyncpg.connect(self.admin_url)
         try:
+            if self._shape == "citus":
+                await connection.execute(LOOSEN)
             await connection.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}")
             await self._write_neighbour(connection)
         finally:
             await connection.close()
         return key
+
+    async def verify_trail(self) -> tuple[str, ...]:
+        """Return where the audit trail is broken."""
+        engine = admin_engine(make_url(self.admin_url).set(drivername="postgresql+asyncpg"))
+        try:
+            async with engine.connect() as connection:
+                report = await verify(connection, AuditTrail(derive_key(SECRET, PURPOSE)))
+        finally:
+            await engine.dispose()
+        return tuple(f"event {found.sequence}: {found.detail}" for found in report.breaks)
 
     async def _write_neighbour(self, connection: asyncpg.Connection) -> None:
         """Write a tenant with a row in every table, so that every statement that reaches too far is noticed."""
@@ -205,6 +222,7 @@ class Installation:
         return {
             **os.environ,
             **SETTINGS,
+            "EXPORT_URL": (servers.folder / "exports").as_uri(),
             "DATABASE_URL": servers.url_through(database, servers.postgres.url),
             "ADMIN_DATABASE_URL": servers.url_through(database, servers.admin_url),
             "TEMPORAL_ADDRESS": f"{LOOPBACK}:{temporal.port}",

@@ -8,6 +8,7 @@ from tests.chaos.checks.evidence import Baseline, Evidence, Operation
 from tests.chaos.checks.ledger import Entry, Ledger
 from tests.chaos.checks.on_call import FINAL
 from tests.chaos.checks.violations import Violation, Wrong
+from tests.chaos.scenarios.audit import ScenarioAudit
 
 
 class Audit:
@@ -21,7 +22,7 @@ class Audit:
         known = {operation.workflow_id for operation in baseline.books.operations}
         self._operations: dict[str, list[Operation]] = defaultdict(list)
         for operation in self._books.operations:
-            if operation.workflow_id not in known:
+            if operation.is_creation and operation.workflow_id not in known:
                 self._operations[operation.tenant_name].append(operation)
 
     def violations(self) -> Iterator[Violation]:
@@ -35,6 +36,7 @@ class Audit:
         yield from self._emails_that_nobody_got()
         yield from self._changed_neighbours()
         yield from self._untrue_lists()
+        yield from ScenarioAudit(self._ledger, self._evidence).violations()
 
     def _nobody_asked_for(self) -> Iterator[Violation]:
         """Find operations without a caller, and rows of tenants without an operation."""

@@ -9,6 +9,7 @@ from tests.chaos.checks.ledger import Call, CallResult, Entry, Ledger
 from tests.chaos.checks.on_call import FINAL
 from tests.chaos.checks.violations import Violation, Wrong
 from tests.chaos.clients import changed_company, company
+from tests.chaos.scenarios.tenants import Birth, User
 from tests.chaos.stack import SECRET, TASK_TIMEOUT
 
 # Cancels and terminations take effect before the commit or between two workflow tasks; some machines are slow.
@@ -49,8 +50,27 @@ class Case:
         """Return a violation that concerns this tenant."""
         return Violation(kind, text, self.entry)
 
+    @property
+    def birth(self) -> Birth | None:
+        """The created tenant, if a scenario has changed it since."""
+        return self.entry.birth if self.entry.plan.scenario is not None else None
+
+    def company_of(self, operation: Operation) -> str | None:
+        """Return the name of its tenant's company."""
+        if self.birth is not None:
+            return self.birth.company
+        return self.evidence.books.companies.get(operation.tenant_id or "")
+
+    def users_of(self, operation: Operation) -> tuple[User, ...]:
+        """Return its tenant's internal users."""
+        if self.birth is not None:
+            return self.birth.users
+        return tuple(user for user in self.evidence.books.users if user.tenant_id == operation.tenant_id)
+
     def rows_of(self, operation: Operation) -> dict[str, int]:
-        """Return the operation's tenant's number of rows by table, for tables where it has any."""
+        """Return its tenant's number of rows by table, for tables where it has any; before its scenario, if any."""
+        if self.birth is not None:
+            return dict(self.birth.rows)
         return dict(self.evidence.books.census.get(operation.tenant_id or "", {}))
 
 
@@ -174,10 +194,10 @@ def the_tenant_is_as_asked_for(case: Case, operation: Operation) -> Iterator[Vio
     """Check the last accepted company name and the administrator's password."""
     if operation.status != "completed":
         return
-    name = case.evidence.books.companies.get(operation.tenant_id or "")
+    name = case.company_of(operation)
     if name not in (names := _possible_companies(case.entry)):
         yield case.wrong(Wrong.LOST, f"its company is called {name!r}, not {' or '.join(sorted(names))!r}")
-    users = [user for user in case.evidence.books.users if user.tenant_id == operation.tenant_id]
+    users = case.users_of(operation)
     if [user.email for user in users] != [case.entry.plan.email.lower()]:
         yield case.wrong(Wrong.LOST, f"its users are {[user.email for user in users]}")
         return

@@ -1,4 +1,4 @@
-"""The final state of database, Temporal and gateways, read without any code of the product."""
+"""The final state of database, Temporal and gateways, read by own SQL."""
 
 import json
 from collections import defaultdict
@@ -13,10 +13,20 @@ from temporalio.client import Client
 
 from tests.chaos.checks.on_call import Document
 from tests.chaos.plan import Profile
+from tests.chaos.scenarios.evidence import LifecycleBooks, read_lifecycle
+from tests.chaos.scenarios.tenants import User, read_companies, read_users
 from tests.support.tenants.rows import fingerprints, tenant_tables
 
 BATCH = 100
-WORKFLOW_TYPES = {"tenantCreationWorkflow", "algadeskTenantCreationWorkflow"}
+WORKFLOW_TYPES = {
+    "tenantCreationWorkflow",
+    "algadeskTenantCreationWorkflow",
+    "algaTenantsSuspensionWorkflow",
+    "algaTenantsReactivationWorkflow",
+    "algaTenantsDeletionWorkflow",
+    "tenantExportWorkflow",
+}
+CREATION = "tenant_creation"
 
 Census = Mapping[str, Mapping[str, int]]
 """The number of rows of each tenant by table, for tables where it has any."""
@@ -28,6 +38,7 @@ class Operation:
 
     workflow_id: str
     run_id: str
+    kind: str
     tenant_id: str | None
     tenant_name: str
     status: str
@@ -35,12 +46,18 @@ class Operation:
     result: Mapping[str, Any] | None
     steps: tuple[Mapping[str, Any], ...]
     cancelled_by: str | None
+    started_at: datetime
     finished_at: datetime | None
 
     @property
     def result_tenant(self) -> str | None:
         """The tenant id in its result."""
         return str(self.result["tenantId"]) if self.result else None
+
+    @property
+    def is_creation(self) -> bool:
+        """Whether it creates a tenant."""
+        return self.kind == CREATION
 
     @property
     def error_code(self) -> str | None:
@@ -54,21 +71,13 @@ class Operation:
 
 
 @dataclass(frozen=True)
-class User:
-    """An internal user."""
-
-    tenant_id: str
-    email: str
-    hashed_password: str
-
-
-@dataclass(frozen=True)
 class Execution:
     """A run of one of our workflows, as listed by Temporal."""
 
     workflow_id: str
     workflow_type: str
     status: str
+    started_at: datetime
 
 
 @dataclass(frozen=True)
@@ -82,6 +91,7 @@ class Books:
     users: tuple[User, ...]
     others: Mapping[str, str | None]
     """A fingerprint of each table, without the rows of those tenants that operations account for."""
+    lifecycle: LifecycleBooks
 
 
 @dataclass(frozen=True)
@@ -110,6 +120,10 @@ class Evidence:
     """The statuses in `GET /operations` by workflow id."""
     listed_tenants: Mapping[str, str]
     """The names in `GET /tenants` by tenant id."""
+    states: Mapping[str, tuple[str | None, str | None]]
+    """The states that both gateways show, by tenant id; None if a gateway did not know the tenant."""
+    trail_breaks: tuple[str, ...]
+    """Where the audit trail is broken."""
 
 
 @asynccontextmanager
@@ -126,16 +140,13 @@ async def read_books(connection: asyncpg.Connection, *, without: Iterable[str] =
     """Read the database; `without` are tenants of the baseline although operations made them."""
     operations = await read_operations(connection)
     ours = {operation.tenant_id for operation in operations if operation.tenant_id} - set(without)
-    companies = await connection.fetch("SELECT tenant::text, client_name FROM tenants")
-    users = await connection.fetch(
-        "SELECT tenant::text, lower(email), hashed_password FROM users WHERE user_type = 'internal'"
-    )
     return Books(
         operations=operations,
         census=await take_census(connection),
-        companies=dict(map(tuple, companies)),
-        users=tuple(User(*row) for row in users),
+        companies=await read_companies(connection),
+        users=await read_users(connection),
         others=await fingerprints(connection, without=ours),
+        lifecycle=await read_lifecycle(connection, ours),
     )
 
 
@@ -146,6 +157,7 @@ async def read_operations(connection: asyncpg.Connection) -> tuple[Operation, ..
         Operation(
             workflow_id=row["workflow_id"],
             run_id=row["run_id"],
+            kind=row["kind"],
             tenant_id=str(row["tenant_id"]) if row["tenant_id"] is not None else None,
             tenant_name=row["tenant_name"],
             status=row["status"],
@@ -153,6 +165,7 @@ async def read_operations(connection: asyncpg.Connection) -> tuple[Operation, ..
             result=_json(row["result"]),
             steps=tuple(_json(row["steps"]) or ()),
             cancelled_by=row["cancelled_by"],
+            started_at=row["started_at"],
             finished_at=row["finished_at"],
         )
         for row in rows
@@ -176,7 +189,7 @@ async def list_executions(client: Client, query: str = "") -> tuple[Execution, .
     """List the runs of our workflows in Temporal."""
     return tuple(
         [
-            Execution(run.id, run.workflow_type, run.status.name if run.status else "unknown")
+            Execution(run.id, run.workflow_type, run.status.name if run.status else "unknown", run.start_time)
             async for run in client.list_workflows(query)
             if run.workflow_type in WORKFLOW_TYPES
         ]

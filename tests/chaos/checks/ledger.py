@@ -8,9 +8,13 @@ from enum import StrEnum
 from typing import Any
 
 from tests.chaos.plan import Plan, TenantPlan
+from tests.chaos.scenarios.plan import Act, Step
+from tests.chaos.scenarios.tenants import Birth, TenantRows
 
 ACCEPTED = {200, 201, 202}
 UNAVAILABLE = 503
+# Problems that end by themselves, so that a careful caller repeats the request.
+PASSING = {"deletion-not-begun", "operation-in-progress"}
 
 
 class Call(StrEnum):
@@ -28,10 +32,11 @@ class Call(StrEnum):
 class CallResult:
     """The result of one call; times are seconds since the beginning of the run.
 
-    `status` is the HTTP status, or None if there was no response; `fault` says why not.
+    `status` is the HTTP status, or None if there was no response; `fault` says why not. `step` is the number of a
+    scenario's step.
     """
 
-    call: Call
+    call: Call | Act
     where: str
     sent_at: float
     at: float
@@ -39,6 +44,7 @@ class CallResult:
     fault: str | None = None
     was_sent: bool = True
     body: dict[str, Any] = field(default_factory=dict)
+    step: int = 0
 
     @property
     def is_accepted(self) -> bool:
@@ -55,7 +61,8 @@ class CallResult:
     @property
     def is_final(self) -> bool:
         """Whether there is no reason to repeat the call."""
-        return self.is_accepted or (self.is_refused and self.was_sent and self.status != UNAVAILABLE)
+        is_passing = self.status == UNAVAILABLE or self.body.get("code") in PASSING
+        return self.is_accepted or (self.is_refused and self.was_sent and not is_passing)
 
     @property
     def label(self) -> str:
@@ -71,6 +78,32 @@ class Entry:
     name: str
     results: list[CallResult] = field(default_factory=list)
     workflow_id: str | None = None
+    birth: Birth | None = None
+    """The tenant when its creation had completed, if that was seen during the run."""
+    before: TenantRows | None = None
+    """Its rows after that, before its scenario."""
+    acts: list[CallResult] = field(default_factory=list)
+    """The results of its scenario's calls."""
+    is_begun: bool = False
+    """Whether its scenario has begun."""
+    is_played: bool = False
+    """Whether its scenario is over."""
+
+    @property
+    def tenant_id(self) -> str:
+        """The id of the created tenant; `RuntimeError` if its creation was not seen as completed."""
+        if self.birth is None:
+            raise RuntimeError(f"{self} is not created")
+        return self.birth.tenant_id
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The steps of its scenario, if it has one."""
+        return self.plan.scenario.steps if self.plan.scenario is not None else ()
+
+    def did(self, *acts: Act) -> list[CallResult]:
+        """Return the results of these acts."""
+        return [result for result in self.acts if result.call in acts]
 
     def of(self, *calls: Call) -> list[CallResult]:
         """Return the results of these calls."""
@@ -130,7 +163,7 @@ class Ledger:
     @property
     def results(self) -> Iterator[CallResult]:
         """Return all results."""
-        return (result for entry in self.entries for result in entry.results)
+        return (result for entry in self.entries for result in (*entry.results, *entry.acts))
 
     def by_name(self) -> dict[str, Entry]:
         """The entries by the names of their tenants."""

@@ -8,6 +8,8 @@ from tests.chaos.checks.ledger import Call
 from tests.chaos.checks.violations import Wrong
 from tests.chaos.plan import Plan
 from tests.chaos.run import Outcome
+from tests.chaos.scenarios.audit import ScenarioAudit
+from tests.chaos.scenarios.plan import Act
 
 WIDTH = 34
 MAX_SHOWN = 60
@@ -22,6 +24,8 @@ def counts(outcome: Outcome) -> dict[str, Any]:
     """Return the figures, for programs."""
     ledger = outcome.ledger
     operations = [item for item in outcome.evidence.books.operations if item.tenant_name in ledger.by_name()]
+    others = [item for item in outcome.evidence.books.operations if not item.is_creation]
+    cases = list(ScenarioAudit(ledger, outcome.evidence).cases())
     violations = Counter(violation.kind for violation in outcome.violations)
     return {
         "seed": outcome.plan.seed,
@@ -33,9 +37,19 @@ def counts(outcome: Outcome) -> dict[str, Any]:
         "repeats": sum(max(0, len(entry.creations) - 1) for entry in ledger.entries),
         "results": {
             str(call): dict(sorted(Counter(result.label for result in ledger.results if result.call is call).items()))
-            for call in Call
+            for call in (*Call, *Act)
         },
         "operations": dict(sorted(Counter(operation.status for operation in operations).items())),
+        "otherOperations": {
+            kind: dict(sorted(Counter(item.status for item in others if item.kind == kind).items()))
+            for kind in sorted({item.kind for item in others})
+        },
+        "scenarios": {
+            name: dict(sorted(Counter(case.end for case in cases if case.scenario.name == name).items()))
+            for name in sorted({case.scenario.name for case in cases})
+        },
+        "resumed": outcome.resumed,
+        "certificates": len(outcome.evidence.books.lifecycle.certificates),
         "errors": dict(sorted(Counter(item.error_code for item in operations if item.error_code).items())),
         "seen": dict(sorted(outcome.seen.items())),
         "repeatedSteps": sum(operation.repeated_steps for operation in operations),
@@ -55,13 +69,18 @@ def lines(outcome: Outcome) -> Iterator[str]:
     yield from _rows({"of them the same once more": figures["repeats"]})
     for call, results in figures["results"].items():
         if results:
-            yield _row(call, ", ".join(f"{count} {label}" for label, count in results.items()))
+            yield _row(call, _listed(results))
     yield ""
-    yield from _table("operations in the end", figures["operations"])
+    yield from _table("creations in the end", figures["operations"])
     yield from _rows({f"for {code}": count for code, count in figures["errors"].items()})
     yield from _rows({"seen retrying": figures["seen"].get("retrying", 0)})
     yield from _rows({"seen in need of attention": figures["seen"].get("needs_attention", 0)})
     yield from _rows({"tries of steps repeated": figures["repeatedSteps"]})
+    yield ""
+    yield from _table("other operations", {kind: _listed(ends) for kind, ends in figures["otherOperations"].items()})
+    yield from _rows({"resumed by the person on call": figures["resumed"], "certificates": figures["certificates"]})
+    yield ""
+    yield from _table("tenants", {name: _listed(ends) for name, ends in figures["scenarios"].items()})
     yield ""
     yield from _table("found wrong", figures["violations"])
     yield ""
@@ -79,6 +98,10 @@ def _violations(outcome: Outcome) -> Iterator[str]:
         yield f"… and {len(found) - MAX_SHOWN} more"
     if found:
         yield ""
+
+
+def _listed(counted: dict[str, int]) -> str:
+    return ", ".join(f"{count} {label}" for label, count in counted.items())
 
 
 def _table(title: str, rows: dict[str, Any]) -> Iterable[str]:

@@ -13,6 +13,8 @@ class Wrong(StrEnum):
     DOUBLED = "doubled"
     PARTIAL = "partial"
     LEFT = "rows left behind"
+    CHANGED = "rows changed"
+    UNPROVEN = "not proven"
     UNTRUE = "misreported"
     NEIGHBOURS = "neighbours changed"
     UNSETTLED = "not settled"

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from tests.e2e.conftest import Service, in_both_shapes
-from tests.e2e.deletions.full_tenants import RECORDS, removing, write_tenant
+from tests.e2e.deletions.full_tenants import LOOSEN, RECORDS, removing, write_tenant
 from tests.e2e.deletions.test_deletion import delete, read
 from tests.e2e.obstacles import LASTING_ERROR, obstacle
 from tests.support.tenants.rows import fingerprints
@@ -19,8 +19,6 @@ from workflows.tenants.steps import COMPLETE
 pytestmark = [pytest.mark.anyio, in_both_shapes]
 
 NEIGHBOURS = (UUID("00000000-0000-4000-8000-000000000001"), UUID("ffffffff-ffff-4fff-bfff-fffffffffffe"))
-# On Citus it is local to the coordinator, where no foreign key can tie it to a tenant.
-LOOSEN = f"ALTER TABLE {RECORDS} DROP CONSTRAINT IF EXISTS {RECORDS}_tenant_foreign"
 
 Rows = dict[str, str | None]
 
