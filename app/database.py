@@ -19,6 +19,8 @@ FOOTPRINT_TIMEOUT = 50.0
 MAX_FOOTPRINTS = 2
 # Connections for them; more would take the database's disks and locks from everything else.
 MAX_LONG_ACTIVITIES = 4
+# One claims deliveries, and the others note the results of attempts.
+DELIVERY_CONNECTIONS = 3
 
 log = structlog.get_logger(__name__)
 
@@ -89,6 +91,18 @@ def long_engine(settings: Settings) -> AsyncEngine:
         application_name="alga-tenants-worker",
         pool_size=MAX_LONG_ACTIVITIES,
         statement_timeout=LONG_TIMEOUT.total_seconds(),
+        pgbouncer=settings.database_pgbouncer,
+    )
+    return trace_statements(engine)
+
+
+def delivery_engine(settings: Settings) -> AsyncEngine:
+    """Return the engine of webhook deliveries, which thus take no connection from the activities."""
+    engine = create_engine(
+        settings.admin_database,
+        application_name="alga-tenants-worker",
+        pool_size=DELIVERY_CONNECTIONS,
+        statement_timeout=settings.statement_timeout,
         pgbouncer=settings.database_pgbouncer,
     )
     return trace_statements(engine)

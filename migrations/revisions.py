@@ -7,9 +7,11 @@ from activities.database.own_schema import SCHEMA
 from activities.database.tls import engine_of
 
 # All revisions in `versions/`, oldest first.
-REVISIONS = ("0.2.0b5", "0.2.0b6")
+REVISIONS = ("0.2.0b5", "0.2.0b7")
 # No migration starts from these.
-UNRELEASED_REVISIONS = frozenset({"0001", "0002", "0003", "0004", "0.2.0", "0.2.0b2", "0.2.0b3", "0.2.0b4"})
+UNRELEASED_REVISIONS = frozenset(
+    {"0001", "0002", "0003", "0004", "0.2.0", "0.2.0b2", "0.2.0b3", "0.2.0b4", "0.2.0b6"}
+)
 VERSION_TABLE = f"{SCHEMA}.alembic_version"
 REVISION: Select[str] = select(column("version_num", String)).select_from(table("alembic_version", schema=SCHEMA))
 

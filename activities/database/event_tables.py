@@ -58,8 +58,9 @@ event_sequences = Table(
     info={"gateway_rights": "SELECT, INSERT, UPDATE"},
 )
 
-# Each event for each webhook that wants it. `status` is `pending`, `delivered` or `dead`. A worker claims a delivery
-# until `claimed_until`, so that another one takes it over if the worker dies.
+# Each event for each webhook that wants it. `status` is `pending`, `delivered` or `dead`; `attempts` counts since the
+# delivery was made or replayed. A worker claims a delivery until `claimed_until`, so that another one takes it over
+# if the worker dies.
 deliveries = Table(
     "deliveries",
     own_metadata,
@@ -68,9 +69,10 @@ deliveries = Table(
     counter("attempts"),
     *times("created_at", "due_at", nullable=False, server_default=func.now()),
     *times("claimed_until", "ended_at"),
-    Index("deliveries_due_idx", "due_at", postgresql_where=text("ended_at IS NULL")),
+    Index("deliveries_due_idx", "webhook_id", "due_at", postgresql_where=text("ended_at IS NULL")),
     Index(None, "webhook_id", "created_at", "event_id"),
     Index(None, "event_id"),
+    Index(None, "ended_at"),
 )
 
 # The attempts of a delivery: its log.
@@ -83,5 +85,6 @@ delivery_attempts = Table(
     Column("milliseconds", Integer, nullable=False),
     Column("status_code", Integer),
     *texts("error"),
+    Index(None, "started_at"),
     info={"gateway_rights": "SELECT, DELETE"},
 )

@@ -125,6 +125,7 @@ def _environment(endpoints: Endpoints) -> dict[str, str]:
         "TEMPORAL_ADDRESS": endpoints.temporal_address,
         "NEXTAUTH_SECRET": os.environ.get("NEXTAUTH_SECRET") or _kept_secret(endpoints.data_dir / "nextauth-secret"),
         "EXPORT_URL": os.environ.get("EXPORT_URL") or (endpoints.data_dir.absolute() / "exports").as_uri(),
+        "WEBHOOK_ALLOWED_NETWORKS": os.environ.get("WEBHOOK_ALLOWED_NETWORKS") or "127.0.0.0/8,::1/128",
         "GATEWAY_HOST": LOOPBACK,
         # `make load` and `make test-api` create thousands of tenants.
         "CREATIONS_PER_HOUR": os.environ.get("CREATIONS_PER_HOUR", "0"),

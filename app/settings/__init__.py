@@ -1,5 +1,8 @@
 """All settings, read from the environment (or from files named like them in `SECRETS_DIR`)."""
 
+from datetime import timedelta
+
+from activities.operations.retention import Retention
 from app.settings.base import SettingsError
 from app.settings.database import DatabaseSettings
 from app.settings.exports import ExportSettings
@@ -11,6 +14,7 @@ from app.settings.secrets import SecretSettings
 from app.settings.telemetry import TelemetrySettings
 from app.settings.temporal import HistorySettings, TemporalSettings
 from app.settings.types import split_list, sqlalchemy_url
+from app.settings.webhooks import WebhookSettings
 
 __all__ = [
     "DatabaseSettings",
@@ -30,8 +34,18 @@ class Settings(
     GatewaySettings,
     MailSettings,
     ExportSettings,
+    WebhookSettings,
     OperationSettings,
     DatabaseSettings,
     TemporalSettings,
 ):
     """The settings of every process; a process reads them once, at its start."""
+
+    @property
+    def retention(self) -> Retention:
+        """How long rows of our own tables are kept."""
+        return Retention(
+            operations=timedelta(seconds=self.operation_retention),
+            idempotency_keys=timedelta(seconds=self.idempotency_key_retention),
+            events=timedelta(seconds=self.event_retention),
+        )

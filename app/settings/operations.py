@@ -6,7 +6,6 @@ from uuid import UUID
 
 from pydantic import Field
 
-from activities.operations.retention import Retention
 from app.settings.base import ProcessSettings
 from workflows.operations.messages import FailurePolicy
 
@@ -50,12 +49,4 @@ class OperationSettings(ProcessSettings):
         return FailurePolicy(
             step_retry_window=timedelta(seconds=self.step_retry_window),
             attention_timeout=timedelta(seconds=self.attention_timeout),
-        )
-
-    @property
-    def retention(self) -> Retention:
-        """How long rows of our own tables are kept."""
-        return Retention(
-            operations=timedelta(seconds=self.operation_retention),
-            idempotency_keys=timedelta(seconds=self.idempotency_key_retention),
         )

@@ -15,13 +15,14 @@ from temporalio.worker import Worker
 from activities.alga.blueprints.blueprint import load_blueprints
 from activities.mail.rendering import load_templates
 from app.background import cancel_and_wait
-from app.database import long_engine, worker_engine
+from app.database import delivery_engine, long_engine, worker_engine
 from app.settings import Settings
 from app.telemetry.metrics.pools import watch_pool
 from app.telemetry.metrics.temporal_core import drain_regularly
 from app.temporal.errors import reason_of
 from app.temporal.operations import TemporalOperations
 from app.temporal.task_queue import TaskQueue
+from app.worker.deliveries import DeliveryLoop
 from app.worker.factory import create_worker
 from app.worker.foreign_workers import check_task_queue, watch_task_queue
 from app.worker.maintenance import schedule_maintenance
@@ -67,8 +68,12 @@ async def run_worker(settings: Settings) -> None:
             stack.push_async_callback(patient.dispose)
             worker = create_worker(settings, client, engine, long=patient, on_fatal_error=health.poller_failed)
             health.set_queue(queue)
+            sending = delivery_engine(settings)
+            stack.push_async_callback(sending.dispose)
+            deliveries = DeliveryLoop(sending, settings, health.set_webhook_problem)
             stack.push_async_callback(cancel_and_wait, asyncio.create_task(watch_task_queue(queue)))
             stack.push_async_callback(cancel_and_wait, asyncio.create_task(_schedule(client, settings)))
+            stack.push_async_callback(_end, asyncio.create_task(deliveries.run(stop)), stop)
             log.info("worker started", task_queue=settings.temporal_task_queue, temporal=settings.temporal_address)
             await _poll(worker, stop, health)
     log.info("worker stopped")
@@ -94,6 +99,12 @@ async def _schedule(client: Client, settings: Settings) -> None:
         except (RPCError, RuntimeError) as error:
             log.warning("maintenance is not scheduled yet", reason=reason_of(error))
             await asyncio.sleep(SCHEDULE_RETRY_SECONDS)
+
+
+async def _end(deliveries: asyncio.Task[None], stop: asyncio.Event) -> None:
+    """Wait until the loop has ended, which `stop` has asked for already, unless polling has failed."""
+    stop.set()
+    await deliveries
 
 
 async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, Result]) -> Result | None:

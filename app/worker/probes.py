@@ -16,6 +16,7 @@ from app.settings import Settings
 from app.telemetry.metrics.dependencies import refresh_dependencies
 from app.telemetry.metrics.exposition import metrics_route
 from app.telemetry.metrics.operations import refresh_unfinished_operations
+from app.telemetry.metrics.webhooks import refresh_webhooks
 from app.temporal.errors import TemporalUnavailableError
 from app.temporal.operations import TemporalOperations
 from app.temporal.task_queue import TaskQueue
@@ -36,6 +37,7 @@ class WorkerHealth:
                 "polling": self._check_polling,
                 "temporal": self._check_temporal,
                 "database": self._check_database,
+                "webhooks": self._check_webhooks,
             },
             live=self._check_poller,
         )
@@ -45,6 +47,7 @@ class WorkerHealth:
         self._temporal_problem = NOT_CHECKED
         self._queue: TaskQueue | None = None
         self._queue_problem = NOT_CHECKED
+        self._webhook_problem: str | None = NOT_CHECKED
         self._failure: str | None = None
 
     def set_schema_problem(self, reason: str | None) -> None:
@@ -66,6 +69,10 @@ class WorkerHealth:
     def set_queue(self, queue: TaskQueue) -> None:
         """Report from now on which foreign workers poll the queue, although this one does."""
         self._queue = queue
+
+    def set_webhook_problem(self, reason: str | None) -> None:
+        """Report why events are not delivered, or None if they are."""
+        self._webhook_problem = reason
 
     async def poller_failed(self, error: BaseException) -> None:
         """Report that a poller died. The worker then waits for running work, which may never end."""
@@ -101,6 +108,10 @@ class WorkerHealth:
         except TemporalUnavailableError:
             raise CheckFailedError("does not respond") from None
 
+    async def _check_webhooks(self) -> None:
+        if self._webhook_problem is not None:
+            raise CheckFailedError(self._webhook_problem)
+
     async def _check_database(self) -> None:
         try:
             async with self._database.connect() as connection:
@@ -114,7 +125,11 @@ async def serve_probes(settings: Settings, health: WorkerHealth, engine: AsyncEn
     """Serve the probes and metrics during the block."""
     app = FastAPI(title="alga-tenants worker probes", openapi_url=None, docs_url=None, redoc_url=None)
     app.include_router(probe_routes(health.probes))
-    refresh = partial(refresh_unfinished_operations, engine), partial(refresh_dependencies, health.probes)
+    refresh = (
+        partial(refresh_unfinished_operations, engine),
+        partial(refresh_webhooks, engine),
+        partial(refresh_dependencies, health.probes),
+    )
     app.include_router(metrics_route(*refresh))
     server = _Server(
         uvicorn.Config(

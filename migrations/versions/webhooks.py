@@ -1,6 +1,6 @@
 """Outgoing events: the outbox and its triggers, webhooks, and deliveries; and changes that were applied.
 
-Revision ID: 0.2.0b6
+Revision ID: 0.2.0b7
 """
 
 from datetime import datetime
@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "0.2.0b6"
+revision = "0.2.0b7"
 down_revision = "0.2.0b5"
 branch_labels = None
 depends_on = None
@@ -98,20 +98,22 @@ REPORT_DELETION = """
     END
     $$
 """
+# Deferred, so that the row of a tenant's sequence is locked last, at the commit: no transaction waits long for it,
+# and none that has it waits for the head of the audit trail.
 TRIGGERS = (
     """
-    CREATE TRIGGER operations_are_reported AFTER INSERT ON alga_tenants.operations
-        FOR EACH ROW EXECUTE FUNCTION alga_tenants.report_operation()
+    CREATE CONSTRAINT TRIGGER operations_are_reported AFTER INSERT ON alga_tenants.operations
+        DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION alga_tenants.report_operation()
     """,
     """
-    CREATE TRIGGER changed_operations_are_reported AFTER UPDATE ON alga_tenants.operations
-        FOR EACH ROW
+    CREATE CONSTRAINT TRIGGER changed_operations_are_reported AFTER UPDATE ON alga_tenants.operations
+        DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
         WHEN (OLD.status IS DISTINCT FROM NEW.status OR OLD.committed_at IS DISTINCT FROM NEW.committed_at)
         EXECUTE FUNCTION alga_tenants.report_operation()
     """,
     """
-    CREATE TRIGGER deletions_are_reported AFTER INSERT OR UPDATE ON alga_tenants.deletions
-        FOR EACH ROW EXECUTE FUNCTION alga_tenants.report_deletion()
+    CREATE CONSTRAINT TRIGGER deletions_are_reported AFTER INSERT OR UPDATE ON alga_tenants.deletions
+        DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION alga_tenants.report_deletion()
     """,
 )
 
@@ -179,8 +181,13 @@ def _create_deliveries() -> None:
         schema=SCHEMA,
     )
     op.create_index(
-        "deliveries_due_idx", "deliveries", ["due_at"], schema=SCHEMA, postgresql_where=sa.text("ended_at IS NULL")
+        "deliveries_due_idx",
+        "deliveries",
+        ["webhook_id", "due_at"],
+        schema=SCHEMA,
+        postgresql_where=sa.text("ended_at IS NULL"),
     )
+    op.create_index("deliveries_ended_at_idx", "deliveries", ["ended_at"], schema=SCHEMA)
     op.create_index(
         "deliveries_webhook_id_created_at_event_id_idx",
         "deliveries",
@@ -198,6 +205,7 @@ def _create_deliveries() -> None:
         sa.Column("error", sa.Text),
         schema=SCHEMA,
     )
+    op.create_index("delivery_attempts_started_at_idx", "delivery_attempts", ["started_at"], schema=SCHEMA)
 
 
 def _create_applied_changes() -> None:

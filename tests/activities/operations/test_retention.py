@@ -14,7 +14,7 @@ from tests.activities.audit.audited import event as audit_event
 
 pytestmark = pytest.mark.anyio
 
-KEPT = Retention(operations=timedelta(days=30), idempotency_keys=timedelta(hours=24))
+KEPT = Retention(operations=timedelta(days=30), idempotency_keys=timedelta(hours=24), events=timedelta(days=7))
 
 
 async def add_operation(database: asyncpg.Connection, name: str, finished: timedelta | None) -> None:
@@ -99,7 +99,8 @@ async def test_a_cancellation_is_pruned_with_its_operation_or_at_its_age(
         ("new", lately),
     ):
         await add_cancellation(audit_database, name, asked)
-    assert await prune(audit_engine, KEPT) == {"operations": 1, "cancellations": 2, "mails": 0, "idempotency_keys": 0}
+    pruned = await prune(audit_engine, KEPT)
+    assert {table: number for table, number in pruned.items() if number} == {"operations": 1, "cancellations": 2}
     assert await names(audit_database, "cancellations") == {"kept", "open", "new"}
 
 
@@ -120,7 +121,8 @@ async def test_many_rows_are_deleted_in_short_transactions(
     event.listen(audit_engine.sync_engine, "commit", commits.append)
     assert (await prune(audit_engine, KEPT))["idempotency_keys"] == 25
     assert deleted == [10, 10, 5]
-    assert len(commits) == len(deleted) + 3
+    # One for each other table.
+    assert len(commits) == len(deleted) + 6
 
 
 async def test_the_audit_trail_is_left_alone(audit_engine: AsyncEngine, audit_database: asyncpg.Connection) -> None:
@@ -128,10 +130,34 @@ async def test_the_audit_trail_is_left_alone(audit_engine: AsyncEngine, audit_da
     await add_operation(audit_database, "old", timedelta(days=365))
     trail = "SELECT md5(string_agg(t::text, ',')) FROM alga_tenants.audit_events t"
     before = await audit_database.fetchval(trail)
-    assert await prune(audit_engine, Retention(timedelta(0), timedelta(0))) == {
-        "operations": 1,
-        "cancellations": 0,
-        "mails": 0,
-        "idempotency_keys": 0,
-    }
+    pruned = await prune(audit_engine, Retention(timedelta(0), timedelta(0), timedelta(0)))
+    assert {table: number for table, number in pruned.items() if number} == {"operations": 1}
     assert await audit_database.fetchval(trail) == before
+
+
+async def test_events_are_kept_until_their_last_delivery_has_ended_and_is_old(
+    audit_engine: AsyncEngine, audit_database: asyncpg.Connection
+) -> None:
+    old, young = KEPT.events + timedelta(minutes=1), KEPT.events - timedelta(minutes=1)
+    for name, occurred, ended in (
+        ("delivered", old, old),
+        ("delivered late", old, young),
+        ("waiting", old, None),
+        ("young", young, young),
+    ):
+        await audit_database.execute(
+            "WITH event AS ("
+            "  INSERT INTO alga_tenants.events (event_id, type, occurred_at, data)"
+            "  VALUES (gen_random_uuid(), $1, now() - $2::interval, '{}') RETURNING event_id"
+            "), delivery AS ("
+            "  INSERT INTO alga_tenants.deliveries (webhook_id, event_id, ended_at)"
+            "  SELECT gen_random_uuid(), event_id, now() - $3::interval FROM event RETURNING webhook_id, event_id"
+            ") INSERT INTO alga_tenants.delivery_attempts (webhook_id, event_id, attempt, started_at, milliseconds)"
+            " SELECT webhook_id, event_id, 1, now() - $2::interval, 5 FROM delivery",
+            name,
+            occurred,
+            ended,
+        )
+    pruned = await prune(audit_engine, KEPT)
+    assert await names(audit_database, "events", "type") == {"delivered late", "waiting", "young"}
+    assert (pruned["deliveries"], pruned["delivery_attempts"]) == (1, 3)

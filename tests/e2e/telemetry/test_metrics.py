@@ -36,6 +36,10 @@ OURS = {
     "alga_tenants_archives_removed_total",
     "alga_tenants_archive_duration_seconds",
     "alga_tenants_exported_bytes_total",
+    "alga_tenants_webhook_attempts_total",
+    "alga_tenants_webhook_dead_deliveries_total",
+    "alga_tenants_webhooks",
+    "alga_tenants_webhook_oldest_due_seconds",
     "alga_tenants_dependency_up",
     "alga_tenants_task_queue_workers",
     "alga_tenants_db_pool_connections",
@@ -149,5 +153,5 @@ async def test_a_worker_counts_ended_operations_and_failures(service: Service) -
         assert value(series, "alga_tenants_step_duration_seconds_count", step=part, outcome="succeeded") >= 1
     # Those of earlier tests stay listed for two minutes.
     assert value(series, "alga_tenants_task_queue_workers", owner="own") >= 1
-    for dependency in ("schema", "task-queue", "polling", "database", "temporal"):
+    for dependency in ("schema", "task-queue", "polling", "database", "temporal", "webhooks"):
         assert value(series, "alga_tenants_dependency_up", dependency=dependency) == 1

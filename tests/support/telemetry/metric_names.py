@@ -9,7 +9,8 @@ import app.telemetry.metrics.dependencies
 import app.telemetry.metrics.operations
 import app.telemetry.metrics.pools
 import app.telemetry.metrics.requests
-import app.telemetry.metrics.task_queue  # noqa: F401 - registers its gauge, as those before
+import app.telemetry.metrics.task_queue
+import app.telemetry.metrics.webhooks  # noqa: F401 - registers its metrics, as those before
 from app.telemetry.metrics.definitions import REGISTRY
 
 # Created when the SDK first counts, so that the registry doesn't know them; a run of both processes has them.
