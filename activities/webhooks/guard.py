@@ -6,6 +6,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 import httpx
 
 MAX_URL_LENGTH = 2000
+MAX_PORT = 65_535
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -19,8 +20,9 @@ _EMBEDDING = (
 )
 # Not reachable from everywhere, although Python calls some of them global.
 _NEVER_PUBLIC = (
-    # A cloud's service with the data of the machine.
+    # Services of clouds, which know secrets of the machine.
     IPv4Network("168.63.129.16/32"),
+    IPv4Network("192.0.0.0/24"),
     IPv6Network("64:ff9b:1::/48"),
     IPv6Network("2001::/32"),
     IPv6Network("fec0::/10"),
@@ -49,7 +51,7 @@ class Guard:
             parsed = httpx.URL(url)
         except httpx.InvalidURL:
             raise UrlRefusedError("must be a URL like https://example.com/events") from None
-        if parsed.scheme not in {"https", "http"} or not parsed.host:
+        if parsed.scheme not in {"https", "http"} or not parsed.host or (parsed.port or 0) > MAX_PORT:
             raise UrlRefusedError("must be a URL like https://example.com/events")
         if parsed.userinfo:
             raise UrlRefusedError("must not hold credentials; requests are signed instead")

@@ -120,7 +120,7 @@ def _respond(handler: BaseHTTPRequestHandler, reply: Reply) -> None:
     handler.send_response(reply.status)
     for name, value in reply.headers.items():
         handler.send_header(name, value)
-    if reply.status != HTTPStatus.NO_CONTENT:
+    if reply.status != HTTPStatus.NO_CONTENT and "Content-Length" not in reply.headers:
         handler.send_header("Content-Length", str(len(reply.body)))
     handler.end_headers()
     handler.wfile.write(reply.body)

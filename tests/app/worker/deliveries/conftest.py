@@ -31,3 +31,9 @@ async def outbox(new_database: NewDatabase, own_tables: str) -> AsyncIterator[Ou
 def receiver() -> Iterator[Receiver]:
     with Receiver() as receiver:
         yield receiver
+
+
+@pytest.fixture(autouse=True)
+def frequent_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spare the tests waiting for the next look for due deliveries."""
+    monkeypatch.setattr("app.worker.deliveries.POLL_SECONDS", 0.05)
