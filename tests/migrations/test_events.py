@@ -111,6 +111,16 @@ async def test_simultaneous_changes_of_a_tenant_are_numbered_without_gaps(pool: 
     assert [row["sequence"] for row in numbers] == list(range(1, 41))
 
 
+async def test_an_open_transaction_blocks_no_other_operation_of_its_tenant(pool: asyncpg.Pool) -> None:
+    await add_webhook(pool)
+    async with pool.acquire() as connection, connection.transaction():
+        await add_operation(connection, kind="tenant_export")
+        async with asyncio.timeout(30):
+            await add_operation(pool, kind="tenant_export")
+        assert await recorded(pool) == [("operation.queued", 1)]
+    assert await recorded(pool) == [("operation.queued", 1), ("operation.queued", 2)]
+
+
 async def test_an_operation_without_a_tenant_has_no_number(pool: asyncpg.Pool) -> None:
     await add_webhook(pool)
     await add_operation(pool, tenant=None)

@@ -98,6 +98,32 @@ async def test_rows_of_further_tables_take_no_further_round_trip(
     assert taken[0] == taken[1]
 
 
+@ON_ONE_SHAPE
+async def test_events_take_no_further_round_trip(database: asyncpg.Connection, database_url: str) -> None:
+    taken = []
+    async with counted_engine(database_url) as (proxied, trips):
+        provisioning = provisioning_on(proxied)
+
+        async def measure() -> None:
+            for _ in range(2):
+                given = request(uuid4())
+                before = trips.count
+                await record(proxied, given)
+                await provisioning.provision_tenant(provision_input(given))
+            taken.append(trips.count - before)
+
+        await measure()
+        await database.execute(
+            "INSERT INTO alga_tenants.webhooks (webhook_id, url) VALUES (gen_random_uuid(), 'https://example.com')"
+        )
+        try:
+            await measure()
+        finally:
+            await database.execute("DELETE FROM alga_tenants.webhooks")
+    assert await database.fetchval("SELECT count(*) FROM alga_tenants.events") >= 3
+    assert taken[0] == taken[1]
+
+
 async def test_the_gateway_records_an_operation_in_4_round_trips(database_url: str) -> None:
     async with counted_engine(database_url, pre_ping=True) as (proxied, trips):
         taken = []
