@@ -1,0 +1,116 @@
+"""Worker processes that are killed while they deliver events.
+
+`EVENTS=10000 pytest tests/e2e/webhooks/test_killed_workers.py -s` delivers that many.
+"""
+
+import asyncio
+import os
+import random
+import threading
+from collections import Counter
+from http import HTTPStatus
+from itertools import cycle
+from uuid import UUID, uuid4
+
+import anyio
+import asyncpg
+import pytest
+
+from tests.e2e.conftest import Service
+from tests.e2e.replicas import Replica, kill
+from tests.support.servers.receiver import Received, Receiver, Reply
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.anyio
+
+FEW = 200
+EVENTS = int(os.environ.get("EVENTS", str(FEW)))
+TENANTS = 20
+WORKERS = 2
+SETTINGS = {"WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8"}
+
+
+async def test_no_event_is_lost_when_workers_are_killed(
+    service: Service, database: asyncpg.Connection, receiver: Receiver, webhook: UUID
+) -> None:
+    await anyio.to_thread.run_sync(service.worker.stop)
+    workers = [Replica(service, "worker", SETTINGS) for _ in range(WORKERS)]
+    failing = FirstRequestsFail(every=50)
+    receiver.reply = failing
+    tenants = [uuid4() for _ in range(TENANTS)]
+    try:
+        await asyncio.gather(*(worker.start() for worker in workers))
+        async with asyncpg.create_pool(service.installation.admin_database_url, min_size=4, max_size=4) as pool:
+            await asyncio.gather(*(record(pool, tenant, EVENTS // TENANTS) for tenant in tenants))
+        kills = await kill_until_delivered(workers, database, webhook)
+    finally:
+        for worker in workers:
+            await anyio.to_thread.run_sync(worker.process.stop)
+        await anyio.to_thread.run_sync(service.worker.start)
+    numbers = {str(tenant): set[int]() for tenant in tenants}
+    for request in receiver.received:
+        numbers[request.document["subject"]].add(int(request.document["sequence"]))
+    assert all(found == set(range(1, EVENTS // TENANTS + 1)) for found in numbers.values())
+    arrivals = Counter(request.id for request in receiver.received)
+    repeated = sum(number > 1 for event_id, number in arrivals.items() if event_id not in failing.failed)
+    print(  # noqa: T201 - the figures
+        f"{len(arrivals)} of {EVENTS} events arrived, {kills} workers killed, {len(failing.failed)} first requests"
+        f" refused, {repeated} other events arrived more than once"
+    )
+    assert kills > 0
+    assert receiver.refused == []
+
+
+class FirstRequestsFail:
+    """A receiver that refuses the first request of one event in so many, and takes its time for each."""
+
+    def __init__(self, every: int) -> None:
+        self._every = every
+        self._lock = threading.Lock()
+        self._seen: set[str] = set()
+        self.failed: set[str] = set()
+
+    def __call__(self, request: Received) -> Reply:
+        # In a thread of the receiver.
+        threading.Event().wait(random.uniform(0, 0.05))  # noqa: S311 - not for secrets
+        with self._lock:
+            is_first = request.id not in self._seen
+            self._seen.add(request.id)
+            if is_first and len(self._seen) % self._every == 0:
+                self.failed.add(request.id)
+                return Reply(HTTPStatus.SERVICE_UNAVAILABLE)
+        return Reply()
+
+
+async def record(pool: asyncpg.Pool, tenant: UUID, number: int) -> None:
+    """Write events as the triggers do, each in a transaction of its own."""
+    for _ in range(number):
+        await pool.execute("SELECT alga_tenants.record_event('tenant.exported', $1, '{}')", tenant)
+
+
+async def kill_until_delivered(workers: list[Replica], database: asyncpg.Connection, webhook: UUID) -> int:
+    """Kill one worker after the other while it delivers, until all events are delivered; return the kills."""
+    kills = 0
+    # A few events take less time than it takes for claims to expire, so theirs are made to.
+    is_quick = EVENTS <= FEW
+    for worker in cycle(workers):
+        before = await delivered(database, webhook)
+
+        async def has_progressed(enough: int = before + EVENTS // 20) -> bool:
+            return await delivered(database, webhook) >= min(enough, EVENTS)
+
+        if is_quick and kills:
+            await database.execute("UPDATE alga_tenants.deliveries SET claimed_until = now() WHERE ended_at IS NULL")
+        await wait_until(has_progressed, timeout=600)
+        if await delivered(database, webhook) == EVENTS:
+            return kills
+        if not (is_quick and kills >= WORKERS):
+            await kill(worker.process)
+            kills += 1
+            await worker.start()
+    raise AssertionError("unreachable")
+
+
+async def delivered(database: asyncpg.Connection, webhook: UUID) -> int:
+    query = "SELECT count(*) FROM alga_tenants.deliveries WHERE webhook_id = $1 AND status = 'delivered'"
+    return int(await database.fetchval(query, webhook))
