@@ -1,6 +1,7 @@
 """The list of event types has exactly what the triggers of the database can write."""
 
 import re
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -28,6 +29,11 @@ async def test_every_kind_that_changes_tenants_has_an_event(audit_database: asyn
     known = set(re.findall(r"WHEN '([a-z_]+)' THEN", await definition(audit_database, "report_operation")))
     silent = {"welcome_email"}
     assert {kind.name for kind in KINDS.values()} - silent <= known
+
+
+def test_the_documentation_lists_all_types() -> None:
+    document = (Path(__file__).parents[3] / "docs" / "events.md").read_text()
+    assert dict(re.findall(r"^\| `([a-z_.]+)` \| (.*) \|$", document, flags=re.MULTILINE)) == dict(EVENT_TYPES)
 
 
 def test_each_noun_is_a_group() -> None:
