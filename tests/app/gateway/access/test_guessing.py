@@ -17,7 +17,7 @@ from tests.support.api_keys import Keys
 pytestmark = pytest.mark.anyio
 
 TRIES = 40
-FLOOD = 100
+FLOOD = 50
 POLLS = 30
 # A rejection without argon2 takes a tenth of one with it. The bench compares the medians exactly.
 ALIKE = 3

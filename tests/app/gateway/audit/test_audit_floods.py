@@ -29,7 +29,7 @@ from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
 
-FLOOD = 2000
+FLOOD = 1000
 
 
 @pytest.fixture
