@@ -15,6 +15,7 @@ ON_CITUS = tuple(
         "operations/test_nothing_written",
         "tenants/test_captured_blueprint",
         "tenants/test_creation",
+        "tenants/test_product_change",
         "tenants/test_suspension",
     )
 )
