@@ -35,6 +35,8 @@ class Action(StrEnum):
     """An archive of another installation was stored."""
     TENANT_RESTORE = "tenant.restore"
     TENANT_CHANGE_PRODUCT = "tenant.change_product"
+    TENANT_CHANGE_LICENCE = "tenant.change_licence"
+    TENANT_CHANGE_ADDON = "tenant.change_addon"
     OPERATION_CANCEL = "operation.cancel"
     OPERATION_CHANGE = "operation.change"
     OPERATION_RESUME = "operation.resume"

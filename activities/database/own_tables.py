@@ -191,6 +191,7 @@ applied_changes = Table(
     Column("content", JSONB, nullable=False),
     *texts("workflow_id", "run_id", nullable=False),
     *times("applied_at", nullable=False, server_default=func.now()),
+    Index(None, "applied_at"),
     info={"gateway_rights": "SELECT"},
 )
 

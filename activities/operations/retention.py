@@ -1,4 +1,4 @@
-"""Deletes old idempotency keys, finished operations, cancellations, mails, and events with their deliveries."""
+"""Deletes old idempotency keys, finished operations, mails, ids of applied changes, and events with deliveries."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, Table, and_, delete, exists, func, select,
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from activities.database.event_tables import deliveries, delivery_attempts, events
-from activities.database.own_tables import cancellations, idempotency_keys, mails, operations
+from activities.database.own_tables import applied_changes, cancellations, idempotency_keys, mails, operations
 
 # Small, so that no transaction holds many locks.
 BATCH = 1000
@@ -25,9 +25,9 @@ class Retention:
 async def prune(engine: AsyncEngine, retention: Retention) -> dict[str, int]:
     """Delete rows past their retention, in batches, and return their number by table.
 
-    A cancellation is deleted after its operation, or once it is as old if there is none, a mail at the same age. An
-    event is kept until its last delivery is deleted, and a delivery until it has ended. The audit trail is never
-    pruned.
+    A cancellation is deleted after its operation, or once it is as old if there is none, a mail and the id of an
+    applied change at the same age. An event is kept until its last delivery is deleted, and a delivery until it has
+    ended. The audit trail is never pruned.
     """
     has_operation = exists().where(operations.c.workflow_id == cancellations.c.workflow_id)
     has_delivery = exists().where(deliveries.c.event_id == events.c.event_id)
@@ -37,6 +37,7 @@ async def prune(engine: AsyncEngine, retention: Retention) -> dict[str, int]:
         operations: operations.c.finished_at < oldest_operation,
         cancellations: and_(cancellations.c.requested_at < oldest_operation, ~has_operation),
         mails: mails.c.requested_at < oldest_operation,
+        applied_changes: applied_changes.c.applied_at < oldest_operation,
         delivery_attempts: delivery_attempts.c.started_at < oldest_event,
         deliveries: deliveries.c.ended_at < oldest_event,
         events: and_(events.c.occurred_at < oldest_event, ~has_delivery),

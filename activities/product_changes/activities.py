@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -9,10 +10,9 @@ from temporalio import activity
 
 from activities.alga.blueprints.blueprint import Blueprint
 from activities.audit.trail import AuditTrail
-from activities.database.transactions import Transaction, Transactions
-from activities.errors import FinalError, PassingError, activity_errors, local_only
-from activities.operations.cancelled_commits import cancellable_commit
-from activities.operations.rows import OperationRow
+from activities.database.transactions import Transaction
+from activities.errors import FinalError, PassingError, local_only
+from activities.operations.committing import commit_once
 from activities.operations.step_clock import StepClock
 from activities.product_changes.plan import Plan
 from activities.product_changes.planning import plan_product_change
@@ -46,7 +46,6 @@ class ProductChangeActivities:
         management_tenant: UUID | None,
     ) -> None:
         self._engine = engine
-        self._transactions = Transactions(engine)
         self._blueprints = blueprints
         self._audit = audit
         self._management_tenant = management_tenant
@@ -58,21 +57,11 @@ class ProductChangeActivities:
 
         Raises `ApplicationError`, whose details name the step, with nothing written.
         """
-        context = given.operation
-        steps = StepClock(context)
-        with activity_errors(CHANGE_PRODUCT_ACTIVITY, lambda: steps.current):
-            async with cancellable_commit(self._engine, context), self._transactions.begin() as transaction:
-                row = OperationRow(transaction.connection, context)
-                locked = await row.ensure_locked()
-                if locked.committed is not None:
-                    return locked.committed
-                await row.check_open(locked)
-                result = await self._change(transaction, given, steps)
-                committed = steps.committed(result.model_dump(mode="json"))
-                transaction.run_with_commit(row.commit_statement(committed))
-                for event in row.request_events:
-                    await self._audit.append_with_commit(transaction, event)
-        return committed
+
+        async def change(transaction: Transaction, steps: StepClock) -> dict[str, Any]:
+            return (await self._change(transaction, given, steps)).model_dump(mode="json")
+
+        return await commit_once(self._engine, self._audit, given.operation, CHANGE_PRODUCT_ACTIVITY, change)
 
     async def _change(
         self, transaction: Transaction, given: ProductChangeInput, steps: StepClock

@@ -1,5 +1,7 @@
 """The activities that suspend and reactivate tenants."""
 
+from collections.abc import Mapping
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import select
@@ -10,10 +12,9 @@ from activities.alga.lifecycle_tables import pending_tenant_deletions
 from activities.alga.tables import tenants
 from activities.audit.trail import AuditTrail
 from activities.database.live_columns import read_columns
-from activities.database.transactions import Transactions
-from activities.errors import FinalError, activity_errors, local_only
-from activities.operations.cancelled_commits import cancellable_commit
-from activities.operations.rows import OperationRow
+from activities.database.transactions import Transaction
+from activities.errors import FinalError, local_only
+from activities.operations.committing import commit_once
 from activities.operations.step_clock import StepClock
 from activities.suspensions.changes import EMAIL_PROVIDERS, USERS
 from activities.suspensions.rows import Changed, Standing, find_standing, reactivate, suspend
@@ -35,7 +36,6 @@ class SuspensionActivities:
 
     def __init__(self, engine: AsyncEngine, audit: AuditTrail, management_tenant: UUID | None) -> None:
         self._engine = engine
-        self._transactions = Transactions(engine)
         self._audit = audit
         self._management_tenant = management_tenant
 
@@ -56,33 +56,23 @@ class SuspensionActivities:
 
     async def _change(self, given: SuspensionInput, step: str) -> Committed:
         context = given.operation
-        steps = StepClock(context)
-        with activity_errors(step, lambda: steps.current):
-            async with cancellable_commit(self._engine, context), self._transactions.begin() as transaction:
-                connection = transaction.connection
-                row = OperationRow(connection, context)
-                locked = await row.ensure_locked()
-                if locked.committed is not None:
-                    return locked.committed
-                await row.check_open(locked)
-                with steps.run(step):
-                    await check_tenant(connection, context.tenant_id, self._management_tenant)
-                    if step == SUSPEND:
-                        changed = await suspend(connection, context, given.request.reason)
-                    else:
-                        changed = await _reactivate(connection, context.tenant_id)
-                steps.warnings += changed.warnings
-                committed = steps.committed(
-                    {
-                        "tenantId": str(context.tenant_id),
-                        "changedUsers": changed.rows.get(USERS.table.name, 0),
-                        "changedEmailProviders": changed.rows.get(EMAIL_PROVIDERS.table.name, 0),
-                    }
-                )
-                transaction.run_with_commit(row.commit_statement(committed))
-                for event in row.request_events:
-                    await self._audit.append_with_commit(transaction, event)
-        return committed
+
+        async def change(transaction: Transaction, steps: StepClock) -> Mapping[str, Any]:
+            connection = transaction.connection
+            with steps.run(step):
+                await check_tenant(connection, context.tenant_id, self._management_tenant)
+                if step == SUSPEND:
+                    changed = await suspend(connection, context, given.request.reason)
+                else:
+                    changed = await _reactivate(connection, context.tenant_id)
+            steps.warnings += changed.warnings
+            return {
+                "tenantId": str(context.tenant_id),
+                "changedUsers": changed.rows.get(USERS.table.name, 0),
+                "changedEmailProviders": changed.rows.get(EMAIL_PROVIDERS.table.name, 0),
+            }
+
+        return await commit_once(self._engine, self._audit, context, step, change)
 
 
 async def _reactivate(connection: AsyncConnection, tenant_id: UUID) -> Changed:

@@ -3,6 +3,7 @@
 import inspect
 import sys
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
@@ -21,6 +22,20 @@ Wait = Annotated[
     bool, typer.Option("--wait/--no-wait", help="Wait until the operation ends, or waits for a person or a date.")
 ]
 Limit = Annotated[int, typer.Option(min=1, help="Maximum number of rows.")]
+
+
+def _moment(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a time like 2026-01-31 or 2026-01-31T12:00:00Z") from None
+    return moment.astimezone() if moment.tzinfo is None else moment
+
+
+Moment = Annotated[
+    datetime | None,
+    typer.Option(parser=_moment, metavar="TIME", help="ISO 8601 time; local time if it has no offset."),
+]
 
 
 def confirmed(question: str) -> bool:

@@ -1,6 +1,7 @@
 """A client of the gateway's REST API, for programs and for the command line."""
 
-from app.client.clients import AsyncTenantsClient, TenantsClient
+from app.client.async_client import AsyncTenantsClient
+from app.client.client import TenantsClient
 from app.client.errors import (
     ArgumentError,
     AuthenticationError,

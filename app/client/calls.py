@@ -22,7 +22,7 @@ MAX_IDEMPOTENCY_KEY_LENGTH = 255
 MAX_CONNECT_SECONDS = 5.0
 # The gateway gives up after less.
 FOOTPRINT_SECONDS = 60.0
-# As long as the gateway waits for a suspension.
+# As long as the gateway waits for a change of a tenant.
 CHANGE_SECONDS = 10.0
 JSON_BODY = {"Content-Type": "application/json"}
 
@@ -231,12 +231,12 @@ def suspend_tenant(tenant_id: UUID | str, *, reason: str, wait: int | None = Non
     The gateway waits for 10 seconds, or for `wait` if that is less. Raises `ConflictError` if another operation on
     the tenant has not ended, or if it must not be suspended, and the error of an operation that has failed by then.
     """
-    return _change_call("PUT", tenant_id, "suspension", wait, {"reason": reason})
+    return change_call("PUT", f"{path_of('tenants', str(tenant_id))}/suspension", wait, {"reason": reason})
 
 
 def reactivate_tenant(tenant_id: UUID | str, *, wait: int | None = None) -> Call[Tenant | Operation]:
     """Undo a tenant's suspension, as `suspend_tenant`. Raises `ConflictError` also if Alga itself suspended it."""
-    return _change_call("DELETE", tenant_id, "suspension", wait, None)
+    return change_call("DELETE", f"{path_of('tenants', str(tenant_id))}/suspension", wait)
 
 
 def change_product(
@@ -246,7 +246,8 @@ def change_product(
 
     It can't be changed back. Waits and raises as `suspend_tenant`.
     """
-    return _change_call("POST", tenant_id, "product-change", wait, {"productCode": product_code})
+    path = f"{path_of('tenants', str(tenant_id))}/product-change"
+    return change_call("POST", path, wait, {"productCode": product_code})
 
 
 def preview_product_change(tenant_id: UUID | str, *, product_code: str = "psa") -> Call[ProductChangePreview]:
@@ -260,14 +261,16 @@ def health() -> Call[Health]:
     return Call("GET", "/readyz", read_health, is_retried=False)
 
 
-def _change_call(
-    method: str, tenant_id: UUID | str, name: str, wait: int | None, body: Mapping[str, object] | None
+def change_call(
+    method: str, path: str, wait: int | None, body: Mapping[str, object] | None = None, query: Query = ()
 ) -> Call[Tenant | Operation]:
+    """Return a call that changes a tenant: its result is the tenant, or the operation if that takes longer."""
     headers = {} if wait is None else {"Prefer": f"wait={wait}"}
     return Call(
         method,
-        f"{path_of('tenants', str(tenant_id))}/{name}",
+        path,
         _read_changed_tenant,
+        query=query,
         headers=headers if body is None else {**JSON_BODY, **headers},
         body=None if body is None else encode(body),
         extra_seconds=CHANGE_SECONDS,

@@ -14,6 +14,7 @@ from app.gateway.deletions import routes as deletions
 from app.gateway.directory import routes as directory
 from app.gateway.documentation_page import install_documentation_page
 from app.gateway.documented_app import DocumentedApp
+from app.gateway.entitlements import routes as entitlements
 from app.gateway.error_handlers import install_error_handlers
 from app.gateway.exports import routes as exports
 from app.gateway.http.concurrency import ConcurrencyLimit, Slots
@@ -76,6 +77,7 @@ def create_app(settings: Settings) -> FastAPI:
         deletions.router,
         exports.router,
         product_changes.router,
+        entitlements.router,
         operations.status_router,
         operations.router,
         operations.kind_router,

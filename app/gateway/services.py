@@ -27,6 +27,7 @@ from app.gateway.directory.footprint import Footprints
 from app.gateway.directory.listing import TenantListing
 from app.gateway.directory.lookup import TenantLookup
 from app.gateway.directory.users import UserListing
+from app.gateway.entitlements.entitlements import Entitlements
 from app.gateway.exports.archives import Archives
 from app.gateway.exports.content import ExportContent
 from app.gateway.exports.exports import Exports
@@ -120,6 +121,7 @@ async def open_services(
             WelcomeEmails(starts, lookup, tenants),
             Suspensions(settings, tenants, changes),
             ProductChanges(settings, engine, blueprints, tenants, changes),
+            Entitlements(tenants, changes),
             Deletions(
                 settings,
                 engine,

@@ -15,6 +15,7 @@ from activities.certificates.issuing import CertificateIssuer
 from activities.deletions.activities import DeletionActivities
 from activities.deletions.purging import PurgeActivities
 from activities.deletions.wire import WireDeletionActivities
+from activities.entitlements.activities import EntitlementActivities
 from activities.mail.activities import WelcomeMailActivities
 from activities.mail.resending import ResendingActivities
 from activities.operations.activities import OperationActivities
@@ -38,6 +39,7 @@ from workflows.operations.maintenance import MaintenanceWorkflow
 from workflows.tenants.changes.product_change import ProductChangeWorkflow, ProductUpgradeWorkflow
 from workflows.tenants.creation import AlgadeskTenantCreationWorkflow, TenantCreationWorkflow
 from workflows.tenants.deletion import TenantDeletionWorkflow
+from workflows.tenants.entitlements import AddonChangeWorkflow, LicenceChangeWorkflow
 from workflows.tenants.export import TenantExportWorkflow
 from workflows.tenants.restore import TenantRestoreWorkflow
 from workflows.tenants.steps import SEND_WELCOME_EMAIL
@@ -57,6 +59,8 @@ WORKFLOWS: Sequence[type] = (
     TenantRestoreWorkflow,
     ProductChangeWorkflow,
     ProductUpgradeWorkflow,
+    LicenceChangeWorkflow,
+    AddonChangeWorkflow,
     HealthCheckWorkflow,
     MaintenanceWorkflow,
 )
@@ -106,6 +110,7 @@ def create_worker(
     archives = kept_archives(settings)
     suspensions = SuspensionActivities(engine, audit, management_tenant)
     product_changes = ProductChangeActivities(engine, blueprints, audit, management_tenant)
+    entitlements = EntitlementActivities(engine, audit)
     can_export = archives is not None
     deletions = DeletionActivities(engine, audit, management_tenant, can_export=can_export)
     wire_deletions = WireDeletionActivities(
@@ -138,6 +143,8 @@ def create_worker(
             resending.read_recipient,
             suspensions.suspend_tenant,
             suspensions.reactivate_tenant,
+            entitlements.change_licence,
+            entitlements.change_addon,
             deletions.begin_deletion,
             deletions.read_deletion,
             deletions.cancel_export,

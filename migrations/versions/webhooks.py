@@ -219,6 +219,7 @@ def _create_applied_changes() -> None:
         _time("applied_at", nullable=False, server_default=NOW),
         schema=SCHEMA,
     )
+    op.create_index("applied_changes_applied_at_idx", "applied_changes", ["applied_at"], schema=SCHEMA)
 
 
 def downgrade() -> None:

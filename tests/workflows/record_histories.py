@@ -6,20 +6,21 @@ Run it only for a path that has no history yet: a stored history is a promise to
 import asyncio
 import json
 import tempfile
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
+from temporalio.client import Client, WorkflowFailureError
 from temporalio.worker import Worker
 
 from app.embedded.temporal import EmbeddedTemporal
 from app.worker.factory import WORKFLOWS
 from tests.support.servers.temporal import converter_of
 from tests.workflows.deletions.scripted_deletion import DeletionScript, deletion_request
-from tests.workflows.observing import reaches
+from tests.workflows.recorded_acts import Handle, cancel_by_signal, cancel_by_temporal, nothing, parking, resume
+from tests.workflows.recorded_acts import Path as RecordedPath
+from tests.workflows.recorded_changes import CHANGE_PATHS
 from tests.workflows.scripted import (
     IMPATIENT,
     Script,
@@ -31,64 +32,22 @@ from tests.workflows.scripted import (
 )
 from tests.workflows.wire.scripted_wire import WireScript
 from workflows.operations.messages import Cancellation, ParameterChanges, ParameterUpdate, ResumeRequest
-from workflows.operations.statuses import OperationStatus
 from workflows.tenants.steps import (
     APPLY_BLUEPRINT,
     BEGIN_DELETION_ACTIVITY,
     CREATE_ADMIN_USER,
-    CREATE_TENANT,
     DELETION_WORKFLOW,
-    EXPORT,
-    EXPORT_WORKFLOW,
-    PRODUCT_CHANGE_WORKFLOW,
-    PRODUCT_UPGRADE_WORKFLOW,
     PURGE_ACTIVITY,
-    REACTIVATION_WORKFLOW,
     READ_DELETION_ACTIVITY,
     RESEND_WORKFLOW,
-    RESTORE,
-    RESTORE_WORKFLOW,
     SUSPEND,
-    SUSPENSION_WORKFLOW,
     TRACK_CUSTOMER,
-    VALIDATE,
     WIRE_DELETION_WORKFLOW,
 )
 
 SECRET = "a secret of recorded histories"
 CONVERTER = converter_of(SECRET)
 HISTORIES = Path(__file__).parent / "histories"
-Handle = WorkflowHandle[Any, Any]
-Act = Callable[[Handle, Script], Awaitable[None]]
-
-
-async def _nothing(handle: Handle, script: Script) -> None: ...
-
-
-async def _cancel_by_signal(handle: Handle, script: Script) -> None:
-    await script.reached.wait()
-    await handle.signal("cancel", Cancellation(reason="a change of mind", by="ada"))
-
-
-async def _cancel_by_temporal(handle: Handle, script: Script) -> None:
-    await script.reached.wait()
-    await handle.cancel()
-
-
-async def _resume(handle: Handle, script: Script) -> None:
-    await script.reached.wait()
-    await handle.signal("resume", ResumeRequest(resumed_by="ada"))
-
-
-async def _resume_parked(handle: Handle, script: Script) -> None:
-    # A regular activity ends after its error was raised, and a resume before that would be too early.
-    await reaches(handle, OperationStatus.NEEDS_ATTENTION)
-    await _resume(handle, script)
-
-
-async def _cancel_parked(handle: Handle, script: Script) -> None:
-    await reaches(handle, OperationStatus.NEEDS_ATTENTION)
-    await _cancel_by_signal(handle, script)
 
 
 async def _change(handle: Handle, script: Script) -> None:
@@ -99,10 +58,6 @@ async def _change(handle: Handle, script: Script) -> None:
 async def _change_by_signal(handle: Handle, script: Script) -> None:
     await script.reached.wait()
     await handle.signal("update", ParameterUpdate(field="licenseCount", value=12))
-
-
-def _parking(**policy: Any) -> Callable[[], Script]:
-    return lambda: Script(errors=[passing(CREATE_TENANT)], policy=IMPATIENT.model_copy(update=policy))
 
 
 def _retrying() -> Script:
@@ -124,33 +79,6 @@ def _hashed_request() -> dict[str, Any]:
 def _mail_request(**changes: Any) -> dict[str, Any]:
     """Return a request for a welcome mail, as Alga's client sends it or as changed."""
     return {"tenantId": str(uuid4()), "triggeredBy": "ada", "triggeredByEmail": "ada@alga.example", **changes}
-
-
-def _suspension_request(**changes: Any) -> dict[str, Any]:
-    """Return a request of the gateway to suspend or to reactivate a tenant."""
-    by_gateway = {"requestedBy": "key:example"}
-    return {"tenantId": str(uuid4()), "tenantName": "Acme", "reason": "unpaid", "origin": by_gateway, **changes}
-
-
-def _export_request(**changes: Any) -> dict[str, Any]:
-    """Return a request to export a tenant, as Alga's client sends it or as changed."""
-    return {"tenantId": str(uuid4()), "requestedBy": "ada", "reason": "asked for", **changes}
-
-
-def _restore_request(**changes: Any) -> dict[str, Any]:
-    """Return a request of the gateway to restore a tenant."""
-    by_gateway = {"requestedBy": "key:example"}
-    return {"tenantId": str(uuid4()), "exportId": str(uuid4()), "origin": by_gateway, **changes}
-
-
-def _change_request() -> dict[str, Any]:
-    """Return a request of the gateway to change a tenant's product."""
-    return {"tenantId": str(uuid4()), "tenantName": "Acme", "origin": {"requestedBy": "key:example"}}
-
-
-def _upgrade_request() -> dict[str, Any]:
-    """Return a request to change a tenant's product, as Alga's client sends it."""
-    return {"tenantId": str(uuid4()), "requestedByUserId": str(uuid4())}
 
 
 def _deletion(script: Script) -> DeletionScript:
@@ -209,89 +137,59 @@ async def _child_of(client: Client, handle: Handle) -> Handle:
 CREATION = "tenantCreationWorkflow"
 # Paths of which the history of the started workflow is kept.
 OF_CHILD = frozenset({"wire_deletion_confirmed", "wire_deletion_undone"})
-PATHS: dict[str, tuple[str, Callable[[], Any], Callable[[], Script], Act]] = {
-    "success": (CREATION, request, Script, _nothing),
-    "success_from_gateway": (CREATION, _hashed_request, Script, _nothing),
-    "success_algadesk": ("algadeskTenantCreationWorkflow", request, Script, _nothing),
-    "retried": (CREATION, _hashed_request, _retrying, _nothing),
-    "failed": (CREATION, _hashed_request, lambda: Script(errors=[final(CREATE_ADMIN_USER)]), _nothing),
+PATHS: dict[str, RecordedPath] = {
+    **CHANGE_PATHS,
+    "success": (CREATION, request, Script, nothing),
+    "success_from_gateway": (CREATION, _hashed_request, Script, nothing),
+    "success_algadesk": ("algadeskTenantCreationWorkflow", request, Script, nothing),
+    "retried": (CREATION, _hashed_request, _retrying, nothing),
+    "failed": (CREATION, _hashed_request, lambda: Script(errors=[final(CREATE_ADMIN_USER)]), nothing),
     "failed_and_closed_later": (
         CREATION,
         _hashed_request,
         lambda: Script(errors=[final(CREATE_ADMIN_USER)], close_errors=[passing()]),
-        _nothing,
+        nothing,
     ),
-    "cancel_by_signal": (CREATION, _hashed_request, _retrying, _cancel_by_signal),
-    "cancel_by_temporal": (CREATION, _hashed_request, _retrying, _cancel_by_temporal),
+    "cancel_by_signal": (CREATION, _hashed_request, _retrying, cancel_by_signal),
+    "cancel_by_temporal": (CREATION, _hashed_request, _retrying, cancel_by_temporal),
     "cancel_seen_by_the_transaction": (
         CREATION,
         _hashed_request,
         lambda: Script(errors=[cancel_requested()]),
-        _nothing,
+        nothing,
     ),
     "committed_before_the_cancel": (
         CREATION,
         _hashed_request,
         lambda: Script(errors=[cancel_requested()], is_committed=True),
-        _nothing,
+        nothing,
     ),
-    "parked_and_resumed": (CREATION, _hashed_request, _parking(), _resume),
-    "parked_and_changed": (CREATION, _hashed_request, _parking(), _change),
-    "changed_by_signal": (CREATION, _hashed_request, _parking(), _change_by_signal),
-    "change_given_up": (CREATION, _hashed_request, lambda: Script(errors=[parameters_changed(1)]), _nothing),
-    "parked_and_cancelled": (CREATION, _hashed_request, _parking(), _cancel_by_signal),
+    "parked_and_resumed": (CREATION, _hashed_request, parking(), resume),
+    "parked_and_changed": (CREATION, _hashed_request, parking(), _change),
+    "changed_by_signal": (CREATION, _hashed_request, parking(), _change_by_signal),
+    "change_given_up": (CREATION, _hashed_request, lambda: Script(errors=[parameters_changed(1)]), nothing),
+    "parked_and_cancelled": (CREATION, _hashed_request, parking(), cancel_by_signal),
     "parked_until_the_deadline": (
         CREATION,
         _hashed_request,
-        _parking(attention_timeout=timedelta(milliseconds=100)),
-        _nothing,
+        parking(attention_timeout=timedelta(milliseconds=100)),
+        nothing,
     ),
-    "followed_up": (CREATION, _hashed_request, lambda: _following(0), _nothing),
-    "warned": (CREATION, _hashed_request, lambda: _following(5), _nothing),
-    "mail_sent_again": (RESEND_WORKFLOW, _mail_request, Script, _nothing),
+    "followed_up": (CREATION, _hashed_request, lambda: _following(0), nothing),
+    "warned": (CREATION, _hashed_request, lambda: _following(5), nothing),
+    "mail_sent_again": (RESEND_WORKFLOW, _mail_request, Script, nothing),
     "mail_sent_again_by_gateway": (
         RESEND_WORKFLOW,
         lambda: _mail_request(origin={"requestedBy": "key:example"}),
         lambda: Script(errors=[passing()]),
-        _nothing,
+        nothing,
     ),
     "mail_given_up": (
         RESEND_WORKFLOW,
         _mail_request,
         lambda: Script(errors=[passing()] * 100, policy=IMPATIENT),
-        _nothing,
+        nothing,
     ),
-    "suspended": (SUSPENSION_WORKFLOW, _suspension_request, Script, _nothing),
-    "suspension_retried": (SUSPENSION_WORKFLOW, _suspension_request, lambda: Script(errors=[passing()]), _nothing),
-    "suspension_refused": (
-        SUSPENSION_WORKFLOW,
-        _suspension_request,
-        lambda: Script(errors=[final(SUSPEND)]),
-        _nothing,
-    ),
-    "suspension_of_a_stranger": (SUSPENSION_WORKFLOW, lambda: _suspension_request(origin={}), Script, _nothing),
-    "reactivated": (REACTIVATION_WORKFLOW, lambda: _suspension_request(reason=None), Script, _nothing),
-    "reactivation_parked_and_resumed": (
-        REACTIVATION_WORKFLOW,
-        lambda: _suspension_request(reason=None),
-        _parking(),
-        _resume,
-    ),
-    "reactivation_parked_and_cancelled": (
-        REACTIVATION_WORKFLOW,
-        lambda: _suspension_request(reason=None),
-        _parking(),
-        _cancel_by_signal,
-    ),
-    "product_changed": (PRODUCT_CHANGE_WORKFLOW, _change_request, lambda: Script(errors=[passing()]), _nothing),
-    "product_change_refused": (
-        PRODUCT_CHANGE_WORKFLOW,
-        _change_request,
-        lambda: Script(errors=[final(VALIDATE)]),
-        _nothing,
-    ),
-    "product_upgraded_by_algas_client": (PRODUCT_UPGRADE_WORKFLOW, _upgrade_request, Script, _nothing),
-    "product_upgrade_parked_and_resumed": (PRODUCT_UPGRADE_WORKFLOW, _upgrade_request, _parking(), _resume),
     "deleted_after_confirmation": (
         DELETION_WORKFLOW,
         lambda: deletion_request(gracePeriodDays=0),
@@ -302,14 +200,14 @@ PATHS: dict[str, tuple[str, Callable[[], Any], Callable[[], Script], Act]] = {
         DELETION_WORKFLOW,
         lambda: deletion_request(gracePeriodDays=0, confirmed=True),
         DeletionScript,
-        _nothing,
+        nothing,
     ),
     "deletion_undone": (DELETION_WORKFLOW, deletion_request, DeletionScript, _cancel_unconfirmed),
     "deletion_refused": (
         DELETION_WORKFLOW,
         deletion_request,
         lambda: DeletionScript(failures={BEGIN_DELETION_ACTIVITY: [final(SUSPEND)]}),
-        _nothing,
+        nothing,
     ),
     "purge_retried": (
         DELETION_WORKFLOW,
@@ -321,28 +219,14 @@ PATHS: dict[str, tuple[str, Callable[[], Any], Callable[[], Script], Act]] = {
         DELETION_WORKFLOW,
         lambda: deletion_request(gracePeriodDays=0, confirmed=True),
         lambda: DeletionScript(failures={PURGE_ACTIVITY: [cancel_requested()]}),
-        _nothing,
+        nothing,
     ),
-    "exported": (EXPORT_WORKFLOW, _export_request, Script, _nothing),
-    "exported_by_gateway_after_a_retry": (
-        EXPORT_WORKFLOW,
-        lambda: _export_request(origin={"requestedBy": "key:example"}),
-        lambda: Script(errors=[passing(EXPORT)]),
-        _nothing,
-    ),
-    "export_failed": (EXPORT_WORKFLOW, _export_request, lambda: Script(errors=[final(EXPORT)]), _nothing),
-    "export_parked_and_resumed": (EXPORT_WORKFLOW, _export_request, _parking(), _resume_parked),
-    "export_parked_and_cancelled": (EXPORT_WORKFLOW, _export_request, _parking(), _cancel_parked),
-    "restored": (RESTORE_WORKFLOW, _restore_request, Script, _nothing),
-    "restore_refused": (RESTORE_WORKFLOW, _restore_request, lambda: Script(errors=[final(RESTORE)]), _nothing),
-    "restore_parked_and_resumed": (RESTORE_WORKFLOW, _restore_request, _parking(), _resume_parked),
-    "restore_of_a_stranger": (RESTORE_WORKFLOW, lambda: _restore_request(origin={}), Script, _nothing),
     "wire_handed_over": (WIRE_DELETION_WORKFLOW, _wire_request, WireScript, _confirm_wire),
     "wire_rolled_back": (WIRE_DELETION_WORKFLOW, _wire_request, WireScript, _rollback_wire),
-    "wire_off": (WIRE_DELETION_WORKFLOW, _wire_request, lambda: WireScript(refused="it is off"), _nothing),
+    "wire_off": (WIRE_DELETION_WORKFLOW, _wire_request, lambda: WireScript(refused="it is off"), nothing),
     "wire_deletion_confirmed": (WIRE_DELETION_WORKFLOW, _wire_request, WireScript, _confirm_wire),
     "wire_deletion_undone": (WIRE_DELETION_WORKFLOW, _wire_request, WireScript, _rollback_wire),
-    "malformed_argument": (CREATION, lambda: {"tenantName": 5}, Script, _nothing),
+    "malformed_argument": (CREATION, lambda: {"tenantName": 5}, Script, nothing),
 }
 
 

@@ -33,9 +33,13 @@ from workflows.operations.messages import (
 from workflows.operations.statuses import StepStatus
 from workflows.tenants.request import OperationResult, PasswordHash, PasswordInput, ProvisionInput
 from workflows.tenants.steps import (
+    ADDON_CHANGE,
+    CHANGE_ADDON_ACTIVITY,
+    CHANGE_LICENCE_ACTIVITY,
     CHANGE_PRODUCT_ACTIVITY,
     EXPORT_ACTIVITY,
     HASH_PASSWORD_ACTIVITY,
+    LICENCE_CHANGE,
     PRODUCT_CHANGE,
     PROVISION_ACTIVITY,
     REACTIVATE_ACTIVITY,
@@ -150,6 +154,8 @@ class Script:
             self._transaction(EXPORT_ACTIVITY, TENANT_EXPORT),
             self._transaction(RESTORE_ACTIVITY, TENANT_RESTORE),
             self._transaction(CHANGE_PRODUCT_ACTIVITY, PRODUCT_CHANGE),
+            self._transaction(CHANGE_LICENCE_ACTIVITY, LICENCE_CHANGE),
+            self._transaction(CHANGE_ADDON_ACTIVITY, ADDON_CHANGE),
             *(self._follow_up(step) for step in FOLLOWING),
         ]
 

@@ -21,11 +21,8 @@ from workflows.tenants.steps import (
 
 pytestmark = pytest.mark.anyio
 
-# As Alga's own worker names them, without the one that calls Stripe.
-WIRE_STEPS = [
-    f"product_upgrade_{name}"
-    for name in ("preflight", "backfill_seeds", "rbac_delta", "client_backfill", "sla_parity", "flip", "verify")
-]
+# As Alga's own workflow names them, without the one that calls Stripe.
+WIRE_STEPS = ["preflight", "backfill_seeds", "rbac_delta", "client_backfill", "sla_parity", "flip", "verify"]
 
 
 async def start(client: Client, queue: str, name: str, workflow_id: str, **changes: Any) -> WorkflowHandle[Any, Any]:

@@ -14,6 +14,8 @@ REACTIVATION_WORKFLOW = "algaTenantsReactivationWorkflow"
 DELETION_WORKFLOW = "algaTenantsDeletionWorkflow"
 PRODUCT_CHANGE_WORKFLOW = "algaTenantsProductChangeWorkflow"
 PRODUCT_UPGRADE_WORKFLOW = "tenantProductUpgradeWorkflow"
+LICENCE_CHANGE_WORKFLOW = "algaTenantsLicenceChangeWorkflow"
+ADDON_CHANGE_WORKFLOW = "algaTenantsAddonChangeWorkflow"
 # Starts a deletion for Alga's client, and is no operation itself.
 WIRE_DELETION_WORKFLOW = "tenantDeletionWorkflow"
 HEALTH_CHECK_WORKFLOW = "healthCheckWorkflow"
@@ -41,6 +43,8 @@ GRANT_RIGHTS = "grant_rights"
 BACKFILL_CLIENTS = "backfill_clients"
 BACKFILL_SLAS = "backfill_slas"
 CHANGE_PRODUCT = "change_product"
+CHANGE_LICENCE = "change_licence"
+CHANGE_ADDON = "change_addon"
 
 HASH_PASSWORD_ACTIVITY = "hash_password"  # noqa: S105 - the name of an activity
 PROVISION_ACTIVITY = "provision_tenant"
@@ -59,6 +63,8 @@ LIST_EXTERNAL_ACTIVITY = "list_external_resources"
 PURGE_ACTIVITY = "purge_tenant"
 UNDO_DELETION_ACTIVITY = "undo_deletion"
 CHANGE_PRODUCT_ACTIVITY = "change_product"
+CHANGE_LICENCE_ACTIVITY = "change_licence"
+CHANGE_ADDON_ACTIVITY = "change_addon"
 
 # Progress is weighed by the rows that a psa tenant gets in each step.
 TENANT_CREATION = KINDS.register(
@@ -216,17 +222,45 @@ PRODUCT_CHANGE = KINDS.register(
         workflow_types=(PRODUCT_CHANGE_WORKFLOW, PRODUCT_UPGRADE_WORKFLOW),
         id_prefix="tenant-product-change-",
         steps=(
-            StepKind(VALIDATE, 5, wire_name="product_upgrade_preflight"),
-            StepKind(APPLY_BLUEPRINT, 50, wire_name="product_upgrade_backfill_seeds"),
-            StepKind(GRANT_RIGHTS, 70, wire_name="product_upgrade_rbac_delta"),
-            StepKind(BACKFILL_CLIENTS, 80, wire_name="product_upgrade_client_backfill"),
-            StepKind(BACKFILL_SLAS, 90, wire_name="product_upgrade_sla_parity"),
-            StepKind(CHANGE_PRODUCT, 95, wire_name="product_upgrade_flip"),
-            StepKind(VERIFY, 100, wire_name="product_upgrade_verify"),
+            StepKind(VALIDATE, 5, wire_name="preflight"),
+            StepKind(APPLY_BLUEPRINT, 50, wire_name="backfill_seeds"),
+            StepKind(GRANT_RIGHTS, 70, wire_name="rbac_delta"),
+            StepKind(BACKFILL_CLIENTS, 80, wire_name="client_backfill"),
+            StepKind(BACKFILL_SLAS, 90, wire_name="sla_parity"),
+            StepKind(CHANGE_PRODUCT, 95, wire_name="flip"),
+            StepKind(VERIFY, 100, wire_name="verify"),
         ),
         transaction=CHANGE_PRODUCT_ACTIVITY,
         request_action="tenant.change_product",
         undo="there is no way back to the former product but a restore of an export",
+        cancel_scope="tenants:change",
+        manage_scope="tenants:change",
+    )
+)
+
+LICENCE_CHANGE = KINDS.register(
+    OperationKind(
+        name="tenant_licence_change",
+        workflow_types=(LICENCE_CHANGE_WORKFLOW,),
+        id_prefix="tenant-licence-change-",
+        steps=(StepKind(CHANGE_LICENCE, 100),),
+        transaction=CHANGE_LICENCE_ACTIVITY,
+        request_action="tenant.change_licence",
+        undo="to change it again: PATCH /tenants/{tenant_id}/licence",
+        cancel_scope="tenants:change",
+        manage_scope="tenants:change",
+    )
+)
+
+ADDON_CHANGE = KINDS.register(
+    OperationKind(
+        name="tenant_addon_change",
+        workflow_types=(ADDON_CHANGE_WORKFLOW,),
+        id_prefix="tenant-addon-change-",
+        steps=(StepKind(CHANGE_ADDON, 100),),
+        transaction=CHANGE_ADDON_ACTIVITY,
+        request_action="tenant.change_addon",
+        undo="to change it again: PUT or DELETE /tenants/{tenant_id}/addons/…",
         cancel_scope="tenants:change",
         manage_scope="tenants:change",
     )

@@ -1,6 +1,5 @@
 """`alga-tenants operations`: lists, shows, watches, cancels, resumes and changes operations."""
 
-from datetime import datetime
 from typing import Annotated, Any
 
 import typer
@@ -8,24 +7,10 @@ import typer
 from app.cli.exit_codes import EXIT_CODES_HELP, ExitCode
 from app.cli.operations.fields import CHANGEABLE_FIELDS, read_file, takes_fields
 from app.cli.operations.report import Report, connected
-from app.cli.options import DEFAULT_LIMIT, DEFAULT_TIMEOUT, MAX_PAGE_SIZE, Limit, Timeout, Wait, WorkflowId
+from app.cli.options import DEFAULT_LIMIT, DEFAULT_TIMEOUT, MAX_PAGE_SIZE, Limit, Moment, Timeout, Wait, WorkflowId
 from app.cli.output import print_operations
 
 app = typer.Typer(help="List, show, watch, cancel, resume and change operations.", no_args_is_help=True)
-
-
-def _moment(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is not a time like 2026-01-31 or 2026-01-31T12:00:00Z") from None
-    return moment.astimezone() if moment.tzinfo is None else moment
-
-
-Moment = Annotated[
-    datetime | None,
-    typer.Option(parser=_moment, metavar="TIME", help="ISO 8601 time; local time if it has no offset."),
-]
 
 
 @app.command(epilog=EXIT_CODES_HELP)

@@ -4,12 +4,11 @@ from typing import Annotated
 
 import typer
 
-from app.cli.console import print_json, visible
+from app.cli.console import visible
 from app.cli.exit_codes import ExitCode
+from app.cli.operations.changes import follow_change
 from app.cli.operations.report import Report, connected
 from app.cli.options import DEFAULT_TIMEOUT, TenantId, Timeout, Wait, Yes, confirmed
-from app.cli.tenant_output import show_tenant
-from app.client import Operation, Tenant
 
 
 @connected
@@ -44,19 +43,3 @@ def reactivate(
     What people have changed since stays as it is.
     """
     return follow_change(report, report.client.reactivate_tenant(tenant_id, wait=0), timeout, wait=wait)
-
-
-def follow_change(
-    report: Report, changed: Tenant | Operation, timeout: float, *, wait: bool, already: str | None = None
-) -> ExitCode:
-    """Watch the operation that was started; if none was, the tenant is as requested, by default in its state."""
-    if isinstance(changed, Operation):
-        report.changed(changed)
-        report.note(f"started {changed.workflow_id}")
-        return report.follow(changed.workflow_id, timeout) if wait else ExitCode.DONE
-    if report.as_json:
-        print_json(changed.as_json())
-    else:
-        report.note(f"The tenant is {visible(already or changed.state or '')} already; nothing was started.")
-        show_tenant(report.stdout, changed)
-    return ExitCode.DONE

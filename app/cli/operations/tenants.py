@@ -8,6 +8,7 @@ from app.cli.console import print_json
 from app.cli.exit_codes import EXIT_CODES_HELP, ExitCode
 from app.cli.operations.create import create
 from app.cli.operations.deletions import confirm_deletion, delete, deletion, undo_deletion
+from app.cli.operations.entitlements import grant_addon, licence, revoke_addon
 from app.cli.operations.product_change import change_product
 from app.cli.operations.report import Report, connected
 from app.cli.operations.suspension import reactivate, suspend
@@ -106,6 +107,9 @@ def invite(
 app.command("suspend", epilog=EXIT_CODES_HELP)(suspend)
 app.command("reactivate", epilog=EXIT_CODES_HELP)(reactivate)
 app.command("change-product", epilog=EXIT_CODES_HELP)(change_product)
+app.command("licence", epilog=EXIT_CODES_HELP)(licence)
+app.command("grant-addon", epilog=EXIT_CODES_HELP)(grant_addon)
+app.command("revoke-addon", epilog=EXIT_CODES_HELP)(revoke_addon)
 app.command("delete", epilog=EXIT_CODES_HELP)(delete)
 app.command("deletion", epilog=EXIT_CODES_HELP)(deletion)
 app.command("confirm-deletion", epilog=EXIT_CODES_HELP)(confirm_deletion)

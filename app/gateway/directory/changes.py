@@ -23,13 +23,15 @@ from app.gateway.operations.responses import preference_applied, started
 from app.gateway.operations.schemas import StatusDocument
 from app.gateway.operations.starting import OperationStarts
 from workflows.operations.kinds import OperationKind
-from workflows.operations.messages import OperationRequest
+from workflows.operations.messages import OperationRequest, OperationSnapshot
 from workflows.operations.statuses import OperationStatus
 
 # How long a request waits until the tenant is as requested, unless it prefers less.
 CHANGE_WAIT_SECONDS = 10
 
 Check: TypeAlias = Callable[[AsyncConnection], Awaitable[None]]
+
+IsSame: TypeAlias = Callable[[OperationSnapshot], bool]
 
 CHANGING: Responses = {
     200: {
@@ -87,10 +89,12 @@ class TenantChanges:
         requester: Requester,
         check: Check,
         wait: int | None,
+        *,
+        is_same: IsSame = lambda _: True,
     ) -> TenantChange:
         """Change the tenant, unless `check` raises `NotNeededError`, and wait for that number of seconds.
 
-        Simultaneous requests are one operation, with the parameters of the first.
+        Simultaneous requests are one operation, with the parameters of the first, if `is_same` holds for it.
 
         Raises:
             ProblemError: another operation on the tenant has not ended, or this one has failed or was cancelled.
@@ -98,7 +102,7 @@ class TenantChanges:
         """
         path_id = str(request.tenant_id)
         try:
-            operation = await self.starts.start(kind, workflow_type, request, is_same=lambda _: True, check=check)
+            operation = await self.starts.start(kind, workflow_type, request, is_same=is_same, check=check)
         except NotNeededError:
             return TenantChange(await self.tenants.find(requester.caller, path_id), None)
         operation = await self._ended(operation, CHANGE_WAIT_SECONDS if wait is None else wait)

@@ -194,6 +194,13 @@ class StripeSubscriptionError(ProblemError):
     default_detail = "The tenant has a live subscription at Stripe, whose price only Stripe's API can change"
 
 
+class EventIdUsedError(ProblemError):
+    """The event id belongs to another change of the tenant."""
+
+    status, code = 409, "event-id-used"
+    default_detail = "This eventId was used for another change of the tenant; send a new one"
+
+
 class ExportUnavailableError(ProblemError):
     """Exports are not configured."""
 
@@ -316,6 +323,7 @@ OPERATION_PROBLEMS: Mapping[str, type[ProblemError]] = MappingProxyType(
                 ManagementTenantUnknownError,
                 SuspendedByAlgaError,
                 StripeSubscriptionError,
+                EventIdUsedError,
                 ExportUnavailableError,
                 ExportNotFoundError,
                 ExportDamagedError,

@@ -119,10 +119,10 @@ async def test_many_rows_are_deleted_in_short_transactions(
     commits: list[object] = []
     event.listen(audit_engine.sync_engine, "after_cursor_execute", note)
     event.listen(audit_engine.sync_engine, "commit", commits.append)
-    assert (await prune(audit_engine, KEPT))["idempotency_keys"] == 25
+    pruned = await prune(audit_engine, KEPT)
+    assert pruned["idempotency_keys"] == 25
     assert deleted == [10, 10, 5]
-    # One for each other table.
-    assert len(commits) == len(deleted) + 6
+    assert len(commits) == len(deleted) + len(pruned) - 1
 
 
 async def test_the_audit_trail_is_left_alone(audit_engine: AsyncEngine, audit_database: asyncpg.Connection) -> None:
@@ -161,3 +161,17 @@ async def test_events_are_kept_until_their_last_delivery_has_ended_and_is_old(
     pruned = await prune(audit_engine, KEPT)
     assert await names(audit_database, "events", "type") == {"delivered late", "waiting", "young"}
     assert (pruned["deliveries"], pruned["delivery_attempts"]) == (1, 3)
+
+
+async def test_ids_of_applied_changes_are_pruned_at_the_age_of_operations(
+    audit_engine: AsyncEngine, audit_database: asyncpg.Connection
+) -> None:
+    for name, age in (("old", timedelta(minutes=1)), ("young", timedelta(minutes=-1))):
+        await audit_database.execute(
+            "INSERT INTO alga_tenants.applied_changes (tenant_id, event_id, kind, content, workflow_id, run_id,"
+            " applied_at) VALUES (gen_random_uuid(), $1, 'a', '{}', 'a', 'run', now() - $2::interval)",
+            name,
+            KEPT.operations + age,
+        )
+    assert (await prune(audit_engine, KEPT))["applied_changes"] == 1
+    assert await names(audit_database, "applied_changes", "event_id") == {"young"}

@@ -18,6 +18,9 @@ KEYED = {
     ("get", "/tenants/{id}/users"): {"200", "404", "422"},
     ("put", "/tenants/{id}/suspension"): {"200", "202", "404", "409", "502", *BODY},
     ("delete", "/tenants/{id}/suspension"): {"200", "202", "404", "409", "502", *BODY},
+    ("patch", "/tenants/{id}/licence"): {"200", "202", "404", "409", "502", *BODY},
+    ("put", "/tenants/{id}/addons/{key}"): {"200", "202", "404", "409", "502", *BODY},
+    ("delete", "/tenants/{id}/addons/{key}"): {"200", "202", "404", "409", "502", *BODY},
     ("post", "/tenants/{id}/welcome-email"): {"200", "202", "404", "409", "502", *BODY},
     ("post", "/tenants/{id}/deletion"): {"202", "404", "409", "502", *BODY},
     ("get", "/tenants/{id}/deletion"): {"200", "404", "502"},
@@ -83,6 +86,7 @@ def test_one_path_template_has_one_name_for_its_parameter(document: dict[str, An
         "/operations/": {"id"},
         "/exports/": {"id"},
         "/parts/": {"table"},
+        "/addons/": {"key"},
         "/api-keys/": {"key_id"},
     }
     for (_, path), operation in operations(document).items():

@@ -50,10 +50,13 @@ async def retrying(service: Service, workflow_id: str) -> None:
 async def _change_and_delete(
     service: Service, ask: Callable[..., Awaitable[None]], responses: dict[str, Any], tenant_id: str
 ) -> None:
-    """Call the routes of living tenants: suspend, reactivate, export, delete, undo, and at last restore."""
+    """Call the routes of living tenants: suspend, reactivate, change, export, delete, undo, and at last restore."""
     tenant = f"/tenants/{tenant_id}"
     await ask("PUT", "/tenants/{id}/suspension", f"{tenant}/suspension", {"reason": "unpaid"})
     await ask("DELETE", "/tenants/{id}/suspension", f"{tenant}/suspension")
+    await ask("PATCH", "/tenants/{id}/licence", f"{tenant}/licence", {"licenseCount": 7})
+    for method in ("PUT", "DELETE"):
+        await ask(method, "/tenants/{id}/addons/{key}", f"{tenant}/addons/teams")
     await ask("POST", "/tenants/{id}/exports", f"{tenant}/exports")
     exported = await service.finished(responses["/tenants/{id}/exports"]["workflowId"])
     export_id = exported["result"]["exportId"]
@@ -122,6 +125,9 @@ async def test_every_route_that_changes_something_leaves_its_event(
         ("PUT", "/tenants/{id}/suspension"): "tenant.suspend",
         ("DELETE", "/tenants/{id}/suspension"): "tenant.reactivate",
         ("POST", "/tenants/{id}/product-change"): "tenant.change_product",
+        ("PATCH", "/tenants/{id}/licence"): "tenant.change_licence",
+        ("PUT", "/tenants/{id}/addons/{key}"): "tenant.change_addon",
+        ("DELETE", "/tenants/{id}/addons/{key}"): "tenant.change_addon",
         ("POST", "/tenants/{id}/exports"): "tenant.export",
         ("DELETE", "/exports/{id}"): "export.delete",
         ("POST", "/tenants/{id}/deletion"): "tenant.delete",

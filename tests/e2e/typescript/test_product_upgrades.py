@@ -36,7 +36,7 @@ async def test_algas_client_upgrades_a_tenant_and_sees_its_states(
         again = await call("startUpgrade", **order)
         assert again["errors"][0]["name"] == "WorkflowExecutionAlreadyStartedError"
         running = (await call("upgradeStatus", **about))["value"]
-        assert running == {"status": "RUNNING", "currentStep": "product_upgrade_preflight", "completedSteps": []}
+        assert running == {"status": "RUNNING", "currentStep": "preflight", "completedSteps": []}
         await gate.open()
         result = (await call("result", **about))["value"]
     assert (result["productCode"], result["previousProductCode"]) == ("psa", "algadesk")
