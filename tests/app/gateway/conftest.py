@@ -18,6 +18,7 @@ from app.database import worker_engine
 from app.embedded.postgres import EmbeddedPostgres
 from app.embedded.processes.blocking import run_blocking
 from app.embedded.temporal import EmbeddedTemporal
+from app.gateway.directory import changes
 from app.settings import Settings
 from app.temporal.client import connect
 from app.worker.factory import NO_EXTENSIONS, Extensions, create_worker
@@ -107,6 +108,19 @@ def worked_gateway(worked_settings: Settings, api_key: str) -> Iterator[RunningG
 async def worked(worked_gateway: RunningGateway) -> AsyncIterator[httpx.AsyncClient]:
     async with worked_gateway.client() as client:
         yield client
+
+
+@pytest.fixture
+async def http_with_worker(worked: httpx.AsyncClient, worked_settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of a gateway whose operations progress."""
+    async with working(worked_settings):
+        yield worked
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let changes of tenants wait for longer than a worker needs, so that a slow machine changes no response."""
+    monkeypatch.setattr(changes, "CHANGE_WAIT_SECONDS", 60)
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Licences and add-ons are changed over HTTP, once for each event."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -10,16 +9,11 @@ import asyncpg
 import httpx
 import pytest
 
-from app.gateway.directory import changes
-from app.settings import Settings
-from tests.app.gateway.conftest import working
 from tests.app.gateway.requests import assert_problem, faults
 from tests.app.gateway.rows import add_tenant
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("patient")]
 
-# Longer than a worker needs, however slow the machine is.
-LONG = 60
 AT_ONCE = {"Prefer": "wait=0"}
 COUNT = {"licenseCount": 25, "eventId": "evt_1"}
 NEXT_YEAR = (datetime.now(UTC) + timedelta(days=365)).replace(microsecond=0).isoformat().replace("+00:00", "Z")
@@ -28,18 +22,6 @@ NEXT_YEAR = (datetime.now(UTC) + timedelta(days=365)).replace(microsecond=0).iso
 @pytest.fixture
 async def path(database: asyncpg.Connection) -> str:
     return f"/tenants/{await add_tenant(database)}"
-
-
-@pytest.fixture(autouse=True)
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let requests wait for longer, so that a slow machine changes no response."""
-    monkeypatch.setattr(changes, "CHANGE_WAIT_SECONDS", LONG)
-
-
-@pytest.fixture
-async def http_with_worker(worked: httpx.AsyncClient, worked_settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
-    async with working(worked_settings):
-        yield worked
 
 
 async def changed(http: httpx.AsyncClient, method: str, path: str, body: Any = None) -> tuple[Any, Any]:

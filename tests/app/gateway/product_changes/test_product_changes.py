@@ -11,9 +11,7 @@ import pytest
 
 from activities.alga.blueprints.blueprint import load_blueprints
 from app.auth.scopes import Scope
-from app.gateway.directory import changes
-from app.settings import Settings
-from tests.app.gateway.conftest import MANAGEMENT_TENANT, working
+from tests.app.gateway.conftest import MANAGEMENT_TENANT
 from tests.app.gateway.requests import assert_problem, faults
 from tests.app.gateway.rows import add_tenant, add_user, insert
 from tests.app.gateway.server import RunningGateway
@@ -21,10 +19,8 @@ from tests.support.api_keys import Keys
 from tests.support.tenants.rows import fingerprints
 from workflows.operations.kinds import KINDS
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("patient")]
 
-# Longer than a worker needs, however slow the machine is.
-LONG = 60
 AT_ONCE = {"Prefer": "wait=0"}
 TO_PSA = {"productCode": "psa"}
 
@@ -47,18 +43,6 @@ async def tenant_id(database: asyncpg.Connection) -> UUID:
     await insert(database, "roles", tenant=tenant_id, role_id=role_id, role_name="Agent", msp=True, client=False)
     await insert(database, "user_roles", tenant=tenant_id, user_id=user_id, role_id=role_id)
     return tenant_id
-
-
-@pytest.fixture(autouse=True)
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let requests wait for longer, so that a slow machine changes no response."""
-    monkeypatch.setattr(changes, "CHANGE_WAIT_SECONDS", LONG)
-
-
-@pytest.fixture
-async def http_with_worker(worked: httpx.AsyncClient, worked_settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
-    async with working(worked_settings):
-        yield worked
 
 
 async def test_a_preview_writes_nothing_and_tells_what_the_change_then_does(

@@ -1,7 +1,6 @@
 """Tenants are suspended and reactivated over HTTP."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -12,7 +11,6 @@ from pydantic import SecretStr
 
 from app.auth.scopes import Scope
 from app.embedded.postgres import EmbeddedPostgres
-from app.gateway.directory import changes
 from app.settings import Settings
 from tests.app.gateway.conftest import MANAGEMENT_TENANT, as_gateway, create_key, working
 from tests.app.gateway.requests import assert_problem, faults
@@ -24,7 +22,7 @@ from tests.support.servers.databases import NewDatabase
 from tests.support.waiting import wait_until
 from workflows.operations.kinds import KINDS
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("patient")]
 
 PATIENCE = 60.0
 # Longer than a worker needs, however slow the machine is.
@@ -50,18 +48,6 @@ async def tenant_id(database: asyncpg.Connection) -> UUID:
     await add_user(database, tenant_id)
     await add_user(database, tenant_id, is_inactive=True)
     return tenant_id
-
-
-@pytest.fixture(autouse=True)
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let requests wait for longer, so that a slow machine changes no response."""
-    monkeypatch.setattr(changes, "CHANGE_WAIT_SECONDS", LONG)
-
-
-@pytest.fixture
-async def http_with_worker(worked: httpx.AsyncClient, worked_settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
-    async with working(worked_settings):
-        yield worked
 
 
 async def test_a_tenant_is_suspended_and_reactivated(
