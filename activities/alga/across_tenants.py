@@ -1,8 +1,9 @@
 """The few statements that can't name a tenant, because they serve a rule or a list that spans all tenants.
 
-An internal user's e-mail must be unique across Alga's whole installation, and so must a subscription at Stripe or
-Apple. No index enforces either. Writers lock what must be unique in an earlier statement, because a statement sees
-the state from when it began. A subscription's price belongs to the management tenant.
+An internal user's e-mail must be unique across Alga's whole installation, and so must that of a portal user whom we
+make, and a subscription at Stripe or Apple. No index enforces that. Writers lock what must be unique in an earlier
+statement, because a statement sees the state from when it began. A subscription's price belongs to the management
+tenant.
 
 A restore must not take keys that are unique over all tenants, so it looks for them.
 
@@ -113,6 +114,15 @@ async def find_conflicts(connection: AsyncConnection, email: str, *, tenant_id: 
     given = {"email": email, "ascii_email": ascii_email(email), "tenant_id": tenant_id, "user_id": user_id}
     found = set(await connection.scalars(_CONFLICTS, given))
     return Conflicts(tenant="tenant" in found, email="email" in found)
+
+
+async def has_other_portal_user(connection: AsyncConnection, email: str, *, tenant_id: UUID, user_id: UUID) -> bool:
+    """Return whether another user of any client portal has the e-mail: a link for a password names no tenant."""
+    is_given = and_(users.c.tenant == tenant_id, users.c.user_id == user_id)
+    query = select(users.c.user_id).where(
+        func.lower(users.c.email).in_([email, ascii_email(email)]), users.c.user_type == "client", not_(is_given)
+    )
+    return await connection.scalar(query.limit(1)) is not None
 
 
 class Price(NamedTuple):

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from activities.alga import tables
 from activities.alga.billing_tables import billing_metadata, stripe_prices, stripe_products
 from activities.alga.blueprints.psa_tables import product_metadata
+from activities.alga.customers.tables import customer_metadata
 from activities.alga.ids import derived_id
 from activities.alga.lifecycle_tables import lifecycle_metadata
 
@@ -50,7 +51,7 @@ async def create_development_tables(connection: AsyncConnection) -> list[str]:
         # Alga's own migrations make these, if its edition has them.
         missing += [
             table
-            for metadata in (billing_metadata, lifecycle_metadata, product_metadata)
+            for metadata in (billing_metadata, lifecycle_metadata, product_metadata, customer_metadata)
             for table in metadata.sorted_tables
             if table.name not in live
         ]

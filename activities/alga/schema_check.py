@@ -10,6 +10,7 @@ from sqlalchemy import Column, Dialect, Row, Table, literal, select, text, union
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.alga import tables
+from activities.alga.customers.tables import contact_additional_email_addresses, customer_metadata
 from activities.alga.lifecycle_tables import email_providers, lifecycle_metadata
 from activities.alga.notifications import SOURCES
 
@@ -36,7 +37,9 @@ FAMILIES = {
 
 NAMES = {"varchar": "character varying", "timestamp": "timestamp with time zone"}
 UPDATE = "update alga-tenants"
-NEVER_INSERTED = {source.table.name for source in SOURCES} | {tables.countries.name, email_providers.name}
+NEVER_INSERTED = {source.table.name for source in SOURCES} | {
+    table.name for table in (tables.countries, email_providers, contact_additional_email_addresses)
+}
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,8 @@ async def check_schema(connection: AsyncConnection) -> list[SchemaFinding]:
     ]
     findings += [
         finding
-        for table in lifecycle_metadata.sorted_tables
+        for metadata in (lifecycle_metadata, customer_metadata)
+        for table in metadata.sorted_tables
         for finding in _check_optional(table, live.get(table.name), connection.dialect)
     ]
     if all(finding.level == "warning" for finding in findings):

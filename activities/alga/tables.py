@@ -150,6 +150,7 @@ users = _tenant_table(
     *_key("email", type_=Text),
     *_required("username", "hashed_password"),
     *_optional("first_name", "last_name"),
+    *_optional("contact_id", type_=Uuid),
     *_required("user_type", default="internal"),
     *_flags("is_inactive", "is_google_user", "needs_contact_association"),
     *_flags("two_factor_enabled", "two_factor_required_new_device"),

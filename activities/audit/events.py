@@ -37,6 +37,8 @@ class Action(StrEnum):
     TENANT_CHANGE_PRODUCT = "tenant.change_product"
     TENANT_CHANGE_LICENCE = "tenant.change_licence"
     TENANT_CHANGE_ADDON = "tenant.change_addon"
+    TENANT_TRACK = "tenant.track"
+    """An operator has made a tenant a customer in the management tenant."""
     OPERATION_CANCEL = "operation.cancel"
     OPERATION_CHANGE = "operation.change"
     OPERATION_RESUME = "operation.resume"

@@ -102,7 +102,8 @@ suspensions = Table(
     info={"gateway_rights": "SELECT"},
 )
 
-# What a suspension changed in Alga's tables: the row by its id, and the former values of the changed columns.
+# What a suspension changed in Alga's tables: the row by its id, and the former values of the changed columns. A row
+# of the management tenant is recorded with that tenant's id before the table's name.
 suspended_rows = Table(
     "suspended_rows",
     own_metadata,

@@ -12,6 +12,7 @@ from temporalio import activity
 from activities.alga.tables import tenants
 from activities.audit.events import Action, AuditEvent
 from activities.audit.trail import AuditTrail
+from activities.customers.cancelling import cancel_customer, reinstate_customer
 from activities.deletions import alga_record
 from activities.deletions.rows import (
     Confirmation,
@@ -25,6 +26,7 @@ from activities.deletions.rows import (
 from activities.errors import FinalError, local_only, temporal_errors
 from activities.operations.audit_events import operation_event
 from activities.operations.closing import lock_for_closing
+from activities.operations.queries import find_newest_of_tenant
 from activities.operations.rows import OperationRow, request_cancel
 from activities.suspensions.activities import check_tenant
 from activities.suspensions.rows import find_left_out, reactivate, suspend
@@ -45,6 +47,7 @@ from workflows.tenants.steps import (
     BEGIN_DELETION_ACTIVITY,
     CANCEL_EXPORT_ACTIVITY,
     READ_DELETION_ACTIVITY,
+    TENANT_CREATION,
     UNDO_DELETION_ACTIVITY,
 )
 
@@ -79,7 +82,8 @@ class DeletionActivities:
             known = await find_deletion(connection, context)
             if known is not None:
                 stats = await alga_record.find_stats(connection, known.tenant_id)
-                return state_of(known, stats=stats, warnings=await _warnings(connection, stats))
+                lost = await self._cancel_customer(connection, known.tenant_id)
+                return state_of(known, stats=stats, warnings=[*await _warnings(connection, stats), *lost])
             if request.export and not self._can_export:
                 detail = "exports are not configured; set EXPORT_URL, or send export: false"
                 raise FinalError(EXPORT_UNAVAILABLE, detail, field="export")
@@ -100,12 +104,23 @@ class DeletionActivities:
                     stats=stats,
                 )
             await suspend(connection, context, request.reason)
+            lost = await self._cancel_customer(connection, context.tenant_id)
             if request.confirmed:
                 by = context.snapshot.requested_by or UNKNOWN_CALLER
                 confirmation = Confirmation(by=by, via=context.snapshot.requested_via or by)
                 record = await confirm_deletion(connection, self._audit, context, confirmation)
             await self._audit.append_once(connection, row.request_events)
-            return state_of(record, stats=stats, warnings=await _warnings(connection, stats))
+            return state_of(record, stats=stats, warnings=[*await _warnings(connection, stats), *lost])
+
+    async def _cancel_customer(self, connection: AsyncConnection, tenant_id: UUID) -> list[OperationWarning]:
+        if self._management_tenant is None:
+            return []
+        creation = await find_newest_of_tenant(connection, tenant_id, TENANT_CREATION.name)
+        result = creation.snapshot.result or {} if creation is not None else {}
+        tracked = result.get("customerClientId")
+        return await cancel_customer(
+            connection, tenant_id, self._management_tenant, UUID(tracked) if tracked is not None else None
+        )
 
     @activity.defn(name=READ_DELETION_ACTIVITY)
     @local_only
@@ -167,6 +182,7 @@ async def undo_steps(
     if known is None:
         return
     await reactivate(connection, known.tenant_id, suspended_by=context)
+    await reinstate_customer(connection, known.tenant_id)
     await alga_record.update_record(
         connection,
         known.tenant_id,

@@ -1,27 +1,33 @@
 """The activity that sends the welcome mail of a creation."""
 
+from dataclasses import replace
+from uuid import UUID
+
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from temporalio import activity
 
+from activities.customers.portal_user import awaits_password
 from activities.errors import FinalError, temporal_errors
 from activities.mail.claims import RequestedMail
 from activities.mail.recipients import find_recipient
 from activities.mail.sending import WelcomeMails
-from activities.operations.queries import find_run
+from activities.operations.follow_ups import pending_step
 from workflows.operations.messages import FollowUpInput, OperationContext, StepDone
 from workflows.tenants.request import OperationResult
 from workflows.tenants.steps import SEND_WELCOME_EMAIL, TENANT_CREATION
 
 MAIL_NOT_CONFIGURED = "mail-not-configured"
-NOT_COMMITTED = "not-committed"
 
 
 class WelcomeMailActivities:
-    """Send welcome mails; `mails` is None if no provider is configured."""
+    """Send welcome mails; `mails` is None if no provider is configured. The management tenant has portal users."""
 
-    def __init__(self, engine: AsyncEngine, mails: WelcomeMails | None) -> None:
+    def __init__(
+        self, engine: AsyncEngine, mails: WelcomeMails | None, management_tenant: UUID | None = None
+    ) -> None:
         self._engine = engine
         self._mails = mails
+        self._management_tenant = management_tenant
 
     @activity.defn(name=SEND_WELCOME_EMAIL)
     @temporal_errors
@@ -36,22 +42,17 @@ class WelcomeMailActivities:
         async with self._engine.connect() as connection:
             requested = await _requested(connection, given.operation)
             recipient = await find_recipient(connection, requested.tenant_id, requested.user_id)
+            if (owner := self._management_tenant) is not None and await awaits_password(
+                connection, owner, requested.tenant_id, recipient.email
+            ):
+                recipient = replace(recipient, awaits_portal_password=True)
         await self._mails.send(requested, recipient)
         return StepDone()
 
 
 async def _requested(connection: AsyncConnection, context: OperationContext) -> RequestedMail:
     """Return the mail that the row of an open, committed creation asks for; raises `FinalError` if there is none."""
-    record = await find_run(connection, context.workflow_id, context.run_id)
-    snapshot = record.snapshot if record is not None else None
-    if (
-        snapshot is None
-        or snapshot.kind != TENANT_CREATION.name
-        or snapshot.committed_at is None
-        or snapshot.has_ended
-        or not any(step.name == SEND_WELCOME_EMAIL and not step.is_done for step in snapshot.steps)
-    ):
-        raise FinalError(NOT_COMMITTED, "no creation that is committed and open asks for this mail")
+    snapshot = await pending_step(connection, context, TENANT_CREATION, SEND_WELCOME_EMAIL)
     created = OperationResult.model_validate(snapshot.result)
     return RequestedMail(
         kind=snapshot.kind,

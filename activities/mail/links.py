@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Literal
 from urllib.parse import urlencode
 
 import jwt
 
 LIFETIME = timedelta(hours=24)
+
+UserType = Literal["internal", "client"]
 
 
 @dataclass(frozen=True)
@@ -26,8 +29,13 @@ class AlgaSite:
         """Where internal users request another link."""
         return f"{self._origin}/auth/msp/forgot-password"
 
-    def password_link(self, email: str, issued_at: datetime) -> str | None:
-        """Return the link for the internal user with that e-mail, valid for `LIFETIME`; the same each time."""
+    @property
+    def portal_url(self) -> str:
+        """Where users of the client portal sign in."""
+        return f"{self._origin}/auth/client-portal/signin"
+
+    def password_link(self, email: str, issued_at: datetime, user_type: UserType = "internal") -> str | None:
+        """Return the link for the user with that e-mail and type, valid for `LIFETIME`; the same each time."""
         if self.secret_key is None:
             return None
         claims = {
@@ -36,12 +44,13 @@ class AlgaSite:
             "email": email,
             "password": "",
             "clientName": "",
-            "user_type": "internal",
+            "user_type": user_type,
             "iat": issued_at,
             "exp": issued_at + LIFETIME,
         }
         token = jwt.encode(claims, self.secret_key, algorithm="HS256")
-        return f"{self._origin}/auth/password-reset/set-new-password?{urlencode({'token': token, 'portal': 'msp'})}"
+        query = urlencode({"token": token, "portal": "msp" if user_type == "internal" else "client"})
+        return f"{self._origin}/auth/password-reset/set-new-password?{query}"
 
     @property
     def _origin(self) -> str:

@@ -1,19 +1,17 @@
 """Reads from Alga's tables who gets a welcome mail, and what it says."""
 
 from dataclasses import dataclass, field
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, and_, false, func, not_, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.alga.across_tenants import find_conflicts
-from activities.alga.ids import derived_id
-from activities.alga.tables import roles, tenants, user_roles, users
+from activities.alga.directory.administrators import administrators
+from activities.alga.tables import tenants
 from activities.errors import FinalError
 from activities.suspensions.rows import find_standing
 
-ADMIN_ROLE = "Admin"
 NO_ADMINISTRATOR = "no-administrator"
 TENANT_NOT_FOUND = "tenant-not-found"
 TENANT_SUSPENDED = "tenant-suspended"
@@ -31,6 +29,7 @@ class Recipient:
     email: str = field(repr=False)
     first_name: str = field(repr=False)
     last_name: str = field(repr=False)
+    awaits_portal_password: bool = False
 
 
 async def find_recipient(connection: AsyncConnection, tenant_id: UUID, user_id: UUID | None) -> Recipient:
@@ -48,7 +47,7 @@ async def find_recipient(connection: AsyncConnection, tenant_id: UUID, user_id: 
         raise FinalError(TENANT_NOT_FOUND, f"there is no tenant {tenant_id}", field="tenantId")
     if (await find_standing(connection, tenant_id)).is_suspended:
         raise FinalError(TENANT_SUSPENDED, f"tenant {tenant_id} is suspended, so no one can sign in")
-    user = (await connection.execute(_administrators(tenant_id, user_id))).first()
+    user = (await connection.execute(administrators(tenant_id, user_id))).first()
     if user is None:
         detail = "the tenant has no active internal user with the MSP role Admin"
         if user_id is not None:
@@ -67,28 +66,3 @@ async def find_recipient(connection: AsyncConnection, tenant_id: UUID, user_id: 
         first_name=user.first_name or "",
         last_name=user.last_name or "",
     )
-
-
-def _administrators(tenant_id: UUID, user_id: UUID | None) -> Select[Any]:
-    has_role = and_(user_roles.c.tenant == users.c.tenant, user_roles.c.user_id == users.c.user_id)
-    is_role = and_(roles.c.tenant == user_roles.c.tenant, roles.c.role_id == user_roles.c.role_id)
-    query = (
-        select(users.c.user_id, users.c.email, users.c.first_name, users.c.last_name)
-        .select_from(users)
-        .join(user_roles, has_role)
-        .join(roles, is_role)
-        .where(
-            users.c.tenant == tenant_id,
-            user_roles.c.tenant == tenant_id,
-            roles.c.tenant == tenant_id,
-            users.c.user_type == "internal",
-            not_(func.coalesce(users.c.is_inactive, false())),
-            roles.c.role_name == ADMIN_ROLE,
-            roles.c.msp,
-            not_(func.coalesce(roles.c.client, false())),
-        )
-    )
-    if user_id is not None:
-        return query.where(users.c.user_id == user_id)
-    # The one that the creation made comes first.
-    return query.order_by((users.c.user_id == derived_id(tenant_id, "user", "admin")).desc(), users.c.created_at)

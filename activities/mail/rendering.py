@@ -28,6 +28,7 @@ SUBJECT = "Subject: "
 MAX_SUBJECT_LENGTH = 200
 MAX_VALUE_LENGTH = 255
 
+SAMPLE_PORTAL_LINK = "https://alga.example.com/auth/password-reset/set-new-password?token=sample&portal=client"
 SAMPLE_LINK = "https://alga.example.com/auth/password-reset/set-new-password?token=sample&portal=msp"
 
 
@@ -39,7 +40,8 @@ class MailTemplateError(Exception):
 class Welcome:
     """The values of a welcome mail, by their names in templates.
 
-    `password_link` and `link_expires_at` are None if someone hands over the password.
+    `password_link` and `link_expires_at` are None if someone hands over the password, `portal_link` is None without a
+    portal user.
     """
 
     product_code: str
@@ -50,7 +52,9 @@ class Welcome:
     sender_name: str
     sign_in_url: str
     forgot_password_url: str = field(repr=False)
+    portal_url: str
     password_link: str | None = field(default=None, repr=False)
+    portal_link: str | None = field(default=None, repr=False)
     link_expires_at: datetime | None = None
 
     @property
@@ -115,7 +119,7 @@ def load_templates(extra_dir: Path | None = None) -> MailTemplates:
     return templates
 
 
-def sample_welcome(product: str, *, has_link: bool = True) -> Welcome:
+def sample_welcome(product: str, *, has_link: bool = True, has_portal_link: bool = False) -> Welcome:
     """Return example values of a welcome mail."""
     return Welcome(
         product_code=product,
@@ -126,15 +130,17 @@ def sample_welcome(product: str, *, has_link: bool = True) -> Welcome:
         sender_name="Alga",
         sign_in_url="https://alga.example.com/auth/msp/signin",
         forgot_password_url="https://alga.example.com/auth/msp/forgot-password",  # noqa: S106 - an address
+        portal_url="https://alga.example.com/auth/client-portal/signin",
         password_link=SAMPLE_LINK if has_link else None,
+        portal_link=SAMPLE_PORTAL_LINK if has_portal_link else None,
         link_expires_at=datetime(2026, 1, 2, 9, 30, tzinfo=UTC) if has_link else None,
     )
 
 
 def _check(templates: MailTemplates, product: str) -> None:
-    """Render samples with and without a link, and raise `MailTemplateError` for the first fault."""
+    """Render samples with and without links, and raise `MailTemplateError` for the first fault."""
     for has_link in (False, True):
-        content = templates.welcome(sample_welcome(product, has_link=has_link))
+        content = templates.welcome(sample_welcome(product, has_link=has_link, has_portal_link=has_link))
     for suffix, shown in (("txt", content.text), ("html", unescape(content.html))):
         if SAMPLE_LINK not in shown:
             raise MailTemplateError(f"welcome_{product}.{suffix}: does not show {{{{ password_link }}}}")

@@ -51,7 +51,9 @@ class WelcomeMails:
         log.info("mail sent", mail=str(requested.id), kind=requested.kind, provider=self.transport.name)
 
     async def _send(self, requested: RequestedMail, recipient: Recipient, issued_at: datetime) -> str:
-        link = self.site.password_link(recipient.email, issued_at)
+        link, portal_link = self.site.password_link(recipient.email, issued_at), None
+        if recipient.awaits_portal_password:
+            portal_link = self.site.password_link(recipient.email.lower(), issued_at, "client")
         welcome = Welcome(
             product_code=recipient.product_code,
             tenant_name=recipient.tenant_name,
@@ -62,6 +64,8 @@ class WelcomeMails:
             sign_in_url=self.site.sign_in_url,
             forgot_password_url=self.site.forgot_password_url,
             password_link=link,
+            portal_link=portal_link,
+            portal_url=self.site.portal_url,
             link_expires_at=issued_at + LIFETIME if link is not None else None,
         )
         name = visible(f"{recipient.first_name} {recipient.last_name}")

@@ -283,7 +283,7 @@ class OperationRow:
 
     async def complete(self, snapshot: OperationSnapshot) -> None:
         """Close the row of a committed operation, or only add warnings if the commit has closed it."""
-        if await self._update(snapshot, finished_at=func.now()):
+        if await self._update(snapshot, finished_at=func.now(), result=snapshot.result):
             return
         warnings = snapshot.model_dump(mode="json", include={"warnings"})["warnings"]
         await self._connection.execute(

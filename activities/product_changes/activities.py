@@ -10,6 +10,7 @@ from temporalio import activity
 
 from activities.alga.blueprints.blueprint import Blueprint
 from activities.audit.trail import AuditTrail
+from activities.customers.product import change_customer_product
 from activities.database.transactions import Transaction
 from activities.errors import FinalError, PassingError, local_only
 from activities.operations.committing import commit_once
@@ -92,6 +93,10 @@ class ProductChangeActivities:
                 detail = f"the tenant still lacks rows of {missing}; a trigger or another writer has removed them"
                 raise PassingError(ROWS_MISSING, detail)
         steps.warnings += plan.warnings
+        if current != product and self._management_tenant is not None:
+            steps.warnings += await change_customer_product(
+                connection, tenant_id, self._management_tenant, before=current, after=product
+            )
         return ProductChangeResult(
             tenant_id=tenant_id, product_code=product, previous_product_code=current, added_rows=plan.added
         )

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import sqlalchemy as sa
 
@@ -25,6 +26,7 @@ class Change:
 
     Rows that hold one of the `former` combinations of values, and meet `applies_to`, get the `written` ones. A row
     that is `unchanged` since gets its former values back. `left_out` says what goes on if Alga has no such columns.
+    `owner` is the tenant that owns the rows, if that is another one.
     """
 
     table: sa.Table
@@ -32,8 +34,14 @@ class Change:
     former: tuple[Mapping[str, Any], ...]
     written: Mapping[str, Any]
     unchanged: sa.ColumnElement[bool]
-    left_out: str
+    left_out: str = ""
     applies_to: sa.ColumnElement[bool] = field(default_factory=sa.true)
+    owner: UUID | None = None
+
+    @property
+    def recorded_as(self) -> str:
+        """The name under which its rows are recorded."""
+        return self.table.name if self.owner is None else f"{self.owner}/{self.table.name}"
 
     @property
     def columns(self) -> frozenset[str]:

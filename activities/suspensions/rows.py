@@ -1,7 +1,7 @@
 """Suspends a tenant in Alga's tables, records each row that it changes, and undoes exactly that."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, auto
@@ -89,7 +89,7 @@ async def suspend(connection: AsyncConnection, context: OperationContext, reason
     await connection.execute(record.on_conflict_do_update(index_elements=[suspensions.c.tenant_id], set_=by))
     for change in CHANGES:
         if change.columns <= live:
-            changed.rows[change.table.name] = await _apply(connection, tenant_id, change, now)
+            changed.rows[change.table.name] = await apply_change(connection, tenant_id, change, now)
     return changed
 
 
@@ -112,9 +112,9 @@ async def reactivate(
     if not (await connection.execute(ended)).rowcount:
         return None
     changed = Changed()
-    recorded = await _recorded(connection, tenant_id)
+    recorded = await read_recorded(connection, tenant_id)
     for change in CHANGES:
-        changed.rows[change.table.name] = await _put_back(connection, tenant_id, change, recorded[change.table.name])
+        changed.rows[change.table.name] = await put_back(connection, tenant_id, change, recorded[change.table.name])
     await forget(connection, tenant_id)
     if await find_standing(connection, tenant_id) is Standing.SUSPENDED_BY_ALGA:
         detail = "Alga itself had suspended the tenant before, so it stays suspended: end its deletion in Alga"
@@ -124,8 +124,16 @@ async def reactivate(
 
 async def forget(connection: AsyncConnection, tenant_id: UUID) -> None:
     """Delete our records of a tenant's suspension, once it is undone or its rows are deleted."""
-    for table in (suspended_rows, suspensions):
-        await connection.execute(sa.delete(table).where(table.c.tenant_id == tenant_id))
+    await forget_rows(connection, tenant_id, _TABLES)
+    await connection.execute(sa.delete(suspensions).where(suspensions.c.tenant_id == tenant_id))
+
+
+async def forget_rows(connection: AsyncConnection, tenant_id: UUID, names: Sequence[str]) -> None:
+    """Delete the records of rows under these names."""
+    columns = suspended_rows.c
+    await connection.execute(
+        sa.delete(suspended_rows).where(columns.tenant_id == tenant_id, columns.table_name.in_(names))
+    )
 
 
 def _left_out(live: frozenset[str]) -> list[OperationWarning]:
@@ -150,8 +158,8 @@ async def _standing(connection: AsyncConnection, tenant_id: UUID, live: frozense
     return Standing.SUSPENDED_BY_ALGA if is_suspended else Standing.ACTIVE
 
 
-async def _apply(connection: AsyncConnection, tenant_id: UUID, change: Change, now: datetime) -> int:
-    """Change the rows, record them, and return their number.
+async def apply_change(connection: AsyncConnection, tenant_id: UUID, change: Change, now: datetime) -> int:
+    """Change the rows, record them for the tenant, and return their number.
 
     Each combination of former values has its own statement, which returns the rows that it has changed: an older
     PostgreSQL can't return the former values. On Citus, one statement can't write a table there and ours.
@@ -161,20 +169,27 @@ async def _apply(connection: AsyncConnection, tenant_id: UUID, change: Change, n
         holds = (columns[name].is_(value) for name, value in former.items())
         changing = (
             sa.update(change.table)
-            .where(columns.tenant == tenant_id, *holds, change.applies_to)
+            .where(columns.tenant == (change.owner or tenant_id), *holds, change.applies_to)
             .values(change.written)
             .returning(columns[change.id])
         )
         ids = (await connection.scalars(changing, change.parameters(now))).all()
         if ids:
-            recorded = {"before": to_json(former), "ids": to_json(ids)}
-            await connection.execute(_RECORD, {"tenant": tenant_id, "table": change.table.name, **recorded})
+            await record_rows(connection, tenant_id, change.recorded_as, former, ids)
         number += len(ids)
     return number
 
 
-async def _recorded(connection: AsyncConnection, tenant_id: UUID) -> dict[str, list[Any]]:
-    """Return the ids of the changed rows and their former values by table."""
+async def record_rows(
+    connection: AsyncConnection, tenant_id: UUID, name: str, before: Mapping[str, Any], ids: Sequence[UUID]
+) -> None:
+    """Record for the tenant what the rows of these ids held before."""
+    recorded = {"before": to_json(before), "ids": to_json(ids)}
+    await connection.execute(_RECORD, {"tenant": tenant_id, "table": name, **recorded})
+
+
+async def read_recorded(connection: AsyncConnection, tenant_id: UUID) -> dict[str, list[Any]]:
+    """Return the ids of the changed rows and their former values, by the names of their records."""
     columns = suspended_rows.c
     query = sa.select(columns.table_name, columns.row_id, columns.before).where(columns.tenant_id == tenant_id)
     by_table: dict[str, list[Any]] = defaultdict(list)
@@ -183,7 +198,7 @@ async def _recorded(connection: AsyncConnection, tenant_id: UUID) -> dict[str, l
     return by_table
 
 
-async def _put_back(connection: AsyncConnection, tenant_id: UUID, change: Change, recorded: Sequence[Any]) -> int:
+async def put_back(connection: AsyncConnection, tenant_id: UUID, change: Change, recorded: Sequence[Any]) -> int:
     """Put former values back, one statement for many rows that have the same, and return the number of rows."""
     columns, number = change.table.c, 0
     by_former: dict[tuple[Any, ...], list[UUID]] = defaultdict(list)
@@ -193,7 +208,7 @@ async def _put_back(connection: AsyncConnection, tenant_id: UUID, change: Change
         for some in _batches(ids):
             restored = await connection.execute(
                 sa.update(change.table)
-                .where(columns.tenant == tenant_id, columns[change.id].in_(some), change.unchanged)
+                .where(columns.tenant == (change.owner or tenant_id), columns[change.id].in_(some), change.unchanged)
                 .values(dict(zip(change.written, former, strict=True)))
             )
             number += restored.rowcount

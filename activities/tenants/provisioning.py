@@ -15,6 +15,7 @@ from activities.alga.blueprints.blueprint import Blueprint
 from activities.alga.notifications import NOTIFICATION_DEFAULTS, read_notification_defaults
 from activities.alga.passwords import PasswordHasher, generate_password
 from activities.audit.trail import AuditTrail
+from activities.customers.portal_user import check_portal_user
 from activities.database.errors import is_unique_violation
 from activities.database.transactions import Transaction, Transactions
 from activities.errors import FinalError, activity_errors, local_only, temporal_errors
@@ -51,6 +52,7 @@ from workflows.tenants.steps import (
     HASH_PASSWORD_ACTIVITY,
     PROVISION_ACTIVITY,
     SET_UP_DATA,
+    TRACK_CUSTOMER,
     VALIDATE,
 )
 
@@ -117,7 +119,11 @@ class ProvisioningActivities:
         `ApplicationError`, whose details name the step: `invalid-request`, `unknown-billing-plan`, `tenant-exists`,
         `duplicate-email`, `operation-in-progress`, `cancel-requested`, `operation-closed`; nothing is written then.
         """
-        steps = StepClock(given.operation, self._following - given.request.skipped_steps)
+        skipped = given.request.skipped_steps
+        if given.operation.tenant_id == self._billing_tenant:
+            # It is no customer of its own.
+            skipped |= {TRACK_CUSTOMER}
+        steps = StepClock(given.operation, self._following - skipped)
         with activity_errors(PROVISION_ACTIVITY, lambda: steps.current):
             return await self._provision(given.operation, given.request, steps)
 
@@ -212,6 +218,7 @@ class ProvisioningActivities:
         except ValidationError as error:
             raise _invalid(error) from None
         check_billing_links(validated)
+        check_portal_user(validated, self._billing_tenant, mails_have_links=self._mails_have_links)
         try:
             self._blueprints[validated.product_code].check_billing_plan(validated.billing_plan)
         except FinalError as error:

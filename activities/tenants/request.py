@@ -210,6 +210,17 @@ class TenantRequest(RequestModel):
     skip_welcome_email: bool = Field(
         default=False, description="Whether the administrator gets no welcome mail.", strict=True
     )
+    skip_customer_tracking: bool = Field(
+        default=False,
+        description="Whether the tenant does not become a customer in Alga's management tenant.",
+        strict=True,
+    )
+    portal_user: bool = Field(
+        default=False,
+        description="Whether the administrator also gets a user of the client portal of Alga's management tenant, "
+        "with a link to set a password in the welcome mail.",
+        strict=True,
+    )
     stripe_customer_id: ExternalId | None = Field(
         default=None, description="Stripe's id of the customer.", examples=["cus_NffrFeUfNV2Hib"]
     )

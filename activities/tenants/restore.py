@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from temporalio import activity
 
 from activities.audit.trail import AuditTrail
+from activities.customers.cancelling import reinstate_customer
 from activities.deletions.alga_record import update_record
 from activities.deletions.rows import newest_deletion
 from activities.errors import CancelRequestedError, FinalError, activity_errors
@@ -135,6 +136,7 @@ class RestoreActivities:
                 raise CancelRequestedError(cancel)
 
         report = await restore_tenant(connection, kept.store, folder, manifest, on_table=check_cancel)
+        await reinstate_customer(connection, manifest.tenant_id)
         deletion = await newest_deletion(connection, manifest.tenant_id)
         if deletion is not None:
             # The archive has Alga's record of the deletion as it was when the export was made.

@@ -49,6 +49,9 @@ class _Root(LazyGroup):
         "reconcile": LazyCommand(
             "app.cli.maintenance.reconcile:command", "Compare operations with Temporal.", SERVICE
         ),
+        "track": LazyCommand(
+            "app.cli.maintenance.track:command", "Make a tenant a customer in the management tenant.", SERVICE
+        ),
         "replay": LazyCommand("app.cli.maintenance.replay:command", "Check workflows before a deployment.", SERVICE),
         "blueprints": LazyCommand(
             "app.cli.maintenance.blueprints:app", "Capture, check and compare blueprints.", SERVICE

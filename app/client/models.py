@@ -69,12 +69,14 @@ class StepDocument(Document):
 
 
 class TenantIds(Document):
-    """The result of a creation."""
+    """The result of a creation, with the customer in the management tenant if there is one."""
 
     tenant_id: UUID
     admin_user_id: UUID
     client_id: UUID
     created_at: datetime | None = None
+    customer_client_id: UUID | None = None
+    customer_contact_id: UUID | None = None
 
 
 class OperationSummary(Document):

@@ -98,6 +98,7 @@ async def open_services(
             settings.password_hasher,
             starts,
             rate_limits,
+            settings.master_billing_tenant_id,
         )
         tenants = TenantLookup(engine, lookup)
         changes = TenantChanges(starts, lookup, tenants)

@@ -34,7 +34,8 @@ class OperationSettings(ProcessSettings):
     """Seconds in which a repeated `Idempotency-Key` finds the operation that it started."""
     master_billing_tenant_id: UUID | None = None
     """Alga's own management tenant, which is never suspended or deleted. Without it, suspensions and deletions are
-    refused, and so are requests with fields of Stripe, whose prices are looked up there."""
+    refused, and so are requests with fields of Stripe, whose prices are looked up there, and no tenant becomes a
+    customer there."""
     deletion_two_person: bool = False
     """Whether a deletion has to be confirmed by another person, with another credential, than requested it."""
     wire_deletion: bool = False

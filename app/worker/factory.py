@@ -12,6 +12,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkerDeploymen
 
 from activities.alga.blueprints.blueprint import load_blueprints
 from activities.certificates.issuing import CertificateIssuer
+from activities.customers.activities import CustomerActivities
 from activities.deletions.activities import DeletionActivities
 from activities.deletions.purging import PurgeActivities
 from activities.deletions.wire import WireDeletionActivities
@@ -42,7 +43,7 @@ from workflows.tenants.deletion import TenantDeletionWorkflow
 from workflows.tenants.entitlements import AddonChangeWorkflow, LicenceChangeWorkflow
 from workflows.tenants.export import TenantExportWorkflow
 from workflows.tenants.restore import TenantRestoreWorkflow
-from workflows.tenants.steps import SEND_WELCOME_EMAIL
+from workflows.tenants.steps import SEND_WELCOME_EMAIL, TRACK_CUSTOMER
 from workflows.tenants.suspension import ReactivationWorkflow, SuspensionWorkflow
 from workflows.tenants.welcome_email import ResendWelcomeEmailWorkflow
 from workflows.tenants.wire_deletion import WireDeletionWorkflow
@@ -68,9 +69,8 @@ WORKFLOWS: Sequence[type] = (
 
 @dataclass(frozen=True)
 class Extensions:
-    """Further workflows and activities of a worker; `following` are the configured steps among the activities."""
+    """Further workflows and activities of a worker."""
 
-    following: tuple[str, ...] = ()
     activities: tuple[Callable[..., Any], ...] = ()
     workflows: tuple[type, ...] = ()
 
@@ -101,11 +101,15 @@ def create_worker(
         blueprints,
         settings.password_hasher,
         audit,
-        following=(*extensions.following, *([SEND_WELCOME_EMAIL] if mails is not None else [])),
+        following=(
+            *([TRACK_CUSTOMER] if management_tenant is not None else []),
+            *([SEND_WELCOME_EMAIL] if mails is not None else []),
+        ),
         billing_tenant=management_tenant,
         mails_have_links=settings.mails_have_links,
     )
-    welcome = WelcomeMailActivities(engine, mails)
+    customers = CustomerActivities(engine, management_tenant)
+    welcome = WelcomeMailActivities(engine, mails, management_tenant)
     resending = ResendingActivities(engine, audit, mails)
     archives = kept_archives(settings)
     suspensions = SuspensionActivities(engine, audit, management_tenant)
@@ -138,6 +142,7 @@ def create_worker(
         activities=[
             provisioning.hash_password,
             provisioning.provision_tenant,
+            customers.track_customer,
             welcome.send_welcome_email,
             resending.resend_welcome_email,
             resending.read_recipient,

@@ -176,6 +176,8 @@ def _body(entry: Entry) -> dict[str, Any]:
     return {
         "tenantName": entry.name,
         "companyName": company(entry),
+        # The neighbour is the management tenant, whose rows must not change.
+        "skipCustomerTracking": True,
         "adminUser": admin if plan.password is None else {**admin, "password": plan.password},
         **({"tenantId": str(plan.tenant_id)} if plan.tenant_id is not None else {}),
         **plan.profile.fields,

@@ -116,7 +116,12 @@ class Run:
         }
         response = await self._http.post(
             f"{self._installation.gateways[0]}/tenants",
-            json={"tenantName": f"Reference {profile.name}", "adminUser": admin, **profile.fields},
+            json={
+                "tenantName": f"Reference {profile.name}",
+                "adminUser": admin,
+                "skipCustomerTracking": True,
+                **profile.fields,
+            },
             headers={"Prefer": f"wait={REFERENCE_TIMEOUT:.0f}"},
             timeout=None,
         )

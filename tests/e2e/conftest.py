@@ -45,15 +45,25 @@ CREATE FUNCTION forbid_stock_movement_mutation() RETURNS trigger LANGUAGE plpgsq
     BEGIN RAISE EXCEPTION 'stock movements are never changed'; END $$;
 CREATE TRIGGER trg_stock_movements_immutable BEFORE DELETE OR UPDATE ON stock_movements
     FOR EACH ROW EXECUTE FUNCTION forbid_stock_movement_mutation();
+CREATE FUNCTION check_contact_primary_email_uniqueness() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        IF EXISTS (SELECT FROM contact_additional_email_addresses a
+                   WHERE a.tenant = NEW.tenant AND lower(btrim(a.email_address)) = lower(btrim(NEW.email)))
+        THEN RAISE EXCEPTION 'another contact has it as an additional address'; END IF;
+        RETURN NEW;
+    END $$;
+CREATE TRIGGER trg_check_contact_primary_email_uniqueness BEFORE INSERT OR UPDATE ON contacts
+    FOR EACH ROW EXECUTE FUNCTION check_contact_primary_email_uniqueness();
 CREATE FUNCTION enforce_client_billing_profiles_has_default() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
-        IF EXISTS (SELECT FROM client_billing_profiles p WHERE p.tenant = OLD.tenant AND p.client_id = OLD.client_id)
-            AND NOT EXISTS (SELECT FROM client_billing_profiles p
-                            WHERE p.tenant = OLD.tenant AND p.client_id = OLD.client_id AND p.is_default)
+        IF EXISTS (SELECT FROM client_billing_profiles p
+                   WHERE p.tenant = coalesce(NEW.tenant, OLD.tenant)
+                       AND p.client_id = coalesce(NEW.client_id, OLD.client_id)
+                   HAVING count(*) > 0 AND NOT bool_or(p.is_default))
         THEN RAISE EXCEPTION 'a client needs a default profile'; END IF;
         RETURN NULL;
     END $$;
-CREATE CONSTRAINT TRIGGER client_billing_profiles_has_default_guard AFTER DELETE OR UPDATE
+CREATE CONSTRAINT TRIGGER client_billing_profiles_has_default_guard AFTER INSERT OR DELETE OR UPDATE
     ON client_billing_profiles DEFERRABLE INITIALLY DEFERRED
     FOR EACH ROW EXECUTE FUNCTION enforce_client_billing_profiles_has_default();
 """
@@ -125,6 +135,8 @@ def request(**changes: Any) -> dict[str, Any]:
             "email": f"ada-{uuid4().hex}@acme.example",
             "password": "correct horse battery",
         },
+        # Each name can be tracked once.
+        "skipCustomerTracking": True,
         **changes,
     }
 

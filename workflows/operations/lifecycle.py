@@ -158,7 +158,7 @@ class Lifecycle(Generic[RequestT]):
         if committed is None:
             raise self._ending()
         await self._uninterrupted(self._finish(committed))
-        return committed.result
+        return self.progress.snapshot.result or {}
 
     def fail(self, error: OperationError) -> BaseException:
         """Fail the operation before it has begun, and return the error that the workflow must raise."""
@@ -250,7 +250,7 @@ class Lifecycle(Generic[RequestT]):
             return done
 
         try:
-            await self._retry(step, attempt, parks=False, is_cancellable=False)
+            done = await self._retry(step, attempt, parks=False, is_cancellable=False)
         except StepFailedError as failure:
             if step is not None:
                 self.progress.set_step(step, status=StepStatus.FAILED, finished_at=workflow.now())
@@ -259,7 +259,7 @@ class Lifecycle(Generic[RequestT]):
             self.progress.warn(OperationWarning(code=failure.error.code, detail=detail, step=step))
         else:
             if step is not None:
-                self.progress.finish_step(step)
+                self.progress.finish_step(step, done)
 
     async def _retry(
         self, step: str | None, attempt_once: Callable[[], Awaitable[ResultT]], *, parks: bool, is_cancellable: bool

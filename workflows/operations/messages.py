@@ -331,7 +331,10 @@ class ParameterChangeInput(OperationInput):
 
 
 class StepDone(Message):
-    """Empty result of an activity."""
+    """Result of an activity; a step after the commit may add to the operation's result and warn."""
+
+    result: dict[str, Any] = {}
+    warnings: tuple[OperationWarning, ...] = ()
 
 
 class Closure(Message):

@@ -16,6 +16,7 @@ with workflow.unsafe.imports_passed_through():
         OperationRequest,
         OperationWarning,
         Origin,
+        StepDone,
     )
     from workflows.operations.statuses import OperationStatus, StepStatus
 
@@ -97,10 +98,13 @@ class Progress:
             **NOT_CANCELLED,
         )
 
-    def finish_step(self, step: str) -> None:
-        """Complete a step outside the transaction."""
+    def finish_step(self, step: str, done: StepDone | None = None) -> None:
+        """Complete a step outside the transaction, and add what it has returned."""
         self.set_step(step, status=StepStatus.COMPLETED, finished_at=workflow.now())
         self._change(progress=self.kind.progress_after(step), error=None)
+        if done is not None:
+            self._change(result={**(self.snapshot.result or {}), **done.result})
+            self.warn(*done.warnings)
 
     def warn(self, *warnings: OperationWarning) -> None:
         """Add warnings that are new; `publish` makes them visible. After the commit they replace the error."""

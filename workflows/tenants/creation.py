@@ -29,6 +29,7 @@ with workflow.unsafe.imports_passed_through():
         SEND_WELCOME_EMAIL,
         TENANT_CREATION,
         TENANT_CREATION_WORKFLOW,
+        TRACK_CUSTOMER,
     )
 
 
@@ -136,8 +137,19 @@ class TenantCreation:
     def get_state(self) -> dict[str, Any]:
         """Return the state in the terms of Alga's client."""
         progress = self._operation.progress
-        email = {"emailSent": self._is_email_sent} if progress.is_committed else {}
-        return {**progress.wire_state(), **email}
+        if not progress.is_committed:
+            return progress.wire_state()
+        return {**progress.wire_state(), "emailSent": self._is_email_sent, **self._customer_state}
+
+    @property
+    def _customer_state(self) -> dict[str, Any]:
+        """What Alga's client reads of the customer, once there is something to say."""
+        snapshot = self._operation.progress.snapshot
+        known = (snapshot.result or {}).get("customerTracking")
+        failed = [warning.detail for warning in snapshot.warnings if warning.step == TRACK_CUSTOMER]
+        if known is None and failed:
+            known = {"clientError": failed[0]}
+        return {"customerTracking": known} if known is not None else {}
 
 
 @workflow.defn(name=TENANT_CREATION_WORKFLOW)

@@ -85,6 +85,7 @@ class TenantCreationInput(OperationRequest):
     apple_iap: AppleIap | None = None
     skip_welcome_email: bool = False
     skip_customer_tracking: bool = False
+    portal_user: bool = False
 
     @model_validator(mode="before")
     @classmethod
@@ -126,6 +127,19 @@ class TenantCreationInput(OperationRequest):
         }
 
 
+class CustomerTracking(Message):
+    """The customer in the management tenant that a creation has made, in the terms of Alga's client."""
+
+    client_id: UUID | None = None
+    contact_id: UUID | None = None
+    client_reused: bool = False
+    contact_reused: bool = False
+    client_error: str | None = None
+    contact_error: str | None = None
+    portal_status: str = "skipped"
+    portal_error: str | None = None
+
+
 class OperationResult(Message):
     """The ids of a completed tenant."""
 
@@ -141,6 +155,8 @@ class TenantCreationResult(OperationResult):
     temporary_password: str = Field(default="", repr=False)
     email_sent: bool = False
     success: bool = True
+    customer_client_id: UUID | None = Field(default=None, exclude_if=lambda given: given is None)
+    customer_contact_id: UUID | None = Field(default=None, exclude_if=lambda given: given is None)
 
 
 class ProvisionInput(OperationInput):

@@ -78,7 +78,13 @@ TENANT_CREATION = KINDS.register(
             StepKind(APPLY_BLUEPRINT, 60, wire_name="running_onboarding_seeds"),
             StepKind(CREATE_ADMIN_USER, 70, wire_name="creating_admin_user"),
             StepKind(SET_UP_DATA, 90, wire_name="setting_up_data"),
-            StepKind(TRACK_CUSTOMER, 94, activity=TRACK_CUSTOMER, wire_name="creating_customer_tracking"),
+            StepKind(
+                TRACK_CUSTOMER,
+                94,
+                activity=TRACK_CUSTOMER,
+                wire_name="creating_customer_tracking",
+                remedy="the customer can be tracked later: alga-tenants track {tenant_id}",
+            ),
             StepKind(
                 SEND_WELCOME_EMAIL,
                 98,

@@ -44,7 +44,7 @@ client_billing_profiles = _table(
     _id("billing_profile_id"),
     *_columns(Uuid, "client_id", nullable=False),
     *_columns(Text, "name", nullable=False),
-    *_columns(Boolean, "is_default", nullable=False, default=_FALSE),
+    *_columns(Boolean, "is_default", "is_system_managed_default", nullable=False, default=_FALSE),
 )
 
 client_tax_settings = _table(

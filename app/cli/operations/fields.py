@@ -60,6 +60,10 @@ CREATION_FIELDS = (
     Field("--product", "productCode", "psa (default) or algadesk."),
     Field("--tenant-id", "tenantId", "UUID of the new tenant (default: generated)."),
     Field("--skip-welcome-email", "skipWelcomeEmail", "Send the administrator no mail.", type=bool),
+    Field("--portal-user", "portalUser", "Make a portal user in the management tenant, too.", type=bool),
+    Field(
+        "--skip-customer-tracking", "skipCustomerTracking", "Make no customer in the management tenant.", type=bool
+    ),
     Field("--admin-first-name", "adminUser.firstName", "First name.", ADMIN),
     Field("--admin-last-name", "adminUser.lastName", "Last name.", ADMIN),
     Field("--admin-email", "adminUser.email", "E-mail address and login name.", ADMIN),

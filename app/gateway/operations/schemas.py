@@ -168,7 +168,8 @@ class StatusDocument(OperationSummary):
     parameters: dict[str, Any] = Field(description="Those without personal data.", examples=[{"licenseCount": 25}])
     steps: tuple[StepDocument, ...]
     result: dict[str, Any] | None = Field(
-        description="For a creation `tenantId`, `adminUserId`, `clientId` and `createdAt`."
+        description="For a creation `tenantId`, `adminUserId`, `clientId` and `createdAt`, and `customerClientId`, "
+        "`customerContactId` and `customerTracking` once the tenant is a customer in the management tenant."
     )
     cancelled_by: str | None
     cancelled_via: str | None

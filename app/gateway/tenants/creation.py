@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from activities.alga.blueprints.blueprint import Blueprint
 from activities.alga.passwords import PasswordHasher, generate_password
 from activities.alga.tables import tenants
+from activities.customers.portal_user import check_portal_user
 from activities.database.errors import DATABASE_ERRORS
 from activities.operations.queries import find_operation
 from activities.operations.rows import revoke_start
@@ -58,6 +59,7 @@ class TenantCreation:
     password_hasher: PasswordHasher
     starts: OperationStarts
     rate_limits: RateLimits
+    management_tenant: UUID | None
 
     async def create(
         self, request: TenantRequest, requester: Requester, idempotency_key: str | None
@@ -67,13 +69,16 @@ class TenantCreation:
         Raises:
             ProblemError: the caller is bound to another tenant, the tenant id is taken, the key was used for another
                 request, the caller's quota is used up, or it is unknown whether the creation was started.
-            FinalError: the billing plan is unknown, or a field for Stripe or Apple lacks another one.
+            FinalError: the billing plan is unknown, a field for Stripe or Apple lacks another one, or no portal user
+                can be made.
             TemporalUnavailableError: nothing was started, or the same request finds what may have been started.
             DatabaseUnavailableError: nothing was started.
         """
         if not requester.caller.may_see(request.tenant_id):
             raise OtherTenantIdError(is_denial=True)
         check_billing_links(request)
+        # Only the worker knows whether its mails have links.
+        check_portal_user(request, self.management_tenant, mails_have_links=True)
         self.blueprints[request.product_code].check_billing_plan(request.billing_plan)
         wanted = await self.requests.prepare(request, requester, idempotency_key)
         if (wanted.is_replay or request.tenant_id is not None) and (

@@ -3,6 +3,7 @@ from sqlalchemy import text
 
 from activities.alga.billing_tables import billing_metadata
 from activities.alga.blueprints.psa_tables import product_metadata
+from activities.alga.customers.tables import customer_metadata
 from activities.alga.development import AlgaOwnsDatabaseError, create_development_tables
 from activities.alga.lifecycle_tables import lifecycle_metadata
 from activities.alga.schema_check import check_schema
@@ -144,7 +145,7 @@ async def test_global_rows_that_are_missing_are_a_warning(
 async def test_development_tables_are_made_once(new_database: NewDatabase) -> None:
     url = new_database()
     async with connected(url) as connection:
-        defined = (alga_metadata, billing_metadata, lifecycle_metadata, product_metadata)
+        defined = (alga_metadata, billing_metadata, lifecycle_metadata, product_metadata, customer_metadata)
         assert await create_development_tables(connection) == [
             table.name for metadata in defined for table in metadata.sorted_tables
         ]

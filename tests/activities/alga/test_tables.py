@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import Table, make_url
 
 from activities.alga.blueprints.psa_tables import product_metadata
+from activities.alga.customers.tables import customer_metadata
 from activities.alga.lifecycle_tables import lifecycle_metadata
 from activities.alga.tables import TENANT, alga_metadata
 from tests.support.alga import CATALOGS, need_facts
@@ -21,7 +22,9 @@ GLOBAL = {
 }
 DIALECT = make_url("postgresql+asyncpg://").get_dialect()()
 DEFINED = [
-    table for metadata in (alga_metadata, lifecycle_metadata, product_metadata) for table in metadata.sorted_tables
+    table
+    for metadata in (alga_metadata, lifecycle_metadata, product_metadata, customer_metadata)
+    for table in metadata.sorted_tables
 ]
 TABLES = pytest.mark.parametrize("table", DEFINED, ids=lambda table: str(table.name))
 

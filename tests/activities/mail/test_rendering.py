@@ -7,7 +7,13 @@ from typing import get_args
 
 import pytest
 
-from activities.mail.rendering import SAMPLE_LINK, MailTemplateError, load_templates, sample_welcome
+from activities.mail.rendering import (
+    SAMPLE_LINK,
+    SAMPLE_PORTAL_LINK,
+    MailTemplateError,
+    load_templates,
+    sample_welcome,
+)
 from workflows.tenants.request import ProductCode
 
 PRODUCTS = get_args(ProductCode)
@@ -33,6 +39,13 @@ def test_the_mail_has_the_link_and_prepares_for_the_second_password(product: str
         assert "24 hours, until 2 January 2026, 09:30 UTC" in shown
         assert "asks you for a new password once more" in shown
         assert "ada@acme.example" in shown
+
+
+def test_a_portal_user_gets_a_link_of_their_own() -> None:
+    content = load_templates().welcome(sample_welcome("psa", has_portal_link=True))
+    assert SAMPLE_PORTAL_LINK in content.text
+    assert SAMPLE_PORTAL_LINK.replace("&", "&amp;") in content.html
+    assert "client portal" not in load_templates().welcome(sample_welcome("psa")).text
 
 
 @pytest.mark.parametrize("product", PRODUCTS)

@@ -12,11 +12,12 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.exceptions import ApplicationError
 
-from activities.mail.activities import MAIL_NOT_CONFIGURED, NOT_COMMITTED, WelcomeMailActivities
+from activities.mail.activities import MAIL_NOT_CONFIGURED, WelcomeMailActivities
 from activities.mail.claims import CLAIM_LIFETIME, MAIL_IN_PROGRESS
 from activities.mail.recipients import DUPLICATE_EMAIL, NO_ADMINISTRATOR, TENANT_SUSPENDED
 from activities.mail.resend import ResendApi, ResendTransport
 from activities.mail.transport import MAIL_REFUSED, MAIL_UNAVAILABLE, Mail, Transport
+from activities.operations.follow_ups import NOT_COMMITTED
 from activities.tenants.admin_user import admin_user_id
 from tests.activities.conftest import ON_ONE_SHAPE
 from tests.activities.mail.conftest import KEY, URL, Creation, Sending

@@ -12,10 +12,11 @@ from temporalio.client import Client, WorkflowHandle
 from app.embedded.temporal import EmbeddedTemporal
 from tests.activities.mail.test_links import verified
 from tests.activities.mail.test_welcome_mail import link_in
-from tests.e2e.conftest import Service, request
+from tests.e2e.conftest import MANAGEMENT_TENANT, Service, request
 from tests.e2e.mail.conftest import KEY
 from tests.e2e.telemetry.test_secrecy import _all_that_temporal_shows, _assert_absent_from_database, _found
-from tests.support.servers.mail import ACCEPTED, MailServer
+from tests.support.servers.mail import ACCEPTED, MailServer, text_of
+from tests.support.tenants.stripe import insert_management_tenant
 from workflows.tenants.steps import SEND_WELCOME_EMAIL
 
 pytestmark = pytest.mark.anyio
@@ -53,6 +54,35 @@ async def test_a_new_administrator_gets_one_mail_whose_link_nothing_else_holds(
         await _assert_absent_from_database(database, part)
         for log in mailing.logs.iterdir():
             assert part not in log.read_text(), log
+
+
+async def test_a_portal_user_gets_a_link_for_the_portal_which_nothing_else_holds(
+    mailing: Service, mail_server: MailServer, database: asyncpg.Connection, temporal: EmbeddedTemporal
+) -> None:
+    await insert_management_tenant(database, MANAGEMENT_TENANT)
+    await database.execute(
+        "INSERT INTO roles (tenant, role_name, msp, client) VALUES ($1, 'Admin', false, true)", MANAGEMENT_TENANT
+    )
+    before, name = len(mail_server.received), f"Portal {uuid4().hex}"
+    document = await mailing.provision(tenantName=name, portalUser=True, skipCustomerTracking=False)
+    assert (step(document), document["warnings"]) == ("completed", [])
+    (message,) = mail_server.received[before:]
+    links = [urlsplit(word) for word in text_of(message).split() if "token=" in word]
+    queries = [parse_qs(link.query) for link in links]
+    assert [query["portal"] for query in queries] == [["msp"], ["client"]]
+    token = queries[1]["token"][0]
+    claims = verified(token, KEY, datetime.now(UTC))
+    email = await database.fetchval("SELECT email FROM users WHERE tenant = $1", document["tenantId"])
+    assert (claims["user_type"], claims["email"]) == ("client", email)
+    hashes = await database.fetch("SELECT hashed_password FROM users WHERE email = $1", email)
+    assert len({row[0] for row in hashes}) == 2
+    seen = await _all_that_temporal_shows([document["workflowId"]], temporal)
+    for part in token.split(".")[1:]:
+        assert _found(part, seen) == set()
+        await _assert_absent_from_database(database, part)
+    refused = await mailing.http.post("/tenants", json=request(portalUser=True))
+    assert refused.status_code == 422
+    assert [fault["field"] for fault in refused.json()["errors"]] == ["portalUser"]
 
 
 async def test_a_creation_may_skip_the_mail(

@@ -1,8 +1,6 @@
 """Work after the commit never removes the tenant: it is done later, or becomes a warning."""
 
-import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -11,83 +9,65 @@ import asyncpg
 import pytest
 from temporalio.client import Client
 
-from app.embedded.processes.processes import ChildProcess
 from app.embedded.temporal import EmbeddedTemporal
-from tests.e2e.conftest import PATIENCE, Service
-from tests.e2e.obstacles import waiting
-from tests.e2e.replicas import REPOSITORY, kill
+from tests.e2e.conftest import MANAGEMENT_TENANT, PATIENCE, Service
+from tests.e2e.replicas import Replica, kill, replica
 from tests.support.tenants.rows import row_counts
+from tests.support.tenants.stripe import insert_management_tenant
 from tests.support.waiting import wait_until
-from workflows.tenants.steps import COMPLETE, TRACK_CUSTOMER
+from workflows.tenants.steps import TRACK_CUSTOMER
 
 pytestmark = pytest.mark.anyio
 
+BLOCKED = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%INTO clients%'"
+CUSTOMERS = "SELECT count(*) FROM clients WHERE tenant = $1 AND client_name = $2"
+
 
 @pytest.fixture
-async def without_worker(service: Service) -> AsyncIterator[Service]:
-    """The service while its own worker, which has no step after the commit, does not run."""
+async def without_worker(service: Service, database: asyncpg.Connection) -> AsyncIterator[Service]:
+    """The service while its own worker does not run, so that a test can kill another one."""
+    await insert_management_tenant(database, MANAGEMENT_TENANT)
     await anyio.to_thread.run_sync(service.worker.stop)
     yield service
     await anyio.to_thread.run_sync(service.worker.start)
 
 
-@asynccontextmanager
-async def extended_worker(service: Service, follow_up: str) -> AsyncIterator[ChildProcess]:
-    """A worker with a step after the commit."""
-    process = ChildProcess(
-        "extended-worker",
-        [sys.executable, "-m", "tests.e2e.extended_worker"],
-        log_file=service.logs / f"extended-worker-{uuid4().hex}.log",
-        env={**service.environment, "FOLLOW_UP": follow_up},
-        cwd=REPOSITORY,
-    )
-    process.start()
+async def commit_and_kill(service: Service, database: asyncpg.Connection, name: str) -> tuple[dict[str, Any], UUID]:
+    """Let a creation commit, kill its worker within the step that follows, and return the response and the tenant."""
+    tenant_id, worker = uuid4(), Replica(service, "worker", {})
+    other = await asyncpg.connect(service.installation.admin_database_url)
     try:
-        yield process
+        await worker.start()
+        await other.execute("BEGIN")
+        # A client that is about to be inserted lets the insert of the same name wait.
+        await other.execute("INSERT INTO clients (tenant, client_name) VALUES ($1, $2)", MANAGEMENT_TENANT, name)
+        started = await service.create(tenantId=str(tenant_id), tenantName=name, skipCustomerTracking=False)
+
+        async def is_blocked() -> bool:
+            return bool(await database.fetchval(BLOCKED))
+
+        await wait_until(is_blocked, timeout=PATIENCE, every=0.02)
+        await kill(worker.process)
+        await other.execute("ROLLBACK")
     finally:
-        await anyio.to_thread.run_sync(process.stop)
-
-
-async def commit_and_kill(service: Service, database: asyncpg.Connection, tenant_id: UUID) -> dict[str, Any]:
-    """Let a creation commit, and kill its worker before the next step."""
-    async with extended_worker(service, "succeeds") as worker, waiting(database, COMPLETE, tenant_id) as gate:
-        started = await service.create(tenantId=str(tenant_id))
-        await gate.reached()
-        await kill(worker)
-
-    async def is_committed() -> bool:
-        query = "SELECT committed_at IS NOT NULL FROM alga_tenants.operations WHERE workflow_id = $1"
-        return bool(await database.fetchval(query, started["workflowId"]))
-
-    await wait_until(is_committed, timeout=PATIENCE, every=0.02)
-    return started
-
-
-async def test_a_step_that_fails_after_the_commit_is_a_warning_and_the_tenant_stays(
-    without_worker: Service, database: asyncpg.Connection
-) -> None:
-    service = without_worker
-    async with extended_worker(service, "fails"):
-        document = await service.finished((await service.create())["workflowId"])
-    assert (document["status"], document["error"]) == ("completed", None)
-    [warning] = document["warnings"]
-    assert (warning["code"], warning["step"]) == ("customer-collision", TRACK_CUSTOMER)
-    assert {step["name"]: step["status"] for step in document["steps"]}[TRACK_CUSTOMER] == "failed"
-    assert (await row_counts(database, document["tenantId"]))["tenants"] == 1
+        await other.close()
+        await anyio.to_thread.run_sync(worker.process.stop)
+    return started, tenant_id
 
 
 async def test_another_worker_does_the_rest_if_one_is_killed_after_the_commit(
     without_worker: Service, database: asyncpg.Connection
 ) -> None:
-    service, tenant_id = without_worker, uuid4()
-    started = await commit_and_kill(service, database, tenant_id)
+    service, name = without_worker, f"Killed {uuid4().hex}"
+    started, tenant_id = await commit_and_kill(service, database, name)
     committed = await row_counts(database, tenant_id)
     response = await service.http.delete(started["links"]["self"])
     assert (response.status_code, response.json()["code"]) == (409, "operation-committed")
-    async with extended_worker(service, "succeeds"):
+    async with replica(service, "worker"):
         document = await service.finished(started["workflowId"])
-    assert (document["status"], document["error"]) == ("completed", None)
+    assert (document["status"], document["error"], document["warnings"]) == ("completed", None, [])
     assert {step["name"]: step["status"] for step in document["steps"]}[TRACK_CUSTOMER] == "completed"
+    assert await database.fetchval(CUSTOMERS, MANAGEMENT_TENANT, name) == 1
     assert await row_counts(database, tenant_id) == committed
     assert committed["tenants"] == 1
 
@@ -95,8 +75,8 @@ async def test_another_worker_does_the_rest_if_one_is_killed_after_the_commit(
 async def test_a_workflow_terminated_after_the_commit_completes_with_a_warning(
     without_worker: Service, database: asyncpg.Connection, temporal: EmbeddedTemporal
 ) -> None:
-    service, tenant_id = without_worker, uuid4()
-    started = await commit_and_kill(service, database, tenant_id)
+    service, name = without_worker, f"Terminated {uuid4().hex}"
+    started, tenant_id = await commit_and_kill(service, database, name)
     client = await Client.connect(temporal.address)
     await client.get_workflow_handle(started["workflowId"]).terminate("by hand")
     document = await service.status(started["workflowId"])
@@ -105,3 +85,4 @@ async def test_a_workflow_terminated_after_the_commit_completes_with_a_warning(
     assert warning["code"] == "ended-outside"
     assert TRACK_CUSTOMER in warning["detail"]
     assert (await row_counts(database, tenant_id))["tenants"] == 1
+    assert await database.fetchval(CUSTOMERS, MANAGEMENT_TENANT, name) == 0

@@ -36,6 +36,8 @@ async def start(service: Service, temporal: EmbeddedTemporal, **changes: Any) ->
                 "password": "securePassword123!",
             },
             "contractLine": "Time and Materials",
+            # Each name can be tracked once.
+            "skipCustomerTracking": True,
             **changes,
         },
         id=f"tenant-creation-1764000000000-{uuid4().hex[:8]}",

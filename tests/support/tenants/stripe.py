@@ -26,7 +26,7 @@ async def insert_management_tenant(database: asyncpg.Connection, tenant_id: UUID
     tenant_id = tenant_id or uuid4()
     await database.execute(
         "INSERT INTO tenants (tenant, client_name, email, billing_source)"
-        " VALUES ($1, 'MSP', 'msp@example.com', 'manual')",
+        " VALUES ($1, 'MSP', 'msp@example.com', 'manual') ON CONFLICT DO NOTHING",
         tenant_id,
     )
     prices = []
