@@ -27,6 +27,8 @@ PAUSING = {
 }
 FAILED_FOR_LONG = "no attempt has succeeded for five days; resume the webhook when its receiver works again"
 
+# Each statement is a transaction of its own, in one round trip.
+_ONE_STATEMENT = {"isolation_level": "AUTOCOMMIT"}
 # Webhooks are few. Each has a limit of its own, so that a receiver that hangs does not hold up the others.
 _CLAIM = (
     text("""
@@ -153,8 +155,8 @@ async def claim(engine: AsyncEngine, *, free: int, each: int, busy: Mapping[UUID
         "busy": json.dumps({str(webhook_id): number for webhook_id, number in busy.items()}),
         "seconds": CLAIM_SECONDS,
     }
-    async with engine.begin() as connection:
-        rows = (await connection.execute(_CLAIM, values)).all()
+    async with engine.connect() as connection:
+        rows = (await (await connection.execution_options(**_ONE_STATEMENT)).execute(_CLAIM, values)).all()
     return [_claim(row) for row in rows]
 
 
@@ -178,8 +180,8 @@ async def note(engine: AsyncEngine, claimed: Claim, attempt: Attempt, delay: flo
         "failed_for_long": FAILED_FOR_LONG,
         "max_failing": MAX_FAILING_SECONDS,
     }
-    async with engine.begin() as connection:
-        row = (await connection.execute(_NOTE, values)).one()
+    async with engine.connect() as connection:
+        row = (await (await connection.execution_options(**_ONE_STATEMENT)).execute(_NOTE, values)).one()
     return Noted(row.is_noted, row.paused)
 
 

@@ -27,6 +27,8 @@ FEW = 200
 EVENTS = int(os.environ.get("EVENTS", str(FEW)))
 TENANTS = 20
 WORKERS = 2
+# So many are delivered between two kills.
+STRIDE = max(20, EVENTS // 100)
 SETTINGS = {"WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8"}
 
 
@@ -41,8 +43,11 @@ async def test_no_event_is_lost_when_workers_are_killed(
     try:
         await asyncio.gather(*(worker.start() for worker in workers))
         async with asyncpg.create_pool(service.installation.admin_database_url, min_size=4, max_size=4) as pool:
-            await asyncio.gather(*(record(pool, tenant, EVENTS // TENANTS) for tenant in tenants))
-        kills = await kill_until_delivered(workers, database, webhook)
+            async with asyncio.TaskGroup() as group:
+                for tenant in tenants:
+                    group.create_task(record(pool, tenant, EVENTS // TENANTS))
+                killing = group.create_task(kill_until_delivered(workers, database, webhook))
+        kills = killing.result()
     finally:
         for worker in workers:
             await anyio.to_thread.run_sync(worker.process.stop)
@@ -96,7 +101,7 @@ async def kill_until_delivered(workers: list[Replica], database: asyncpg.Connect
     for worker in cycle(workers):
         before = await delivered(database, webhook)
 
-        async def has_progressed(enough: int = before + EVENTS // 20) -> bool:
+        async def has_progressed(enough: int = before + STRIDE) -> bool:
             return await delivered(database, webhook) >= min(enough, EVENTS)
 
         if is_quick and kills:

@@ -90,7 +90,11 @@ class Receiver:
             return [each for each in self.received if each.path == path]
 
     def _handle(self, handler: BaseHTTPRequestHandler) -> None:
-        body = handler.rfile.read(int(handler.headers["content-length"]))
+        length = int(handler.headers["content-length"])
+        body = handler.rfile.read(length)
+        if len(body) < length:
+            # The sender was killed before the request was complete.
+            return
         headers = {name.lower(): value for name, value in handler.headers.items()}
         try:
             document = Webhook(self.secrets[handler.path]).verify(body, headers)

@@ -4,12 +4,12 @@ import asyncio
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
-from sqlalchemy import event
 
 from activities.webhooks.claims import claim, note
 from activities.webhooks.sending import Attempt, Outcome
 from tests.app.worker.deliveries.outbox import PATIENCE, Outbox
 from tests.support.engines import engine_on
+from tests.support.round_trips import counting_proxy
 from tests.support.servers.proxy import Proxy
 from tests.support.servers.receiver import Receiver
 from tests.support.waiting import wait_until
@@ -58,16 +58,17 @@ async def test_claims_respect_both_limits(outbox: Outbox, receiver: Receiver) ->
 async def test_deliveries_go_on_after_an_outage_of_the_database(outbox: Outbox, receiver: Receiver) -> None:
     webhook_id = await outbox.add_webhook(receiver)
     direct = urlsplit(outbox.database)
-    async with Proxy(direct.port or 0) as proxy:
-        through = urlunsplit(direct._replace(netloc=f"{direct.netloc.rpartition(':')[0]}:{proxy.port}"))
-        async with outbox.worker(admin_database_url=through):
-            await wait_until(lambda: _last_is(outbox, well=True), timeout=PATIENCE, every=0.02)
-            proxy.refuse()
-            await wait_until(lambda: _last_is(outbox, well=False), timeout=PATIENCE, every=0.02)
-            await outbox.add_operation()
-            await proxy.accept()
-            await outbox.until_ended(webhook_id)
-            await wait_until(lambda: _last_is(outbox, well=True), timeout=PATIENCE, every=0.02)
+    async with (
+        Proxy(direct.port or 0) as proxy,
+        outbox.worker(admin_database_url=through(outbox.database, proxy.port)),
+    ):
+        await wait_until(lambda: _last_is(outbox, well=True), timeout=PATIENCE, every=0.02)
+        proxy.refuse()
+        await wait_until(lambda: _last_is(outbox, well=False), timeout=PATIENCE, every=0.02)
+        await outbox.add_operation()
+        await proxy.accept()
+        await outbox.until_ended(webhook_id)
+        await wait_until(lambda: _last_is(outbox, well=True), timeout=PATIENCE, every=0.02)
 
 
 async def test_an_unexpected_error_is_reported_and_the_loop_goes_on(
@@ -86,13 +87,25 @@ async def test_an_unexpected_error_is_reported_and_the_loop_goes_on(
     assert outbox.problems[-1] is None
 
 
-async def test_a_look_for_due_deliveries_is_one_statement(outbox: Outbox, receiver: Receiver) -> None:
+async def test_a_look_for_due_deliveries_is_one_round_trip(outbox: Outbox, receiver: Receiver) -> None:
     await outbox.add_webhook(receiver)
-    async with engine_on(outbox.database) as engine:
-        sent: list[str] = []
-        event.listen(engine.sync_engine, "before_cursor_execute", lambda *given: sent.append(given[2]))
-        assert await claim(engine, free=10, each=10, busy={}) == []
-    assert len(sent) == 1
+    direct = urlsplit(outbox.database)
+    async with (
+        counting_proxy(direct.port or 0) as (port, trips),
+        engine_on(through(outbox.database, port)) as engine,
+    ):
+        taken = []
+        for _ in range(3):
+            before = trips.count
+            assert await claim(engine, free=10, each=10, busy={}) == []
+            taken.append(trips.count - before)
+    assert taken[-1] == 1
+
+
+def through(database: str, port: int) -> str:
+    """Return the URL of the database behind a proxy."""
+    direct = urlsplit(database)
+    return urlunsplit(direct._replace(netloc=f"{direct.netloc.rpartition(':')[0]}:{port}"))
 
 
 async def _last_is(outbox: Outbox, *, well: bool) -> bool:
