@@ -139,6 +139,7 @@ def service_environment(
         "NEXTAUTH_SECRET": secret,
         "GATEWAY_HOST": LOOPBACK,
         "WORKER_PROBE_HOST": LOOPBACK,
+        "WEBHOOK_ALLOWED_NETWORKS": f"{LOOPBACK}/32",
         **UNLIMITED,
     }
 

@@ -16,8 +16,10 @@ from app.settings import Settings
 from app.telemetry.metrics.webhooks import DEAD_DELIVERIES, DELIVERY_ATTEMPTS
 from app.webhooks import event_source, secret_box, url_guard
 
-# Seconds between two looks for deliveries that are due; each is one cheap query.
+# Seconds between two looks for deliveries that are due; each is one cheap query. The next look comes sooner when a
+# request has ended, because the limits may have held back other deliveries.
 POLL_SECONDS = 1.0
+MIN_POLL_SECONDS = 0.05
 RETRY_SECONDS = 5.0
 # Requests at once of this worker, and of it to one webhook.
 MAX_REQUESTS = 128
@@ -52,6 +54,7 @@ class DeliveryLoop:
         try:
             while not stop.is_set():
                 if await self._start_due():
+                    await self._wait(MIN_POLL_SECONDS, stopping)
                     await self._wait(POLL_SECONDS, stopping, *self._running)
                 else:
                     await self._wait(RETRY_SECONDS, stopping)

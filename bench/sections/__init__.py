@@ -3,7 +3,19 @@
 from collections.abc import Awaitable, Callable, Mapping
 
 from bench.context import Context
-from bench.sections import database, directory, export, latency, polling, posting, purge, resources, scale, throughput
+from bench.sections import (
+    database,
+    directory,
+    events,
+    export,
+    latency,
+    polling,
+    posting,
+    purge,
+    resources,
+    scale,
+    throughput,
+)
 
 Measure = Callable[[Context], Awaitable[None]]
 
@@ -11,6 +23,7 @@ SECTIONS: Mapping[str, Measure] = {
     "latency": latency.measure,
     "posting": posting.measure,
     "throughput": throughput.measure,
+    "events": events.measure,
     "database": database.measure,
     "polling": polling.measure,
     "resources": resources.measure,

@@ -42,11 +42,13 @@ async def test_no_event_is_lost_when_workers_are_killed(
     tenants = [uuid4() for _ in range(TENANTS)]
     try:
         await asyncio.gather(*(worker.start() for worker in workers))
-        async with asyncpg.create_pool(service.installation.admin_database_url, min_size=4, max_size=4) as pool:
-            async with asyncio.TaskGroup() as group:
-                for tenant in tenants:
-                    group.create_task(record(pool, tenant, EVENTS // TENANTS))
-                killing = group.create_task(kill_until_delivered(workers, database, webhook))
+        async with (
+            asyncpg.create_pool(service.installation.admin_database_url, min_size=4, max_size=4) as pool,
+            asyncio.TaskGroup() as group,
+        ):
+            for tenant in tenants:
+                group.create_task(record(pool, tenant, EVENTS // TENANTS))
+            killing = group.create_task(kill_until_delivered(workers, database, webhook))
         kills = killing.result()
     finally:
         for worker in workers:
