@@ -38,7 +38,7 @@ async def is_applied(connection: AsyncConnection, kind: str, tenant_id: UUID, re
         return False
     applied = Applied(*row)
     if (applied.kind, applied.content) != (kind, request.content):
-        detail = f"eventId: was used for another change of this tenant, by {applied.workflow_id}; send a new one"
+        detail = f"this id was used for another change of the tenant, by {applied.workflow_id}; send a new one"
         raise FinalError(EVENT_ID_USED, detail, field="eventId")
     return True
 

@@ -21,7 +21,7 @@ def licence(
     report: Report,
     tenant_id: TenantId,
     *,
-    count: Annotated[int | None, typer.Option(min=1, help="How many users may sign in.")] = None,
+    count: Annotated[int | None, typer.Option("--license-count", min=1, help="How many users may sign in.")] = None,
     plan: Annotated[str | None, typer.Option(help="solo or pro.")] = None,
     event_id: EventId = None,
     wait: Wait = True,
@@ -32,7 +32,7 @@ def licence(
     None is deactivated; a warning says so if the tenant has more users than that.
     """
     if count is None and plan is None:
-        raise typer.BadParameter("give --count, --plan, or both", param_hint="--count")
+        raise typer.BadParameter("give --license-count, --plan, or both", param_hint="--license-count")
     changed = report.client.change_licence(tenant_id, license_count=count, plan=plan, event_id=event_id, wait=0)
     return follow_change(report, changed, timeout, wait=wait, already=AS_REQUESTED)
 

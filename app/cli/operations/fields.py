@@ -71,8 +71,11 @@ CREATION_FIELDS = (
 OPTIONS = {field.path: field.option for field in CREATION_FIELDS} | {
     "adminUser.password": "administrator's password",
     "billingAddress": "billing address",
+    "eventId": "--event-id",
+    "expiresAt": "--expires",
     "exportId": "EXPORT",
     "gracePeriodDays": "--grace-days",
+    "key": "KEY",
     "startedAfter": "--started-after",
     "startedBefore": "--started-before",
     "userType": "--type",

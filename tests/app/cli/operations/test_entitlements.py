@@ -27,7 +27,7 @@ def of_kind(status: str) -> dict[str, object]:
 def test_a_licence_is_changed_and_its_warning_shown(server: ScriptedServer, run: Run) -> None:
     server.script("PATCH", f"{TENANT_PATH}/licence", Reply(202, of_kind("queued")))
     server.script("GET", OPERATION_PATH, Reply(200, of_kind("completed")))
-    ran = run(*LICENCE, "--count=25", "--event-id=evt_1")
+    ran = run(*LICENCE, "--license-count=25", "--event-id=evt_1")
     assert ran.code == 0
     assert "the tenant has 30 active users" in " ".join(ran.stdout.split())
     assert (server.received[0].body, server.received[0].headers["prefer"]) == (
@@ -55,8 +55,8 @@ def test_an_addon_is_granted_until_a_date_and_revoked(server: ScriptedServer, ru
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (LICENCE, "give --count, --plan, or both"),
-        ((*LICENCE, "--count=0"), "--count"),
+        (LICENCE, "give --license-count, --plan, or both"),
+        ((*LICENCE, "--license-count=0"), "--license-count"),
         (("tenants", "grant-addon", TENANT_ID, "teams", "--expires=soon"), "is not a time"),
     ],
 )
@@ -66,7 +66,7 @@ def test_invalid_usage_names_the_option(run: Run, arguments: tuple[str, ...], me
 
 
 def test_an_event_id_that_was_used_is_a_conflict(server: ScriptedServer, run: Run) -> None:
-    detail = "eventId: was used for another change of this tenant"
-    server.script("PATCH", f"{TENANT_PATH}/licence", problem(409, "event-id-used", detail))
-    ran = run(*LICENCE, "--count=25", "--event-id=evt_1")
-    assert (ran.code, "event-id-used" in ran.stderr) == (7, True)
+    fault = {"field": "eventId", "detail": "this id was used for another change of the tenant"}
+    server.script("PATCH", f"{TENANT_PATH}/licence", problem(409, "event-id-used", errors=[fault]))
+    ran = run(*LICENCE, "--license-count=25", "--event-id=evt_1")
+    assert (ran.code, "--event-id: this id was used" in ran.stderr) == (7, True)
