@@ -162,6 +162,9 @@ async def test_tenants_are_made_and_stopped_while_pgbouncer_and_its_connections_
 
 @pytest.mark.parametrize("bouncer", [1], indirect=True)
 async def test_nothing_of_a_tenants_making_is_left_on_the_server_connection(engine: AsyncEngine) -> None:
+    async with engine.begin() as connection:
+        # Loads the language of our triggers, with its settings.
+        await connection.execute(text("DO 'BEGIN END'"))
     before = await _session(engine)
     work = Work(engine)
     await work.create(request(uuid4()))
