@@ -46,6 +46,14 @@ class Action(StrEnum):
     KEY_ROTATE = "key.rotate"
     KEY_REVOKE = "key.revoke"
     KEY_RESEAL = "key.reseal"
+    WEBHOOK_CREATE = "webhook.create"
+    WEBHOOK_CHANGE = "webhook.change"
+    WEBHOOK_DELETE = "webhook.delete"
+    WEBHOOK_ROTATE = "webhook.rotate"
+    """A webhook got a new secret."""
+    WEBHOOK_TEST = "webhook.test"
+    WEBHOOK_REPLAY = "webhook.replay"
+    """Events are delivered again."""
     PAYLOADS_DECODE = "payloads.decode"
     REQUEST_DENIED = "request.denied"
     AUDIT_BREAK = "audit.break"
@@ -65,8 +73,8 @@ class AuditEvent:
     """An audit event. It never contains a secret.
 
     `caller` is the authenticated identity, `on_behalf_of` the person for whom it acted, `subject` the id of an API
-    key or export, `reason` the code of a problem, `path` the template of a route, and `count` the number of events
-    that were merged into this one. Texts are made storable in PostgreSQL and cut to 1000 characters.
+    key, export or webhook, `reason` the code of a problem, `path` the template of a route, and `count` the number of
+    events that were merged into this one. Texts are made storable in PostgreSQL and cut to 1000 characters.
 
     Raises `TypeError` if details contain anything but JSON without floats.
     """

@@ -91,7 +91,7 @@ def _refuse_checkout_session(_value: Any) -> None:
     )
 
 
-def _is_never_null(schema: dict[str, Any]) -> None:
+def is_never_null(schema: dict[str, Any]) -> None:
     """Show in OpenAPI that a field may be left out, but not be null; pydantic knows only both."""
     schema.update(next(option for option in schema.pop("anyOf") if option.get("type") != "null"))
     del schema["default"]
@@ -276,7 +276,7 @@ class TenantChanges(RequestModel):
     model_config = ConfigDict(json_schema_extra={"minProperties": 1})
 
     tenant_name: Name | None = Field(
-        default=None, description="Can't be removed.", examples=["Acme"], json_schema_extra=_is_never_null
+        default=None, description="Can't be removed.", examples=["Acme"], json_schema_extra=is_never_null
     )
     company_name: Name | None = None
     client_name: Name | None = None

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 from sqlalchemy import delete, func, insert, or_, select, update
@@ -13,6 +13,7 @@ from activities.webhooks.event_types import TEST
 from activities.webhooks.secrets import SecretBox, new_secret
 
 PENDING = "pending"
+DEAD = "dead"
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,7 @@ async def rotate_secret(
         return None
     columns = webhook_secrets.c
     end = func.now() + overlap
-    await connection.execute(
-        delete(webhook_secrets).where(columns.webhook_id == webhook_id, columns.expires_at <= func.now())
-    )
+    await _delete_expired(connection, webhook_id)
     await connection.execute(
         update(webhook_secrets)
         .where(columns.webhook_id == webhook_id, or_(columns.expires_at.is_(None), columns.expires_at > end))
@@ -63,7 +62,7 @@ async def rotate_secret(
 async def change_url(connection: AsyncConnection, secrets: SecretBox, webhook_id: UUID, url: str) -> bool:
     """Change the URL, for which its secrets are encrypted again; return whether there is such a webhook.
 
-    Raises `SecretUnreadableError` if a secret was not made for the former URL; rotate the secret first.
+    Raises `SecretUnreadableError` if a valid secret was not made for the former URL; rotate the secret first.
     """
     former = await connection.scalar(
         select(webhooks.c.url).where(webhooks.c.webhook_id == webhook_id).with_for_update()
@@ -71,6 +70,7 @@ async def change_url(connection: AsyncConnection, secrets: SecretBox, webhook_id
     if former is None:
         return False
     columns = webhook_secrets.c
+    await _delete_expired(connection, webhook_id)
     rows = await connection.execute(
         select(columns.secret_id, columns.ciphertext).where(columns.webhook_id == webhook_id)
     )
@@ -125,6 +125,24 @@ async def replay(connection: AsyncConnection, webhook_id: UUID, event_id: UUID) 
     return changed.rowcount > 0
 
 
+async def replay_dead(
+    connection: AsyncConnection, webhook_id: UUID, *, since: datetime | None = None, until: datetime | None = None
+) -> int:
+    """Deliver again what is dead, of events of this time; return the number of deliveries."""
+    columns = deliveries.c
+    of_time = select(events.c.event_id).where(events.c.event_id == columns.event_id)
+    if since is not None:
+        of_time = of_time.where(events.c.occurred_at >= since)
+    if until is not None:
+        of_time = of_time.where(events.c.occurred_at < until)
+    changed = await connection.execute(
+        update(deliveries)
+        .where(columns.webhook_id == webhook_id, columns.status == DEAD, of_time.exists())
+        .values(status=PENDING, attempts=0, due_at=func.now(), ended_at=None)
+    )
+    return changed.rowcount
+
+
 async def send_test(connection: AsyncConnection, webhook_id: UUID) -> UUID | None:
     """Write a test event for one webhook, and return its id; None if there is no such webhook."""
     found = await connection.scalar(
@@ -147,6 +165,13 @@ async def delete_webhook(connection: AsyncConnection, webhook_id: UUID) -> bool:
     for table in (webhook_secrets, delivery_attempts, deliveries):
         await connection.execute(delete(table).where(table.c.webhook_id == webhook_id))
     return removed.rowcount > 0
+
+
+async def _delete_expired(connection: AsyncConnection, webhook_id: UUID) -> None:
+    columns = webhook_secrets.c
+    await connection.execute(
+        delete(webhook_secrets).where(columns.webhook_id == webhook_id, columns.expires_at <= func.now())
+    )
 
 
 async def _add_secret(connection: AsyncConnection, secrets: SecretBox, webhook_id: UUID, url: str) -> str:

@@ -28,6 +28,7 @@ from app.gateway.product_changes import routes as product_changes
 from app.gateway.readiness import Readiness
 from app.gateway.services import open_services
 from app.gateway.tenants import routes as tenants
+from app.gateway.webhooks import routes as webhooks
 from app.probes import Probes, probe_routes
 from app.settings import Settings, split_list
 from app.telemetry.metrics.dependencies import refresh_dependencies
@@ -78,6 +79,7 @@ def create_app(settings: Settings) -> FastAPI:
         exports.router,
         product_changes.router,
         entitlements.router,
+        webhooks.router,
         operations.status_router,
         operations.router,
         operations.kind_router,

@@ -43,6 +43,8 @@ from app.gateway.tenants.access import WelcomeEmails
 from app.gateway.tenants.creation import TenantCreation
 from app.gateway.tenants.idempotency import IdempotentRequests
 from app.gateway.tenants.suspension import Suspensions
+from app.gateway.webhooks.deliveries import DeliveryListing
+from app.gateway.webhooks.webhooks import Webhooks
 from app.settings import Settings
 from app.telemetry.metrics.pools import watch_pool
 from app.telemetry.metrics.requests import watch_verifications
@@ -52,6 +54,7 @@ from app.temporal.encryption import EncryptionCodec
 from app.temporal.operations import TemporalOperations
 from app.temporal.task_queue import TaskQueue
 from app.temporal.tenant_resources import TenantResources
+from app.webhooks import secret_box, url_guard
 
 # The purpose of the derived key of request fingerprints.
 FINGERPRINTS = "request fingerprints"
@@ -137,6 +140,8 @@ async def open_services(
             Exports(engine, tenants, starts, archives, audit),
             ExportContent(archives, recorder),
             Restores(settings, starts, archives),
+            Webhooks(engine, secret_box(settings), url_guard(settings), audit),
+            DeliveryListing(engine),
             AuditListing(engine),
             decoding,
             Readiness(engine, operations, TaskQueue(temporal, settings)),

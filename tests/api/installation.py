@@ -33,6 +33,10 @@ INSERT INTO alga_tenants.deletions
     (workflow_id, run_id, deletion_id, tenant_id, tenant_name, grace_period_days, deleted_at)
     VALUES ('tenant-deletion-{deleted}', '1', '{deleted}', '{deleted}', 'Deleted', 30, now());
 """
+# So that no generated URL leads to another machine, whatever the hooks let pass.
+WEBHOOKS_ON_LOOPBACK = """
+ALTER TABLE alga_tenants.webhooks ADD CONSTRAINT on_loopback CHECK (url LIKE 'http://127.0.0.1:%');
+"""
 SETTINGS = {
     "NEXTAUTH_SECRET": "test-nextauth-secret",
     "TEMPORAL_TASK_QUEUE": "api-tests",
@@ -51,7 +55,7 @@ def running_service(folder: Path, **servers: str) -> Iterator[Installation]:
     """An installation on empty tables, on the given servers or on ones of its own; its logs are in `logs`."""
     with DevStack(folder, ui=False, durable=False, **servers) as stack:
         installation = install(stack, port=free_port(), environment=SETTINGS, say=lambda _: None)
-        run_blocking(_execute(installation.admin_database_url, STUCK_TENANTS))
+        run_blocking(_execute(installation.admin_database_url, STUCK_TENANTS + WEBHOOKS_ON_LOOPBACK))
         yield installation
 
 
@@ -103,6 +107,25 @@ def new_api_keys(installation: Installation, count: int) -> list[str]:
         wanted = {"name": "to be rotated", "scopes": ["tenants:read"]}
         answers = [http.post("/api-keys", json=wanted).raise_for_status() for _ in range(count)]
     return [str(answer.json()["id"]) for answer in answers]
+
+
+def new_webhooks(installation: Installation, count: int, events: int = 1) -> tuple[list[str], list[str]]:
+    """Create paused webhooks with test events, and return the ids of both."""
+    with _client(installation) as http:
+        ids = [_create_webhook(http, uuid4().hex) for _ in range(count)]
+        tests = [http.post(f"/webhooks/{id_}/test").raise_for_status() for id_ in ids for _ in range(events)]
+    return ids, [str(test.json()["eventId"]) for test in tests]
+
+
+def loopback_url(name: str) -> str:
+    """Return a URL for a webhook; nothing listens there."""
+    return f"http://127.0.0.1:1/{name}"
+
+
+def _create_webhook(http: httpx.Client, name: str) -> str:
+    created = http.post("/webhooks", json={"url": loopback_url(name)}).raise_for_status().json()
+    http.patch(f"/webhooks/{created['id']}", json={"isPaused": True}).raise_for_status()
+    return str(created["id"])
 
 
 def _client(installation: Installation) -> httpx.Client:

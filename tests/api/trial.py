@@ -16,6 +16,7 @@ from tests.api.installation import (
     exports,
     finished_operations,
     new_api_keys,
+    new_webhooks,
     stuck_operations,
     unmanaged_tenants,
 )
@@ -118,6 +119,9 @@ def _write_dictionaries(trial: Trial, installation: Installation, folder: Path) 
     to_fetch, of_deleted = exports(installation, created), exports(installation, deleted)
     delete_tenants(installation, to_confirm + to_undo, confirmed=False)
     delete_tenants(installation, deleted, confirmed=True)
+    (to_call, to_replay), (to_rotate_secret, _), (to_unhook, _) = (
+        new_webhooks(installation, count, events) for count, events in ((1, trial.targets), (4, 0), (5, 0))
+    )
     dictionaries = {
         "to_change": stuck[::3],
         "to_cancel": stuck[1::3],
@@ -133,6 +137,10 @@ def _write_dictionaries(trial: Trial, installation: Installation, folder: Path) 
         "to_restore": of_deleted,
         "to_read": [*created, *unmanaged_tenants(installation)],
         "to_rotate": new_api_keys(installation, trial.targets),
+        "to_call": to_call,
+        "to_replay": to_replay,
+        "to_rotate_secret": to_rotate_secret,
+        "to_unhook": to_unhook,
     }
     for name, entries in dictionaries.items():
         (folder / f"{name}.txt").write_text("".join(f'"{entry}"\n' for entry in entries))

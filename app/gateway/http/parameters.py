@@ -47,7 +47,7 @@ async def if_none_match(
 
 def _reject_number(value: Any) -> Any:
     # Pydantic would also accept seconds since 1970.
-    if isinstance(value, str) and not value[:5].endswith("-"):
+    if not isinstance(value, str) or not value[:5].endswith("-"):
         raise PydanticCustomError("moment", "must be a time like 2026-01-31T12:00:00Z")
     return value
 

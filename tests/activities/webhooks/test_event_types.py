@@ -37,4 +37,4 @@ def test_the_documentation_lists_all_types() -> None:
 
 
 def test_each_noun_is_a_group() -> None:
-    assert groups() == ("tenant.*", "operation.*", "webhook.*")
+    assert groups() == ("tenant.*", "operation.*")

@@ -88,6 +88,8 @@ async def test_a_long_body_is_not_read_to_its_end(receiver: Receiver) -> None:
         (429, format_datetime(datetime.now(UTC) + timedelta(days=400), usegmt=True), 400 * 86_400),
         (429, format_datetime(datetime.now(UTC) - timedelta(days=1), usegmt=True), 0),
     ],
+    # The processes of a parallel run need equal names.
+    ids=["seconds", "unavailable", "other-status", "no-date", "late-date", "past-date"],
 )
 async def test_a_receiver_says_when_it_wants_the_next_request(
     receiver: Receiver, status: int, value: str, seconds: float

@@ -51,6 +51,16 @@ KEYED = {
     ("delete", "/api-keys/{key_id}"): {"200", "400", "404"},
     ("post", "/api-keys/{key_id}/rotate"): {"201", "404", "409", *BODY},
     ("get", "/audit-events"): {"200", "422"},
+    ("post", "/webhooks"): {"201", "409", *BODY},
+    ("get", "/webhooks"): {"200", "400"},
+    ("get", "/webhooks/{id}"): {"200", "400", "404"},
+    ("patch", "/webhooks/{id}"): {"200", "404", "409", *BODY},
+    ("delete", "/webhooks/{id}"): {"204", "400", "404"},
+    ("post", "/webhooks/{id}/rotate-secret"): {"200", "404", "409", *BODY},
+    ("post", "/webhooks/{id}/test"): {"202", "400", "404"},
+    ("get", "/webhooks/{id}/deliveries"): {"200", "400", "404", "422"},
+    ("post", "/webhooks/{id}/replay"): {"202", "404", *BODY},
+    ("post", "/webhooks/{id}/deliveries/{event_id}/replay"): {"202", "400", "404"},
     ("post", "/codec/decode"): {"200", "404", *BODY},
 }
 OPEN = {("get", path) for path in ("/livez", "/health", "/readyz", "/ready", "/startupz", "/metrics")}
@@ -88,6 +98,8 @@ def test_one_path_template_has_one_name_for_its_parameter(document: dict[str, An
         "/parts/": {"table"},
         "/addons/": {"key"},
         "/api-keys/": {"key_id"},
+        "/webhooks/": {"id"},
+        "/deliveries/": {"event_id"},
     }
     for (_, path), operation in operations(document).items():
         declared = [parameter["name"] for parameter in operation.get("parameters", []) if parameter["in"] == "path"]

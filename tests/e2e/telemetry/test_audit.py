@@ -9,6 +9,7 @@ import anyio.lowlevel
 import asyncpg
 import pytest
 
+from app.embedded.processes.ports import LOOPBACK, free_port
 from tests.e2e.conftest import Service
 from tests.e2e.obstacles import obstacle
 from workflows.tenants.steps import CREATE_TENANT
@@ -17,6 +18,7 @@ pytestmark = pytest.mark.anyio
 
 PASSING = "RAISE EXCEPTION 'it will pass' USING ERRCODE = '40001'"
 PERSON = "Jane Doe"
+EVENTS = ["tenant.deleted"]
 
 
 async def changing_routes(service: Service) -> set[tuple[str, str]]:
@@ -73,6 +75,20 @@ async def _change_and_delete(
     await ask("DELETE", "/exports/{id}", f"/exports/{export_id}")
 
 
+async def _manage_webhook(ask: Callable[..., Awaitable[None]], responses: dict[str, Any]) -> None:
+    """Call the routes of webhooks. Nothing listens at the URL."""
+    await ask("POST", "/webhooks", "/webhooks", {"url": f"http://{LOOPBACK}:{free_port()}/", "eventTypes": EVENTS})
+    webhook = responses["/webhooks"]["links"]["self"]
+    await ask("POST", "/webhooks/{id}/test", f"{webhook}/test")
+    event_id = responses["/webhooks/{id}/test"]["eventId"]
+    replay = "/webhooks/{id}/deliveries/{event_id}/replay"
+    await ask("POST", replay, f"{webhook}/deliveries/{event_id}/replay")
+    await ask("POST", "/webhooks/{id}/replay", f"{webhook}/replay")
+    await ask("POST", "/webhooks/{id}/rotate-secret", f"{webhook}/rotate-secret")
+    await ask("PATCH", "/webhooks/{id}", webhook, {"isPaused": True})
+    await ask("DELETE", "/webhooks/{id}", webhook)
+
+
 async def test_every_route_that_changes_something_leaves_its_event(
     service: Service, database: asyncpg.Connection
 ) -> None:
@@ -117,6 +133,7 @@ async def test_every_route_that_changes_something_leaves_its_event(
     await ask("POST", "/api-keys/{key_id}/rotate", f"{key}/rotate")
     await ask("DELETE", "/api-keys/{key_id}", key)
     await ask("POST", "/codec/decode", "/codec/decode", {"payloads": []})
+    await _manage_webhook(ask, responses)
 
     assert set(events) == await changing_routes(service)
     assert {route: event["action"] for route, event in events.items()} == {
@@ -142,6 +159,13 @@ async def test_every_route_that_changes_something_leaves_its_event(
         ("POST", "/api-keys"): "key.create",
         ("POST", "/api-keys/{key_id}/rotate"): "key.rotate",
         ("DELETE", "/api-keys/{key_id}"): "key.revoke",
+        ("POST", "/webhooks"): "webhook.create",
+        ("PATCH", "/webhooks/{id}"): "webhook.change",
+        ("DELETE", "/webhooks/{id}"): "webhook.delete",
+        ("POST", "/webhooks/{id}/rotate-secret"): "webhook.rotate",
+        ("POST", "/webhooks/{id}/test"): "webhook.test",
+        ("POST", "/webhooks/{id}/replay"): "webhook.replay",
+        ("POST", "/webhooks/{id}/deliveries/{event_id}/replay"): "webhook.replay",
     }
     for event in events.values():
         assert (event["outcome"], event["onBehalfOf"], event["address"]) == ("accepted", PERSON, "127.0.0.1")

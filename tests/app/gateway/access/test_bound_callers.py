@@ -63,6 +63,19 @@ BY_WORKFLOW: dict[tuple[str, str], list[Any]] = {
     ("DELETE", "/tenants/{id}"): [{"reason": "not yours"}],
     ("GET", "/tenants/{id}/status"): [None],
 }
+# These are for callers that are bound to no tenant.
+UNBOUND: dict[tuple[str, str], Any] = {
+    ("POST", "/webhooks"): {"url": "https://hooks.example.com/theirs"},
+    ("GET", "/webhooks"): None,
+    ("GET", "/webhooks/{id}"): None,
+    ("PATCH", "/webhooks/{id}"): {"isPaused": True},
+    ("DELETE", "/webhooks/{id}"): None,
+    ("POST", "/webhooks/{id}/rotate-secret"): None,
+    ("POST", "/webhooks/{id}/test"): None,
+    ("GET", "/webhooks/{id}/deliveries"): None,
+    ("POST", "/webhooks/{id}/replay"): None,
+    ("POST", "/webhooks/{id}/deliveries/{event_id}/replay"): None,
+}
 # These have tests of their own, below and in those of the audit events and of the directory.
 LISTS = {("GET", "/tenants"), ("GET", "/operations"), ("GET", "/api-keys"), ("GET", "/audit-events")}
 
@@ -106,6 +119,9 @@ async def everything(database: asyncpg.Connection) -> list[Any]:
         "cancellations": "workflow_id",
         "exports": "export_id",
         "idempotency_keys": "key_digest",
+        "webhooks": "webhook_id",
+        "webhook_secrets": "webhook_id, secret_id",
+        "deliveries": "webhook_id, event_id",
     }
     found = [
         await database.fetch(f"SELECT * FROM alga_tenants.{table} ORDER BY {order}")  # noqa: S608 - named above
@@ -132,7 +148,7 @@ async def known_to_temporal(client: Client) -> set[tuple[str, int]]:
 
 
 def test_every_route_is_tried_by_a_bound_caller(gateway: RunningGateway) -> None:
-    assert routes(gateway) == {*REQUESTS, *BY_WORKFLOW, *LISTS}
+    assert routes(gateway) == {*REQUESTS, *BY_WORKFLOW, *UNBOUND, *LISTS}
 
 
 async def test_every_route_hides_another_tenant_and_leaves_it_alone(  # noqa: PLR0917 - pytest passes them by name
@@ -150,7 +166,7 @@ async def test_every_route_hides_another_tenant_and_leaves_it_alone(  # noqa: PL
         theirs_id = theirs["tenantId"] if is_tenant else theirs["workflowId"]
         if template.startswith("/exports"):
             theirs_id = their_export
-        path = template.format(id=theirs_id, key_id=their_key.record.key_id, table="users")
+        path = template.format(id=theirs_id, key_id=their_key.record.key_id, table="users", key="teams")
         for body in bodies:
             hidden = {"tenantId": theirs["tenantId"], "exportId": their_export}
             sent = body and {name: hidden.get(name, value) for name, value in body.items()}
@@ -160,6 +176,27 @@ async def test_every_route_hides_another_tenant_and_leaves_it_alone(  # noqa: PL
     assert await known_to_temporal(temporal_client) == workflows
     described = await temporal_client.get_workflow_handle(theirs["workflowId"]).describe()
     assert described.history_length == 2, "started, and one task waits"
+
+
+@pytest.fixture
+async def a_webhook(http: httpx.AsyncClient) -> AsyncIterator[str]:
+    """A webhook for the events of all tenants."""
+    created = await http.post("/webhooks", json={"url": "https://hooks.example.com/all"})
+    webhook_id = created.json()["id"]
+    yield webhook_id
+    assert (await http.delete(f"/webhooks/{webhook_id}")).status_code == 204
+
+
+async def test_what_concerns_all_tenants_is_refused(
+    bound: httpx.AsyncClient, http: httpx.AsyncClient, a_webhook: str, database: asyncpg.Connection
+) -> None:
+    event = (await http.post(f"/webhooks/{a_webhook}/test")).json()["eventId"]
+    before = await everything(database)
+    for (method, template), body in UNBOUND.items():
+        response = await bound.request(method, template.format(id=a_webhook, event_id=event), json=body)
+        assert_problem(response, 403, "unbound-caller-required")
+        assert "hooks.example.com" not in response.text
+    assert await everything(database) == before
 
 
 async def test_hidden_and_missing_things_get_the_same_response(

@@ -191,6 +191,16 @@ async def test_granting_a_scope_that_the_caller_lacks(
     assert (await the_event(http, request_id, outcome="denied"))["reason"] == "scope-not-held"
 
 
+async def test_asking_for_webhooks_as_a_bound_caller(
+    gateway: RunningGateway, http: httpx.AsyncClient, keys: Keys, request_id: RequestId
+) -> None:
+    key = await keys.create(tenant_id=uuid4())
+    async with gateway.client(**{"X-API-Key": key.key}) as bound:
+        assert (await bound.get("/webhooks", headers=request_id.headers)).status_code == 403
+    event = await the_event(http, request_id, outcome="denied")
+    assert (event["reason"], event["path"]) == ("unbound-caller-required", "/webhooks")
+
+
 async def test_exceeding_the_rate_limit(
     settings: Settings, api_key: str, http: httpx.AsyncClient, request_id: RequestId
 ) -> None:
