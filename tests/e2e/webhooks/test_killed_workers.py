@@ -28,7 +28,7 @@ EVENTS = int(os.environ.get("EVENTS", str(FEW)))
 TENANTS = 20
 WORKERS = 2
 # So many are delivered between two kills.
-STRIDE = max(20, EVENTS // 100)
+STRIDE = max(20, EVENTS // 40)
 SETTINGS = {"WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8"}
 
 
