@@ -3,7 +3,7 @@
 import socket
 import ssl
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -24,7 +24,6 @@ pytestmark = pytest.mark.anyio
 
 LOOPBACK_ALLOWED = Guard([ip_network("127.0.0.0/8"), ip_network("::1/128")])
 BODY = '{"specversion":"1.0"}'
-Post = Callable[..., object]
 
 
 @pytest.fixture
@@ -58,7 +57,7 @@ async def test_a_request_that_hangs_ends_in_time(receiver: Receiver) -> None:
     assert attempt.error == "the receiver did not respond within 0.3 s"
 
 
-async def test_nobody_listening_is_unreachable() -> None:
+async def test_a_port_without_a_server_is_unreachable() -> None:
     async with sender() as sending:
         attempt = await post(sending, f"http://127.0.0.1:{free_port()}/events")
     assert attempt.outcome is Outcome.UNREACHABLE
