@@ -1,9 +1,9 @@
 """Bodies of requests that change licences and add-ons."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from activities.tenants.request import LicenseCount, Moment, RequestModel
@@ -27,8 +27,15 @@ EVENT_ID_HELP = (
 OptionalEventId = Annotated[EventId | None, Field(description=EVENT_ID_HELP, examples=["evt_1PqYxLx2"])]
 
 
+def _given(field: str) -> dict[str, Any]:
+    """Return the JSON Schema of a body that has the field, and not as null."""
+    return {"required": [field], "properties": {field: {"not": {"type": "null"}}}}
+
+
 class LicenceBody(RequestModel):
     """What of a licence is changed; a field that is left out stays as it is."""
+
+    model_config = ConfigDict(json_schema_extra={"anyOf": [_given("licenseCount"), _given("plan")]})
 
     license_count: LicenseCount | None = Field(default=None, description="How many users may sign in.", examples=[25])
     plan: Plan | None = Field(default=None, description="What the users may do.", examples=["pro"])
