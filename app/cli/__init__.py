@@ -25,6 +25,9 @@ class _Root(LazyGroup):
             "app.cli.operations.exports:app", "Export tenants, and download and verify archives.", TENANTS
         ),
         "restores": LazyCommand("app.cli.operations.restores:app", "Restore deleted tenants.", TENANTS),
+        "webhooks": LazyCommand(
+            "app.cli.operations.webhooks:app", "Send events to other systems, and show what they received.", TENANTS
+        ),
         "create": LazyCommand("app.cli.operations.create:create", "Create a tenant: tenants create.", SHORT),
         "list": LazyCommand(
             "app.cli.operations.operations:list_operations", "List operations: operations list.", SHORT

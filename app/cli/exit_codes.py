@@ -13,7 +13,7 @@ class ExitCode(IntEnum):
     FAILED = 1, "the operation failed"
     INVALID = 2, "invalid usage, settings or request"
     CANCELLED = 3, "the operation was cancelled"
-    NOT_FOUND = 4, "no such operation, tenant or export"
+    NOT_FOUND = 4, "no such operation, tenant, export or webhook"
     UNAVAILABLE = 5, "the gateway is unreachable or unavailable"
     UNAUTHENTICATED = 6, "the API key or token was rejected"
     CONFLICT = 7, "conflict with the current state, such as a tenant id that is taken"

@@ -45,18 +45,30 @@ from app.client.tenants import (
     TenantOperation,
     User,
 )
+from app.client.webhook_calls import (
+    Attempt,
+    CreatedWebhook,
+    Delivery,
+    Replayed,
+    SentTest,
+    Webhook,
+    WebhookSecret,
+)
 
 __all__ = [
     "Addon",
     "ArgumentError",
     "AsyncTenantsClient",
+    "Attempt",
     "AuthenticationError",
     "Certificate",
     "ChangedRows",
     "ConflictError",
+    "CreatedWebhook",
     "DamagedArchiveError",
     "DamagedDownloadError",
     "Deletion",
+    "Delivery",
     "Export",
     "ExternalResource",
     "Fault",
@@ -72,7 +84,9 @@ __all__ = [
     "ProblemError",
     "ProductChangePreview",
     "ProductChangeRefusal",
+    "Replayed",
     "Retries",
+    "SentTest",
     "StepDocument",
     "Subscription",
     "Tenant",
@@ -86,4 +100,6 @@ __all__ = [
     "UnreachableError",
     "User",
     "WaitTimeoutError",
+    "Webhook",
+    "WebhookSecret",
 ]

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import httpx
 
-from app.client import calls, deletion_calls, entitlement_calls
+from app.client import calls, deletion_calls, entitlement_calls, webhook_calls
 from app.client import exports as export_calls
 from app.client.calls import Call, Listing, connection_options
 from app.client.downloading import Download, Notify, PartDownload, next_attempt
@@ -87,6 +87,18 @@ class TenantsClient:
     export_manifest = _method(export_calls.export_manifest)
     delete_export = _method(export_calls.delete_export)
     restore = _method(export_calls.restore)
+    create_webhook = _method(webhook_calls.create_webhook)
+    webhooks = _iterator(webhook_calls.webhooks)
+    webhook = _method(webhook_calls.webhook)
+    update_webhook = _method(webhook_calls.update_webhook)
+    pause_webhook = _method(webhook_calls.pause_webhook)
+    resume_webhook = _method(webhook_calls.resume_webhook)
+    delete_webhook = _method(webhook_calls.delete_webhook)
+    rotate_webhook_secret = _method(webhook_calls.rotate_webhook_secret)
+    send_test_event = _method(webhook_calls.send_test_event)
+    deliveries = _iterator(webhook_calls.deliveries)
+    replay_delivery = _method(webhook_calls.replay_delivery)
+    replay_dead_deliveries = _method(webhook_calls.replay_dead_deliveries)
     health = _method(calls.health)
 
     def download_export(self, export_id: UUID | str, folder: Path, *, notify: Notify | None = None) -> None:

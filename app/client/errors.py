@@ -96,7 +96,7 @@ class AuthenticationError(ProblemError):
 
 
 class NotFoundError(ProblemError):
-    """404: no such operation, tenant or export exists."""
+    """404: no such operation, tenant, export or webhook exists."""
 
 
 class ConflictError(ProblemError):

@@ -183,7 +183,9 @@ class Certificate(Document):
 class Page(Document, Generic[D]):
     """One page of a list."""
 
-    items: tuple[D, ...] = Field(validation_alias=AliasChoices("operations", "tenants", "users", "exports"))
+    items: tuple[D, ...] = Field(
+        validation_alias=AliasChoices("operations", "tenants", "users", "exports", "webhooks", "deliveries")
+    )
     next_page_token: str | None = None
 
 

@@ -72,14 +72,22 @@ OPTIONS = {field.path: field.option for field in CREATION_FIELDS} | {
     "adminUser.password": "administrator's password",
     "billingAddress": "billing address",
     "eventId": "--event-id",
+    "eventTypes": "--event-type",
     "expiresAt": "--expires",
     "exportId": "EXPORT",
     "gracePeriodDays": "--grace-days",
     "key": "KEY",
+    "occurredAfter": "--occurred-after",
+    "occurredBefore": "--occurred-before",
+    "overlapHours": "--overlap-hours",
     "startedAfter": "--started-after",
     "startedBefore": "--started-before",
+    "url": "URL of the receiver",
     "userType": "--type",
-    **{name: f"--{name}" for name in ("confirm", "export", "kind", "name", "reason", "search", "state", "status")},
+    **{
+        name: f"--{name}"
+        for name in ("confirm", "description", "export", "kind", "name", "reason", "search", "state", "status")
+    },
 }
 
 

@@ -44,6 +44,7 @@ def test_a_command_that_can_not_be_imported_breaks_no_other() -> None:
         *("dev", "gateway", "worker", "migrate", "doctor", "reconcile", "replay", "keys", "audit"),
         *(f"tenants {name}" for name in ("create", "list", "show")),
         *(f"operations {name}" for name in ("list", "show", "watch", "cancel", "resume", "change")),
+        *(f"webhooks {name}" for name in ("create", "rotate-secret", "test", "deliveries", "replay", "pause")),
     ],
 )
 def test_every_command_has_its_help(command: str) -> None:

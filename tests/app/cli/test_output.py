@@ -9,9 +9,11 @@ from rich.console import Console
 from app.cli.operations.exports import print_exports
 from app.cli.output import print_operations
 from app.cli.tenant_output import print_tenants, print_users, show_footprint
-from app.client import Export, Footprint, OperationSummary, Tenant, User
+from app.cli.webhook_output import print_deliveries, print_webhooks
+from app.client import Delivery, Export, Footprint, OperationSummary, Tenant, User, Webhook
 from tests.app.client.archive import EXPORT_ID, export
 from tests.app.client.scripted_server import RESULT, TENANT_ID, WORKFLOW_ID, footprint, summary, tenant, user
+from tests.app.client.webhook_documents import EVENT_ID, WEBHOOK_ID, delivery, failed_attempt, webhook
 
 OPERATIONS = [
     summary("completed"),
@@ -21,6 +23,16 @@ OPERATIONS = [
 TENANTS = [tenant(), tenant(name="A name that is as long as names of companies can be", state="deletion_scheduled")]
 
 EXPORTS = [export(), export(state="cancelled", tenantName="A name that is as long as names of companies can be")]
+
+WEBHOOKS = [
+    webhook(),
+    webhook(url=f"https://example.com/{'x' * 300}", eventTypes=["operation.awaiting_confirmation"]),
+]
+FAILED = [failed_attempt(number) for number in range(1, 11)]
+DELIVERIES = [
+    delivery(),
+    delivery(type="operation.awaiting_confirmation", attempts=FAILED, nextTryAt="2026-01-31T14:00:00Z"),
+]
 
 
 def printed(width: int, show: Any, documents: Any) -> list[str]:
@@ -40,6 +52,10 @@ def test_no_id_is_cut_on_a_terminal(width: int) -> None:
     assert sum(TENANT_ID in line for line in tenants) == len(TENANTS)
     exports = printed(width, print_exports, map(Export.model_validate, EXPORTS))
     assert sum(EXPORT_ID in line for line in exports) == len(EXPORTS)
+    webhooks = printed(width, print_webhooks, map(Webhook.model_validate, WEBHOOKS))
+    assert sum(WEBHOOK_ID in line for line in webhooks) == len(WEBHOOKS)
+    deliveries = printed(width, print_deliveries, map(Delivery.model_validate, DELIVERIES))
+    assert sum(EVENT_ID in line for line in deliveries) == len(DELIVERIES)
     users = printed(width, print_users, [User.model_validate(user(email=f"{'x' * 60}@acme.example"))])
     assert sum(RESULT["adminUserId"] in line for line in users) == 1
 
