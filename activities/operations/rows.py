@@ -283,15 +283,13 @@ class OperationRow:
 
     async def complete(self, snapshot: OperationSnapshot) -> None:
         """Close the row of a committed operation, or only add warnings if the commit has closed it."""
-        if await self._update(snapshot, finished_at=func.now(), result=snapshot.result):
+        result = {"result": snapshot.result} if snapshot.result else {}
+        if await self._update(snapshot, finished_at=func.now(), **result):
             return
         warnings = snapshot.model_dump(mode="json", include={"warnings"})["warnings"]
-        await self._connection.execute(
-            update(operations)
-            .where(_ROW, operations.c.committed_at.is_not(None), operations.c.warnings != warnings)
-            .values(warnings=warnings, updated_at=func.now()),
-            self._key,
-        )
+        lacks_warnings = (_ROW, operations.c.committed_at.is_not(None), operations.c.warnings != warnings)
+        added = update(operations).where(*lacks_warnings).values(warnings=warnings, updated_at=func.now())
+        await self._connection.execute(added, self._key)
 
     async def _update(self, snapshot: OperationSnapshot, **values: Any) -> bool:
         changed = await self._connection.execute(
