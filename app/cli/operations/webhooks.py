@@ -4,11 +4,12 @@ import time
 from collections.abc import Callable
 from itertools import islice
 from typing import Annotated
+from uuid import UUID
 
 import typer
 from rich.console import Console
 
-from app.cli.console import print_json
+from app.cli.console import print_json, say
 from app.cli.exit_codes import EXIT_CODES_HELP, ExitCode
 from app.cli.operations.report import Report, connected
 from app.cli.options import DEFAULT_LIMIT, MAX_PAGE_SIZE, Limit, Moment, Timeout, Yes, confirmed
@@ -117,7 +118,7 @@ def delete(report: Report, webhook_id: WebhookId, *, yes: Yes = False) -> ExitCo
     if report.as_json:
         print_json({"id": webhook_id, "deleted": True})
     else:
-        report.note(f"deleted {webhook_id}")
+        say(report.stdout, f"deleted {webhook_id}", "green")
     return ExitCode.DONE
 
 
@@ -161,20 +162,21 @@ def send_test(
     if wait and (paused := report.client.webhook(webhook_id)).state == PAUSED:
         report.note(f"The webhook is paused, so the event waits: {paused.pause_reason}")
         wait = False
-    event_id = report.client.send_test_event(webhook_id).event_id
-    report.note(f"sent {event_id}")
-    if not wait:
-        if report.as_json:
-            print_json({"eventId": str(event_id)})
-        return ExitCode.DONE
+    sent = report.client.send_test_event(webhook_id)
+    report.note(f"sent {sent.event_id}")
     deadline = time.monotonic() + timeout
-    while (delivery := _find(report, webhook_id, str(event_id))) is None or not delivery.attempts:
+    while wait:
+        delivery = _find(report, webhook_id, sent.event_id)
+        if delivery is not None and delivery.attempts:
+            _show(report, delivery, show_delivery)
+            return ExitCode.DONE if delivery.status == DELIVERED else ExitCode.FAILED
         if time.monotonic() > deadline:
             report.note("It was not sent yet: no worker runs, or earlier events come first.")
-            return ExitCode.TIMED_OUT
+            break
         time.sleep(POLL_SECONDS)
-    _show(report, delivery, show_delivery)
-    return ExitCode.DONE if delivery.status == DELIVERED else ExitCode.FAILED
+    if report.as_json:
+        print_json(sent.as_json())
+    return ExitCode.TIMED_OUT if wait else ExitCode.DONE
 
 
 @app.command(epilog=EXIT_CODES_HELP)
@@ -225,7 +227,7 @@ def replay(
     if report.as_json:
         print_json(replayed.as_json())
     else:
-        report.note(f"{replayed.replayed} {'event is' if replayed.replayed == 1 else 'events are'} sent again")
+        say(report.stdout, f"{replayed.replayed} {'event is' if replayed.replayed == 1 else 'events are'} sent again")
 
 
 @app.command(epilog=EXIT_CODES_HELP)
@@ -249,7 +251,7 @@ def _show(report: Report, document: D, show: Callable[[Console, D], None]) -> No
         show(report.stdout, document)
 
 
-def _find(report: Report, webhook_id: str, event_id: str) -> Delivery | None:
+def _find(report: Report, webhook_id: str, event_id: UUID) -> Delivery | None:
     """Return a new delivery; None if there are too many newer ones."""
     newest = islice(report.client.deliveries(webhook_id, page_size=MAX_PAGE_SIZE), MAX_PAGE_SIZE)
-    return next((delivery for delivery in newest if str(delivery.event_id) == event_id), None)
+    return next((delivery for delivery in newest if delivery.event_id == event_id), None)

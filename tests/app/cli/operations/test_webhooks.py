@@ -129,7 +129,7 @@ def test_a_webhook_is_deleted_after_a_confirmation(
     server.script("DELETE", WEBHOOK_PATH, Reply(204, b""))
     assert run_at_terminal("webhooks", "delete", WEBHOOK_ID, typed="n").code == 3
     assert server.received == []
-    assert run("webhooks", "delete", WEBHOOK_ID, "--yes").code == 0
+    assert lines_of(run("webhooks", "delete", WEBHOOK_ID, "--yes")) == [f"deleted {WEBHOOK_ID}"]
     assert len(server.received) == 1
 
 
@@ -170,8 +170,9 @@ def test_a_test_that_no_worker_sends_exits_8(server: ScriptedServer, run: Run) -
     server.script("GET", WEBHOOK_PATH, Reply(200, webhook()))
     server.script("POST", TEST_PATH, TEST_EVENT)
     server.script("GET", DELIVERIES_PATH, listed(delivery(status="pending", attempts=[])))
-    ran = run("webhooks", "test", WEBHOOK_ID, "--timeout=0")
-    assert (ran.code, "It was not sent yet" in ran.stderr) == (8, True)
+    ran = run("webhooks", "test", WEBHOOK_ID, "--timeout=0", "--json")
+    assert (ran.code, ran.document) == (8, {"eventId": EVENT_ID})
+    assert "It was not sent yet" in ran.stderr
 
 
 def test_a_test_of_a_paused_webhook_is_not_waited_for(server: ScriptedServer, run: Run) -> None:
@@ -213,7 +214,7 @@ def test_each_attempt_is_shown_on_request(server: ScriptedServer, run: Run) -> N
 def test_events_are_replayed(server: ScriptedServer, run: Run) -> None:
     server.script("POST", f"{DELIVERIES_PATH}/{EVENT_ID}/replay", Reply(202, {"replayed": 1}))
     server.script("POST", REPLAY_PATH, Reply(202, {"replayed": 3}))
-    assert "1 event is sent again" in run("webhooks", "replay", WEBHOOK_ID, EVENT_ID).stderr
+    assert "1 event is sent again" in run("webhooks", "replay", WEBHOOK_ID, EVENT_ID).stdout
     ran = run("webhooks", "replay", WEBHOOK_ID, "--dead", "--occurred-after=2026-01-31T12:00:00Z", "--json")
     assert (ran.code, ran.document) == (0, {"replayed": 3})
     assert server.received[1].body == {"occurredAfter": "2026-01-31T12:00:00+00:00"}
