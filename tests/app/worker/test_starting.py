@@ -33,7 +33,7 @@ pytestmark = pytest.mark.anyio
 async def test_processes_wait_for_missing_servers_report_them_become_ready_and_shut_down(
     surroundings: Surroundings, tmp_path: Path
 ) -> None:
-    rows = "rows:\n  boards:\n    columns: {board_name: text}\n    rows: {'1': {board_name: General}}\n"
+    rows = "rows:\n  projects:\n    columns: {project_name: text}\n    rows: {'1': {project_name: First}}\n"
     (tmp_path / "psa.yaml").write_text((BUILT_IN / "psa.yaml").read_text() + rows)
     surroundings.database.refuse()
     surroundings.temporal.refuse()
@@ -56,11 +56,11 @@ async def test_processes_wait_for_missing_servers_report_them_become_ready_and_s
         await connection.execute(text("ALTER TABLE user_roles RENAME TO elsewhere"))
     await surroundings.migrate_schema()
     said = await worker.responds("/startupz", 503, "user_roles: the table is missing")
-    assert "blueprint psa: rows.boards: the database has no such table" in said.text
+    assert "blueprint psa: rows.projects: the database has no such table" in said.text
     assert said.json()["checks"]["polling"] == "the worker does not poll"
     async with connected(surroundings.admin_url) as connection:
         await connection.execute(text("ALTER TABLE elsewhere RENAME TO user_roles"))
-        await connection.execute(text("CREATE TABLE boards (tenant uuid, board_name text)"))
+        await connection.execute(text("CREATE TABLE projects (tenant uuid, project_name text)"))
     for process, ready in zip(processes, (200, 503), strict=True):
         await process.responds("/readyz", ready, '"database":"ok"')
     await worker.responds("/readyz", 503, f"127.0.0.1:{surroundings.temporal.port}: can't be reached")
