@@ -41,8 +41,8 @@ from workflows.operations.messages import (
     Origin,
     StepDone,
 )
-from workflows.tenants.deletion_messages import DeletionInput, ExportCancellation
-from workflows.tenants.deletion_state import AWAITING_CONFIRMATION, CONFIRMED, PENDING, ROLLED_BACK, DeletionState
+from workflows.tenants.deletions.messages import DeletionInput, ExportCancellation
+from workflows.tenants.deletions.state import AWAITING_CONFIRMATION, CONFIRMED, PENDING, ROLLED_BACK, DeletionState
 from workflows.tenants.steps import (
     BEGIN_DELETION_ACTIVITY,
     CANCEL_EXPORT_ACTIVITY,

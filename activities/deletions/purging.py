@@ -25,8 +25,8 @@ from activities.purge.purge import purge_tenant
 from activities.suspensions.rows import forget
 from workflows.operations.failures import OPERATION_CLOSED
 from workflows.operations.messages import Committed, OperationContext
-from workflows.tenants.deletion_messages import DeletionInput
-from workflows.tenants.deletion_state import DELETED
+from workflows.tenants.deletions.messages import DeletionInput
+from workflows.tenants.deletions.state import DELETED
 from workflows.tenants.steps import CERTIFY, PURGE, PURGE_ACTIVITY, REMOVE_SCHEDULES
 
 NOT_CONFIRMED = "deletion-not-confirmed"

@@ -16,7 +16,7 @@ from activities.database.id_lists import id_parameters, id_values
 from activities.database.own_tables import deletions, operations
 from activities.deletions.rows import DeletionRecord
 from workflows.operations.statuses import OperationStatus
-from workflows.tenants.deletion_state import (
+from workflows.tenants.deletions.state import (
     AWAITING_CONFIRMATION,
     CONFIRMED,
     DELETED,

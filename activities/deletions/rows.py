@@ -13,8 +13,8 @@ from activities.alga.tables import tenants
 from activities.database.own_tables import cancellations, deletions
 from activities.operations.queries import OperationRecord
 from workflows.operations.messages import UNKNOWN_CALLER, OperationContext
-from workflows.tenants.deletion_messages import DeletionRequest
-from workflows.tenants.deletion_state import deletion_id
+from workflows.tenants.deletions.messages import DeletionRequest
+from workflows.tenants.deletions.state import deletion_id
 
 
 @dataclass(frozen=True)

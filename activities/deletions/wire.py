@@ -11,9 +11,9 @@ from activities.deletions.queries import find_open_operation
 from activities.deletions.rows import Confirmation
 from activities.errors import local_only, temporal_errors
 from workflows.operations.messages import UNKNOWN_CALLER
-from workflows.tenants.deletion_messages import GRACE_DAYS, ConfirmationInput, ConfirmationResult
+from workflows.tenants.deletions.messages import GRACE_DAYS, ConfirmationInput, ConfirmationResult
+from workflows.tenants.deletions.wire import WireCheck, WireDeletionRequest
 from workflows.tenants.steps import CHECK_WIRE_DELETION_ACTIVITY, CONFIRM_DELETION_ACTIVITY
-from workflows.tenants.wire_deletion import WireCheck, WireDeletionRequest
 
 WIRE_OFF = "deletions over Temporal are off: WIRE_DELETION is not set to true on the worker"
 TWO_PERSON = (

@@ -17,9 +17,7 @@ SERVICE = "Service"
 
 class _Root(LazyGroup):
     lazy_commands: ClassVar = {
-        "tenants": LazyCommand(
-            "app.cli.operations.tenants:app", "Create, show, suspend and delete tenants.", TENANTS
-        ),
+        "tenants": LazyCommand("app.cli.tenants.tenants:app", "Create, show, suspend and delete tenants.", TENANTS),
         "operations": LazyCommand("app.cli.operations.operations:app", "List, watch and change operations.", TENANTS),
         "exports": LazyCommand(
             "app.cli.operations.exports:app", "Export tenants, and download and verify archives.", TENANTS
@@ -28,7 +26,7 @@ class _Root(LazyGroup):
         "webhooks": LazyCommand(
             "app.cli.operations.webhooks:app", "Send events to other systems, and show what they received.", TENANTS
         ),
-        "create": LazyCommand("app.cli.operations.create:create", "Create a tenant: tenants create.", SHORT),
+        "create": LazyCommand("app.cli.tenants.create:create", "Create a tenant: tenants create.", SHORT),
         "list": LazyCommand(
             "app.cli.operations.operations:list_operations", "List operations: operations list.", SHORT
         ),

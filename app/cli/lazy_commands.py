@@ -66,7 +66,9 @@ def _load(name: str, command: LazyCommand) -> Any:
     if isinstance(target, typer.Typer):
         return typer.main.get_group(target)
     single = typer.Typer(add_completion=False)
-    single.command(name, epilog=EXIT_CODES_HELP if module.startswith("app.cli.operations.") else None)(target)
+    single.command(
+        name, epilog=EXIT_CODES_HELP if module.startswith(("app.cli.operations.", "app.cli.tenants.")) else None
+    )(target)
     return typer.main.get_command(single)
 
 

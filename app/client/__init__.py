@@ -1,6 +1,16 @@
 """A client of the gateway's REST API, for programs and for the command line."""
 
 from app.client.async_client import AsyncTenantsClient
+from app.client.calls.exports import Export
+from app.client.calls.webhooks import (
+    Attempt,
+    CreatedWebhook,
+    Delivery,
+    Replayed,
+    SentTest,
+    Webhook,
+    WebhookSecret,
+)
 from app.client.client import TenantsClient
 from app.client.errors import (
     ArgumentError,
@@ -18,7 +28,6 @@ from app.client.errors import (
     UnreachableError,
     WaitTimeoutError,
 )
-from app.client.exports import Export
 from app.client.models import (
     Certificate,
     Deletion,
@@ -44,15 +53,6 @@ from app.client.tenants import (
     TenantDeletion,
     TenantOperation,
     User,
-)
-from app.client.webhook_calls import (
-    Attempt,
-    CreatedWebhook,
-    Delivery,
-    Replayed,
-    SentTest,
-    Webhook,
-    WebhookSecret,
 )
 
 __all__ = [

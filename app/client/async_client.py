@@ -10,9 +10,12 @@ from uuid import UUID
 
 import httpx
 
-from app.client import calls, deletion_calls, entitlement_calls, webhook_calls
-from app.client import exports as export_calls
-from app.client.calls import Call, Listing, connection_options
+from app.client.calls import deletions as deletion_calls
+from app.client.calls import entitlements as entitlement_calls
+from app.client.calls import exports as export_calls
+from app.client.calls import tenants as calls
+from app.client.calls import webhooks as webhook_calls
+from app.client.calls.tenants import Call, Listing, connection_options
 from app.client.client import DEFAULT_TIMEOUT, DEFAULT_WAIT
 from app.client.downloading import Download, Notify, PartDownload, next_attempt
 from app.client.errors import UnavailableError, UnreachableError

@@ -10,9 +10,12 @@ from uuid import UUID
 
 import httpx
 
-from app.client import calls, deletion_calls, entitlement_calls, webhook_calls
-from app.client import exports as export_calls
-from app.client.calls import Call, Listing, connection_options
+from app.client.calls import deletions as deletion_calls
+from app.client.calls import entitlements as entitlement_calls
+from app.client.calls import exports as export_calls
+from app.client.calls import tenants as calls
+from app.client.calls import webhooks as webhook_calls
+from app.client.calls.tenants import Call, Listing, connection_options
 from app.client.downloading import Download, Notify, PartDownload, next_attempt
 from app.client.errors import UnavailableError, UnreachableError
 from app.client.models import D, Operation
@@ -48,7 +51,7 @@ class TenantsClient:
 
     Every request has `timeout` seconds. Transient failures are retried according to `retries`. All methods raise
     a `TenantsError`: `UnreachableError`, `UnexpectedResponseError`, or a `ProblemError` (see `app.client.errors`).
-    The parameters of the methods are documented in `app.client.calls` and the modules `app.client.*_calls`.
+    The parameters of the methods are documented in the modules of `app.client.calls`.
     """
 
     def __init__(

@@ -12,9 +12,9 @@ from uuid import UUID
 import httpx
 from pydantic import ValidationError
 
-from app.client.calls import Call
+from app.client.calls.exports import ArchivedPart, Manifest, export_part
+from app.client.calls.tenants import Call
 from app.client.errors import ArgumentError, DamagedDownloadError, FileError, UnexpectedResponseError
-from app.client.exports import ArchivedPart, Manifest, export_part
 
 MANIFEST = "manifest.json"
 PARTS = "parts"

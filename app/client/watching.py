@@ -6,7 +6,7 @@ from math import inf
 
 import httpx
 
-from app.client.calls import Call, operation
+from app.client.calls.tenants import Call, operation
 from app.client.errors import WaitTimeoutError
 from app.client.models import Operation
 from app.client.responses import retry_after

@@ -18,8 +18,8 @@ from activities.heartbeats import heartbeats
 from app.temporal.tenant_resources import SCHEDULES, TenantResources
 from workflows.operations.failures import OPERATION_CLOSED
 from workflows.operations.messages import FollowUpInput, StepDone
-from workflows.tenants.deletion_messages import DeletionInput
-from workflows.tenants.deletion_state import DELETING, DeletionState
+from workflows.tenants.deletions.messages import DeletionInput
+from workflows.tenants.deletions.state import DELETING, DeletionState
 from workflows.tenants.steps import LIST_EXTERNAL_ACTIVITY, REMOVE_SCHEDULES
 
 RPC_TIMEOUT = timedelta(seconds=30)

@@ -39,14 +39,14 @@ from workflows.health_check import HealthCheckWorkflow
 from workflows.operations.maintenance import MaintenanceWorkflow
 from workflows.tenants.changes.product_change import ProductChangeWorkflow, ProductUpgradeWorkflow
 from workflows.tenants.creation import AlgadeskTenantCreationWorkflow, TenantCreationWorkflow
-from workflows.tenants.deletion import TenantDeletionWorkflow
+from workflows.tenants.deletions.deletion import TenantDeletionWorkflow
+from workflows.tenants.deletions.wire import WireDeletionWorkflow
 from workflows.tenants.entitlements import AddonChangeWorkflow, LicenceChangeWorkflow
 from workflows.tenants.export import TenantExportWorkflow
 from workflows.tenants.restore import TenantRestoreWorkflow
 from workflows.tenants.steps import SEND_WELCOME_EMAIL, TRACK_CUSTOMER
 from workflows.tenants.suspension import ReactivationWorkflow, SuspensionWorkflow
 from workflows.tenants.welcome_email import ResendWelcomeEmailWorkflow
-from workflows.tenants.wire_deletion import WireDeletionWorkflow
 
 WORKFLOWS: Sequence[type] = (
     TenantCreationWorkflow,

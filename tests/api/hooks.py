@@ -17,6 +17,7 @@ from tests.api.trial import OWN_KEY_ID, REQUESTS_FILE
 
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 CREATION = "POST /tenants"
+ADDON = "PUT /tenants/{id}/addons/{key}"
 WEBHOOKS = {"POST /webhooks", "PATCH /webhooks/{id}"}
 EVENTS = "GET /operations/{id}/events"
 
@@ -78,7 +79,7 @@ def filter_case(_context: HookContext, case: Case[Any]) -> bool:
 
 @schemathesis.hook
 def map_case(_context: HookContext, case: Case[Any]) -> Case[Any]:
-    """Make most tenants of requests unique, because generated ids, e-mails and keys often repeat."""
+    """Make most tenants of requests unique, because generated values often repeat, and let add-ons end later."""
     body: Any = case.body
     if case.operation.label == CREATION and case.meta and case.meta.generation.mode.is_positive:
         digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
@@ -86,6 +87,9 @@ def map_case(_context: HookContext, case: Case[Any]) -> Case[Any]:
             body["adminUser"]["email"] = f"{digest[:32]}@acme.example"
             body.pop("tenantId", None)
             case.headers.pop("Idempotency-Key", None)
+    if case.operation.label == ADDON and isinstance(body, dict) and isinstance(body.get("expiresAt"), str):
+        # No schema can tell the past from the future.
+        body["expiresAt"] = f"9{body['expiresAt'][1:]}"
     return case
 
 

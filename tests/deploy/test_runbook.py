@@ -21,10 +21,10 @@ from app.gateway.deletions.problems import CertificateNotFoundError, DeletionNot
 from app.gateway.exports.problems import ExportPartNotFoundError, PresignedUnavailableError
 from app.gateway.exports.schemas import ExportState
 from app.gateway.http.problems.problem import ProblemError
+from app.gateway.http.problems.request_problems import ExportStorageOutageError
 from app.gateway.operations.problems import (
     DeletionNotConfirmedError,
     ExportDamagedError,
-    ExportStorageOutageError,
     ForeignReferenceError,
     MissingRightError,
     PurgeIncompleteError,

@@ -22,8 +22,8 @@ from app.cli.webhook_output import (
     show_webhook,
 )
 from app.client import Delivery
+from app.client.calls.webhooks import DELIVERED, PAUSED
 from app.client.models import D
-from app.client.webhook_calls import DELIVERED, PAUSED
 
 app = typer.Typer(help="Send events to other systems, and show what they received.", no_args_is_help=True)
 

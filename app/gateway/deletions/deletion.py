@@ -44,7 +44,7 @@ from app.temporal.errors import OperationEndedError, TemporalUnavailableError
 from app.temporal.operations import TemporalOperations
 from workflows.operations.messages import OperationContext, OperationSnapshot
 from workflows.operations.statuses import OperationStatus
-from workflows.tenants.deletion_messages import CONFIRM, DeletionRequest
+from workflows.tenants.deletions.messages import CONFIRM, DeletionRequest
 from workflows.tenants.steps import DELETION, DELETION_WORKFLOW
 
 BEING_UNDONE = "The deletion is being undone"

@@ -32,8 +32,9 @@ from app.gateway.exports.problems import (
     ExportsNotConfiguredError,
 )
 from app.gateway.exports.schemas import ExportState, state_of
+from app.gateway.http.problems.request_problems import ExportStorageOutageError
 from app.gateway.http.streaming.streams import BrokenStreamError
-from app.gateway.operations.problems import ExportDamagedError, ExportNotFoundError, ExportStorageOutageError
+from app.gateway.operations.problems import ExportDamagedError, ExportNotFoundError
 from app.settings import Settings
 from workflows.operations.statuses import OperationStatus
 

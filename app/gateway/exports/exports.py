@@ -24,8 +24,9 @@ from app.gateway.exports.schemas import (
     ExportState,
     ManifestDocument,
 )
+from app.gateway.http.problems.request_problems import ExportStorageOutageError
 from app.gateway.operations.documents import OperationView
-from app.gateway.operations.problems import ExportDamagedError, ExportStorageOutageError
+from app.gateway.operations.problems import ExportDamagedError
 from app.gateway.operations.starting import OperationStarts
 from workflows.operations.messages import OperationSnapshot
 from workflows.tenants.export import ExportRequest

@@ -35,6 +35,7 @@ from app.gateway.http.parameters import DEFAULT_PAGE_SIZE, PageSize
 from app.gateway.http.problems.request_problems import (
     BadOnBehalfOfError,
     DatabaseOutageError,
+    ExportStorageOutageError,
     InvalidRequestError,
     OverloadedError,
     RangeNotSatisfiableError,
@@ -47,7 +48,6 @@ from app.gateway.operations.parameters import Reader
 from app.gateway.operations.problems import (
     ExportDamagedError,
     ExportNotFoundError,
-    ExportStorageOutageError,
     ManagementTenantError,
     TenantExistsError,
 )

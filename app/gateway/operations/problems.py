@@ -11,9 +11,9 @@ from app.gateway.http.problems.problem import ProblemError
 from app.gateway.http.problems.request_problems import (
     BUSY_RETRY_AFTER,
     DatabaseOutageError,
+    ExportStorageOutageError,
     InternalError,
     InvalidRequestError,
-    OutageError,
 )
 from workflows.operations.failures import (
     CANCEL_REQUESTED,
@@ -234,13 +234,6 @@ class ExportDamagedError(ProblemError):
 
     def __init__(self, detail: str) -> None:
         super().__init__(f"The archive of this export is damaged: {detail}")
-
-
-class ExportStorageOutageError(OutageError):
-    """The store of archives is unavailable."""
-
-    code = "export-storage-unavailable"
-    default_detail = "The storage of exports is unavailable; retry later"
 
 
 class DeletionNotConfirmedError(ProblemError):

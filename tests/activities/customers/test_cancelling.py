@@ -27,7 +27,7 @@ from workflows.operations.messages import (
     OperationInput,
 )
 from workflows.operations.statuses import OperationStatus
-from workflows.tenants.deletion_messages import DeletionInput, DeletionRequest
+from workflows.tenants.deletions.messages import DeletionInput, DeletionRequest
 from workflows.tenants.steps import DELETION
 
 pytestmark = pytest.mark.anyio

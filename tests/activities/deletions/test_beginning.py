@@ -15,7 +15,7 @@ from tests.activities.suspensions.test_exactness import ACTIVE_USERS
 from tests.support.audit import AUDIT
 from workflows.operations.kinds import initial_snapshot
 from workflows.operations.messages import OperationContext
-from workflows.tenants.deletion_messages import DeletionInput, DeletionRequest
+from workflows.tenants.deletions.messages import DeletionInput, DeletionRequest
 from workflows.tenants.steps import DELETION
 
 pytestmark = [pytest.mark.anyio, ON_ONE_SHAPE]

@@ -15,7 +15,7 @@ import pytest
 
 from app.cli.exit_codes import ExitCode
 from tests.app.cli.conftest import Run, Start
-from tests.app.cli.operations.test_create import OPTIONS
+from tests.app.cli.tenants.test_create import OPTIONS
 from tests.app.client.scripted_server import OPERATION_PATH, WORKFLOW_ID, Reply, ScriptedServer, document
 from tests.support.servers.processes import wait_for
 

@@ -1,5 +1,4 @@
 from datetime import UTC, datetime, timedelta, timezone
-from typing import Any
 from uuid import UUID
 
 import httpx
@@ -324,32 +323,3 @@ def test_a_welcome_mail_is_not_requested_twice(server: ScriptedServer, call: Cal
     with pytest.raises(UnavailableError):
         call("send_welcome_email", TENANT_ID)
     assert len(server.received) == 1
-
-
-@pytest.mark.parametrize(
-    ("method", "http_method", "name", "arguments", "body"),
-    [
-        ("suspend_tenant", "PUT", "suspension", {"reason": "unpaid"}, {"reason": "unpaid"}),
-        ("reactivate_tenant", "DELETE", "suspension", {}, None),
-        ("change_product", "POST", "product-change", {}, {"productCode": "psa"}),
-    ],
-)
-def test_a_changed_tenant_is_read_or_else_the_operation(  # noqa: PLR0917 - the parameters of one call
-    server: ScriptedServer,
-    call: Call,
-    method: str,
-    http_method: str,
-    name: str,
-    arguments: dict[str, Any],
-    body: dict[str, Any] | None,
-) -> None:
-    path = f"{TENANT_PATH}/{name}"
-    replies = [Reply(200, tenant(state="suspended")), Reply(202, document("queued"))]
-    server.script(http_method, path, problem(503, "tenant-busy", headers={"Retry-After": "0"}), *replies)
-    changed = call(method, TENANT_ID, **arguments)
-    assert isinstance(changed, Tenant)
-    started = call(method, TENANT_ID, wait=2, **arguments)
-    assert (isinstance(started, Operation), started.workflow_id) == (True, WORKFLOW_ID)
-    # The first one was repeated.
-    assert [received.headers.get("prefer") for received in server.received] == [None, None, "wait=2"]
-    assert {str(received.body) for received in server.received} == {str(body)}

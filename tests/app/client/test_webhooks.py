@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from app.client import ConflictError, CreatedWebhook, Delivery, Webhook, WebhookSecret
-from app.client.webhook_calls import PATH
+from app.client.calls.webhooks import PATH
 from app.gateway.webhooks import schemas
 from tests.app.client.conftest import Call
 from tests.app.client.scripted_server import Reply, ScriptedServer, problem

@@ -1,6 +1,6 @@
 """Documents of webhooks and their deliveries, as the gateway sends them."""
 
-from app.client.webhook_calls import PATH
+from app.client.calls.webhooks import PATH
 
 WEBHOOK_ID = "1b4e28ba-2fa1-41d2-883f-0016d3cca427"
 EVENT_ID = "0b1f6a52-7c1e-4b5e-9a43-6c1f0f6d2a11"

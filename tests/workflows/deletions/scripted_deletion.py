@@ -25,14 +25,14 @@ from workflows.operations.messages import (
     StepProgress,
 )
 from workflows.operations.statuses import StepStatus
-from workflows.tenants.deletion_messages import (
+from workflows.tenants.deletions.messages import (
     GRACE_DAYS,
     ConfirmationInput,
     ConfirmationResult,
     DeletionInput,
     DeletionRequest,
 )
-from workflows.tenants.deletion_state import DeletionState
+from workflows.tenants.deletions.state import DeletionState
 from workflows.tenants.steps import (
     BEGIN_DELETION_ACTIVITY,
     CONFIRM_DELETION_ACTIVITY,

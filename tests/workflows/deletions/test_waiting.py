@@ -16,7 +16,7 @@ from tests.workflows.scripted import IMPATIENT, passing
 from workflows.operations.messages import UNKNOWN_CALLER, Cancellation, OperationSnapshot, OperationWarning
 from workflows.operations.statuses import OperationStatus as S
 from workflows.operations.statuses import StepStatus
-from workflows.tenants.deletion import NOT_CONFIRMED
+from workflows.tenants.deletions.deletion import NOT_CONFIRMED
 from workflows.tenants.steps import (
     AWAIT_CONFIRMATION,
     EXPORT,

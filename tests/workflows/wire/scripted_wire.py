@@ -10,9 +10,9 @@ from temporalio import activity
 from temporalio.client import Client
 
 from tests.workflows.deletions.scripted_deletion import DeletionScript
-from workflows.tenants.deletion_state import OpenDeletion
+from workflows.tenants.deletions.state import OpenDeletion
+from workflows.tenants.deletions.wire import WireCheck, WireDeletionRequest
 from workflows.tenants.steps import BEGIN_DELETION_ACTIVITY, CHECK_WIRE_DELETION_ACTIVITY
-from workflows.tenants.wire_deletion import WireCheck, WireDeletionRequest
 
 
 @dataclass

@@ -19,9 +19,9 @@ from tests.workflows.wire.wire import (
     shows,
 )
 from workflows.operations.failures import ENDED_OUTSIDE, OPERATION_IN_PROGRESS
-from workflows.tenants.deletion_state import OpenDeletion, deletion_id
+from workflows.tenants.deletions.state import OpenDeletion, deletion_id
+from workflows.tenants.deletions.wire import WIRE_OFF
 from workflows.tenants.steps import BEGIN_DELETION_ACTIVITY
-from workflows.tenants.wire_deletion import WIRE_OFF
 
 pytestmark = pytest.mark.anyio
 

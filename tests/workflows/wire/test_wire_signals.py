@@ -17,7 +17,7 @@ from tests.workflows.wire.wire import (
 )
 from workflows.operations.messages import UNKNOWN_CALLER
 from workflows.operations.statuses import OperationStatus
-from workflows.tenants.deletion import CONFIRMATION_REFUSED, REACTIVATION_REFUSED
+from workflows.tenants.deletions.deletion import CONFIRMATION_REFUSED, REACTIVATION_REFUSED
 from workflows.tenants.steps import (
     PURGE_ACTIVITY,
 )

@@ -19,7 +19,7 @@ from tests.workflows.wire.wire import (
 )
 from workflows.operations.kinds import KINDS
 from workflows.operations.messages import UNKNOWN_CALLER
-from workflows.tenants.deletion_state import STATE_SIGNAL
+from workflows.tenants.deletions.state import STATE_SIGNAL
 from workflows.tenants.steps import DELETION, DELETION_WORKFLOW
 
 pytestmark = pytest.mark.anyio

@@ -245,6 +245,13 @@ class TemporalOutageError(OutageError):
     default_detail = "Temporal is unavailable; retry with the same Idempotency-Key, if there was one"
 
 
+class ExportStorageOutageError(OutageError):
+    """The store of archives is unavailable."""
+
+    code = "export-storage-unavailable"
+    default_detail = "The storage of exports is unavailable; retry later"
+
+
 class DatabaseOutageError(OutageError):
     """The database is unavailable."""
 

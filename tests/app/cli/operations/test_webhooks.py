@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from app.client.webhook_calls import PATH
+from app.client.calls.webhooks import PATH
 from tests.app.cli.conftest import Ran, Run
 from tests.app.client.scripted_server import Reply, ScriptedServer, problem
 from tests.app.client.webhook_documents import (

@@ -8,7 +8,7 @@ raise `ConflictError` if another operation on the tenant has not ended, or the i
 from datetime import datetime
 from uuid import UUID
 
-from app.client.calls import Call, change_call, path_of, query_of
+from app.client.calls.tenants import Call, change_call, path_of, query_of
 from app.client.models import Operation
 from app.client.tenants import Tenant
 

@@ -6,14 +6,14 @@ import typer
 
 from app.cli.console import print_json
 from app.cli.exit_codes import EXIT_CODES_HELP, ExitCode
-from app.cli.operations.create import create
-from app.cli.operations.deletions import confirm_deletion, delete, deletion, undo_deletion
-from app.cli.operations.entitlements import grant_addon, licence, revoke_addon
-from app.cli.operations.product_change import change_product
 from app.cli.operations.report import Report, connected
-from app.cli.operations.suspension import reactivate, suspend
 from app.cli.options import DEFAULT_LIMIT, DEFAULT_TIMEOUT, MAX_PAGE_SIZE, Limit, TenantId, Timeout
 from app.cli.tenant_output import print_tenants, print_users, show_footprint, show_tenant
+from app.cli.tenants.create import create
+from app.cli.tenants.deletions import confirm_deletion, delete, deletion, undo_deletion
+from app.cli.tenants.entitlements import grant_addon, licence, revoke_addon
+from app.cli.tenants.product_change import change_product
+from app.cli.tenants.suspension import reactivate, suspend
 
 app = typer.Typer(help="Create, show, invite, suspend, change and delete tenants.", no_args_is_help=True)
 app.command("create", epilog=EXIT_CODES_HELP)(create)

@@ -3,7 +3,7 @@
 from functools import partial
 from uuid import UUID
 
-from app.client.calls import JSON_BODY, Call, encode, path_of, read_operation
+from app.client.calls.tenants import JSON_BODY, Call, encode, path_of, read_operation
 from app.client.models import Certificate, Deletion, Operation
 from app.client.responses import read
 

@@ -22,7 +22,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.operations.staged import StagedLifecycle
     from workflows.operations.statuses import OperationStatus
     from workflows.operations.workflow import OperationWorkflow
-    from workflows.tenants.deletion_messages import (
+    from workflows.tenants.deletions.messages import (
         ConfirmationInput,
         ConfirmationResult,
         ConfirmationType,
@@ -32,7 +32,7 @@ with workflow.unsafe.imports_passed_through():
         ExportCancellation,
         RollbackDeletion,
     )
-    from workflows.tenants.deletion_state import (
+    from workflows.tenants.deletions.state import (
         STATE_SIGNAL,
         DeletionState,
         StateReport,

@@ -1,6 +1,7 @@
-"""Both clients change licences and add-ons."""
+"""Both clients change tenants: their suspension, product, licence and add-ons."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from tests.app.client.scripted_server import (
     Reply,
     ScriptedServer,
     document,
+    problem,
     tenant,
 )
 
@@ -48,3 +50,32 @@ def test_a_key_is_one_part_of_the_path(server: ScriptedServer, call: Call, key: 
     else:
         with pytest.raises(Exception, match="is not an id"):
             call("revoke_addon", TENANT_ID, key)
+
+
+@pytest.mark.parametrize(
+    ("method", "http_method", "name", "arguments", "body"),
+    [
+        ("suspend_tenant", "PUT", "suspension", {"reason": "unpaid"}, {"reason": "unpaid"}),
+        ("reactivate_tenant", "DELETE", "suspension", {}, None),
+        ("change_product", "POST", "product-change", {}, {"productCode": "psa"}),
+    ],
+)
+def test_a_changed_tenant_is_read_or_else_the_operation(  # noqa: PLR0917 - the parameters of one call
+    server: ScriptedServer,
+    call: Call,
+    method: str,
+    http_method: str,
+    name: str,
+    arguments: dict[str, Any],
+    body: dict[str, Any] | None,
+) -> None:
+    path = f"{TENANT_PATH}/{name}"
+    replies = [Reply(200, tenant(state="suspended")), Reply(202, document("queued"))]
+    server.script(http_method, path, problem(503, "tenant-busy", headers={"Retry-After": "0"}), *replies)
+    changed = call(method, TENANT_ID, **arguments)
+    assert isinstance(changed, Tenant)
+    started = call(method, TENANT_ID, wait=2, **arguments)
+    assert (isinstance(started, Operation), started.workflow_id) == (True, WORKFLOW_ID)
+    # The first one was repeated.
+    assert [received.headers.get("prefer") for received in server.received] == [None, None, "wait=2"]
+    assert {str(received.body) for received in server.received} == {str(body)}

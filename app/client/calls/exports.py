@@ -9,7 +9,7 @@ from uuid import UUID
 import httpx
 from pydantic import Field
 
-from app.client.calls import JSON_BODY, Call, Listing, encode, path_of, query_of, read_operation
+from app.client.calls.tenants import JSON_BODY, Call, Listing, encode, path_of, query_of, read_operation
 from app.client.models import Document, Operation, Page
 from app.client.responses import read, read_bytes
 

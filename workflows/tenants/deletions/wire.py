@@ -30,8 +30,8 @@ with workflow.unsafe.imports_passed_through():
         ShownSentence,
     )
     from workflows.operations.parameters import first_fault, parse_signal
-    from workflows.tenants.deletion_messages import ConfirmDeletion, DeletionRequest, RollbackDeletion
-    from workflows.tenants.deletion_state import (
+    from workflows.tenants.deletions.messages import ConfirmDeletion, DeletionRequest, RollbackDeletion
+    from workflows.tenants.deletions.state import (
         DELETED,
         FAILED,
         ROLLED_BACK,

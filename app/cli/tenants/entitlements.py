@@ -5,9 +5,9 @@ from typing import Annotated
 import typer
 
 from app.cli.exit_codes import ExitCode
-from app.cli.operations.changes import follow_change
 from app.cli.operations.report import Report, connected
 from app.cli.options import DEFAULT_TIMEOUT, Moment, TenantId, Timeout, Wait
+from app.cli.tenants.changes import follow_change
 
 AS_REQUESTED = "changed as requested"
 EventId = Annotated[

@@ -17,7 +17,7 @@ from workflows.operations.messages import (
     ShownSentence,
 )
 from workflows.operations.texts import MAX_NAME_LENGTH, storable
-from workflows.tenants.deletion_state import DeletionState
+from workflows.tenants.deletions.state import DeletionState
 
 # The parameter that says whether the request also confirms.
 CONFIRM = "confirm"

@@ -12,7 +12,7 @@ from uuid import UUID
 import httpx
 from pydantic import Field
 
-from app.client.calls import JSON_BODY, Call, Listing, encode, path_of, query_of
+from app.client.calls.tenants import JSON_BODY, Call, Listing, encode, path_of, query_of
 from app.client.models import Document, Page
 from app.client.responses import error_of, read
 

@@ -6,9 +6,9 @@ import typer
 
 from app.cli.console import visible
 from app.cli.exit_codes import ExitCode
-from app.cli.operations.changes import follow_change
 from app.cli.operations.report import Report, connected
 from app.cli.options import DEFAULT_TIMEOUT, TenantId, Timeout, Wait, Yes, confirmed
+from app.cli.tenants.changes import follow_change
 
 
 @connected
