@@ -1,4 +1,4 @@
-"""The rows of a tenant that every creation writes and a blueprint may refer to, whoever has made them."""
+"""The rows of a tenant that every creation writes and a blueprint may refer to, of any origin."""
 
 from collections.abc import Container
 from uuid import UUID

@@ -48,7 +48,7 @@ def own_id_column(table: str, section: TableSection) -> str | None:
 
 
 def keys_of(table: str, section: TableSection, unique: Iterable[frozenset[str]]) -> list[Columns]:
-    """Return sets of columns, any of which tells that the tenant has a row: first those by which people know it."""
+    """Return sets of columns, any of which shows that the tenant has a row: first those by which people know it."""
     cells = ((name, column, value) for name, row in section.rows.items() for column, value in row.items())
     own = {column for name, column, value in cells if _is_own(table, name, value)}
     usable = [name for name in section.columns if name not in own and name not in section.later]

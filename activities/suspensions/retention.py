@@ -1,4 +1,4 @@
-"""Deletes the records of suspensions that nobody can end any more, because their tenants are gone for good."""
+"""Deletes the records of suspensions that can no longer be ended, because their tenants are gone for good."""
 
 from collections.abc import Sequence
 from uuid import UUID

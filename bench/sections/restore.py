@@ -60,7 +60,7 @@ async def compare(admin_url: str, tenant_id: UUID, root: Path, folder: str, roun
                     numbers[kind] = await ways[kind](connection)
                     seconds[kind].append(time.perf_counter() - begun)
                     await transaction.rollback()
-                # What was rolled back is in nobody's way.
+                # Makes room for the next run of what was rolled back.
                 await plain.execute(f"VACUUM {', '.join(table.label for table in tables)}")
     return Comparison(seconds, numbers, memory.growth)
 

@@ -172,7 +172,7 @@ async def test_a_tenant_that_was_never_tracked_is_deleted_without_a_warning(
 ) -> None:
     given = await created(tenantName="Bravo")
     await OperationActivities(engine, AUDIT, POLICY).complete_operation(OperationInput(operation=given.operation))
-    # A name identifies nobody.
+    # A name does not identify a person.
     await database.execute("INSERT INTO clients (tenant, client_name) VALUES ($1, 'Bravo')", management)
     assert (await deletions.begin_deletion(deleting(given.operation.tenant_id))).warnings == ()
     assert await database.fetchval("SELECT is_inactive FROM clients WHERE tenant = $1", management) is False
