@@ -21,6 +21,8 @@ from workflows.tenants.steps import (
 
 pytestmark = pytest.mark.anyio
 
+SOME_ID = "5d5b2a4e-5a53-4a3c-9b77-6b5f9c1c1a01"
+
 # As Alga's own workflow names them, without the one that calls Stripe.
 WIRE_STEPS = ["preflight", "backfill_seeds", "rbac_delta", "client_backfill", "sla_parity", "flip", "verify"]
 
@@ -86,7 +88,7 @@ async def test_an_unknown_field_is_a_warning(client: Client, worker: NewWorker) 
     ("name", "workflow_id", "text"),
     [
         (PRODUCT_CHANGE_WORKFLOW, "mine", "only the gateway starts workflows of this type"),
-        (PRODUCT_UPGRADE_WORKFLOW, PRODUCT_CHANGE.workflow_id(uuid4()), "chosen by the gateway"),
+        (PRODUCT_UPGRADE_WORKFLOW, PRODUCT_CHANGE.workflow_id(SOME_ID), "chosen by the gateway"),
     ],
 )
 async def test_a_stranger_can_use_neither_our_type_nor_our_ids(
