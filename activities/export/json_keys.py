@@ -49,11 +49,14 @@ def masked_json(column: str, sql_type: str) -> str:
         schema_values=_listed(SCHEMA_VALUES),
         schema_types=_listed(SCHEMA_TYPES),
     )
+    # Most documents are empty, and the pattern takes six times as long as the comparison (0.9 µs against 0.15).
+    compared = column if sql_type == "jsonb" else f"{column}::text"
+    unless_empty = f"CASE WHEN {compared} IN ('{{}}', '[]') THEN {column}"
     if sql_type == "jsonb":
-        return f"CASE WHEN {column}::text ~* {_any_secret_name()} THEN {masked} ELSE {column} END"
+        return f"{unless_empty} WHEN {column}::text ~* {_any_secret_name()} THEN {masked} ELSE {column} END"
     # PostgreSQL can't take a document with this character apart, which may be within a key.
     return (
-        f"CASE WHEN strpos({column}::text, {_quoted(NUL)}) > 0 THEN 'null'"
+        f"{unless_empty} WHEN strpos({column}::text, {_quoted(NUL)}) > 0 THEN 'null'"
         f" WHEN {document}::text ~* {_any_secret_name()} THEN {masked}::json ELSE {column} END"
     )
 
