@@ -1,4 +1,4 @@
-"""How people tell the rows of a blueprint's tables apart, and what they call them."""
+"""The columns by which people distinguish the rows of a blueprint's tables, and the names of those rows."""
 
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass

@@ -68,7 +68,7 @@ def names_thing(column: str) -> bool:
 
 
 def _natural(section: TableSection, usable: Sequence[str], comparable: Sequence[str]) -> Columns:
-    """Return the columns that name things and refer to rows; if those don't tell the rows apart, all that can."""
+    """Return the columns that name things and refer to rows; if the rows are alike in those, all that can."""
     names = [name for name in usable if names_thing(name) and _TEXTUAL.match(section.columns[name])]
     references = [name for name in usable if any(_refers(row.get(name)) for row in section.rows.values())]
     chosen = tuple(dict.fromkeys([*names, *references]))

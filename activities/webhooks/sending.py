@@ -134,7 +134,7 @@ def _seconds_until(retry_after: str) -> float:
 
 
 def _reason(error: BaseException) -> str:
-    """Return what went wrong, in words of ours or of TLS."""
+    """Describe what went wrong, without any text of the receiver."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):

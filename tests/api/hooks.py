@@ -88,7 +88,7 @@ def map_case(_context: HookContext, case: Case[Any]) -> Case[Any]:
             body.pop("tenantId", None)
             case.headers.pop("Idempotency-Key", None)
     if case.operation.label == ADDON and isinstance(body, dict) and isinstance(body.get("expiresAt"), str):
-        # No schema can tell the past from the future.
+        # A schema can't require a time in the future.
         body["expiresAt"] = f"9{body['expiresAt'][1:]}"
     return case
 

@@ -11,6 +11,7 @@ import yaml
 from app.telemetry.metrics.definitions import HTTP_REQUEST_DURATION
 from tests.deploy.chart import CHART, NAMESPACE, REPOSITORY, Rendered, run, template
 from tests.deploy.promql import asked
+from tests.support.servers.program import need_program
 from tests.support.telemetry.metric_names import series
 
 RULES = Path(__file__).parent / "rules"
@@ -87,10 +88,7 @@ def test_the_latency_objective_is_a_bucket_of_the_histogram() -> None:
 
 @pytest.fixture(scope="module")
 def promtool() -> str:
-    program = shutil.which("promtool")
-    if program is None:
-        pytest.skip("promtool is not installed (Debian: apt-get install prometheus)")
-    return program
+    return need_program("promtool", package="prometheus")
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 import json
 import queue
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from app.settings import Settings
 from tests.app.gateway.conftest import working
 from tests.app.gateway.requests import tenant
 from tests.app.gateway.server import RunningGateway
+from tests.support.servers.program import need_program
 
 pytestmark = pytest.mark.anyio
 
@@ -121,12 +121,9 @@ class Origin:
 
 @contextmanager
 def browsing(url: str, profile: Path) -> Iterator[None]:
-    browser = shutil.which("chromium")
-    if browser is None:
-        pytest.skip("Chromium is not installed (Debian: apt-get install chromium)")
     options = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage")
     process = subprocess.Popen(  # noqa: S603 - our own page in an installed browser
-        [browser, *options, f"--user-data-dir={profile}", "--remote-debugging-port=0", url],
+        [need_program("chromium"), *options, f"--user-data-dir={profile}", "--remote-debugging-port=0", url],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

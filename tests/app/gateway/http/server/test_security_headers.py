@@ -1,7 +1,6 @@
 """Headers of every response for browsers and caches."""
 
 import logging
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from fastapi import FastAPI
 from app.settings import Settings
 from tests.app.gateway.requests import tenant
 from tests.app.gateway.server import RunningGateway
+from tests.support.servers.program import need_program
 
 pytestmark = pytest.mark.anyio
 
@@ -104,9 +104,7 @@ async def test_the_documentation_page_may_run_its_own_scripts_only(http: httpx.A
 
 
 def test_the_documentation_page_works_in_a_browser(gateway: RunningGateway, tmp_path: Path) -> None:
-    browser = shutil.which("chromium")
-    if browser is None:
-        pytest.skip("Chromium is not installed (Debian: apt-get install chromium)")
+    browser = need_program("chromium")
     page = subprocess.run(  # noqa: S603 - our own page in an installed browser
         [
             browser,
