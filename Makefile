@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 ARGS   ?=
 
 .DEFAULT_GOAL := run
-.PHONY: run help test test-fast coverage lint setup audit licences sbom chaos test-api fuzz bench load lock clean
+.PHONY: run help test test-browser test-fast coverage lint setup audit licences sbom chaos test-api fuzz bench load lock clean
 
 run: setup ## Start everything and create a tenant (ARGS=--once: then exit)
 	$(BIN)/alga-tenants dev --example $(ARGS)
@@ -15,7 +15,10 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 test: setup lint $(BIN)/helm ## Run the static checks and all tests (ARGS=: for pytest)
-	$(BIN)/pytest -n 3 --dist loadfile $(ARGS)
+	$(BIN)/pytest -n 3 --dist loadfile --ignore tests/browser $(ARGS)
+
+test-browser: setup ## Use the console in Chromium (ARGS=: for pytest)
+	$(BIN)/pytest tests/browser $(ARGS)
 
 test-fast: setup ## Run the tests that start no server and no process, in a minute
 	$(BIN)/python -m pytest -p tests.fast -n 3 --dist loadfile $(ARGS)
@@ -24,7 +27,7 @@ test-fast: setup ## Run the tests that start no server and no process, in a minu
 coverage: setup $(BIN)/helm ## Run all tests and report their coverage (ARGS=: for pytest)
 	mkdir -p build
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -n 3 --dist loadfile $(ARGS)
+	$(BIN)/coverage run -m pytest -n 3 --dist loadfile --ignore tests/browser $(ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report $(if $(ARGS),--fail-under=0)
 

@@ -10,12 +10,13 @@ from fastapi import FastAPI
 from activities.alga.blueprints.blueprint import load_blueprints
 from app.gateway.audit import routes as audit
 from app.gateway.codec import routes as codec
+from app.gateway.console.routes import install_console
 from app.gateway.deletions import routes as deletions
 from app.gateway.directory import routes as directory
 from app.gateway.documentation_page import install_documentation_page
 from app.gateway.documented_app import DocumentedApp
 from app.gateway.entitlements import routes as entitlements
-from app.gateway.error_handlers import install_error_handlers
+from app.gateway.error_handlers import install_error_handlers, respond_to
 from app.gateway.exports import routes as exports
 from app.gateway.http.concurrency import ConcurrencyLimit, Slots
 from app.gateway.http.crashes import CrashMiddleware
@@ -63,7 +64,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.billing_plans = {code: blueprint.contract_line_names for code, blueprint in blueprints.items()}
     # The last one is the outermost.
     app.add_middleware(ConcurrencyLimit, slots=Slots(settings.max_concurrent_requests, settings.max_event_streams))
-    app.add_middleware(CrashMiddleware)
+    app.add_middleware(CrashMiddleware, respond=respond_to)
     if settings.cors_origins:
         app.add_middleware(CrossOrigin, origins=split_list(settings.cors_origins))
     app.add_middleware(RequestContextMiddleware)
@@ -88,6 +89,7 @@ def create_app(settings: Settings) -> FastAPI:
         codec.router,
     ):
         app.include_router(router)
+    install_console(app)
 
     def readiness() -> Readiness:
         # Exists once the app has started.

@@ -13,6 +13,7 @@ from starlette.routing import Match
 from activities.errors import FinalError
 from app.database import DatabaseUnavailableError
 from app.gateway.access.anonymous_requests import check_anonymous
+from app.gateway.console.errors import is_of_console, problem_page
 from app.gateway.http.problems.problem import Fault, ProblemError, problem_response
 from app.gateway.http.problems.request_problems import (
     DatabaseOutageError,
@@ -69,7 +70,12 @@ async def _respond(request: Request, error: Exception) -> Response:
             problem = WorkerOutageError()
         case _:
             problem = DatabaseOutageError()
-    return problem_response(request, problem)
+    return respond_to(request, problem)
+
+
+def respond_to(request: Request, problem: ProblemError) -> Response:
+    """Return a problem as a page to a person who uses the console, and as a document to a program."""
+    return problem_page(request, problem) if is_of_console(request) else problem_response(request, problem)
 
 
 async def _framework_problem(request: Request, error: HTTPException) -> ProblemError:

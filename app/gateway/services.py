@@ -15,6 +15,7 @@ from app.auth.keys.signing import api_key_signer
 from app.auth.oidc.key_cache import ProviderKeys
 from app.auth.oidc.provider import OpenIdProvider
 from app.auth.oidc.tokens import TokenVerifier
+from app.auth.sessions.sessions import Sessions
 from app.background import cancel_and_wait
 from app.crypto.derived_keys import derive_key
 from app.database import footprint_engine, gateway_engine
@@ -110,6 +111,8 @@ async def open_services(
         services = (
             settings,
             Authenticator(keys, tokens),
+            keys,
+            Sessions(settings.nextauth_secret.get_secret_value(), keys, settings.console_session),
             rate_limits,
             audit_buffer,
             KeyManagement(engine, keys, audit),

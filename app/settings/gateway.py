@@ -20,6 +20,8 @@ class GatewaySettings(ProcessSettings):
     shutdown_delay: float = Field(default=0.0, ge=0, le=300)
     """Seconds that a gateway keeps serving after SIGTERM, with `/readyz` at 503, before it refuses new connections;
     gives load balancers time to notice."""
+    console_session: float = Field(default=28_800.0, ge=60, le=604_800)
+    """Maximum seconds that a person stays signed in to the console; never longer than the key or token is valid."""
     prefer_wait_max: int = Field(default=60, ge=0, le=300)
     """Maximum seconds that `Prefer: wait` is honoured for."""
 

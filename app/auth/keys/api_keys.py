@@ -27,9 +27,10 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class VerifiedKey:
-    """The caller that a valid key belongs to, and when the key expires."""
+    """The caller that a valid key belongs to, the key's id, and when it expires."""
 
     caller: Caller
+    key_id: str
     expires_at: datetime | None
 
 
@@ -65,13 +66,15 @@ class ApiKeys:
         if not await self.hashes.verify(record.secret_hash, key.secret):
             return None
         await self._note_use(record)
-        caller = Caller(
-            identity=f"key:{record.caller_id}",
-            name=record.name,
-            scopes=scopes_among(record.scopes),
-            tenant_id=record.tenant_id,
-        )
-        return VerifiedKey(caller, record.expires_at)
+        return _verified(record)
+
+    async def find_active(self, key_id: str) -> VerifiedKey | None:
+        """Return the caller of the key with this id, which was verified before, or None if it is not active now."""
+        async with self._engine.connect() as connection:
+            record = await self.table.find(connection, key_id)
+        if record is None or record.state(datetime.now(UTC)) is not KeyState.ACTIVE:
+            return None
+        return _verified(record)
 
     def _log_forgery(self, key_id: str) -> None:
         now = time.monotonic()
@@ -93,3 +96,13 @@ class ApiKeys:
             log.warning(
                 "the last use of an API key was not recorded", key_id=record.key_id, error=type(error).__name__
             )
+
+
+def _verified(record: ApiKeyRecord) -> VerifiedKey:
+    caller = Caller(
+        identity=f"key:{record.caller_id}",
+        name=record.name,
+        scopes=scopes_among(record.scopes),
+        tenant_id=record.tenant_id,
+    )
+    return VerifiedKey(caller, record.key_id, record.expires_at)

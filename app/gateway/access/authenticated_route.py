@@ -66,6 +66,19 @@ class AuthenticatedRoute(APIRoute):
         """Return whether the caller has the scopes."""
         return self.scopes <= caller.scopes
 
+    @property
+    def takes_body(self) -> bool:
+        """Return whether requests have a body."""
+        return self.body_field is not None
+
+    async def identify(self, request: Request) -> None:
+        """Put the caller into `request.state`; raise `ProblemError` without a valid credential."""
+        await _authenticate(request)
+
+    def check_content_type(self, request: Request) -> None:
+        """Raise `ProblemError` unless the body is of the type that the route takes: JSON."""
+        _check_content_type(request)
+
     def check_body(self, body: bytes) -> None:
         """Check a body before it is parsed; see `body_limits.check_body`."""
         check_body(body)
@@ -77,7 +90,7 @@ class AuthenticatedRoute(APIRoute):
     def get_route_handler(self) -> Handler:
         """Return the handler, preceded by the checks."""
         handle = self.handler()
-        takes_body = self.body_field is not None
+        takes_body = self.takes_body
         scopes = self.scopes
 
         async def check_and_handle(request: Request) -> Response:
@@ -85,18 +98,18 @@ class AuthenticatedRoute(APIRoute):
                 return await check(request)
             except ProblemError as problem:
                 if problem.is_denial:
-                    find_service(request, AuditEventBuffer).add(_denial(request, problem))
+                    find_service(request, AuditEventBuffer).add(denial(request, problem))
                 raise
 
         async def check(request: Request) -> Response:
-            await _authenticate(request)
+            await self.identify(request)
             caller = caller_of(request)
             if not self.is_allowed(caller):
                 for scope in in_order(scopes):
                     require_scope(caller, scope)
             if not takes_body:
                 return await handle(request)
-            _check_content_type(request)
+            self.check_content_type(request)
             max_bytes = self.max_body_bytes or find_service(request, Settings).max_body_bytes
             slot = slot_of(request)
             bounded = BoundedRequest(request.scope, request.receive, max_bytes, slot)
@@ -118,6 +131,14 @@ class KindScopedRoute(AuthenticatedRoute):
         return not caller.scopes.isdisjoint(self.scopes | of_kinds)
 
 
+async def admit(request: Request, caller: Caller) -> None:
+    """Count a request of a caller, and put the caller into `request.state`; raise `RateLimitedError`."""
+    request.state.caller = caller
+    structlog.contextvars.bind_contextvars(caller=caller.identity)
+    slot_of(request).assign(caller.identity)
+    add_response_headers(request, await find_service(request, RateLimits).check_caller(caller.identity))
+
+
 async def _authenticate(request: Request) -> None:
     rate_limits, authenticator = find_service(request, RateLimits), find_service(request, Authenticator)
     address, credential = address_of(request), credential_of(request.headers)
@@ -134,15 +155,13 @@ async def _authenticate(request: Request) -> None:
             await rate_limits.record_failure(address, credential)
         raise
     rate_limits.remember_valid_credential(credential)
-    request.state.caller = caller
-    structlog.contextvars.bind_contextvars(caller=caller.identity)
-    slot_of(request).assign(caller.identity)
-    add_response_headers(request, await rate_limits.check_caller(caller.identity))
+    await admit(request, caller)
 
 
 async def authenticate_again(request: Request, scope: Scope) -> Caller:
     """Return the caller of a long response; raise `ProblemError` if it is no longer allowed."""
-    await _authenticate(request)
+    route: AuthenticatedRoute = request.scope["route"]
+    await route.identify(request)
     require_scope(caller_of(request), scope)
     return caller_of(request)
 
@@ -161,7 +180,7 @@ async def _caller(request: Request) -> Caller:
     return caller
 
 
-def _denial(request: Request, problem: ProblemError) -> AuditEvent:
+def denial(request: Request, problem: ProblemError) -> AuditEvent:
     """Return the audit event of a denied request. Of the request itself it contains only the route."""
     caller: Caller | None = getattr(request.state, "caller", None)
     return AuditEvent(

@@ -1,10 +1,13 @@
 """Middleware that turns unexpected errors into responses."""
 
+from collections.abc import Callable
+
 import structlog
 from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.gateway.http.problems.problem import problem_response
+from app.gateway.http.problems.problem import ProblemError, problem_response
 from app.gateway.http.problems.request_problems import InternalError
 from app.gateway.http.request_context import path_template
 from app.gateway.http.streaming.streams import BrokenStreamError
@@ -15,8 +18,9 @@ log = structlog.get_logger(__name__)
 class CrashMiddleware:
     """Logs an unexpected error and responds with a problem, which has no details."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, respond: Callable[[Request, ProblemError], Response] = problem_response) -> None:
         self._app = app
+        self._respond = respond
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -40,4 +44,4 @@ class CrashMiddleware:
         except Exception:
             log.exception("request crashed", method=scope["method"], path=path_template(scope))
             if not has_response:
-                await problem_response(Request(scope), InternalError())(scope, receive, send)
+                await self._respond(Request(scope), InternalError())(scope, receive, send)

@@ -23,6 +23,8 @@ MIN_POLL_INTERVAL = 0.1
 MAX_POLL_INTERVAL = 1.0
 # Proxies close connections that are silent for a minute.
 PING_INTERVAL = 15.0
+# Proxies like nginx would buffer the events.
+UNBUFFERED = {"X-Accel-Buffering": "no"}
 STATUS_EVENT = "status"
 RECONNECT_MILLISECONDS = 1000
 STATUS_EVENT_SCHEMA = {

@@ -30,7 +30,7 @@ from app.gateway.http.problems.request_problems import (
 from app.gateway.http.request_context import caller_of
 from app.gateway.http.responses import document_response
 from app.gateway.operations.cancellation import OperationCancellation
-from app.gateway.operations.events import STATUS_EVENT_SCHEMA, follow
+from app.gateway.operations.events import STATUS_EVENT_SCHEMA, UNBUFFERED, follow
 from app.gateway.operations.listing import Listing
 from app.gateway.operations.lookup import OperationLookup
 from app.gateway.operations.parameters import (
@@ -95,8 +95,6 @@ EVENTS: Responses = {
         OperationNotFoundError, OperationUnreadableError, RateLimitedError, TooManyRequestsError, TooManyStreamsError
     ),
 }
-# Proxies like nginx would buffer the events.
-UNBUFFERED = {"X-Accel-Buffering": "no"}
 ETAG = {"ETag": {"description": "For `If-None-Match`.", "schema": {"type": "string"}}}
 STATUS: Responses = {
     200: {"description": "The status document.", "headers": {**ETAG, **RETRY_AFTER}},

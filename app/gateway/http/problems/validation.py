@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
 from starlette.requests import Request
@@ -40,6 +40,12 @@ def validation_problem(request: Request, error: RequestValidationError) -> Probl
     return InvalidRequestError(f"{faults[0].field} {faults[0].detail}{more}", errors=faults)
 
 
+def faults_of(error: ValidationError) -> list[Fault]:
+    """Return the faults of a body that was not validated by FastAPI."""
+    items = [{**item, "loc": (WHOLE_BODY, *item["loc"])} for item in error.errors(include_input=False)]
+    return [Fault(field=_field(item), detail=_detail(item, None)) for item in items[:MAX_FAULTS]]
+
+
 def _field(item: Mapping[str, Any]) -> str:
     """Return the path of a field as in the documentation, without the part of the request (`body`, `query`)."""
     path = [str(part) for part in item["loc"][1:]]
@@ -47,12 +53,12 @@ def _field(item: Mapping[str, Any]) -> str:
     return display_path([*(to_camel(part) for part in known), *path[len(known) :]])
 
 
-def _detail(item: Mapping[str, Any], request: Request) -> str:
+def _detail(item: Mapping[str, Any], request: Request | None) -> str:
     match item["type"]:
         case "missing":
             return "is required"
         case "extra_forbidden":
-            known = ", ".join(_known_fields(request, item["loc"][1:-1]))
+            known = ", ".join(_known_fields(request, item["loc"][1:-1])) if request is not None else ""
             return f"is unknown; remove it (known fields: {known})" if known else "is unknown; remove it"
         case _:
             detail = SUBJECT.sub("must ", item["msg"].removeprefix("Value error, "))

@@ -1,0 +1,72 @@
+"""Routes of the console: the caller is the one of the browser's session, and forms take the place of JSON."""
+
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.auth.sessions.sessions import Sessions
+from app.database import database_errors
+from app.gateway.access.authenticated_route import AuthenticatedRoute, Handler, KindScopedRoute, admit
+from app.gateway.console.forms import check_is_form
+from app.gateway.console.problems import CrossSiteError, SignInRequiredError
+from app.gateway.console.sign_in.cookies import SESSION
+from app.gateway.http.dependencies import find_service
+
+
+class ConsoleRoute(AuthenticatedRoute):
+    """A page, or what a form of a page is sent to. Scopes, limits, audit and bounds are those of the API's routes."""
+
+    @property
+    def takes_body(self) -> bool:
+        """Return whether requests have a body."""
+        return "POST" in (self.methods or ())
+
+    async def identify(self, request: Request) -> None:
+        """Put the caller of the session into `request.state`.
+
+        Raises:
+            SignInRequiredError: there is no session, or it has ended.
+            CrossSiteError: another site's page has sent the form.
+        """
+        if self.takes_body:
+            check_same_origin(request)
+        with database_errors():
+            caller = await find_service(request, Sessions).caller(SESSION.read(request) or "")
+        if caller is None:
+            raise SignInRequiredError
+        await admit(request, caller)
+
+    def handler(self) -> Handler:
+        """Return the handler. A filter's form sends every field; an empty one means that it is not wanted."""
+        handle = super().handler()
+
+        async def without_empty(request: Request) -> Response:
+            pairs = parse_qsl(request.scope["query_string"].decode("latin-1"))
+            request.scope["query_string"] = urlencode(pairs).encode()
+            return await handle(request)
+
+        return without_empty
+
+    def check_content_type(self, request: Request) -> None:
+        """Raise `UnsupportedMediaTypeError` unless the body is a form."""
+        check_is_form(request)
+
+    def check_body(self, body: bytes) -> None:
+        """Check nothing: only the form's own names are read."""
+
+
+class KindConsoleRoute(ConsoleRoute, KindScopedRoute):
+    """The same for operations of every kind. It requires a scope of any kind; the service checks that kind's."""
+
+
+def check_same_origin(request: Request) -> None:
+    """Raise `CrossSiteError` unless a page of this origin has sent the request, as browsers report it."""
+    site = request.headers.get("sec-fetch-site")
+    if site is not None:
+        is_ours = site == "same-origin"
+    else:
+        origin = urlsplit(request.headers.get("origin", ""))
+        is_ours = bool(origin.netloc) and origin.netloc == request.headers.get("host")
+    if not is_ours:
+        raise CrossSiteError

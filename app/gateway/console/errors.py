@@ -1,0 +1,37 @@
+"""Problems as pages."""
+
+import structlog
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.gateway.console.problems import SignInRequiredError
+from app.gateway.console.rendering import PREFIX, page, url_of
+from app.gateway.console.sign_in.returning import sign_in_path
+from app.gateway.http.problems.problem import ProblemError, title_of
+from app.gateway.http.request_context import request_id_of
+
+
+def is_of_console(request: Request) -> bool:
+    """Return whether a request is one of the console's."""
+    path: str = request.scope["path"]
+    return path == PREFIX or path.startswith(f"{PREFIX}/")
+
+
+def problem_page(request: Request, problem: ProblemError) -> Response:
+    """Return the page of a problem; someone who is not signed in is led to the sign-in, and then back."""
+    structlog.contextvars.bind_contextvars(problem=problem.code)
+    if isinstance(problem, SignInRequiredError):
+        if request.headers.get("accept") == "text/event-stream":
+            # Ends the stream of a page whose session has ended (HTML standard, 9.2.3).
+            return Response(status_code=204)
+        return Response(status_code=303, headers={"Location": url_of(request, sign_in_path(request))})
+    response = page(
+        request,
+        "error.html",
+        problem.status,
+        problem=problem,
+        title=title_of(problem.code),
+        request_id=request_id_of(request),
+    )
+    response.headers.update(problem.headers)
+    return response

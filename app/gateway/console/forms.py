@@ -1,0 +1,88 @@
+"""Forms that people submit: how they are read, and how their errors return to the fields."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Self, TypeVar
+from urllib.parse import parse_qsl
+
+from fastapi import Depends
+from pydantic import BaseModel, ValidationError
+from starlette.requests import Request
+
+from app.gateway.http.problems.problem import Fault, ProblemError
+from app.gateway.http.problems.request_problems import InvalidRequestError, UnsupportedMediaTypeError
+from app.gateway.http.problems.validation import faults_of
+
+FORM_TYPE = "application/x-www-form-urlencoded"
+MAX_FIELDS = 200
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Form:
+    """The values of a form by the names of its fields, and what is wrong with them.
+
+    `message` is about the form as a whole. `faults` are by the name of the field, as in the API's documents.
+    """
+
+    values: Mapping[str, str] = field(default_factory=dict)
+    message: str | None = None
+    faults: Mapping[str, str] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> str:
+        """Return the value of a field, without space around it; empty if it was not sent."""
+        return self.values.get(name, "").strip()
+
+    def is_checked(self, name: str) -> bool:
+        """Return whether a box is checked."""
+        return bool(self[name])
+
+    def rejected(self, problem: ProblemError, *, fields: Sequence[str] = ()) -> Self:
+        """Return the form with the problem at its fields; what belongs to none of `fields` is in the message."""
+        faults = {fault.field: fault.detail for fault in problem.errors or () if fault.field in fields}
+        rest = [fault for fault in problem.errors or () if fault.field not in fields]
+        if not problem.errors:
+            message: str | None = problem.detail
+        elif rest:
+            message = "; ".join(f"{fault.field} {fault.detail}" for fault in rest)
+        else:
+            message = "Nothing was done yet. Correct the marked fields." if faults else problem.detail
+        return type(self)(self.values, message, faults)
+
+
+def check_is_form(request: Request) -> None:
+    """Raise `UnsupportedMediaTypeError` unless the body is a form."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM_TYPE:
+        raise UnsupportedMediaTypeError
+
+
+async def submitted_form(request: Request) -> Form:
+    """Return the form in the body; of a name that occurs several times, the last value."""
+    try:
+        pairs = parse_qsl(
+            (await request.body()).decode("ascii"), keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict"
+        )
+    except ValueError:
+        raise InvalidRequestError("The form can not be read; send it again from the console") from None
+    return Form(dict(pairs))
+
+
+def validated(model: type[Model], content: Mapping[str, object]) -> Model:
+    """Return a body of the API's that a form has filled in; raise `InvalidRequestError` with its fields."""
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        faults = faults_of(error)
+        raise InvalidRequestError("Some fields are not valid", errors=faults) from None
+
+
+def check_typed(form: Form, field: str, expected: str) -> None:
+    """Raise `InvalidRequestError` unless the person has typed the name of what the action changes."""
+    if form[field] != expected.strip():
+        raise InvalidRequestError(
+            "The names differ", errors=[Fault(field=field, detail=f"must be exactly {expected.strip()}")]
+        )
+
+
+SubmittedForm = Annotated[Form, Depends(submitted_form)]

@@ -1,0 +1,23 @@
+"""What the console's menu leads to."""
+
+from dataclasses import dataclass
+
+from app.auth.callers import Caller
+from app.auth.scopes import Scope
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An entry of the menu, for callers with the scope."""
+
+    path: str
+    title: str
+    scope: Scope
+
+
+ENTRIES = (Entry("/operations", "Operations", Scope.TENANTS_READ),)
+
+
+def entries(caller: Caller | None) -> tuple[Entry, ...]:
+    """Return the entries for a caller; none for someone who is not signed in."""
+    return tuple(entry for entry in ENTRIES if caller is not None and entry.scope in caller.scopes)

@@ -1,0 +1,127 @@
+"""Renders pages from the templates of this package."""
+
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from app.gateway.console.assets import assets_path
+from app.gateway.console.navigation import entries
+
+PREFIX = "/console"
+# Only our own files may run, style and load, and only our own forms be sent.
+CONTENT_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action "
+    "'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+NONE = Markup('<span class="none">—</span>')
+UNITS = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
+
+
+def _moment(value: datetime | None, *, seconds: bool = False) -> Markup:
+    """Return a time of UTC, which a script shows in the reader's zone."""
+    if value is None:
+        return NONE
+    utc = value.astimezone(UTC)
+    shown = utc.strftime("%Y-%m-%d %H:%M:%S" if seconds else "%Y-%m-%d %H:%M")
+    kind = "seconds" if seconds else "minutes"
+    exact = utc.strftime("%Y-%m-%d %H:%M:%S UTC")
+    return Markup('<time datetime="{}" data-show="{}" title="{}">{}</time>').format(
+        utc.isoformat(), kind, exact, shown
+    )
+
+
+def _countdown(value: datetime | None) -> Markup:
+    """Return the time that is left, which a script counts down."""
+    if value is None:
+        return NONE
+    exact = value.astimezone(UTC)
+    return Markup('<time datetime="{}" data-countdown title="{}">{}</time>').format(
+        exact.isoformat(), exact.strftime("%Y-%m-%d %H:%M:%S UTC"), _span(exact - datetime.now(UTC))
+    )
+
+
+def _span(value: timedelta | float) -> str:
+    """Return a length of time by its two largest units."""
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    if seconds < 1:
+        return "now" if seconds <= 0 else f"{seconds * 1000:.0f} ms"
+    parts: list[str] = []
+    left = int(seconds)
+    for unit, size in UNITS:
+        count, left = divmod(left, size)
+        if count or parts:
+            parts.append(f"{count} {unit}")
+    return " ".join(part for part in parts[:2] if not part.startswith("0 "))
+
+
+def _words(value: object) -> str:
+    """Return a name of the API's as words: `needs_attention` becomes `Needs attention`."""
+    text = str(value).replace("_", " ").replace("-", " ").replace(".", " ")
+    return text[:1].upper() + text[1:]
+
+
+def options(names: Iterable[str]) -> list[tuple[str, str]]:
+    """Return names of the API's as the options of a field."""
+    return [(str(name), _words(name)) for name in names]
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("app.gateway.console"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "moment": _moment,
+        "countdown": _countdown,
+        "span": _span,
+        "words": _words,
+        "number": lambda value: f"{value:,}",
+        "part": lambda value: quote(str(value), safe=""),
+    }
+    return environment
+
+
+_TEMPLATES = _environment()
+
+
+def url_of(request: Request, path: str = "") -> str:
+    """Return the address of a page of the console."""
+    return f"{request.scope.get('root_path', '')}{PREFIX}{path}"
+
+
+def render(request: Request, template: str, **context: Any) -> str:
+    """Return a template's text. Every value in it is escaped."""
+    caller = getattr(request.state, "caller", None)
+
+    def url(path: str = "") -> str:
+        return url_of(request, path)
+
+    may: Callable[[str], bool] = lambda scope: caller is not None and scope in caller.scopes  # noqa: E731
+    return _TEMPLATES.get_template(template).render(
+        context,
+        caller=caller,
+        entries=entries(caller),
+        here=request.url.path,
+        may=may,
+        url=url,
+        asset=lambda name: url(f"{assets_path()}/{name}"),
+    )
+
+
+def page(request: Request, template: str, status: int = 200, **context: Any) -> Response:
+    """Return a page."""
+    return HTMLResponse(render(request, template, **context), status, {"Content-Security-Policy": CONTENT_POLICY})
+
+
+def see_other(request: Request, path: str = "") -> Response:
+    """Return a redirect to a page of the console, after a form was accepted."""
+    return RedirectResponse(url_of(request, path), 303)

@@ -1,0 +1,27 @@
+"""The console: pages for people who would rather look than type."""
+
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from app.gateway.access.anonymous_requests import check_anonymous
+from app.gateway.console import assets
+from app.gateway.console.operations import routes as operations
+from app.gateway.console.rendering import PREFIX, url_of
+from app.gateway.console.sign_in import routes as sign_in
+from app.gateway.http.problems.request_problems import PathNotFoundError
+
+PARTS = (assets.router, sign_in.router, operations.router, operations.kind_router)
+
+
+def install_console(app: FastAPI) -> None:
+    """Serve the console, and lead there from `/`."""
+    for part in PARTS:
+        app.include_router(part, prefix=PREFIX, include_in_schema=False)
+
+    @app.get("/", include_in_schema=False)
+    async def lead_to_console(request: Request) -> Response:
+        await check_anonymous(request)
+        if "text/html" not in request.headers.get("accept", ""):
+            raise PathNotFoundError
+        return RedirectResponse(url_of(request), 303)

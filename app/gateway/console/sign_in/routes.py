@@ -1,0 +1,111 @@
+"""Signing in and out."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from activities.audit.events import Action
+from app.audit.buffer import AuditEventBuffer
+from app.auth.callers import Caller, Requester
+from app.auth.keys.api_keys import ApiKeys
+from app.auth.sessions.sessions import Sessions
+from app.database import database_errors
+from app.gateway.access.anonymous_requests import check_anonymous
+from app.gateway.access.authenticated_route import denial
+from app.gateway.access.rate_limits import RateLimits
+from app.gateway.console.console_route import check_same_origin
+from app.gateway.console.forms import Form, check_is_form, submitted_form
+from app.gateway.console.navigation import entries
+from app.gateway.console.rendering import page, see_other
+from app.gateway.console.sign_in.cookies import SESSION
+from app.gateway.console.sign_in.returning import SIGN_IN, safe_path
+from app.gateway.http.body_limits import BoundedRequest
+from app.gateway.http.concurrency import slot_of
+from app.gateway.http.dependencies import find_service, service
+from app.gateway.http.problems.problem import ProblemError
+from app.gateway.http.problems.request_problems import UnauthorizedError
+from app.gateway.http.request_context import address_of, request_id_of
+
+MAX_BODY_BYTES = 8 * 1024
+
+router = APIRouter()
+
+
+async def anonymous_form(request: Request) -> Form:
+    """Return the form of someone who is not signed in; raise `ProblemError` if it is too large or another site's."""
+    check_same_origin(request)
+    check_is_form(request)
+    return await submitted_form(BoundedRequest(request.scope, request.receive, MAX_BODY_BYTES, slot_of(request)))
+
+
+AnonymousForm = Annotated[Form, Depends(anonymous_form)]
+SessionsService = Annotated[Sessions, service(Sessions)]
+
+
+@router.get("")
+async def enter(request: Request, sessions: SessionsService) -> Response:
+    """Lead to the first page that the caller may see, or to the sign-in."""
+    await check_anonymous(request)
+    caller = await _caller(request, sessions)
+    if caller is None:
+        return see_other(request, SIGN_IN)
+    allowed = entries(caller)
+    return see_other(request, allowed[0].path if allowed else SIGN_IN)
+
+
+@router.get(SIGN_IN)
+async def show_sign_in(request: Request, wanted: Annotated[str, Query(alias="next")] = "") -> Response:
+    """Show the ways to sign in."""
+    await check_anonymous(request)
+    return page(request, "sign_in/sign_in.html", form=Form({"next": safe_path(wanted)}))
+
+
+@router.post(SIGN_IN)
+async def sign_in(
+    request: Request, form: AnonymousForm, keys: Annotated[ApiKeys, service(ApiKeys)], sessions: SessionsService
+) -> Response:
+    """Open a session with an API key. Failures are limited and audited like those of the API."""
+    rate_limits, audit = find_service(request, RateLimits), find_service(request, AuditEventBuffer)
+    address, text = address_of(request), form["key"]
+    try:
+        await rate_limits.check_failures(address, text)
+        with database_errors():
+            verified = await keys.verify(text)
+        if verified is None:
+            await rate_limits.record_failure(address, text)
+            raise UnauthorizedError("No such key, or it has expired or was revoked")
+    except ProblemError as problem:
+        if problem.is_denial:
+            audit.add(denial(request, problem))
+        shown = Form({"next": safe_path(form["next"])}).rejected(problem)
+        return page(request, "sign_in/sign_in.html", problem.status, form=shown)
+    rate_limits.remember_valid_credential(text)
+    session = sessions.of_key(verified.key_id, verified.expires_at)
+    requester = Requester(caller=verified.caller, request_id=request_id_of(request), address=address)
+    audit.add(
+        requester.audit_event(Action.SESSION_OPEN, tenant_id=verified.caller.tenant_id, subject=verified.key_id)
+    )
+    response = see_other(request, safe_path(form["next"]))
+    SESSION.set(request, response, session.sealed, session.seconds)
+    return response
+
+
+@router.post("/sign-out")
+async def sign_out(request: Request, _: AnonymousForm, sessions: SessionsService) -> Response:
+    """Let the browser forget the session."""
+    caller = await _caller(request, sessions)
+    if caller is not None:
+        requester = Requester(caller=caller, request_id=request_id_of(request), address=address_of(request))
+        find_service(request, AuditEventBuffer).add(
+            requester.audit_event(Action.SESSION_CLOSE, tenant_id=caller.tenant_id)
+        )
+    response = see_other(request, SIGN_IN)
+    SESSION.delete(request, response)
+    return response
+
+
+async def _caller(request: Request, sessions: Sessions) -> Caller | None:
+    with database_errors():
+        return await sessions.caller(SESSION.read(request) or "")

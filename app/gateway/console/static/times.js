@@ -1,0 +1,30 @@
+// Shows times in the reader's zone; the exact time in UTC stays in the title. Same length as before, so nothing moves.
+
+const UNITS = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
+const two = (number) => String(number).padStart(2, "0");
+
+function local(moment, seconds) {
+  const day = `${moment.getFullYear()}-${two(moment.getMonth() + 1)}-${two(moment.getDate())}`;
+  const time = `${two(moment.getHours())}:${two(moment.getMinutes())}`;
+  return seconds ? `${day} ${time}:${two(moment.getSeconds())}` : `${day} ${time}`;
+}
+
+function left(moment) {
+  let seconds = Math.floor((moment - Date.now()) / 1000);
+  if (seconds <= 0) return "now";
+  const parts = [];
+  for (const [unit, size] of UNITS) {
+    const count = Math.floor(seconds / size);
+    seconds -= count * size;
+    if (count || parts.length) parts.push([count, unit]);
+  }
+  return parts.slice(0, 2).filter(([count]) => count).map(([count, unit]) => `${count} ${unit}`).join(" ");
+}
+
+export function showTimes(root) {
+  for (const element of root.querySelectorAll("time[datetime]")) {
+    const moment = new Date(element.dateTime);
+    const text = "countdown" in element.dataset ? left(moment) : local(moment, element.dataset.show === "seconds");
+    if (element.textContent !== text) element.textContent = text;
+  }
+}

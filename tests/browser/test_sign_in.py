@@ -1,0 +1,49 @@
+import httpx
+from playwright.sync_api import expect
+
+from tests.browser.conftest import OpenConsole
+
+
+def test_a_person_signs_in_with_a_key_and_out_again(open_console: OpenConsole) -> None:
+    visitor = open_console(signs_in=False)
+    visitor.page.goto("/")
+    expect(visitor.heading).to_have_text("Sign in")
+    visitor.inspect()
+
+    visitor.sign_in()
+    visitor.page.get_by_role("button", name="Sign out").click()
+
+    expect(visitor.heading).to_have_text("Sign in")
+    visitor.go("/operations")
+    expect(visitor.heading).to_have_text("Sign in")
+
+
+def test_a_wrong_key_is_refused_in_words(open_console: OpenConsole) -> None:
+    visitor = open_console(signs_in=False)
+    visitor.go("/sign-in")
+    visitor.page.get_by_label("API key").fill("at_wrong")
+
+    visitor.page.get_by_role("button", name="Sign in").click()
+
+    expect(visitor.page.get_by_role("alert")).to_have_text("No such key, or it has expired or was revoked")
+    visitor.inspect()
+
+
+def test_signing_in_leads_back_to_the_page_that_was_wanted(open_console: OpenConsole) -> None:
+    visitor = open_console(signs_in=False)
+    visitor.go("/operations?status=failed")
+    visitor.page.get_by_label("API key").fill(visitor.key)
+
+    visitor.page.get_by_role("button", name="Sign in").click()
+
+    expect(visitor.heading).to_have_text("Operations")
+    assert visitor.page.url.endswith("/console/operations?status=failed")
+
+
+def test_revoking_the_key_ends_the_session(open_console: OpenConsole, api: httpx.Client) -> None:
+    visitor = open_console()
+
+    assert api.delete(f"/api-keys/{visitor.key_id}").is_success
+    visitor.go("/operations")
+
+    expect(visitor.heading).to_have_text("Sign in")
