@@ -24,6 +24,7 @@ SLOW_MODULES = frozenset(
         "test_loading",
         "test_processes",
         "test_state_machine",
+        "test_time_limits",
     }
 )
 
