@@ -2,7 +2,6 @@
 
 from http import HTTPMethod, HTTPStatus
 
-import structlog
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -10,66 +9,33 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match
 
-from activities.errors import FinalError
-from app.database import DatabaseUnavailableError
 from app.gateway.access.anonymous_requests import check_anonymous
 from app.gateway.console.errors import is_of_console, problem_page
-from app.gateway.http.problems.problem import Fault, ProblemError, problem_response
+from app.gateway.http.problems.problem import ProblemError, problem_response
 from app.gateway.http.problems.request_problems import (
-    DatabaseOutageError,
     FrameworkError,
     MalformedJsonError,
     MethodNotAllowedError,
     PathNotFoundError,
-    TemporalOutageError,
-    WorkerOutageError,
 )
 from app.gateway.http.problems.validation import validation_problem
-from app.gateway.operations.problems import OperationUnreadableError, problem_kind_of
-from app.temporal.errors import TemporalUnavailableError, UnreadableOperationError, WorkerUnavailableError
-
-log = structlog.get_logger(__name__)
-
-
-EXPECTED_ERRORS = (
-    ProblemError,
-    RequestValidationError,
-    HTTPException,
-    FinalError,
-    UnreadableOperationError,
-    TemporalUnavailableError,
-    WorkerUnavailableError,
-    DatabaseUnavailableError,
-)
+from app.gateway.operations.expected_errors import EXPECTED_ERRORS, problem_of
 
 
 def install_error_handlers(app: FastAPI) -> None:
     """Install a handler for each expected error. Any other error is a crash, which `CrashMiddleware` handles."""
-    for kind in EXPECTED_ERRORS:
+    for kind in (RequestValidationError, HTTPException, *EXPECTED_ERRORS):
         app.exception_handler(kind)(_respond)
 
 
 async def _respond(request: Request, error: Exception) -> Response:
-    problem: ProblemError
     match error:
-        case ProblemError():
-            problem = error
         case RequestValidationError():
             problem = validation_problem(request, error)
         case HTTPException():
             problem = await _framework_problem(request, error)
-        case FinalError():
-            errors = [Fault(field=error.field, detail=error.detail)] if error.field is not None else None
-            problem = problem_kind_of(error.code)(error.detail, errors=errors)
-        case UnreadableOperationError():
-            problem = OperationUnreadableError(error)
-        case TemporalUnavailableError():
-            log.warning("temporal is unavailable", reason=str(error))
-            problem = TemporalOutageError()
-        case WorkerUnavailableError():
-            problem = WorkerOutageError()
         case _:
-            problem = DatabaseOutageError()
+            problem = problem_of(error)
     return respond_to(request, problem)
 
 

@@ -97,8 +97,7 @@ class AuthenticatedRoute(APIRoute):
             try:
                 return await check(request)
             except ProblemError as problem:
-                if problem.is_denial:
-                    find_service(request, AuditEventBuffer).add(denial(request, problem))
+                record_denial(request, problem)
                 raise
 
         async def check(request: Request) -> Response:
@@ -180,7 +179,13 @@ async def _caller(request: Request) -> Caller:
     return caller
 
 
-def denial(request: Request, problem: ProblemError) -> AuditEvent:
+def record_denial(request: Request, problem: ProblemError) -> None:
+    """Audit the request if the problem denies it."""
+    if problem.is_denial:
+        find_service(request, AuditEventBuffer).add(_denial(request, problem))
+
+
+def _denial(request: Request, problem: ProblemError) -> AuditEvent:
     """Return the audit event of a denied request. Of the request itself it contains only the route."""
     caller: Caller | None = getattr(request.state, "caller", None)
     return AuditEvent(

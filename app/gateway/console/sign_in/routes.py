@@ -13,7 +13,7 @@ from app.auth.keys.api_keys import ApiKeys
 from app.auth.sessions.sessions import Sessions
 from app.database import database_errors
 from app.gateway.access.anonymous_requests import check_anonymous
-from app.gateway.access.authenticated_route import denial
+from app.gateway.access.authenticated_route import record_denial
 from app.gateway.access.rate_limits import RateLimits
 from app.gateway.console.console_route import check_same_origin
 from app.gateway.console.forms import Form, check_is_form, submitted_form
@@ -77,8 +77,7 @@ async def sign_in(
             await rate_limits.record_failure(address, text)
             raise UnauthorizedError("No such key, or it has expired or was revoked")
     except ProblemError as problem:
-        if problem.is_denial:
-            audit.add(denial(request, problem))
+        record_denial(request, problem)
         shown = Form({"next": safe_path(form["next"])}).rejected(problem)
         return page(request, "sign_in/sign_in.html", problem.status, form=shown)
     rate_limits.remember_valid_credential(text)
