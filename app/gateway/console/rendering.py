@@ -42,11 +42,11 @@ def _countdown(value: datetime | None) -> Markup:
         return NONE
     exact = value.astimezone(UTC)
     return Markup('<time datetime="{}" data-countdown title="{}">{}</time>').format(
-        exact.isoformat(), exact.strftime("%Y-%m-%d %H:%M:%S UTC"), _span(exact - datetime.now(UTC))
+        exact.isoformat(), exact.strftime("%Y-%m-%d %H:%M:%S UTC"), span(exact - datetime.now(UTC))
     )
 
 
-def _span(value: timedelta | float) -> str:
+def span(value: timedelta | float) -> str:
     """Return a length of time by its two largest units."""
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
     if seconds < 1:
@@ -58,6 +58,11 @@ def _span(value: timedelta | float) -> str:
         if count or parts:
             parts.append(f"{count} {unit}")
     return " ".join(part for part in parts[:2] if not part.startswith("0 "))
+
+
+def number(value: float) -> str:
+    """Return a number with its thousands marked."""
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.1f}"
 
 
 def _words(value: object) -> str:
@@ -82,9 +87,9 @@ def _environment() -> Environment:
     environment.filters |= {
         "moment": _moment,
         "countdown": _countdown,
-        "span": _span,
+        "span": span,
         "words": _words,
-        "number": lambda value: f"{value:,}",
+        "number": number,
         "part": lambda value: quote(str(value), safe=""),
     }
     return environment
@@ -115,6 +120,11 @@ def render(request: Request, template: str, **context: Any) -> str:
         url=url,
         asset=lambda name: url(f"{assets_path()}/{name}"),
     )
+
+
+def fragment(template: str, **context: Any) -> Markup:
+    """Return the text of a template that needs nothing of a request."""
+    return Markup(_TEMPLATES.get_template(template).render(context))  # noqa: S704 - the template has escaped all values
 
 
 def page(request: Request, template: str, status: int = 200, **context: Any) -> Response:

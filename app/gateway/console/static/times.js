@@ -27,4 +27,9 @@ export function showTimes(root) {
     const text = "countdown" in element.dataset ? left(moment) : local(moment, element.dataset.show === "seconds");
     if (element.textContent !== text) element.textContent = text;
   }
+  // Hours of charts: the text begins with them.
+  for (const element of root.querySelectorAll("[data-hour]")) {
+    const text = local(new Date(element.dataset.hour)).slice(-5) + element.textContent.slice(5);
+    if (element.textContent !== text) element.textContent = text;
+  }
 }
