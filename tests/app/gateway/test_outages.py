@@ -20,6 +20,7 @@ from tests.app.gateway.server import RunningGateway
 from tests.support.folders import reachable_folder
 from tests.support.servers.databases import NewDatabase
 from tests.support.servers.proxy import Proxy
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
 
@@ -142,12 +143,16 @@ async def test_an_unreachable_database_is_a_503(settings: Settings, api_key: str
         async with gateway.client() as http:
             response = await http.get("/tenants")
             assert_outage(response, "database-unavailable")
+
+            async def has_reached_temporal() -> bool:
+                return bool((await http.get("/readyz")).json()["checks"]["temporal"] == "ok")
+
+            await wait_until(has_reached_temporal, timeout=60)
             readiness = await http.get("/readyz")
     assert readiness.status_code == 200
     checks = readiness.json()["checks"]
     assert checks["migrations"] == "unknown while the database is unavailable"
     assert checks["database"].startswith("the server can't be reached")
-    assert checks["temporal"] == "ok"
     assert "secret-password" not in response.text + readiness.text
 
 

@@ -57,15 +57,16 @@ class ScenarioLoad:
             return await self._callers.act(entry, number, gateway)
 
         result = await insist(ask, gateway)
-        if result.status == ACCEPTED and result.call in FOLLOWED:
-            await self._follow(result.body["workflowId"])
+        until = entry.steps[number].until
+        if result.status == ACCEPTED and (result.call in FOLLOWED or until is not None):
+            await self._follow(result.body["workflowId"], until)
 
-    async def _follow(self, workflow_id: str) -> None:
-        """Wait until an operation has ended."""
+    async def _follow(self, workflow_id: str, until: str | None) -> None:
+        """Wait until an operation has this status, or has ended."""
         for gateway in alternating(0):
             with suppress(httpx.TransportError):
                 response = await self._callers.read(workflow_id, gateway)
-                if response.is_success and response.json()["status"] in FINAL:
+                if response.is_success and response.json()["status"] in {until, *FINAL}:
                     return
             await asyncio.sleep(LOOK_SECONDS)
 

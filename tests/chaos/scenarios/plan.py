@@ -30,7 +30,8 @@ class Step:
     """One act, which `callers` request at the same moment, in turn from the gateways.
 
     It begins `delay` seconds after the previous one has its final responses. With `aim`, it begins that many seconds
-    after the beginning of the next event instead, or before it if negative.
+    after the beginning of the next event instead, or before it if negative. With `until`, its callers go on once the
+    operation has this status, or has ended.
     """
 
     act: Act
@@ -39,6 +40,7 @@ class Step:
     max_delay: float = 1.5
     delay: float = 0.0
     aim: float | None = None
+    until: str | None = None
 
 
 @dataclass(frozen=True)
@@ -63,13 +65,13 @@ SUSPEND, REACTIVATE, CONFIRM = Step(Act.SUSPEND, REASON), Step(Act.REACTIVATE), 
 UNDO = Step(Act.UNDO, REASON)
 REQUEST = {**REASON, "export": False}
 # The shortest grace period that does not end within a run.
-ONE_DAY = {"gracePeriodDays": 1}
-AT_ONCE = {"confirm": True, "gracePeriodDays": 0}
+ONE_DAY: dict[str, Any] = {"gracePeriodDays": 1}
+AT_ONCE: dict[str, Any] = {"confirm": True, "gracePeriodDays": 0}
 
 
-def delete(*, callers: int = 1, **fields: Any) -> Step:
+def delete(*, callers: int = 1, until: str | None = None, **fields: Any) -> Step:
     """Return a request for a deletion."""
-    return Step(Act.DELETE, {**REQUEST, **fields}, callers)
+    return Step(Act.DELETE, {**REQUEST, **fields}, callers, until=until)
 
 
 # A purge begins about a second after its request.
@@ -77,7 +79,11 @@ SOON = 2.0
 SCENARIOS = (
     Scenario("suspended", (SUSPEND,), frozenset({End.SUSPENDED})),
     Scenario("deleted at once", (delete(**AT_ONCE, callers=2),), frozenset({End.DELETED})),
-    Scenario("undone in the grace period", (delete(confirm=True, **ONE_DAY), UNDO), frozenset({End.ACTIVE})),
+    Scenario(
+        "undone in the grace period",
+        (delete(confirm=True, **ONE_DAY, until="waiting"), UNDO),
+        frozenset({End.ACTIVE}),
+    ),
     Scenario("suspended and reactivated", (SUSPEND, REACTIVATE), frozenset({End.ACTIVE})),
     Scenario(
         "exported, confirmed later", (delete(export=True, gracePeriodDays=0), CONFIRM), frozenset({End.DELETED})

@@ -89,10 +89,11 @@ async def test_an_unknown_id_takes_as_long_as_a_wrong_secret(keys: Keys) -> None
         return asyncio.get_running_loop().time() - started
 
     await seconds(ApiKey.generate().text)
-    unknown_times = [await seconds(ApiKey.generate().text) for _ in range(9)]
-    known_times = [await seconds(known) for _ in range(9)]
+    # In turns and by the quickest, so that other work on the machine slows neither alone.
+    times = [(await seconds(ApiKey.generate().text), await seconds(known)) for _ in range(9)]
+    quickest_unknown, quickest_known = map(min, zip(*times, strict=True))
     # Without the dummy verification it is about twenty times as fast.
-    assert sorted(unknown_times)[4] > sorted(known_times)[4] / 3
+    assert quickest_unknown > quickest_known / 3
 
 
 async def test_an_expired_key_is_rejected(gateway: RunningGateway, keys: Keys) -> None:
