@@ -40,15 +40,20 @@ class Form:
 
     def rejected(self, problem: ProblemError, *, fields: Sequence[str] = ()) -> Self:
         """Return the form with the problem at its fields; what belongs to none of `fields` is in the message."""
-        faults = {fault.field: fault.detail for fault in problem.errors or () if fault.field in fields}
+        faults = {fault.field: _detail(fault) for fault in problem.errors or () if fault.field in fields}
         rest = [fault for fault in problem.errors or () if fault.field not in fields]
         if not problem.errors:
             message: str | None = problem.detail
         elif rest:
-            message = "; ".join(f"{fault.field} {fault.detail}" for fault in rest)
+            message = "; ".join(f"{fault.field} {_detail(fault)}" for fault in rest)
         else:
             message = "Nothing was done yet. Correct the marked fields." if faults else problem.detail
         return type(self)(self.values, message, faults)
+
+
+def _detail(fault: Fault) -> str:
+    """Return what is wrong, without the field's name that the details of some errors begin with."""
+    return fault.detail.removeprefix(fault.field).lstrip(": ")
 
 
 def check_is_form(request: Request) -> None:

@@ -1,5 +1,6 @@
 """Renders pages from the templates of this package."""
 
+import re
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -20,6 +21,8 @@ CONTENT_POLICY = (
     "'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 NONE = Markup('<span class="none">—</span>')
+SEPARATORS, CAMEL = re.compile("[_.-]"), re.compile("(?<=[a-z0-9])[A-Z]")
+PREDICATE = re.compile(r"(must|is|are|has|have|needs|can't)\b")
 UNITS = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
 
 
@@ -66,8 +69,16 @@ def number(value: float) -> str:
 
 
 def _words(value: object) -> str:
-    """Return a name of the API's as words: `needs_attention` becomes `Needs attention`."""
-    text = str(value).replace("_", " ").replace("-", " ").replace(".", " ")
+    """Return a name of the API's as words: `needs_attention` becomes `Needs attention`, `tenantId` `Tenant id`."""
+    return _capitalised(CAMEL.sub(lambda capital: f" {capital[0].lower()}", SEPARATORS.sub(" ", str(value))))
+
+
+def _about(detail: str, label: str) -> str:
+    """Return what is wrong with a field as a sentence: its name is added if the detail begins with a verb."""
+    return f"{label} {detail}" if PREDICATE.match(detail) else _capitalised(detail)
+
+
+def _capitalised(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
@@ -89,6 +100,7 @@ def _environment() -> Environment:
         "countdown": _countdown,
         "span": span,
         "words": _words,
+        "about": _about,
         "number": number,
         "part": lambda value: quote(str(value), safe=""),
     }
