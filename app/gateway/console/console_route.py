@@ -5,13 +5,17 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.auth.callers import Caller
 from app.auth.sessions.sessions import Sessions
 from app.database import database_errors
+from app.gateway.access.anonymous_requests import check_anonymous
 from app.gateway.access.authenticated_route import AuthenticatedRoute, Handler, KindScopedRoute, admit
+from app.gateway.access.rate_limits import RateLimits
 from app.gateway.console.forms import check_is_form
 from app.gateway.console.problems import CrossSiteError, SignInRequiredError
 from app.gateway.console.sign_in.cookies import SESSION
 from app.gateway.http.dependencies import find_service
+from app.gateway.http.request_context import address_of
 
 
 class ConsoleRoute(AuthenticatedRoute):
@@ -31,11 +35,7 @@ class ConsoleRoute(AuthenticatedRoute):
         """
         if self.takes_body:
             check_same_origin(request)
-        with database_errors():
-            caller = await find_service(request, Sessions).caller(SESSION.read(request) or "")
-        if caller is None:
-            raise SignInRequiredError
-        await admit(request, caller)
+        await admit(request, await session_caller(request))
 
     def handler(self) -> Handler:
         """Return the handler. A filter's form sends every field; an empty one means that it is not wanted."""
@@ -54,6 +54,23 @@ class ConsoleRoute(AuthenticatedRoute):
 
     def check_body(self, body: bytes) -> None:
         """Check nothing: only the form's own names are read."""
+
+
+async def session_caller(request: Request) -> Caller:
+    """Return the caller of the session; raise `SignInRequiredError` if there is none, `RateLimitedError` after many."""
+    sealed = SESSION.read(request)
+    if sealed is None:
+        await check_anonymous(request)
+        raise SignInRequiredError
+    rate_limits, address = find_service(request, RateLimits), address_of(request)
+    await rate_limits.check_failures(address, sealed)
+    with database_errors():
+        caller = await find_service(request, Sessions).caller(sealed)
+    if caller is None:
+        await rate_limits.record_failure(address, sealed)
+        raise SignInRequiredError
+    rate_limits.remember_valid_credential(sealed)
+    return caller
 
 
 class KindConsoleRoute(ConsoleRoute, KindScopedRoute):

@@ -1,5 +1,6 @@
 """Signing in and out."""
 
+from contextlib import suppress
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
@@ -8,16 +9,18 @@ from starlette.responses import Response
 
 from activities.audit.events import Action
 from app.audit.buffer import AuditEventBuffer
-from app.auth.callers import Caller, Requester
+from app.auth.callers import Requester
 from app.auth.keys.api_keys import ApiKeys
+from app.auth.scopes import in_order
 from app.auth.sessions.sessions import Sessions
 from app.database import database_errors
 from app.gateway.access.anonymous_requests import check_anonymous
 from app.gateway.access.authenticated_route import record_denial
 from app.gateway.access.rate_limits import RateLimits
-from app.gateway.console.console_route import check_same_origin
+from app.gateway.console.console_route import check_same_origin, session_caller
 from app.gateway.console.forms import Form, check_is_form, submitted_form
-from app.gateway.console.navigation import entries
+from app.gateway.console.navigation import ENTRIES, entries
+from app.gateway.console.problems import SignInRequiredError
 from app.gateway.console.rendering import page, see_other
 from app.gateway.console.sign_in.cookies import SESSION
 from app.gateway.console.sign_in.returning import SIGN_IN, safe_path
@@ -45,14 +48,18 @@ SessionsService = Annotated[Sessions, service(Sessions)]
 
 
 @router.get("")
-async def enter(request: Request, sessions: SessionsService) -> Response:
+async def enter(request: Request) -> Response:
     """Lead to the first page that the caller may see, or to the sign-in."""
     await check_anonymous(request)
-    caller = await _caller(request, sessions)
-    if caller is None:
+    try:
+        caller = await session_caller(request)
+    except SignInRequiredError:
         return see_other(request, SIGN_IN)
     allowed = entries(caller)
-    return see_other(request, allowed[0].path if allowed else SIGN_IN)
+    if allowed:
+        return see_other(request, allowed[0].path)
+    request.state.caller = caller
+    return page(request, "sign_in/no_pages.html", 403, pages=ENTRIES, scopes=in_order(caller.scopes))
 
 
 @router.get(SIGN_IN)
@@ -92,10 +99,10 @@ async def sign_in(
 
 
 @router.post("/sign-out")
-async def sign_out(request: Request, _: AnonymousForm, sessions: SessionsService) -> Response:
+async def sign_out(request: Request, _: AnonymousForm) -> Response:
     """Let the browser forget the session."""
-    caller = await _caller(request, sessions)
-    if caller is not None:
+    with suppress(SignInRequiredError):
+        caller = await session_caller(request)
         requester = Requester(caller=caller, request_id=request_id_of(request), address=address_of(request))
         find_service(request, AuditEventBuffer).add(
             requester.audit_event(Action.SESSION_CLOSE, tenant_id=caller.tenant_id)
@@ -104,7 +111,3 @@ async def sign_out(request: Request, _: AnonymousForm, sessions: SessionsService
     SESSION.delete(request, response)
     return response
 
-
-async def _caller(request: Request, sessions: Sessions) -> Caller | None:
-    with database_errors():
-        return await sessions.caller(SESSION.read(request) or "")
