@@ -221,6 +221,18 @@ api_keys = Table(
     Column("mac", LargeBinary),
 )
 
+# Links that sign in to the console, by the hash of each; using one deletes its row. A link is encrypted and holds the
+# key's id itself, so that a row of someone else's making opens nothing.
+sign_in_links = Table(
+    "sign_in_links",
+    own_metadata,
+    Column("link_hash", LargeBinary, primary_key=True),
+    Column("key_id", Text, nullable=False),
+    *times("expires_at", nullable=False),
+    Index(None, "expires_at"),
+    info={"gateway_rights": "SELECT, DELETE"},
+)
+
 # Accepted and refused actions, each row chained to the one before it. Triggers refuse changes and deletions.
 # `gateway_rights` is what the gateway's role is granted, if that is not everything.
 audit_events = Table(

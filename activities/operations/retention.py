@@ -1,4 +1,4 @@
-"""Deletes old idempotency keys, finished operations, mails, ids of applied changes, and events with deliveries."""
+"""Deletes old rows of our own tables: finished operations and what belongs to them, keys, events, expired links."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -7,7 +7,14 @@ from sqlalchemy import ColumnElement, Table, and_, delete, exists, func, select,
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from activities.database.event_tables import deliveries, delivery_attempts, events
-from activities.database.own_tables import applied_changes, cancellations, idempotency_keys, mails, operations
+from activities.database.own_tables import (
+    applied_changes,
+    cancellations,
+    idempotency_keys,
+    mails,
+    operations,
+    sign_in_links,
+)
 
 # Small, so that no transaction holds many locks.
 BATCH = 1000
@@ -42,6 +49,7 @@ async def prune(engine: AsyncEngine, retention: Retention) -> dict[str, int]:
         deliveries: deliveries.c.ended_at < oldest_event,
         events: and_(events.c.occurred_at < oldest_event, ~has_delivery),
         idempotency_keys: idempotency_keys.c.created_at < func.now() - retention.idempotency_keys,
+        sign_in_links: sign_in_links.c.expires_at < func.now(),
     }
     return {table.name: await _prune(engine, table, is_old) for table, is_old in old.items()}
 

@@ -24,9 +24,11 @@ from activities.alga.tables import tenants
 from app.audit.recorder import audit_trail
 from app.auth.callers import operator
 from app.auth.keys.api_keys import ApiKeys
+from app.auth.keys.format import id_of
 from app.auth.keys.management import KeyManagement, KeyOrder
 from app.auth.keys.signing import api_key_signer
 from app.auth.scopes import Scope
+from app.auth.sessions.links import SignInLinks
 from app.embedded.paths import open_private
 from app.embedded.processes.blocking import run_blocking
 from app.embedded.processes.ports import LOOPBACK, free_port, is_free, on_free_ports
@@ -45,10 +47,14 @@ NO_AUTHORITIES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 @dataclass(frozen=True)
 class Installation(Endpoints):
-    """Where a development installation is reached, its API key, and its management tenant if it has one."""
+    """Where a development installation is reached, its API key, and its management tenant if it has one.
+
+    `console` signs in to the console, once and soon.
+    """
 
     url: str
     api_key: str = field(repr=False)
+    console: str = field(repr=False)
     management_tenant: str | None
     processes: Mapping[str, ChildProcess]
 
@@ -111,6 +117,7 @@ def install(
         **vars(endpoints),
         url=url,
         api_key=api_key,
+        console=f"{url}/console/sign-in?link={run_blocking(_sign_in_link(settings, api_key))}",
         management_tenant=variables.get("MASTER_BILLING_TENANT_ID"),
         processes=processes,
     )
@@ -176,6 +183,15 @@ async def _valid_api_key(settings: Settings, kept: str | None) -> str:
         return (await KeyManagement(engine, keys, audit_trail(settings)).create(order, operator())).key
     finally:
         keys.close()
+        await engine.dispose()
+
+
+async def _sign_in_link(settings: Settings, api_key: str) -> str:
+    """Return a link that signs in as the owner of the key."""
+    engine = admin_engine(settings.admin_database)
+    try:
+        return await SignInLinks(settings.nextauth_secret.get_secret_value(), engine).create(id_of(api_key))
+    finally:
         await engine.dispose()
 
 

@@ -15,6 +15,7 @@ from app.auth.keys.signing import api_key_signer
 from app.auth.oidc.key_cache import ProviderKeys
 from app.auth.oidc.provider import OpenIdProvider
 from app.auth.oidc.tokens import TokenVerifier
+from app.auth.sessions.links import SignInLinks
 from app.auth.sessions.sessions import Sessions
 from app.background import cancel_and_wait
 from app.crypto.derived_keys import derive_key
@@ -113,6 +114,7 @@ async def open_services(
             Authenticator(keys, tokens),
             keys,
             Sessions(settings.nextauth_secret.get_secret_value(), keys, settings.console_session),
+            SignInLinks(settings.nextauth_secret.get_secret_value(), engine),
             rate_limits,
             audit_buffer,
             KeyManagement(engine, keys, audit),

@@ -1,7 +1,9 @@
 import httpx
 from playwright.sync_api import expect
 
+from app.auth.scopes import Scope
 from tests.browser.conftest import OpenConsole
+from tests.e2e.conftest import Service
 
 
 def test_a_person_signs_in_with_a_key_and_out_again(open_console: OpenConsole) -> None:
@@ -47,3 +49,28 @@ def test_revoking_the_key_ends_the_session(open_console: OpenConsole, api: httpx
     visitor.go("/operations")
 
     expect(visitor.heading).to_have_text("Sign in")
+
+
+def test_a_link_signs_in_once_without_a_script(open_console: OpenConsole, service: Service) -> None:
+    visitor = open_console(signs_in=False, java_script_enabled=False)
+    visitor.page.goto(service.installation.console)
+    visitor.page.get_by_role("button", name="Sign in").click()
+    expect(visitor.page.get_by_role("button", name="Sign out")).to_be_visible()
+
+    another = open_console(signs_in=False)
+    another.page.goto(service.installation.console)
+    another.inspect()
+    another.page.get_by_role("button", name="Sign in").click()
+
+    expect(another.page.get_by_role("alert")).to_have_text("The link was used before, or it has expired")
+    another.inspect()
+
+
+def test_a_key_without_a_page_shows_which_scopes_are_missing(open_console: OpenConsole) -> None:
+    visitor = open_console(frozenset({Scope.PAYLOADS_DECODE}))
+    expect(visitor.heading).to_have_text("No page is open to you")
+    expect(visitor.page.get_by_role("row", name="Operations")).to_contain_text("tenants:read")
+    visitor.inspect()
+    visitor.go("/operations")
+    expect(visitor.page.get_by_text("Missing required scope: tenants:read")).to_be_visible()
+    visitor.inspect()

@@ -44,6 +44,11 @@ class ApiKey:
         return body + _base62(zlib.crc32(body.encode()))
 
 
+def id_of(key: str) -> str:
+    """Return the id in the text of a valid key."""
+    return key.removeprefix(PREFIX).partition("_")[0]
+
+
 def _random(length: int) -> str:
     return "".join(secrets.choice(BASE62) for _ in range(length))
 

@@ -69,6 +69,7 @@ def command(
             else:
                 addresses = {
                     "gateway": installation.url,
+                    "console": installation.console,
                     "API documentation": f"{installation.url}/docs",
                     "API key": installation.api_key,
                     "Temporal's web UI": installation.temporal_ui or "see the external server",

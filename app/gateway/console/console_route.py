@@ -1,5 +1,6 @@
 """Routes of the console: the caller is the one of the browser's session, and forms take the place of JSON."""
 
+from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from starlette.requests import Request
@@ -13,6 +14,7 @@ from app.gateway.access.authenticated_route import AuthenticatedRoute, Handler, 
 from app.gateway.access.rate_limits import RateLimits
 from app.gateway.console.forms import check_is_form
 from app.gateway.console.problems import CrossSiteError, SignInRequiredError
+from app.gateway.console.rendering import PREFIX
 from app.gateway.console.sign_in.cookies import SESSION
 from app.gateway.http.dependencies import find_service
 from app.gateway.http.request_context import address_of
@@ -20,6 +22,10 @@ from app.gateway.http.request_context import address_of
 
 class ConsoleRoute(AuthenticatedRoute):
     """A page, or what a form of a page is sent to. Scopes, limits, audit and bounds are those of the API's routes."""
+
+    def __init__(self, path: str, *arguments: Any, **options: Any) -> None:
+        # Logs and the audit trail name this path, so it is the whole one.
+        super().__init__(PREFIX + path, *arguments, **options)
 
     @property
     def takes_body(self) -> bool:
@@ -57,7 +63,12 @@ class ConsoleRoute(AuthenticatedRoute):
 
 
 async def session_caller(request: Request) -> Caller:
-    """Return the caller of the session; raise `SignInRequiredError` if there is none, `RateLimitedError` after many."""
+    """Return the caller of the session.
+
+    Raises:
+        SignInRequiredError: there is no session, or it has ended.
+        RateLimitedError: the address has sent too many that are not valid.
+    """
     sealed = SESSION.read(request)
     if sealed is None:
         await check_anonymous(request)

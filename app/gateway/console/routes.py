@@ -7,7 +7,7 @@ from starlette.responses import RedirectResponse, Response
 from app.gateway.access.anonymous_requests import check_anonymous
 from app.gateway.console import assets
 from app.gateway.console.operations import routes as operations
-from app.gateway.console.rendering import PREFIX, url_of
+from app.gateway.console.rendering import url_of
 from app.gateway.console.sign_in import routes as sign_in
 from app.gateway.http.problems.request_problems import PathNotFoundError
 
@@ -17,7 +17,7 @@ PARTS = (assets.router, sign_in.router, operations.router, operations.kind_route
 def install_console(app: FastAPI) -> None:
     """Serve the console, and lead there from `/`."""
     for part in PARTS:
-        app.include_router(part, prefix=PREFIX, include_in_schema=False)
+        app.include_router(part, include_in_schema=False)
 
     @app.get("/", include_in_schema=False)
     async def lead_to_console(request: Request) -> Response:

@@ -84,6 +84,19 @@ async def test_mails_are_pruned_at_the_age_of_operations(
     assert await names(audit_database, "mails") == {"young"}
 
 
+async def test_links_are_pruned_once_they_have_expired(
+    audit_engine: AsyncEngine, audit_database: asyncpg.Connection
+) -> None:
+    for name, age in (("expired", timedelta(minutes=1)), ("valid", timedelta(minutes=-1))):
+        await audit_database.execute(
+            "INSERT INTO alga_tenants.sign_in_links VALUES (sha256($1::text::bytea), $1, now() - $2::interval)",
+            name,
+            age,
+        )
+    assert (await prune(audit_engine, KEPT))["sign_in_links"] == 1
+    assert await names(audit_database, "sign_in_links", "key_id") == {"valid"}
+
+
 async def test_a_cancellation_is_pruned_with_its_operation_or_at_its_age(
     audit_engine: AsyncEngine, audit_database: asyncpg.Connection
 ) -> None:

@@ -28,7 +28,7 @@ from tests.support.folders import reachable_folder
 from tests.support.servers.processes import processes_in, wait_for
 
 COMMAND = [sys.executable, "-m", "app.cli"]
-KEYS = {"url", "apiKey", "databaseUrl", "adminDatabaseUrl", "temporalAddress", "temporalUi"}
+KEYS = {"url", "apiKey", "console", "databaseUrl", "adminDatabaseUrl", "temporalAddress", "temporalUi"}
 
 
 def environment(**changes: str) -> dict[str, str]:
@@ -168,6 +168,16 @@ def test_it_prints_its_addresses_in_one_line_and_finds_the_data_and_the_key_of_a
     assert httpx.get(f"{dev.facts['url']}/readyz").status_code == 200
     assert dev.facts["apiKey"] == assert_completed(first_runs.reset)["apiKey"]
     assert example_in(first_runs.reset) in listed_tenants(dev)
+
+
+def test_the_address_of_the_console_signs_in(dev: Dev) -> None:
+    address, _, link = dev.facts["console"].partition("?link=")
+    assert address == f"{dev.facts['url']}/console/sign-in"
+    origin = {"Origin": dev.facts["url"]}
+    with httpx.Client(follow_redirects=True, headers={"Accept": "text/html"}) as browser:
+        assert "Sign in" in browser.get(dev.facts["console"]).text
+        page = browser.post(f"{address}/link", data={"link": link}, headers=origin)
+    assert (page.status_code, "Sign out" in page.text) == (200, True)
 
 
 def test_a_folder_in_use_is_reported(dev: Dev) -> None:

@@ -10,30 +10,28 @@ from starlette.responses import Response
 from activities.audit.events import Action
 from app.audit.buffer import AuditEventBuffer
 from app.auth.callers import Requester
-from app.auth.keys.api_keys import ApiKeys
+from app.auth.keys.api_keys import ApiKeys, VerifiedKey
 from app.auth.scopes import in_order
-from app.auth.sessions.sessions import Sessions
-from app.database import database_errors
+from app.auth.sessions.links import SignInLinks
 from app.gateway.access.anonymous_requests import check_anonymous
-from app.gateway.access.authenticated_route import record_denial
 from app.gateway.access.rate_limits import RateLimits
 from app.gateway.console.console_route import check_same_origin, session_caller
 from app.gateway.console.forms import Form, check_is_form, submitted_form
 from app.gateway.console.navigation import ENTRIES, entries
 from app.gateway.console.problems import SignInRequiredError
-from app.gateway.console.rendering import page, see_other
+from app.gateway.console.rendering import PREFIX, page, see_other
 from app.gateway.console.sign_in.cookies import SESSION
+from app.gateway.console.sign_in.opening import limited, open_key_session, sign_in_page
 from app.gateway.console.sign_in.returning import SIGN_IN, safe_path
 from app.gateway.http.body_limits import BoundedRequest
 from app.gateway.http.concurrency import slot_of
 from app.gateway.http.dependencies import find_service, service
 from app.gateway.http.problems.problem import ProblemError
-from app.gateway.http.problems.request_problems import UnauthorizedError
 from app.gateway.http.request_context import address_of, request_id_of
 
 MAX_BODY_BYTES = 8 * 1024
 
-router = APIRouter()
+router = APIRouter(prefix=PREFIX)
 
 
 async def anonymous_form(request: Request) -> Form:
@@ -44,7 +42,7 @@ async def anonymous_form(request: Request) -> Form:
 
 
 AnonymousForm = Annotated[Form, Depends(anonymous_form)]
-SessionsService = Annotated[Sessions, service(Sessions)]
+KeysService = Annotated[ApiKeys, service(ApiKeys)]
 
 
 @router.get("")
@@ -63,39 +61,42 @@ async def enter(request: Request) -> Response:
 
 
 @router.get(SIGN_IN)
-async def show_sign_in(request: Request, wanted: Annotated[str, Query(alias="next")] = "") -> Response:
-    """Show the ways to sign in."""
+async def show_sign_in(
+    request: Request, wanted: Annotated[str, Query(alias="next")] = "", link: str = ""
+) -> Response:
+    """Show the ways to sign in. A link is only used by the form that it leads to, so no preview of it uses it up."""
     await check_anonymous(request)
-    return page(request, "sign_in/sign_in.html", form=Form({"next": safe_path(wanted)}))
+    if link:
+        return page(request, "sign_in/link.html", link=link)
+    return sign_in_page(request, Form({"next": safe_path(wanted)}))
 
 
 @router.post(SIGN_IN)
-async def sign_in(
-    request: Request, form: AnonymousForm, keys: Annotated[ApiKeys, service(ApiKeys)], sessions: SessionsService
-) -> Response:
-    """Open a session with an API key. Failures are limited and audited like those of the API."""
-    rate_limits, audit = find_service(request, RateLimits), find_service(request, AuditEventBuffer)
-    address, text = address_of(request), form["key"]
+async def sign_in(request: Request, form: AnonymousForm, keys: KeysService) -> Response:
+    """Open a session with an API key."""
     try:
-        await rate_limits.check_failures(address, text)
-        with database_errors():
-            verified = await keys.verify(text)
-        if verified is None:
-            await rate_limits.record_failure(address, text)
-            raise UnauthorizedError("No such key, or it has expired or was revoked")
+        key = await limited(request, form["key"], keys.verify, "No such key, or it has expired or was revoked")
     except ProblemError as problem:
-        record_denial(request, problem)
-        shown = Form({"next": safe_path(form["next"])}).rejected(problem)
-        return page(request, "sign_in/sign_in.html", problem.status, form=shown)
-    rate_limits.remember_valid_credential(text)
-    session = sessions.of_key(verified.key_id, verified.expires_at)
-    requester = Requester(caller=verified.caller, request_id=request_id_of(request), address=address)
-    audit.add(
-        requester.audit_event(Action.SESSION_OPEN, tenant_id=verified.caller.tenant_id, subject=verified.key_id)
-    )
-    response = see_other(request, safe_path(form["next"]))
-    SESSION.set(request, response, session.sealed, session.seconds)
-    return response
+        return sign_in_page(request, Form({"next": safe_path(form["next"])}), problem)
+    find_service(request, RateLimits).remember_valid_credential(form["key"])
+    return open_key_session(request, key, form["next"])
+
+
+@router.post(f"{SIGN_IN}/link")
+async def sign_in_by_link(
+    request: Request, form: AnonymousForm, keys: KeysService, links: Annotated[SignInLinks, service(SignInLinks)]
+) -> Response:
+    """Open a session with a link that was not used before."""
+
+    async def key_of(link: str) -> VerifiedKey | None:
+        key_id = await links.use(link)
+        return await keys.find_active(key_id) if key_id is not None else None
+
+    try:
+        key = await limited(request, form["link"], key_of, "The link was used before, or it has expired")
+    except ProblemError as problem:
+        return sign_in_page(request, Form(), problem)
+    return open_key_session(request, key, "")
 
 
 @router.post("/sign-out")
@@ -110,4 +111,3 @@ async def sign_out(request: Request, _: AnonymousForm) -> Response:
     response = see_other(request, SIGN_IN)
     SESSION.delete(request, response)
     return response
-

@@ -12,7 +12,6 @@ from app.auth.keys.api_keys import ApiKeys
 from app.auth.scopes import Scope
 from app.auth.sessions.sessions import Sessions
 from app.gateway.console.console_route import ConsoleRoute
-from app.gateway.console.rendering import PREFIX
 from app.gateway.console.routes import PARTS
 
 COOKIE = "alga-tenants-session"
@@ -31,9 +30,7 @@ def console_routes() -> list[tuple[str, str, APIRoute]]:
     """Return method, path and route of everything that the console serves."""
     routes = [route for part in PARTS for route in part.routes if isinstance(route, APIRoute)]
     assert len(routes) == sum(len(part.routes) for part in PARTS)
-    return [
-        (method, PREFIX + route.path.format_map(Places()), route) for route in routes for method in route.methods or ()
-    ]
+    return [(method, route.path.format_map(Places()), route) for route in routes for method in route.methods or ()]
 
 
 def pages() -> list[tuple[str, str, ConsoleRoute]]:
@@ -48,7 +45,9 @@ def session(gateway_secret: str, keys: ApiKeys, scopes: Iterable[Scope], tenant_
     return sessions.of_token(caller, datetime.now(UTC) + timedelta(minutes=10)).sealed
 
 
-async def visit(http: httpx.AsyncClient, method: str, path: str, cookie: str | None, **headers: str) -> httpx.Response:
+async def visit(
+    http: httpx.AsyncClient, method: str, path: str, cookie: str | None, **headers: str
+) -> httpx.Response:
     """Send a request as the page of the console would, unless `headers` differ."""
     cookies = {"Cookie": f"{COOKIE}={cookie}"} if cookie is not None else {}
     body = {} if method == "GET" else FORM
