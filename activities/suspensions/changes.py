@@ -48,6 +48,15 @@ class Change:
         """The columns that it writes, as `table.column`."""
         return frozenset(f"{self.table.name}.{name}" for name in self.written)
 
+    @property
+    def is_former(self) -> sa.ColumnElement[bool]:
+        """Whether a row holds one of the former combinations of values."""
+        return sa.or_(*map(self.holds, self.former))
+
+    def holds(self, former: Mapping[str, Any]) -> sa.ColumnElement[bool]:
+        """Return whether a row holds these values."""
+        return sa.and_(*(self.table.c[name].is_(value) for name, value in former.items()))
+
     def parameters(self, now: datetime) -> dict[str, Any]:
         """Return the parameters of the written values."""
         return {"now": now} if any(value is _NOW for value in self.written.values()) else {}

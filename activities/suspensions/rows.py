@@ -52,6 +52,16 @@ class Standing(Enum):
         return self in {Standing.SUSPENDED, Standing.LIFTED}
 
 
+@dataclass(frozen=True)
+class SuspensionRecord:
+    """Why, when and for whom we have suspended a tenant."""
+
+    workflow_id: str
+    reason: str | None
+    requested_by: str | None
+    suspended_at: datetime
+
+
 @dataclass
 class Changed:
     """The number of rows that were changed or put back, by table, and what could not be done."""
@@ -63,6 +73,14 @@ class Changed:
 async def find_standing(connection: AsyncConnection, tenant_id: UUID) -> Standing:
     """Return whether the tenant is suspended, by our record and, unless this Alga lacks it, by Alga's column."""
     return await _standing(connection, tenant_id, await read_columns(connection, _TABLES))
+
+
+async def find_record(connection: AsyncConnection, tenant_id: UUID) -> SuspensionRecord | None:
+    """Return our record of the tenant's suspension, if there is one."""
+    columns = suspensions.c
+    query = sa.select(columns.workflow_id, columns.reason, columns.requested_by, columns.suspended_at)
+    row = (await connection.execute(query.where(columns.tenant_id == tenant_id))).one_or_none()
+    return SuspensionRecord(**row._asdict()) if row is not None else None
 
 
 async def suspend(connection: AsyncConnection, context: OperationContext, reason: str | None) -> Changed:
@@ -166,10 +184,9 @@ async def apply_change(connection: AsyncConnection, tenant_id: UUID, change: Cha
     """
     columns, number = change.table.c, 0
     for former in change.former:
-        holds = (columns[name].is_(value) for name, value in former.items())
         changing = (
             sa.update(change.table)
-            .where(columns.tenant == (change.owner or tenant_id), *holds, change.applies_to)
+            .where(columns.tenant == (change.owner or tenant_id), change.holds(former), change.applies_to)
             .values(change.written)
             .returning(columns[change.id])
         )

@@ -127,8 +127,8 @@ async def open_services(
             tenants,
             UserListing(engine, tenants),
             Footprints(counting, tenants, TenantResources(temporal, rpc_timeout(settings))),
-            WelcomeEmails(starts, lookup, tenants),
-            Suspensions(settings, tenants, changes),
+            WelcomeEmails(engine, starts, lookup, tenants),
+            Suspensions(settings, engine, tenants, changes),
             ProductChanges(settings, engine, blueprints, tenants, changes),
             Entitlements(tenants, changes),
             Deletions(

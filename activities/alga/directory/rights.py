@@ -8,6 +8,7 @@ _TABLES = {
     "users": "tenant user_id email first_name last_name user_type is_inactive last_login_at created_at",
     "roles": "tenant role_id role_name",
     "user_roles": "tenant user_id role_id",
+    "email_providers": "tenant is_active inbound_paused_at inbound_pause_reason",
     "tenant_addons": "tenant addon_key activated_at expires_at",
     "stripe_subscriptions": "tenant stripe_subscription_external_id status quantity current_period_end",
     "apple_iap_subscriptions": "tenant original_transaction_id status expires_at",

@@ -15,7 +15,10 @@ class Entry:
     scope: Scope
 
 
-ENTRIES = (Entry("/operations", "Operations", Scope.TENANTS_READ),)
+ENTRIES = (
+    Entry("/tenants", "Tenants", Scope.TENANTS_READ),
+    Entry("/operations", "Operations", Scope.TENANTS_READ),
+)
 
 
 def entries(caller: Caller | None) -> tuple[Entry, ...]:

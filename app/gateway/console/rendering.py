@@ -23,6 +23,7 @@ CONTENT_POLICY = (
 NONE = Markup('<span class="none">—</span>')
 SEPARATORS, CAMEL = re.compile("[_.-]"), re.compile("(?<=[a-z0-9])[A-Z]")
 PREDICATE = re.compile(r"(must|is|are|has|have|needs|can't)\b")
+SPELLINGS = {"psa": "PSA", "algadesk": "AlgaDesk"}
 UNITS = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
 
 
@@ -70,6 +71,8 @@ def number(value: float) -> str:
 
 def _words(value: object) -> str:
     """Return a name of the API's as words: `needs_attention` becomes `Needs attention`, `tenantId` `Tenant id`."""
+    if (known := SPELLINGS.get(str(value))) is not None:
+        return known
     return _capitalised(CAMEL.sub(lambda capital: f" {capital[0].lower()}", SEPARATORS.sub(" ", str(value))))
 
 

@@ -9,9 +9,11 @@ from app.gateway.console import assets
 from app.gateway.console.operations import routes as operations
 from app.gateway.console.rendering import url_of
 from app.gateway.console.sign_in import routes as sign_in
+from app.gateway.console.tenants import footprints
+from app.gateway.console.tenants import routes as tenants
 from app.gateway.http.problems.request_problems import PathNotFoundError
 
-PARTS = (assets.router, sign_in.router, operations.router, operations.kind_router)
+PARTS = (assets.router, sign_in.router, operations.router, operations.kind_router, footprints.router, tenants.router)
 
 
 def install_console(app: FastAPI) -> None:

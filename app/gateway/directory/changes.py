@@ -3,12 +3,14 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, TypeAlias
+from uuid import UUID
 
 from fastapi import Depends
 from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.responses import Response
 
 from activities.errors import FinalError
+from activities.operations.queries import find_open_of_tenant
 from app.auth.callers import Requester
 from app.gateway.directory.lookup import TenantLookup
 from app.gateway.directory.schemas import TenantDetails
@@ -120,6 +122,12 @@ class TenantChanges:
         if snapshot.status is OperationStatus.FAILED and (error := snapshot.error) is not None:
             raise _problem(error.code, error.detail, error.field)
         return operation
+
+
+async def rival_of(connection: AsyncConnection, tenant_id: UUID, kind: OperationKind) -> str | None:
+    """Return in words which open operation keeps one of that kind on the tenant from starting, or None."""
+    known = await find_open_of_tenant(connection, tenant_id, kind.name)
+    return None if known is None else f"{known.workflow_id} ({known.snapshot.kind}) on this tenant has not ended"
 
 
 def refusal_problem(refusal: FinalError) -> ProblemError:

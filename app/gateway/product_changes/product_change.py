@@ -9,7 +9,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from activities.alga.blueprints.blueprint import Blueprint
 from activities.alga.directory.tenants import TenantRecord
 from activities.errors import FinalError
-from activities.operations.queries import find_open_of_tenant
 from activities.product_changes.plan import Plan
 from activities.product_changes.planning import plan_product_change
 from activities.product_changes.refusals import find_product, find_refusals
@@ -17,7 +16,7 @@ from activities.product_changes.rights import PREVIEW_COLUMNS, section_columns
 from app.auth.callers import Caller, Requester
 from app.database import database_errors
 from app.gateway.access.problems import TenantNotFoundError
-from app.gateway.directory.changes import NotNeededError, TenantChange, TenantChanges, refusal_problem
+from app.gateway.directory.changes import NotNeededError, TenantChange, TenantChanges, refusal_problem, rival_of
 from app.gateway.directory.lookup import TenantLookup
 from app.gateway.directory.protection import readable
 from app.gateway.product_changes.schemas import ProductChangePreview
@@ -88,9 +87,7 @@ class ProductChanges:
         refusals = await find_refusals(
             connection, tenant.tenant_id, tenant.product_code, NEW_PRODUCT, management_tenant
         )
-        known = await find_open_of_tenant(connection, tenant.tenant_id, PRODUCT_CHANGE.name)
-        if known is not None:
-            detail = f"{known.workflow_id} ({known.snapshot.kind}) on this tenant has not ended"
+        if (detail := await rival_of(connection, tenant.tenant_id, PRODUCT_CHANGE)) is not None:
             refusals = [refusal for refusal in refusals if refusal.code != OPERATION_IN_PROGRESS]
             refusals.append(FinalError(OPERATION_IN_PROGRESS, detail))
         return refusals

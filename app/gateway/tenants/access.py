@@ -4,24 +4,30 @@ import math
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from activities.mail.claims import next_allowed
-from app.auth.callers import Requester
+from activities.alga.directory.administrators import administrators
+from activities.mail.claims import LIMIT_WINDOW, MAX_IN_WINDOW, next_allowed
+from activities.suspensions.rows import find_standing
+from app.auth.callers import Caller, Requester
+from app.database import database_errors
+from app.gateway.directory.changes import rival_of
 from app.gateway.directory.lookup import TenantLookup
 from app.gateway.http.problems.request_problems import RateLimitedError
 from app.gateway.operations.documents import OperationView
 from app.gateway.operations.lookup import OperationLookup
+from app.gateway.operations.problems import NoAdministratorError, TenantSuspendedError
 from app.gateway.operations.starting import OperationStarts
-from app.gateway.tenants.schemas import WelcomeEmailBody
+from app.gateway.tenants.schemas import RecipientDocument, WelcomeEmailBody, WelcomeEmailPreview
 from workflows.tenants.steps import RESEND_WORKFLOW, WELCOME_EMAIL
 from workflows.tenants.welcome_email import WelcomeEmailRequest
 
 
 @dataclass(frozen=True, repr=False)
 class WelcomeEmails:
-    """Starts operations that send a welcome mail again."""
+    """Starts operations that send a welcome mail again, and previews them."""
 
+    engine: AsyncEngine
     starts: OperationStarts
     lookup: OperationLookup
     tenants: TenantLookup
@@ -49,6 +55,33 @@ class WelcomeEmails:
             request,
             is_same=lambda snapshot: snapshot.parameters.get("userId") == user_id,
             check=check,
+        )
+
+    async def preview(self, caller: Caller, path_id: str) -> WelcomeEmailPreview:
+        """Return who would get the mail, and when the next one may be sent.
+
+        Raises `TenantNotFoundError`, `OperationInProgressError` or `DatabaseUnavailableError`.
+        """
+        tenant = await self.tenants.find_live(caller, path_id)
+        refusals = []
+        with database_errors():
+            async with self.engine.connect() as connection:
+                if (await find_standing(connection, tenant.tenant_id)).is_suspended:
+                    refusals.append(TenantSuspendedError.default_detail)
+                recipients = (await connection.execute(administrators(tenant.tenant_id))).all()
+                if not recipients:
+                    refusals.append(NoAdministratorError.default_detail)
+                if (rival := await rival_of(connection, tenant.tenant_id, WELCOME_EMAIL)) is not None:
+                    refusals.append(rival)
+                wait = await next_allowed(connection, tenant.tenant_id, WELCOME_EMAIL.name)
+        return WelcomeEmailPreview(
+            tenant_id=tenant.tenant_id,
+            name=tenant.name,
+            recipients=tuple(map(RecipientDocument.model_validate, recipients)),
+            max_mails=MAX_IN_WINDOW,
+            window=LIMIT_WINDOW,
+            wait=wait,
+            refusals=tuple(refusals),
         )
 
     async def wait(self, operation: OperationView, seconds: int) -> OperationView:

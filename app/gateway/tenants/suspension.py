@@ -2,15 +2,22 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from uuid import UUID
 
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from activities.suspensions.rows import Standing, find_standing
-from app.auth.callers import Requester
-from app.gateway.directory.changes import NotNeededError, TenantChange, TenantChanges
+from activities.alga.directory.rights import DIRECTORY_COLUMNS
+from activities.suspensions.counting import count_changes, count_recorded
+from activities.suspensions.rows import Standing, find_left_out, find_record, find_standing
+from app.auth.callers import Caller, Requester
+from app.database import database_errors
+from app.gateway.directory.changes import NotNeededError, TenantChange, TenantChanges, rival_of
 from app.gateway.directory.lookup import TenantLookup
-from app.gateway.directory.protection import refuse_management_tenant
+from app.gateway.directory.protection import readable, refuse_management_tenant
+from app.gateway.http.problems.problem import ProblemError
 from app.gateway.operations.problems import SuspendedByAlgaError
+from app.gateway.operations.schemas import WarningDocument
+from app.gateway.tenants.schemas import SuspensionPreview, SuspensionRecordDocument
 from app.settings import Settings
 from workflows.operations.kinds import OperationKind
 from workflows.tenants.steps import REACTIVATION, SUSPENSION
@@ -21,9 +28,10 @@ IsNeeded = Callable[[Standing], bool]
 
 @dataclass(frozen=True, repr=False)
 class Suspensions:
-    """Starts operations that suspend and reactivate tenants, and waits for them."""
+    """Starts operations that suspend and reactivate tenants, waits for them, and previews them."""
 
     settings: Settings
+    engine: AsyncEngine
     tenants: TenantLookup
     changes: TenantChanges
 
@@ -42,6 +50,42 @@ class Suspensions:
     async def reactivate(self, path_id: str, requester: Requester, wait: int | None) -> TenantChange:
         """Undo the tenant's suspension, unless it is active; raises as `suspend` does."""
         return await self._change(REACTIVATION, path_id, None, requester, wait, _needs_reactivation)
+
+    async def preview(self, caller: Caller, path_id: str) -> SuspensionPreview:
+        """Return what a suspension would change, or what the tenant's suspension has changed.
+
+        Raises `TenantNotFoundError`, `OperationInProgressError`, `UnreadableTablesError` or
+        `DatabaseUnavailableError`.
+        """
+        tenant = await self.tenants.find_live(caller, path_id)
+        refusals = self._refusals(tenant.tenant_id)
+        with database_errors():
+            async with self.engine.connect() as connection, readable(connection, DIRECTORY_COLUMNS):
+                standing = await find_standing(connection, tenant.tenant_id)
+                record = await find_record(connection, tenant.tenant_id)
+                count = count_recorded if standing is Standing.SUSPENDED else count_changes
+                rows = await count(connection, tenant.tenant_id)
+                left_out = await find_left_out(connection)
+                if (rival := await rival_of(connection, tenant.tenant_id, SUSPENSION)) is not None:
+                    refusals.append(rival)
+        return SuspensionPreview(
+            tenant_id=tenant.tenant_id,
+            name=tenant.name,
+            is_suspended=standing.is_suspended,
+            is_by_alga=standing is Standing.SUSPENDED_BY_ALGA,
+            record=SuspensionRecordDocument.model_validate(record) if record is not None else None,
+            rows=rows,
+            staff=tenant.user_count,
+            left_out=tuple(map(WarningDocument.model_validate, left_out)),
+            refusals=tuple(refusals),
+        )
+
+    def _refusals(self, tenant_id: UUID) -> list[str]:
+        try:
+            refuse_management_tenant(self.settings, tenant_id)
+        except ProblemError as problem:
+            return [problem.detail]
+        return []
 
     async def _change(  # noqa: PLR0917 - what the two have in common
         self,
