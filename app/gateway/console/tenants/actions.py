@@ -23,7 +23,7 @@ class Action:
 
 SUSPEND = ("suspend", "Suspend", "No one in the tenant can sign in, and its jobs and its mail stop. Can be undone.")
 REACTIVATE = ("reactivate", "Reactivate", "Puts back what the suspension has changed.")
-CHANGE_PRODUCT = ("product", "Change the product", "Makes the Algadesk tenant a PSA tenant. There is no way back.")
+CHANGE_PRODUCT = ("product", "Change the product", "Makes the AlgaDesk tenant a PSA tenant. There is no way back.")
 CHANGE_LICENCE = ("licence", "Change the licence", "Sets how many people may sign in, and the plan.")
 CHANGE_ADDONS = ("addons", "Change add-ons", "Grants and revokes add-ons.")
 SEND_MAIL = ("welcome-email", "Send the welcome mail again", "With a new link to set a password.")
@@ -48,7 +48,7 @@ def possible_actions(caller: Caller, tenant: TenantDetails) -> list[Action]:
     running = _running(tenant)
     is_suspended = tenant.suspended_at is not None
     sleeping = "The tenant is suspended. Reactivate it first." if is_suspended else None
-    has_psa = None if tenant.product_code == OLD_PRODUCT else "Only Algadesk tenants can change."
+    has_psa = None if tenant.product_code == OLD_PRODUCT else "Only AlgaDesk tenants can change."
     actions = [
         Action(*(REACTIVATE if is_suspended else SUSPEND), Scope.TENANTS_SUSPEND, running),
         Action(*CHANGE_LICENCE, Scope.TENANTS_CHANGE, running),

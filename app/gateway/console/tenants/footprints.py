@@ -1,6 +1,6 @@
 """Footprints of tenants. Counting takes a while, so the page comes first, and the numbers follow."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -8,12 +8,14 @@ from starlette.responses import Response
 
 from app.auth.callers import Caller
 from app.auth.scopes import Scope
+from app.gateway.console.charts.bars import BarChart
 from app.gateway.console.console_route import ConsoleRoute
 from app.gateway.console.live import Parts, live_parts
 from app.gateway.console.rendering import page, render
 from app.gateway.directory.footprint import Footprints
 from app.gateway.directory.lookup import TenantLookup
 from app.gateway.directory.parameters import TenantPathId
+from app.gateway.directory.schemas import FootprintDocument
 from app.gateway.http.dependencies import service
 from app.gateway.http.problems.problem import ProblemError
 from app.gateway.operations.parameters import Reader
@@ -37,10 +39,8 @@ async def show_counted_footprint(
 ) -> Response:
     """Show the footprint once it is taken, to browsers that run no scripts."""
     tenant = await tenants.find(caller, path_id)
-    footprint = await footprints.take(caller, path_id)
-    return page(
-        request, "tenants/footprint.html", tenant=tenant, footprint=footprint, problem=None, is_counting=False
-    )
+    counted = _shown(await footprints.take(caller, path_id))
+    return page(request, "tenants/footprint.html", tenant=tenant, is_counting=False, **counted)
 
 
 @router.get("/live")
@@ -51,11 +51,15 @@ async def follow_footprint(
     await tenants.find_id(caller, path_id)
 
     async def parts(caller: Caller) -> Parts:
-        counted: dict[str, object] = {"footprint": None, "problem": None}
         try:
-            counted["footprint"] = await footprints.take(caller, path_id)
+            counted = _shown(await footprints.take(caller, path_id))
         except ProblemError as problem:
-            counted["problem"] = problem
+            counted = {"problem": problem}
         return Parts({"footprint": render(request, "tenants/counted.html", **counted)}, is_final=True)
 
     return live_parts(request, caller, Scope.TENANTS_READ, parts)
+
+
+def _shown(footprint: FootprintDocument) -> dict[str, Any]:
+    chart = BarChart.of_counts("tables", "Rows by table", "Table", footprint.tables)
+    return {"footprint": footprint, "chart": chart, "problem": None}
