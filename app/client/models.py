@@ -159,6 +159,7 @@ class Deletion(Document):
     confirmed_via: str | None = None
     needs_second_person: bool = False
     scheduled_for: datetime | None = None
+    export_id: UUID | None = None
     undone_at: datetime | None = None
     deleted_at: datetime | None = None
     external: tuple[Any, ...] | None = None

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Self, TypeVar
 from urllib.parse import parse_qsl
+from uuid import UUID
 
 from fastapi import Depends
 from pydantic import BaseModel, ValidationError
@@ -15,6 +16,7 @@ from app.gateway.http.problems.validation import faults_of
 
 FORM_TYPE = "application/x-www-form-urlencoded"
 MAX_FIELDS = 200
+MAX_DIGITS = 18
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -88,6 +90,16 @@ def check_typed(form: Form, field: str, expected: str) -> None:
         raise InvalidRequestError(
             "The names differ", errors=[Fault(field=field, detail=f"must be exactly {expected.strip()}")]
         )
+
+
+def name_to_type(name: str | None, tenant_id: UUID) -> str:
+    """Return what a person types to confirm an action on a tenant: its name, or its id if it has none."""
+    return (name or "").strip() or str(tenant_id)
+
+
+def number_of(text: str) -> int | str:
+    """Return the number in a field, or the text if it is none, which its model then rejects."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= MAX_DIGITS else text
 
 
 SubmittedForm = Annotated[Form, Depends(submitted_form)]

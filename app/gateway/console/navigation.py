@@ -18,6 +18,7 @@ class Entry:
 ENTRIES = (
     Entry("/tenants", "Tenants", Scope.TENANTS_READ),
     Entry("/operations", "Operations", Scope.TENANTS_READ),
+    Entry("/deletions", "Deletions", Scope.TENANTS_READ),
 )
 
 

@@ -6,6 +6,8 @@ from starlette.responses import RedirectResponse, Response
 
 from app.gateway.access.anonymous_requests import check_anonymous
 from app.gateway.console import assets
+from app.gateway.console.deletions import action_routes as deletion_actions
+from app.gateway.console.deletions import routes as deletions
 from app.gateway.console.operations import routes as operations
 from app.gateway.console.rendering import url_of
 from app.gateway.console.sign_in import routes as sign_in
@@ -13,7 +15,16 @@ from app.gateway.console.tenants import footprints
 from app.gateway.console.tenants import routes as tenants
 from app.gateway.http.problems.request_problems import PathNotFoundError
 
-PARTS = (assets.router, sign_in.router, operations.router, operations.kind_router, footprints.router, tenants.router)
+PARTS = (
+    assets.router,
+    sign_in.router,
+    operations.router,
+    operations.kind_router,
+    footprints.router,
+    tenants.router,
+    deletions.router,
+    deletion_actions.router,
+)
 
 
 def install_console(app: FastAPI) -> None:

@@ -11,10 +11,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from activities.audit.trail import AuditTrail
 from activities.certificates import signing
+from activities.certificates.certificate import Certificate
 from activities.certificates.rows import find_certificate
 from activities.certificates.signing import CertificateSigner, SignedCertificate
 from activities.deletions.activities import confirmation_event
 from activities.deletions.rows import Confirmation, DeletionRecord, confirm, find_deletion, newest_deletion
+from app.audit.certificates import check_place
 from app.auth.callers import Caller, Requester
 from app.auth.scopes import Scope
 from app.database import database_errors
@@ -160,19 +162,26 @@ class Deletions:
             operation = None
         return _document(deletion, operation, is_two_person=self.settings.deletion_two_person)
 
-    async def certificate(self, caller: Caller, path_id: str) -> SignedCertificate:
-        """Return the certificate of the tenant's newest completed deletion; raises `ProblemError`."""
+    async def certificate(
+        self, caller: Caller, path_id: str, *, checks_place: bool = False
+    ) -> tuple[SignedCertificate, Certificate]:
+        """Return the certificate of the tenant's newest completed deletion; its MAC was checked.
+
+        With `checks_place`, its event in the audit trail was checked as well. Raises `ProblemError`.
+        """
         tenant_id = visible_tenant_id(caller, path_id)
         with database_errors():
             async with self.engine.connect() as connection:
                 try:
                     found = await find_certificate(connection, self.signer, tenant_id)
+                    if found is not None and checks_place:
+                        await check_place(connection, self.audit, found[1])
                 except signing.CertificateInvalidError as error:
                     log.warning("a certificate is not genuine", tenant_id=str(tenant_id), reason=str(error))
                     raise CertificateInvalidError(str(error)) from None
         if found is None:
             raise CertificateNotFoundError
-        return found[0]
+        return found
 
     async def _open_id(self, tenant_id: UUID) -> str:
         """Return the workflow id of the tenant's open deletion; raises `ProblemError` if there is none."""
@@ -197,8 +206,8 @@ class Deletions:
                     raise DeletionNotBegunError
                 if not deletion.is_open:
                     raise DeletionEndedError
-                if self.settings.deletion_two_person:
-                    _refuse_same_person(deletion, requester)
+                if self.settings.deletion_two_person and is_same_person(deletion, requester):
+                    raise SecondPersonRequiredError(is_denial=True)
                 confirmation = Confirmation(by=requester.name, via=requester.caller.identity)
                 is_first = await confirm(connection, context, confirmation) is not None
                 if is_first:
@@ -214,10 +223,10 @@ def _compared(parameters: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in parameters.items() if name != CONFIRM}
 
 
-def _refuse_same_person(deletion: DeletionRecord, requester: Requester) -> None:
+def is_same_person(deletion: DeletionRecord | DeletionDocument, requester: Requester) -> bool:
+    """Return whether the requester has requested the deletion, by credential or by name."""
     is_same_credential = deletion.requested_via == requester.caller.identity
-    if is_same_credential or (deletion.requested_by or "").casefold() == requester.name.casefold():
-        raise SecondPersonRequiredError(is_denial=True)
+    return is_same_credential or (deletion.requested_by or "").casefold() == requester.name.casefold()
 
 
 def _document(deletion: DeletionRecord, operation: OperationView | None, *, is_two_person: bool) -> DeletionDocument:

@@ -155,5 +155,5 @@ async def undo_deletion(
 )
 async def read_certificate(caller: Reader, deletions: Service, path_id: TenantPathId) -> Response:
     """Return the proof of the newest completed deletion of a tenant; its MAC was checked."""
-    signed = await deletions.certificate(caller, path_id)
+    signed, _ = await deletions.certificate(caller, path_id)
     return Response(signed.json, media_type="application/json")

@@ -78,6 +78,7 @@ class DeletionDocument(Document):
         description="Whether another person, with another key or token, than of the request has to confirm."
     )
     scheduled_for: datetime | None = Field(description="When the purge begins; null before the confirmation.")
+    export_id: UUID | None = Field(description="The export that was made before; null if there is none.")
     undone_at: datetime | None
     deleted_at: datetime | None
     external: list[Any] | None = Field(
