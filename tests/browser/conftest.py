@@ -65,10 +65,12 @@ def open_console(service: Service, api: httpx.Client, browser: Browser) -> Itera
     """Return a function that opens the console with a new key of the given scopes, signed in, in a window of its own.
 
     After the test, no window may have seen an error of a script, a violation of the page's policy, or a request to
-    another host. Keyword arguments such as `color_scheme` and `viewport` are those of Playwright's contexts.
+    another host. `url` is that of another gateway. Further keyword arguments, such as `color_scheme` and `viewport`,
+    are those of Playwright's contexts.
     """
     contexts: list[BrowserContext] = []
     faults: list[str] = []
+    hosts = {urlsplit(service.installation.url).netloc, ""}
 
     def watch(page: Page) -> None:
         def note_console(message: ConsoleMessage) -> None:
@@ -77,7 +79,7 @@ def open_console(service: Service, api: httpx.Client, browser: Browser) -> Itera
                 faults.append(f"{page.url}: {message.text}")
 
         def note_request(request: Request) -> None:
-            if urlsplit(request.url).netloc not in {urlsplit(service.installation.url).netloc, ""}:
+            if urlsplit(request.url).netloc not in hosts:
                 faults.append(f"{page.url} requests {request.url}")
 
         page.on("console", note_console)
@@ -89,12 +91,15 @@ def open_console(service: Service, api: httpx.Client, browser: Browser) -> Itera
         *,
         tenant_id: str | None = None,
         signs_in: bool = True,
+        url: str | None = None,
         **options: object,
     ) -> Visitor:
         body = {"name": "console", "scopes": sorted(scopes), "tenantId": tenant_id}
         created = api.post("/api-keys", json=body)
         assert created.status_code == 201, created.text
-        context = browser.new_context(base_url=service.installation.url, **options)  # type: ignore[arg-type]
+        base_url = url or service.installation.url
+        hosts.add(urlsplit(base_url).netloc)
+        context = browser.new_context(base_url=base_url, **options)  # type: ignore[arg-type]
         context.set_default_timeout(PATIENCE_MILLISECONDS)
         contexts.append(context)
         page = context.new_page()

@@ -81,7 +81,10 @@ async def test_an_undone_deletion_leaves_a_working_tenant(service: Service) -> N
 
 async def test_a_deletion_with_export_names_the_export(service: Service) -> None:
     tenant_id = (await service.provision())["tenantId"]
-    operation = await delete(service, tenant_id, export=True, gracePeriodDays=0, confirm=True)
+    operation = await delete(service, tenant_id, export=True, gracePeriodDays=0)
+    waiting = await service.shown(operation["workflowId"], "awaiting_confirmation", "needs_attention", "failed")
+    assert [step["status"] for step in waiting["steps"][:3]] == ["completed", "completed", "running"], waiting
+    (await service.http.post(f"/tenants/{tenant_id}/deletion/confirm", json={})).raise_for_status()
     ended = await service.shown(operation["workflowId"], "completed", "failed", "needs_attention", "cancelled")
     assert ended["status"] == "completed", ended
     certificate = (await service.http.get(f"/tenants/{tenant_id}/deletion/certificate")).json()

@@ -114,8 +114,8 @@ class TenantDeletionWorkflow(OperationWorkflow[DeletionRequest]):
         self._see(await operation.step(SUSPEND, self._begin))
         operation.progress.warn(*self._recorded.warnings)
         if self._operation.request.export:
-            export_id = await operation.step(EXPORT, self._export)
-            await operation.read(EXPORT, partial(self._note_export, export_id))
+            export_id = await operation.read(EXPORT, self._export)
+            await operation.step(EXPORT, partial(self._note_export, export_id))
         else:
             operation.skip(EXPORT)
         if operation.request.confirmed:

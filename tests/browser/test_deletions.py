@@ -1,0 +1,99 @@
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from playwright.sync_api import expect
+
+from app.auth.scopes import Scope
+from app.embedded.processes.blocking import run_blocking
+from tests.browser.conftest import OpenConsole
+from tests.browser.visitor import Visitor
+from tests.e2e.conftest import Service, request
+from tests.e2e.replicas import Replica
+
+
+@pytest.fixture(scope="module")
+def two_person_gateway(service: Service) -> Iterator[str]:
+    """The address of a gateway on which another person has to confirm a deletion."""
+    gateway = Replica(service, "gateway", {"DELETION_TWO_PERSON": "true"})
+    try:
+        run_blocking(gateway.start())
+        yield gateway.url
+    finally:
+        gateway.process.stop()
+
+
+def request_deletion(ada: Visitor, tenant_id: str, name: str) -> None:
+    """Request a deletion with three days of grace, with the name wrong at first."""
+    ada.go(f"/tenants/{tenant_id}/delete")
+    expect(ada.heading).to_have_text(f"Delete {name}")
+    expect(ada.page.get_by_label("Confirm it at once")).to_have_count(0)
+    ada.inspect()
+    ada.page.get_by_label("Reason").fill("contract ended")
+    ada.page.get_by_label("Days of grace").fill("3")
+    ada.page.get_by_label("Export the tenant before").uncheck()
+    ada.page.get_by_label("Tenant's name").fill("Another")
+    ada.page.get_by_role("button", name="Delete this tenant").click()
+    expect(ada.page.get_by_text(f"Tenant's name must be exactly {name}")).to_be_visible()
+    expect(ada.page.get_by_label("Reason")).to_have_value("contract ended")
+    expect(ada.page.get_by_label("Export the tenant before")).not_to_be_checked()
+    ada.inspect()
+    ada.page.get_by_label("Tenant's name").fill(name)
+    ada.page.get_by_role("button", name="Delete this tenant").click()
+    expect(ada.heading).to_have_text(f"Deletion of {name}")
+    expect(ada.page.get_by_text("Can be confirmed for")).to_be_visible()
+    ada.inspect()
+
+
+def confirm(bob: Visitor, name: str, requester: str) -> None:
+    """Find the deletion in the list and confirm it, with the name wrong at first."""
+    bob.go(f"/deletions?name={name}")
+    bob.inspect()
+    bob.page.get_by_role("link", name=name).click()
+    expect(bob.page.get_by_role("link", name="Undo this deletion")).to_have_count(0)
+    bob.page.get_by_role("link", name="Confirm this deletion").click()
+    expect(bob.page.get_by_text(requester)).to_be_visible()
+    bob.page.get_by_label("Tenant's name").fill(name.lower())
+    bob.page.get_by_role("button", name="Confirm this deletion").click()
+    expect(bob.page.get_by_text("must be exactly")).to_be_visible()
+    bob.inspect()
+    bob.page.get_by_label("Tenant's name").fill(name)
+    bob.page.get_by_role("button", name="Confirm this deletion").click()
+    expect(bob.page.get_by_text("Rows are deleted in 2 d 23 h")).to_be_visible()
+    bob.inspect()
+
+
+def test_two_people_delete_a_suspended_tenant_and_undo_that(
+    open_console: OpenConsole, api: httpx.Client, two_person_gateway: str
+) -> None:
+    name = "Deleted by two"
+    created = api.post("/tenants", json=request(tenantName=name), headers={"Prefer": "wait=50"}).json()
+    tenant_id = created["tenantId"]
+    assert api.put(f"/tenants/{tenant_id}/suspension", json={"reason": "unpaid"}).status_code == 200
+    ada = open_console(url=two_person_gateway)
+    bob = open_console(
+        frozenset({Scope.TENANTS_READ, Scope.TENANTS_CONFIRM_DELETION}),
+        url=two_person_gateway,
+        viewport={"width": 390, "height": 800},
+    )
+
+    request_deletion(ada, tenant_id, name)
+    ada.page.get_by_role("link", name="Confirm this deletion").click()
+    expect(ada.page.get_by_text("have requested this deletion yourself")).to_be_visible()
+    expect(ada.page.get_by_role("button", name="Confirm this deletion")).to_have_count(0)
+    ada.inspect()
+    ada.page.get_by_role("link", name="Back to the deletion").click()
+    confirm(bob, name, f"key:{ada.key_id}")
+
+    # Without a reload.
+    expect(ada.page.get_by_text("Rows are deleted in 2 d 23 h")).to_be_visible()
+    ada.page.get_by_role("link", name="Undo this deletion").click()
+    ada.inspect()
+    ada.page.get_by_label("Reason").fill("they have paid")
+    ada.page.get_by_role("button", name="Undo this deletion").click()
+    expect(ada.page.get_by_text("This deletion was undone")).to_be_visible()
+    expect(ada.page.get_by_text("they have paid")).to_be_visible()
+    assert api.get(f"/tenants/{tenant_id}").json()["state"] == "suspended"
+    bob.go("/deletions?status=cancelled")
+    expect(bob.page.get_by_role("row", name=name)).to_contain_text("Undone")
+    bob.inspect()
