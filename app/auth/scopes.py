@@ -1,41 +1,48 @@
 """Scopes: what a caller may do, as granted by its key or token."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from types import MappingProxyType
 
 
 class Scope(StrEnum):
     """A permission. Each route requires one."""
 
     TENANTS_CREATE = "tenants:create"
-    """Start creations."""
     TENANTS_READ = "tenants:read"
-    """Read and list operations."""
     TENANTS_CANCEL = "tenants:cancel"
-    """Cancel operations, which removes what they wrote."""
     TENANTS_MANAGE = "tenants:manage"
-    """Resume operations, change their parameters, and act for a person whom the request names."""
     TENANTS_SUSPEND = "tenants:suspend"
-    """Suspend and reactivate tenants."""
     TENANTS_DELETE = "tenants:delete"
-    """Request deletions of tenants, and undo them."""
     TENANTS_CONFIRM_DELETION = "tenants:confirm-deletion"
-    """Confirm deletions."""
     TENANTS_EXPORT = "tenants:export"
-    """Export tenants, and fetch the content of exports."""
     TENANTS_RESTORE = "tenants:restore"
-    """Restore tenants from exports."""
     TENANTS_CHANGE = "tenants:change"
-    """Change the product, the licence and the add-ons of tenants."""
     WEBHOOKS_MANAGE = "webhooks:manage"
-    """Manage webhooks, and see what was delivered."""
     KEYS_MANAGE = "keys:manage"
-    """Create, list, rotate and revoke API keys."""
     AUDIT_READ = "audit:read"
-    """Read the audit trail."""
     PAYLOADS_DECODE = "payloads:decode"
-    """Read payloads in clear, as Temporal's UI does for people."""
 
+
+MEANINGS: Mapping[Scope, str] = MappingProxyType(
+    {
+        Scope.TENANTS_CREATE: "Create tenants.",
+        Scope.TENANTS_READ: "Read and list tenants and operations.",
+        Scope.TENANTS_CANCEL: "Cancel operations, which removes what they wrote.",
+        Scope.TENANTS_MANAGE: "Resume operations, change their parameters, and act for another person.",
+        Scope.TENANTS_SUSPEND: "Suspend and reactivate tenants.",
+        Scope.TENANTS_DELETE: "Request deletions of tenants, and undo them.",
+        Scope.TENANTS_CONFIRM_DELETION: "Confirm deletions.",
+        Scope.TENANTS_EXPORT: "Export tenants, and fetch the content of exports.",
+        Scope.TENANTS_RESTORE: "Restore tenants from exports.",
+        Scope.TENANTS_CHANGE: "Change the product, the licence and the add-ons of tenants.",
+        Scope.WEBHOOKS_MANAGE: "Manage webhooks, and see what was delivered.",
+        Scope.KEYS_MANAGE: "Create, list, rotate and revoke API keys.",
+        Scope.AUDIT_READ: "Read the audit trail.",
+        Scope.PAYLOADS_DECODE: "Read payloads in clear, as Temporal's UI does for people.",
+    }
+)
+"""The description of each scope, for people who grant it."""
 
 # The scopes of a key that is created without naming any.
 DEFAULT_SCOPES = frozenset(

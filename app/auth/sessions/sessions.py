@@ -62,6 +62,10 @@ class Sessions:
             tenant_id=UUID(tenant) if tenant is not None else None,
         )
 
+    def key_id(self, sealed: str) -> str | None:
+        """Return the id of the key that has opened the session, or None if a token has, or it has ended."""
+        return (self._texts.open(sealed) or {}).get("key")
+
     def _seal(self, content: Mapping[str, object], expires_at: datetime | None) -> OpenSession:
         left = (expires_at - datetime.now(UTC)).total_seconds() if expires_at is not None else self._max_seconds
         seconds = min(left, self._max_seconds)

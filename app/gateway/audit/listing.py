@@ -15,6 +15,7 @@ from activities.database.own_tables import audit_events
 from app.auth.callers import Caller
 from app.database import database_errors
 from app.gateway.audit.documents import AuditEventDocument, AuditEventList
+from app.gateway.audit.problems import AuditEventNotFoundError
 from app.gateway.http.parameters import Moment
 from workflows.operations.texts import MAX_SENTENCE_LENGTH
 
@@ -41,16 +42,23 @@ class EventFilter:
 
 
 class AuditListing:
-    """Reads pages of the `audit_events` table."""
+    """Reads the `audit_events` table. A caller that is bound to a tenant sees only that tenant's events."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 
-    async def page(self, caller: Caller, wanted: EventFilter, *, size: int, token: str | None) -> AuditEventList:
-        """Return the page for the token, or the first one; raise `DatabaseUnavailableError`.
+    async def find(self, caller: Caller, sequence: int) -> AuditEventDocument:
+        """Return an event; raise `AuditEventNotFoundError` or `DatabaseUnavailableError`."""
+        query = select(audit_events).where(audit_events.c.sequence == sequence)
+        with database_errors():
+            async with self._engine.connect() as connection:
+                row = (await connection.execute(query)).one_or_none()
+        if row is None or not caller.may_see(row.tenant_id):
+            raise AuditEventNotFoundError
+        return AuditEventDocument(**row._asdict())
 
-        A caller that is bound to a tenant sees only that tenant's events.
-        """
+    async def page(self, caller: Caller, wanted: EventFilter, *, size: int, token: str | None) -> AuditEventList:
+        """Return the page for the token, or the first one; raise `DatabaseUnavailableError`."""
         columns = audit_events.c
         conditions = [
             compare(column, value)

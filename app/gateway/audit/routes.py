@@ -2,16 +2,13 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Security
+from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
-from app.auth.callers import Caller
-from app.auth.scopes import Scope
 from app.gateway.access.authenticated_route import AuthenticatedRoute
-from app.gateway.access.parameters import current_caller
 from app.gateway.audit.documents import AuditEventList
-from app.gateway.audit.listing import EVENT_PAGE_TOKEN, AuditListing, EventFilter
-from app.gateway.http.dependencies import service
+from app.gateway.audit.listing import EventFilter
+from app.gateway.audit.parameters import AuditReader, AuditTrailListing, PageToken
 from app.gateway.http.openapi import COMMON_PROBLEMS, problems
 from app.gateway.http.parameters import DEFAULT_PAGE_SIZE, PageSize
 from app.gateway.http.problems.request_problems import DatabaseOutageError, InvalidRequestError
@@ -23,10 +20,6 @@ router = APIRouter(
     responses=problems(*COMMON_PROBLEMS, DatabaseOutageError),
 )
 
-PageToken = Annotated[
-    str | None, Query(alias="pageToken", pattern=EVENT_PAGE_TOKEN, description="`nextPageToken` of a page.")
-]
-
 
 @router.get(
     "/audit-events",
@@ -35,8 +28,8 @@ PageToken = Annotated[
     responses=problems(InvalidRequestError),
 )
 async def list_audit_events(
-    caller: Annotated[Caller, Security(current_caller, scopes=[Scope.AUDIT_READ])],
-    listing: Annotated[AuditListing, service(AuditListing)],
+    caller: AuditReader,
+    listing: AuditTrailListing,
     wanted: Annotated[EventFilter, Depends()],
     page_size: PageSize = DEFAULT_PAGE_SIZE,
     page_token: PageToken = None,

@@ -1,5 +1,6 @@
 """Forms that people submit: how they are read, and how their errors return to the fields."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Self, TypeVar
@@ -7,7 +8,7 @@ from urllib.parse import parse_qsl
 from uuid import UUID
 
 from fastapi import Depends
-from pydantic import BaseModel, ValidationError
+from pydantic import TypeAdapter, ValidationError
 from starlette.requests import Request
 
 from app.gateway.http.problems.problem import Fault, ProblemError
@@ -17,8 +18,10 @@ from app.gateway.http.problems.validation import faults_of
 FORM_TYPE = "application/x-www-form-urlencoded"
 MAX_FIELDS = 200
 MAX_DIGITS = 18
+# What browsers send for a field of type `datetime-local`.
+LOCAL_TIME = re.compile(r"\d{4,6}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?")
 
-Model = TypeVar("Model", bound=BaseModel)
+Content = TypeVar("Content")
 
 
 @dataclass(frozen=True)
@@ -40,10 +43,27 @@ class Form:
         """Return whether a box is checked."""
         return bool(self[name])
 
+    def chosen(self, group: str) -> list[str]:
+        """Return the names of the boxes of a group that are checked, without the group's prefix."""
+        prefix = f"{group}."
+        return [name.removeprefix(prefix) for name in self.values if name.startswith(prefix)]
+
+    def moment(self, name: str) -> str | None:
+        """Return the time in a field as the API takes it, or None if there is none. A script has made it UTC."""
+        value = self[name]
+        return (f"{value}Z" if LOCAL_TIME.fullmatch(value) else value) or None
+
     def rejected(self, problem: ProblemError, *, fields: Sequence[str] = ()) -> Self:
         """Return the form with the problem at its fields; what belongs to none of `fields` is in the message."""
-        faults = {fault.field: _detail(fault) for fault in problem.errors or () if fault.field in fields}
-        rest = [fault for fault in problem.errors or () if fault.field not in fields]
+        faults: dict[str, str] = {}
+        rest: list[Fault] = []
+        for fault in problem.errors or ():
+            # An entry of a list belongs to the list's field.
+            name = fault.field if fault.field in fields else fault.field.partition(".")[0]
+            if name in fields:
+                faults[name] = _detail(fault)
+            else:
+                rest.append(fault)
         if not problem.errors:
             message: str | None = problem.detail
         elif rest:
@@ -75,10 +95,11 @@ async def submitted_form(request: Request) -> Form:
     return Form(dict(pairs))
 
 
-def validated(model: type[Model], content: Mapping[str, object]) -> Model:
+def validated(model: type[Content] | TypeAdapter[Content], content: Mapping[str, object]) -> Content:
     """Return a body of the API's that a form has filled in; raise `InvalidRequestError` with its fields."""
+    adapter = model if isinstance(model, TypeAdapter) else TypeAdapter(model)
     try:
-        return model.model_validate(content)
+        return adapter.validate_python(content)
     except ValidationError as error:
         faults = faults_of(error)
         raise InvalidRequestError("Some fields are not valid", errors=faults) from None

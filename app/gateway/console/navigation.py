@@ -19,6 +19,8 @@ ENTRIES = (
     Entry("/tenants", "Tenants", Scope.TENANTS_READ),
     Entry("/operations", "Operations", Scope.TENANTS_READ),
     Entry("/deletions", "Deletions", Scope.TENANTS_READ),
+    Entry("/api-keys", "API keys", Scope.KEYS_MANAGE),
+    Entry("/audit", "Audit", Scope.AUDIT_READ),
 )
 
 

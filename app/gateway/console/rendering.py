@@ -1,5 +1,6 @@
 """Renders pages from the templates of this package."""
 
+import json
 import re
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
@@ -105,6 +106,7 @@ def _environment() -> Environment:
         "words": _words,
         "about": _about,
         "number": number,
+        "pretty": lambda value: json.dumps(value, indent=2, ensure_ascii=False),
         "part": lambda value: quote(str(value), safe=""),
     }
     return environment

@@ -6,6 +6,8 @@ from starlette.responses import RedirectResponse, Response
 
 from app.gateway.access.anonymous_requests import check_anonymous
 from app.gateway.console import assets
+from app.gateway.console.api_keys import routes as api_keys
+from app.gateway.console.audit import routes as audit
 from app.gateway.console.deletions import action_routes as deletion_actions
 from app.gateway.console.deletions import routes as deletions
 from app.gateway.console.operations import routes as operations
@@ -24,6 +26,8 @@ PARTS = (
     tenants.router,
     deletions.router,
     deletion_actions.router,
+    api_keys.router,
+    audit.router,
 )
 
 

@@ -1,6 +1,11 @@
 """Problems with API keys."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from app.auth.keys.management import KeyNotFoundError, OtherTenantError, ScopeNotHeldError, UnusableKeyError
 from app.auth.scopes import Scope
+from app.database import database_errors
 from app.gateway.http.problems.problem import ProblemError
 
 
@@ -28,3 +33,19 @@ class ApiKeyUnusableError(ProblemError):
 
     status, code = 409, "api-key-unusable"
     default_detail = "The API key was revoked, has expired or is forged, so it can't be rotated; create a new one"
+
+
+@contextmanager
+def key_problems(of_other_tenant: type[ProblemError] = ApiKeyNotFoundError) -> Iterator[None]:
+    """Turn errors of `KeyManagement` into problems."""
+    try:
+        with database_errors():
+            yield
+    except ScopeNotHeldError as error:
+        raise ScopeEscalationError(str(error)) from None
+    except OtherTenantError:
+        raise of_other_tenant(is_denial=True) from None
+    except KeyNotFoundError:
+        raise ApiKeyNotFoundError from None
+    except UnusableKeyError:
+        raise ApiKeyUnusableError from None

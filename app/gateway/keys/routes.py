@@ -1,32 +1,16 @@
 """The routes of API keys."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Path, Security
-from pydantic import AfterValidator
+from fastapi import APIRouter, Body
 from starlette.responses import Response
 
-from app.auth.callers import Requester
-from app.auth.keys.management import (
-    CreatedKey,
-    KeyManagement,
-    KeyNotFoundError,
-    KeyOrder,
-    OtherTenantError,
-    ScopeNotHeldError,
-    UnusableKeyError,
-)
-from app.auth.scopes import Scope
+from app.auth.keys.management import CreatedKey, KeyOrder
 from app.database import database_errors
 from app.gateway.access.authenticated_route import AuthenticatedRoute
-from app.gateway.access.parameters import current_requester
 from app.gateway.access.problems import OtherTenantIdError, TenantNotFoundError
-from app.gateway.http.dependencies import service
 from app.gateway.http.openapi import BODY_PROBLEMS, COMMON_PROBLEMS, Responses, problems
-from app.gateway.http.problems.problem import ProblemError
 from app.gateway.http.problems.request_problems import BadOnBehalfOfError, DatabaseOutageError, ScopeMissingError
 from app.gateway.http.responses import document_response
 from app.gateway.keys.documents import (
@@ -38,7 +22,8 @@ from app.gateway.keys.documents import (
     created_key_document,
     key_document,
 )
-from app.gateway.keys.problems import ApiKeyNotFoundError, ApiKeyUnusableError, ScopeEscalationError
+from app.gateway.keys.parameters import KeyId, KeyManager, Keys
+from app.gateway.keys.problems import ApiKeyNotFoundError, ApiKeyUnusableError, ScopeEscalationError, key_problems
 
 PREFIX = "/api-keys"
 
@@ -49,23 +34,8 @@ router = APIRouter(
     responses=problems(*COMMON_PROBLEMS, BadOnBehalfOfError, DatabaseOutageError),
 )
 
-KeyManager = Annotated[Requester, Security(current_requester, scopes=[Scope.KEYS_MANAGE])]
-Keys = Annotated[KeyManagement, service(KeyManagement)]
-
 LOCATION = {"Location": {"description": "Path of the new key.", "schema": {"type": "string"}}}
 CREATED: Responses = {201: {"description": "The key, this once.", "headers": LOCATION}}
-
-
-def _check_key_id(key_id: str) -> str:
-    # PostgreSQL has no NUL in texts.
-    if "\0" in key_id:
-        raise ApiKeyNotFoundError
-    return key_id
-
-
-KeyId = Annotated[
-    str, Path(description="The id in the list of keys.", examples=["Qm3ZxT8bLw2K"]), AfterValidator(_check_key_id)
-]
 
 
 @router.post(
@@ -82,7 +52,7 @@ async def create_key(
 ) -> Response:
     """Create a key and show its secret, this once. It can have only scopes that the caller has."""
     order = KeyOrder(wanted.name, wanted.scopes, wanted.tenant_id, wanted.expires_in)
-    with _key_problems(OtherTenantIdError):
+    with key_problems(OtherTenantIdError):
         return _created(await keys.create(order, requester))
 
 
@@ -102,7 +72,7 @@ async def list_keys(requester: KeyManager, keys: Keys) -> Response:
 )
 async def read_key(requester: KeyManager, keys: Keys, key_id: KeyId) -> Response:
     """Show one key, but not its secret."""
-    with _key_problems():
+    with key_problems():
         return document_response(key_document(await keys.find(key_id, requester)))
 
 
@@ -117,7 +87,7 @@ async def revoke_key(requester: KeyManager, keys: Keys, key_id: KeyId) -> Respon
 
     The caller needs the key's scopes, so that a weak key can't put a stronger one out of service.
     """
-    with _key_problems():
+    with key_problems():
         return document_response(key_document(await keys.revoke(key_id, requester)))
 
 
@@ -144,24 +114,8 @@ async def rotate_key(
     """
     wanted = wanted or RotateRequest()
     overlap = timedelta(hours=wanted.overlap_hours)
-    with _key_problems():
+    with key_problems():
         return _created(await keys.rotate(key_id, requester, overlap=overlap, expires_in=wanted.expires_in))
-
-
-@contextmanager
-def _key_problems(of_other_tenant: type[ProblemError] = ApiKeyNotFoundError) -> Iterator[None]:
-    """Turn errors of `KeyManagement` into problems."""
-    try:
-        with database_errors():
-            yield
-    except ScopeNotHeldError as error:
-        raise ScopeEscalationError(str(error)) from None
-    except OtherTenantError:
-        raise of_other_tenant(is_denial=True) from None
-    except KeyNotFoundError:
-        raise ApiKeyNotFoundError from None
-    except UnusableKeyError:
-        raise ApiKeyUnusableError from None
 
 
 def _created(created: CreatedKey) -> Response:

@@ -1,23 +1,17 @@
 """The routes of webhooks and their deliveries."""
 
 from typing import Annotated
-from uuid import UUID
 
-from fastapi import APIRouter, Body, Depends, Path, Query, Security
+from fastapi import APIRouter, Body
 from starlette.responses import Response
 
-from activities.alga.across_tenants import parse_tenant_id
-from app.auth.callers import Requester
-from app.auth.scopes import Scope
 from app.gateway.access.authenticated_route import AuthenticatedRoute
-from app.gateway.access.parameters import current_requester
 from app.gateway.directory.parameters import PageToken
-from app.gateway.http.dependencies import service
 from app.gateway.http.openapi import BODY_PROBLEMS, COMMON_PROBLEMS, Responses, problems
 from app.gateway.http.parameters import DEFAULT_PAGE_SIZE, PageSize
 from app.gateway.http.problems.request_problems import BadOnBehalfOfError, DatabaseOutageError, InvalidRequestError
 from app.gateway.http.responses import document_response
-from app.gateway.webhooks.deliveries import DeliveryListing
+from app.gateway.webhooks.parameters import Deliveries, EventId, Manager, Service, StatusFilter, WebhookId
 from app.gateway.webhooks.problems import (
     DeliveryNotFoundError,
     TooManySecretsError,
@@ -30,7 +24,6 @@ from app.gateway.webhooks.problems import (
 from app.gateway.webhooks.schemas import (
     CreatedWebhookDocument,
     DeliveryList,
-    DeliveryStatus,
     ReplayBody,
     Replayed,
     SecretDocument,
@@ -41,7 +34,7 @@ from app.gateway.webhooks.schemas import (
     WebhookDocument,
     WebhookList,
 )
-from app.gateway.webhooks.webhooks import PREFIX, Webhooks
+from app.gateway.webhooks.webhooks import PREFIX
 
 router = APIRouter(
     prefix=PREFIX,
@@ -49,33 +42,6 @@ router = APIRouter(
     route_class=AuthenticatedRoute,
     responses=problems(*COMMON_PROBLEMS, BadOnBehalfOfError, DatabaseOutageError, UnboundCallerRequiredError),
 )
-
-Manager = Annotated[Requester, Security(current_requester, scopes=[Scope.WEBHOOKS_MANAGE])]
-Service = Annotated[Webhooks, service(Webhooks)]
-
-
-async def webhook_id_in_path(
-    id_in_path: Annotated[str, Path(alias="id", description="The webhook's id, a UUID.")],
-) -> UUID:
-    """Return the path's webhook id; raise `WebhookNotFoundError` if it is none."""
-    parsed = parse_tenant_id(id_in_path)
-    if parsed is None:
-        raise WebhookNotFoundError
-    return parsed
-
-
-async def event_id_in_path(
-    id_in_path: Annotated[str, Path(alias="event_id", description="The event's id, a UUID.")],
-) -> UUID:
-    """Return the path's event id; raise `DeliveryNotFoundError` if it is none."""
-    parsed = parse_tenant_id(id_in_path)
-    if parsed is None:
-        raise DeliveryNotFoundError
-    return parsed
-
-
-WebhookId = Annotated[UUID, Depends(webhook_id_in_path)]
-EventId = Annotated[UUID, Depends(event_id_in_path)]
 
 LOCATION = {"Location": {"description": "Path of the new webhook.", "schema": {"type": "string"}}}
 CREATED: Responses = {201: {"description": "The webhook, with its secret this once.", "headers": LOCATION}}
@@ -168,9 +134,9 @@ async def send_test_event(requester: Manager, hooks: Service, webhook_id: Webhoo
 )
 async def list_deliveries(  # noqa: PLR0917 - of the request
     requester: Manager,
-    listing: Annotated[DeliveryListing, service(DeliveryListing)],
+    listing: Deliveries,
     webhook_id: WebhookId,
-    status: Annotated[DeliveryStatus | None, Query(description="Only in this status.")] = None,
+    status: StatusFilter = None,
     page_size: PageSize = DEFAULT_PAGE_SIZE,
     page_token: PageToken = None,
 ) -> Response:

@@ -1,9 +1,10 @@
 // Times in the reader's zone, parts of the page that move by themselves, buttons that copy, and forms that are sent once.
 
-import { showTimes } from "./times.js";
+import { localizeFields, showTimes } from "./times.js";
 import { follow } from "./live.js";
 
 showTimes(document);
+localizeFields();
 setInterval(() => showTimes(document), 1000);
 follow();
 

@@ -21,6 +21,18 @@ function left(moment) {
   return parts.slice(0, 2).filter(([count]) => count).map(([count, unit]) => `${count} ${unit}`).join(" ");
 }
 
+// Fields hold UTC where no script runs, and send it in any case.
+export function localizeFields() {
+  for (const field of document.querySelectorAll("input[data-moment]")) {
+    if (field.value) field.value = local(new Date(`${field.value}Z`), false).replace(" ", "T");
+    const label = field.labels[0].firstChild;
+    label.data = label.data.replace("UTC", "local time");
+    field.form.addEventListener("formdata", (event) => {
+      if (field.value) event.formData.set(field.name, new Date(field.value).toISOString().slice(0, 16));
+    });
+  }
+}
+
 export function showTimes(root) {
   for (const element of root.querySelectorAll("time[datetime]")) {
     const moment = new Date(element.dateTime);

@@ -61,7 +61,7 @@ def _detail(item: Mapping[str, Any], request: Request | None) -> str:
             known = ", ".join(_known_fields(request, item["loc"][1:-1])) if request is not None else ""
             return f"is unknown; remove it (known fields: {known})" if known else "is unknown; remove it"
         case _:
-            detail = SUBJECT.sub("must ", item["msg"].removeprefix("Value error, "))
+            detail = SUBJECT.sub("must ", item["msg"].removeprefix("Value error, ").replace(" after validation", ""))
             is_secret = item.get("ctx", {}).get("field_type") == "Value"
             # Pydantic counts items of a secret, and names its length.
             return f"{detail.partition(' items ')[0]} characters" if is_secret else detail

@@ -17,3 +17,13 @@ def test_a_rejected_form_keeps_its_values_and_shows_each_error_at_its_field() ->
     assert form["billingPlan"] == "Gold"
     assert form.faults == {"billingPlan": "is not one of: Standard"}
     assert form.message == "appleIap needs billingSource apple_iap"
+
+
+def test_boxes_of_a_group_are_read_without_its_prefix() -> None:
+    form = Form({"scopes.tenants:read": "yes", "scopes.audit:read": "yes", "scopesOther": "yes", "name": ""})
+    assert form.chosen("scopes") == ["tenants:read", "audit:read"]
+
+
+def test_a_fault_of_an_entry_stands_at_the_list() -> None:
+    problem = InvalidRequestError("wrong", errors=[Fault(field="scopes.0", detail="is unknown")])
+    assert Form().rejected(problem, fields=["scopes"]).faults == {"scopes": "is unknown"}
