@@ -23,6 +23,7 @@ from app.database import footprint_engine, gateway_engine
 from app.gateway.access.rate_limits import RateLimits
 from app.gateway.audit.listing import AuditListing
 from app.gateway.codec.decoding import Decoding
+from app.gateway.console.overview.overview import Overview
 from app.gateway.deletions.deletion import Deletions
 from app.gateway.directory.changes import TenantChanges
 from app.gateway.directory.footprint import Footprints
@@ -109,6 +110,7 @@ async def open_services(
         changes = TenantChanges(starts, lookup, tenants)
         archives = Archives(settings, engine)
         cancellation = OperationCancellation(engine, operations, lookup, recorder)
+        readiness = Readiness(engine, operations, TaskQueue(temporal, settings))
         services = (
             settings,
             Authenticator(keys, tokens),
@@ -149,6 +151,7 @@ async def open_services(
             DeliveryListing(engine),
             AuditListing(engine),
             decoding,
-            Readiness(engine, operations, TaskQueue(temporal, settings)),
+            readiness,
+            Overview(engine, readiness),
         )
         yield {type(service): service for service in services}

@@ -16,6 +16,7 @@ class Entry:
 
 
 ENTRIES = (
+    Entry("/overview", "Overview", Scope.TENANTS_READ),
     Entry("/tenants", "Tenants", Scope.TENANTS_READ),
     Entry("/operations", "Operations", Scope.TENANTS_READ),
     Entry("/deletions", "Deletions", Scope.TENANTS_READ),

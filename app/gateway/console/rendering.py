@@ -47,7 +47,7 @@ def _countdown(value: datetime | None) -> Markup:
         return NONE
     exact = value.astimezone(UTC)
     return Markup('<time datetime="{}" data-countdown title="{}">{}</time>').format(
-        exact.isoformat(), exact.strftime("%Y-%m-%d %H:%M:%S UTC"), span(exact - datetime.now(UTC))
+        exact.isoformat(), exact.strftime("%Y-%m-%d %H:%M:%S UTC"), span(int((exact - datetime.now(UTC)).total_seconds()))
     )
 
 
@@ -56,6 +56,8 @@ def span(value: timedelta | float) -> str:
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
     if seconds < 1:
         return "now" if seconds <= 0 else f"{seconds * 1000:.0f} ms"
+    if seconds < 10:  # noqa: PLR2004 - more digits than these are of no use
+        return f"{seconds:.2g} s"
     parts: list[str] = []
     left = int(seconds)
     for unit, size in UNITS:
@@ -70,7 +72,7 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.1f}"
 
 
-def _words(value: object) -> str:
+def words(value: object) -> str:
     """Return a name of the API's as words: `needs_attention` becomes `Needs attention`, `tenantId` `Tenant id`."""
     if (known := SPELLINGS.get(str(value))) is not None:
         return known
@@ -88,7 +90,7 @@ def _capitalised(text: str) -> str:
 
 def options(names: Iterable[str]) -> list[tuple[str, str]]:
     """Return names of the API's as the options of a field."""
-    return [(str(name), _words(name)) for name in names]
+    return [(str(name), words(name)) for name in names]
 
 
 def _environment() -> Environment:
@@ -103,7 +105,7 @@ def _environment() -> Environment:
         "moment": _moment,
         "countdown": _countdown,
         "span": span,
-        "words": _words,
+        "words": words,
         "about": _about,
         "number": number,
         "pretty": lambda value: json.dumps(value, indent=2, ensure_ascii=False),

@@ -11,6 +11,7 @@ from app.gateway.console.audit import routes as audit
 from app.gateway.console.deletions import action_routes as deletion_actions
 from app.gateway.console.deletions import routes as deletions
 from app.gateway.console.operations import routes as operations
+from app.gateway.console.overview import routes as overview
 from app.gateway.console.rendering import url_of
 from app.gateway.console.sign_in import routes as sign_in
 from app.gateway.console.tenants import footprints
@@ -20,6 +21,7 @@ from app.gateway.http.problems.request_problems import PathNotFoundError
 PARTS = (
     assets.router,
     sign_in.router,
+    overview.router,
     operations.router,
     operations.kind_router,
     footprints.router,

@@ -1,6 +1,8 @@
-"""Shares one lookup among concurrent callers. No caller gets a result that is older than its call."""
+"""Shares one lookup among concurrent callers."""
 
 import asyncio
+import time
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
@@ -8,7 +10,7 @@ ValueT = TypeVar("ValueT")
 
 
 class CoalescedLookups(Generic[ValueT]):
-    """Looks up values by key, each key once at a time.
+    """Looks up values by key, each key once at a time. No caller gets a result that is older than its call.
 
     Callers that arrive during a lookup share the next one, including its error. Cancelling one of them does not
     cancel the others.
@@ -42,3 +44,28 @@ class CoalescedLookups(Generic[ValueT]):
             if key not in self._next:
                 del self._running[key]
             done.set()
+
+
+class CachedLookups(Generic[ValueT]):
+    """Looks up values by key, each key at most once in `max_age` seconds. Errors are not kept."""
+
+    def __init__(self, look_up: Callable[[str], Awaitable[ValueT]], max_age: float, max_size: int) -> None:
+        self._lookups = CoalescedLookups(look_up)
+        self._max_age = max_age
+        self._max_size = max_size
+        # Each value with the time at which its lookup began, the oldest first.
+        self._cache: OrderedDict[str, tuple[float, ValueT]] = OrderedDict()
+
+    async def get(self, key: str) -> ValueT:
+        """Return the value of a lookup that began at most `max_age` seconds ago; raise its error."""
+        now = time.monotonic()
+        if key in self._cache:
+            looked_up_at, value = self._cache[key]
+            if now - looked_up_at < self._max_age:
+                return value
+        value = await self._lookups.get(key)
+        self._cache[key] = now, value
+        self._cache.move_to_end(key)
+        if len(self._cache) > self._max_size:
+            self._cache.popitem(last=False)
+        return value

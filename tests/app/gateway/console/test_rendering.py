@@ -7,7 +7,7 @@ from app.gateway.console.rendering import _TEMPLATES
     ("name", "words"),
     [("needs_attention", "Needs attention"), ("tenantId", "Tenant id"), ("tenant.created", "Tenant created")],
 )
-def test_a_name_of_the_api_is_shown_as_words(name: str, words: str) -> None:
+def test_a_name_of_the_api_is_shown_aswords(name: str, words: str) -> None:
     assert _TEMPLATES.filters["words"](name) == words
 
 
