@@ -7,8 +7,10 @@ from starlette.responses import Response
 from app.gateway.console.problems import SignInRequiredError
 from app.gateway.console.rendering import PREFIX, page, url_of
 from app.gateway.console.sign_in.returning import sign_in_path
-from app.gateway.http.problems.problem import ProblemError, title_of
+from app.gateway.http.problems.problem import ProblemError, problem_response, title_of
 from app.gateway.http.request_context import request_id_of
+
+LIVE_PARTS = "text/event-stream"
 
 
 def is_of_console(request: Request) -> bool:
@@ -18,12 +20,14 @@ def is_of_console(request: Request) -> bool:
 
 
 def problem_page(request: Request, problem: ProblemError) -> Response:
-    """Return the page of a problem; someone who is not signed in is led to the sign-in, and then back."""
+    """Return the page of a problem; someone who is not signed in is led to the sign-in, and then back.
+
+    A script that reads live parts gets the document of the API.
+    """
+    if request.headers.get("accept") == LIVE_PARTS:
+        return problem_response(request, problem)
     structlog.contextvars.bind_contextvars(problem=problem.code)
     if isinstance(problem, SignInRequiredError):
-        if request.headers.get("accept") == "text/event-stream":
-            # Ends the stream of a page whose session has ended (HTML standard, 9.2.3).
-            return Response(status_code=204)
         return Response(status_code=303, headers={"Location": url_of(request, sign_in_path(request))})
     response = page(
         request,

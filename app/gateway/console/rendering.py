@@ -47,7 +47,9 @@ def _countdown(value: datetime | None) -> Markup:
         return NONE
     exact = value.astimezone(UTC)
     return Markup('<time datetime="{}" data-countdown title="{}">{}</time>').format(
-        exact.isoformat(), exact.strftime("%Y-%m-%d %H:%M:%S UTC"), span(int((exact - datetime.now(UTC)).total_seconds()))
+        exact.isoformat(),
+        exact.strftime("%Y-%m-%d %H:%M:%S UTC"),
+        span(int((exact - datetime.now(UTC)).total_seconds())),
     )
 
 

@@ -142,7 +142,7 @@ class Overview:
 
     async def _read_present(self, key: str) -> Present:
         tenant_id = _tenant_id(key)
-        since = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=HOURS - 1)
+        since = _this_hour() - timedelta(hours=HOURS - 1)
         waiting, recent = OperationFilter(tenant_id, statuses=WAITING), OperationFilter(tenant_id)
         with database_errors():
             async with self._engine.connect() as connection:
@@ -152,7 +152,7 @@ class Overview:
         return Present(since, tuple(hours), tuple(map(summary, waits)), tuple(map(summary, newest)))
 
     async def _read_history(self, key: str) -> History:
-        tenant_id, since = _tenant_id(key), datetime.now(UTC) - MONTH
+        tenant_id, since = _tenant_id(key), _this_hour() - MONTH
         with database_errors():
             async with self._engine.connect() as connection:
                 counts = await count_by_status(connection, since, tenant_id)
@@ -174,6 +174,10 @@ class Overview:
         except CheckFailedError as failure:
             return (f"Operations stay queued: {failure}. Start a worker.",)
         return ()
+
+
+def _this_hour() -> datetime:
+    return datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
 
 
 def _prompt_kinds() -> list[str]:

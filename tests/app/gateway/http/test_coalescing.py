@@ -6,7 +6,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from app.gateway.http.coalescing import CoalescedLookups
+from app.gateway.http.coalescing import CachedLookups, CoalescedLookups
 
 pytestmark = pytest.mark.anyio
 
@@ -19,9 +19,9 @@ class World:
         self.lookups = 0
         self.error: Exception | None = None
         self.may_finish = asyncio.Event()
-        self.coalesced = CoalescedLookups(self._look_up)
+        self.coalesced = CoalescedLookups(self.look_up_now)
 
-    async def _look_up(self, _key: str) -> int:
+    async def look_up_now(self, _key: str) -> int:
         self.lookups += 1
         state = self.state
         await self.may_finish.wait()
@@ -110,3 +110,27 @@ async def test_no_entry_remains_after_the_last_lookup(world: World) -> None:
     await asyncio.gather(*(world.look_up(f"key {number % 3}") for number in range(30)))
     assert not vars(world.coalesced)["_running"]
     assert not vars(world.coalesced)["_next"]
+
+
+async def test_a_value_is_kept_for_a_time_and_by_key(world: World) -> None:
+    world.may_finish.set()
+    kept = CachedLookups(world.look_up_now, max_age=3600, max_size=2)
+    assert [await kept.get("a"), await kept.get("a"), await kept.get("b")] == [0, 0, 0]
+    assert world.lookups == 2
+
+    world.state = 1
+    # A third key takes the place of the oldest one.
+    assert [await kept.get("c"), await kept.get("b"), await kept.get("a")] == [1, 0, 1]
+
+    assert await CachedLookups(world.look_up_now, max_age=0, max_size=2).get("a") == 1
+
+
+async def test_an_error_is_not_kept(world: World) -> None:
+    world.may_finish.set()
+    kept = CachedLookups(world.look_up_now, max_age=3600, max_size=2)
+    world.error = ValueError("it was away")
+    with pytest.raises(ValueError, match="away"):
+        await kept.get("a")
+
+    world.error = None
+    assert await kept.get("a") == 0
