@@ -43,7 +43,7 @@ class Authenticator:
         """
         token = _token(headers)
         if token is not None and self._tokens is not None:
-            return await self._tokens.verify(token)
+            return (await self._tokens.verify(token)).caller
         bearer = _bearer(headers)
         key = bearer if bearer is not None else headers.get("x-api-key")
         return await self._authenticate_key(key) if key is not None else None

@@ -14,6 +14,7 @@ from app.auth.keys.management import KeyManagement
 from app.auth.keys.signing import api_key_signer
 from app.auth.oidc.key_cache import ProviderKeys
 from app.auth.oidc.provider import OpenIdProvider
+from app.auth.oidc.sign_in import ProviderSignIn
 from app.auth.oidc.tokens import TokenVerifier
 from app.auth.sessions.links import SignInLinks
 from app.auth.sessions.sessions import Sessions
@@ -77,10 +78,12 @@ async def open_services(
         keys = ApiKeys(engine, api_key_signer(settings))
         watch_verifications(lambda: keys.hashes.waiting)
         stack.callback(keys.close)
-        provider, tokens = OpenIdProvider.of(settings), None
+        provider, tokens, provider_sign_in = OpenIdProvider.of(settings), None, None
         if provider is not None:
             key_cache = await stack.enter_async_context(ProviderKeys(provider))
             tokens = TokenVerifier(settings, provider.issuer, key_cache)
+            if settings.oidc_client_id is not None:
+                provider_sign_in = ProviderSignIn(settings, provider, tokens, settings.oidc_client_id)
         rate_limits = RateLimits(settings)
         stack.push_async_callback(rate_limits.close)
         stack.push_async_callback(cancel_and_wait, asyncio.create_task(drain_regularly()))
@@ -154,4 +157,4 @@ async def open_services(
             readiness,
             Overview(engine, readiness),
         )
-        yield {type(service): service for service in services}
+        yield {type(service): service for service in (*services, provider_sign_in) if service is not None}

@@ -1,6 +1,9 @@
 """All settings, read from the environment (or from files named like them in `SECRETS_DIR`)."""
 
 from datetime import timedelta
+from typing import Self
+
+from pydantic import model_validator
 
 from activities.operations.retention import Retention
 from app.settings.base import SettingsError
@@ -40,6 +43,14 @@ class Settings(
     TemporalSettings,
 ):
     """The settings of every process; a process reads them once, at its start."""
+
+    @model_validator(mode="after")
+    def _check_redirect_uri(self) -> Self:
+        if self.oidc_client_id is not None and self.public_url is None:
+            raise ValueError(
+                "PUBLIC_URL is not set; OIDC_CLIENT_ID requires it, because the provider leads back there"
+            )
+        return self
 
     @property
     def retention(self) -> Retention:

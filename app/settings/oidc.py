@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import Field, SecretStr, model_validator
 
 from app.settings.base import ProcessSettings
 from app.settings.types import checked_by, is_protected_url, split_list
@@ -56,6 +56,15 @@ class OidcSettings(ProcessSettings):
     oidc_ca_file: Path | None = None
     """PEM file of the CA certificates to trust for the provider, instead of the system's."""
 
+    oidc_client_id: str | None = None
+    """Client of the provider by which people sign in to the console; requires `OIDC_ISSUER` and `PUBLIC_URL`. Its
+    redirect URI is `<PUBLIC_URL>/console/sign-in/callback`."""
+    oidc_client_secret: SecretStr | None = None
+    """Secret of that client; without it the client is public. PKCE protects both."""
+    oidc_scopes: str = "openid"
+    """Scopes, separated by spaces, that the console requests; add what the provider needs to put ours into the access
+    token, like `openid api://alga-tenants/.default`."""
+
     @property
     def oidc_allows_http(self) -> bool:
         """Whether the provider may be reached without TLS on any host, not only on loopback."""
@@ -78,4 +87,14 @@ class OidcSettings(ProcessSettings):
             raise ValueError("OIDC_ISSUER: must have no query")
         if self.oidc_ca_file is not None and not self.oidc_ca_file.is_file():
             raise ValueError(f"OIDC_CA_FILE: {self.oidc_ca_file} is not a file")
+        return self
+
+    @model_validator(mode="after")
+    def _check_client(self) -> Self:
+        if self.oidc_client_id is not None and self.oidc_issuer is None:
+            raise ValueError("OIDC_ISSUER is not set, though OIDC_CLIENT_ID is")
+        if self.oidc_client_secret is not None and self.oidc_client_id is None:
+            raise ValueError("OIDC_CLIENT_ID is not set, though OIDC_CLIENT_SECRET is")
+        if "openid" not in self.oidc_scopes.split():
+            raise ValueError("OIDC_SCOPES: must contain openid, without which there is no ID token")
         return self

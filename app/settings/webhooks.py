@@ -14,7 +14,7 @@ class WebhookSettings(ProcessSettings):
 
     public_url: str | None = None
     """Where clients reach the gateway, like `https://tenants.example.com`. It is the `source` of events (default:
-    `urn:alga-tenants`)."""
+    `urn:alga-tenants`). Required with `OIDC_CLIENT_ID`."""
     webhook_allowed_networks: Annotated[ProxyAddresses, Field(min_length=1)] | None = None
     """Networks besides the public ones, separated by commas, that webhooks may lead to, like `10.20.0.0/16`. There,
     `http` is allowed, too."""

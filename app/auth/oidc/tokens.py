@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
 
@@ -16,6 +18,8 @@ from app.settings.oidc import OidcSettings
 
 MAX_TOKEN_LENGTH = 16 * 1024
 MAX_KEY_ID_LENGTH = 255
+# The end of the year 9999, which is the last one of `datetime`.
+LAST_SECOND = 253_402_300_799
 COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 # `at+jwt` is an access token, and `JWT` may be one. Tokens of other types have other purposes.
 TYPES = frozenset({"jwt", "at+jwt"})
@@ -31,6 +35,14 @@ REASONS: Mapping[type[jwt.PyJWTError], str] = MappingProxyType(
 )
 
 
+@dataclass(frozen=True)
+class VerifiedToken:
+    """The caller of a token, and when it expires."""
+
+    caller: Caller
+    expires_at: datetime
+
+
 class TokenVerifier:
     """Accepts tokens that the provider has signed for us. Only keys that the provider publishes are trusted."""
 
@@ -40,16 +52,31 @@ class TokenVerifier:
         self._algorithms = split_list(settings.oidc_algorithms)
         self._leeway = settings.oidc_leeway
 
-    async def verify(self, token: str) -> Caller:
+    async def verify(self, token: str) -> VerifiedToken:
         """Return the token's caller.
 
         Raises:
             BadTokenError: the token is not the provider's, not valid now or not meant for this service.
             ProviderUnavailableError: the token's key is unknown, and the provider is unavailable.
         """
+        claims = await self._verified_claims(token, self._rules.audiences)
+        expires_at = datetime.fromtimestamp(min(int(claims["exp"]), LAST_SECOND), UTC)
+        return VerifiedToken(self._rules.caller(claims), expires_at)
+
+    async def check_id_token(self, token: str, client_id: str, nonce: str) -> None:
+        """Check that an ID token is the response to our request (OpenID Connect Core 1.0, section 3.1.3.7).
+
+        Raises the same as `verify`.
+        """
+        claims = await self._verified_claims(token, [client_id])
+        if claims.get("azp", client_id) != client_id:
+            raise BadTokenError("it was issued to another client")
+        if claims.get("nonce") != nonce:
+            raise BadTokenError("it belongs to another sign-in")
+
+    async def _verified_claims(self, token: str, audiences: list[str]) -> dict[str, Any]:
         header = self._header(token)
-        key = await self._key(header)
-        return self._rules.caller(self._claims(token, key, header["alg"]))
+        return self._claims(token, await self._key(header), header["alg"], audiences)
 
     def _header(self, token: str) -> dict[str, Any]:
         if len(token) > MAX_TOKEN_LENGTH or COMPACT.fullmatch(token) is None:
@@ -81,7 +108,7 @@ class TokenVerifier:
             raise BadTokenError("its key is not one for its algorithm")
         return fitting[0]
 
-    def _claims(self, token: str, key: PublishedKey, algorithm: str) -> dict[str, Any]:
+    def _claims(self, token: str, key: PublishedKey, algorithm: str, audiences: list[str]) -> dict[str, Any]:
         try:
             return jwt.decode(
                 token,
@@ -89,7 +116,7 @@ class TokenVerifier:
                 # The key is for this algorithm, which is one of those in the settings.
                 algorithms=[algorithm],
                 issuer=self._rules.issuer,
-                audience=self._rules.audiences,
+                audience=audiences,
                 leeway=self._leeway,
                 options={"require": list(REQUIRED)},
             )

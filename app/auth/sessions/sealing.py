@@ -24,7 +24,7 @@ class SealedTexts:
     def seal(self, content: Mapping[str, Any], seconds: float) -> str:
         """Return a text that `open` accepts for the given time. It fits into a cookie or a URL."""
         nonce = os.urandom(NONCE_BYTES)
-        plain = json.dumps([time.time() + seconds, content], separators=(",", ":")).encode()
+        plain = json.dumps([time.time() + seconds, content], separators=(",", ":"), ensure_ascii=False).encode()
         return base64.urlsafe_b64encode(nonce + self._cipher.encrypt(nonce, plain, None)).decode().rstrip("=")
 
     def open(self, text: str) -> dict[str, Any] | None:

@@ -18,3 +18,13 @@ class CrossSiteError(ProblemError):
 
     def __init__(self) -> None:
         super().__init__(is_denial=True)
+
+
+class SignInRejectedError(ProblemError):
+    """A sign-in at the identity provider has failed."""
+
+    status, code = 401, "sign-in-rejected"
+    default_detail = "The sign-in has failed; try again"
+
+    def __init__(self, detail: str | None = None) -> None:
+        super().__init__(detail, is_denial=True)

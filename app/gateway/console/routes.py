@@ -13,6 +13,7 @@ from app.gateway.console.deletions import routes as deletions
 from app.gateway.console.operations import routes as operations
 from app.gateway.console.overview import routes as overview
 from app.gateway.console.rendering import url_of
+from app.gateway.console.sign_in import provider_routes
 from app.gateway.console.sign_in import routes as sign_in
 from app.gateway.console.tenants import footprints
 from app.gateway.console.tenants import routes as tenants
@@ -21,6 +22,7 @@ from app.gateway.http.problems.request_problems import PathNotFoundError
 PARTS = (
     assets.router,
     sign_in.router,
+    provider_routes.router,
     overview.router,
     operations.router,
     operations.kind_router,

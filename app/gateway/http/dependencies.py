@@ -14,6 +14,12 @@ def find_service(request: Request, kind: type[Service]) -> Service:
     return found
 
 
+def find_configured(request: Request, kind: type[Service]) -> Service | None:
+    """Return the service of this type, or None if the settings ask for none."""
+    found: Service | None = request.app.state.services.get(kind)
+    return found
+
+
 def service(kind: type[Service]) -> Any:
     """Return the annotation of a parameter that FastAPI fills with the service."""
 

@@ -28,7 +28,7 @@ def provider() -> Iterator[OpenIdServer]:
 
 async def verify(provider: OpenIdServer, token: str, **settings: Any) -> Caller:
     async with open_verifier(settings_for(provider, **settings)) as verifier:
-        return await verifier.verify(token)
+        return (await verifier.verify(token)).caller
 
 
 @pytest.mark.parametrize(

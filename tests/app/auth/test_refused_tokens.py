@@ -34,7 +34,7 @@ async def verifier(provider: OpenIdServer) -> AsyncIterator[TokenVerifier]:
 
 
 async def test_a_good_token_is_accepted(verifier: TokenVerifier, provider: OpenIdServer) -> None:
-    assert (await verifier.verify(provider.token())).name == "service-1"
+    assert (await verifier.verify(provider.token())).caller.name == "service-1"
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,8 @@ from app.settings import Settings, SettingsError
 
 ISSUER = "https://login.example.com/realms/alga"
 
+PROVIDER = {"oidc_issuer": ISSUER, "oidc_audience": "a"}
+
 
 def load(**changes: str) -> Settings:
     return Settings.load(
@@ -73,6 +75,13 @@ def test_symmetric_signatures_are_refused(algorithms: str) -> None:
         ({"oidc_audience": "a"}, "OIDC_ISSUER is not set"),
         ({"oidc_issuer": f"{ISSUER}?x=1", "oidc_audience": "a"}, "OIDC_ISSUER: must have no query"),
         ({"oidc_issuer": ISSUER, "oidc_audience": "a", "oidc_ca_file": "/nowhere.pem"}, "OIDC_CA_FILE: /nowhere.pem"),
+        ({"oidc_client_id": "console"}, "OIDC_ISSUER is not set, though OIDC_CLIENT_ID is"),
+        (
+            {**PROVIDER, "oidc_client_secret": "kJ8-vTq2-Wm5x-Rr7b"},
+            "OIDC_CLIENT_ID is not set, though OIDC_CLIENT_SECRET is",
+        ),
+        ({**PROVIDER, "oidc_client_id": "console"}, "PUBLIC_URL is not set; OIDC_CLIENT_ID requires it"),
+        ({"oidc_scopes": "profile"}, "OIDC_SCOPES: must contain openid"),
         ({"oidc_leeway": "301"}, "OIDC_LEEWAY: "),
         ({"oidc_leeway": "-1"}, "OIDC_LEEWAY: "),
         ({"oidc_scope_claims": ","}, "OIDC_SCOPE_CLAIMS: must name at least one claim"),

@@ -21,6 +21,8 @@ from tests.support.certificates import Authority
 AUDIENCE = "alga-tenants"
 DISCOVERY = "/.well-known/openid-configuration"
 CERTS = "/certs"
+AUTHORIZATION = "/auth"
+TOKEN = "/token"
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
@@ -89,6 +91,8 @@ class OpenIdServer:
                 path = self.path.removeprefix("/realms/alga")
                 provider.asked.append(path)
                 provider.answers.get(path, provider._answer)(self)
+
+            do_POST = do_GET  # noqa: N815 - the base class's name
 
             def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
                 """Say nothing."""
@@ -159,7 +163,12 @@ class OpenIdServer:
     def _answer(self, request: BaseHTTPRequestHandler) -> None:
         path = request.path.removeprefix("/realms/alga")
         documents: dict[str, Any] = {
-            DISCOVERY: {"issuer": self.issuer, "jwks_uri": self.issuer + CERTS},
+            DISCOVERY: {
+                "issuer": self.issuer,
+                "jwks_uri": self.issuer + CERTS,
+                "authorization_endpoint": self.issuer + AUTHORIZATION,
+                "token_endpoint": self.issuer + TOKEN,
+            },
             CERTS: {"keys": list(self.keys.values())},
         }
         if path in documents:

@@ -42,3 +42,5 @@ def _is_secure(request: Request) -> bool:
 
 
 SESSION = Cookie("alga-tenants-session")
+# What a sign-in at the identity provider needs when the browser comes back.
+BEGUN = Cookie("alga-tenants-sign-in")

@@ -10,6 +10,7 @@ from activities.audit.events import Action
 from app.audit.buffer import AuditEventBuffer
 from app.auth.callers import Caller, Requester
 from app.auth.keys.api_keys import VerifiedKey
+from app.auth.oidc.sign_in import ProviderSignIn
 from app.auth.sessions.sessions import OpenSession, Sessions
 from app.database import database_errors
 from app.gateway.access.authenticated_route import record_denial
@@ -18,7 +19,7 @@ from app.gateway.console.forms import Form
 from app.gateway.console.rendering import page, see_other
 from app.gateway.console.sign_in.cookies import SESSION
 from app.gateway.console.sign_in.returning import safe_path
-from app.gateway.http.dependencies import find_service
+from app.gateway.http.dependencies import find_configured, find_service
 from app.gateway.http.problems.problem import ProblemError
 from app.gateway.http.problems.request_problems import UnauthorizedError
 from app.gateway.http.request_context import address_of, request_id_of
@@ -28,11 +29,13 @@ Verified = TypeVar("Verified")
 
 def sign_in_page(request: Request, form: Form, problem: ProblemError | None = None) -> Response:
     """Return the page with the ways to sign in, and what was wrong with an attempt. Denials are audited."""
-    if problem is None:
-        return page(request, "sign_in/sign_in.html", form=form)
-    record_denial(request, problem)
-    response = page(request, "sign_in/sign_in.html", problem.status, form=form.rejected(problem))
-    response.headers.update(problem.headers)
+    status, headers = 200, {}
+    if problem is not None:
+        record_denial(request, problem)
+        form, status, headers = form.rejected(problem), problem.status, problem.headers
+    provider = find_configured(request, ProviderSignIn)
+    response = page(request, "sign_in/sign_in.html", status, form=form, provider=provider)
+    response.headers.update(headers)
     return response
 
 

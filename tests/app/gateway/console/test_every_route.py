@@ -22,6 +22,8 @@ OPEN = {
     ("GET", "/console/sign-in"),
     ("POST", "/console/sign-in"),
     ("POST", "/console/sign-in/link"),
+    ("GET", "/console/sign-in/provider"),
+    ("GET", "/console/sign-in/callback"),
     ("POST", "/console/sign-out"),
 }
 
