@@ -152,10 +152,15 @@ def test_routes_lead_to_the_gateway(rendered: Rendered) -> None:
     gateway = rendered.named("Service", "gateway")
     (port,) = gateway["spec"]["ports"]
     for item in rendered.of_kind("Ingress"):
-        backend = item["spec"]["rules"][0]["http"]["paths"][0]["backend"]["service"]
+        (path,) = item["spec"]["rules"][0]["http"]["paths"]
+        # Everything, as the console is at /console and / leads there.
+        assert (path["path"], path["pathType"]) == ("/", "Prefix")
+        backend = path["backend"]["service"]
         assert backend == {"name": gateway["metadata"]["name"], "port": {"name": port["name"]}}
     for item in rendered.of_kind("HTTPRoute"):
-        (reference,) = item["spec"]["rules"][0]["backendRefs"]
+        (rule,) = item["spec"]["rules"]
+        assert rule["matches"] == [{"path": {"type": "PathPrefix", "value": "/"}}]
+        (reference,) = rule["backendRefs"]
         assert reference == {"name": gateway["metadata"]["name"], "port": port["port"]}
 
 

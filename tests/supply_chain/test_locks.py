@@ -11,7 +11,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 LOCKS = ["requirements.lock", "requirements-dev.lock", "requirements-tools.lock"]
-NPM_FOLDER = ROOT / "tests" / "e2e" / "typescript"
+NPM_FOLDERS = ["tests/e2e/typescript", "tests/browser/html_validator"]
 NPM_LICENCES = {"Apache-2.0", "BSD-3-Clause", "ISC", "MIT"}
 HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}")
 
@@ -65,14 +65,15 @@ def test_dependencies_in_pyproject_are_in_the_lock(lock: str, extras: list[str])
         assert requirement.specifier.contains(version.version), requirement
 
 
-def test_npm_installs_exact_versions_by_hash_from_any_registry_and_runs_no_scripts() -> None:
-    packages = json.loads((NPM_FOLDER / "package-lock.json").read_text())["packages"]
+@pytest.mark.parametrize("folder", NPM_FOLDERS)
+def test_npm_installs_exact_versions_by_hash_from_any_registry_and_runs_no_scripts(folder: str) -> None:
+    packages = json.loads((ROOT / folder / "package-lock.json").read_text())["packages"]
     wanted = packages.pop("")["dependencies"]
-    assert wanted == json.loads((NPM_FOLDER / "package.json").read_text())["dependencies"]
+    assert wanted == json.loads((ROOT / folder / "package.json").read_text())["dependencies"]
     assert all(packages[f"node_modules/{name}"]["version"] == version for name, version in wanted.items())
     for name, package in packages.items():
         assert package["integrity"].startswith("sha512-"), name
         assert "resolved" not in package, name
         assert package["license"] in NPM_LICENCES, name
-    options = (NPM_FOLDER / ".npmrc").read_text().splitlines()
+    options = (ROOT / folder / ".npmrc").read_text().splitlines()
     assert {"ignore-scripts=true", "omit-lockfile-registry-resolved=true"} <= set(options)

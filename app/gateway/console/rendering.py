@@ -25,6 +25,8 @@ NONE = Markup('<span class="none">—</span>')
 SEPARATORS, CAMEL = re.compile("[_.-]"), re.compile("(?<=[a-z0-9])[A-Z]")
 PREDICATE = re.compile(r"(must|is|are|has|have|needs|can't)\b")
 SPELLINGS = {"psa": "PSA", "algadesk": "AlgaDesk"}
+# HTML forbids control characters. The API refuses them, but Alga's own tables can hold them.
+CONTROLS = dict.fromkeys({*range(32), *range(127, 160)} - {9, 10, 13}, "\N{REPLACEMENT CHARACTER}")
 UNITS = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
 
 
@@ -37,7 +39,7 @@ def _moment(value: datetime | None, *, seconds: bool = False) -> Markup:
     kind = "seconds" if seconds else "minutes"
     exact = utc.strftime("%Y-%m-%d %H:%M:%S UTC")
     return Markup('<time datetime="{}" data-show="{}" title="{}">{}</time>').format(
-        utc.isoformat(), kind, exact, shown
+        utc.isoformat(timespec="milliseconds"), kind, exact, shown
     )
 
 
@@ -47,7 +49,7 @@ def _countdown(value: datetime | None) -> Markup:
         return NONE
     exact = value.astimezone(UTC)
     return Markup('<time datetime="{}" data-countdown title="{}">{}</time>').format(
-        exact.isoformat(),
+        exact.isoformat(timespec="milliseconds"),
         exact.strftime("%Y-%m-%d %H:%M:%S UTC"),
         span(int((exact - datetime.now(UTC)).total_seconds())),
     )
@@ -95,11 +97,16 @@ def options(names: Iterable[str]) -> list[tuple[str, str]]:
     return [(str(name), words(name)) for name in names]
 
 
+def _without_controls(value: object) -> object:
+    return value.translate(CONTROLS) if isinstance(value, str) else value
+
+
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("app.gateway.console"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_without_controls,
         trim_blocks=True,
         lstrip_blocks=True,
     )

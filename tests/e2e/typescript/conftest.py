@@ -1,9 +1,7 @@
 """Temporal's TypeScript client, which Alga uses, in the oldest version that Alga's own packages allow."""
 
 import json
-import os
 import shutil
-import subprocess
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -12,10 +10,9 @@ import anyio
 import pytest
 
 from app.embedded.temporal import EmbeddedTemporal
+from tests.support.servers.npm import install_packages
 from tests.support.servers.program import need_program
 
-FILES = (".npmrc", "package.json", "package-lock.json", "client.mjs")
-INSTALLATION_TIMEOUT = 300.0
 COMMAND_TIMEOUT = 120.0
 
 Call = Callable[..., Awaitable[dict[str, Any]]]
@@ -26,19 +23,8 @@ def script(server_folder: Path) -> Path:
     """The client's script in a folder in which its packages are installed."""
     folder = server_folder / "typescript"
     folder.mkdir()
-    for name in FILES:
-        shutil.copy(Path(__file__).with_name(name), folder)
-    installed = subprocess.run(  # noqa: S603 - an installed program
-        [need_program("npm"), "ci"],
-        cwd=folder,
-        # The other tests trust an authority of theirs alone.
-        env={name: value for name, value in os.environ.items() if name != "SSL_CERT_FILE"},
-        capture_output=True,
-        text=True,
-        timeout=INSTALLATION_TIMEOUT,
-        check=False,
-    )
-    assert installed.returncode == 0, installed.stderr
+    install_packages(Path(__file__).parent, folder)
+    shutil.copy(Path(__file__).with_name("client.mjs"), folder)
     return folder / "client.mjs"
 
 
