@@ -44,10 +44,13 @@ def test_signing_in_leads_back_to_the_page_that_was_wanted(open_console: OpenCon
 
 def test_revoking_the_key_ends_the_session(open_console: OpenConsole, api: httpx.Client) -> None:
     visitor = open_console()
+    visitor.go("/overview")
+    expect(visitor.page.get_by_text("Live", exact=True)).to_be_visible()
 
     assert api.delete(f"/api-keys/{visitor.key_id}").is_success
-    visitor.go("/operations")
 
+    expect(visitor.page.get_by_text("Your session has ended.")).to_be_visible()
+    visitor.page.get_by_role("link", name="Sign in").click()
     expect(visitor.heading).to_have_text("Sign in")
 
 
