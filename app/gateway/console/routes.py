@@ -17,6 +17,8 @@ from app.gateway.console.sign_in import provider_routes
 from app.gateway.console.sign_in import routes as sign_in
 from app.gateway.console.tenants import footprints
 from app.gateway.console.tenants import routes as tenants
+from app.gateway.console.webhooks import action_routes as webhook_actions
+from app.gateway.console.webhooks import routes as webhooks
 from app.gateway.http.problems.request_problems import PathNotFoundError
 
 PARTS = (
@@ -30,6 +32,8 @@ PARTS = (
     tenants.router,
     deletions.router,
     deletion_actions.router,
+    webhook_actions.router,
+    webhooks.router,
     api_keys.router,
     audit.router,
 )
