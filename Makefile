@@ -3,12 +3,13 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+RUN_STAMP := $(VENV)/.installed-to-run
 ARGS   ?=
 
 .DEFAULT_GOAL := run
 .PHONY: run help test test-browser test-fast coverage lint setup audit licences sbom chaos test-api fuzz bench load lock clean
 
-run: setup ## Start everything and create a tenant (ARGS=--once: then exit)
+run: $(RUN_STAMP) ## Start everything and create a tenant (ARGS=--once: then exit)
 	$(BIN)/alga-tenants dev --example $(ARGS)
 
 help: ## List the targets
@@ -64,21 +65,39 @@ bench: setup ## Measure the service and its floors (ARGS=--quick)
 load: setup ## Put load on a running gateway (ARGS=--help)
 	$(BIN)/python -m bench.load $(ARGS)
 
-setup: $(STAMP) ## Make .venv from the lock file
+setup: $(STAMP) ## Make .venv from the lock files
 
-$(STAMP): requirements-dev.lock pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is required; set PYTHON=/path/to/python3.11")'
-	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: --requirement requirements-dev.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	touch $(STAMP)
+# pip takes minutes for what uv does in seconds.
+define install
+	@echo "… installing the packages of $(1)"
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes --only-binary :all: \
+		--requirement $(1) \
+		|| { echo "… uv has failed; pip installs them instead, which takes minutes" \
+		&& $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: \
+		--requirement $(1); }
+endef
+
+$(RUN_STAMP): requirements-run.lock requirements-uv.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is required; set PYTHON=/path/to/python3.11")'
+	@echo "… making $(VENV)"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: --requirement requirements-uv.lock
+	$(call install,requirements-run.lock)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(STAMP): $(RUN_STAMP) requirements-dev.lock
+	$(call install,requirements-dev.lock)
+	@touch $@
 
 $(BIN)/helm: requirements-tools.lock | setup
 	$(BIN)/python scripts/fetch_tools.py
 
 lock: ## Resolve the lock files again from pyproject.toml (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --output-file requirements.lock pyproject.toml
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --constraint requirements.lock --all-extras --output-file requirements-dev.lock pyproject.toml
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --constraint requirements.lock --extra embedded --output-file requirements-run.lock pyproject.toml
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --constraint requirements-run.lock --all-extras --output-file requirements-dev.lock pyproject.toml
+	echo uv | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --output-file requirements-uv.lock -
 
 clean: ## Remove .venv, build results and caches
 	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info

@@ -10,7 +10,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
-LOCKS = ["requirements.lock", "requirements-dev.lock", "requirements-tools.lock"]
+LOCKS = [f"requirements{purpose}.lock" for purpose in ("", "-run", "-dev", "-tools", "-uv")]
 NPM_FOLDERS = ["tests/e2e/typescript", "tests/browser/html_validator"]
 NPM_LICENCES = {"Apache-2.0", "BSD-3-Clause", "ISC", "MIT"}
 HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}")
@@ -44,13 +44,20 @@ def test_no_lock_names_an_index_or_an_address(lock: str) -> None:
 
 
 def test_tests_use_the_versions_of_production() -> None:
-    tested = pins("requirements-dev.lock")
-    for name, requirement in pins("requirements.lock").items():
-        assert tested[name].specifier == requirement.specifier, name
+    production = pins("requirements.lock")
+    for lock in ("requirements-run.lock", "requirements-dev.lock"):
+        used = pins(lock)
+        for name, requirement in production.items():
+            assert used[name].specifier == requirement.specifier, name
 
 
 @pytest.mark.parametrize(
-    ("lock", "extras"), [("requirements.lock", []), ("requirements-dev.lock", ["bench", "embedded", "test"])]
+    ("lock", "extras"),
+    [
+        ("requirements.lock", []),
+        ("requirements-run.lock", ["embedded"]),
+        ("requirements-dev.lock", ["bench", "embedded", "test"]),
+    ],
 )
 def test_dependencies_in_pyproject_are_in_the_lock(lock: str, extras: list[str]) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
