@@ -1,5 +1,6 @@
 """Routes of the console: the caller is the one of the browser's session, and forms take the place of JSON."""
 
+import re
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -18,6 +19,8 @@ from app.gateway.console.rendering import PREFIX
 from app.gateway.console.sign_in.cookies import SESSION
 from app.gateway.http.dependencies import find_service
 from app.gateway.http.request_context import address_of
+
+LOCAL_TIME = re.compile(r"\d{4,}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2})?")
 
 
 class ConsoleRoute(AuthenticatedRoute):
@@ -44,15 +47,19 @@ class ConsoleRoute(AuthenticatedRoute):
         await admit(request, await session_caller(request))
 
     def handler(self) -> Handler:
-        """Return the handler. A filter's form sends every field; an empty one means that it is not wanted."""
+        """Return the handler. A filter's form sends every field; an empty one means that it is not wanted.
+
+        A browser's field for a time sends none of a zone: the console means UTC.
+        """
         handle = super().handler()
 
-        async def without_empty(request: Request) -> Response:
+        async def tidied(request: Request) -> Response:
             pairs = parse_qsl(request.scope["query_string"].decode("latin-1"))
-            request.scope["query_string"] = urlencode(pairs).encode()
+            zoned = [(name, f"{value}Z" if LOCAL_TIME.fullmatch(value) else value) for name, value in pairs]
+            request.scope["query_string"] = urlencode(zoned).encode()
             return await handle(request)
 
-        return without_empty
+        return tidied
 
     def check_content_type(self, request: Request) -> None:
         """Raise `UnsupportedMediaTypeError` unless the body is a form."""

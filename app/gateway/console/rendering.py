@@ -88,6 +88,11 @@ def _about(detail: str, label: str) -> str:
     return f"{label} {detail}" if PREDICATE.match(detail) else _capitalised(detail)
 
 
+def _sentence(text: str) -> str:
+    """Return a detail of the API's as a sentence."""
+    return _capitalised(text) if text.endswith((".", "!", "?", ":")) else f"{_capitalised(text)}."
+
+
 def _capitalised(text: str) -> str:
     return text[:1].upper() + text[1:]
 
@@ -116,6 +121,7 @@ def _environment() -> Environment:
         "span": span,
         "words": words,
         "about": _about,
+        "sentence": _sentence,
         "number": number,
         "pretty": lambda value: json.dumps(value, indent=2, ensure_ascii=False),
         "part": lambda value: quote(str(value), safe=""),

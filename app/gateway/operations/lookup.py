@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections import OrderedDict
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from math import inf
@@ -18,7 +19,9 @@ from app.auth.callers import Caller
 from app.database import DatabaseUnavailableError, database_errors
 from app.gateway.http.coalescing import CoalescedLookups
 from app.gateway.operations.documents import OperationView
+from app.gateway.operations.expected_errors import EXPECTED_ERRORS
 from app.gateway.operations.problems import OperationNotFoundError
+from app.gateway.operations.schemas import OperationSummary, StatusDocument
 from app.temporal.descriptions import TemporalOperation
 from app.temporal.errors import ForeignWorkflowError, TemporalUnavailableError, UnknownOperationError
 from app.temporal.operations import TemporalOperations
@@ -28,6 +31,8 @@ from workflows.tenants.steps import TENANT_CREATION
 
 # Some 14 KiB each. A polling client reads a completed operation once or twice, so that only the newest ones matter.
 MAX_CACHED_OPERATIONS = 500
+# A list is shown without what Temporal does not say by then.
+MAX_REFRESH_SECONDS = 1.0
 
 log = structlog.get_logger(__name__)
 
@@ -120,6 +125,21 @@ class OperationLookup:
         except (TemporalUnavailableError, DatabaseUnavailableError):
             return operation
 
+    async def refresh(self, listed: Sequence[OperationSummary], *, max_age: float) -> list[OperationSummary]:
+        """Return listed operations as they are now; their rows show no wait, and no progress.
+
+        Those that can't be read in time stay as they were recorded.
+        """
+        reads = {
+            operation.workflow_id: asyncio.create_task(self.find(operation.workflow_id, max_age=max_age))
+            for operation in listed
+            if not operation.has_ended
+        }
+        if reads:
+            await asyncio.wait(reads.values(), timeout=MAX_REFRESH_SECONDS)
+        current = {workflow_id: _current(read) for workflow_id, read in reads.items()}
+        return [current.get(operation.workflow_id) or operation for operation in listed]
+
     async def _look_up(self, workflow_id: str) -> OperationView:
         try:
             described = await self._operations.describe(workflow_id)
@@ -170,6 +190,19 @@ class OperationLookup:
         with database_errors():
             async with self._engine.connect() as connection:
                 return await find_operation(connection, workflow_id)
+
+
+def _current(read: asyncio.Task[OperationView]) -> StatusDocument | None:
+    """Return what was read, or None if the read has failed or takes too long."""
+    if not read.done():
+        read.cancel()
+        return None
+    error = read.exception()
+    if error is None:
+        return read.result().document
+    if isinstance(error, EXPECTED_ERRORS):
+        return None
+    raise error
 
 
 def _recorded(record: OperationRecord) -> OperationView:
