@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any
 from uuid import UUID, uuid4, uuid5
 
-from sqlalchemy import func, select, tuple_, update
+from sqlalchemy import and_, false, func, not_, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -51,6 +52,25 @@ class ExportRecord:
     def home(self) -> str:
         """The folder of all attempts in the store."""
         return export_folder(self.tenant_id, str(self.export_id))
+
+
+class ArchiveState(StrEnum):
+    """Whether an export has an archive."""
+
+    KEPT = "kept"
+    GONE = "gone"
+    """It has expired or was removed."""
+    UNFINISHED = "unfinished"
+    """The export is running, or has ended without one."""
+
+
+@dataclass(frozen=True)
+class ExportFilter:
+    """Conditions for a list of exports; `name` is a part of the tenant's name."""
+
+    tenant_id: UUID | None = None
+    name: str | None = None
+    archive: ArchiveState | None = None
 
 
 def export_id(context: OperationContext) -> UUID:
@@ -140,15 +160,35 @@ async def find_export(connection: AsyncConnection, wanted: UUID) -> ExportRecord
 
 
 async def list_exports(
-    connection: AsyncConnection, tenant_id: UUID, *, limit: int, after: tuple[datetime, UUID] | None = None
+    connection: AsyncConnection, wanted: ExportFilter, *, limit: int, after: tuple[datetime, UUID] | None = None
 ) -> list[ExportRecord]:
-    """Return exports of a tenant, newest first, that follow the given (requested_at, export_id)."""
-    key = (exports.c.requested_at, exports.c.export_id)
-    query = select(exports).where(exports.c.tenant_id == tenant_id)
+    """Return exports, newest first, that follow the given (requested_at, export_id)."""
+    columns = exports.c
+    key = (columns.requested_at, columns.export_id)
+    query = select(exports)
+    if wanted.tenant_id is not None:
+        query = query.where(columns.tenant_id == wanted.tenant_id)
+    if wanted.name is not None:
+        query = query.where(columns.tenant_name.icontains(wanted.name, autoescape=True))
+    if wanted.archive is not None:
+        query = query.where(_has_archive(wanted.archive))
     if after is not None:
         query = query.where(tuple_(*key) < tuple_(*after))
     rows = await connection.execute(query.order_by(*(column.desc() for column in key)).limit(limit))
     return [ExportRecord(**row._asdict()) for row in rows]
+
+
+def _has_archive(state: ArchiveState) -> Any:
+    columns = exports.c
+    is_complete = columns.completed_at.is_not(None)
+    is_gone = or_(columns.removed_at.is_not(None), func.coalesce(columns.expires_at <= func.now(), false()))
+    match state:
+        case ArchiveState.KEPT:
+            return and_(is_complete, not_(is_gone))
+        case ArchiveState.GONE:
+            return and_(is_complete, is_gone)
+        case ArchiveState.UNFINISHED:
+            return not_(is_complete)
 
 
 def _of(context: OperationContext) -> Any:

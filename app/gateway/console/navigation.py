@@ -20,6 +20,7 @@ ENTRIES = (
     Entry("/tenants", "Tenants", Scope.TENANTS_READ),
     Entry("/operations", "Operations", Scope.TENANTS_READ),
     Entry("/deletions", "Deletions", Scope.TENANTS_READ),
+    Entry("/exports", "Exports", Scope.TENANTS_READ),
     Entry("/webhooks", "Webhooks", Scope.WEBHOOKS_MANAGE),
     Entry("/api-keys", "API keys", Scope.KEYS_MANAGE),
     Entry("/audit", "Audit", Scope.AUDIT_READ),

@@ -10,6 +10,8 @@ from app.gateway.console.api_keys import routes as api_keys
 from app.gateway.console.audit import routes as audit
 from app.gateway.console.deletions import action_routes as deletion_actions
 from app.gateway.console.deletions import routes as deletions
+from app.gateway.console.exports import restore_routes as restores
+from app.gateway.console.exports import routes as exports
 from app.gateway.console.operations import routes as operations
 from app.gateway.console.overview import routes as overview
 from app.gateway.console.rendering import url_of
@@ -32,6 +34,8 @@ PARTS = (
     tenants.router,
     deletions.router,
     deletion_actions.router,
+    exports.router,
+    restores.router,
     webhook_actions.router,
     webhooks.router,
     api_keys.router,

@@ -1,6 +1,6 @@
 """Requests, shows and removes exports of tenants."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from activities.alga.across_tenants import Place
 from activities.audit.events import Action
 from activities.audit.trail import AuditTrail
-from activities.export.rows import expire_export, list_exports, mark_removed
+from activities.export.rows import ExportFilter, expire_export, export_id, list_exports, mark_removed
 from activities.operations.queries import read_statuses
 from app.auth.callers import Caller, Requester
 from app.database import database_errors
@@ -28,7 +28,7 @@ from app.gateway.http.problems.request_problems import ExportStorageOutageError
 from app.gateway.operations.documents import OperationView
 from app.gateway.operations.problems import ExportDamagedError
 from app.gateway.operations.starting import OperationStarts
-from workflows.operations.messages import OperationSnapshot
+from workflows.operations.messages import OperationContext, OperationSnapshot
 from workflows.tenants.export import ExportRequest
 from workflows.tenants.steps import EXPORT_WORKFLOW, TENANT_EXPORT
 
@@ -69,23 +69,16 @@ class Exports:
     async def page(self, caller: Caller, path_id: str, *, size: int, token: str | None) -> ExportList:
         """Return a page of the exports of a tenant, which may have been deleted; raise `TenantNotFoundError`."""
         tenant_id = visible_tenant_id(caller, path_id)
-        place = place_of(token) if token is not None else None
-        after = (place.at, place.id) if place is not None else None
-        with database_errors():
-            async with self.engine.connect() as connection:
-                found = await list_exports(connection, tenant_id, limit=size + 1, after=after)
-                records = found[:size]
-                statuses = await read_statuses(connection, [(item.workflow_id, item.run_id) for item in records])
-        if not records and token is None:
+        found = await self._list(ExportFilter(tenant_id=tenant_id), size=size, token=token)
+        if not found.exports and token is None:
             await self.tenants.find_id(caller, path_id)
-        return ExportList(
-            exports=tuple(
-                ExportDocument.of(record, statuses.get((record.workflow_id, record.run_id))) for record in records
-            ),
-            next_page_token=token_of(Place(records[-1].requested_at, records[-1].export_id))
-            if len(found) > size
-            else None,
-        )
+        return found
+
+    async def page_of_all(self, caller: Caller, wanted: ExportFilter, *, size: int, token: str | None) -> ExportList:
+        """Return a page of the exports of all tenants, or of the one that the caller is bound to."""
+        if caller.tenant_id is not None:
+            wanted = replace(wanted, tenant_id=caller.tenant_id)
+        return await self._list(wanted, size=size, token=token)
 
     async def show(self, caller: Caller, export_id: UUID) -> ExportDetails:
         """Return an export; raise `ExportNotFoundError`. If the archive can't be read now, the document says so."""
@@ -127,3 +120,28 @@ class Exports:
                 async with self.engine.begin() as connection:
                     await mark_removed(connection, export_id)
         return await self.show(requester.caller, export_id)
+
+    async def _list(self, wanted: ExportFilter, *, size: int, token: str | None) -> ExportList:
+        place = place_of(token) if token is not None else None
+        after = (place.at, place.id) if place is not None else None
+        with database_errors():
+            async with self.engine.connect() as connection:
+                found = await list_exports(connection, wanted, limit=size + 1, after=after)
+                records = found[:size]
+                statuses = await read_statuses(connection, [(item.workflow_id, item.run_id) for item in records])
+        return ExportList(
+            exports=tuple(
+                ExportDocument.of(record, statuses.get((record.workflow_id, record.run_id))) for record in records
+            ),
+            next_page_token=token_of(Place(records[-1].requested_at, records[-1].export_id))
+            if len(found) > size
+            else None,
+        )
+
+
+def id_of_export(operation: OperationView) -> UUID:
+    """Return the id that the export of an operation has once a worker begins it."""
+    context = OperationContext(
+        workflow_id=operation.workflow_id, run_id=operation.run_id, snapshot=operation.snapshot
+    )
+    return export_id(context)

@@ -6,10 +6,13 @@ from uuid import UUID
 from fastapi import Depends, Header, Path, Query, Security
 
 from activities.alga.across_tenants import parse_tenant_id
+from activities.export.rows import ArchiveState, ExportFilter
 from app.auth.callers import Requester
 from app.auth.scopes import Scope
 from app.gateway.access.parameters import current_requester
 from app.gateway.operations.problems import ExportNotFoundError
+
+MAX_SEARCH_LENGTH = 255
 
 Exporter = Annotated[Requester, Security(current_requester, scopes=[Scope.TENANTS_EXPORT])]
 Restorer = Annotated[Requester, Security(current_requester, scopes=[Scope.TENANTS_RESTORE])]
@@ -28,6 +31,19 @@ async def export_id(
     return parsed
 
 
+async def export_filter(
+    name: Annotated[
+        str | None,
+        Query(max_length=MAX_SEARCH_LENGTH, pattern="^[^\\x00]*$", description="Part of the tenant's name."),
+    ] = None,
+    tenant_id: Annotated[UUID | None, Query(alias="tenantId", description="Of this tenant.")] = None,
+    archive: Annotated[ArchiveState | None, Query(description="Whether there is an archive.")] = None,
+) -> ExportFilter:
+    """Return the filter for a list of exports."""
+    return ExportFilter(tenant_id=tenant_id, name=name, archive=archive)
+
+
+Filter = Annotated[ExportFilter, Depends(export_filter)]
 ExportId = Annotated[UUID, Depends(export_id)]
 Table = Annotated[str, Path(description="The `name` of a table in the manifest.", examples=["users"])]
 Range = Annotated[
