@@ -97,3 +97,45 @@ def test_two_people_delete_a_suspended_tenant_and_undo_that(
     bob.go("/deletions?status=cancelled")
     expect(bob.page.get_by_role("row", name=name)).to_contain_text("Undone")
     bob.inspect()
+
+
+def test_a_tenant_is_deleted_certified_restored_and_reactivated(open_console: OpenConsole, api: httpx.Client) -> None:
+    name = "Deleted by mistake"
+    created = api.post("/tenants", json=request(tenantName=name), headers={"Prefer": "wait=50"}).json()
+    tenant_id = created["tenantId"]
+    visitor = open_console()
+    visitor.go(f"/tenants/{tenant_id}/delete")
+    visitor.page.get_by_label("Reason").fill("contract ended")
+    visitor.page.get_by_label("Days of grace").fill("0")
+    visitor.page.get_by_label("Confirm it at once").check()
+    visitor.page.get_by_label("Tenant's name").fill(name)
+    visitor.page.get_by_role("button", name="Delete this tenant").click()
+    expect(visitor.page.get_by_text("All rows of this tenant were deleted on")).to_be_visible()
+    visitor.inspect()
+
+    visitor.page.get_by_role("link", name="Certificate").click()
+    expect(visitor.page.get_by_text("This certificate is genuine")).to_be_visible()
+    visitor.inspect()
+    with visitor.page.expect_download() as download:
+        visitor.page.get_by_role("link", name="Download").click()
+    assert download.value.path().read_text() == api.get(f"/tenants/{tenant_id}/deletion/certificate").text
+
+    visitor.page.get_by_role("link", name="Deletion", exact=True).click()
+    visitor.page.get_by_role("link", name="Export made before").click()
+    visitor.page.get_by_role("link", name="Restore the tenant").click()
+    visitor.inspect()
+    visitor.page.get_by_role("button", name="Check the archive").click()
+    expect(visitor.page.get_by_text("would be restored. Nothing was written.")).to_be_visible()
+    visitor.inspect()
+    visitor.page.get_by_label("Tenant's name").fill("Another")
+    visitor.page.get_by_role("button", name="Restore this tenant").click()
+    expect(visitor.page.get_by_text(f"must be exactly {name}")).to_be_visible()
+    visitor.page.get_by_label("Tenant's name").fill(name)
+    visitor.page.get_by_role("button", name="Restore this tenant").click()
+    expect(visitor.page.get_by_text("The tenant exists again")).to_be_visible()
+    visitor.inspect()
+
+    visitor.go(f"/deletions/{tenant_id}")
+    expect(visitor.page.get_by_text("The tenant was restored since.")).to_be_visible()
+    assert api.delete(f"/tenants/{tenant_id}/suspension").status_code == 200
+    assert api.get(f"/tenants/{tenant_id}").json()["state"] == "active"
