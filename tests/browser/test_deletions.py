@@ -1,5 +1,7 @@
 from collections.abc import Iterator
+from uuid import UUID
 
+import asyncpg
 import httpx
 import pytest
 from playwright.sync_api import expect
@@ -99,7 +101,9 @@ def test_two_people_delete_a_suspended_tenant_and_undo_that(
     bob.inspect()
 
 
-def test_a_tenant_is_deleted_certified_restored_and_reactivated(open_console: OpenConsole, api: httpx.Client) -> None:
+def test_a_tenant_is_deleted_certified_restored_and_reactivated(
+    open_console: OpenConsole, api: httpx.Client, service: Service
+) -> None:
     name = "Deleted by mistake"
     created = api.post("/tenants", json=request(tenantName=name), headers={"Prefer": "wait=50"}).json()
     tenant_id = created["tenantId"]
@@ -139,3 +143,18 @@ def test_a_tenant_is_deleted_certified_restored_and_reactivated(open_console: Op
     expect(visitor.page.get_by_text("The tenant was restored since.")).to_be_visible()
     assert api.delete(f"/tenants/{tenant_id}/suspension").status_code == 200
     assert api.get(f"/tenants/{tenant_id}").json()["state"] == "active"
+
+    run_blocking(change_certificates(service.installation.admin_database_url, tenant_id))
+    visitor.go(f"/deletions/{tenant_id}/certificate")
+    expect(visitor.page.get_by_text("the certificate was changed, or signed with another key")).to_be_visible()
+    visitor.inspect()
+
+
+async def change_certificates(url: str, tenant_id: str) -> None:
+    """Change the reason in a tenant's certificate, as only an administrator of the database could."""
+    connection = await asyncpg.connect(url)
+    try:
+        changed = "UPDATE alga_tenants.certificates SET document = replace(document, 'contract ended', 'other')"
+        assert await connection.execute(f"{changed} WHERE tenant_id = $1", UUID(tenant_id)) == "UPDATE 1"
+    finally:
+        await connection.close()

@@ -1,4 +1,8 @@
-from app.gateway.console.forms import Form
+from uuid import UUID
+
+import pytest
+
+from app.gateway.console.forms import Form, name_to_type, number_of
 from app.gateway.http.problems.problem import Fault
 from app.gateway.http.problems.request_problems import InvalidRequestError
 
@@ -27,3 +31,17 @@ def test_boxes_of_a_group_are_read_without_its_prefix() -> None:
 def test_a_fault_of_an_entry_stands_at_the_list() -> None:
     problem = InvalidRequestError("wrong", errors=[Fault(field="scopes.0", detail="is unknown")])
     assert Form().rejected(problem, fields=["scopes"]).faults == {"scopes": "is unknown"}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("30", 30), ("030", 30), ("", ""), ("-1", "-1"), ("1.5", "1.5"), ("²", "²"), ("9" * 19, "9" * 19)],
+)
+def test_only_a_plain_number_is_one(text: str, expected: int | str) -> None:
+    assert number_of(text) == expected
+
+
+def test_a_tenant_without_a_name_is_confirmed_by_its_id() -> None:
+    tenant_id = UUID(int=7)
+    assert name_to_type(" Acme ", tenant_id) == "Acme"
+    assert name_to_type("  ", tenant_id) == name_to_type(None, tenant_id) == str(tenant_id)
