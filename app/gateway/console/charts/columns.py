@@ -15,7 +15,7 @@ FILLED = 0.76
 # Pixels. Less could not be seen.
 MIN_HEIGHT = 2.0
 LABELS = 4
-TOPS = (2, 4, 6, 10)
+TOPS = (2, 4, 6, 8, 10)
 
 
 class Column(NamedTuple):

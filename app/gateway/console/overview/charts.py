@@ -43,7 +43,7 @@ def durations_chart(history: History) -> BarChart:
         name="took",
         title="How long completed operations of the last 30 days took, by kind",
         of="Kind",
-        series=(Series("Half of them took at most", "busy"), Series("95 % took at most", "still")),
+        series=(Series("Half took at most", "busy"), Series("95 % took at most", "still")),
         rows=[Row(words(durations.kind), (durations.median, durations.high)) for durations in history.durations],
         unit="span",
         side_by_side=True,

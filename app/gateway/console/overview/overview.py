@@ -108,11 +108,18 @@ class History:
     durations: tuple[Durations, ...]
 
 
-class Overview:
-    """Reads what the overview shows. A caller that is bound to a tenant sees only the operations of that tenant.
+@dataclass(frozen=True)
+class Look:
+    """All that the overview shows. `health` says in words what keeps operations from going on."""
 
-    All methods but `health` raise `DatabaseUnavailableError`.
-    """
+    present: Present
+    history: History
+    webhooks: tuple[TroubledWebhook, ...]
+    health: tuple[str, ...]
+
+
+class Overview:
+    """Reads what the overview shows. A caller that is bound to a tenant sees only the operations of that tenant."""
 
     def __init__(self, engine: AsyncEngine, readiness: Readiness) -> None:
         self._engine = engine
@@ -122,23 +129,16 @@ class Overview:
         self._webhooks = CachedLookups(self._read_webhooks, PRESENT_AGE, 1)
         self._health = CachedLookups(self._check_health, HEALTH_AGE, 1)
 
-    async def present(self, caller: Caller) -> Present:
-        """Return the operations of the last day."""
-        return await self._present.get(_key(caller))
-
-    async def history(self, caller: Caller) -> History:
-        """Return the operations of the last month."""
-        return await self._history.get(_key(caller))
-
-    async def webhooks(self, caller: Caller) -> tuple[TroubledWebhook, ...]:
-        """Return the webhooks that need a person, if the caller may see webhooks."""
-        if caller.tenant_id is not None or Scope.WEBHOOKS_MANAGE not in caller.scopes:
-            return ()
-        return await self._webhooks.get(ALL)
-
-    async def health(self) -> tuple[str, ...]:
-        """Return, in words, what keeps operations from going on."""
-        return await self._health.get(ALL)
+    async def look(self, caller: Caller) -> Look:
+        """Return what a caller may see; raise `DatabaseUnavailableError`."""
+        key = ALL if caller.tenant_id is None else str(caller.tenant_id)
+        may_see_webhooks = caller.tenant_id is None and Scope.WEBHOOKS_MANAGE in caller.scopes
+        return Look(
+            await self._present.get(key),
+            await self._history.get(key),
+            await self._webhooks.get(ALL) if may_see_webhooks else (),
+            await self._health.get(ALL),
+        )
 
     async def _read_present(self, key: str) -> Present:
         tenant_id = _tenant_id(key)
@@ -183,10 +183,6 @@ def _this_hour() -> datetime:
 def _prompt_kinds() -> list[str]:
     """Return the kinds that do not wait for days, as those with a confirmation and a grace period do."""
     return [name for name, kind in KINDS.items() if not kind.is_staged]
-
-
-def _key(caller: Caller) -> str:
-    return ALL if caller.tenant_id is None else str(caller.tenant_id)
 
 
 def _tenant_id(key: str) -> UUID | None:

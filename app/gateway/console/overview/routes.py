@@ -11,7 +11,7 @@ from app.auth.scopes import Scope
 from app.gateway.console.console_route import ConsoleRoute
 from app.gateway.console.live import Parts, live_parts
 from app.gateway.console.overview.charts import durations_chart, hours_chart
-from app.gateway.console.overview.overview import GROUPS, SHOWN_WAITING, Overview
+from app.gateway.console.overview.overview import GROUPS, SHOWN_WAITING, Look, Overview
 from app.gateway.console.rendering import page, render
 from app.gateway.http.dependencies import service
 from app.gateway.operations.parameters import Reader
@@ -29,29 +29,30 @@ OverviewService = Annotated[Overview, service(Overview)]
 @router.get("")
 async def show_overview(request: Request, caller: Reader, overview: OverviewService) -> Response:
     """Show the overview."""
-    return page(request, "overview/overview.html", **await _context(overview, caller))
+    return page(request, "overview/overview.html", **_context(await overview.look(caller)))
 
 
 @router.get("/live")
 async def follow_overview(request: Request, caller: Reader, overview: OverviewService) -> Response:
     """Send the parts of the overview that change."""
+    shown: tuple[Look, Parts] | None = None
 
     async def parts(caller: Caller) -> Parts:
-        context = await _context(overview, caller)
-        return Parts({part: render(request, f"overview/{part}.html", **context) for part in PARTS})
+        nonlocal shown
+        look = await overview.look(caller)
+        if shown is None or shown[0] != look:
+            context = _context(look)
+            shown = look, Parts({part: render(request, f"overview/{part}.html", **context) for part in PARTS})
+        return shown[1]
 
     return live_parts(request, caller, Scope.TENANTS_READ, parts, pace=PACE)
 
 
-async def _context(overview: Overview, caller: Caller) -> dict[str, Any]:
-    present, history = await overview.present(caller), await overview.history(caller)
+def _context(look: Look) -> dict[str, Any]:
     return {
-        "health": await overview.health(),
+        **vars(look),
         "groups": GROUPS,
-        "present": present,
-        "history": history,
         "shown_waiting": SHOWN_WAITING,
-        "webhooks": await overview.webhooks(caller),
-        "hours": hours_chart(present),
-        "durations": durations_chart(history),
+        "hours": hours_chart(look.present),
+        "durations": durations_chart(look.history),
     }

@@ -51,7 +51,7 @@ def test_stacked_bars_end_where_the_total_is_and_none_is_too_short_to_be_seen() 
 
 
 def test_columns_stand_on_each_other_below_the_top_of_the_axis() -> None:
-    chart = by_hour((3, 1), (0, 0), (7, 0))
+    chart = by_hour((3, 1), (0, 0), (9, 0))
 
     first, second, third = (column.rectangles for column in chart.columns)
     assert chart.top == 10
@@ -59,7 +59,7 @@ def test_columns_stand_on_each_other_below_the_top_of_the_axis() -> None:
     assert first[0].y + first[0].height == chart.bottom
     assert first[1].y + first[1].height == first[0].y
     assert not second
-    assert third[0].height == pytest.approx(PLOT_HEIGHT * 0.7)
+    assert third[0].height == pytest.approx(PLOT_HEIGHT * 0.9)
 
 
 @pytest.mark.parametrize(("highest", "top"), [(0, 2), (1, 2), (3, 4), (10, 10), (11, 20), (999, 1000), (1001, 2000)])
