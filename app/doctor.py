@@ -66,7 +66,7 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
         yield finding
     provider = OpenIdProvider.of(settings)
     if provider is not None:
-        yield await _check_provider(provider)
+        yield await _check_provider(provider, settings.oidc_client_id)
     yield await _check_mail(settings)
     yield await _check_exports(settings)
 
@@ -265,9 +265,11 @@ def _listed(workers: Sequence[QueueWorker]) -> str:
     return ", ".join(worker.shown for worker in workers[:MAX_LISTED_WORKERS]) + more
 
 
-async def _check_provider(provider: OpenIdProvider) -> Finding:
+async def _check_provider(provider: OpenIdProvider, client_id: str | None) -> Finding:
     try:
         keys = await provider.fetch_keys()
+        if client_id is not None:
+            await provider.fetch_endpoints()
     except ProviderError as error:
         return Finding("error", "OpenID provider", str(error), "check OIDC_ISSUER, OIDC_JWKS_URL and OIDC_CA_FILE")
     return Finding("ok", "OpenID provider", f"{provider.issuer} signs with {len(keys)} key(s)")

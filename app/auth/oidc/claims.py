@@ -17,6 +17,8 @@ AUDIENCE = "{audience}"
 SUBJECT = re.compile(r"[!-~]{1,255}")
 # Claims with a readable name of the caller, the best one first.
 NAME_CLAIMS = ("preferred_username", "azp", "client_id", "sub")
+# The same in an ID token, whose client is always the console.
+PERSON_CLAIMS = ("preferred_username", "name", "email", "sub")
 MAX_NAME_LENGTH = 200
 ISSUER_DIGITS = 8
 MISSING = object()
@@ -50,7 +52,7 @@ class ClaimRules:
         identity = f"oidc:{issuer}:{subject}"
         return Caller(
             identity=identity,
-            name=_name(claims) or identity,
+            name=name_in(claims, NAME_CLAIMS) or identity,
             scopes=self._scopes(claims),
             tenant_id=self._tenant(claims),
         )
@@ -94,9 +96,9 @@ def _check_is_access_token(claims: Mapping[str, Any]) -> None:
         raise BadTokenError("it is bound to a key, which is not supported; get a plain bearer token")
 
 
-def _name(claims: Mapping[str, Any]) -> str | None:
+def name_in(claims: Mapping[str, Any], names: Sequence[str]) -> str | None:
     """Return the best printable name that is not reserved, or None if there is none."""
-    for claim in NAME_CLAIMS:
+    for claim in names:
         name = claims.get(claim)
         if isinstance(name, str) and name.strip() and name.isprintable() and not is_reserved(name):
             return name[:MAX_NAME_LENGTH]

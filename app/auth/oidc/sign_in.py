@@ -6,7 +6,7 @@ import hmac
 import secrets
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import quote_plus, urlencode, urlsplit
 
 import httpx
@@ -106,8 +106,10 @@ class ProviderSignIn:
         if "error" in response:
             raise SignInFailedError(_in_words(response))
         tokens = await self._redeem(response.get("code", ""), kept["verifier"])
-        await self._tokens.check_id_token(_text(tokens, "id_token"), self._client_id, kept["nonce"])
-        return await self._tokens.verify(_text(tokens, "access_token")), kept["wanted"]
+        name = await self._tokens.verify_id_token(_text(tokens, "id_token"), self._client_id, kept["nonce"])
+        token = await self._tokens.verify(_text(tokens, "access_token"))
+        caller = replace(token.caller, name=name or token.caller.name)
+        return replace(token, caller=caller), kept["wanted"]
 
     async def _redeem(self, code: str, verifier: str) -> Mapping[str, object]:
         endpoints = await self._find_endpoints()

@@ -10,7 +10,7 @@ from typing import Any
 import jwt
 
 from app.auth.callers import Caller
-from app.auth.oidc.claims import BadTokenError, ClaimRules
+from app.auth.oidc.claims import PERSON_CLAIMS, BadTokenError, ClaimRules, name_in
 from app.auth.oidc.key_cache import ProviderKeys
 from app.auth.oidc.published_keys import PublishedKey
 from app.settings import split_list
@@ -63,16 +63,17 @@ class TokenVerifier:
         expires_at = datetime.fromtimestamp(min(int(claims["exp"]), LAST_SECOND), UTC)
         return VerifiedToken(self._rules.caller(claims), expires_at)
 
-    async def check_id_token(self, token: str, client_id: str, nonce: str) -> None:
-        """Check that an ID token is the response to our request (OpenID Connect Core 1.0, section 3.1.3.7).
+    async def verify_id_token(self, token: str, client_id: str, nonce: str) -> str | None:
+        """Return the person's name in the ID token that responds to our request, or None if it has none.
 
-        Raises the same as `verify`.
+        The checks are those of OpenID Connect Core 1.0, section 3.1.3.7. Raises the same as `verify`.
         """
         claims = await self._verified_claims(token, [client_id])
         if claims.get("azp", client_id) != client_id:
             raise BadTokenError("it was issued to another client")
         if claims.get("nonce") != nonce:
             raise BadTokenError("it belongs to another sign-in")
+        return name_in(claims, PERSON_CLAIMS)
 
     async def _verified_claims(self, token: str, audiences: list[str]) -> dict[str, Any]:
         header = self._header(token)

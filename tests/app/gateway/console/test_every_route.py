@@ -104,7 +104,7 @@ async def test_a_form_without_the_headers_of_a_browser_is_refused_unless_its_ori
 async def test_no_page_may_run_or_load_anything_foreign_or_be_framed(browser: httpx.AsyncClient, keys: Keys) -> None:
     everything = session(SECRET, keys.api_keys, Scope)
     for method, path, _ in pages():
-        if method != "GET" or path.endswith("/live"):
+        if method != "GET" or "live" in path.split("/"):
             continue
         response = await visit(browser, method, path, everything, **OURS)
         assert response.status_code < 500, path
