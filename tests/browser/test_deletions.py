@@ -1,4 +1,4 @@
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from uuid import UUID
 
 import asyncpg
@@ -11,7 +11,9 @@ from app.embedded.processes.blocking import run_blocking
 from tests.browser.conftest import OpenConsole
 from tests.browser.visitor import Visitor
 from tests.e2e.conftest import Service, request
+from tests.e2e.obstacles import FINAL_ERROR, lift, place
 from tests.e2e.replicas import Replica
+from workflows.tenants.steps import COMPLETE
 
 
 @pytest.fixture(scope="module")
@@ -144,17 +146,46 @@ def test_a_tenant_is_deleted_certified_restored_and_reactivated(
     assert api.delete(f"/tenants/{tenant_id}/suspension").status_code == 200
     assert api.get(f"/tenants/{tenant_id}").json()["state"] == "active"
 
-    run_blocking(change_certificates(service.installation.admin_database_url, tenant_id))
+    run_blocking(administer(service, change_certificate, UUID(tenant_id)))
     visitor.go(f"/deletions/{tenant_id}/certificate")
     expect(visitor.page.get_by_text("the certificate was changed, or signed with another key")).to_be_visible()
     visitor.inspect()
 
 
-async def change_certificates(url: str, tenant_id: str) -> None:
-    """Change the reason in a tenant's certificate, as only an administrator of the database could."""
-    connection = await asyncpg.connect(url)
+def test_a_parked_deletion_says_what_to_do_and_is_resumed(
+    open_console: OpenConsole, api: httpx.Client, service: Service
+) -> None:
+    created = api.post("/tenants", json=request(tenantName="Parked"), headers={"Prefer": "wait=50"}).json()
+    tenant_id = created["tenantId"]
+    visitor = open_console(viewport={"width": 390, "height": 800})
+    visitor.go(f"/deletions?name={tenant_id}")
+    expect(visitor.page.get_by_text("No ended deletion matches.")).to_be_visible()
+    visitor.inspect()
+    run_blocking(administer(service, place, COMPLETE, UUID(tenant_id), FINAL_ERROR))
+    body = {"reason": "contract ended", "gracePeriodDays": 0, "export": False, "confirm": True}
+    assert api.post(f"/tenants/{tenant_id}/deletion", json=body).status_code == 202
+
+    visitor.go(f"/deletions/{tenant_id}")
+    expect(visitor.page.get_by_text("What to do:")).to_be_visible()
+    expect(visitor.page.get_by_text("Needs attention")).to_be_visible()
+    visitor.inspect()
+    run_blocking(administer(service, lift, UUID(tenant_id)))
+    visitor.page.get_by_role("button", name="Resume now").click()
+    expect(visitor.heading).to_contain_text("Parked")
+    visitor.go(f"/deletions/{tenant_id}")
+
+    expect(visitor.page.get_by_text("All rows of this tenant were deleted on")).to_be_visible()
+
+
+async def administer(service: Service, act: Callable[..., Awaitable[None]], *arguments: object) -> None:
+    """Act on the database as its administrator."""
+    connection = await asyncpg.connect(service.installation.admin_database_url)
     try:
-        changed = "UPDATE alga_tenants.certificates SET document = replace(document, 'contract ended', 'other')"
-        assert await connection.execute(f"{changed} WHERE tenant_id = $1", UUID(tenant_id)) == "UPDATE 1"
+        await act(connection, *arguments)
     finally:
         await connection.close()
+
+
+async def change_certificate(connection: asyncpg.Connection, tenant_id: UUID) -> None:
+    changed = "UPDATE alga_tenants.certificates SET document = replace(document, 'contract ended', 'other')"
+    assert await connection.execute(f"{changed} WHERE tenant_id = $1", tenant_id) == "UPDATE 1"
