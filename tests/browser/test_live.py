@@ -201,11 +201,11 @@ def test_a_page_of_an_operation_ends_with_it(open_console: OpenConsole, api: htt
     deletion = api.post(f"/tenants/{tenant_id}/deletion", json=body).json()
     visitor = open_console()
     visitor.go(f"/operations/{deletion['workflowId']}")
-    expect(visitor.page.get_by_role("status")).to_have_text("Live")
+    expect(visitor.page.locator("#live")).to_have_text("Live")
 
     assert api.post(f"/tenants/{tenant_id}/deletion/undo", json={"reason": "it was a test"}).is_success
 
-    expect(visitor.page.get_by_role("status")).to_have_text("No more changes")
+    expect(visitor.page.locator("#live")).to_have_text("No more changes")
     expect(visitor.page.locator("#state").get_by_text("Cancelled").first).to_be_visible()
 
 
@@ -227,4 +227,24 @@ def test_what_a_person_types_and_has_in_focus_stays_while_its_surroundings_chang
 
     page.evaluate(MORPH, '<p id="above">Alone</p>')
     expect(page.locator("#health")).to_have_text("Alone")
+    expect(page.get_by_role("main")).to_be_focused()
+
+
+def test_the_focus_stays_on_a_row_that_new_ones_push_down(open_console: OpenConsole) -> None:
+    page = watch_overview(open_console())
+
+    def show(*names: str) -> None:
+        rows = (f'<tr><td><a href="#{name}" data-focus="{name}">{name}</a></td></tr>' for name in names)
+        page.evaluate(MORPH, f"<table>{''.join(rows)}</table>")
+
+    show("first", "second")
+    link = page.get_by_role("link", name="first")
+    link.focus()
+
+    show("newest", "newer", "first")
+    expect(link).to_be_focused()
+    expect(page.locator("#health").get_by_role("link")).to_have_text(["newest", "newer", "first"])
+
+    show("newest", "newest", "newer")
+    expect(page.locator("#health").get_by_role("link")).to_have_text(["newest", "newest", "newer"])
     expect(page.get_by_role("main")).to_be_focused()

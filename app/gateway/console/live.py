@@ -34,8 +34,8 @@ log = structlog.get_logger(__name__)
 class Parts:
     """The texts of elements of a page, by the elements' ids. With `is_final` they will not change any more.
 
-    The page puts into the elements only what differs. Elements within that may move, such as rows, need an id. None
-    of them has the role `alert` or `status`, since screen readers would read out each change.
+    The page puts into the elements only what differs. Elements within that may move need an id or `data-focus`; rows
+    have that of their first link. What has the role `alert` or `status` is read out when it appears or changes.
     """
 
     texts: Mapping[str, str]

@@ -9,33 +9,42 @@ export function morph(element, text, prepare) {
   const hadFocus = element.contains(focused);
   updateChildren(element, fresh.content);
   if (!hadFocus || document.activeElement === focused) return;
-  // It was moved, or it is gone.
-  (focused.isConnected ? focused : document.getElementById("content")).focus({ preventScroll: true });
+  // It was moved, replaced or removed.
+  const { focus } = focused.dataset;
+  const again = focused.isConnected ? focused : focus && element.querySelector(`[data-focus="${CSS.escape(focus)}"]`);
+  (again || document.getElementById("content")).focus({ preventScroll: true });
 }
 
-const isSame = (old, fresh) => old.nodeType === fresh.nodeType && old.nodeName === fresh.nodeName && old.id === fresh.id;
+// What a row is about is what its first link leads to.
+const ROWS = ["TR", "LI"];
+const focusOf = (node) => node.dataset?.focus || (ROWS.includes(node.nodeName) && node.querySelector("[data-focus]")?.dataset.focus);
+const keyOf = (node) => node.id || focusOf(node) || "";
+const isSame = (old, fresh) => old.nodeType === fresh.nodeType && old.nodeName === fresh.nodeName && keyOf(old) === keyOf(fresh);
 
 function updateChildren(parent, wanted) {
-  const ids = new Set(Array.from(wanted.children, (child) => child.id));
-  for (const child of Array.from(parent.children)) if (child.id && !ids.has(child.id)) child.remove();
+  const keys = new Set(Array.from(wanted.children, keyOf));
+  for (const child of Array.from(parent.children)) if (keyOf(child) && !keys.has(keyOf(child))) child.remove();
   let next = parent.firstChild;
   for (const fresh of Array.from(wanted.childNodes)) {
-    const kept = fresh.id ? Array.from(parent.children).find((child) => isSame(child, fresh)) : next;
+    const kept = keyOf(fresh) ? firstSame(next, fresh) : next;
     if (!kept || !isSame(kept, fresh)) {
       parent.insertBefore(document.importNode(fresh, true), next);
-    } else if (kept === next) {
-      next = next.nextSibling;
-      update(kept, fresh);
-    } else {
-      parent.insertBefore(kept, next);
-      update(kept, fresh);
+      continue;
     }
+    if (kept === next) next = next.nextSibling;
+    else parent.insertBefore(kept, next);
+    update(kept, fresh);
   }
   while (next) {
     const after = next.nextSibling;
     next.remove();
     next = after;
   }
+}
+
+function firstSame(node, fresh) {
+  while (node && !isSame(node, fresh)) node = node.nextSibling;
+  return node;
 }
 
 function update(old, fresh) {
