@@ -1,9 +1,12 @@
 import httpx
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, expect
 
 from app.auth.scopes import Scope
+from app.embedded.processes.ports import LOOPBACK
 from tests.browser.conftest import OpenConsole
+from tests.browser.visitor import Visitor
 from tests.e2e.conftest import Service
+from tests.support.servers.program import need_program
 
 
 def test_a_person_signs_in_with_a_key_and_out_again(open_console: OpenConsole) -> None:
@@ -18,6 +21,22 @@ def test_a_person_signs_in_with_a_key_and_out_again(open_console: OpenConsole) -
     expect(visitor.heading).to_have_text("Sign in")
     visitor.go("/operations")
     expect(visitor.heading).to_have_text("Sign in")
+
+
+def test_forms_are_accepted_where_browsers_do_not_report_the_site(
+    browser: Browser, open_console: OpenConsole, service: Service
+) -> None:
+    """Browsers send `Sec-Fetch-Site` over https and on loopback alone."""
+    key = open_console(signs_in=False).key
+    arguments = ["--no-sandbox", "--host-resolver-rules=MAP console.example 127.0.0.1"]
+    plain = browser.browser_type.launch(executable_path=need_program("chromium"), args=arguments)
+    url = service.installation.url.replace(LOOPBACK, "console.example")
+    visitor = Visitor(plain.new_page(base_url=url), key, key_id="")
+    with visitor.page.expect_request(lambda request: request.method == "POST") as sent:
+        visitor.sign_in()
+    headers = sent.value.all_headers()
+    plain.close()
+    assert ("sec-fetch-site" in headers, headers["origin"]) == (False, url)
 
 
 def test_a_wrong_key_is_refused_in_words(open_console: OpenConsole) -> None:

@@ -11,7 +11,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 LOCKS = [f"requirements{purpose}.lock" for purpose in ("", "-run", "-dev", "-tools", "-uv")]
-NPM_FOLDERS = ["tests/e2e/typescript", "tests/browser/html_validator"]
+NPM_FOLDERS = ["tests/e2e/typescript", "tests/browser/html_validator", "tests/support/servers/openid_provider"]
 NPM_LICENCES = {"Apache-2.0", "BSD-3-Clause", "ISC", "MIT"}
 HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}")
 
