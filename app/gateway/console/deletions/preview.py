@@ -1,5 +1,6 @@
 """What a deletion of a tenant would remove, for the pages that ask whether it should."""
 
+import asyncio
 from dataclasses import dataclass
 
 from starlette.requests import Request
@@ -15,6 +16,8 @@ from app.gateway.http.problems.problem import ProblemError
 
 SHOWN_TABLES = 8
 SHOWN_EXPORTS = 3
+# Seconds that a page waits for the footprint; the footprint's own page waits as long as it takes.
+PATIENCE = 10.0
 
 
 @dataclass(frozen=True)
@@ -46,8 +49,11 @@ async def preview(request: Request, caller: Caller, path_id: str) -> Preview:
     tenant = await find_service(request, TenantLookup).find(caller, path_id)
     footprint, problem = None, None
     try:
-        footprint = await find_service(request, Footprints).take(caller, path_id)
+        async with asyncio.timeout(PATIENCE):
+            footprint = await find_service(request, Footprints).take(caller, path_id)
     except ProblemError as error:
         problem = error.detail
+    except TimeoutError:
+        problem = f"that takes longer than {PATIENCE:.0f} seconds"
     exports = await find_service(request, Exports).page(caller, path_id, size=SHOWN_EXPORTS, token=None)
     return Preview(tenant, footprint, problem, exports)
