@@ -12,12 +12,13 @@ from app.gateway.console.deletions import action_routes as deletion_actions
 from app.gateway.console.deletions import routes as deletions
 from app.gateway.console.exports import restore_routes as restores
 from app.gateway.console.exports import routes as exports
+from app.gateway.console.operations import change_routes
 from app.gateway.console.operations import routes as operations
 from app.gateway.console.overview import routes as overview
 from app.gateway.console.rendering import url_of
 from app.gateway.console.sign_in import provider_routes
 from app.gateway.console.sign_in import routes as sign_in
-from app.gateway.console.tenants import footprints
+from app.gateway.console.tenants import creation, footprints
 from app.gateway.console.tenants import routes as tenants
 from app.gateway.console.webhooks import action_routes as webhook_actions
 from app.gateway.console.webhooks import routes as webhooks
@@ -30,7 +31,9 @@ PARTS = (
     overview.router,
     operations.router,
     operations.kind_router,
+    change_routes.router,
     footprints.router,
+    creation.router,
     tenants.router,
     deletions.router,
     deletion_actions.router,

@@ -3,9 +3,12 @@
 import re
 from typing import Annotated
 
-from fastapi import Body, Depends, Header
+from fastapi import Body, Depends, Header, Security
 
 from activities.tenants.request import TenantRequest
+from app.auth.callers import Requester
+from app.auth.scopes import Scope
+from app.gateway.access.parameters import current_requester
 from app.gateway.http.problems.request_problems import BadIdempotencyKeyError
 from app.gateway.tenants.schemas import SuspensionBody, WelcomeEmailBody
 
@@ -30,6 +33,7 @@ async def idempotency_key(
     return idempotency_key
 
 
+Creator = Annotated[Requester, Security(current_requester, scopes=[Scope.TENANTS_CREATE])]
 IdempotencyKey = Annotated[str | None, Depends(idempotency_key)]
 WelcomeEmailRecipient = Annotated[WelcomeEmailBody | None, Body()]
 NewTenant = Annotated[TenantRequest, Body()]

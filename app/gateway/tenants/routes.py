@@ -39,6 +39,7 @@ from app.gateway.operations.schemas import StatusDocument
 from app.gateway.tenants.access import WelcomeEmails
 from app.gateway.tenants.creation import TenantCreation
 from app.gateway.tenants.parameters import (
+    Creator,
     IdempotencyKey,
     NewSuspension,
     NewTenant,
@@ -100,7 +101,7 @@ CREATED: Responses = {
     },
 )
 async def create_tenant(
-    requester: Annotated[Requester, Security(current_requester, scopes=[Scope.TENANTS_CREATE])],
+    requester: Creator,
     request: NewTenant,
     creations: Annotated[TenantCreation, service(TenantCreation)],
     key: IdempotencyKey,
