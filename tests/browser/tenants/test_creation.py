@@ -30,7 +30,7 @@ def test_a_tenant_is_created_after_errors_at_the_fields_and_its_password_is_show
     page.get_by_label("Password").fill("a password that is lost")
     page.get_by_label("Billing plan").select_option("Help Desk")
     page.get_by_label("Licensed users").fill("25")
-    page.get_by_text("More", exact=True).click()
+    page.locator("summary", has_text="More").click()
     page.get_by_label("Don't make it a customer").check()
 
     page.get_by_role("button", name="Create the tenant").click()
@@ -63,7 +63,7 @@ def test_a_creation_is_watched_live_after_its_form(open_console: OpenConsole, se
     page.get_by_label("First name").fill("Grace")
     page.get_by_label("Last name").fill("Hopper")
     page.get_by_label("E-mail address").fill(f"grace-{uuid4().hex}@navy.example")
-    page.get_by_text("More", exact=True).click()
+    page.locator("summary", has_text="More").click()
     page.get_by_label("Tenant id").fill(tenant_id)
     page.get_by_label("Don't make it a customer").check()
     page.get_by_role("button", name="Create the tenant").click()
