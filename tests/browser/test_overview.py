@@ -43,6 +43,11 @@ def test_the_overview_shows_at_once_what_starts_and_what_waits_for_a_person(
     expect(visitor.page.get_by_role("columnheader", name="Failed or cancelled")).to_be_visible()
     visitor.inspect()
 
+    waiting.get_by_role("link", name="Already there").click()
+    expect(visitor.heading).to_have_text("Deletion of Already there")
+    visitor.go("/overview")
+    expect(visitor.page.get_by_role("status")).to_have_text("Live")
+    visitor.page.get_by_text("Show the numbers").first.click()
     assert api.post(f"/tenants/{tenant_id}/deletion/undo", json={"reason": "it was a test"}).is_success
     expect(waiting).not_to_contain_text("Already there")
     expect(visitor.page.get_by_role("columnheader", name="Failed or cancelled")).to_be_visible()
