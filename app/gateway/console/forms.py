@@ -1,6 +1,7 @@
 """Forms that people submit: how they are read, and how their errors return to the fields."""
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Self, TypeVar
@@ -106,21 +107,29 @@ def validated(model: type[Content] | TypeAdapter[Content], content: Mapping[str,
 
 
 def check_typed(form: Form, field: str, expected: str) -> None:
-    """Raise `InvalidRequestError` unless the person has typed the name of what the action changes."""
-    if form[field] != expected.strip():
+    """Raise `InvalidRequestError` unless the person has typed the name of what the action changes.
+
+    Space, invisible characters and ways to write the same letter make no difference: not all can be typed.
+    """
+    if _legible(form[field]) != _legible(expected):
         raise InvalidRequestError(
-            "The names differ", errors=[Fault(field=field, detail=f"must be exactly {expected.strip()}")]
+            "The names differ", errors=[Fault(field=field, detail=f"must be exactly {_legible(expected)}")]
         )
 
 
 def name_to_type(name: str | None, tenant_id: UUID) -> str:
     """Return what a person types to confirm an action on a tenant: its name, or its id if it has none."""
-    return (name or "").strip() or str(tenant_id)
+    return _legible(name or "") or str(tenant_id)
 
 
 def number_of(text: str) -> int | str:
     """Return the number in a field, or the text if it is none, which its model then rejects."""
     return int(text) if text.isascii() and text.isdecimal() and len(text) <= MAX_DIGITS else text
+
+
+def _legible(text: str) -> str:
+    words = unicodedata.normalize("NFC", text).split()
+    return " ".join(filter(None, ("".join(filter(str.isprintable, word)) for word in words)))
 
 
 SubmittedForm = Annotated[Form, Depends(submitted_form)]

@@ -29,7 +29,7 @@ HEADERS = {
 NONE = Markup('<span class="none">—</span>')
 SEPARATORS, CAMEL = re.compile("[_.-]"), re.compile("(?<=[a-z0-9])[A-Z]")
 PREDICATE = re.compile(r"(must|is|are|has|have|needs|can't)\b")
-SPELLINGS = {"psa": "PSA", "algadesk": "AlgaDesk"}
+SPELLINGS = {"psa": "PSA", "algadesk": "AlgaDesk", "ai_assistant": "AI assistant"}
 # HTML forbids control characters. The API refuses them, but Alga's own tables can hold them.
 CONTROLS = dict.fromkeys({*range(32), *range(127, 160)} - {9, 10, 13}, "\N{REPLACEMENT CHARACTER}")
 UNITS = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
@@ -126,6 +126,7 @@ def _environment() -> Environment:
         "span": span,
         "words": words,
         "about": _about,
+        "capitalised": _capitalised,
         "sentence": _sentence,
         "number": number,
         "pretty": lambda value: json.dumps(value, indent=2, ensure_ascii=False),

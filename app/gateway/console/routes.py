@@ -18,8 +18,7 @@ from app.gateway.console.overview import routes as overview
 from app.gateway.console.rendering import url_of
 from app.gateway.console.sign_in import provider_routes
 from app.gateway.console.sign_in import routes as sign_in
-from app.gateway.console.tenants import creation, footprints
-from app.gateway.console.tenants import routes as tenants
+from app.gateway.console.tenants import parts as tenants
 from app.gateway.console.webhooks import action_routes as webhook_actions
 from app.gateway.console.webhooks import routes as webhooks
 from app.gateway.http.problems.request_problems import PathNotFoundError
@@ -32,9 +31,7 @@ PARTS = (
     operations.router,
     operations.kind_router,
     change_routes.router,
-    footprints.router,
-    creation.router,
-    tenants.router,
+    *tenants.ROUTERS,
     deletions.router,
     deletion_actions.router,
     exports.router,

@@ -68,6 +68,7 @@ SUSPENSION_PROBLEMS = (
     OperationStoppingError,
 )
 Suspender = Annotated[Requester, Security(current_requester, scopes=[Scope.TENANTS_SUSPEND])]
+MailSender = Annotated[Requester, Security(current_requester, scopes=[Scope.TENANTS_MANAGE])]
 Suspending = Annotated[Suspensions, service(Suspensions)]
 CREATED: Responses = {
     201: {
@@ -126,7 +127,7 @@ async def create_tenant(
     responses={**SENDING, **problems(*START_PROBLEMS)},
 )
 async def send_welcome_email(
-    requester: Annotated[Requester, Security(current_requester, scopes=[Scope.TENANTS_MANAGE])],
+    requester: MailSender,
     welcome_emails: Annotated[WelcomeEmails, service(WelcomeEmails)],
     path_id: TenantPathId,
     wait: PreferWait,

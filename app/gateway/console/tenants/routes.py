@@ -12,6 +12,7 @@ from app.gateway.console.console_route import ConsoleRoute
 from app.gateway.console.forms import Form
 from app.gateway.console.rendering import options, page
 from app.gateway.console.tenants.actions import open_operation, possible_actions
+from app.gateway.console.tenants.responses import NONE_NEEDED
 from app.gateway.directory.listing import TenantListing
 from app.gateway.directory.lookup import TenantLookup
 from app.gateway.directory.parameters import Filter, PageToken, State, TenantPathId, Users
@@ -35,8 +36,6 @@ from workflows.tenants.steps import (
 )
 
 PAGE_SIZE = 50
-# In the place of an operation that has changed the tenant.
-NONE_NEEDED = "none"
 # By the kind of an operation that was completed.
 DONE = {
     SUSPENSION.name: "The tenant is suspended.",

@@ -60,6 +60,8 @@ def _detail(item: Mapping[str, Any], request: Request | None) -> str:
         case "extra_forbidden":
             known = ", ".join(_known_fields(request, item["loc"][1:-1])) if request is not None else ""
             return f"is unknown; remove it (known fields: {known})" if known else "is unknown; remove it"
+        case "uuid_parsing":
+            return "must be a valid UUID"
         case _:
             detail = SUBJECT.sub("must ", item["msg"].removeprefix("Value error, ").replace(" after validation", ""))
             is_secret = item.get("ctx", {}).get("field_type") == "Value"
