@@ -15,18 +15,27 @@ from app.embedded.temporal import EmbeddedTemporal
 from tests.browser.visitor import Visitor
 from tests.browser.windows import Windows
 from tests.e2e.conftest import PATIENCE, Service, installed
+from tests.e2e.mail.conftest import settings_for
 from tests.support.servers.databases import NewDatabase
+from tests.support.servers.mail import MailServer
 from tests.support.servers.program import need_program
 
 OpenConsole = Callable[..., Visitor]
 
 
 @pytest.fixture(scope="package")
-def service(
+def mail_server() -> Iterator[MailServer]:
+    with MailServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="package")
+def service(  # noqa: PLR0917 - fixtures
     new_database: NewDatabase,
     alga_plain_template: str,
     postgres: EmbeddedPostgres,
     temporal: EmbeddedTemporal,
+    mail_server: MailServer,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Service]:
     """An installation; its `http` is not for these tests, `api` is."""
@@ -40,6 +49,7 @@ def service(
         RATE_LIMIT_ANONYMOUS_PER_MINUTE="0",
         RATE_LIMIT_FAILED_PER_MINUTE="0",
         WEBHOOK_ALLOWED_NETWORKS="127.0.0.0/8",
+        **settings_for(mail_server),
     ) as service:
         yield service
 

@@ -10,7 +10,7 @@ from activities.entitlements.addons import ADDONS
 from app.auth.callers import Caller
 from app.gateway.console.attempts import Attempt
 from app.gateway.console.console_route import ConsoleRoute
-from app.gateway.console.forms import Form, SubmittedForm, validated
+from app.gateway.console.forms import Form, SubmittedForm, number_of, validated
 from app.gateway.console.rendering import options, page
 from app.gateway.console.tenants.actions import open_operation
 from app.gateway.console.tenants.responses import changed
@@ -52,7 +52,9 @@ async def change_licence(  # noqa: PLR0917 - of the request
     """Change the licence of a tenant."""
     attempt = Attempt(request)
     with attempt:
-        body = validated(LicenceBody, {name: form[name] for name in LICENCE_FIELDS if form[name]})
+        values = {"licenseCount": number_of(form["licenseCount"]), "plan": form["plan"]}
+        given = {name: value for name, value in values.items() if value != ""}
+        body = validated(LicenceBody, given)
         return changed(request, await entitlements.change_licence(path_id, body, requester, None))
     shown = form.rejected(attempt.problem, fields=LICENCE_FIELDS)
     tenant = await tenants.find(requester.caller, path_id)

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from app.auth.callers import Caller
 from app.gateway.console.attempts import Attempt
 from app.gateway.console.console_route import ConsoleRoute
-from app.gateway.console.forms import Form, SubmittedForm, check_typed
+from app.gateway.console.forms import Form, SubmittedForm, check_typed, name_to_type
 from app.gateway.console.rendering import page
 from app.gateway.console.tenants.responses import changed
 from app.gateway.directory.parameters import TenantPathId
@@ -38,9 +38,9 @@ async def change_product(
     attempt = Attempt(request)
     with attempt:
         preview = await changes.preview(requester.caller, path_id)
-        check_typed(form, "name", preview.name)
+        check_typed(form, "typedName", name_to_type(preview.name, preview.tenant_id))
         return changed(request, await changes.change(path_id, requester, None))
-    shown = form.rejected(attempt.problem, fields=("name",))
+    shown = form.rejected(attempt.problem, fields=("typedName",))
     return await _page(request, changes, requester.caller, path_id, shown, attempt.problem.status)
 
 
@@ -48,4 +48,5 @@ async def _page(  # noqa: PLR0917 - of the page
     request: Request, changes: ProductChanges, caller: Caller, path_id: str, form: Form, status: int
 ) -> Response:
     preview = await changes.preview(caller, path_id)
-    return page(request, "tenants/product.html", status, tenant=preview, form=form)
+    to_type = name_to_type(preview.name, preview.tenant_id)
+    return page(request, "tenants/product.html", status, tenant=preview, to_type=to_type, form=form)

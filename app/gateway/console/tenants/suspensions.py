@@ -9,7 +9,7 @@ from starlette.responses import Response
 from app.auth.callers import Caller
 from app.gateway.console.attempts import Attempt
 from app.gateway.console.console_route import ConsoleRoute
-from app.gateway.console.forms import Form, SubmittedForm, check_typed, validated
+from app.gateway.console.forms import Form, SubmittedForm, check_typed, name_to_type, validated
 from app.gateway.console.rendering import page
 from app.gateway.console.tenants.responses import changed
 from app.gateway.directory.parameters import TenantPathId
@@ -40,9 +40,9 @@ async def suspend_tenant(
     with attempt:
         body = validated(SuspensionBody, {"reason": form["reason"]})
         preview = await suspensions.preview(requester.caller, path_id)
-        check_typed(form, "name", preview.name)
+        check_typed(form, "typedName", name_to_type(preview.name, preview.tenant_id))
         return changed(request, await suspensions.suspend(path_id, body.reason, requester, None))
-    shown = form.rejected(attempt.problem, fields=("reason", "name"))
+    shown = form.rejected(attempt.problem, fields=("reason", "typedName"))
     return await _suspension(request, suspensions, requester.caller, path_id, shown, attempt.problem.status)
 
 
@@ -70,7 +70,8 @@ async def _suspension(  # noqa: PLR0917 - of the page
     request: Request, suspensions: Suspensions, caller: Caller, path_id: str, form: Form, status: int
 ) -> Response:
     preview = await suspensions.preview(caller, path_id)
-    return page(request, "tenants/suspend.html", status, tenant=preview, form=form)
+    to_type = name_to_type(preview.name, preview.tenant_id)
+    return page(request, "tenants/suspend.html", status, tenant=preview, to_type=to_type, form=form)
 
 
 async def _reactivation(  # noqa: PLR0917 - of the page

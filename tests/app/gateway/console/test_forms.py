@@ -1,8 +1,8 @@
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
-from app.gateway.console.forms import Form, name_to_type, number_of
+from app.gateway.console.forms import Form, check_typed, name_to_type, number_of
 from app.gateway.http.problems.problem import Fault
 from app.gateway.http.problems.request_problems import InvalidRequestError
 
@@ -45,3 +45,25 @@ def test_a_tenant_without_a_name_is_confirmed_by_its_id() -> None:
     tenant_id = UUID(int=7)
     assert name_to_type(" Acme ", tenant_id) == "Acme"
     assert name_to_type("  ", tenant_id) == name_to_type(None, tenant_id) == str(tenant_id)
+
+
+@pytest.mark.parametrize(
+    ("name", "typed"),
+    [
+        ("Acme", " Acme "),
+        ("Acme  and\tSons", "Acme and Sons"),
+        ("Cafe\N{COMBINING ACUTE ACCENT}", "Caf\N{LATIN SMALL LETTER E WITH ACUTE}"),
+        ("\N{RIGHT-TO-LEFT OVERRIDE}Acme\N{ZERO WIDTH SPACE}", "Acme"),
+        ("Acme\x01\x7f", "Acme"),
+    ],
+)
+def test_a_name_is_typed_without_what_can_not_be_seen(name: str, typed: str) -> None:
+    check_typed(Form({"typedName": typed}), "typedName", name)
+
+    with pytest.raises(InvalidRequestError, match="differ"):
+        check_typed(Form({"typedName": typed.lower()}), "typedName", name)
+
+
+def test_the_id_is_typed_for_a_tenant_whose_name_can_not_be_seen() -> None:
+    tenant_id = uuid4()
+    assert name_to_type("\N{ZERO WIDTH SPACE} \x01", tenant_id) == str(tenant_id)
