@@ -98,7 +98,8 @@ def test_a_licence_is_changed_and_its_warning_is_shown(
     made = make_tenant(api, "Licensed", licenseCount=5)
     execute(
         "INSERT INTO users (tenant, username, email, hashed_password, user_type)"
-        " SELECT $1, 'user ' || n, 'user-' || n || '@' || $1::text, 'x', 'internal' FROM generate_series(1, 2) n",
+        " SELECT $1::uuid, 'user ' || n, 'user-' || n || '@' || ($1::uuid)::text, 'x', 'internal'"
+        " FROM generate_series(1, 2) n",
         UUID(made.id),
     )
     visitor = open_console()

@@ -21,7 +21,7 @@ TEXTS = {
 FILL = (
     "UPDATE tenants SET client_name = $2, email = $2, plan = $2, billing_source = $2 WHERE tenant = $1",
     "UPDATE clients SET client_name = $2 || '!' WHERE tenant = $1",
-    "UPDATE users SET first_name = $2, last_name = $2, email = $2 || '@' || $1::text WHERE tenant = $1",
+    "UPDATE users SET first_name = $2, last_name = $2, email = $2 || '@' || ($1::uuid)::text WHERE tenant = $1::uuid",
     "UPDATE roles SET role_name = $2 WHERE tenant = $1 AND role_name <> 'Admin'",
     "DELETE FROM tenant_addons WHERE tenant = $1",
     "INSERT INTO tenant_addons (tenant, addon_key) VALUES ($1, $2)",
@@ -47,12 +47,9 @@ def test_no_text_of_a_tenant_runs_or_breaks_a_page(
         visitor.page.get_by_text("Names").click()
         _check(visitor)
         visitor.inspect()
-        visitor.go(f"/tenants/{made.id}/addons")
-        visitor.page.get_by_role("row").last.get_by_role("link").click()
-        expect(visitor.page.get_by_role("button", name="Revoke this add-on")).to_be_visible()
-        _check(visitor)
-    visitor.go(f"/tenants/{made.id}")
-    visitor.inspect()
+    for path in ("", "/addons"):
+        visitor.go(f"/tenants/{made.id}{path}")
+        visitor.inspect()
 
 
 def test_a_tenant_whose_name_can_not_be_typed_is_suspended(
@@ -64,7 +61,7 @@ def test_a_tenant_whose_name_can_not_be_typed_is_suspended(
     page = visitor.page
     visitor.go(f"/tenants/{made.id}/suspend")
     page.get_by_label("Reason").fill(TEXTS["script"])
-    page.get_by_label("Tenant's name").fill("a[31mb c d e")
+    page.get_by_label("Tenant's name").fill("a [31m b c d e")
 
     page.get_by_role("button", name="Suspend this tenant").click()
 

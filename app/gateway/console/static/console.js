@@ -7,6 +7,8 @@ showTimes(document);
 localizeFields();
 setInterval(() => showTimes(document), 1000);
 follow();
+// A form that was rejected opens at its first wrong field.
+document.querySelector("[aria-invalid=true]")?.focus();
 
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("[data-copy]");

@@ -3,10 +3,12 @@
 from typing import Annotated, get_args
 
 from fastapi import APIRouter
+from pydantic import TypeAdapter, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
 from activities.entitlements.addons import ADDONS
+from activities.tenants.request import AddonKey
 from app.auth.callers import Caller
 from app.gateway.console.attempts import Attempt
 from app.gateway.console.console_route import ConsoleRoute
@@ -28,6 +30,7 @@ router = APIRouter(prefix="/tenants/{id}", route_class=ConsoleRoute)
 Tenants = Annotated[TenantLookup, service(TenantLookup)]
 Service = Annotated[Entitlements, service(Entitlements)]
 
+ADDON_KEY = TypeAdapter(AddonKey)
 LICENCE_FIELDS = ("licenseCount", "plan")
 
 
@@ -74,6 +77,7 @@ async def show_addons(request: Request, requester: Changer, tenants: Tenants, pa
         granted=granted,
         keys=[*ADDONS, *sorted(granted.keys() - ADDONS.keys())],
         meanings=ADDONS,
+        can_change=_is_addon_key,
     )
 
 
@@ -121,6 +125,15 @@ async def revoke_addon(  # noqa: PLR0917 - of the request
         return changed(request, await entitlements.revoke_addon(path_id, key, None, requester, None))
     shown = form.rejected(attempt.problem)
     return await _addon(request, tenants, requester.caller, path_id, key, shown, attempt.problem.status)
+
+
+def _is_addon_key(key: str) -> bool:
+    """Return whether routes take the key; Alga checks none."""
+    try:
+        ADDON_KEY.validate_python(key)
+    except ValidationError:
+        return False
+    return True
 
 
 async def _licence(request: Request, tenant: TenantDetails, form: Form, status: int) -> Response:
