@@ -9,6 +9,9 @@ from bench.reporting.figures import Figures
 # The reference machine runs this many empty workflows per second.
 REFERENCE_EMPTY_RATE = 70.0
 LEVELS = (100, 300)
+# Pages of the console beside a route, and the numbers of tenants and operations.
+CONSOLE_PAGES = ("tenants", "tenant", "operations", "operation", "deletions", "audit")
+CONSOLE_SIZES = (100, 10_000)
 SCALED_WORKS = ("creation", "status", "list", "list.status", "list.name", "rollback")
 
 
@@ -94,6 +97,19 @@ def _flat(work: str) -> Bar:
     return Bar(text, _ratio(f"scale.10000.{work}", f"scale.100.{work}"), "at most", 1.5)
 
 
+def _page(name: str) -> Bar:
+    """Return a bar for a page of the console, of the API's route that shows the same."""
+    size = CONSOLE_SIZES[-1]
+    text = f"console's page {name}, of the route, beside {size:,}"
+    return Bar(text, _ratio(f"console.{size}.{name}.page", f"console.{size}.{name}.route"), "at most", 3.0)
+
+
+def _flat_page(name: str) -> Bar:
+    """Return a bar for a page that must not slow down; 1.5 allows for noise."""
+    small, large = (f"console.{size}.{name}.page" for size in CONSOLE_SIZES)
+    return Bar(f"console's page {name} beside 10,000, of the same beside 100", _ratio(large, small), "at most", 1.5)
+
+
 BARS: Sequence[Bar] = (
     Bar("end to end, of an empty workflow", _ratio("latency.tenant", "latency.empty"), "at most", 1.6),
     Bar("end to end, of no-op local steps", _ratio("latency.tenant", "latency.steps"), "at most", 1.6),
@@ -118,6 +134,8 @@ BARS: Sequence[Bar] = (
     Bar("purge of a million rows, of plain DELETEs", _ratio("purge.purge", "purge.deletes"), "at most", 2.0),
     Bar("a page of the directory, of a plain SELECT", _ratio("directory.page", "directory.select"), "at most", 3.0),
     *(_flat(work) for work in SCALED_WORKS),
+    *(_page(name) for name in CONSOLE_PAGES),
+    *(_flat_page(name) for name in ("overview", *CONSOLE_PAGES)),
     # These figures are ratios, each the median of the rounds' ratios.
     Bar("processor time a tenant, of the earlier commit", _plain("against.processor.total"), "at most", 1.1),
     Bar("end to end, of the earlier commit", _plain("against.latency"), "at most", 1.1),

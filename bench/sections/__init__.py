@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from bench.context import Context
 from bench.sections import (
+    console,
     database,
     directory,
     events,
@@ -32,5 +33,5 @@ SECTIONS: Mapping[str, Measure] = {
     "export": export.measure,
     "purge": purge.measure,
 }
-# Only on request, because it takes several minutes.
-EXTRA: Mapping[str, Measure] = {"scale": scale.measure}
+# Only on request: one takes several minutes, and both fill the tables that other sections use.
+EXTRA: Mapping[str, Measure] = {"scale": scale.measure, "console": console.measure}

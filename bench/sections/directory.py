@@ -19,15 +19,15 @@ FILL = """
 SET LOCAL session_replication_role = replica;
 INSERT INTO tenants (tenant, client_name, email, created_at)
     SELECT md5('tenant' || n)::uuid, 'Listed ' || n, 'listed-' || n || '@example.com', now() - n * interval '1 min'
-    FROM generate_series(1, {tenants}) AS n;
+    FROM generate_series({first}, {tenants}) AS n;
 INSERT INTO clients (tenant, client_id, client_name)
     SELECT md5('tenant' || n)::uuid, md5('client' || n)::uuid, 'Company ' || n
-    FROM generate_series(1, {tenants}) AS n;
+    FROM generate_series({first}, {tenants}) AS n;
 INSERT INTO tenant_companies (tenant, client_id, is_default)
-    SELECT md5('tenant' || n)::uuid, md5('client' || n)::uuid, true FROM generate_series(1, {tenants}) AS n;
+    SELECT md5('tenant' || n)::uuid, md5('client' || n)::uuid, true FROM generate_series({first}, {tenants}) AS n;
 INSERT INTO users (tenant, email, username, hashed_password)
     SELECT md5('tenant' || n)::uuid, 'user-' || n || '-' || u || '@example.com', 'user-' || n || '-' || u, 'x'
-    FROM generate_series(1, {tenants}) AS n, generate_series(1, {users}) AS u;
+    FROM generate_series({first}, {tenants}) AS n, generate_series(1, {users}) AS u;
 """
 SELECT = """
 SELECT t.tenant, t.client_name, c.client_name, t.email, t.product_code, t.plan, t.licensed_user_count, t.suspended_at,
@@ -48,7 +48,7 @@ async def measure(context: Context) -> None:
         stack.push_async_callback(administrator.close)
         tenants = options.few(TENANTS, QUICK_TENANTS)
         async with administrator.transaction():
-            await administrator.execute(FILL.format(tenants=tenants, users=USERS))
+            await administrator.execute(FILL.format(first=1, tenants=tenants, users=USERS))
         await administrator.execute("VACUUM ANALYZE tenants, clients, tenant_companies, users")
         connection = await asyncpg.connect(endpoints.database_url)
         stack.push_async_callback(connection.close)

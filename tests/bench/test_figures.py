@@ -12,6 +12,7 @@ from bench.reporting.figures import Figures, percentile
 from bench.reporting.plot import share_of_limit
 from bench.reporting.timing import at_once, at_pace, count_done
 from bench.reporting.verdicts import BARS, SCALED_WORKS, Bar, Verdict, is_missed, judge, scaled_rate
+from bench.sections.console import KINDS, PAGES, SIZES
 
 
 def test_a_percentile_is_one_of_the_values() -> None:
@@ -78,6 +79,7 @@ def test_every_bar_names_figures_that_the_sections_take() -> None:
     named |= {"purge.purge", "purge.deletes", "export.copy", "export.masked", "export.memory"}
     named |= {"restore.restore", "restore.copy_in", "restore.memory"}
     named |= {"directory.page", "directory.select"}
+    named |= {f"console.{size}.{page}.{kind}" for size in SIZES for page in PAGES for kind in KINDS}
     named |= {"against.latency", "against.throughput", "against.processor.total"}
     figures = Figures()
     for name in named:
