@@ -36,6 +36,7 @@ def ascii_only(label: str, length: int) -> str:
 
 # The person on whose behalf each request is sent.
 PERSON = {"X-On-Behalf-Of": ascii_only("Mallory", 200)}
+ADDON = "w" * 100
 # Alga's own tables can also hold what the API refuses.
 CONTROLS = "\x01\x07\x1b[31m\r\n\t\x85\u2028 "
 
@@ -62,12 +63,14 @@ def fill(api: httpx.Client, service: Service) -> dict[str, dict[str, str]]:
     exporting = _sent(api, "POST", f"/tenants/{tenant}/exports", 202, {"reason": hostile("Moved", 500)})
     _wait(api, exporting["workflowId"], "completed")
     (export,) = _sent(api, "GET", f"/tenants/{tenant}/exports", 200)["exports"]
+    checked = _sent(api, "POST", "/restores", 202, {"exportId": export["exportId"], "dryRun": True})["workflowId"]
+    _wait(api, checked, "completed")
     url = f"https://127.0.0.1:9/{quote(hostile('hook'))}".ljust(2000, "W")
     webhook = _sent(api, "POST", "/webhooks", 201, {"url": url, "description": hostile("Hook")})["id"]
     event = _sent(api, "POST", f"/webhooks/{webhook}/test", 202)["eventId"]
     key = _sent(api, "POST", "/api-keys", 201, {"name": hostile("Key", 100, printable=True)})["id"]
     return {
-        "tenants": {"id": tenant},
+        "tenants": {"id": tenant, "key": ADDON},
         "suspended": {"id": suspended},
         "undecided": {"id": undecided},
         "doomed": {"id": doomed},
@@ -75,6 +78,7 @@ def fill(api: httpx.Client, service: Service) -> dict[str, dict[str, str]]:
         "operations": operation,
         "parked": {"id": parked},
         "exports": {"id": export["exportId"]},
+        "restores": {"id": export["exportId"], "run": checked},
         "audit": {"sequence": str(_sent(api, "GET", "/audit-events", 200)["events"][0]["sequence"])},
         "webhooks": {"id": webhook, "event_id": event},
         "api-keys": {"key_id": key},
@@ -101,7 +105,7 @@ def _creation(**changes: Any) -> dict[str, Any]:
     )
     body["adminUser"] |= {"firstName": hostile("First"), "lastName": hostile("Last")}
     parts = ("line1", "line2", "city", "state", "postalCode", "phone")
-    return body | {"billingAddress": {part: hostile(part) for part in parts}, "addons": ["w" * 100]}
+    return body | {"billingAddress": {part: hostile(part) for part in parts}, "addons": [ADDON]}
 
 
 def _create(api: httpx.Client) -> str:

@@ -9,13 +9,14 @@ from app.gateway.console.rendering import PREFIX
 from app.gateway.console.routes import PARTS
 
 # What is no page: files, streams, and what the OpenID provider sends people to.
-NO_PAGES = ("/assets/", "/live", "/sign-in/", "/file")
+NO_PAGES = ("/assets/", "/live", "/sign-in/", "/file", "/content", "/manifest", "/parts/")
 # What pages show that need an object in some state, by the names of the ids. Without an entry, it is the path's noun.
 SHOWN: Mapping[str, tuple[str, ...]] = {
     "/deletions/{id}": ("undecided", "doomed", "deleted"),
     "/deletions/{id}/confirm": ("undecided",),
     "/deletions/{id}/undo": ("doomed",),
     "/deletions/{id}/certificate": ("deleted",),
+    "/exports/{id}/restore/{run}": ("restores",),
     "/operations/{id}": ("operations", "parked"),
     "/tenants/{id}": ("tenants", "suspended", "undecided", "doomed"),
 }
