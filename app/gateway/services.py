@@ -155,6 +155,6 @@ async def open_services(
             AuditListing(engine),
             decoding,
             readiness,
-            Overview(engine, readiness),
+            Overview(engine, readiness, lookup),
         )
         yield {type(service): service for service in (*services, provider_sign_in) if service is not None}

@@ -6,7 +6,8 @@ from playwright.sync_api import expect
 
 from app.auth.scopes import Scope
 from tests.browser.conftest import OpenConsole
-from tests.e2e.conftest import request
+from tests.browser.test_operations import blocked_creation, unblock
+from tests.e2e.conftest import Service, request
 
 
 def created(api: httpx.Client, name: str) -> dict[str, Any]:
@@ -85,3 +86,19 @@ def test_paused_webhooks_wait_for_those_who_may_see_them(open_console: OpenConso
     expect(visitor.heading).to_have_text("Overview")
     expect(visitor.page.get_by_text(url)).to_have_count(0)
     assert api.delete(f"/webhooks/{webhook['id']}").is_success
+
+
+def test_a_creation_that_needs_attention_waits_for_a_person_at_once(
+    open_console: OpenConsole, api: httpx.Client, service: Service
+) -> None:
+    visitor = open_console()
+    visitor.go("/overview")
+
+    workflow_id, tenant_id = blocked_creation(service, api, "Needs a hand")
+
+    entry = visitor.page.locator("#waiting").get_by_role("listitem").filter(has_text="Needs a hand")
+    expect(entry).to_contain_text("Needs attention")
+    visitor.inspect()
+    unblock(service, tenant_id)
+    assert api.post(f"/operations/{workflow_id}/resume").is_success
+    expect(entry).to_have_count(0)

@@ -1,7 +1,7 @@
 """What the overview shows. All its viewers share the same looks, so their number does not matter to the database."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -22,6 +22,7 @@ from app.auth.scopes import Scope
 from app.database import database_errors
 from app.gateway.http.coalescing import CachedLookups
 from app.gateway.operations.documents import summary
+from app.gateway.operations.lookup import OperationLookup
 from app.gateway.operations.schemas import OperationSummary
 from app.gateway.readiness import Readiness
 from app.probes import CheckFailedError
@@ -32,9 +33,12 @@ HOURS = 24
 MONTH = timedelta(days=30)
 SHOWN_WAITING = 20
 SHOWN_RECENT = 10
+# Open operations whose state is read from Temporal, the newest ones.
+ASKED_ABOUT = 50
 # Seconds. The history reads the rows of a month.
 PRESENT_AGE = 1.0
 HISTORY_AGE = 15.0
+STATUS_AGE = 5.0
 HEALTH_AGE = 5.0
 # Tenants whose bound callers look at the same time.
 MAX_BINDINGS = 500
@@ -46,6 +50,8 @@ TEMPORAL_AWAY = (
 )
 
 WAITING = (OperationStatus.NEEDS_ATTENTION, OperationStatus.AWAITING_CONFIRMATION)
+# Those of rows that do not show a wait yet.
+MAY_WAIT = (OperationStatus.QUEUED, OperationStatus.RUNNING, OperationStatus.RETRYING)
 
 
 @dataclass(frozen=True)
@@ -80,14 +86,14 @@ class Present:
     recent: tuple[OperationSummary, ...]
 
     @property
-    def by_hour(self) -> dict[datetime, dict[OperationStatus, int]]:
+    def by_hour(self) -> dict[datetime, Counter[OperationStatus]]:
         """The operations of each hour of the last day, by status."""
-        found: dict[datetime, dict[OperationStatus, int]] = {
-            self.since + timedelta(hours=index): {} for index in range(HOURS)
+        found: dict[datetime, Counter[OperationStatus]] = {
+            self.since + timedelta(hours=index): Counter() for index in range(HOURS)
         }
         for count in self.hours:
             # The clocks of gateway and database may differ around a full hour.
-            found.setdefault(count.hour, {})[count.status] = count.number
+            found.setdefault(count.hour, Counter())[count.status] += count.number
         return found
 
     @property
@@ -121,8 +127,9 @@ class Look:
 class Overview:
     """Reads what the overview shows. A caller that is bound to a tenant sees only the operations of that tenant."""
 
-    def __init__(self, engine: AsyncEngine, readiness: Readiness) -> None:
+    def __init__(self, engine: AsyncEngine, readiness: Readiness, lookup: OperationLookup) -> None:
         self._engine = engine
+        self._lookup = lookup
         self._readiness = readiness
         self._present = CachedLookups(self._read_present, PRESENT_AGE, MAX_BINDINGS)
         self._history = CachedLookups(self._read_history, HISTORY_AGE, MAX_BINDINGS)
@@ -143,13 +150,25 @@ class Overview:
     async def _read_present(self, key: str) -> Present:
         tenant_id = _tenant_id(key)
         since = _this_hour() - timedelta(hours=HOURS - 1)
-        waiting, recent = OperationFilter(tenant_id, statuses=WAITING), OperationFilter(tenant_id)
+        wanted = (OperationFilter(tenant_id, statuses=WAITING), OperationFilter(tenant_id, statuses=MAY_WAIT))
         with database_errors():
             async with self._engine.connect() as connection:
                 hours = await count_by_hour(connection, since, tenant_id)
-                waits = await list_operations(connection, waiting, limit=SHOWN_WAITING)
-                newest = await list_operations(connection, recent, limit=SHOWN_RECENT)
-        return Present(since, tuple(hours), tuple(map(summary, waits)), tuple(map(summary, newest)))
+                waits, open_ones = [
+                    await list_operations(connection, one, limit=limit)
+                    for one, limit in zip(wanted, (SHOWN_WAITING, ASKED_ABOUT), strict=True)
+                ]
+                newest = await list_operations(connection, OperationFilter(tenant_id), limit=SHOWN_RECENT)
+        recorded = {record.workflow_id: summary(record) for record in (*waits, *open_ones, *newest)}
+        current = await self._lookup.refresh(list(recorded.values()), max_age=STATUS_AGE)
+        by_id = {operation.workflow_id: operation for operation in current}
+        waiting = [operation for operation in current if operation.status in WAITING and not operation.has_ended]
+        return Present(
+            since,
+            (*hours, *_corrections(recorded.values(), current, since)),
+            tuple(waiting[:SHOWN_WAITING]),
+            tuple(by_id[record.workflow_id] for record in newest),
+        )
 
     async def _read_history(self, key: str) -> History:
         tenant_id, since = _tenant_id(key), _this_hour() - MONTH
@@ -174,6 +193,17 @@ class Overview:
         except CheckFailedError as failure:
             return (f"Operations stay queued: {failure}. Start a worker.",)
         return ()
+
+
+def _corrections(
+    recorded: Iterable[OperationSummary], current: Iterable[OperationSummary], since: datetime
+) -> Iterator[HourCount]:
+    """Yield what the counts lack, since rows show a wait up to a minute late."""
+    for old, new in zip(recorded, current, strict=True):
+        if old.status != new.status and old.started_at is not None and old.started_at >= since:
+            hour = old.started_at.replace(minute=0, second=0, microsecond=0)
+            yield HourCount(hour, old.status, -1)
+            yield HourCount(hour, new.status, 1)
 
 
 def _this_hour() -> datetime:
