@@ -25,3 +25,8 @@ def upgrade() -> None:
         schema=SCHEMA,
     )
     op.create_index("sign_in_links_expires_at_idx", "sign_in_links", ["expires_at"], schema=SCHEMA)
+
+
+def downgrade() -> None:
+    """Remove the table; links that were not used yet sign no one in."""
+    op.drop_table("sign_in_links", schema=SCHEMA)

@@ -34,8 +34,8 @@ class TokenRefusedError(Exception):
 class SignInEndpoints:
     """Where people sign in, where a code becomes a token, and whether the body has the client's secret there."""
 
-    authorization: str
-    token: str
+    sign_in_url: str
+    exchange_url: str
     secret_in_body: bool
 
 

@@ -85,9 +85,9 @@ class ProviderSignIn:
             "code_challenge_method": "S256",
         }
         kept = {"state": state, "nonce": nonce, "verifier": verifier, "wanted": wanted}
-        separator = "&" if urlsplit(endpoints.authorization).query else "?"
+        separator = "&" if urlsplit(endpoints.sign_in_url).query else "?"
         return BegunSignIn(
-            endpoints.authorization + separator + urlencode(request), self._texts.seal(kept, SIGN_IN_SECONDS)
+            endpoints.sign_in_url + separator + urlencode(request), self._texts.seal(kept, SIGN_IN_SECONDS)
         )
 
     async def complete(self, response: Mapping[str, str], sealed: str) -> tuple[VerifiedToken, str]:
@@ -128,7 +128,7 @@ class ProviderSignIn:
             if self._secret is not None:
                 form["client_secret"] = self._secret.get_secret_value()
         try:
-            return await self._provider.fetch_token(endpoints.token, form, auth)
+            return await self._provider.fetch_token(endpoints.exchange_url, form, auth)
         except TokenRefusedError as error:
             log.warning("the OpenID provider gives no token", issuer=self._provider.issuer, error=str(error))
             raise SignInFailedError(
