@@ -11,6 +11,7 @@ from starlette.routing import Match
 
 from app.gateway.access.anonymous_requests import check_anonymous
 from app.gateway.console.errors import is_of_console, problem_page
+from app.gateway.expected_errors import EXPECTED_ERRORS, problem_of
 from app.gateway.http.problems.problem import ProblemError, problem_response
 from app.gateway.http.problems.request_problems import (
     FrameworkError,
@@ -19,7 +20,6 @@ from app.gateway.http.problems.request_problems import (
     PathNotFoundError,
 )
 from app.gateway.http.problems.validation import validation_problem
-from app.gateway.operations.expected_errors import EXPECTED_ERRORS, problem_of
 
 
 def install_error_handlers(app: FastAPI) -> None:

@@ -5,8 +5,8 @@ from types import TracebackType
 from starlette.requests import Request
 
 from app.gateway.access.authenticated_route import record_denial
+from app.gateway.expected_errors import EXPECTED_ERRORS, problem_of
 from app.gateway.http.problems.problem import ProblemError
-from app.gateway.operations.expected_errors import EXPECTED_ERRORS, problem_of
 
 
 class Attempt:

@@ -116,6 +116,8 @@ def _environment() -> Environment:
         loader=PackageLoader("app.gateway.console"),
         autoescape=True,
         undefined=StrictUndefined,
+        # Looking at the files for each page would take longer than rendering it.
+        auto_reload=False,
         finalize=_without_controls,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -17,9 +17,9 @@ from activities.operations.queries import OperationRecord, find_newest_of_tenant
 from activities.operations.reconciliation import GONE, ended_outside, settle_ended
 from app.auth.callers import Caller
 from app.database import DatabaseUnavailableError, database_errors
+from app.gateway.expected_errors import EXPECTED_ERRORS
 from app.gateway.http.coalescing import CoalescedLookups
 from app.gateway.operations.documents import OperationView
-from app.gateway.operations.expected_errors import EXPECTED_ERRORS
 from app.gateway.operations.problems import OperationNotFoundError
 from app.gateway.operations.schemas import OperationSummary, StatusDocument
 from app.temporal.descriptions import TemporalOperation
