@@ -125,7 +125,7 @@ async def test_a_response_to_no_sign_in_of_this_browser_is_rejected(
 ) -> None:
     asked = await begin(browser)
     issue(tokens(provider, asked["nonce"], {}))
-    # Whoever makes a person open this address has the code and the state of a sign-in of their own.
+    # Someone who makes a person open this address has the code and the state of a sign-in of their own.
     async with gateway.client(Accept="text/html") as victim:
         assert_rejected(await come_back(victim, code="code", state=asked["state"]), NOT_OURS)
         await begin(victim)

@@ -7,7 +7,7 @@ import { showTimes } from "./times.js";
 // All in seconds. The server sends at least a comment every 15 seconds, unless it counts the rows of a tenant.
 const MAX_PAUSE = 15;
 const MAX_SILENCE = 75;
-// Browsers open six connections to a server at a time: windows that nobody looks at leave theirs to others.
+// Browsers open six connections to a server at a time: windows that are not visible leave theirs to others.
 const HIDDEN_FOR = 5;
 
 const LOST = "Connection lost. Trying again…";
