@@ -125,7 +125,7 @@ class TenantChanges:
 
 
 async def rival_of(connection: AsyncConnection, tenant_id: UUID, kind: OperationKind) -> str | None:
-    """Return in words which open operation keeps one of that kind on the tenant from starting, or None."""
+    """Return a sentence about the open operation that blocks one of that kind on the tenant, or None."""
     known = await find_open_of_tenant(connection, tenant_id, kind.name)
     return None if known is None else f"{known.workflow_id} ({known.snapshot.kind}) on this tenant has not ended"
 

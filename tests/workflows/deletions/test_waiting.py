@@ -29,8 +29,7 @@ from workflows.tenants.steps import (
 pytestmark = pytest.mark.anyio
 
 DAY = timedelta(days=1)
-# Between two of the daily looks: the server that skips time loses a task that cancels a timer while that ends
-# (temporalio/sdk-java, issue 3088).
+# Between two of the daily looks: the server that skips time loses a task that cancels a timer while that ends.
 NOON = timedelta(hours=12)
 # Far more than the few events of a day.
 MAX_EVENTS_OF_A_DAY = 8

@@ -116,7 +116,7 @@ class History:
 
 @dataclass(frozen=True)
 class Look:
-    """All that the overview shows. `health` says in words what keeps operations from going on."""
+    """All that the overview shows. `health` has a sentence for each thing that stops operations."""
 
     present: Present
     history: History
