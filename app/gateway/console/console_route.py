@@ -1,6 +1,5 @@
 """Routes of the console: the caller is the one of the browser's session, and forms take the place of JSON."""
 
-import re
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -13,14 +12,12 @@ from app.database import database_errors
 from app.gateway.access.anonymous_requests import check_anonymous
 from app.gateway.access.authenticated_route import AuthenticatedRoute, Handler, KindScopedRoute, admit
 from app.gateway.access.rate_limits import RateLimits
-from app.gateway.console.forms import check_is_form
+from app.gateway.console.forms import LOCAL_TIME, check_is_form
 from app.gateway.console.problems import CrossSiteError, SignInRequiredError
 from app.gateway.console.rendering import PREFIX
 from app.gateway.console.sign_in.cookies import SESSION
 from app.gateway.http.dependencies import find_service
 from app.gateway.http.request_context import address_of
-
-LOCAL_TIME = re.compile(r"\d{4,}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2})?")
 
 
 class ConsoleRoute(AuthenticatedRoute):
