@@ -1,4 +1,4 @@
-"""Update the table of settings in README.md from app/settings: `python scripts/settings_table.py`."""
+"""Update the table of settings in docs/settings.md from app/settings: `python scripts/settings_table.py`."""
 
 from pathlib import Path
 
@@ -7,12 +7,12 @@ from pydantic_core import PydanticUndefined
 
 from app.settings import Settings
 
-README = Path(__file__).parents[1] / "README.md"
+DOCUMENT = Path(__file__).parents[1] / "docs" / "settings.md"
 BEGIN, END = "<!-- settings -->\n", "<!-- end of settings -->"
 
 
-def readme(text: str) -> str:
-    """Return the README with the current settings, their defaults and meanings."""
+def with_table(text: str) -> str:
+    """Return the document with the current settings, their defaults and meanings."""
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
     lines = ["| variable | default | meaning |", "| --- | --- | --- |"]
@@ -32,4 +32,4 @@ def _default(field: FieldInfo) -> str:
 
 
 if __name__ == "__main__":
-    README.write_text(readme(README.read_text()))
+    DOCUMENT.write_text(with_table(DOCUMENT.read_text()))

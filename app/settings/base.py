@@ -27,7 +27,7 @@ class SettingsError(Exception):
 
 
 class ProcessSettings(BaseSettings):
-    """What every process and command reads; the docstring of a setting is its description in the README."""
+    """What every process and command reads; the docstring of a setting is its description in docs/settings.md."""
 
     model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(
         extra="ignore", frozen=True, hide_input_in_errors=True, case_sensitive=False, use_attribute_docstrings=True

@@ -28,7 +28,7 @@ def test_tools_are_fetched_as_wheels_only() -> None:
 
 
 def test_every_documented_build_names_its_base_image_by_digest() -> None:
-    for name in ("Dockerfile", "README.md", "docs/runbook.md", "scripts/deploy.sh"):
+    for name in ("Dockerfile", "docs/deploy.md", "docs/runbook.md", "scripts/deploy.sh"):
         text = (ROOT / name).read_text()
         assert f"python:3.11-slim-bookworm{DIGEST}" in text, name
         assert "imagetools inspect" in text or name == "docs/runbook.md", name
@@ -39,7 +39,7 @@ def test_every_documented_build_names_its_base_image_by_digest() -> None:
 
 
 def test_no_digest_is_invented() -> None:
-    for name in ("Dockerfile", "README.md", "docs/runbook.md", "scripts/deploy.sh", "docker-compose.yaml"):
+    for name in ("Dockerfile", "docs/deploy.md", "docs/runbook.md", "scripts/deploy.sh", "docker-compose.yaml"):
         assert re.search(r"@sha256:(?!<digest>)", (ROOT / name).read_text()) is None, name
 
 

@@ -5,7 +5,7 @@ from urllib.parse import quote
 import pytest
 
 from app.settings import Settings, SettingsError
-from scripts.settings_table import readme
+from scripts.settings_table import with_table
 
 REQUIRED = {
     "DATABASE_URL": "postgresql://app_user:s3cret-word@db:5432/alga",
@@ -171,6 +171,6 @@ def test_no_secret_is_in_the_repr() -> None:
     assert REQUIRED["NEXTAUTH_SECRET"] not in shown
 
 
-def test_the_readme_lists_every_setting_as_the_code_says() -> None:
-    text = (Path(__file__).parents[3] / "README.md").read_text()
-    assert readme(text) == text, "run `python scripts/settings_table.py`"
+def test_the_document_lists_every_setting_as_the_code_says() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "settings.md").read_text()
+    assert with_table(text) == text, "run `python scripts/settings_table.py`"
