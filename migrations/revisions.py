@@ -7,7 +7,7 @@ from activities.database.own_schema import SCHEMA
 from activities.database.tls import engine_of
 
 # All revisions in `versions/`, oldest first.
-REVISIONS = ("0.2.0b5", "0.2.0b7", "0.2.0b8")
+REVISIONS = ("0.2.0b5", "0.2.0b7", "0.2.0b8", "0.2.0b9")
 # No migration starts from these.
 UNRELEASED_REVISIONS = frozenset(
     {"0001", "0002", "0003", "0004", "0.2.0", "0.2.0b2", "0.2.0b3", "0.2.0b4", "0.2.0b6"}

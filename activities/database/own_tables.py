@@ -50,6 +50,8 @@ operations = Table(
     *times("finished_at", "next_try_at", "attention_deadline"),
     Index(None, "started_at", "workflow_id", "run_id"),
     Index(None, "status", "started_at"),
+    # Most operations are creations, so a list of the deletions would read many rows in vain.
+    Index(None, "kind", "started_at", "workflow_id", "run_id"),
     Index(None, "tenant_id"),
     Index("operations_unfinished_idx", "updated_at", postgresql_where=text("finished_at IS NULL")),
     Index("operations_finished_idx", "finished_at"),

@@ -2,19 +2,13 @@
 
 import asyncio
 import hashlib
-import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
 
 from app.auth.callers import Caller
 from app.auth.keys.api_keys import ApiKeys
 from app.auth.keys.format import PREFIX
 from app.auth.oidc.tokens import TokenVerifier
-from app.bounded_dict import BoundedDict
-
-# A revoked key works at most this long. Hashing is too slow to be done for every request.
-REMEMBERED_SECONDS = 5.0
-MAX_REMEMBERED = 10_000
+from app.auth.remembered_callers import RememberedCallers
 
 
 class Authenticator:
@@ -27,7 +21,7 @@ class Authenticator:
     def __init__(self, keys: ApiKeys, tokens: TokenVerifier | None = None) -> None:
         self._keys = keys
         self._tokens = tokens
-        self._remembered: BoundedDict[bytes, tuple[float, Caller]] = BoundedDict(MAX_REMEMBERED)
+        self._remembered: RememberedCallers[bytes] = RememberedCallers()
         self._pending: dict[bytes, asyncio.Task[Caller | None]] = {}
 
     def is_token(self, headers: Mapping[str, str]) -> bool:
@@ -50,8 +44,8 @@ class Authenticator:
 
     async def _authenticate_key(self, text: str) -> Caller | None:
         digest = hashlib.sha256(text.encode()).digest()
-        until, caller = self._remembered.get(digest, (0.0, None))
-        if caller is not None and time.monotonic() < until:
+        caller = self._remembered.find(digest)
+        if caller is not None:
             return caller
         task = self._pending.get(digest)
         if task is None:
@@ -64,14 +58,7 @@ class Authenticator:
             verified = await self._keys.verify(text)
         finally:
             del self._pending[digest]
-        if verified is None:
-            self._remembered.pop(digest, None)
-            return None
-        seconds = REMEMBERED_SECONDS
-        if verified.expires_at is not None:
-            seconds = min(seconds, (verified.expires_at - datetime.now(UTC)).total_seconds())
-        self._remembered[digest] = (time.monotonic() + seconds, verified.caller)
-        return verified.caller
+        return self._remembered.note(digest, verified)
 
 
 def _token(headers: Mapping[str, str]) -> str | None:

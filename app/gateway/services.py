@@ -24,6 +24,7 @@ from app.database import footprint_engine, gateway_engine
 from app.gateway.access.rate_limits import RateLimits
 from app.gateway.audit.listing import AuditListing
 from app.gateway.codec.decoding import Decoding
+from app.gateway.console.operations.completed_pages import CompletedPages
 from app.gateway.console.overview.overview import Overview
 from app.gateway.deletions.deletion import Deletions
 from app.gateway.directory.changes import TenantChanges
@@ -119,6 +120,7 @@ async def open_services(
             Authenticator(keys, tokens),
             keys,
             Sessions(settings.nextauth_secret.get_secret_value(), keys, settings.console_session),
+            CompletedPages(),
             SignInLinks(settings.nextauth_secret.get_secret_value(), engine),
             rate_limits,
             audit_buffer,

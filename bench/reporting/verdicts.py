@@ -10,7 +10,7 @@ from bench.reporting.figures import Figures
 REFERENCE_EMPTY_RATE = 70.0
 LEVELS = (100, 300)
 # Pages of the console beside a route, and the numbers of tenants and operations.
-CONSOLE_PAGES = ("tenants", "tenant", "operations", "operation", "deletions", "audit")
+CONSOLE_PAGES = ("tenants", "tenant", "operations", "operation", "deletions", "exports", "webhooks", "keys", "audit")
 CONSOLE_SIZES = (100, 10_000)
 SCALED_WORKS = ("creation", "status", "list", "list.status", "list.name", "rollback")
 

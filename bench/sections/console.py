@@ -22,6 +22,9 @@ PAGES: Mapping[str, tuple[str, str]] = {
     "operations": ("/console/operations", "/operations?pageSize=50"),
     "operation": ("/console/operations/{operation}", "/operations/{operation}"),
     "deletions": ("/console/deletions", "/operations?pageSize=50&kind=tenant_deletion"),
+    "exports": ("/console/exports", "/operations?pageSize=50&kind=tenant_export"),
+    "webhooks": ("/console/webhooks", "/webhooks"),
+    "keys": ("/console/api-keys", "/api-keys"),
     "audit": ("/console/audit", "/audit-events?pageSize=50"),
 }
 KINDS = {"page": "page", "route": "route"}

@@ -68,7 +68,7 @@ async def test_a_schema_of_an_unreleased_version_is_left_alone_and_must_be_reset
         assert await connection.scalar(text("SELECT version_num FROM alga_tenants.alembic_version")) == revision
         assert await connection.scalar(text("SELECT to_regclass('alga_tenants.cancellations')")) is None
         await connection.execute(text("DROP SCHEMA alga_tenants CASCADE"))
-    assert await upgrade(url_of(database)) == (None, "0.2.0b8")
+    assert await upgrade(url_of(database)) == (None, "0.2.0b9")
 
 
 async def make_unreleased(connection: AsyncConnection, revision: str = "0004") -> None:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from app.auth.callers import Caller
 from app.auth.keys.api_keys import ApiKeys
+from app.auth.remembered_callers import RememberedCallers
 from app.auth.scopes import in_order, scopes_among
 from app.auth.sessions.sealing import SealedTexts
 
@@ -24,13 +25,15 @@ class OpenSession:
 class Sessions:
     """Opens and reads sessions. They hold the id of an API key or the caller of a token, never the credential.
 
-    A key is looked up each time, so a session ends when its key is revoked. That of a token ends with the token.
+    A key is looked up every few seconds, so a session ends soon after its key is revoked (ADR 35). A token's session
+    ends with the token.
     """
 
     def __init__(self, secret: str, keys: ApiKeys, max_seconds: float) -> None:
         self._texts = SealedTexts(secret, PURPOSE)
         self._keys = keys
         self._max_seconds = max_seconds
+        self._remembered: RememberedCallers[str] = RememberedCallers()
 
     def of_key(self, key_id: str, expires_at: datetime | None) -> OpenSession:
         """Return a session of a key that was verified, which expires at this time."""
@@ -52,8 +55,9 @@ class Sessions:
         if content is None:
             return None
         if "key" in content:
-            verified = await self._keys.find_active(content["key"])
-            return verified.caller if verified is not None else None
+            key_id = content["key"]
+            caller = self._remembered.find(key_id)
+            return caller or self._remembered.note(key_id, await self._keys.find_active(key_id))
         tenant = content["tenant"]
         return Caller(
             identity=content["identity"],
@@ -61,6 +65,10 @@ class Sessions:
             scopes=scopes_among(content["scopes"]),
             tenant_id=UUID(tenant) if tenant is not None else None,
         )
+
+    def forget_key(self, key_id: str) -> None:
+        """End the sessions of a key at once that this process has revoked."""
+        self._remembered.forget(key_id)
 
     def key_id(self, sealed: str) -> str | None:
         """Return the id of the key that has opened the session, or None if a token has, or it has ended."""

@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 import anyio
 import pytest
 
-from app.auth.authenticator import REMEMBERED_SECONDS, Authenticator
+from app.auth.authenticator import Authenticator
+from app.auth.remembered_callers import REMEMBERED_SECONDS
 from tests.support.api_keys import Keys
 
 pytestmark = pytest.mark.anyio

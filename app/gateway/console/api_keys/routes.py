@@ -132,10 +132,13 @@ async def show_revocation(
 
 
 @router.post("/{key_id}/revoke")
-async def revoke_key(request: Request, requester: KeyManager, keys: Keys, key_id: KeyId) -> Response:
+async def revoke_key(
+    request: Request, requester: KeyManager, keys: Keys, sessions: SessionsService, key_id: KeyId
+) -> Response:
     """Revoke a key. The page that follows asks for a sign-in if the session was that key's."""
     with key_problems():
         await keys.revoke(key_id, requester)
+    sessions.forget_key(key_id)
     return see_other(request, f"/api-keys/{key_id}")
 
 

@@ -1,6 +1,5 @@
 """Pages of deletions, and of their certificates."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any
@@ -25,8 +24,7 @@ from app.gateway.http.dependencies import find_service, service
 from app.gateway.operations.listing import Listing
 from app.gateway.operations.lookup import OperationLookup
 from app.gateway.operations.parameters import Filter, PageToken, Reader
-from app.gateway.operations.problems import OperationUnreadableError
-from app.gateway.operations.schemas import OperationList, OperationSummary
+from app.gateway.operations.schemas import OperationList
 from workflows.operations.statuses import OperationStatus
 from workflows.tenants.steps import DELETION
 
@@ -116,16 +114,8 @@ async def _open(request: Request, caller: Caller, wanted: OperationFilter) -> Op
     listed = await find_service(request, Listing).page(
         caller, replace(wanted, statuses=statuses), size=MAX_OPEN, token=None
     )
-    lookup = find_service(request, OperationLookup)
-    current = await asyncio.gather(*(_current(lookup, caller, operation) for operation in listed.operations))
-    return listed.model_copy(update={"operations": tuple(current)})
-
-
-async def _current(lookup: OperationLookup, caller: Caller, listed: OperationSummary) -> OperationSummary:
-    try:
-        return (await lookup.find_for(caller, listed.workflow_id, max_age=LIST_PACE / 2)).document
-    except OperationUnreadableError:
-        return listed
+    operations = await find_service(request, OperationLookup).refresh(listed.operations, max_age=LIST_PACE / 2)
+    return listed.model_copy(update={"operations": tuple(operations)})
 
 
 def _chosen(wanted: OperationFilter, statuses: Sequence[OperationStatus]) -> tuple[OperationStatus, ...]:

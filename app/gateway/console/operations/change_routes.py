@@ -15,7 +15,8 @@ from app.gateway.console.attempts import Attempt
 from app.gateway.console.console_route import KindConsoleRoute
 from app.gateway.console.fields import Field, flat, put
 from app.gateway.console.forms import Form, SubmittedForm, validated
-from app.gateway.console.operations.routes import Lookup, context_of
+from app.gateway.console.operations.routes import Lookup
+from app.gateway.console.operations.shown import context_of
 from app.gateway.console.rendering import page, see_other
 from app.gateway.console.tenants.creation_form import FIELDS, with_plans
 from app.gateway.http.dependencies import service

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends
 from starlette.requests import Request
@@ -16,9 +16,10 @@ from app.gateway.console.attempts import Attempt
 from app.gateway.console.console_route import ConsoleRoute, KindConsoleRoute
 from app.gateway.console.forms import Form, SubmittedForm, validated
 from app.gateway.console.live import Parts, live_parts
-from app.gateway.console.operations.shown import ShownOperation
-from app.gateway.console.rendering import options, page, render, see_other
-from app.gateway.http.dependencies import service
+from app.gateway.console.operations.completed_pages import TEMPLATE, CompletedPages
+from app.gateway.console.operations.shown import context_of
+from app.gateway.console.rendering import html, options, page, render, see_other
+from app.gateway.http.dependencies import find_service, service
 from app.gateway.operations.cancellation import OperationCancellation
 from app.gateway.operations.documents import OperationView
 from app.gateway.operations.listing import Listing
@@ -102,7 +103,7 @@ async def follow_operations(request: Request, caller: Reader, pages: Pages, want
 async def show_operation(request: Request, caller: Reader, lookup: Lookup, workflow_id: WorkflowId) -> Response:
     """Show an operation."""
     operation = await lookup.find_for(caller, workflow_id)
-    return page(request, "operations/operation.html", **context_of(operation, caller))
+    return html(find_service(request, CompletedPages).render(request, operation, caller))
 
 
 @router.get("/{id}/live")
@@ -135,7 +136,7 @@ async def resume_operation(
     problem = attempt.problem
     operation = await lookup.find_for(requester.caller, workflow_id)
     context = context_of(operation, requester.caller)
-    return page(request, "operations/operation.html", problem.status, message=problem.detail, **context)
+    return page(request, TEMPLATE, problem.status, message=problem.detail, **context)
 
 
 @kind_router.get("/{id}/cancel")
@@ -167,11 +168,6 @@ async def cancel_operation(  # noqa: PLR0917 - FastAPI passes them by name
     operation = await lookup.find_for(requester.caller, workflow_id)
     rejected = form.rejected(problem, fields=("reason",))
     return _cancel_page(request, operation, requester.caller, rejected, problem.status)
-
-
-def context_of(operation: OperationView, caller: Caller) -> dict[str, Any]:
-    """Return what the templates of an operation need."""
-    return {"operation": operation.document, "shown": ShownOperation(operation, caller)}
 
 
 def _cancel_page(

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from app.auth.callers import Caller
 from app.gateway.console.operations.facts import Fact, facts
@@ -108,3 +109,8 @@ class ShownOperation:
         if not (status.is_unsuccessful and step.status is StepStatus.PENDING):
             return step.status
         return UNDONE if step.started_at is not None else NOT_DONE
+
+
+def context_of(operation: OperationView, caller: Caller) -> dict[str, Any]:
+    """Return what the templates of an operation need."""
+    return {"operation": operation.document, "shown": ShownOperation(operation, caller)}

@@ -38,7 +38,7 @@ class Cookie:
 
 
 def _is_secure(request: Request) -> bool:
-    return request.url.scheme == "https"
+    return bool(request.scope["scheme"] == "https")
 
 
 SESSION = Cookie("alga-tenants-session")

@@ -15,7 +15,7 @@ from app.gateway.console.attempts import Attempt
 from app.gateway.console.console_route import ConsoleRoute
 from app.gateway.console.fields import content_of, flat
 from app.gateway.console.forms import Form, SubmittedForm, validated
-from app.gateway.console.operations.routes import context_of
+from app.gateway.console.operations.shown import context_of
 from app.gateway.console.rendering import page, see_other
 from app.gateway.console.tenants.creation_form import FIELDS, groups
 from app.gateway.http.dependencies import find_service, service

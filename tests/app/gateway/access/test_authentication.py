@@ -6,8 +6,8 @@ import asyncpg
 import httpx
 import pytest
 
-from app.auth.authenticator import REMEMBERED_SECONDS
 from app.auth.keys.format import ApiKey
+from app.auth.remembered_callers import REMEMBERED_SECONDS
 from tests.app.gateway.requests import assert_problem
 from tests.app.gateway.server import RunningGateway
 from tests.support.api_keys import Keys

@@ -5,7 +5,7 @@ import asyncpg
 import httpx
 import pytest
 
-from app.auth import authenticator
+from app.auth import remembered_callers
 from app.gateway.http import concurrency
 from app.gateway.http.streaming import streams
 from app.settings import Settings
@@ -85,7 +85,7 @@ async def test_a_caller_has_a_share_of_the_downloads_until_it_leaves_them(
 async def test_a_download_breaks_off_once_the_key_is_revoked(
     in_folder: Storing, keys: Keys, large: Stored, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
-    monkeypatch.setattr(authenticator, "REMEMBERED_SECONDS", 0.1)
+    monkeypatch.setattr(remembered_callers, "REMEMBERED_SECONDS", 0.1)
     monkeypatch.setattr(streams, "AUTHENTICATION_INTERVAL", 0.1)
     key = await keys.create()
     async with in_folder.gateway.client(Authorization=f"Bearer {key.key}") as other:

@@ -10,7 +10,7 @@ import asyncpg
 import httpx
 import pytest
 
-from app.auth import authenticator
+from app.auth import remembered_callers
 from app.auth.keys.format import KEY_PATTERN, ApiKey
 from app.auth.scopes import Scope
 from tests.app.gateway.requests import assert_problem, create, faults, tenant
@@ -25,7 +25,7 @@ READ = [Scope.TENANTS_READ]
 @pytest.fixture
 def remembered_shortly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the gateway remember a key's caller for a moment instead of five seconds."""
-    monkeypatch.setattr(authenticator, "REMEMBERED_SECONDS", 0.5)
+    monkeypatch.setattr(remembered_callers, "REMEMBERED_SECONDS", 0.5)
 
 
 async def make(http: httpx.AsyncClient, **fields: Any) -> dict[str, Any]:
@@ -115,7 +115,7 @@ async def test_a_revoked_key_is_rejected_within_seconds_and_can_be_revoked_again
     first = (await http.delete(f"/api-keys/{made['id']}")).json()
     assert first["state"] == "revoked"
     assert (await http.delete(f"/api-keys/{made['id']}")).json() == {**first, "lastUsedAt": first["lastUsedAt"]}
-    with anyio.fail_after(authenticator.REMEMBERED_SECONDS + 2):
+    with anyio.fail_after(remembered_callers.REMEMBERED_SECONDS + 2):
         while await status_with(gateway, made["key"]) == 200:  # noqa: ASYNC110 - no event to wait for
             await anyio.sleep(0.05)
 
@@ -133,7 +133,7 @@ async def test_old_and_new_key_work_until_the_overlap_ends(
     assert ends is not None
     assert timedelta(minutes=59) < ends - datetime.now(UTC) < timedelta(minutes=61)
     assert (await http.post(f"/api-keys/{old['id']}/rotate", json={"overlapHours": 0})).status_code == 201
-    with anyio.fail_after(authenticator.REMEMBERED_SECONDS + 2):
+    with anyio.fail_after(remembered_callers.REMEMBERED_SECONDS + 2):
         while await status_with(gateway, old["key"]) == 200:  # noqa: ASYNC110 - no event to wait for
             await anyio.sleep(0.05)
     assert await status_with(gateway, new["key"]) == 200

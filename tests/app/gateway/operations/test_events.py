@@ -10,7 +10,7 @@ import httpx
 import pytest
 from anyio.to_thread import run_sync
 
-from app.auth import authenticator
+from app.auth import remembered_callers
 from app.gateway.operations import events as module
 from app.settings import Settings
 from tests.app.gateway.requests import assert_problem, create
@@ -100,7 +100,7 @@ async def test_an_unknown_operation_is_a_404(http: httpx.AsyncClient) -> None:
 async def test_the_stream_ends_once_the_key_is_revoked(
     gateway: RunningGateway, keys: Keys, http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(authenticator, "REMEMBERED_SECONDS", 0.5)
+    monkeypatch.setattr(remembered_callers, "REMEMBERED_SECONDS", 0.5)
     monkeypatch.setattr(module, "AUTHENTICATION_INTERVAL", 0.5)
     created = await create(http)
     path = f"/operations/{created['workflowId']}/events"
