@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import os
 import signal
 from collections.abc import Iterator
 from functools import partial
@@ -25,7 +26,9 @@ from tests.support.sql_watch.watch import SERVER_SETTINGS, SqlWatch
 
 
 def pytest_configure() -> None:
-    """Restore SIGINT, which shells make programs in the background ignore, and their children with them."""
+    """Hide a running `make run`, and restore SIGINT, which shells make programs in the background ignore."""
+    # Commands under test must not find a `make run` of this checkout.
+    os.environ["ALGA_TENANTS_DATA_DIR"] = ""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

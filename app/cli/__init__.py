@@ -3,7 +3,8 @@
 import logging
 import os
 import sys
-from typing import ClassVar
+from importlib.metadata import version
+from typing import Annotated, ClassVar
 
 import typer
 
@@ -38,8 +39,9 @@ class _Root(LazyGroup):
         "cancel": LazyCommand(
             "app.cli.operations.operations:cancel", "Cancel an operation: operations cancel.", SHORT
         ),
-        "dev": LazyCommand(
-            "app.cli.processes.dev:command", "Start everything on this machine, to try it out.", SERVICE
+        "dev": LazyCommand("app.cli.processes.dev:app", "Start everything on this machine, to try it out.", SERVICE),
+        "open": LazyCommand(
+            "app.cli.processes.opening:command", "Open the console, the documentation or Temporal's UI.", SERVICE
         ),
         "gateway": LazyCommand("app.cli.processes.gateway:command", "Run the gateway process.", SERVICE),
         "worker": LazyCommand("app.cli.processes.worker:command", "Run the worker process.", SERVICE),
@@ -79,8 +81,19 @@ app = typer.Typer(
 )
 
 
+def _show_version(value: bool) -> None:
+    if value:
+        typer.echo(f"alga-tenants {version('alga-tenants')}")
+        raise typer.Exit
+
+
 @app.callback()
-def alga_tenants() -> None:
+def alga_tenants(
+    *,
+    _version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
     """Create and manage Alga PSA tenants."""
 
 

@@ -8,15 +8,19 @@ from typing import Annotated, Any
 
 import typer
 
+from app.cli.connection.completion import operation_ids, tenant_ids
+
 DEFAULT_TIMEOUT = 600.0
 DEFAULT_LIMIT = 50
 # The gateway refuses larger pages.
 MAX_PAGE_SIZE = 200
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON to stdout; messages go to stderr.")]
-WorkflowId = Annotated[str, typer.Argument(metavar="ID", help="The operation's workflow id.")]
+WorkflowId = Annotated[
+    str, typer.Argument(metavar="ID", help="The operation's workflow id.", autocompletion=operation_ids)
+]
 Timeout = Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Maximum time to wait.")]
-TenantId = Annotated[str, typer.Argument(metavar="ID", help="The tenant's UUID.")]
+TenantId = Annotated[str, typer.Argument(metavar="ID", help="The tenant's UUID.", autocompletion=tenant_ids)]
 Yes = Annotated[bool, typer.Option("--yes", help="Don't ask for a confirmation.")]
 Wait = Annotated[
     bool, typer.Option("--wait/--no-wait", help="Wait until the operation ends, or waits for a person or a date.")

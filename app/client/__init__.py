@@ -1,6 +1,7 @@
 """A client of the gateway's REST API, for programs and for the command line."""
 
 from app.client.async_client import AsyncTenantsClient
+from app.client.calls.access import ApiKey, AuditEvent, CreatedApiKey
 from app.client.calls.exports import Export
 from app.client.calls.webhooks import (
     Attempt,
@@ -57,13 +58,16 @@ from app.client.tenants import (
 
 __all__ = [
     "Addon",
+    "ApiKey",
     "ArgumentError",
     "AsyncTenantsClient",
     "Attempt",
+    "AuditEvent",
     "AuthenticationError",
     "Certificate",
     "ChangedRows",
     "ConflictError",
+    "CreatedApiKey",
     "CreatedWebhook",
     "DamagedArchiveError",
     "DamagedDownloadError",

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import httpx
 
+from app.client.calls import access as access_calls
 from app.client.calls import deletions as deletion_calls
 from app.client.calls import entitlements as entitlement_calls
 from app.client.calls import exports as export_calls
@@ -99,6 +100,11 @@ class AsyncTenantsClient:
     deliveries = _async_iterator(webhook_calls.deliveries)
     replay_delivery = _async_method(webhook_calls.replay_delivery)
     replay_dead_deliveries = _async_method(webhook_calls.replay_dead_deliveries)
+    api_keys = _async_iterator(access_calls.api_keys)
+    create_api_key = _async_method(access_calls.create_api_key)
+    rotate_api_key = _async_method(access_calls.rotate_api_key)
+    revoke_api_key = _async_method(access_calls.revoke_api_key)
+    audit_events = _async_iterator(access_calls.audit_events)
     health = _async_method(calls.health)
 
     async def download_export(self, export_id: UUID | str, folder: Path, *, notify: Notify | None = None) -> None:

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import httpx
 
+from app.client.calls import access as access_calls
 from app.client.calls import deletions as deletion_calls
 from app.client.calls import entitlements as entitlement_calls
 from app.client.calls import exports as export_calls
@@ -102,6 +103,11 @@ class TenantsClient:
     deliveries = _iterator(webhook_calls.deliveries)
     replay_delivery = _method(webhook_calls.replay_delivery)
     replay_dead_deliveries = _method(webhook_calls.replay_dead_deliveries)
+    api_keys = _iterator(access_calls.api_keys)
+    create_api_key = _method(access_calls.create_api_key)
+    rotate_api_key = _method(access_calls.rotate_api_key)
+    revoke_api_key = _method(access_calls.revoke_api_key)
+    audit_events = _iterator(access_calls.audit_events)
     health = _method(calls.health)
 
     def download_export(self, export_id: UUID | str, folder: Path, *, notify: Notify | None = None) -> None:

@@ -185,7 +185,9 @@ class Page(Document, Generic[D]):
     """One page of a list."""
 
     items: tuple[D, ...] = Field(
-        validation_alias=AliasChoices("operations", "tenants", "users", "exports", "webhooks", "deliveries")
+        validation_alias=AliasChoices(
+            "operations", "tenants", "users", "exports", "webhooks", "deliveries", "keys", "events"
+        )
     )
     next_page_token: str | None = None
 

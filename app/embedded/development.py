@@ -31,16 +31,19 @@ from app.auth.scopes import Scope
 from app.auth.sessions.links import SignInLinks
 from app.embedded.paths import open_private
 from app.embedded.processes.blocking import run_blocking
-from app.embedded.processes.ports import LOOPBACK, free_port, is_free, on_free_ports
+from app.embedded.processes.ports import LOOPBACK, on_free_ports
 from app.embedded.processes.processes import ChildProcess
+from app.embedded.profile import Profile, write_profile
 from app.embedded.stack import DevStack, Endpoints
 from app.settings import Settings
 from migrations.revisions import admin_engine
 from migrations.upgrade import upgrade
 
 DEFAULT_PORT = 8000
+GATEWAY = "the gateway"
+PROBES = "the worker's probes"
 API_KEY_NAME = "development"
-PROBE_TIMEOUT = 2.0
+PROBE_TIMEOUT = 10.0
 # Trusts no authority: reading those of the system would cost 40 ms of each probe, and probes use no TLS.
 NO_AUTHORITIES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
@@ -60,8 +63,9 @@ class Installation(Endpoints):
 
     def as_json(self) -> str:
         """Return one line for programs."""
-        hidden = {"data_dir", "management_tenant", "processes"}
-        return json.dumps({to_camel(name): value for name, value in vars(self).items() if name not in hidden})
+        hidden = {"management_tenant", "processes"}
+        shown = {to_camel(name): value for name, value in vars(self).items() if name not in hidden}
+        return json.dumps(shown | {"dataDir": str(self.data_dir)})
 
 
 def install(
@@ -73,11 +77,12 @@ def install(
 ) -> Installation:
     """Bring the stack's database up to date and start a worker and a gateway that end with the stack.
 
-    Without a `port` the gateway gets 8000, or a free one if that is taken. `environment` overrides the variables of
-    the processes; `say` is called with each thing that is being done.
+    Without a `port` the gateway gets that of the last start or 8000, or a free one if that is taken. `environment`
+    overrides the variables of the processes; `say` is called with each thing that is being done. The command line
+    finds the installation by a profile in the data folder.
 
     Raises:
-        StackError: a process ended before it was ready; the message ends with its log.
+        StackError: `port` is in use, or a process ended before it was ready; the message ends with its log.
         AlgaOwnsDatabaseError: Alga manages the database, and required tables are missing.
     """
     endpoints = stack.endpoints
@@ -104,20 +109,25 @@ def install(
 
         return start("gateway", {"GATEWAY_PORT": str(at)}, is_ready), f"http://{LOOPBACK}:{at}"
 
+    def start_worker(at: int) -> ChildProcess:
+        return start("worker", {"WORKER_PROBE_PORT": str(at)}, lambda: _responds(at, "/readyz"))
+
     say("starting the worker")
-    probe_port = free_port()
-    worker = start("worker", {"WORKER_PROBE_PORT": str(probe_port)}, lambda: _responds(probe_port, "/readyz"))
+    worker = on_free_ports(lambda: start_worker(stack.ports.pick(PROBES)))
     say("starting the gateway")
     if port is not None:
-        gateway, url = start_gateway(port)
+        gateway, url = start_gateway(stack.ports.require(GATEWAY, port))
     else:
-        gateway, url = on_free_ports(lambda: start_gateway(DEFAULT_PORT if is_free(DEFAULT_PORT) else free_port()))
+        gateway, url = on_free_ports(lambda: start_gateway(stack.ports.pick(GATEWAY, DEFAULT_PORT)))
+    stack.ports.keep()
     processes = {"worker": worker, "gateway": gateway}
+    read = {name: value for name, value in variables.items() if name.lower() in Settings.model_fields}
+    write_profile(endpoints.data_dir, Profile(url, api_key, endpoints.temporal_ui, read))
     return Installation(
         **vars(endpoints),
         url=url,
         api_key=api_key,
-        console=f"{url}/console/sign-in?link={run_blocking(_sign_in_link(settings, api_key))}",
+        console=f"{url}/console/sign-in?link={run_blocking(sign_in_link(settings, api_key))}",
         management_tenant=variables.get("MASTER_BILLING_TENANT_ID"),
         processes=processes,
     )
@@ -186,7 +196,7 @@ async def _valid_api_key(settings: Settings, kept: str | None) -> str:
         await engine.dispose()
 
 
-async def _sign_in_link(settings: Settings, api_key: str) -> str:
+async def sign_in_link(settings: Settings, api_key: str) -> str:
     """Return a link that signs in as the owner of the key."""
     engine = admin_engine(settings.admin_database)
     try:

@@ -80,12 +80,17 @@ def open_private(file: Path) -> BinaryIO:
     return os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
 
 
+def keep_previous_logs(folder: Path) -> None:
+    """Rename the logs in a data folder, so that the next run does not overwrite those of the last one."""
+    for log in folder.glob("*/*.log"):
+        log.replace(log.with_name(f"{log.name}.previous"))
+
+
 def data_root(shared: Path = SHARED_ROOT) -> Path:
     """Return the folder of this user's instances; raises `StackError` if another user made it or can write to it."""
     root = shared / f"alga-tenants-{os.geteuid()}"
     make_folder(root)
-    status = root.lstat()
-    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o022:
+    if not _is_ours(root):
         raise StackError(f"{root} must be a folder that belongs to user {os.geteuid()} and that only it can write to")
     return root
 
@@ -113,8 +118,7 @@ def remove_data_dir(explicit: Path | None = None, *, root: Path | None = None) -
     folder = (explicit or _default_data_dir(root or data_root(), 1)).absolute()
     if not folder.exists():
         return folder
-    if not (folder / LOCK_FILE).is_file() and any(folder.iterdir()):
-        raise StackError(f"{folder} is not removed: it is not the data folder of a development stack")
+    check_removable(folder)
     lock = FolderLock(folder)
     try:
         # The lock's file is removed while it is held, so that no other instance starts in between.
@@ -124,6 +128,44 @@ def remove_data_dir(explicit: Path | None = None, *, root: Path | None = None) -
     finally:
         os.close(lock.fd)
     return folder
+
+
+def check_removable(folder: Path) -> None:
+    """Raise `FolderLockedError` if a running instance uses the folder, `StackError` if no instance has made it."""
+    if not (folder / LOCK_FILE).is_file() and any(folder.iterdir()):
+        raise StackError(f"{folder} is not removed: it is not the data folder of a development stack")
+    FolderLock(folder).release()
+
+
+def is_in_use(folder: Path) -> bool:
+    """Return whether a running instance uses a data folder."""
+    try:
+        fd = os.open(folder / LOCK_FILE, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
+def existing_data_dirs(shared: Path = SHARED_ROOT) -> list[Path]:
+    """Return this environment's default folders that exist, the first one first; none that others could have made."""
+    root = shared / f"alga-tenants-{os.geteuid()}"
+    if not root.exists() or not _is_ours(root):
+        return []
+    first = _default_data_dir(root, 1)
+    others = [path for path in root.glob(f"{first.name}-*") if path.name.removeprefix(f"{first.name}-").isdigit()]
+    others.sort(key=lambda path: int(path.name.rpartition("-")[2]))
+    return [folder for folder in (first, *others) if folder.is_dir()]
+
+
+def _is_ours(root: Path) -> bool:
+    status = root.lstat()
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o022
 
 
 def _default_data_dir(root: Path, number: int) -> Path:

@@ -19,7 +19,7 @@ from app.embedded.server import EmbeddedServer
 DATABASE = "alga"
 ADMIN_ROLE = "postgres"
 APP_ROLE = "app_user"
-INIT_TIMEOUT = 120.0
+INIT_TIMEOUT = 300.0
 READY_LINE = 7
 
 SETTINGS = {
@@ -38,7 +38,7 @@ NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": 
 class EmbeddedPostgres(EmbeddedServer):
     """One PostgreSQL server with the database `alga` and the roles `postgres` and `app_user`.
 
-    Data and passwords are kept in `data_dir` and survive a restart; every start takes a free `port`. Started by root,
+    Data and passwords are kept in `data_dir` and survive a restart; every start picks its `port`. Started by root,
     the server runs as `nobody`, who must be able to reach `data_dir`. `durable=False` trades safety in a crash, even
     of the server alone, for speed. `settings` override ours.
     """

@@ -11,7 +11,7 @@ from app.embedded.processes.ports import free_port, on_free_ports
 from app.embedded.processes.processes import ChildProcess
 from app.embedded.processes.signals import shielded
 
-START_TIMEOUT = 60.0
+START_TIMEOUT = 300.0
 STOP_TIMEOUT = 30.0
 
 
@@ -19,7 +19,7 @@ STOP_TIMEOUT = 30.0
 class EmbeddedServer(ABC):
     """A server with its data in `data_dir`; use it in a `with` block, or `start` and `stop` it.
 
-    On Linux it ends with this process in any case.
+    On Linux it ends with this process in any case. `say` is called every 10 s with what a start waits for.
     """
 
     name: ClassVar[str]
@@ -28,6 +28,7 @@ class EmbeddedServer(ABC):
     _: KW_ONLY
     durable: bool = True
     pick_port: Callable[[], int] = free_port
+    say: Callable[[str], None] = lambda _: None
     _lock: FolderLock | None = field(init=False, default=None)
     _server: ChildProcess | None = field(init=False, default=None)
 
@@ -98,7 +99,7 @@ class EmbeddedServer(ABC):
         self._stop_server()
         self._server = self._make_server()
         self._server.start()
-        self._server.wait_until(self._is_ready, timeout=START_TIMEOUT)
+        self._server.wait_until(self._is_ready, timeout=START_TIMEOUT, say=self.say)
 
     def _stop_server(self) -> None:
         if self._server is not None:

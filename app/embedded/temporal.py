@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,25 +12,26 @@ from temporalio.service import RPCError
 
 from app.embedded.binaries import temporal_program
 from app.embedded.processes.blocking import run_blocking
-from app.embedded.processes.ports import LOOPBACK
+from app.embedded.processes.ports import LOOPBACK, free_port
 from app.embedded.processes.processes import ChildProcess
 from app.embedded.server import EmbeddedServer
 
 NAMESPACE = "default"
-CALL_TIMEOUT = 2.0
+CALL_TIMEOUT = 5.0
 
 
 @dataclass(eq=False, repr=False)
 class EmbeddedTemporal(EmbeddedServer):
     """One Temporal server with the namespace `default` and, unless `ui` is False, the web UI.
 
-    Workflows are stored in a file in `data_dir` and survive a restart; every start takes free ports.
+    Workflows are stored in a file in `data_dir` and survive a restart; every start picks its ports.
     `durable=False` trades safety in a machine crash for speed.
     """
 
     name = "Temporal"
 
     ui: bool = field(default=True, kw_only=True)
+    pick_ui_port: Callable[[], int] = field(default=free_port, kw_only=True)
     _port: int = field(init=False, default=0)
     _ui_port: int = field(init=False, default=0)
 
@@ -47,7 +49,9 @@ class EmbeddedTemporal(EmbeddedServer):
         self._program = temporal_program()
 
     def _make_server(self) -> ChildProcess:
-        self._port, self._ui_port = self.pick_port(), self.pick_port()
+        self._port = self.pick_port()
+        if self.ui:
+            self._ui_port = self.pick_ui_port()
         return ChildProcess(
             self.name,
             [self._program, "server", "start-dev", *self._options()],

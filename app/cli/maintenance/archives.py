@@ -17,6 +17,7 @@ from activities.export.storage import StorageError, open_store
 from activities.tenants.export import KeptArchives
 from app.audit.recorder import audit_trail
 from app.auth.callers import operator
+from app.cli.connection.settings import load_settings
 from app.cli.console import fail, print_json, visible
 from app.cli.exit_codes import ExitCode
 from app.cli.operations.verification import unpacked
@@ -52,7 +53,7 @@ def import_(
 
     Exits with 1 if the archive is damaged.
     """
-    settings = Settings.load()
+    settings = load_settings(Settings, as_json=as_json)
     try:
         kept = kept_archives(settings)
         if kept is None:

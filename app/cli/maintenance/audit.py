@@ -1,7 +1,8 @@
-"""`alga-tenants audit`: verifies and lists audit events, directly in the database."""
+"""`alga-tenants audit`: verifies audit events in the database, and lists them."""
 
 import re
 from dataclasses import asdict
+from itertools import islice
 from typing import Annotated
 from uuid import UUID
 
@@ -15,15 +16,20 @@ from activities.audit.trail import Head
 from app.audit.recorder import audit_trail
 from app.audit.verification import Report, verify
 from app.auth.callers import operator
+from app.cli.connection.source import PRECEDENCE, Source, with_source
 from app.cli.console import print_json, say, visible
 from app.cli.exit_codes import ExitCode
 from app.cli.maintenance.database import run_on_database
-from app.cli.options import AsJson
-from app.gateway.audit.documents import AuditEventDocument, AuditEventList
+from app.cli.options import MAX_PAGE_SIZE, AsJson
+from app.client import AuditEvent
+from app.gateway.audit.documents import AuditEventList
 from app.gateway.audit.listing import AuditListing, EventFilter
 from app.settings import Settings
 
-app = typer.Typer(help="Verify and list audit events.", no_args_is_help=True)
+app = typer.Typer(
+    help=f"Verify and list audit events.\n\n`verify` reads the database itself. For `list`: {PRECEDENCE}",
+    no_args_is_help=True,
+)
 
 MAX_EVENTS = 10_000
 COLUMNS = ("no.", "time", "action", "outcome", "caller", "on behalf of", "subject", "reason", "address", "count")
@@ -60,7 +66,7 @@ def verify_trail(
         async with engine.connect() as connection:
             return await verify(connection, audit_trail(settings), noted=expect)
 
-    report = run_on_database(work)
+    report = run_on_database(work, as_json=as_json)
     if as_json:
         print_json(
             {
@@ -78,7 +84,9 @@ def verify_trail(
 
 
 @app.command("list")
+@with_source
 def list_trail(
+    source: Source,
     action: Annotated[list[Action] | None, typer.Option(help="Only these actions; may be repeated.")] = None,
     outcome: Annotated[list[Outcome] | None, typer.Option(help="Only these outcomes; may be repeated.")] = None,
     *,
@@ -86,7 +94,6 @@ def list_trail(
     workflow_id: Annotated[str | None, typer.Option(help="Only about this operation.")] = None,
     tenant: Annotated[UUID | None, typer.Option(help="Only about this tenant.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=MAX_EVENTS, help="Maximum number of events.")] = 50,
-    as_json: AsJson = False,
 ) -> None:
     """Show audit events, newest first."""
     wanted = EventFilter(
@@ -97,15 +104,31 @@ def list_trail(
         tenant_id=tenant,
     )
 
+    events = _events(source, wanted, limit)
+    if source.as_json:
+        print_json({"events": [event.as_json() for event in events]})
+    else:
+        # The events hold text that callers sent, which must not be read as markup.
+        Console(markup=False, highlight=False).print(_table(events))
+
+
+def _events(source: Source, wanted: EventFilter, limit: int) -> list[AuditEvent]:
+    if source.client is not None:
+        matching = source.client.audit_events(
+            action=wanted.actions,
+            outcome=wanted.outcomes,
+            caller=wanted.caller,
+            workflow_id=wanted.workflow_id,
+            tenant_id=wanted.tenant_id,
+            page_size=min(limit, MAX_PAGE_SIZE),
+        )
+        return list(islice(matching, limit))
+
     async def work(engine: AsyncEngine, _settings: Settings) -> AuditEventList:
         return await AuditListing(engine).page(operator().caller, wanted, size=limit, token=None)
 
-    page = run_on_database(work)
-    if as_json:
-        typer.echo(page.model_dump_json())
-    else:
-        # The events hold text that callers sent, which must not be read as markup.
-        Console(markup=False, highlight=False).print(_table(page.events))
+    page = run_on_database(work, as_json=source.as_json)
+    return [AuditEvent.model_validate_json(event.model_dump_json()) for event in page.events]
 
 
 def _show(report: Report) -> None:
@@ -123,7 +146,7 @@ def _head(report: Report) -> str:
     return f"{report.sequence}:{report.hash.hex()}"
 
 
-def _table(events: tuple[AuditEventDocument, ...]) -> Table:
+def _table(events: list[AuditEvent]) -> Table:
     table = Table(*COLUMNS, box=None)
     for event in events:
         subject = event.workflow_id or event.subject or " ".join(filter(None, (event.method, event.path)))

@@ -23,6 +23,7 @@ from activities.capture.global_references import find_missing_references
 from activities.capture.report import CaptureError, UnknownTenantError
 from activities.database.engines import create_engine
 from activities.database.errors import DATABASE_ERRORS, classify
+from app.cli.connection.settings import load_settings
 from app.cli.console import fail, print_json, say, visible
 from app.cli.exit_codes import ExitCode
 from app.cli.options import AsJson
@@ -67,7 +68,7 @@ def capture(
     changes nothing. docs/blueprints.md has the rules.
     """
     _check_product(product)
-    settings = BlueprintSettings.load()
+    settings = load_settings(BlueprintSettings, as_json=as_json)
 
     async def run(connection: AsyncConnection) -> Captured:
         model = load_blueprints(settings.blueprints_dir)[product].model
@@ -115,7 +116,9 @@ def check(
     else:
         if has_database:
             source = YamlFile(file)
-            misfits = _on_database(BlueprintSettings.load(), lambda connection: _misfits(connection, blueprint))
+            misfits = _on_database(
+                load_settings(BlueprintSettings, as_json=as_json), lambda connection: _misfits(connection, blueprint)
+            )
             problems += [str(source.error(misfit.path, misfit.reason)) for misfit in misfits]
     if as_json:
         print_json({"file": str(file), "databaseChecked": has_database, "problems": problems})

@@ -40,7 +40,7 @@ def show(
         return await _find(engine, settings, subject)
 
     try:
-        signed, certificate = run_on_database(work)
+        signed, certificate = run_on_database(work, as_json=as_json)
     except CertificateInvalidError as error:
         fail(str(error))
     if as_json:
@@ -79,7 +79,7 @@ def verify(
         return certificate
 
     try:
-        certificate = run_on_database(work)
+        certificate = run_on_database(work, as_json=as_json)
     except CertificateInvalidError as error:
         if as_json:
             print_json({"verified": False, "reason": str(error)})

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from app.cli.connection.settings import load_settings
 from app.cli.console import fail
 from app.cli.exit_codes import ExitCode
 from app.database import DatabaseUnavailableError, database_errors, gateway_engine
@@ -14,9 +15,9 @@ from app.settings import Settings
 ResultT = TypeVar("ResultT")
 
 
-def run_on_database(work: Callable[[AsyncEngine, Settings], Awaitable[ResultT]]) -> ResultT:
+def run_on_database(work: Callable[[AsyncEngine, Settings], Awaitable[ResultT]], *, as_json: bool) -> ResultT:
     """Return the result of the work; exit with a message if the database is unavailable."""
-    settings = Settings.load()
+    settings = load_settings(Settings, as_json=as_json)
 
     async def with_engine() -> ResultT:
         engine = gateway_engine(settings)

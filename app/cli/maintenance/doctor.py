@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
+from app.cli.connection.settings import load_settings
 from app.cli.console import print_json
 from app.cli.exit_codes import ExitCode
 from app.cli.options import AsJson
@@ -22,7 +23,7 @@ def command(as_json: AsJson = False) -> None:
 
     Exits with 1 if an error would keep the service from working.
     """
-    findings = asyncio.run(_examine(Settings.load()))
+    findings = asyncio.run(_examine(load_settings(Settings, as_json=as_json)))
     if as_json:
         print_json({"findings": [asdict(finding) for finding in findings]})
     else:

@@ -1,115 +1,93 @@
-"""`alga-tenants keys`: creates, rotates, lists, revokes and reseals API keys, directly in the database."""
+"""`alga-tenants keys`: creates, rotates, lists, revokes and reseals API keys."""
 
 import os
-from collections.abc import Awaitable, Callable
 from dataclasses import asdict
-from datetime import timedelta
-from typing import Annotated, TypeVar
+from typing import Annotated
 from uuid import UUID
 
 import typer
 from pydantic_core import PydanticCustomError
 from rich.console import Console
 from rich.table import Column, Table
-from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.audit.recorder import audit_trail
-from app.auth.callers import operator
-from app.auth.keys.api_keys import ApiKeys
-from app.auth.keys.management import CreatedKey, KeyManagement, KeyNotFoundError, KeyOrder, UnusableKeyError
-from app.auth.keys.signing import ApiKeySigner, api_key_signer
-from app.auth.scopes import DEFAULT_SCOPES, Scope
-from app.cli.console import fail, print_json
+from app.auth.scopes import Scope
+from app.cli.connection.api_keys import DatabaseKeys, key_store
+from app.cli.connection.source import PRECEDENCE, Source, with_source
+from app.cli.console import print_json
 from app.cli.exit_codes import ExitCode
-from app.cli.maintenance.database import run_on_database
 from app.cli.options import AsJson
-from app.gateway.keys.documents import (
-    DEFAULT_OVERLAP_HOURS,
-    MAX_LIFETIME_DAYS,
-    MAX_OVERLAP_HOURS,
-    ApiKeyList,
-    check_key_name,
-    created_key_document,
-    key_document,
-)
-from app.settings import Settings
+from app.client import CreatedApiKey
+from app.gateway.keys.documents import DEFAULT_OVERLAP_HOURS, MAX_LIFETIME_DAYS, MAX_OVERLAP_HOURS, check_key_name
 
-app = typer.Typer(help="Create, rotate, list, revoke and reseal API keys.", no_args_is_help=True)
+app = typer.Typer(help=f"Create, rotate, list, revoke and reseal API keys.\n\n{PRECEDENCE}", no_args_is_help=True)
 
 KeyId = Annotated[str, typer.Argument(metavar="ID", help="The key's id, as shown by `keys list`.")]
 ExpiresInDays = Annotated[
     int | None, typer.Option(min=1, max=MAX_LIFETIME_DAYS, help="Lifetime (default: unlimited).")
 ]
 
-ResultT = TypeVar("ResultT")
-
 
 @app.command()
+@with_source
 def create(
+    source: Source,
     name: Annotated[str, typer.Argument(help="Who uses the key.")],
+    *,
     scope: Annotated[
         list[Scope] | None,
         typer.Option(help="What the key allows; may be repeated (default: all of tenants:*).", show_default=False),
     ] = None,
     tenant: Annotated[UUID | None, typer.Option(help="Restrict the key to this tenant.")] = None,
     expires_in_days: ExpiresInDays = None,
-    as_json: AsJson = False,
 ) -> None:
-    """Create an API key and show it once."""
+    """Create an API key and show it once.
+
+    Through the REST API, the key can have only scopes that yours has.
+    """
     try:
         checked = check_key_name(name)
     except PydanticCustomError as error:
         raise typer.BadParameter(error.message(), param_hint="NAME") from None
-    order = KeyOrder(
-        name=checked,
-        scopes=frozenset(scope) if scope else DEFAULT_SCOPES,
-        tenant_id=tenant,
-        expires_in=_days(expires_in_days),
-    )
-    _show(_run(lambda keys: keys.create(order, operator())), as_json=as_json)
+    created = key_store(source).create(checked, scope or None, tenant, expires_in_days)
+    _show(created, as_json=source.as_json)
 
 
 @app.command()
+@with_source
 def rotate(
+    source: Source,
     key_id: KeyId,
+    *,
     overlap_hours: Annotated[
         int, typer.Option(min=0, max=MAX_OVERLAP_HOURS, help="How long the old key stays valid.")
     ] = DEFAULT_OVERLAP_HOURS,
     expires_in_days: ExpiresInDays = None,
-    as_json: AsJson = False,
 ) -> None:
     """Replace an API key by a new one and show that once.
 
-    The new key has the same name, scopes and tenant, and is the same caller
-    to the service. A key that another caller rotates over the REST API is a
-    caller of its own.
+    The new key has the same name, scopes and tenant. To the service it is the
+    same caller if a key rotates itself, or if this is done in the database;
+    a key that another one rotates is a caller of its own.
     """
-    try:
-        created = _run(
-            lambda keys: keys.rotate(
-                key_id, operator(), overlap=timedelta(hours=overlap_hours), expires_in=_days(expires_in_days)
-            )
-        )
-    except UnusableKeyError:
-        fail(f"API key {key_id} is revoked, expired or forged; create a new one", ExitCode.CONFLICT)
-    _show(created, as_json=as_json)
+    _show(key_store(source).rotate(key_id, overlap_hours, expires_in_days), as_json=source.as_json)
 
 
 @app.command("list")
-def list_keys(as_json: AsJson = False) -> None:
+@with_source
+def list_keys(source: Source) -> None:
     """List all API keys, including unusable ones, without their secrets.
 
     A forged key is rejected: its row was written or changed by something
     other than this service. See `doctor`.
     """
-    records = _run(lambda keys: keys.all(operator()))
-    if as_json:
-        typer.echo(ApiKeyList(keys=tuple(key_document(record) for record in records)).model_dump_json())
+    keys = key_store(source).all()
+    if source.as_json:
+        print_json({"keys": [key.as_json() for key in keys]})
         return
     table = Table(
         Column("id", no_wrap=True), "name", "state", "scopes", "tenant", "created", "expires", "last used", box=None
     )
-    for key in map(key_document, records):
+    for key in keys:
         tenant = str(key.tenant_id) if key.tenant_id is not None else "-"
         times = (key.created_at, key.expires_at, key.last_used_at)
         shown = (f"{time:%Y-%m-%d %H:%M}" if time is not None else "-" for time in times)
@@ -119,10 +97,14 @@ def list_keys(as_json: AsJson = False) -> None:
 
 
 @app.command()
-def revoke(key_id: KeyId, as_json: AsJson = False) -> None:
+@with_source
+def revoke(source: Source, key_id: KeyId) -> None:
     """Revoke an API key; gateways stop accepting it within seconds."""
-    record = _run(lambda keys: keys.revoke(key_id, operator()))
-    typer.echo(key_document(record).model_dump_json() if as_json else f"revoked {record.key_id} ({record.name})")
+    key = key_store(source).revoke(key_id)
+    if source.as_json:
+        print_json(key.as_json())
+    else:
+        typer.echo(f"revoked {key.id} ({key.name})")
 
 
 @app.command()
@@ -133,7 +115,7 @@ def reseal(
     ] = "OLD_AUDIT_SECRET",  # noqa: S107 - a name
     as_json: AsJson = False,
 ) -> None:
-    """Sign all API keys again after a change of AUDIT_SECRET.
+    """Sign all API keys again after a change of AUDIT_SECRET, in the database.
 
     Also needed after a change of NEXTAUTH_SECRET if AUDIT_SECRET is not set.
     Keys that verify with the old secret are signed with the new one. Others
@@ -146,7 +128,7 @@ def reseal(
     if not old_secret:
         message = f"{old_secret_env} is not set; export the secret with which the keys were signed"
         raise typer.BadParameter(message, param_hint="--old-secret-env")
-    resealed = _run(lambda keys: keys.reseal(ApiKeySigner(old_secret), operator()))
+    resealed = DatabaseKeys(as_json=as_json).reseal(old_secret)
     if as_json:
         print_json(asdict(resealed))
     else:
@@ -157,26 +139,8 @@ def reseal(
         raise typer.Exit(ExitCode.FAILED)
 
 
-def _show(created: CreatedKey, *, as_json: bool) -> None:
+def _show(created: CreatedApiKey, *, as_json: bool) -> None:
     if as_json:
-        typer.echo(created_key_document(created).model_dump_json())
+        print_json(created.as_json())
     else:
         typer.echo(f"{created.key}\n\nKeep it now; it can't be shown again.")
-
-
-def _days(days: int | None) -> timedelta | None:
-    return timedelta(days=days) if days is not None else None
-
-
-def _run(work: Callable[[KeyManagement], Awaitable[ResultT]]) -> ResultT:
-    async def with_keys(engine: AsyncEngine, settings: Settings) -> ResultT:
-        keys = ApiKeys(engine, api_key_signer(settings))
-        try:
-            return await work(KeyManagement(engine, keys, audit_trail(settings)))
-        finally:
-            keys.close()
-
-    try:
-        return run_on_database(with_keys)
-    except KeyNotFoundError as error:
-        fail(f"there is no API key with the id {error}; see `alga-tenants keys list`", ExitCode.NOT_FOUND)

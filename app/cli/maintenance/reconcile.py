@@ -11,6 +11,7 @@ from rich.table import Table
 
 from activities.database.errors import DATABASE_ERRORS
 from app.audit.recorder import audit_trail
+from app.cli.connection.settings import load_settings
 from app.cli.console import fail, print_json
 from app.cli.exit_codes import ExitCode
 from app.cli.options import AsJson
@@ -38,7 +39,7 @@ def command(
 
     Exits with 9 if an operation waits for a person.
     """
-    settings = Settings.load()
+    settings = load_settings(Settings, as_json=as_json)
     configure_logging(settings, sys.stderr)
     try:
         findings = asyncio.run(_reconcile(settings, workflow_id))

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from app.cli.connection.settings import load_settings
 from app.cli.console import fail, print_json, say
 from app.cli.exit_codes import ExitCode
 from app.cli.options import AsJson
@@ -52,7 +53,7 @@ def command(
     """
     if file is not None and query is not None:
         raise typer.BadParameter("give either --file or --query")
-    settings = HistorySettings.load()
+    settings = load_settings(HistorySettings, as_json=as_json)
     _log_without_sdk(settings)
     stderr = Console(stderr=True, highlight=False)
     try:

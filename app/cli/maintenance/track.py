@@ -13,6 +13,7 @@ from activities.errors import FinalError, PassingError
 from activities.tenants.customer import track_tenant
 from app.audit.recorder import audit_trail
 from app.auth.callers import operator
+from app.cli.connection.settings import load_settings
 from app.cli.console import fail, print_json, visible
 from app.cli.exit_codes import ExitCode
 from app.cli.options import AsJson
@@ -31,7 +32,7 @@ def command(
     Exits with 7 if the customer collides with another one.
     """
     try:
-        tracked = asyncio.run(_track(Settings.load(), tenant))
+        tracked = asyncio.run(_track(load_settings(Settings, as_json=as_json), tenant))
     except (FinalError, PassingError) as error:
         fail(f"{error.code}: {error.detail}", ExitCode.CONFLICT)
     except DATABASE_ERRORS as error:

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from app.cli.connection.completion import PRODUCTS, one_of
 from app.cli.options import keyword, replace_first_parameter
 
 TENANT = "Tenant"
@@ -22,18 +23,27 @@ STDIN = "-"
 
 @dataclass(frozen=True)
 class Field:
-    """An option and the JSON field that it sets, such as `--address-city` and `billingAddress.city`."""
+    """An option and the JSON field that it sets, such as `--address-city` and `billingAddress.city`.
+
+    `values` are those that shells complete.
+    """
 
     option: str
     path: str
     help: str
     panel: str = TENANT
     type: Any = str
+    values: tuple[str, ...] = ()
 
     @property
     def parameter(self) -> inspect.Parameter:
         """The option as a parameter of a command."""
-        option = typer.Option(self.option, help=self.help, rich_help_panel=self.panel)
+        option = typer.Option(
+            self.option,
+            help=self.help,
+            rich_help_panel=self.panel,
+            autocompletion=one_of(self.values) if self.values else None,
+        )
         return keyword(self.option.removeprefix("--").replace("-", "_"), Annotated[self.type | None, option])
 
 
@@ -41,11 +51,16 @@ CHANGEABLE_FIELDS = (
     Field("--tenant-name", "tenantName", "Name of the tenant."),
     Field("--company-name", "companyName", "Name of the company (default: the tenant's name)."),
     Field("--client-name", "clientName", "Name of the tenant's own client record (default: the company's name)."),
-    Field("--plan", "plan", "solo or pro."),
+    Field("--plan", "plan", "solo or pro.", values=("solo", "pro")),
     Field("--billing-plan", "billingPlan", "A contract line of the product's blueprint."),
-    Field("--billing-source", "billingSource", "manual (default), stripe or apple_iap."),
+    Field(
+        "--billing-source",
+        "billingSource",
+        "manual (default), stripe or apple_iap.",
+        values=("manual", "stripe", "apple_iap"),
+    ),
     Field("--license-count", "licenseCount", "Number of licensed users.", type=int),
-    Field("--email-provider", "emailProvider", "resend (default) or smtp."),
+    Field("--email-provider", "emailProvider", "resend (default) or smtp.", values=("resend", "smtp")),
     Field("--addon", "addons", "Key of an add-on; may be repeated.", type=list[str]),
     Field("--address-line1", "billingAddress.line1", "Street.", ADDRESS),
     Field("--address-line2", "billingAddress.line2", "Second line of the street.", ADDRESS),
@@ -57,7 +72,7 @@ CHANGEABLE_FIELDS = (
 )
 CREATION_FIELDS = (
     *CHANGEABLE_FIELDS,
-    Field("--product", "productCode", "psa (default) or algadesk."),
+    Field("--product", "productCode", "psa (default) or algadesk.", values=PRODUCTS),
     Field("--tenant-id", "tenantId", "UUID of the new tenant (default: generated)."),
     Field("--skip-welcome-email", "skipWelcomeEmail", "Send the administrator no mail.", type=bool),
     Field("--portal-user", "portalUser", "Make a portal user in the management tenant, too.", type=bool),

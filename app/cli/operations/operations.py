@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
+from app.cli.connection.completion import KINDS, STATUSES, one_of, tenant_ids
 from app.cli.exit_codes import EXIT_CODES_HELP, ExitCode
 from app.cli.operations.fields import CHANGEABLE_FIELDS, read_file, takes_fields
 from app.cli.operations.report import Report, connected
@@ -112,10 +113,18 @@ def list_operations(
     report: Report,
     *,
     status: Annotated[
-        list[str] | None, typer.Option(help="Only with this status, such as running or failed; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            help="Only with this status, such as running or failed; may be repeated.",
+            autocompletion=one_of(STATUSES),
+        ),
     ] = None,
-    kind: Annotated[str | None, typer.Option(help="Only of this kind, such as tenant_creation.")] = None,
-    tenant_id: Annotated[str | None, typer.Option(help="Only of the tenant with this id.")] = None,
+    kind: Annotated[
+        str | None, typer.Option(help="Only of this kind, such as tenant_creation.", autocompletion=one_of(KINDS))
+    ] = None,
+    tenant_id: Annotated[
+        str | None, typer.Option(help="Only of the tenant with this id.", autocompletion=tenant_ids)
+    ] = None,
     name: Annotated[str | None, typer.Option(help="Only of tenants whose name contains this text.")] = None,
     started_after: Moment = None,
     started_before: Moment = None,

@@ -1,15 +1,15 @@
 """Output and exit status of a command: results on stdout as text or JSON, everything else on stderr."""
 
-import inspect
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from itertools import islice
-from typing import Annotated, Any, NoReturn
+from typing import Any, NoReturn
 
 import typer
 from rich.console import Console
 
+from app.cli.connection.gateway import CONNECTION_OPTIONS, connection
 from app.cli.console import print_json, say
 from app.cli.exit_codes import ExitCode
 from app.cli.operations.fields import option_of
@@ -37,18 +37,7 @@ STATUS_CODES = {
     WAITING: ExitCode.WAITING,
     **dict.fromkeys(WAITING_FOR_PERSON, ExitCode.NEEDS_ATTENTION),
 }
-URL = typer.Option("--url", envvar="ALGA_TENANTS_URL", help="Address of the gateway.", rich_help_panel="Connection")
-API_KEY = typer.Option(
-    "--api-key",
-    envvar="ALGA_TENANTS_API_KEY",
-    help="API key or token. Prefer the variable: other users of this machine can see command lines.",
-    rich_help_panel="Connection",
-)
-CONNECTION_OPTIONS = (
-    keyword("as_json", AsJson, default=False),
-    keyword("api_key", Annotated[str, API_KEY], default=inspect.Parameter.empty),
-    keyword("url", Annotated[str, URL], default="http://127.0.0.1:8000"),
-)
+OPTIONS = (keyword("as_json", AsJson, default=False), *CONNECTION_OPTIONS)
 
 
 class Report:
@@ -177,11 +166,12 @@ def connected(command: Callable[..., ExitCode | None]) -> Callable[..., None]:
     """
 
     @wraps(command)
-    def run(*positional: Any, api_key: str, url: str, as_json: bool, **arguments: Any) -> None:
-        report = Report(url, as_json=as_json)
-        with report.connection(api_key):
+    def run(*positional: Any, api_key: str | None, url: str | None, as_json: bool, **arguments: Any) -> None:
+        gateway = connection(url, api_key, as_json=as_json)
+        report = Report(gateway.url, as_json=as_json)
+        with report.connection(gateway.api_key):
             code = command(report, *positional, **arguments)
         report.finish(code or ExitCode.DONE)
 
-    replace_first_parameter(command, run, CONNECTION_OPTIONS)
+    replace_first_parameter(command, run, OPTIONS)
     return run

@@ -9,6 +9,7 @@ from uuid import UUID
 import typer
 from rich.console import Console
 
+from app.cli.connection.completion import DELIVERY_STATUSES, one_of
 from app.cli.console import print_json, say
 from app.cli.exit_codes import EXIT_CODES_HELP, ExitCode
 from app.cli.operations.report import Report, connected
@@ -185,7 +186,10 @@ def deliveries(
     report: Report,
     webhook_id: WebhookId,
     *,
-    status: Annotated[str | None, typer.Option(help="Only pending, delivered or dead ones.")] = None,
+    status: Annotated[
+        str | None,
+        typer.Option(help="Only pending, delivered or dead ones.", autocompletion=one_of(DELIVERY_STATUSES)),
+    ] = None,
     attempts: Annotated[bool, typer.Option("--attempts", help="Show each attempt, and why it failed.")] = False,
     limit: Limit = DEFAULT_LIMIT,
 ) -> None:

@@ -2,9 +2,8 @@
 
 import os
 import secrets
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 from uuid import UUID
 
 import typer
@@ -14,75 +13,81 @@ from rich.console import Console
 from activities.alga.development import AlgaOwnsDatabaseError
 from activities.purge.catalogue import read_catalogue
 from activities.purge.purge import count_tenant_rows
-from app.cli.console import fail
+from app.cli.connection.profile import FOLDER_VARIABLE
+from app.cli.console import fail, print_json, say
+from app.cli.options import AsJson, Yes, confirmed
 from app.cli.output import shown_progress
+from app.cli.processes.addresses import show_addresses, show_facts, show_next_steps
 from app.client import TenantsClient
 from app.embedded.development import Installation, install
 from app.embedded.errors import StackError
-from app.embedded.paths import remove_data_dir
+from app.embedded.paths import check_removable, existing_data_dirs, remove_data_dir
 from app.embedded.processes.blocking import run_blocking
 from app.embedded.processes.signals import StopRequested, stop_on_signals
 from app.embedded.stack import DevStack
 from app.settings import DatabaseSettings
 from migrations.revisions import UnreleasedSchemaError, admin_engine
 
+app = typer.Typer(invoke_without_command=True)
 
+DataDir = Annotated[
+    Path | None,
+    typer.Option(envvar=FOLDER_VARIABLE, help="Folder for data and logs (default: one per checkout, in /var/tmp)."),
+]
+
+
+@app.callback()
 def command(
+    context: typer.Context,
     *,
     port: Annotated[
-        int | None, typer.Option(min=1, max=65535, help="Port of the gateway (default: 8000, or any free port).")
+        int | None,
+        typer.Option(
+            min=1, max=65535, help="Port of the gateway (default: that of the last start, 8000, or any free one)."
+        ),
     ] = None,
-    data_dir: Annotated[
-        Path | None, typer.Option(help="Folder for the data (default: one per checkout, in /var/tmp).")
-    ] = None,
+    data_dir: DataDir = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one line of JSON to stdout when ready; messages go to stderr.")
     ] = False,
     example: Annotated[bool, typer.Option("--example", help="Create an example tenant when ready.")] = False,
     once: Annotated[bool, typer.Option("--once", help="Exit after the example, with 1 if it failed.")] = False,
-    reset: Annotated[
-        bool, typer.Option("--reset", help="Remove the data of earlier runs first; no process may be using it.")
-    ] = False,
+    reset: Annotated[bool, typer.Option("--reset", help="Do `dev reset --yes` first.")] = False,
 ) -> None:
     """Run PostgreSQL, Temporal, a worker and the gateway until Ctrl-C.
 
     Set ADMIN_DATABASE_URL (and DATABASE_URL) or TEMPORAL_ADDRESS to use an
-    existing server instead of an embedded one. Data survives a restart.
-    If you are root, PostgreSQL runs as the user nobody.
+    existing server instead of an embedded one. Data and ports survive a
+    restart, and the logs of one run the next. The commands of this checkout
+    find what is running by themselves. If you are root, PostgreSQL runs as
+    the user nobody.
     """
-    console = Console(stderr=as_json)
+    if context.invoked_subcommand is not None:
+        _refuse_options(context)
+        return
+    console = Console(stderr=as_json, highlight=False)
     stack = DevStack(
         data_dir,
         admin_database_url=os.environ.get("ADMIN_DATABASE_URL"),
         database_url=os.environ.get("DATABASE_URL"),
         temporal_address=os.environ.get("TEMPORAL_ADDRESS"),
+        say=lambda what: say(console, f"… {what}"),
     )
     is_up = False
     try:
         if reset:
-            console.print(f"removed {remove_data_dir(data_dir)}", markup=False, soft_wrap=True)
+            say(console, f"removed {remove_data_dir(data_dir)}")
         with stop_on_signals(), stack:
-            installation = install(stack, port=port, say=lambda what: console.print(f"… {what}"))
+            installation = install(stack, port=port, say=stack.say)
             is_up = True
             if as_json:
                 typer.echo(installation.as_json())
             else:
-                addresses = {
-                    "gateway": installation.url,
-                    "console": installation.console,
-                    "API documentation": f"{installation.url}/docs",
-                    "API key": installation.api_key,
-                    "Temporal's web UI": installation.temporal_ui or "see the external server",
-                    "database": installation.admin_database_url,
-                    "management tenant": installation.management_tenant or "none: set MASTER_BILLING_TENANT_ID",
-                }
-                _show(addresses, console)
-            if example or once:
-                succeeded = _provision_example(installation, console)
-                if once:
-                    raise typer.Exit(0 if succeeded else 1)
-            console.print("Ctrl-C stops everything; the data is kept.")
-            stack.watch()
+                show_addresses(console, installation)
+            succeeded = _provision_example(installation, console) if example or once else True
+            if once:
+                raise typer.Exit(0 if succeeded else 1)
+            _watch(stack, installation, console, as_json=as_json)
     except StopRequested:
         if not is_up:
             raise
@@ -91,6 +96,42 @@ def command(
         fail(f"alga-tenants dev: {error if 'ADMIN_DATABASE_URL' in os.environ else _offer_reset(data_dir)}")
     except (StackError, AlgaOwnsDatabaseError) as error:
         fail(f"alga-tenants dev: {error}")
+
+
+@app.command()
+def reset(data_dir: DataDir = None, *, yes: Yes = False, as_json: AsJson = False) -> None:
+    """Remove the data and logs of this checkout; no process may be using them."""
+    folders = existing_data_dirs() if data_dir is None else [data_dir.absolute()] if data_dir.exists() else []
+    names = " and ".join(map(str, folders))
+    try:
+        for folder in folders:
+            check_removable(folder)
+        if folders and not yes and not confirmed(f"Remove {names} with all data and logs?"):
+            fail("nothing was removed")
+        for folder in folders:
+            remove_data_dir(folder)
+    except StackError as error:
+        fail(f"alga-tenants dev reset: {error}")
+    if as_json:
+        print_json({"removed": [str(folder) for folder in folders]})
+    else:
+        say(Console(highlight=False), f"removed {names}" if folders else "There is no data.")
+
+
+def _watch(stack: DevStack, installation: Installation, console: Console, *, as_json: bool) -> NoReturn:
+    if not as_json:
+        show_next_steps(console, installation)
+    say(console, "Ctrl-C stops everything; the data is kept.")
+    stack.watch()
+
+
+def _refuse_options(context: typer.Context) -> None:
+    """Refuse options of `dev` before the name of a command of its own, which would be ignored."""
+    for name in context.params:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            command = f"dev {context.invoked_subcommand}"
+            raise typer.BadParameter(f"must follow `{command}`", param_hint=f"--{name.replace('_', '-')}")
 
 
 def _offer_reset(data_dir: Path | None) -> str:
@@ -133,7 +174,7 @@ def _provision_example(installation: Installation, console: Console) -> bool:
         facts["took"] = f"{document.duration.total_seconds() * 1000:.0f} ms in the workflow"
     rows = run_blocking(_rows(installation, ids.tenant_id))
     facts["rows"] = f"{sum(rows.values())} in {len(rows)} tables"
-    _show(facts | {f"  {table}": str(count) for table, count in sorted(rows.items())}, console)
+    show_facts(console, facts | {f"  {table}": str(count) for table, count in sorted(rows.items())})
     return True
 
 
@@ -148,10 +189,3 @@ async def _rows(installation: Installation, tenant_id: UUID) -> dict[str, int]:
             return await count_tenant_rows(connection, await read_catalogue(connection), tenant_id)
     finally:
         await engine.dispose()
-
-
-def _show(facts: Mapping[str, str], console: Console) -> None:
-    """Print a line for each fact without wrapping, because people copy keys and ids from here."""
-    width = max(map(len, facts))
-    for name, value in facts.items():
-        console.print(f"  {name:<{width}}  {value}", markup=False, highlight=False, soft_wrap=True)

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from app.cli.connection.completion import one_of
 from app.cli.console import print_json, say, visible
 from app.cli.exit_codes import ExitCode
 from app.cli.operations.report import Report, connected
@@ -19,7 +20,7 @@ def change_product(
     report: Report,
     tenant_id: TenantId,
     *,
-    product: Annotated[str, typer.Option(help="The new product: psa.")],
+    product: Annotated[str, typer.Option(help="The new product: psa.", autocompletion=one_of(["psa"]))],
     preview: Annotated[bool, typer.Option("--preview", help="Only show what would be written.")] = False,
     yes: Yes = False,
     wait: Wait = True,

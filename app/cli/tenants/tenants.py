@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from app.cli.connection.completion import PRODUCTS, STATES, USER_TYPES, one_of
 from app.cli.console import print_json
 from app.cli.exit_codes import EXIT_CODES_HELP, ExitCode
 from app.cli.operations.report import Report, connected
@@ -27,10 +28,15 @@ def list_tenants(
     search: Annotated[
         str | None, typer.Option(help="Part of a name or e-mail address (case is ignored), or a tenant id.")
     ] = None,
-    product: Annotated[str | None, typer.Option(help="Only of this product: psa or algadesk.")] = None,
+    product: Annotated[
+        str | None, typer.Option(help="Only of this product: psa or algadesk.", autocompletion=one_of(PRODUCTS))
+    ] = None,
     state: Annotated[
         str | None,
-        typer.Option(help="Only in this state: active, suspended, deletion_scheduled, deleting or deleted."),
+        typer.Option(
+            help="Only in this state: active, suspended, deletion_scheduled, deleting or deleted.",
+            autocompletion=one_of(STATES),
+        ),
     ] = None,
     limit: Limit = DEFAULT_LIMIT,
 ) -> None:
@@ -69,7 +75,10 @@ def users(
     report: Report,
     tenant_id: TenantId,
     *,
-    user_type: Annotated[str | None, typer.Option("--type", help="Only of this type: internal or client.")] = None,
+    user_type: Annotated[
+        str | None,
+        typer.Option("--type", help="Only of this type: internal or client.", autocompletion=one_of(USER_TYPES)),
+    ] = None,
     inactive: Annotated[
         bool | None, typer.Option("--inactive/--active", help="Only those that can't, or can, sign in.")
     ] = None,

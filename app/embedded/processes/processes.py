@@ -16,11 +16,15 @@ from typing import IO
 from app.embedded.errors import StackError
 from app.embedded.paths import open_private
 from app.embedded.processes import launch
+from app.embedded.processes.progress import Progress
 from app.embedded.processes.signals import shielded
 
 LOG_TAIL_LINES = 20
 LOG_TAIL_BYTES = 16_384
 POLL_SECONDS = 0.02
+# A busy machine delays a start by minutes, but not its progress.
+MAX_IDLE_SECONDS = 120.0
+NOTICE_SECONDS = 10.0
 
 # The kernel sends a child's death signal when the thread that started it ends. Hence one thread, which lives as long
 # as the program, starts them all.
@@ -88,14 +92,27 @@ class ChildProcess:
                 pass_fds=self.keep_open,
             ).result()
 
-    def wait_until(self, ready: Callable[[], bool], *, timeout: float) -> None:
-        """Return once `ready()`; raises `StackError` if it ends first or `timeout` seconds pass."""
-        deadline = time.monotonic() + timeout
+    def wait_until(
+        self, ready: Callable[[], bool], *, timeout: float, say: Callable[[str], None] = lambda _: None
+    ) -> None:
+        """Return once `ready()`; `say` is called every 10 s with what is waited for.
+
+        Raises `StackError` if it ends first, `timeout` seconds pass, or it does nothing for two minutes: it writes no
+        output and, as far as the system shows that, needs no processor time.
+        """
+        begun = time.monotonic()
+        next_notice = begun + NOTICE_SECONDS
+        progress = Progress(self.pid, self.log_file)
         while not ready():
             if self.exit_status is not None:
                 raise self.error(f"ended with status {self.exit_status} before it was ready")
-            if time.monotonic() > deadline:
+            if (now := time.monotonic()) > begun + timeout:
                 raise self.error(f"was not ready after {timeout:.0f} s")
+            if progress.idle_seconds() > MAX_IDLE_SECONDS:
+                raise self.error(f"was not ready, and has done nothing for {MAX_IDLE_SECONDS:.0f} s")
+            if now > next_notice:
+                say(f"still waiting for {self.name}, after {now - begun:.0f} s")
+                next_notice = now + NOTICE_SECONDS
             self._wait(POLL_SECONDS)
         if self.exit_status is not None:
             raise self.error(f"ended with status {self.exit_status}")

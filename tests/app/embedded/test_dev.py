@@ -28,7 +28,7 @@ from tests.support.folders import reachable_folder
 from tests.support.servers.processes import processes_in, wait_for
 
 COMMAND = [sys.executable, "-m", "app.cli"]
-KEYS = {"url", "apiKey", "console", "databaseUrl", "adminDatabaseUrl", "temporalAddress", "temporalUi"}
+KEYS = {"url", "apiKey", "console", "databaseUrl", "adminDatabaseUrl", "temporalAddress", "temporalUi", "dataDir"}
 
 
 def environment(**changes: str) -> dict[str, str]:
