@@ -23,6 +23,7 @@ SLOW_MODULES = frozenset(
         "test_figures",
         "test_loading",
         "test_processes",
+        "test_reset",
         "test_state_machine",
         "test_time_limits",
     }

@@ -51,9 +51,22 @@ PATIENCE = 120.0
 
 
 @contextmanager
-def running_service(folder: Path, **servers: str) -> Iterator[Installation]:
+def running_service(
+    folder: Path,
+    *,
+    admin_database_url: str | None = None,
+    database_url: str | None = None,
+    temporal_address: str | None = None,
+) -> Iterator[Installation]:
     """An installation on empty tables, on the given servers or on ones of its own; its logs are in `logs`."""
-    with DevStack(folder, ui=False, durable=False, **servers) as stack:
+    with DevStack(
+        folder,
+        admin_database_url=admin_database_url,
+        database_url=database_url,
+        temporal_address=temporal_address,
+        ui=False,
+        durable=False,
+    ) as stack:
         installation = install(stack, port=free_port(), environment=SETTINGS, say=lambda _: None)
         run_blocking(_execute(installation.admin_database_url, STUCK_TENANTS + WEBHOOKS_ON_LOOPBACK))
         yield installation

@@ -75,15 +75,16 @@ def _sign_in(profile: "Profile | None", api_key: str | None) -> str:
     if key is None or ApiKey.parse(key) is None or names_installation() != (profile is None):
         return ""
     # Late, because they take a second to import.
-    from app.database import DatabaseUnavailableError, database_errors  # noqa: PLC0415
+    from activities.database.errors import DATABASE_ERRORS  # noqa: PLC0415
     from app.embedded.development import sign_in_link  # noqa: PLC0415
     from app.embedded.processes.blocking import run_blocking  # noqa: PLC0415
     from app.settings import Settings, SettingsError  # noqa: PLC0415
 
     try:
-        with database_errors():
-            return f"/sign-in?link={run_blocking(sign_in_link(load_settings(Settings, as_json=True), key))}"
-    except (SettingsError, DatabaseUnavailableError) as error:
+        return f"/sign-in?link={run_blocking(sign_in_link(load_settings(Settings, as_json=True), key))}"
+    except SettingsError as error:
         reason = str(error).splitlines()[0]
-        say(Console(stderr=True, highlight=False), f"The address does not sign in, for lack of a database: {reason}")
-        return ""
+    except DATABASE_ERRORS as error:
+        reason = f"the database is unavailable ({type(error).__name__})"
+    say(Console(stderr=True, highlight=False), f"The address does not sign in: {reason}")
+    return ""

@@ -1,4 +1,5 @@
 from importlib import import_module
+from importlib.metadata import version
 from typing import ClassVar
 
 import pytest
@@ -41,7 +42,19 @@ def test_a_command_that_can_not_be_imported_breaks_no_other() -> None:
 @pytest.mark.parametrize(
     "command",
     [
-        *("dev", "gateway", "worker", "migrate", "doctor", "reconcile", "replay", "keys", "audit"),
+        *(
+            "dev",
+            "dev reset",
+            "open",
+            "gateway",
+            "worker",
+            "migrate",
+            "doctor",
+            "reconcile",
+            "replay",
+            "keys",
+            "audit",
+        ),
         *(f"tenants {name}" for name in ("create", "list", "show")),
         *(f"operations {name}" for name in ("list", "show", "watch", "cancel", "resume", "change")),
         *(f"webhooks {name}" for name in ("create", "rotate-secret", "test", "deliveries", "replay", "pause")),
@@ -68,6 +81,11 @@ def test_a_short_form_is_the_same_command(short: str, full: str) -> None:
         return said.partition(f"Usage: alga-tenants {command}")[2].split()
 
     assert usage(short) == usage(full)
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    result = CliRunner().invoke(app, ["--version"])
+    assert (result.exit_code, result.stdout) == (0, f"alga-tenants {version('alga-tenants')}\n")
 
 
 def test_an_unknown_command_exits_2_with_a_suggestion() -> None:

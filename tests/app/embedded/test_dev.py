@@ -171,13 +171,57 @@ def test_it_prints_its_addresses_in_one_line_and_finds_the_data_and_the_key_of_a
 
 
 def test_the_address_of_the_console_signs_in(dev: Dev) -> None:
-    address, _, link = dev.facts["console"].partition("?link=")
+    assert_signs_in(dev, dev.facts["console"])
+
+
+def assert_signs_in(dev: Dev, console: str) -> None:
+    """Check that the address of the console signs in."""
+    address, _, link = console.partition("?link=")
     assert address == f"{dev.facts['url']}/console/sign-in"
     origin = {"Origin": dev.facts["url"]}
     with httpx.Client(follow_redirects=True, headers={"Accept": "text/html"}) as browser:
-        assert "Sign in" in browser.get(dev.facts["console"]).text
+        assert "Sign in" in browser.get(console).text
         page = browser.post(f"{address}/link", data={"link": link}, headers=origin)
     assert (page.status_code, "Sign out" in page.text) == (200, True)
+
+
+def test_commands_find_it_by_its_folder(dev: Dev) -> None:
+    found = {"ALGA_TENANTS_DATA_DIR": str(dev.data_dir)}
+    for command in ("list", "keys list", "keys list --database", "audit list", "audit verify", "reconcile", "doctor"):
+        ran = run([*COMMAND, *command.split()], **found)
+        assert ran.returncode == 0, command + ran.stdout + ran.stderr
+        assert f"Using `make run` at {dev.facts['url']}" in ran.stderr
+    created = run([*COMMAND, "keys", "create", "mine", "--scope", "tenants:read", "--json"], **found)
+    assert created.stderr == ""
+    key = json.loads(created.stdout)["key"]
+    assert httpx.get(f"{dev.facts['url']}/tenants", headers={"X-API-Key": key}).status_code == 200
+
+
+def test_the_opened_console_signs_in(dev: Dev) -> None:
+    opened = run([*COMMAND, "open", "--print", "--json"], ALGA_TENANTS_DATA_DIR=str(dev.data_dir))
+    address = json.loads(opened.stdout)["url"]
+    assert address.startswith(f"{dev.facts['url']}/console/sign-in?link=")
+    assert_signs_in(dev, address)
+
+
+def test_its_profile_and_its_logs_can_be_read_by_nobody_else(dev: Dev) -> None:
+    for file in ("profile.json", "logs/gateway.log", "logs/worker.log"):
+        assert (dev.data_dir / file).stat().st_mode & 0o077 == 0, file
+
+
+def test_it_keeps_its_ports_and_the_logs_of_the_run_before(dev: Dev) -> None:
+    ports = json.loads((dev.data_dir / "ports.json").read_text())
+    assert f"http://127.0.0.1:{ports['the gateway']}" == dev.facts["url"]
+    assert set(ports) == {"PostgreSQL", "Temporal", "Temporal's web UI", "the gateway", "the worker's probes"}
+    for log in ("logs/gateway.log", "logs/worker.log", "postgres/server.log", "temporal/server.log"):
+        assert (dev.data_dir / log).exists()
+        assert (dev.data_dir / f"{log}.previous").exists()
+
+
+def test_the_data_of_a_running_instance_are_not_removed(dev: Dev) -> None:
+    refused = run([*COMMAND, "dev", "reset", "--yes", "--data-dir", str(dev.data_dir)])
+    assert refused.returncode == 1
+    assert f"is in use by process {dev.process.pid}" in refused.stderr
 
 
 def test_a_folder_in_use_is_reported(dev: Dev) -> None:

@@ -4,7 +4,15 @@ from pathlib import Path
 import pytest
 
 from app.embedded.errors import FolderLockedError, StackError
-from app.embedded.paths import FolderLock, claim_data_dir, data_root, remove_data_dir
+from app.embedded.paths import (
+    FolderLock,
+    claim_data_dir,
+    data_root,
+    existing_data_dirs,
+    is_in_use,
+    keep_previous_logs,
+    remove_data_dir,
+)
 from app.embedded.processes.processes import ChildProcess
 
 
@@ -89,3 +97,36 @@ def test_a_folder_that_is_no_data_folder_is_not_removed(folder: Path) -> None:
     with pytest.raises(StackError, match="not the data folder"):
         remove_data_dir(folder / "mine")
     assert (folder / "mine" / "thesis.txt").exists()
+
+
+def test_the_logs_of_one_run_before_are_kept(folder: Path) -> None:
+    logs = folder / "logs"
+    logs.mkdir()
+    for run in ("first", "second", "third"):
+        keep_previous_logs(folder)
+        (logs / "gateway.log").write_text(run)
+    assert {log.name: log.read_text() for log in logs.iterdir()} == {
+        "gateway.log": "third",
+        "gateway.log.previous": "second",
+    }
+
+
+def test_the_folders_of_an_environment_are_found_in_order_and_without_making_any(folder: Path) -> None:
+    assert existing_data_dirs(folder) == []
+    assert list(folder.iterdir()) == []
+    root = data_root(folder)
+    locks = [claim_data_dir(root=root) for _ in range(11)]
+    (root / f"{locks[0].folder.name}-copy").mkdir()
+    assert existing_data_dirs(folder) == [lock.folder for lock in locks]
+    for lock in locks:
+        assert is_in_use(lock.folder)
+        lock.release()
+        assert not is_in_use(lock.folder)
+
+
+def test_folders_that_others_could_have_made_are_not_found(folder: Path) -> None:
+    root = data_root(folder)
+    claim_data_dir(root=root).release()
+    assert len(existing_data_dirs(folder)) == 1
+    root.chmod(0o777)
+    assert existing_data_dirs(folder) == []

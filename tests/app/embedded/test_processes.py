@@ -1,13 +1,16 @@
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 import psutil
 import pytest
 
 from app.embedded.errors import StackError
+from app.embedded.processes import processes
 from app.embedded.processes.processes import ChildProcess
+from app.embedded.processes.progress import Progress
 from tests.app.embedded.owner import ENVIRONMENT
 from tests.support.servers.processes import is_running, wait_for
 
@@ -48,6 +51,43 @@ def test_a_child_that_never_gets_ready_is_reported_after_the_timeout(tmp_path: P
         child.wait_until(lambda: False, timeout=0.1)
 
     child.stop(timeout=0)
+
+
+def test_what_is_waited_for_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "NOTICE_SECONDS", 0.0)
+    said: list[str] = []
+    child = python(tmp_path, STUBBORN)
+    child.start()
+    child.wait_until(lambda: len(said) > 1, timeout=60, say=said.append)
+    assert all(line.startswith("still waiting for child, after ") for line in said)
+    child.stop(timeout=0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows the processor time")
+def test_a_child_that_does_nothing_is_reported_before_the_timeout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child = python(tmp_path, STUBBORN)
+    child.start()
+    child.wait_until(lambda: child.log_tail() == "up", timeout=60)
+    monkeypatch.setattr(processes, "MAX_IDLE_SECONDS", 1.0)
+    with pytest.raises(StackError, match="child was not ready, and has done nothing for 1 s"):
+        child.wait_until(lambda: False, timeout=600)
+    child.stop(timeout=0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows the processor time")
+def test_output_and_processor_time_are_progress(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.touch()
+    progress = Progress(os.getpid(), log)
+    progress.idle_seconds()
+    log.write_text("progress")
+    assert progress.idle_seconds() < 0.001, "the count begins anew"
+    used = time.process_time()
+    while time.process_time() - used < 0.1:
+        pass
+    assert progress.idle_seconds() < 0.001
 
 
 def test_a_child_that_ignores_the_stop_signal_is_killed(tmp_path: Path) -> None:
