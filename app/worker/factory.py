@@ -35,6 +35,7 @@ from app.temporal.operations import TemporalOperations
 from app.worker.external import ExternalActivities
 from app.worker.maintenance import MaintenanceActivities
 from app.worker.reconciler import Reconciler
+from app.worker.running_activities import RunningActivities
 from workflows.health_check import HealthCheckWorkflow
 from workflows.operations.maintenance import MaintenanceWorkflow
 from workflows.tenants.changes.product_change import ProductChangeWorkflow, ProductUpgradeWorkflow
@@ -85,12 +86,13 @@ def create_worker(
     *,
     long: AsyncEngine | None = None,
     on_fatal_error: Callable[[BaseException], Awaitable[None]] | None = None,
+    running: RunningActivities | None = None,
     extensions: Extensions = NO_EXTENSIONS,
 ) -> Worker:
     """Create a worker with all workflows and activities; raises `BlueprintError` for an invalid blueprint.
 
     `long` is the engine of activities that work through a whole tenant. `on_fatal_error` is called when a poller
-    dies, before the worker waits for running work and ends.
+    dies, before the worker waits for running work and ends. `running` gets to know the activities that run.
     """
     audit = audit_trail(settings)
     mails = welcome_mails(settings, engine)
@@ -171,7 +173,7 @@ def create_worker(
             product_changes.change_product,
             *extensions.activities,
         ],
-        interceptors=[ActivityWatch()],
+        interceptors=[ActivityWatch(), running or RunningActivities()],
         # The sandbox takes a quarter of a tenant's processor time, and finds in tests what is not deterministic.
         workflow_runner=UnsandboxedWorkflowRunner(),
         max_concurrent_activities=settings.max_concurrent_activities,

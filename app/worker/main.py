@@ -4,6 +4,7 @@ import asyncio
 import signal
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any, TypeVar
 
 import structlog
@@ -18,7 +19,7 @@ from app.background import cancel_and_wait
 from app.database import delivery_engine, long_engine, worker_engine
 from app.settings import Settings
 from app.telemetry.metrics.pools import watch_pool
-from app.telemetry.metrics.temporal_core import drain_regularly
+from app.telemetry.metrics.temporal_core import count_polls, drain_regularly
 from app.temporal.errors import reason_of
 from app.temporal.operations import TemporalOperations
 from app.temporal.task_queue import TaskQueue
@@ -26,7 +27,9 @@ from app.worker.deliveries import DeliveryLoop
 from app.worker.factory import create_worker
 from app.worker.foreign_workers import check_task_queue, watch_task_queue
 from app.worker.maintenance import schedule_maintenance
+from app.worker.polling import PollWatch
 from app.worker.probes import WorkerHealth, serve_probes
+from app.worker.running_activities import RunningActivities
 from app.worker.startup import check_database, connect_to_namespace, retry_until_ready
 
 Result = TypeVar("Result")
@@ -66,7 +69,10 @@ async def run_worker(settings: Settings) -> None:
             client, queue = prepared
             patient = long_engine(settings)
             stack.push_async_callback(patient.dispose)
-            worker = create_worker(settings, client, engine, long=patient, on_fatal_error=health.poller_failed)
+            running = RunningActivities()
+            worker = create_worker(
+                settings, client, engine, long=patient, on_fatal_error=health.poller_failed, running=running
+            )
             health.set_queue(queue)
             sending = delivery_engine(settings)
             stack.push_async_callback(sending.dispose)
@@ -75,6 +81,8 @@ async def run_worker(settings: Settings) -> None:
             stack.push_async_callback(cancel_and_wait, asyncio.create_task(_schedule(client, settings)))
             stack.push_async_callback(_end, asyncio.create_task(deliveries.run(stop)), stop)
             log.info("worker started", task_queue=settings.temporal_task_queue, temporal=settings.temporal_address)
+            is_full = partial(running.are_full, settings.max_concurrent_activities)
+            health.watch_polls(PollWatch(count_polls, is_full, health.check_temporal).check)
             await _poll(worker, stop, health)
     log.info("worker stopped")
 
@@ -133,6 +141,6 @@ async def _poll(worker: Worker, stop: asyncio.Event, health: WorkerHealth) -> No
             raise PollingEndedError(f"polling failed: {error.__cause__ or error}") from error
         raise PollingEndedError("polling ended without a request to stop")
     log.info("draining")
-    health.probes.drain()
+    health.drain()
     await worker.shutdown()
     await running

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from activities.database.errors import DATABASE_ERRORS
-from app.probes import CheckFailedError, NotStartedError, Probes, probe_routes
+from app.probes import Check, CheckFailedError, NotStartedError, Probes, probe_routes
 from app.settings import Settings
 from app.telemetry.metrics.dependencies import refresh_dependencies
 from app.telemetry.metrics.exposition import metrics_route
@@ -35,7 +35,7 @@ class WorkerHealth:
                 "schema": self._check_schema,
                 "task-queue": self._check_task_queue,
                 "polling": self._check_polling,
-                "temporal": self._check_temporal,
+                "temporal": self.check_temporal,
                 "database": self._check_database,
                 "webhooks": self._check_webhooks,
             },
@@ -43,6 +43,7 @@ class WorkerHealth:
         )
         self._temporal: TemporalOperations | None = None
         self.is_polling = False
+        self._check_polls: Check | None = None
         self._schema_problem: str | None = NOT_CHECKED
         self._temporal_problem = NOT_CHECKED
         self._queue: TaskQueue | None = None
@@ -78,9 +79,20 @@ class WorkerHealth:
         """Report that a poller died. The worker then waits for running work, which may never end."""
         self._failure = f"polling failed with {type(error).__name__}"
 
+    def watch_polls(self, check: Check) -> None:
+        """Be live only as long as this check of the polls passes."""
+        self._check_polls = check
+
+    def drain(self) -> None:
+        """Stop being ready, and expect no polls any more."""
+        self._check_polls = None
+        self.probes.drain()
+
     async def _check_poller(self) -> None:
         if self._failure is not None:
             raise CheckFailedError(self._failure)
+        if self._check_polls is not None:
+            await self._check_polls()
 
     async def _check_polling(self) -> None:
         if self._failure is not None or not self.is_polling:
@@ -100,7 +112,8 @@ class WorkerHealth:
         if found.foreign:
             raise CheckFailedError(foreign_workers(self._queue, found))
 
-    async def _check_temporal(self) -> None:
+    async def check_temporal(self) -> None:
+        """Raise `CheckFailedError` unless Temporal responds."""
         if self._temporal is None:
             raise CheckFailedError(self._temporal_problem)
         try:

@@ -4,6 +4,7 @@ Names are the SDK's, with the suffixes that Prometheus recommends.
 """
 
 import asyncio
+from collections.abc import Mapping
 from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -56,6 +57,13 @@ class CoreMetrics:
         else:
             child.observe(update.value)
 
+    def total(self, name: str, labels: Mapping[str, str]) -> float:
+        """Return the value of a counter, 0 if the SDK hasn't counted yet."""
+        if name not in self._metrics:
+            return 0.0
+        samples = (sample for family in self._metrics[name][0].collect() for sample in family.samples)
+        return next((each.value for each in samples if each.name == f"{name}_total" and each.labels == labels), 0.0)
+
     def _create(self, metric: BufferedMetric, labels: tuple[str, ...]) -> Counter | Gauge | Histogram:
         description = metric.description or metric.name
         if metric.kind == BUFFERED_METRIC_KIND_COUNTER:
@@ -77,6 +85,12 @@ def drain() -> None:
         return  # No runtime uses the buffer, as in tests.
     for update in updates:
         _CORE.apply(update)
+
+
+def count_polls(operation: str) -> float:
+    """Return how many polls of that operation of Temporal's API the SDK has begun."""
+    drain()
+    return _CORE.total("temporal_long_request", {"operation": operation})
 
 
 async def drain_regularly() -> None:
