@@ -8,7 +8,8 @@ Usage: scripts/deploy.sh COMMAND [OPTIONS]
 
   build     -t TAG [-r REGISTRY]     build the image
   push      -t TAG -r REGISTRY       push the image
-  deploy    -t TAG -r REGISTRY       install or upgrade, wait until ready, and run helm test
+  secret    FILE                     make the namespace, and the Secret that the chart reads, from NAME=value lines
+  deploy    -t TAG -r REGISTRY       install or upgrade, wait until ready, and run helm test; makes the namespace
   status                             show the release, its pods and their warnings
   logs      [gateway|worker|migrate] show the last lines of the logs; -f follows
   rollback  [REVISION]               return to the previous revision, or to REVISION
@@ -19,9 +20,10 @@ Usage: scripts/deploy.sh COMMAND [OPTIONS]
       --release NAME     name of the release (default: alga-tenants, or $RELEASE)
       --context NAME     context in the kubeconfig (default: the current one)
       --values FILE      values for the chart; can be repeated
+      --secret NAME      Secret that `secret` makes (default: alga-tenants, as in the chart's values)
       --timeout TIME     time to wait for a release (default: 10m)
   -f, --follow           follow the logs
-      --dry-run          print the commands without running them
+      --dry-run          check the files and print the commands, but change nothing
 
 BASE_IMAGE names the base image with its digest, such as python:3.11-slim-bookworm@sha256:<digest>;
 `docker buildx imagetools inspect python:3.11-slim-bookworm` prints it.
@@ -70,6 +72,50 @@ build() {
         ${BASE_IMAGE:+--build-arg "BASE_IMAGE=$BASE_IMAGE"} --tag "$repository:$tag" .
 }
 
+# Make an object, or replace it if it exists. On the server's side, so that no annotation repeats its content.
+apply() {
+    local made=(kubectl ${context:+--context "$context"} --namespace "$namespace" create "$@" --dry-run=client --output yaml)
+    local applied=(kubectl ${context:+--context "$context"} --namespace "$namespace" apply --server-side --filename -)
+    if [ "$dry_run" = yes ]; then
+        echo "$(printf '%q ' "${made[@]}")| $(printf '%q ' "${applied[@]}")"
+    else
+        "${made[@]}" | "${applied[@]}"
+    fi
+}
+
+check_file() {
+    if [ ! -f "$1" ] || [ ! -r "$1" ]; then die "$1 is no file that can be read"; fi
+}
+
+check_secret_file() {
+    local number=0 line
+    check_file "$1"
+    while IFS= read -r line || [ -n "$line" ]; do
+        number=$((number + 1))
+        # Neither error shows the line, which may hold a secret.
+        [[ -z "$line" || "$line" == \#* || "$line" =~ ^[A-Za-z_][A-Za-z0-9_]*=. ]] || die "$1: line $number is not NAME=value"
+        [[ "$line" =~ ^[^=#]*=[\"\'] ]] && die "$1: line $number has quotes, which would become a part of the value"
+    done <"$1"
+    [ "$number" -gt 0 ] || die "$1 is empty"
+}
+
+# Render the chart with the values: that shows errors of both without a cluster.
+check_values() {
+    if command -v helm >/dev/null; then
+        helm template "$release" helm --namespace "$namespace" "$@" >/dev/null || die "the chart can't be rendered with these values"
+    else
+        echo "deploy.sh: helm is not installed, so the values are not checked" >&2
+    fi
+}
+
+secret() {
+    [ "${#arguments[@]}" -eq 1 ] || die "secret needs a file of NAME=value lines"
+    check_secret_file "${arguments[0]}"
+    need kubectl
+    apply namespace "$namespace"
+    apply secret generic "$secret_name" --from-env-file="${arguments[0]}"
+}
+
 push() {
     image
     need "$builder"
@@ -84,8 +130,10 @@ deploy() {
         options+=(--values "$file")
     done
     # --set-string keeps a tag such as 1.10 from becoming a number.
-    on_cluster helm upgrade "$release" helm --install ${options[@]+"${options[@]}"} \
-        --set-string "image.repository=$repository" --set-string "image.tag=$tag" --wait --wait-for-jobs --timeout "$timeout"
+    options+=(--set-string "image.repository=$repository" --set-string "image.tag=$tag")
+    check_values "${options[@]}"
+    on_cluster helm upgrade "$release" helm --install --create-namespace "${options[@]}" \
+        --wait --wait-for-jobs --timeout "$timeout"
     on_cluster helm test "$release" --logs
 }
 
@@ -120,12 +168,12 @@ rollback() {
 
 command=${1-}
 [ "$#" -eq 0 ] || shift
-tag="" registry="" context="" follow="" dry_run=no timeout=10m
+tag="" registry="" context="" follow="" dry_run=no timeout=10m secret_name=alga-tenants
 namespace=${NAMESPACE:-alga-tenants} release=${RELEASE:-alga-tenants} builder=${BUILDER:-docker}
 values=() arguments=()
 while [ "$#" -gt 0 ]; do
     case "$1" in
-        -t | --tag | -r | --registry | -n | --namespace | --release | --context | --values | --timeout)
+        -t | --tag | -r | --registry | -n | --namespace | --release | --context | --values | --secret | --timeout)
             [ "$#" -ge 2 ] || die "$1 needs a value"
             ;;
     esac
@@ -135,7 +183,12 @@ while [ "$#" -gt 0 ]; do
         -n | --namespace) namespace=$2 && shift 2 ;;
         --release) release=$2 && shift 2 ;;
         --context) context=$2 && shift 2 ;;
-        --values) values+=("$(realpath -- "$2")") && shift 2 ;;
+        --values)
+            check_file "$2"
+            values+=("$(realpath -- "$2")")
+            shift 2
+            ;;
+        --secret) secret_name=$2 && shift 2 ;;
         --timeout) timeout=$2 && shift 2 ;;
         -f | --follow) follow=yes && shift ;;
         --dry-run) dry_run=yes && shift ;;
@@ -145,10 +198,12 @@ while [ "$#" -gt 0 ]; do
     esac
 done
 selector="app.kubernetes.io/instance=$release"
+# Before the folder changes, to which a file may be relative.
+[ "$command" != secret ] || [ "${#arguments[@]}" -ne 1 ] || [ ! -e "${arguments[0]}" ] || arguments=("$(realpath -- "${arguments[0]}")")
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 case "$command" in
-    build | push | deploy | status | logs | rollback) "$command" ;;
+    build | push | secret | deploy | status | logs | rollback) "$command" ;;
     -h | --help | help) usage ;;
     "") usage >&2 && exit 2 ;;
     *) die "no command $command; --help lists the commands" ;;

@@ -97,6 +97,12 @@ metadata:
 spec:
   {{- if not (or $own.autoscaling.enabled (and $own.keda $own.keda.enabled)) }}
   replicas: {{ $own.replicas }}
+  {{- else }}
+  {{- /* Without a number, Kubernetes would reset what the chart has set before to 1. */}}
+  {{- $live := lookup "apps/v1" "Deployment" .root.Release.Namespace $name }}
+  {{- if hasKey ($live.spec | default dict) "replicas" }}
+  replicas: {{ $live.spec.replicas | int }}
+  {{- end }}
   {{- end }}
   revisionHistoryLimit: 5
   strategy:

@@ -12,6 +12,7 @@ from tests.deploy.chart import REPOSITORY, program, run
 SCRIPT = REPOSITORY / "scripts" / "deploy.sh"
 PROGRAMS = ("docker", "podman", "helm", "kubectl")
 NOTE = '#!/bin/sh\nprintf "%s\\n" "$(basename "$0")" "$@" >> "$CALLS"; echo >> "$CALLS"; exit "${STATUS:-0}"\n'
+SECRETS = "# Of the database\n\nDATABASE_URL=postgresql://a:b@db/alga?sslmode=require\nNEXTAUTH_SECRET=one"
 WORKER = "app.kubernetes.io/instance=alga-tenants,app.kubernetes.io/component=worker"
 Calls = list[list[str]]
 
@@ -73,19 +74,22 @@ def test_deploy_upgrades_waits_and_tests(shell: Shell) -> None:
     arguments = ["-t", "1.10", "-r", "registry.example", "-n", "psa", "--context", "prod", "--values", "values.yaml"]
     answer = shell.run("deploy", *arguments)
     assert answer.returncode == 0, answer.stderr
-    upgrade, test = shell.calls
+    check, upgrade, test = shell.calls
     cluster = ["helm", "--kube-context", "prod", "--namespace", "psa"]
+    given = [
+        *["--values", str(shell.folder / "values.yaml")],
+        *["--set-string", "image.repository=registry.example/alga-tenants", "--set-string", "image.tag=1.10"],
+    ]
+    assert check == ["helm", "template", "alga-tenants", "helm", "--namespace", "psa", *given]
     assert upgrade[:8] == [*cluster, "upgrade", "alga-tenants", "helm"]
     assert upgrade[8:] == [
-        *["--install", "--values", str(shell.folder / "values.yaml")],
-        *["--set-string", "image.repository=registry.example/alga-tenants", "--set-string", "image.tag=1.10"],
-        *["--wait", "--wait-for-jobs", "--timeout", "10m"],
+        *["--install", "--create-namespace", *given, "--wait", "--wait-for-jobs", "--timeout", "10m"],
     ]
     assert test == [*cluster, "test", "alga-tenants", "--logs"]
 
 
 def test_a_failure_ends_it(shell: Shell) -> None:
-    assert shell.run("deploy", "-t", "1", "-r", "registry.example", STATUS="7").returncode == 7
+    assert shell.run("rollback", STATUS="7").returncode == 7
     assert len(shell.calls) == 1
 
 
@@ -122,16 +126,70 @@ def test_rollback_uses_the_named_or_the_previous_revision(shell: Shell, revision
         ["build", "-t", "1"],
         ["push", "-t", "1", "-r", "registry.example"],
         ["deploy", "-t", "1", "-r", "registry.example", "--values", "a file with spaces.yaml"],
+        ["secret", "a file with spaces.env"],
         ["status"],
         ["logs"],
         ["rollback", "2"],
     ],
 )
-def test_a_dry_run_prints_the_commands_and_runs_none(shell: Shell, arguments: list[str]) -> None:
-    said = shell.run(*arguments, "--dry-run")
-    assert (said.returncode, shell.calls) == (0, [])
+def test_a_dry_run_checks_the_values_and_prints_what_would_run(shell: Shell, arguments: list[str]) -> None:
+    (shell.folder / "a file with spaces.yaml").write_text("{}")
+    (shell.folder / "a file with spaces.env").write_text(SECRETS)
+    printed = shell.run(*arguments, "--dry-run")
+    assert printed.returncode == 0, printed.stderr
+    checked = shell.calls
+    assert [call[:2] for call in checked] == [["helm", "template"]] * (arguments[0] == "deploy")
     shell.run(*arguments)
-    assert [shlex.split(line) for line in said.stdout.splitlines()] == shell.calls
+    lines = [shlex.split(part) for line in printed.stdout.splitlines() for part in line.split(" | ")]
+    # Both sides of a pipe run at once, so that either may be noted first.
+    assert sorted(lines) == sorted(shell.calls[2 * len(checked) :])
+
+
+def test_the_namespace_and_the_secret_are_made_or_replaced(shell: Shell) -> None:
+    (shell.folder / "production.env").write_text(SECRETS)
+    answer = shell.run("secret", "production.env", "-n", "psa", "--secret", "keys", "--context", "prod")
+    assert answer.returncode == 0, answer.stderr
+    cluster = ["kubectl", "--context", "prod", "--namespace", "psa"]
+    made = ["--dry-run=client", "--output", "yaml"]
+    file = f"--from-env-file={shell.folder / 'production.env'}"
+    applied = [*cluster, "apply", "--server-side", "--filename", "-"]
+    assert sorted(shell.calls[:2]) == sorted([[*cluster, "create", "namespace", "psa", *made], applied])
+    assert sorted(shell.calls[2:]) == sorted(
+        [[*cluster, "create", "secret", "generic", "keys", file, *made], applied]
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [
+        ("", "is empty"),
+        ("NEXTAUTH_SECRET=one\nhunter2\n", "line 2 is not NAME=value"),
+        ("NEXTAUTH_SECRET=\n", "line 1 is not NAME=value"),
+        ('NEXTAUTH_SECRET="hunter2"', "line 1 has quotes"),
+        ("NEXTAUTH_SECRET='hunter2'", "line 1 has quotes"),
+        (None, "is no file that can be read"),
+    ],
+)
+@pytest.mark.parametrize("options", [[], ["--dry-run"]])
+def test_a_wrong_file_of_secrets_is_rejected_without_its_content(
+    shell: Shell, content: str | None, error: str, options: list[str]
+) -> None:
+    if content is not None:
+        (shell.folder / "production.env").write_text(content)
+    answer = shell.run("secret", "production.env", *options)
+    assert (answer.returncode, shell.calls) == (2, [])
+    assert error in answer.stderr
+    assert "hunter2" not in answer.stderr + answer.stdout
+
+
+def test_values_that_the_chart_rejects_end_it_before_anything_runs(shell: Shell) -> None:
+    (shell.folder / "values.yaml").write_text("gateway: {replica: 3}")
+    (shell.folder / "helm").unlink()
+    (shell.folder / "helm").symlink_to(program("helm"))
+    for options in ([], ["--dry-run"]):
+        answer = shell.run("deploy", "-t", "1", "-r", "registry.example", "--values", "values.yaml", *options)
+        assert (answer.returncode, answer.stdout) == (2, "")
+        assert "additional properties 'replica' not allowed" in answer.stderr
 
 
 @pytest.mark.parametrize(
@@ -141,6 +199,12 @@ def test_a_dry_run_prints_the_commands_and_runs_none(shell: Shell, arguments: li
         (["deploy", "-t", "1"], "needs a registry"),
         (["deploy", "-t"], "-t needs a value"),
         (["deploy", "-t", "a b", "-r", "registry.example"], "is no tag"),
+        (["deploy", "-t", "1", "-r", "registry.example", "--values", "none.yaml"], "none.yaml is no file"),
+        (
+            ["deploy", "-t", "1", "-r", "registry.example", "--values", "none.yaml", "--dry-run"],
+            "none.yaml is no file",
+        ),
+        (["secret"], "needs a file"),
         (["logs", "database"], "no process database"),
         (["rollback", "last"], "last is no revision"),
         (["destroy"], "no command destroy"),
@@ -156,5 +220,5 @@ def test_invalid_arguments_are_rejected(shell: Shell, arguments: list[str], said
 
 def test_help_lists_the_commands(shell: Shell) -> None:
     said = shell.run("--help").stdout
-    for command in ("build", "push", "deploy", "status", "logs", "rollback"):
+    for command in ("build", "push", "secret", "deploy", "status", "logs", "rollback"):
         assert f"\n  {command} " in said
