@@ -11,7 +11,8 @@ from tests.deploy.chart import REPOSITORY, program, run
 
 SCRIPT = REPOSITORY / "scripts" / "deploy.sh"
 PROGRAMS = ("docker", "podman", "helm", "kubectl")
-NOTE = '#!/bin/sh\nprintf "%s\\n" "$(basename "$0")" "$@" >> "$CALLS"; echo >> "$CALLS"; exit "${STATUS:-0}"\n'
+# One write for each call, because both sides of a pipe run at once.
+NOTE = '#!/bin/sh\nprintf "%s\\n" "$(basename "$0")" "$@" "" >> "$CALLS"; exit "${STATUS:-0}"\n'
 SECRETS = "# Of the database\n\nDATABASE_URL=postgresql://a:b@db/alga?sslmode=require\nNEXTAUTH_SECRET=one"
 WORKER = "app.kubernetes.io/instance=alga-tenants,app.kubernetes.io/component=worker"
 Calls = list[list[str]]
@@ -141,7 +142,7 @@ def test_a_dry_run_checks_the_values_and_prints_what_would_run(shell: Shell, arg
     assert [call[:2] for call in checked] == [["helm", "template"]] * (arguments[0] == "deploy")
     shell.run(*arguments)
     lines = [shlex.split(part) for line in printed.stdout.splitlines() for part in line.split(" | ")]
-    # Both sides of a pipe run at once, so that either may be noted first.
+    # Either side of a pipe may be noted first.
     assert sorted(lines) == sorted(shell.calls[2 * len(checked) :])
 
 
