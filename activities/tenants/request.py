@@ -65,10 +65,17 @@ def _password(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     if len(value) < MIN_PASSWORD_LENGTH:
-        raise PydanticCustomError("too_short", f"must have at least {MIN_PASSWORD_LENGTH} characters")
+        raise PydanticCustomError("password_length", f"must have at least {MIN_PASSWORD_LENGTH} characters")
     if len(value) > MAX_PASSWORD_LENGTH:
-        raise PydanticCustomError("too_long", f"must have at most {MAX_PASSWORD_LENGTH} characters")
+        raise PydanticCustomError("password_length", f"must have at most {MAX_PASSWORD_LENGTH} characters")
     return _plain(value)
+
+
+def not_null(value: Any) -> Any:
+    """Refuse null for a field that can only be left out."""
+    if value is None:
+        raise PydanticCustomError("null", "must not be null; leave it out to keep it")
+    return value
 
 
 def whole_number(value: Any) -> Any:
@@ -275,7 +282,7 @@ class TenantChanges(RequestModel):
 
     model_config = ConfigDict(json_schema_extra={"minProperties": 1})
 
-    tenant_name: Name | None = Field(
+    tenant_name: Annotated[Name | None, AfterValidator(not_null)] = Field(
         default=None, description="Can't be removed.", examples=["Acme"], json_schema_extra=is_never_null
     )
     company_name: Name | None = None
@@ -292,8 +299,6 @@ class TenantChanges(RequestModel):
     def _change_something(self) -> Self:
         if not self.model_fields_set:
             raise PydanticCustomError("nothing_to_change", "must name at least one field to change")
-        if "tenant_name" in self.model_fields_set and self.tenant_name is None:
-            raise PydanticCustomError("tenant_name", "tenantName must not be null")
         return self
 
     def to_message(self) -> dict[str, Any]:

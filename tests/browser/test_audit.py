@@ -50,7 +50,7 @@ def test_the_filter_finds_a_denied_request(open_console: OpenConsole, api: httpx
     expect(page.get_by_text("No event matches")).to_be_visible()
     visitor.inspect()
     visitor.go("/audit?tenantId=%3Cscript%3E&action=nothing")
-    expect(page.locator("#fault-tenantId")).to_contain_text("Tenant id must be a valid UUID")
+    expect(page.locator("#fault-tenantId")).to_contain_text("Tenant id must be a UUID like")
     expect(page.get_by_label("Tenant id")).to_have_value("<script>")
     visitor.inspect()
 

@@ -86,7 +86,7 @@ def _reject_nul(value: str) -> str:
 def _reject_unknown(value: OperationStatus) -> OperationStatus:
     # The enum itself accepts unknown values.
     if value not in list(OperationStatus):
-        raise PydanticCustomError("status", "must be one of " + ", ".join(OperationStatus))
+        raise PydanticCustomError("status", "must be one of: " + ", ".join(OperationStatus))
     return value
 
 

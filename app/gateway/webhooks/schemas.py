@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 from uuid import UUID
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
-from activities.tenants.request import OptionalText, RequestModel, is_never_null, whole_number
+from activities.tenants.request import OptionalText, RequestModel, is_never_null, not_null, whole_number
 from activities.webhooks.event_types import EVENT_TYPES, TEST, groups
 from activities.webhooks.guard import MAX_URL_LENGTH
 from app.gateway.http.parameters import Moment
@@ -46,19 +46,13 @@ def _known(name: str) -> str:
     return name
 
 
-def _not_null(value: Any) -> Any:
-    if value is None:
-        raise PydanticCustomError("null", "must not be null; leave it out to keep it")
-    return value
-
-
 def _storable(url: str) -> str:
     if not url.isascii() or not url.isprintable():
         raise PydanticCustomError("url", "must be a URL of printable ASCII characters; encode others")
     return url
 
 
-NOT_NULL = AfterValidator(_not_null)
+NOT_NULL = AfterValidator(not_null)
 EventType = Annotated[str, AfterValidator(_known), Field(json_schema_extra={"enum": list(SELECTABLE)})]
 EventTypes = Annotated[
     list[EventType],

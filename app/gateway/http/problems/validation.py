@@ -1,7 +1,7 @@
 """Turns validation errors into a problem with one entry per field. Values are never shown."""
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
+import difflib
+from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
 from fastapi.exceptions import RequestValidationError
@@ -11,14 +11,15 @@ from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
 from starlette.requests import Request
 
+from app.gateway.http.problems.messages import PAGE_TOKEN, message_of
 from app.gateway.http.problems.problem import Fault, ProblemError
 from app.gateway.http.problems.request_problems import InvalidRequestError, MalformedJsonError
 
 MAX_FAULTS = 50
+# Faults in the detail; `errors` has the others.
+MAX_NAMED_FAULTS = 3
 MAX_PATH_LENGTH = 200
 WHOLE_BODY = "body"
-# The beginning of most of pydantic's messages, such as "String should have at least 1 character".
-SUBJECT = re.compile(r"^\w+(?: input)? should ")
 
 
 def display_path(parts: Sequence[str]) -> str:
@@ -33,17 +34,32 @@ def validation_problem(request: Request, error: RequestValidationError) -> Probl
     errors = error.errors()
     malformed = next((item for item in errors if item["type"] == "json_invalid"), None)
     if malformed is not None:
-        reason, position = malformed["ctx"]["error"], malformed["loc"][-1]
-        return MalformedJsonError(f"The body is not valid JSON: {reason} at character {position}")
-    faults = [Fault(field=_field(item), detail=_detail(item, request)) for item in errors[:MAX_FAULTS]]
-    more = f" (and {len(errors) - 1} more, see errors)" if len(errors) > 1 else ""
-    return InvalidRequestError(f"{faults[0].field} {faults[0].detail}{more}", errors=faults)
+        return _malformed(malformed, error.body)
+    faults = _faults(errors, request)
+    named = "; ".join(f"{fault.field} {fault.detail}" for fault in faults[:MAX_NAMED_FAULTS])
+    more = f" (and {len(faults) - MAX_NAMED_FAULTS} more, see errors)" if len(faults) > MAX_NAMED_FAULTS else ""
+    return InvalidRequestError(named + more, errors=faults[:MAX_FAULTS])
 
 
 def faults_of(error: ValidationError) -> list[Fault]:
     """Return the faults of a body that was not validated by FastAPI."""
     items = [{**item, "loc": (WHOLE_BODY, *item["loc"])} for item in error.errors(include_input=False)]
-    return [Fault(field=_field(item), detail=_detail(item, None)) for item in items[:MAX_FAULTS]]
+    return _faults(items, None)[:MAX_FAULTS]
+
+
+def _malformed(item: Mapping[str, Any], text: Any) -> MalformedJsonError:
+    """Return the problem of a body that is no JSON, with the place of the error."""
+    before = text[: item["loc"][-1]] if isinstance(text, str) else ""
+    line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+    reason = item["ctx"]["error"]
+    reason = reason[:1].lower() + reason[1:]
+    return MalformedJsonError(f"The body is not valid JSON: {reason} at line {line}, column {column}")
+
+
+def _faults(errors: Sequence[Mapping[str, Any]], request: Request | None) -> list[Fault]:
+    """Return each fault once: the branches of a union report the same one."""
+    faults = (Fault(field=_field(item), detail=_detail(item, request)) for item in errors)
+    return list(dict.fromkeys(faults))
 
 
 def _field(item: Mapping[str, Any]) -> str:
@@ -54,35 +70,41 @@ def _field(item: Mapping[str, Any]) -> str:
 
 
 def _detail(item: Mapping[str, Any], request: Request | None) -> str:
-    match item["type"]:
-        case "missing":
-            return "is required"
-        case "extra_forbidden":
-            known = ", ".join(_known_fields(request, item["loc"][1:-1])) if request is not None else ""
-            return f"is unknown; remove it (known fields: {known})" if known else "is unknown; remove it"
-        case "uuid_parsing":
-            return "must be a valid UUID"
-        case _:
-            detail = SUBJECT.sub("must ", item["msg"].removeprefix("Value error, ").replace(" after validation", ""))
-            is_secret = item.get("ctx", {}).get("field_type") == "Value"
-            # Pydantic counts items of a secret, and names its length.
-            return f"{detail.partition(' items ')[0]} characters" if is_secret else detail
+    kind, place = item["type"], item["loc"]
+    if kind == "extra_forbidden":
+        return _unknown(str(place[-1]), _known_fields(request, place[1:-1]) if request is not None else ())
+    if kind == "string_pattern_mismatch" and place[-1] == "pageToken":
+        return PAGE_TOKEN
+    return message_of(kind, item.get("ctx", {}), item["msg"])
 
 
-def _known_fields(request: Request, path: Sequence[str | int]) -> Iterable[str]:
+def _unknown(name: str, known: Sequence[str]) -> str:
+    """Return what is wrong with an unknown field, with the known name that is most like it."""
+    by_folded = {_folded(candidate): candidate for candidate in known}
+    # Long names would take long to compare.
+    nearest = difflib.get_close_matches(_folded(name[:MAX_PATH_LENGTH]), by_folded, n=1)
+    if nearest:
+        return f"is unknown; did you mean {by_folded[nearest[0]]}?"
+    return f"is unknown; remove it (known fields: {', '.join(known)})" if known else "is unknown; remove it"
+
+
+def _folded(name: str) -> str:
+    return name.replace("_", "").replace("-", "").lower()
+
+
+def _known_fields(request: Request, path: Sequence[str | int]) -> tuple[str, ...]:
     """Return the names of the fields at the path, as in the documentation."""
     route = request.scope.get("route")
     body = route.body_field if isinstance(route, APIRoute) else None
-    fields = _fields_of(body.field_info if body is not None else None)
-    for part in path:
-        fields = _fields_of(fields.get(to_camel(str(part))))
-    return fields
+    fields = _fields_of(body.field_info.annotation if body is not None else None)
+    for name in (part for part in path if isinstance(part, str)):
+        field = fields.get(to_camel(name))
+        fields = _fields_of(field.annotation if field is not None else None)
+    return tuple(fields)
 
 
-def _fields_of(field: FieldInfo | None) -> Mapping[str, FieldInfo]:
-    """Return the fields of the model that a field has as its type."""
-    annotation = field.annotation if field is not None else None
-    for candidate in (annotation, *get_args(annotation)):
-        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
-            return {field.alias or to_camel(name): field for name, field in candidate.model_fields.items()}
-    return {}
+def _fields_of(annotation: Any) -> Mapping[str, FieldInfo]:
+    """Return the fields of the model that an annotation names, also that of a list or an optional one."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return {field.alias or to_camel(name): field for name, field in annotation.model_fields.items()}
+    return next(filter(None, map(_fields_of, get_args(annotation))), {})
