@@ -1,24 +1,28 @@
 """The image and the Compose file, as far as they can be checked without building."""
 
+import json
 import re
 from typing import Any
 
 import yaml
+from typer.testing import CliRunner
 
 from activities.alga.development import MANAGEMENT_TENANT
-from app.cli import _Root
+from app.cli import _Root, app
 from app.settings import Settings
 from tests.deploy.chart import REPOSITORY, program, run
 
 DOCKERFILE = (REPOSITORY / "Dockerfile").read_text()
 FINAL = DOCKERFILE.rpartition("\nFROM ")[2]
-COMPOSE: dict[str, Any] = yaml.safe_load((REPOSITORY / "docker-compose.yaml").read_text())
+COMPOSE_FILE = (REPOSITORY / "docker-compose.yaml").read_text()
+COMPOSE: dict[str, Any] = yaml.safe_load(COMPOSE_FILE)
 OURS = {name: service for name, service in COMPOSE["services"].items() if "alga-tenants" in service.get("image", "")}
 
 
 def test_hadolint_passes() -> None:
-    answer = run(program("hadolint"), str(REPOSITORY / "Dockerfile"))
-    assert answer.returncode == 0, answer.stdout
+    for folder in (REPOSITORY, REPOSITORY / ".devcontainer"):
+        response = run(program("hadolint"), str(folder / "Dockerfile"))
+        assert response.returncode == 0, response.stdout
 
 
 def test_the_image_runs_without_root_and_pip() -> None:
@@ -51,6 +55,32 @@ def test_the_services_have_valid_settings_and_commands() -> None:
         assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"])
     commands = {OURS[name]["command"][0] for name in ("migrate", "worker", "gateway")}
     assert commands <= _Root.lazy_commands.keys()
+
+
+def test_the_key_that_it_advises_can_be_created_in_a_container() -> None:
+    for text in (COMPOSE_FILE, (REPOSITORY / "docs" / "deploy.md").read_text()):
+        ((service, command),) = re.findall(
+            r"docker compose exec (\S+) alga-tenants (.*?)(?:  |$)", text, re.MULTILINE
+        )
+        assert OURS[service]["command"] == ["gateway"]
+        response = CliRunner().invoke(app, [*command.split(), "--help"])
+        assert response.exit_code == 0, response.output
+    secrets = {"DATABASE_URL", "ADMIN_DATABASE_URL", "NEXTAUTH_SECRET"}
+    assert OURS["gateway"]["environment"].keys() >= secrets
+
+
+def test_the_development_container_has_the_programs_of_continuous_integration() -> None:
+    folder = REPOSITORY / ".devcontainer"
+    lines = (folder / "devcontainer.json").read_text().splitlines()
+    described = json.loads("\n".join(line for line in lines if not line.lstrip().startswith("//")))
+    assert (folder / described["build"]["dockerfile"]).exists()
+    dockerfile = (folder / "Dockerfile").read_text()
+    assert f"useradd --uid 1000 --create-home --shell /bin/bash {described['remoteUser']}" in dockerfile
+    assert described["postCreateCommand"] == "make setup"
+    installed = re.findall(r"--no-install-recommends \\\n\s+(.*) \\", dockerfile)[0].split()
+    needed = set(re.findall(r"missing\+=\((\S+)\)", (REPOSITORY / ".ci" / "run").read_text()))
+    assert len(needed) >= 8
+    assert needed | {"git", "make"} <= set(installed)
 
 
 def test_the_management_tenant_is_the_one_that_the_tables_come_with() -> None:
