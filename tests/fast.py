@@ -13,7 +13,7 @@ TESTS = Path(__file__).parent
 # Tests that use one of these fixtures, directly or through another fixture, are left out.
 SERVER_FIXTURES = frozenset({"postgres", "s3", "temporal"})
 # Tests in these folders and modules start servers or processes without such a fixture.
-SLOW_FOLDERS = frozenset({"api", "chaos", "deploy", "e2e", "embedded", "supply_chain"})
+SLOW_FOLDERS = frozenset({"api", "chaos", "deploy", "e2e", "embedded", "newcomer", "supply_chain"})
 SLOW_MODULES = frozenset(
     {
         "test_attention",

@@ -4,7 +4,15 @@ import pytest
 from xdist.scheduler import LoadFileScheduling
 
 # Each of these takes a process long. At the end of the run, one would work on it while the others idle.
-FIRST = ("tests/api/", "tests/chaos/", "tests/e2e/", "tests/attack/", "tests/app/embedded/", "tests/workflows/")
+FIRST = (
+    "tests/newcomer/",
+    "tests/api/",
+    "tests/chaos/",
+    "tests/e2e/",
+    "tests/attack/",
+    "tests/app/embedded/",
+    "tests/workflows/",
+)
 # These need an installation on Citus' keys, beside the one that all end-to-end tests need.
 ON_CITUS = tuple(
     f"tests/e2e/{file}.py"

@@ -1,0 +1,1 @@
+"""Follows the README literally, in a copy of this checkout."""
