@@ -87,7 +87,10 @@ def verify_trail(
 @with_source
 def list_trail(
     source: Source,
-    action: Annotated[list[Action] | None, typer.Option(help="Only these actions; may be repeated.")] = None,
+    action: Annotated[
+        list[Action] | None,
+        typer.Option(metavar="ACTION", help="Only these actions, such as tenant.create; may be repeated."),
+    ] = None,
     outcome: Annotated[list[Outcome] | None, typer.Option(help="Only these outcomes; may be repeated.")] = None,
     *,
     caller: Annotated[str | None, typer.Option(help="Only of this caller, such as key:<id>.")] = None,

@@ -52,7 +52,9 @@ def command(
     ] = False,
     example: Annotated[bool, typer.Option("--example", help="Create an example tenant when ready.")] = False,
     once: Annotated[bool, typer.Option("--once", help="Exit after the example, with 1 if it failed.")] = False,
-    reset: Annotated[bool, typer.Option("--reset", help="Do `dev reset --yes` first.")] = False,
+    reset: Annotated[
+        bool, typer.Option("--reset", help="Remove the data of earlier runs first, without asking.")
+    ] = False,
 ) -> None:
     """Run PostgreSQL, Temporal, a worker and the gateway until Ctrl-C.
 
@@ -174,7 +176,8 @@ def _provision_example(installation: Installation, console: Console) -> bool:
         facts["took"] = f"{document.duration.total_seconds() * 1000:.0f} ms in the workflow"
     rows = run_blocking(_rows(installation, ids.tenant_id))
     facts["rows"] = f"{sum(rows.values())} in {len(rows)} tables"
-    show_facts(console, facts | {f"  {table}": str(count) for table, count in sorted(rows.items())})
+    show_facts(console, facts)
+    show_facts(console, {f"  {table}": str(count) for table, count in sorted(rows.items())})
     return True
 
 
