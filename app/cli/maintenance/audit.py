@@ -16,6 +16,7 @@ from activities.audit.trail import Head
 from app.audit.recorder import audit_trail
 from app.audit.verification import Report, verify
 from app.auth.callers import operator
+from app.cli.connection.completion import operation_ids, tenant_ids
 from app.cli.connection.source import PRECEDENCE, Source, with_source
 from app.cli.console import print_json, say, visible
 from app.cli.exit_codes import ExitCode
@@ -94,8 +95,10 @@ def list_trail(
     outcome: Annotated[list[Outcome] | None, typer.Option(help="Only these outcomes; may be repeated.")] = None,
     *,
     caller: Annotated[str | None, typer.Option(help="Only of this caller, such as key:<id>.")] = None,
-    workflow_id: Annotated[str | None, typer.Option(help="Only about this operation.")] = None,
-    tenant: Annotated[UUID | None, typer.Option(help="Only about this tenant.")] = None,
+    workflow_id: Annotated[
+        str | None, typer.Option(help="Only about this operation.", autocompletion=operation_ids)
+    ] = None,
+    tenant: Annotated[UUID | None, typer.Option(help="Only about this tenant.", autocompletion=tenant_ids)] = None,
     limit: Annotated[int, typer.Option(min=1, max=MAX_EVENTS, help="Maximum number of events.")] = 50,
 ) -> None:
     """Show audit events, newest first."""

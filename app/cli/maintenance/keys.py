@@ -12,6 +12,7 @@ from rich.table import Column, Table
 
 from app.auth.scopes import Scope
 from app.cli.connection.api_keys import DatabaseKeys, key_store
+from app.cli.connection.completion import tenant_ids
 from app.cli.connection.source import PRECEDENCE, Source, with_source
 from app.cli.console import print_json
 from app.cli.exit_codes import ExitCode
@@ -37,7 +38,9 @@ def create(
         list[Scope] | None,
         typer.Option(help="What the key allows; may be repeated (default: all of tenants:*).", show_default=False),
     ] = None,
-    tenant: Annotated[UUID | None, typer.Option(help="Restrict the key to this tenant.")] = None,
+    tenant: Annotated[
+        UUID | None, typer.Option(help="Restrict the key to this tenant.", autocompletion=tenant_ids)
+    ] = None,
     expires_in_days: ExpiresInDays = None,
 ) -> None:
     """Create an API key and show it once.
