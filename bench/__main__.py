@@ -53,6 +53,8 @@ def main() -> int:
     written = report.write(figures, verdicts, run, arguments.results)
     say("")
     say(f"{run['seconds']} s; written to {written}")
+    if run["isWhole"] and not run["isQuick"] and not failures:
+        say(f"history: {report.add_to_history(figures, run, arguments.results)}")
     for failure in failures:
         say(f"measuring failed: {failure}")
     return 1 if failures or (arguments.strict and is_missed(verdicts)) else 0

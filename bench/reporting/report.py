@@ -12,6 +12,9 @@ from typing import Any
 import psutil
 
 from bench.reporting.figures import Figure, Figures
+from bench.reporting.history import append, make_entry, processor_line
+from bench.reporting.history_plot import FILE as HISTORY_PICTURE
+from bench.reporting.history_plot import draw_history
 from bench.reporting.plot import draw
 from bench.reporting.verdicts import Verdict
 
@@ -31,6 +34,9 @@ def lines(figures: Figures, verdicts: Sequence[Verdict]) -> Iterator[str]:
         for figure in figures:
             if _topic(figure) == topic:
                 yield f"  {figure.label:<{width}}  {_number(figure.value):>10} {figure.unit}{_spread(figure)}"
+    if (spent := processor_line(figures)) is not None:
+        yield ""
+        yield spent
     yield ""
     yield "bars"
     for verdict in verdicts:
@@ -68,6 +74,13 @@ def write(figures: Figures, verdicts: Sequence[Verdict], run: Mapping[str, Any],
     title = f"alga-tenants {run['name']}: shares of the limit (the line); {_machine(run)}"
     draw(verdicts, title, file.with_suffix(".png"))
     return file
+
+
+def add_to_history(figures: Figures, run: Mapping[str, Any], results: Path = RESULTS) -> Path:
+    """Append a whole run to the history of the folder, draw it again, and return the picture."""
+    picture = results / HISTORY_PICTURE
+    draw_history(append(make_entry(run, figures), results), picture)
+    return picture
 
 
 def describe_run(
