@@ -104,10 +104,10 @@ def probe_routes(probes: Probes) -> APIRouter:
     router = APIRouter(tags=["probes"])
     content = {"application/problem+json": {"schema": NotReadyProblem.model_json_schema()}}
     not_ready = {"description": "The process can't serve; `checks` says why.", "content": content}
-    for paths, summary, probe in (
-        (LIVE_PATHS, "Is the process alive?", probes.liveness),
-        (READY_PATHS, "Can it serve now?", probes.readiness),
-        ((STARTUP_PATH,), "Has it started?", probes.startup),
+    for paths, summary, description, probe in (
+        (LIVE_PATHS, "Is the process alive?", "Checks the process itself.", probes.liveness),
+        (READY_PATHS, "Can it serve now?", "Checks what the process needs. Fails while it ends.", probes.readiness),
+        ((STARTUP_PATH,), "Has it started?", "Checks what the process needs.", probes.startup),
     ):
         for path in paths:
             router.add_api_route(
@@ -115,6 +115,8 @@ def probe_routes(probes: Probes) -> APIRouter:
                 _endpoint(probe),
                 summary=summary if path == paths[0] else f"The same as {paths[0]}.",
                 name=paths[0].strip("/"),
+                operation_id=path.strip("/"),
+                description=description,
                 response_model=ProbeReport,
                 responses={503: not_ready},
             )

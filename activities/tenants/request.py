@@ -37,6 +37,14 @@ MAX_NAME_LENGTH = 255
 MAX_PASSWORD_LENGTH = 256
 MIN_PASSWORD_LENGTH = 8
 
+# The tenant in examples of the API. `alga-tenants dev --example` creates it.
+EXAMPLE_TENANT_ID = "1b4e28ba-2fa1-41d2-883f-0016d3cca427"
+EXAMPLE_REQUEST = {
+    "tenantName": "Acme",
+    "adminUser": {"firstName": "Ada", "lastName": "Byron", "email": "ada@acme.example"},
+    "licenseCount": 25,
+}
+
 # Control characters and line breaks are refused, by patterns that OpenAPI can show.
 _CONTROL = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
 _SPACE = r"\x20\xa0\u1680\u2000-\u200a\u202f\u205f\u3000"
@@ -200,6 +208,8 @@ class AppleIapRequest(RequestModel):
 class TenantRequest(RequestModel):
     """A tenant to be created."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_REQUEST]})
+
     tenant_name: Name = Field(description="Name of the tenant.", examples=["Acme"])
     admin_user: AdminUserRequest
     company_name: Name | None = Field(default=None, description="The company's name; the tenant's by default.")
@@ -280,7 +290,7 @@ def check_password(text: str) -> None:
 class TenantChanges(RequestModel):
     """New values for a tenant that is being created; null removes an optional value."""
 
-    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "examples": [{"licenseCount": 25}]})
 
     tenant_name: Annotated[Name | None, AfterValidator(not_null)] = Field(
         default=None, description="Can't be removed.", examples=["Acme"], json_schema_extra=is_never_null

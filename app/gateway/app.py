@@ -13,8 +13,10 @@ from app.gateway.codec import routes as codec
 from app.gateway.console.routes import install_console
 from app.gateway.deletions import routes as deletions
 from app.gateway.directory import routes as directory
-from app.gateway.documentation_page import install_documentation_page
-from app.gateway.documented_app import DocumentedApp
+from app.gateway.documentation.application import DocumentedApp, operation_id
+from app.gateway.documentation.events import install_events
+from app.gateway.documentation.page import install_documentation_page
+from app.gateway.documentation.tags import TAGS
 from app.gateway.entitlements import routes as entitlements
 from app.gateway.error_handlers import install_error_handlers, respond_to
 from app.gateway.exports import routes as exports
@@ -37,6 +39,7 @@ from app.telemetry.metrics.exposition import metrics_route
 from app.telemetry.tracing.current import current_tracer
 
 DISTRIBUTION = "alga-tenants"
+CONTACT = "The maintainers of Alga PSA"
 DESCRIPTION = """Creates, tracks, changes and cancels Alga PSA tenants.
 
 A creation is an operation: start it, follow its status document, cancel it. Every error is a problem document
@@ -57,6 +60,10 @@ def create_app(settings: Settings) -> FastAPI:
         title=DISTRIBUTION,
         version=version(DISTRIBUTION),
         description=DESCRIPTION,
+        contact={"name": CONTACT},
+        openapi_tags=TAGS,
+        servers=_servers(settings),
+        generate_unique_id_function=operation_id,
         lifespan=lifespan,
         openapi_url=None,
         redirect_slashes=False,
@@ -89,6 +96,7 @@ def create_app(settings: Settings) -> FastAPI:
         codec.router,
     ):
         app.include_router(router)
+    install_events(app)
     install_console(app)
 
     def readiness() -> Readiness:
@@ -108,6 +116,12 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(metrics_route(partial(refresh_dependencies, app.state.probes)))
     _build_routes(app)
     return app
+
+
+def _servers(settings: Settings) -> list[dict[str, str]]:
+    """Return the addresses of the API. Only the second one works on a page at /docs of another address."""
+    here = {"url": "/", "description": "The gateway that serves this document."}
+    return [{"url": settings.public_url.rstrip("/")}, here] if settings.public_url else [here]
 
 
 def _build_routes(app: FastAPI) -> None:

@@ -58,7 +58,14 @@ class CodecPayload(BaseModel):
 class CodecPayloads(BaseModel):
     """Payloads in their order."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+        json_schema_extra={
+            "examples": [{"payloads": [{"metadata": {"encoding": "anNvbi9wbGFpbg=="}, "data": "eyJhIjogMX0="}]}]
+        },
+    )
 
     payloads: tuple[CodecPayload, ...] = Field(max_length=MAX_PAYLOADS)
 

@@ -18,6 +18,8 @@ GRACE_PERIOD_DAYS = 30
 class DeletionBody(RequestModel):
     """A request to delete a tenant."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "contract ended", "gracePeriodDays": 30}]})
+
     reason: Annotated[GivenReason, Field(examples=["contract ended"])]
     grace_period_days: Annotated[
         int, Field(ge=0, le=MAX_GRACE_PERIOD_DAYS, strict=True), BeforeValidator(whole_number)
@@ -40,9 +42,13 @@ class DeletionBody(RequestModel):
 class ConfirmBody(RequestModel):
     """A confirmation of a deletion."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{}]})
+
 
 class UndoBody(RequestModel):
     """Why a deletion is undone."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "contract renewed"}]})
 
     reason: Reason | None = Field(default=None, examples=["contract renewed"])
 

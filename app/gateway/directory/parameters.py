@@ -6,6 +6,7 @@ from fastapi import Depends, Path, Query
 
 from activities.alga.across_tenants import TenantFilter
 from activities.alga.directory.users import UserFilter
+from activities.tenants.request import EXAMPLE_TENANT_ID
 from app.gateway.directory.pages import PLACE_TOKEN
 from app.gateway.directory.schemas import TenantState, UserType
 from workflows.tenants.request import ProductCode
@@ -29,7 +30,7 @@ async def tenant_filter(
     return TenantFilter(search=search, product_code=product_code)
 
 
-TenantPathId = Annotated[str, Path(alias="id", description="The tenant's id, a UUID.")]
+TenantPathId = Annotated[str, Path(alias="id", description="The tenant's id, a UUID.", examples=[EXAMPLE_TENANT_ID])]
 
 
 async def user_filter(

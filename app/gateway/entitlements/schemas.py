@@ -1,7 +1,7 @@
 """Bodies of requests that change licences and add-ons."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
@@ -27,15 +27,16 @@ EVENT_ID_HELP = (
 OptionalEventId = Annotated[EventId | None, Field(description=EVENT_ID_HELP, examples=["evt_1PqYxLx2"])]
 
 
-def _given(field: str) -> dict[str, Any]:
-    """Return the JSON Schema of a body that has the field, and not as null."""
-    return {"required": [field], "properties": {field: {"not": {"type": "null"}}}}
-
-
 class LicenceBody(RequestModel):
     """What of a licence is changed; a field that is left out stays as it is."""
 
-    model_config = ConfigDict(json_schema_extra={"anyOf": [_given("licenseCount"), _given("plan")]})
+    # At least one is given, and not as null.
+    model_config = ConfigDict(
+        json_schema_extra={
+            "not": {"properties": {name: {"type": "null"} for name in ("licenseCount", "plan")}},
+            "examples": [{"licenseCount": 25}],
+        }
+    )
 
     license_count: LicenseCount | None = Field(default=None, description="How many users may sign in.", examples=[25])
     plan: Plan | None = Field(default=None, description="What the users may do.", examples=["pro"])
@@ -50,6 +51,8 @@ class LicenceBody(RequestModel):
 
 class AddonBody(RequestModel):
     """How long an add-on is granted."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"expiresAt": "2030-01-31T12:00:00Z"}]})
 
     expires_at: Annotated[Moment, AfterValidator(_future)] | None = Field(
         default=None, description="When it ends; never, if left out.", examples=["2030-01-31T12:00:00Z"]

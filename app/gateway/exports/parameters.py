@@ -19,9 +19,7 @@ Restorer = Annotated[Requester, Security(current_requester, scopes=[Scope.TENANT
 
 
 async def export_id(
-    id_in_path: Annotated[
-        str, Path(alias="id", description="The `exportId`.", examples=["1b4e28ba-2fa1-41d2-883f-0016d3cca427"])
-    ],
+    id_in_path: Annotated[str, Path(alias="id", description="An `exportId` of `GET /tenants/{id}/exports`, a UUID.")],
 ) -> UUID:
     """Return the path's export id; raise `ExportNotFoundError` if it is none."""
     # The same spellings as for tenants.

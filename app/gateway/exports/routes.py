@@ -231,7 +231,6 @@ async def fetch_content(requester: Exporter, request: Request, content: Content,
 
 @router.post(
     "/restores",
-    tags=["restores"],
     summary="Restore a tenant",
     status_code=202,
     response_model=StatusDocument,

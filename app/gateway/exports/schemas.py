@@ -18,6 +18,8 @@ from workflows.operations.statuses import OperationStatus
 class ExportBody(RequestModel):
     """A request to export a tenant."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"includeSecrets": False}]})
+
     include_secrets: bool = Field(
         default=False,
         description="Whether the archive holds secrets, such as hashed passwords; they are masked otherwise.",
@@ -28,6 +30,10 @@ class ExportBody(RequestModel):
 
 class RestoreBody(RequestModel):
     """A request to restore a tenant."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"exportId": "6f1c2a9e-4b7d-4e52-9a51-2d1f8c7b3e60", "dryRun": True}]}
+    )
 
     export_id: UUID = Field(description="The export, which holds the tenant's id.")
     dry_run: bool = Field(

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from activities.tenants.request import RequestModel
@@ -40,6 +40,10 @@ class _ExpiringKeyRequest(RequestModel):
 class NewApiKeyRequest(_ExpiringKeyRequest):
     """The key to be created."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"name": "admin UI", "scopes": ["tenants:read"], "expiresInDays": 90}]}
+    )
+
     name: Annotated[str, AfterValidator(check_key_name)] = Field(
         min_length=1,
         max_length=MAX_NAME_LENGTH,
@@ -61,6 +65,8 @@ class NewApiKeyRequest(_ExpiringKeyRequest):
 
 class RotateRequest(_ExpiringKeyRequest):
     """How a key replaces another: as the same caller if it rotates itself, else as a caller of its own."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"overlapHours": DEFAULT_OVERLAP_HOURS}]})
 
     overlap_hours: int = Field(
         default=DEFAULT_OVERLAP_HOURS,

@@ -22,6 +22,4 @@ def _check_key_id(key_id: str) -> str:
 
 KeyManager = Annotated[Requester, Security(current_requester, scopes=[Scope.KEYS_MANAGE])]
 Keys = Annotated[KeyManagement, service(KeyManagement)]
-KeyId = Annotated[
-    str, Path(description="The id in the list of keys.", examples=["Qm3ZxT8bLw2K"]), AfterValidator(_check_key_id)
-]
+KeyId = Annotated[str, Path(description="An `id` of `GET /api-keys`."), AfterValidator(_check_key_id)]

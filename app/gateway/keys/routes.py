@@ -45,7 +45,7 @@ CREATED: Responses = {201: {"description": "The key, this once.", "headers": LOC
     response_model=CreatedApiKeyDocument,
     responses={**CREATED, **problems(*BODY_PROBLEMS, ScopeMissingError, ScopeEscalationError, TenantNotFoundError)},
 )
-async def create_key(
+async def create_api_key(
     requester: KeyManager,
     keys: Keys,
     wanted: Annotated[NewApiKeyRequest, Body()],
@@ -57,7 +57,7 @@ async def create_key(
 
 
 @router.get("", summary="List API keys", response_model=ApiKeyList)
-async def list_keys(requester: KeyManager, keys: Keys) -> Response:
+async def list_api_keys(requester: KeyManager, keys: Keys) -> Response:
     """Show all keys, oldest first, including unusable ones, but never their secrets.
 
     A key with the state `forged` can't be used: its row was not written by this service, or was changed since.
@@ -70,7 +70,7 @@ async def list_keys(requester: KeyManager, keys: Keys) -> Response:
 @router.get(
     "/{key_id}", summary="Read an API key", response_model=ApiKeyDocument, responses=problems(ApiKeyNotFoundError)
 )
-async def read_key(requester: KeyManager, keys: Keys, key_id: KeyId) -> Response:
+async def read_api_key(requester: KeyManager, keys: Keys, key_id: KeyId) -> Response:
     """Show one key, but not its secret."""
     with key_problems():
         return document_response(key_document(await keys.find(key_id, requester)))
@@ -82,7 +82,7 @@ async def read_key(requester: KeyManager, keys: Keys, key_id: KeyId) -> Response
     response_model=ApiKeyDocument,
     responses=problems(ApiKeyNotFoundError, ScopeMissingError, ScopeEscalationError),
 )
-async def revoke_key(requester: KeyManager, keys: Keys, key_id: KeyId) -> Response:
+async def revoke_api_key(requester: KeyManager, keys: Keys, key_id: KeyId) -> Response:
     """Revoke a key. Gateways stop accepting it within seconds. Repeating the request changes nothing.
 
     The caller needs the key's scopes, so that a weak key can't put a stronger one out of service.
@@ -101,7 +101,7 @@ async def revoke_key(requester: KeyManager, keys: Keys, key_id: KeyId) -> Respon
         **problems(*BODY_PROBLEMS, ScopeMissingError, ScopeEscalationError, ApiKeyNotFoundError, ApiKeyUnusableError),
     },
 )
-async def rotate_key(
+async def rotate_api_key(
     requester: KeyManager,
     keys: Keys,
     key_id: KeyId,

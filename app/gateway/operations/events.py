@@ -7,12 +7,10 @@ from fastapi.sse import format_sse_event
 
 from app.auth.callers import Caller
 from app.database import DatabaseUnavailableError
-from app.gateway.http.openapi import REF_TEMPLATE
 from app.gateway.http.problems.problem import ProblemError
 from app.gateway.http.streaming.streams import AUTHENTICATION_INTERVAL
 from app.gateway.operations.documents import OperationView
 from app.gateway.operations.lookup import OperationLookup
-from app.gateway.operations.schemas import StatusDocument
 from app.temporal.errors import TemporalUnavailableError
 
 log = structlog.get_logger(__name__)
@@ -27,20 +25,6 @@ PING_INTERVAL = 15.0
 UNBUFFERED = {"X-Accel-Buffering": "no"}
 STATUS_EVENT = "status"
 RECONNECT_MILLISECONDS = 1000
-STATUS_EVENT_SCHEMA = {
-    "type": "object",
-    "properties": {
-        "event": {"const": STATUS_EVENT},
-        "id": {"type": "string"},
-        "retry": {"type": "integer", "description": "Milliseconds to wait before connecting again."},
-        "data": {
-            "type": "string",
-            "contentMediaType": "application/json",
-            "contentSchema": {"$ref": REF_TEMPLATE.format(model=StatusDocument.__name__)},
-        },
-    },
-    "required": ["event", "id", "retry", "data"],
-}
 PING = format_sse_event(comment="ping")
 
 

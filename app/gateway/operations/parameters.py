@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 from starlette.requests import Request
 
 from activities.operations.queries import OperationFilter
-from activities.tenants.request import TenantChanges
+from activities.tenants.request import EXAMPLE_TENANT_ID, TenantChanges
 from app.auth.callers import Caller, Requester
 from app.auth.scopes import Scope
 from app.gateway.access.parameters import current_caller, current_requester
@@ -31,7 +31,7 @@ MAX_KIND_LENGTH = 100
 UUID_PATTERN = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 MAX_SEARCH_LENGTH = 255
 
-EXAMPLE_WORKFLOW_ID = "tenant-creation-1b4e28ba-2fa1-41d2-883f-0016d3cca427"
+EXAMPLE_WORKFLOW_ID = f"tenant-creation-{EXAMPLE_TENANT_ID}"
 
 
 def check_workflow_id(workflow_id: str) -> str:

@@ -13,7 +13,15 @@ from app.gateway.access.authenticated_route import AuthenticatedRoute, Handler, 
 from app.gateway.access.problems import TenantNotFoundError
 from app.gateway.http.concurrency import slot_of
 from app.gateway.http.dependencies import find_service, service
-from app.gateway.http.openapi import BODY_PROBLEMS, COMMON_PROBLEMS, LOCATION, RETRY_AFTER, Responses, problems
+from app.gateway.http.openapi import (
+    BODY_PROBLEMS,
+    COMMON_PROBLEMS,
+    LOCATION,
+    REF_TEMPLATE,
+    RETRY_AFTER,
+    Responses,
+    problems,
+)
 from app.gateway.http.parameters import DEFAULT_PAGE_SIZE, IfNoneMatch, PageSize, if_none_match_lines
 from app.gateway.http.problems.request_problems import (
     BadOnBehalfOfError,
@@ -30,7 +38,7 @@ from app.gateway.http.problems.request_problems import (
 from app.gateway.http.request_context import caller_of
 from app.gateway.http.responses import document_response
 from app.gateway.operations.cancellation import OperationCancellation
-from app.gateway.operations.events import STATUS_EVENT_SCHEMA, UNBUFFERED, follow
+from app.gateway.operations.events import UNBUFFERED, follow
 from app.gateway.operations.listing import Listing
 from app.gateway.operations.lookup import OperationLookup
 from app.gateway.operations.parameters import (
@@ -87,8 +95,8 @@ RESUMED: Responses = {202: {"description": "The operation continues.", "headers"
 CHANGED: Responses = {200: {"description": "The changes are accepted.", "headers": RETRY_AFTER}}
 EVENTS: Responses = {
     200: {
-        "description": "Events of type `status`; the data of each is a status document.",
-        "content": {"text/event-stream": {"itemSchema": STATUS_EVENT_SCHEMA}},
+        "description": "Events of type `status`. The schema is that of the `data` of each, which is JSON.",
+        "content": {"text/event-stream": {"schema": {"$ref": REF_TEMPLATE.format(model=StatusDocument.__name__)}}},
     },
     204: {"description": "The operation has ended, and `Last-Event-ID` is its last event."},
     **problems(

@@ -62,6 +62,8 @@ GivenReason = Annotated[
 class CancelBody(RequestModel):
     """Why an operation is cancelled."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "ordered by mistake"}]})
+
     reason: Reason | None = Field(default=None, examples=["ordered by mistake"])
 
 

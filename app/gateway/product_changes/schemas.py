@@ -29,6 +29,8 @@ NewProduct = Annotated[str, AfterValidator(_reject_other), WithJsonSchema({"type
 class ProductChangeBody(RequestModel):
     """To which product a tenant changes."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"productCode": NEW_PRODUCT}]})
+
     product_code: NewProduct = Field(description="The new product.")
 
 

@@ -22,6 +22,8 @@ class CreatedDocument(StatusDocument):
 class WelcomeEmailBody(RequestModel):
     """To whom a welcome mail is sent."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{}]})
+
     user_id: UUID | None = Field(
         default=None, description="An administrator of the tenant; by default its first one."
     )
@@ -29,6 +31,8 @@ class WelcomeEmailBody(RequestModel):
 
 class SuspensionBody(RequestModel):
     """Why a tenant is suspended."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "unpaid for 60 days"}]})
 
     reason: Annotated[GivenReason, Field(examples=["unpaid for 60 days"])]
 

@@ -17,7 +17,7 @@ from app.gateway.webhooks.webhooks import Webhooks
 
 
 async def webhook_id_in_path(
-    id_in_path: Annotated[str, Path(alias="id", description="The webhook's id, a UUID.")],
+    id_in_path: Annotated[str, Path(alias="id", description="An `id` of `GET /webhooks`, a UUID.")],
 ) -> UUID:
     """Return the path's webhook id; raise `WebhookNotFoundError` if it is none."""
     parsed = parse_tenant_id(id_in_path)
@@ -27,7 +27,9 @@ async def webhook_id_in_path(
 
 
 async def event_id_in_path(
-    id_in_path: Annotated[str, Path(alias="event_id", description="The event's id, a UUID.")],
+    id_in_path: Annotated[
+        str, Path(alias="event_id", description="An `eventId` of `GET /webhooks/{id}/deliveries`, a UUID.")
+    ],
 ) -> UUID:
     """Return the path's event id; raise `DeliveryNotFoundError` if it is none."""
     parsed = parse_tenant_id(id_in_path)

@@ -106,7 +106,7 @@ async def delete_webhook(requester: Manager, hooks: Service, webhook_id: Webhook
     response_model=SecretDocument,
     responses={**OF_ONE_WITH_BODY, **problems(TooManySecretsError)},
 )
-async def rotate_secret(
+async def rotate_webhook_secret(
     requester: Manager,
     hooks: Service,
     webhook_id: WebhookId,
@@ -164,7 +164,7 @@ async def replay_delivery(requester: Manager, hooks: Service, webhook_id: Webhoo
     response_model=Replayed,
     responses=OF_ONE_WITH_BODY,
 )
-async def replay_dead(
+async def replay_dead_deliveries(
     requester: Manager, hooks: Service, webhook_id: WebhookId, body: Annotated[ReplayBody | None, Body()] = None
 ) -> Response:
     """Send again every event whose attempts have all failed: those of a time, or all."""

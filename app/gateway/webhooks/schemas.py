@@ -77,6 +77,10 @@ Url = Annotated[
 class WebhookBody(RequestModel):
     """A webhook to be created."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"url": "https://example.com/alga-events", "eventTypes": ["tenant.*"]}]}
+    )
+
     url: Url
     event_types: EventTypes = Field(default_factory=list)
     description: OptionalText | None = Field(default=None, description="Whose it is, for people.")
@@ -85,7 +89,7 @@ class WebhookBody(RequestModel):
 class WebhookChanges(RequestModel):
     """What of a webhook is changed; a field that is left out stays as it is."""
 
-    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "examples": [{"eventTypes": ["tenant.*"]}]})
 
     url: Annotated[Url | None, NOT_NULL] = Field(default=None, json_schema_extra=is_never_null)
     event_types: Annotated[EventTypes | None, NOT_NULL] = Field(default=None, json_schema_extra=is_never_null)
@@ -107,6 +111,8 @@ class WebhookChanges(RequestModel):
 class SecretRotation(RequestModel):
     """How a secret is replaced."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"overlapHours": DEFAULT_OVERLAP_HOURS}]})
+
     overlap_hours: Annotated[int, Field(ge=0, le=MAX_OVERLAP_HOURS, strict=True), BeforeValidator(whole_number)] = (
         Field(default=DEFAULT_OVERLAP_HOURS, description="How long events are signed with the old secret as well.")
     )
@@ -114,6 +120,8 @@ class SecretRotation(RequestModel):
 
 class ReplayBody(RequestModel):
     """Which dead deliveries are tried again: those of events of this time; all, by default."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"occurredAfter": "2026-01-31T12:00:00Z"}]})
 
     occurred_after: Moment | None = Field(default=None, description="Of events from this time on.")
     occurred_before: Moment | None = Field(default=None, description="Of events before this time.")

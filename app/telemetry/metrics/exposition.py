@@ -28,7 +28,8 @@ def metrics_route(*refreshers: Callable[[], Awaitable[None]]) -> APIRouter:
         response_class=Response,
         responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "All metrics."}},
     )
-    async def metrics() -> Response:
+    async def read_metrics() -> Response:
+        """Return all metrics in the text format of Prometheus."""
         nonlocal refreshed_at
         if (now := time.monotonic()) - refreshed_at >= MIN_REFRESH_INTERVAL:
             refreshed_at = now

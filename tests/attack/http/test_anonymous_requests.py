@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from app.gateway.documented_app import DocumentedApp
+from app.gateway.documentation.application import DocumentedApp
 from app.settings import Settings
 from tests.app.gateway.raw import connected
 from tests.app.gateway.requests import assert_problem

@@ -60,6 +60,8 @@ def install_documentation_page(app: FastAPI) -> None:
             swagger_js_url=f"{root}{ASSETS}/swagger-ui-bundle.js",
             swagger_css_url=f"{root}{ASSETS}/swagger-ui.css",
             swagger_favicon_url=f"{root}{ASSETS}/favicon.png",
+            # Until the page's "Logout", in the storage of the browser, which only scripts of this origin can read.
+            swagger_ui_parameters={"persistAuthorization": True},
         )
         (script,) = INLINE_SCRIPT.findall(bytes(page.body))
         digest = base64.b64encode(hashlib.sha256(script).digest()).decode()

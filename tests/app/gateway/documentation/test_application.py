@@ -1,8 +1,9 @@
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 
 from app.auth.keys.format import KEY_PATTERN
 from app.gateway.app import create_app
@@ -120,16 +121,17 @@ def test_both_ways_of_sending_a_key_are_documented(document: dict[str, Any]) -> 
         ("apiKey", None, "X-API-Key"),
     }
     for route, operation in operations(document).items():
-        named = [list(alternative) for alternative in operation.get("security", [])]
+        named = [list(alternative) for alternative in operation["security"]]
         assert named == ([[name] for name in schemes] if route in KEYED else []), route
 
 
 def test_billing_plans_are_those_of_the_products_blueprint(document: dict[str, Any]) -> None:
-    rules = document["components"]["schemas"]["TenantRequest"]["allOf"]
-    plans = {
-        rule["if"]["properties"]["productCode"]["const"]: rule["then"]["properties"]["billingPlan"]["enum"]
-        for rule in rules
-    }
+    rule: dict[str, Any] | None = document["components"]["schemas"]["TenantRequest"]
+    plans = {}
+    while rule is not None:
+        product = rule["if"]["properties"]["productCode"]["const"]
+        plans[product] = rule["then"]["properties"]["billingPlan"]["enum"]
+        rule = rule.get("else")
     assert "Managed Services" in plans["psa"]
     assert "Help Desk" in plans["algadesk"]
     assert all(None in names for names in plans.values())
@@ -158,3 +160,71 @@ def test_the_first_request_builds_no_validators(settings: Settings, monkeypatch:
     matches = [route.matches(dict(scope))[0].name for route in app.router.routes]
     assert "FULL" in matches
     assert not built
+
+
+def test_each_operation_has_a_short_id(document: dict[str, Any]) -> None:
+    ids = [operation["operationId"] for operation in operations(document).values()]
+    assert len(set(ids)) == len(ids)
+    assert [one for one in ids if not re.fullmatch("[a-z]+([A-Z][a-z]+)*", one)] == []
+    assert operations(document)["post", "/tenants"]["operationId"] == "createTenant"
+
+
+def test_each_operation_names_its_scopes(document: dict[str, Any]) -> None:
+    for route, operation in operations(document).items():
+        scopes = operation.get("x-required-scopes", [])
+        assert bool(scopes) == (route in KEYED), route
+        assert all(f"`{scope}`" in operation["description"] for scope in scopes), route
+    assert operations(document)["post", "/tenants"]["x-required-scopes"] == ["tenants:create"]
+
+
+def test_each_body_has_an_example_that_its_model_accepts(settings: Settings) -> None:
+    app = create_app(settings)
+    schemas = app.openapi()["components"]["schemas"]
+    models = {model.__name__: model for model in subclasses(BaseModel)}
+    checked = 0
+    for route, operation in operations(app.openapi()).items():
+        if "requestBody" in operation:
+            (content,) = operation["requestBody"]["content"].values()
+            (name,) = re.findall(r"#/components/schemas/(\w+)", str(content["schema"]))
+            models[name].model_validate(content["example"])
+            assert "example" not in schemas[name], route
+            checked += 1
+    assert checked > 15
+
+
+def test_fields_with_defaults_are_optional_in_generated_types(document: dict[str, Any]) -> None:
+    """Generators require each field that has a default."""
+    schemas = document["components"]["schemas"]
+    request = schemas["TenantRequest"]
+    assert request["required"] == ["tenantName", "adminUser"]
+    assert "default" not in str(request["properties"]["productCode"].keys())
+    assert request["properties"]["productCode"]["description"].endswith('default: `"psa"`.')
+    for route, operation in operations(document).items():
+        for name in re.findall(r"#/components/schemas/(\w+)", str(operation.get("requestBody"))):
+            fields = schemas[name].get("properties", {}).values()
+            assert not [field for field in fields if "default" in field or "writeOnly" in field], (route, name)
+
+
+def test_every_schema_is_used_and_has_the_name_of_one_model(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    assert set(re.findall(r"#/components/schemas/(\w+)", str(document))) == schemas.keys()
+    assert [name for name in schemas if not re.fullmatch("([A-Z][a-z0-9]+)+", name)] == []
+    assert [name for name in schemas if name.endswith(("Input", "Output"))] == []
+
+
+def test_every_tag_is_described(document: dict[str, Any]) -> None:
+    used = {tag for operation in operations(document).values() for tag in operation["tags"]} | {"events"}
+    assert used == {tag["name"] for tag in document["tags"] if tag["description"]}
+
+
+def test_servers_are_the_public_address_and_the_gateway_that_is_asked(settings: Settings) -> None:
+    assert [server["url"] for server in create_app(settings).openapi()["servers"]] == ["/"]
+    public = settings.model_copy(update={"public_url": "https://tenants.example.com/"})
+    urls = [server["url"] for server in create_app(public).openapi()["servers"]]
+    assert urls == ["https://tenants.example.com", "/"]
+
+
+def subclasses(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    for subclass in model.__subclasses__():
+        yield subclass
+        yield from subclasses(subclass)
