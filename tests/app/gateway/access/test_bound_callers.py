@@ -138,7 +138,7 @@ def routes(gateway: RunningGateway) -> set[tuple[str, str]]:
         (method.upper(), path)
         for path, methods in paths.items()
         for method, operation in methods.items()
-        if "security" in operation
+        if operation["security"]
     }
 
 

@@ -46,9 +46,7 @@ class Places(dict[str, str]):
 
 
 def scopes_of(operation: dict[str, Any]) -> frozenset[Scope]:
-    alternatives = [scopes for way in operation.get("security", []) for scopes in way.values()]
-    assert all(set(scopes) == set(alternatives[0]) for scopes in alternatives)
-    return frozenset(Scope(scope) for scope in alternatives[0]) if alternatives else frozenset()
+    return frozenset(map(Scope, operation.get("x-required-scopes", [])))
 
 
 async def send(gateway: RunningGateway, key: str, method: str, path: str) -> httpx.Response:
