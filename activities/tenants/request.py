@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 from pydantic.alias_generators import to_camel
+from pydantic.config import JsonDict
 from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
 
@@ -39,7 +40,7 @@ MIN_PASSWORD_LENGTH = 8
 
 # The tenant in examples of the API. `alga-tenants dev --example` creates it.
 EXAMPLE_TENANT_ID = "1b4e28ba-2fa1-41d2-883f-0016d3cca427"
-EXAMPLE_REQUEST = {
+EXAMPLE_REQUEST: JsonDict = {
     "tenantName": "Acme",
     "adminUser": {"firstName": "Ada", "lastName": "Byron", "email": "ada@acme.example"},
     "licenseCount": 25,

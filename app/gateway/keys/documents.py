@@ -4,10 +4,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-from activities.tenants.request import RequestModel
+from activities.tenants.request import RequestModel, whole_number
 from app.auth.keys.management import CreatedKey
 from app.auth.keys.records import ApiKeyRecord, KeyState
 from app.auth.scopes import DEFAULT_SCOPES, Scope, in_order, scopes_among
@@ -28,9 +28,9 @@ def check_key_name(value: str) -> str:
 
 
 class _ExpiringKeyRequest(RequestModel):
-    expires_in_days: int | None = Field(
-        default=None, ge=1, le=MAX_LIFETIME_DAYS, description="By default the key never expires."
-    )
+    expires_in_days: (
+        Annotated[int, Field(ge=1, le=MAX_LIFETIME_DAYS, strict=True), BeforeValidator(whole_number)] | None
+    ) = Field(default=None, description="By default the key never expires.")
 
     @property
     def expires_in(self) -> timedelta | None:
@@ -68,11 +68,8 @@ class RotateRequest(_ExpiringKeyRequest):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"overlapHours": DEFAULT_OVERLAP_HOURS}]})
 
-    overlap_hours: int = Field(
-        default=DEFAULT_OVERLAP_HOURS,
-        ge=0,
-        le=MAX_OVERLAP_HOURS,
-        description="How long the old key keeps working.",
+    overlap_hours: Annotated[int, Field(ge=0, le=MAX_OVERLAP_HOURS, strict=True), BeforeValidator(whole_number)] = (
+        Field(default=DEFAULT_OVERLAP_HOURS, description="How long the old key keeps working.")
     )
 
 

@@ -82,6 +82,7 @@ async def test_a_key_document_has_everything_but_the_secret(http: httpx.AsyncCli
         ({"name": "x", "scopes": ["tenants:everything"]}, "scopes.0"),
         ({"name": "x", "tenantId": "mine"}, "tenantId"),
         ({"name": "x", "expiresInDays": 0}, "expiresInDays"),
+        ({"name": "x", "expiresInDays": True}, "expiresInDays"),
         ({"name": "x", "secret": "chosen"}, "secret"),
     ],
 )
