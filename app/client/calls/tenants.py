@@ -257,7 +257,10 @@ def preview_product_change(tenant_id: UUID | str, *, product_code: str = "psa") 
 
 
 def health() -> Call[Health]:
-    """Return whether the gateway is ready for work; asks once and is not retried."""
+    """Return whether the gateway is ready for work; asks once and is not retried.
+
+    An ingress doesn't publish this, so use an address within the cluster.
+    """
     return Call("GET", "/readyz", read_health, is_retried=False)
 
 
