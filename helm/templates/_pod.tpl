@@ -79,6 +79,30 @@ failureThreshold: {{ .failures }}
 {{- end -}}
 
 {{- /*
+The number of pods of a live Deployment that an autoscaler takes over; empty if the chart may leave it out. A number that
+the previous revision has set would otherwise be reset to 1. That is so while Helm owns the field, and always if Helm
+compares manifests itself (operation Update). If the autoscaler alone owns it, a number would be a conflict in a
+rollback.
+*/ -}}
+{{- define "alga-tenants.keptReplicas" -}}
+{{- if hasKey (.spec | default dict) "replicas" -}}
+{{- $isApplied := false -}}
+{{- $isOwned := false -}}
+{{- range .metadata.managedFields -}}
+{{- if contains "helm" .manager -}}
+{{- $isApplied = true -}}
+{{- if or (eq .operation "Update") (hasKey (get (.fieldsV1 | default dict) "f:spec" | default dict) "f:replicas") -}}
+{{- $isOwned = true -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if or $isOwned (not $isApplied) -}}
+{{- .spec.replicas | int -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- /*
 A process's Deployment: (dict "root" $ "process" "gateway"). Liveness concerns only the process. Readiness also checks
 the database and Temporal, for at most two seconds each, and reports an outage without failing. A pod that can't start
 for ten minutes is restarted, so that it reads corrected Secrets.
@@ -98,10 +122,8 @@ spec:
   {{- if not (or $own.autoscaling.enabled (and $own.keda $own.keda.enabled)) }}
   replicas: {{ $own.replicas }}
   {{- else }}
-  {{- /* Without a number, Kubernetes would reset what the chart has set before to 1. */}}
-  {{- $live := lookup "apps/v1" "Deployment" .root.Release.Namespace $name }}
-  {{- if hasKey ($live.spec | default dict) "replicas" }}
-  replicas: {{ $live.spec.replicas | int }}
+  {{- with include "alga-tenants.keptReplicas" (lookup "apps/v1" "Deployment" .root.Release.Namespace $name) }}
+  replicas: {{ . }}
   {{- end }}
   {{- end }}
   revisionHistoryLimit: 5

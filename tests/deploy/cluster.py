@@ -3,7 +3,7 @@
 import json
 import threading
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -29,13 +29,18 @@ OWNED = {"meta.helm.sh/release-name": RELEASE, "meta.helm.sh/release-namespace":
 NOT_FOUND = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": 404}
 
 Documents = dict[str, Mapping[str, Any]]
+# A manager of fields, its operation, and whether the number of pods is one of them.
+Owner = tuple[str, str, bool]
 
 
 @contextmanager
-def cluster(folder: Path, replicas: Mapping[str, int]) -> Iterator[Path]:
-    """Serve Deployments of the release that run that many pods, by name; the value is the kubeconfig."""
+def cluster(folder: Path, replicas: Mapping[str, int], owners: Sequence[Owner]) -> Iterator[Path]:
+    """Serve Deployments of the release that run that many pods, by name; the value is the kubeconfig.
+
+    `owners` are the managers of their fields.
+    """
     documents = _discovery() | {
-        f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/{name}": _deployment(name, number)
+        f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/{name}": _deployment(name, number, owners)
         for name, number in replicas.items()
     }
 
@@ -91,7 +96,17 @@ def _discovery() -> Documents:
     }
 
 
-def _deployment(name: str, replicas: int) -> dict[str, Any]:
+def _deployment(name: str, replicas: int, owners: Sequence[Owner]) -> dict[str, Any]:
+    managed = [
+        {
+            "manager": manager,
+            "operation": operation,
+            "apiVersion": "apps/v1",
+            "fieldsType": "FieldsV1",
+            "fieldsV1": {"f:spec": {"f:template": {}, **({"f:replicas": {}} if has_replicas else {})}},
+        }
+        for manager, operation, has_replicas in owners
+    ]
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -100,6 +115,7 @@ def _deployment(name: str, replicas: int) -> dict[str, Any]:
             "namespace": NAMESPACE,
             "labels": {"app.kubernetes.io/managed-by": "Helm"},
             "annotations": OWNED,
+            "managedFields": managed,
         },
         "spec": {"replicas": replicas},
     }
