@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -46,8 +47,10 @@ def find_profile(chosen: Path | None = None) -> Profile | None:
     """
     folders = existing_data_dirs() if chosen is None else [chosen]
     for folder in folders:
-        if is_in_use(folder) and (folder / FILE).exists():
-            return Profile(**json.loads((folder / FILE).read_text()))
+        # It may be starting, or about to end.
+        with suppress(FileNotFoundError):
+            if is_in_use(folder):
+                return Profile(**json.loads((folder / FILE).read_text()))
     if folders:
         raise NotRunningError(folders[0])
     return None

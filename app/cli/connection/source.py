@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from app.cli.connection.gateway import CONNECTION_OPTIONS, Connection, given_connection
+from app.cli.connection.gateway import CONNECTION_OPTIONS, KEY_NAMES, Connection, given_connection
 from app.cli.connection.profile import running_profile
 from app.cli.connection.settings import names_installation
 from app.cli.operations.report import Report
@@ -54,8 +54,11 @@ def with_source(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _gateway(url: str | None, api_key: str | None, *, as_json: bool) -> Connection | None:
-    """Return the gateway to use, or None for the database."""
+    """Return the gateway, or None for the database; raise `typer.BadParameter` for an address without a key."""
     given = given_connection(url, api_key)
+    if given is None and url is not None:
+        message = f"there is the address of a gateway, but no API key; give {KEY_NAMES}, or --database"
+        raise typer.BadParameter(message, param_hint="--api-key")
     if given is not None or names_installation():
         return given
     profile = running_profile("give --api-key, or set DATABASE_URL", as_json=as_json)

@@ -126,6 +126,16 @@ def test_a_database_is_used_if_there_is_no_key_and_before_a_profile(
     assert len(server.received) == 1
 
 
+@pytest.mark.parametrize("database_url", ["", "postgresql://a:b2c3@127.0.0.1:1/alga"])
+def test_an_address_without_a_key_is_refused_and_not_ignored(
+    server: ScriptedServer, data_dir: Path, run_with: RunWith, database_url: str
+) -> None:
+    variables = {"ALGA_TENANTS_DATA_DIR": str(data_dir), "DATABASE_URL": database_url}
+    ran = run_with("keys", "list", "--url", server.url, **variables)
+    assert (ran.code, server.received) == (ExitCode.INVALID, [])
+    assert "--database" in ran.stderr
+
+
 def test_without_a_key_and_a_database_the_profile_is_used(
     server: ScriptedServer, data_dir: Path, run_with: RunWith
 ) -> None:
