@@ -5,6 +5,7 @@ import signal
 from pathlib import Path
 
 import anyio
+import httpx
 import pytest
 from sqlalchemy import text
 from temporalio.client import Client
@@ -17,14 +18,17 @@ from app.cli import app
 from app.database import worker_engine
 from app.embedded.processes.ports import LOOPBACK, free_port
 from app.embedded.temporal import EmbeddedTemporal
+from app.probes import CheckFailedError
 from app.temporal.errors import TemporalUnavailableError
-from app.worker.main import PollingEndedError, _poll
+from app.worker import polling
+from app.worker.main import PollingEndedError, _poll, run_worker
 from app.worker.probes import WorkerHealth
 from app.worker.startup import connect_to_namespace
 from tests.app.worker.surroundings import PORTS, TIMEOUT, Surroundings
 from tests.app.worker.test_worker import settings_for
 from tests.migrations.test_migrations import make_unreleased
 from tests.support.connections import connected
+from tests.support.waiting import wait_until
 from workflows.health_check import HealthCheckWorkflow
 
 pytestmark = pytest.mark.anyio
@@ -152,3 +156,48 @@ async def test_a_worker_that_shuts_down_is_unready_first(temporal: EmbeddedTempo
     await polling
     assert (await health.probes.readiness()).checks["shutdown"] == "the process is ending"
     assert (await health.probes.liveness()).checks["process"] == "ok"
+
+
+async def test_a_worker_whose_polls_cannot_be_counted_is_not_alive(
+    surroundings: Surroundings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await surroundings.migrate()
+    # Temporal's SDK counts into another place than the watch's in this process, as if it had stopped polling.
+    monkeypatch.setattr(polling, "MAX_SILENCE", 0.5)
+    settings = settings_for(
+        surroundings.admin_url,
+        temporal_address=f"{LOOPBACK}:{surroundings.temporal.port}",
+        temporal_task_queue="of-uncounted-polls",
+        worker_probe_host=LOOPBACK,
+        worker_probe_port=free_port(),
+    )
+    running = asyncio.create_task(run_worker(settings))
+    said: list[str] = []
+
+    async def is_not_alive() -> bool:
+        assert not running.done()
+        try:
+            response = await http.get("/livez")
+        except httpx.TransportError:
+            return False
+        said[:] = [response.text]
+        return response.status_code == 503
+
+    url = f"http://{LOOPBACK}:{settings.worker_probe_port}"
+    async with httpx.AsyncClient(base_url=url, timeout=TIMEOUT) as http:
+        await wait_until(is_not_alive, timeout=TIMEOUT)
+    assert "no poll for workflow tasks" in said[0]
+    assert "no poll for activities" in said[0]
+    signal.raise_signal(signal.SIGTERM)
+    await running
+
+
+async def test_a_worker_that_drains_need_not_poll() -> None:
+    async def fail() -> None:
+        raise CheckFailedError("no poll for 400 s")
+
+    health = WorkerHealth(worker_engine(settings_for("postgresql://nobody@localhost/nowhere")))
+    health.watch_polls(fail)
+    assert (await health.probes.liveness()).missing == {"process": "no poll for 400 s"}
+    health.drain()
+    assert (await health.probes.liveness()).passes
