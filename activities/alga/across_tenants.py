@@ -7,8 +7,8 @@ tenant.
 
 A restore must not take keys that are unique over all tenants, so it looks for them.
 
-`list_tenants` finds the tenants of a page in table `tenants` alone. `activities.alga.directory` reads the rest by
-tenant.
+`list_tenants` finds the tenants of a page in table `tenants` alone, and `count_tenants` counts them.
+`activities.alga.directory` reads the rest by tenant.
 """
 
 import re
@@ -257,8 +257,23 @@ async def list_tenants(
     connection: AsyncConnection, wanted: TenantFilter, *, limit: int, after: Place | None = None
 ) -> list[Place]:
     """Return the places of tenants after the given one, newest first."""
+    conditions = _conditions(wanted)
+    if after is not None:
+        conditions.append(tuple_(_CREATED_AT.element, tenants.c.tenant) < tuple_(*after))
+    query = select(_CREATED_AT, tenants.c.tenant).where(*conditions)
+    rows = await connection.execute(query.order_by(_CREATED_AT.desc(), tenants.c.tenant.desc()).limit(limit))
+    return [Place(*row) for row in rows]
+
+
+async def count_tenants(connection: AsyncConnection, wanted: TenantFilter) -> int:
+    """Return the number of tenants that match."""
+    query = select(func.count()).select_from(tenants).where(*_conditions(wanted))
+    return (await connection.execute(query)).scalar_one()
+
+
+def _conditions(wanted: TenantFilter) -> list[ColumnElement[bool]]:
     columns = tenants.c
-    conditions = []
+    conditions: list[ColumnElement[bool]] = []
     if wanted.tenant_id is not None:
         conditions.append(columns.tenant == wanted.tenant_id)
     if wanted.tenant_ids is not None:
@@ -278,8 +293,4 @@ async def list_tenants(
         ids = wanted.suspended_ids
         is_suspended = columns.suspended_at.is_not(None) if ids is None else columns.tenant.in_(ids)
         conditions.append(is_suspended if wanted.is_suspended else not_(is_suspended))
-    if after is not None:
-        conditions.append(tuple_(_CREATED_AT.element, columns.tenant) < tuple_(*after))
-    query = select(_CREATED_AT, columns.tenant).where(*conditions)
-    rows = await connection.execute(query.order_by(_CREATED_AT.desc(), columns.tenant.desc()).limit(limit))
-    return [Place(*row) for row in rows]
+    return conditions

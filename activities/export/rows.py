@@ -10,9 +10,10 @@ from sqlalchemy import and_, false, func, not_, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from activities.database.own_tables import exports
+from activities.database.own_tables import exports, operations
 from activities.export.archive import Manifest, export_folder
 from workflows.operations.messages import UNKNOWN_CALLER, OperationContext
+from workflows.operations.statuses import OperationStatus
 
 # Namespace of the ids of exports.
 EXPORTS = UUID("d6a6f0ce-0a4b-4a6c-9c61-5a3b4a1f7f02")
@@ -64,6 +65,17 @@ class ArchiveState(StrEnum):
     """The export is running, or has ended without one."""
 
 
+class ExportState(StrEnum):
+    """The state of an export."""
+
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    """The archive has expired or was removed."""
+
+
 @dataclass(frozen=True)
 class ExportFilter:
     """Conditions for a list of exports; `name` is a part of the tenant's name."""
@@ -71,6 +83,7 @@ class ExportFilter:
     tenant_id: UUID | None = None
     name: str | None = None
     archive: ArchiveState | None = None
+    state: ExportState | None = None
 
 
 def export_id(context: OperationContext) -> UUID:
@@ -172,6 +185,8 @@ async def list_exports(
         query = query.where(columns.tenant_name.icontains(wanted.name, autoescape=True))
     if wanted.archive is not None:
         query = query.where(_has_archive(wanted.archive))
+    if wanted.state is not None:
+        query = query.where(_is_in_state(wanted.state))
     if after is not None:
         query = query.where(tuple_(*key) < tuple_(*after))
     rows = await connection.execute(query.order_by(*(column.desc() for column in key)).limit(limit))
@@ -189,6 +204,29 @@ def _has_archive(state: ArchiveState) -> Any:
             return and_(is_complete, is_gone)
         case ArchiveState.UNFINISHED:
             return not_(is_complete)
+
+
+def _is_in_state(state: ExportState) -> Any:
+    """Return the condition for a state; that of an export without an archive depends on its operation's row."""
+    own = operations.c
+    of_export = select(own.workflow_id).where(
+        own.workflow_id == exports.c.workflow_id, own.run_id == exports.c.run_id
+    )
+    final = [status for status in OperationStatus if not status.is_open]
+    is_running = of_export.where(own.status.not_in(final)).exists()
+    is_cancelled = of_export.where(own.status == OperationStatus.CANCELLED).exists()
+    is_unfinished = _has_archive(ArchiveState.UNFINISHED)
+    match state:
+        case ExportState.COMPLETED:
+            return _has_archive(ArchiveState.KEPT)
+        case ExportState.EXPIRED:
+            return _has_archive(ArchiveState.GONE)
+        case ExportState.RUNNING:
+            return and_(is_unfinished, is_running)
+        case ExportState.CANCELLED:
+            return and_(is_unfinished, is_cancelled)
+        case ExportState.FAILED:
+            return and_(is_unfinished, not_(is_running), not_(is_cancelled))
 
 
 def _of(context: OperationContext) -> Any:

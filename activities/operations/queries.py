@@ -147,6 +147,13 @@ async def list_operations(
     return [_record(row) for row in await connection.execute(query.order_by(*order).limit(limit))]
 
 
+async def count_operations(connection: AsyncConnection, wanted: OperationFilter) -> dict[str, int]:
+    """Count operations by status."""
+    status = operations.c.status
+    query = _filtered(select(status, func.count()), wanted).group_by(status)
+    return dict((await connection.execute(query)).all())
+
+
 async def find_runs(connection: AsyncConnection, workflow_ids: Sequence[str]) -> dict[tuple[str, str], bool]:
     """Return the workflow ids and run ids of all rows of these workflows, and whether each operation has ended."""
     columns = operations.c

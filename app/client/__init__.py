@@ -3,6 +3,16 @@
 from app.client.async_client import AsyncTenantsClient
 from app.client.calls.access import ApiKey, AuditEvent, CreatedApiKey
 from app.client.calls.exports import Export
+from app.client.calls.options import (
+    OperationCounts,
+    OperationKind,
+    OperationStatus,
+    Option,
+    Options,
+    Product,
+    ScopeOption,
+    TenantCounts,
+)
 from app.client.calls.webhooks import (
     Attempt,
     CreatedWebhook,
@@ -82,18 +92,26 @@ __all__ = [
     "InvalidRequestError",
     "NotFoundError",
     "Operation",
+    "OperationCounts",
+    "OperationKind",
     "OperationProblem",
+    "OperationStatus",
     "OperationSummary",
     "OperationWarning",
+    "Option",
+    "Options",
     "ProblemError",
+    "Product",
     "ProductChangePreview",
     "ProductChangeRefusal",
     "Replayed",
     "Retries",
+    "ScopeOption",
     "SentTest",
     "StepDocument",
     "Subscription",
     "Tenant",
+    "TenantCounts",
     "TenantDeletion",
     "TenantIds",
     "TenantOperation",

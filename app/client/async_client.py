@@ -14,6 +14,7 @@ from app.client.calls import access as access_calls
 from app.client.calls import deletions as deletion_calls
 from app.client.calls import entitlements as entitlement_calls
 from app.client.calls import exports as export_calls
+from app.client.calls import options as option_calls
 from app.client.calls import tenants as calls
 from app.client.calls import webhooks as webhook_calls
 from app.client.calls.tenants import Call, Listing, connection_options
@@ -84,6 +85,7 @@ class AsyncTenantsClient:
     certificate = _async_method(deletion_calls.certificate)
     create_export = _async_method(export_calls.create_export)
     exports = _async_iterator(export_calls.exports)
+    all_exports = _async_iterator(export_calls.all_exports)
     export = _async_method(export_calls.export)
     export_manifest = _async_method(export_calls.export_manifest)
     delete_export = _async_method(export_calls.delete_export)
@@ -105,6 +107,9 @@ class AsyncTenantsClient:
     rotate_api_key = _async_method(access_calls.rotate_api_key)
     revoke_api_key = _async_method(access_calls.revoke_api_key)
     audit_events = _async_iterator(access_calls.audit_events)
+    count_operations = _async_method(option_calls.count_operations)
+    count_tenants = _async_method(option_calls.count_tenants)
+    options = _async_method(option_calls.options)
     health = _async_method(calls.health)
 
     async def download_export(self, export_id: UUID | str, folder: Path, *, notify: Notify | None = None) -> None:

@@ -14,6 +14,7 @@ from app.client.calls import access as access_calls
 from app.client.calls import deletions as deletion_calls
 from app.client.calls import entitlements as entitlement_calls
 from app.client.calls import exports as export_calls
+from app.client.calls import options as option_calls
 from app.client.calls import tenants as calls
 from app.client.calls import webhooks as webhook_calls
 from app.client.calls.tenants import Call, Listing, connection_options
@@ -87,6 +88,7 @@ class TenantsClient:
     certificate = _method(deletion_calls.certificate)
     create_export = _method(export_calls.create_export)
     exports = _iterator(export_calls.exports)
+    all_exports = _iterator(export_calls.all_exports)
     export = _method(export_calls.export)
     export_manifest = _method(export_calls.export_manifest)
     delete_export = _method(export_calls.delete_export)
@@ -108,6 +110,9 @@ class TenantsClient:
     rotate_api_key = _method(access_calls.rotate_api_key)
     revoke_api_key = _method(access_calls.revoke_api_key)
     audit_events = _iterator(access_calls.audit_events)
+    count_operations = _method(option_calls.count_operations)
+    count_tenants = _method(option_calls.count_tenants)
+    options = _method(option_calls.options)
     health = _method(calls.health)
 
     def download_export(self, export_id: UUID | str, folder: Path, *, notify: Notify | None = None) -> None:

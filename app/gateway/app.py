@@ -27,6 +27,7 @@ from app.gateway.http.request_context import RequestContextMiddleware
 from app.gateway.http.tracing import TracingMiddleware
 from app.gateway.keys import routes as api_keys
 from app.gateway.operations import routes as operations
+from app.gateway.options import routes as options
 from app.gateway.product_changes import routes as product_changes
 from app.gateway.readiness import Readiness
 from app.gateway.services import open_services
@@ -88,11 +89,13 @@ def create_app(settings: Settings) -> FastAPI:
         product_changes.router,
         entitlements.router,
         webhooks.router,
-        operations.status_router,
+        # Its path /operations/counts would also be the one of an operation.
         operations.router,
+        operations.status_router,
         operations.kind_router,
         api_keys.router,
         audit.router,
+        options.router,
         codec.router,
     ):
         app.include_router(router)

@@ -42,6 +42,7 @@ from app.gateway.operations.listing import Listing
 from app.gateway.operations.lookup import OperationLookup
 from app.gateway.operations.starting import OperationStarts
 from app.gateway.operations.updates import OperationUpdates
+from app.gateway.options.options import Options
 from app.gateway.product_changes.product_change import ProductChanges
 from app.gateway.readiness import Readiness
 from app.gateway.tenants.access import WelcomeEmails
@@ -155,6 +156,7 @@ async def open_services(
             Webhooks(engine, secret_box(settings), url_guard(settings), audit),
             DeliveryListing(engine),
             AuditListing(engine),
+            Options(blueprints),
             decoding,
             readiness,
             Overview(engine, readiness, lookup),

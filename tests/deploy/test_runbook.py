@@ -10,6 +10,7 @@ from activities.deletions.purging import NOT_DUE
 from activities.export.masking import UNMASKABLE
 from activities.export.restore.errors import RESTORE_REFUSED
 from activities.export.restore.restoring import REFERENCE_MISSING, ROWS_DIFFER
+from activities.export.rows import ExportState
 from activities.export.storage import STORAGE_UNAVAILABLE
 from activities.purge.errors import LockTimeoutError
 from activities.tenants.export import EXPORT_UNAVAILABLE, TENANT_NOT_FOUND
@@ -19,7 +20,6 @@ from app.database import worker_engine
 from app.gateway.app import create_app
 from app.gateway.deletions.problems import CertificateNotFoundError, DeletionNotFoundError
 from app.gateway.exports.problems import ExportPartNotFoundError, PresignedUnavailableError
-from app.gateway.exports.schemas import ExportState
 from app.gateway.http.problems.problem import ProblemError
 from app.gateway.http.problems.request_problems import ExportStorageOutageError
 from app.gateway.operations.problems import (

@@ -98,6 +98,18 @@ def exports(tenant_id: UUID | str, *, page_size: int | None = None) -> Listing[E
     return Listing(f"{path_of('tenants', str(tenant_id))}/exports", Page[Export], query_of(page_size=page_size))
 
 
+def all_exports(
+    *,
+    tenant_id: UUID | str | None = None,
+    name: str | None = None,
+    state: str | None = None,
+    page_size: int | None = None,
+) -> Listing[Export]:
+    """Yield the exports of all tenants that match, newest first; `name` is a part of the tenant's."""
+    filters = query_of(tenant_id=tenant_id, name=name, state=state, page_size=page_size)
+    return Listing("/exports", Page[Export], filters)
+
+
 def export(export_id: UUID | str) -> Call[Export]:
     """Return an export; raise `NotFoundError` if there is none."""
     return Call("GET", path_of("exports", str(export_id)), _read_export)

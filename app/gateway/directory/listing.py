@@ -1,5 +1,6 @@
 """Pages of tenants, newest first."""
 
+import sys
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
@@ -7,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from activities.alga.across_tenants import Place, TenantFilter, list_tenants
+from activities.alga.across_tenants import Place, TenantFilter, count_tenants, list_tenants
 from activities.alga.directory.tenants import has_suspensions, read_suspensions, read_tenants
 from activities.alga.tables import tenants
 from activities.database.live_columns import KnownColumns
@@ -21,7 +22,7 @@ from activities.deletions.queries import (
 from app.auth.callers import Caller
 from app.database import database_errors
 from app.gateway.directory.pages import place_of, token_of
-from app.gateway.directory.schemas import TenantDocument, TenantList, TenantState
+from app.gateway.directory.schemas import TenantCounts, TenantDocument, TenantList, TenantState
 
 # Rows that are read at once if some of them may not belong into the list.
 BATCH = 500
@@ -51,9 +52,8 @@ class TenantListing:
             async with self.engine.connect() as connection:
                 if state is TenantState.DELETED:
                     return await _deleted(connection, wanted, size, after)
+                wanted = await self._with_suspensions(connection, wanted)
                 columns = await self.columns.read(connection)
-                if not has_suspensions(columns):
-                    wanted = replace(wanted, suspended_ids=tuple(await read_suspensions(connection)))
                 places = await _find(connection, wanted, state, size + 1, after)
                 shown = [place.id for place in places[:size]]
                 records = await read_tenants(connection, columns, shown)
@@ -62,6 +62,46 @@ class TenantListing:
             tenants=tuple(TenantDocument.of(record, in_deletion.get(record.tenant_id)) for record in records),
             next_page_token=token_of(places[size - 1]) if len(places) > size else None,
         )
+
+    async def counts(self, caller: Caller, wanted: TenantFilter) -> TenantCounts:
+        """Count the tenants that match, by state; a caller that is bound to a tenant sees only that one.
+
+        Raises `DatabaseUnavailableError`.
+        """
+        wanted = replace(wanted, tenant_id=caller.tenant_id)
+        with database_errors():
+            async with self.engine.connect() as connection:
+                # All counts are of one moment.
+                await connection.execution_options(isolation_level="REPEATABLE READ")
+                wanted = await self._with_suspensions(connection, wanted)
+                return await _count(connection, wanted)
+
+    async def _with_suspensions(self, connection: AsyncConnection, wanted: TenantFilter) -> TenantFilter:
+        """Return the filter with the suspended tenants, if this version of Alga has no column for that."""
+        if has_suspensions(await self.columns.read(connection)):
+            return wanted
+        return replace(wanted, suspended_ids=tuple(await read_suspensions(connection)))
+
+
+async def _count(connection: AsyncConnection, wanted: TenantFilter) -> TenantCounts:
+    of_suspended = replace(wanted, is_suspended=True)
+    total, suspended = [await count_tenants(connection, one) for one in (wanted, of_suspended)]
+    scheduled, deleting = [
+        await _in_deletion(connection, wanted, stage, sys.maxsize, None)
+        for stage in (DeletionStage.SCHEDULED, DeletionStage.DELETING)
+    ]
+    in_deletion = [place.id for place in (*scheduled, *deleting)]
+    suspended_in_deletion = 0
+    for start in range(0, len(in_deletion), BATCH):
+        suspended_in_deletion += len(await _matching(connection, of_suspended, in_deletion[start : start + BATCH]))
+    by_state = {
+        TenantState.ACTIVE: total - suspended - (len(in_deletion) - suspended_in_deletion),
+        TenantState.SUSPENDED: suspended - suspended_in_deletion,
+        TenantState.DELETION_SCHEDULED: len(scheduled),
+        TenantState.DELETING: len(deleting),
+        TenantState.DELETED: len(await _find_deleted(connection, wanted, sys.maxsize, None)),
+    }
+    return TenantCounts(total=total, by_state=by_state)
 
 
 async def _find(
@@ -101,6 +141,16 @@ async def _in_deletion(
 
 
 async def _deleted(connection: AsyncConnection, wanted: TenantFilter, size: int, after: Place | None) -> TenantList:
+    found = await _find_deleted(connection, wanted, size + 1, after)
+    return TenantList(
+        tenants=tuple(TenantDocument.of_deleted(deletion) for deletion in found[:size]),
+        next_page_token=token_of(found[size - 1].place) if len(found) > size else None,
+    )
+
+
+async def _find_deleted(
+    connection: AsyncConnection, wanted: TenantFilter, limit: int, after: Place | None
+) -> list[KnownDeletion]:
     async def read(after: Place | None) -> tuple[list[KnownDeletion], Place | None]:
         deletions = await list_deleted(connection, wanted, limit=BATCH, after=after)
         places = [deletion.place for deletion in deletions]
@@ -108,11 +158,7 @@ async def _deleted(connection: AsyncConnection, wanted: TenantFilter, size: int,
         existing = await _matching(connection, TenantFilter(), (place.id for place in places))
         return [deletion for deletion in deletions if deletion.place.id not in existing], _last(places)
 
-    found = await _fill(read, size + 1, after)
-    return TenantList(
-        tenants=tuple(TenantDocument.of_deleted(deletion) for deletion in found[:size]),
-        next_page_token=token_of(found[size - 1].place) if len(found) > size else None,
-    )
+    return await _fill(read, limit, after)
 
 
 async def _matching(connection: AsyncConnection, wanted: TenantFilter, ids: Iterable[UUID]) -> set[UUID]:

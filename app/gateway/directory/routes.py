@@ -12,13 +12,13 @@ from app.gateway.directory.listing import TenantListing
 from app.gateway.directory.lookup import TenantLookup
 from app.gateway.directory.parameters import Filter, PageToken, State, TenantPathId, Users
 from app.gateway.directory.problems import FootprintTimeoutError, UnreadableTablesError
-from app.gateway.directory.schemas import FootprintDocument, TenantDetails, TenantList, UserList
+from app.gateway.directory.schemas import FootprintDocument, TenantCounts, TenantDetails, TenantList, UserList
 from app.gateway.directory.users import UserListing
 from app.gateway.http.dependencies import service
-from app.gateway.http.openapi import COMMON_PROBLEMS, problems
-from app.gateway.http.parameters import DEFAULT_PAGE_SIZE, PageSize
+from app.gateway.http.openapi import COMMON_PROBLEMS, CONDITIONAL, problems
+from app.gateway.http.parameters import DEFAULT_PAGE_SIZE, IfNoneMatch, PageSize
 from app.gateway.http.problems.request_problems import DatabaseOutageError, InvalidRequestError
-from app.gateway.http.responses import document_response
+from app.gateway.http.responses import conditional_response, document_response
 from app.gateway.operations.parameters import Reader
 
 router = APIRouter(
@@ -29,11 +29,17 @@ router = APIRouter(
 )
 
 
-@router.get("", summary="List tenants", response_model=TenantList, responses=problems(InvalidRequestError))
+@router.get(
+    "",
+    summary="List tenants",
+    response_model=TenantList,
+    responses={**CONDITIONAL, **problems(InvalidRequestError)},
+)
 async def list_tenants(  # noqa: PLR0917 - FastAPI passes them by name
     caller: Reader,
     listing: Annotated[TenantListing, service(TenantListing)],
     wanted: Filter,
+    if_none_match: IfNoneMatch,
     state: State = None,
     page_size: PageSize = DEFAULT_PAGE_SIZE,
     page_token: PageToken = None,
@@ -42,7 +48,24 @@ async def list_tenants(  # noqa: PLR0917 - FastAPI passes them by name
 
     Deleted tenants are listed only with `state=deleted`, those that were deleted last first.
     """
-    return document_response(await listing.page(caller, wanted, state, size=page_size, token=page_token))
+    page = await listing.page(caller, wanted, state, size=page_size, token=page_token)
+    return conditional_response(page, if_none_match)
+
+
+@router.get(
+    "/counts",
+    summary="Count tenants",
+    response_model=TenantCounts,
+    responses={**CONDITIONAL, **problems(InvalidRequestError)},
+)
+async def count_tenants(
+    caller: Reader,
+    listing: Annotated[TenantListing, service(TenantListing)],
+    wanted: Filter,
+    if_none_match: IfNoneMatch,
+) -> Response:
+    """Count the tenants in the database that the same filters list, by state, as they are at one moment."""
+    return conditional_response(await listing.counts(caller, wanted), if_none_match)
 
 
 @router.get("/{id}", summary="Read a tenant", response_model=TenantDetails, responses=problems(TenantNotFoundError))
@@ -73,15 +96,17 @@ async def read_footprint(
     "/{id}/users",
     summary="List a tenant's users",
     response_model=UserList,
-    responses=problems(TenantNotFoundError, InvalidRequestError),
+    responses={**CONDITIONAL, **problems(TenantNotFoundError, InvalidRequestError)},
 )
 async def list_users(  # noqa: PLR0917 - FastAPI passes them by name
     caller: Reader,
     listing: Annotated[UserListing, service(UserListing)],
     path_id: TenantPathId,
     wanted: Users,
+    if_none_match: IfNoneMatch,
     page_size: PageSize = DEFAULT_PAGE_SIZE,
     page_token: PageToken = None,
 ) -> Response:
     """List the users of a tenant, newest first. A deleted tenant has none."""
-    return document_response(await listing.page(caller, path_id, wanted, size=page_size, token=page_token))
+    page = await listing.page(caller, path_id, wanted, size=page_size, token=page_token)
+    return conditional_response(page, if_none_match)

@@ -78,6 +78,16 @@ class TenantDocument(Document):
         return cls.model_validate(_fields_of_deleted(deletion))
 
 
+class TenantCounts(Document):
+    """How many tenants there are."""
+
+    total: int = Field(description="All that match the filters, except for the deleted ones.")
+    by_state: dict[TenantState, int] = Field(
+        description="The number of each state.",
+        examples=[{"active": 40, "suspended": 2, "deletion_scheduled": 1, "deleting": 0, "deleted": 5}],
+    )
+
+
 class TenantList(Document):
     """A page of tenants."""
 

@@ -19,7 +19,7 @@ from activities.export.archive import (
     Part,
     parse_manifest,
 )
-from activities.export.rows import ExportRecord, find_export
+from activities.export.rows import ExportRecord, ExportState, find_export
 from activities.export.storage import ArchiveStore, NotStoredError, StorageError
 from activities.operations.queries import read_statuses
 from app.auth.callers import Caller
@@ -31,7 +31,7 @@ from app.gateway.exports.problems import (
     ExportRemovedError,
     ExportsNotConfiguredError,
 )
-from app.gateway.exports.schemas import ExportState, state_of
+from app.gateway.exports.schemas import state_of
 from app.gateway.http.problems.request_problems import ExportStorageOutageError
 from app.gateway.http.streaming.streams import BrokenStreamError
 from app.gateway.operations.problems import ExportDamagedError, ExportNotFoundError

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from activities.alga.across_tenants import Place
 from activities.audit.events import Action
 from activities.audit.trail import AuditTrail
-from activities.export.rows import ExportFilter, expire_export, export_id, list_exports, mark_removed
+from activities.export.rows import ExportFilter, ExportState, expire_export, export_id, list_exports, mark_removed
 from activities.operations.queries import read_statuses
 from app.auth.callers import Caller, Requester
 from app.database import database_errors
@@ -21,7 +21,6 @@ from app.gateway.exports.schemas import (
     ExportDetails,
     ExportDocument,
     ExportList,
-    ExportState,
     ManifestDocument,
 )
 from app.gateway.http.problems.request_problems import ExportStorageOutageError
@@ -77,6 +76,8 @@ class Exports:
     async def page_of_all(self, caller: Caller, wanted: ExportFilter, *, size: int, token: str | None) -> ExportList:
         """Return a page of the exports of all tenants, or of the one that the caller is bound to."""
         if caller.tenant_id is not None:
+            if wanted.tenant_id not in {None, caller.tenant_id}:
+                return ExportList(exports=(), next_page_token=None)
             wanted = replace(wanted, tenant_id=caller.tenant_id)
         return await self._list(wanted, size=size, token=token)
 

@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import Depends, Header, Path, Query, Security
 
 from activities.alga.across_tenants import parse_tenant_id
-from activities.export.rows import ArchiveState, ExportFilter
+from activities.export.rows import ArchiveState, ExportFilter, ExportState
 from app.auth.callers import Requester
 from app.auth.scopes import Scope
 from app.gateway.access.parameters import current_requester
@@ -36,9 +36,10 @@ async def export_filter(
     ] = None,
     tenant_id: Annotated[UUID | None, Query(alias="tenantId", description="Of this tenant.")] = None,
     archive: Annotated[ArchiveState | None, Query(description="Whether there is an archive.")] = None,
+    state: Annotated[ExportState | None, Query(description="The state.")] = None,
 ) -> ExportFilter:
     """Return the filter for a list of exports."""
-    return ExportFilter(tenant_id=tenant_id, name=name, archive=archive)
+    return ExportFilter(tenant_id=tenant_id, name=name, archive=archive, state=state)
 
 
 Filter = Annotated[ExportFilter, Depends(export_filter)]

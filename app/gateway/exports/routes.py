@@ -11,7 +11,16 @@ from app.gateway.access.problems import TenantNotFoundError
 from app.gateway.directory.parameters import PageToken, TenantPathId
 from app.gateway.exports.content import ExportContent
 from app.gateway.exports.exports import Exports
-from app.gateway.exports.parameters import Exporter, ExportId, IfRange, Presigned, Range, Restorer, Table
+from app.gateway.exports.parameters import (
+    Exporter,
+    ExportId,
+    Filter,
+    IfRange,
+    Presigned,
+    Range,
+    Restorer,
+    Table,
+)
 from app.gateway.exports.problems import (
     ExportIncompleteError,
     ExportPartNotFoundError,
@@ -30,8 +39,8 @@ from app.gateway.exports.schemas import (
 )
 from app.gateway.http.concurrency import slot_of
 from app.gateway.http.dependencies import service
-from app.gateway.http.openapi import COMMON_PROBLEMS, LOCATION, RETRY_AFTER, Responses, problems
-from app.gateway.http.parameters import DEFAULT_PAGE_SIZE, PageSize
+from app.gateway.http.openapi import COMMON_PROBLEMS, CONDITIONAL, LOCATION, RETRY_AFTER, Responses, problems
+from app.gateway.http.parameters import DEFAULT_PAGE_SIZE, IfNoneMatch, PageSize
 from app.gateway.http.problems.request_problems import (
     BadOnBehalfOfError,
     DatabaseOutageError,
@@ -43,7 +52,7 @@ from app.gateway.http.problems.request_problems import (
     TooManyDownloadsError,
     TooManyRequestsError,
 )
-from app.gateway.http.responses import document_response
+from app.gateway.http.responses import conditional_response, document_response
 from app.gateway.operations.parameters import Reader
 from app.gateway.operations.problems import (
     ExportDamagedError,
@@ -149,17 +158,38 @@ async def request_export(
     "/tenants/{id}/exports",
     summary="List a tenant's exports",
     response_model=ExportList,
-    responses=problems(TenantNotFoundError, InvalidRequestError),
+    responses={**CONDITIONAL, **problems(TenantNotFoundError, InvalidRequestError)},
 )
-async def list_exports(
+async def list_exports(  # noqa: PLR0917 - FastAPI passes them by name
     caller: Reader,
     exports: ExportService,
     path_id: TenantPathId,
+    if_none_match: IfNoneMatch,
     page_size: PageSize = DEFAULT_PAGE_SIZE,
     page_token: PageToken = None,
 ) -> Response:
     """List the exports of a tenant, newest first, once a worker has begun them. A tenant may have been deleted."""
-    return document_response(await exports.page(caller, path_id, size=page_size, token=page_token))
+    page = await exports.page(caller, path_id, size=page_size, token=page_token)
+    return conditional_response(page, if_none_match)
+
+
+@router.get(
+    "/exports",
+    summary="List exports",
+    response_model=ExportList,
+    responses={**CONDITIONAL, **problems(InvalidRequestError)},
+)
+async def list_all_exports(  # noqa: PLR0917 - FastAPI passes them by name
+    caller: Reader,
+    exports: ExportService,
+    wanted: Filter,
+    if_none_match: IfNoneMatch,
+    page_size: PageSize = DEFAULT_PAGE_SIZE,
+    page_token: PageToken = None,
+) -> Response:
+    """List the exports of all tenants, newest first, once a worker has begun them; tenants may have been deleted."""
+    page = await exports.page_of_all(caller, wanted, size=page_size, token=page_token)
+    return conditional_response(page, if_none_match)
 
 
 @router.get(

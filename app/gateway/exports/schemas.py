@@ -1,14 +1,13 @@
 """Documents of exports, and requests for exports and restores."""
 
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Any, Self
 from uuid import UUID
 
 from pydantic import ConfigDict, Field
 
 from activities.export.archive import MaskedColumn, Part, Totals
-from activities.export.rows import ExportRecord
+from activities.export.rows import ExportRecord, ExportState
 from activities.tenants.request import RequestModel
 from app.gateway.http.problems.problem import Document
 from app.gateway.operations.schemas import Reason, omitted_if_none
@@ -42,17 +41,6 @@ class RestoreBody(RequestModel):
         " keys would be drawn anew from sequences (`drawnAnew`), and what would be refused and why (`refusals`).",
         strict=True,
     )
-
-
-class ExportState(StrEnum):
-    """The state of an export."""
-
-    RUNNING = "running"
-    COMPLETED = "completed"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-    EXPIRED = "expired"
-    """The archive has expired or was removed."""
 
 
 class ExportLinks(Document):

@@ -57,6 +57,12 @@ RATE_LIMIT = {
         "schema": {"type": "string", "examples": ['"caller";r=29999;t=1']},
     },
 }
+ETAG = {"ETag": {"description": "For `If-None-Match`.", "schema": {"type": "string"}}}
+# Of routes whose response `conditional_response` makes.
+CONDITIONAL: Responses = {
+    200: {"description": "The document.", "headers": ETAG},
+    304: {"description": "The client has the document already.", "headers": ETAG},
+}
 LOCATION = {"Location": {"description": "Path of the status document.", "schema": {"type": "string"}}}
 CHALLENGE = {
     "WWW-Authenticate": {

@@ -10,9 +10,10 @@ from app.auth.keys.management import CreatedKey, KeyOrder
 from app.database import database_errors
 from app.gateway.access.authenticated_route import AuthenticatedRoute
 from app.gateway.access.problems import OtherTenantIdError, TenantNotFoundError
-from app.gateway.http.openapi import BODY_PROBLEMS, COMMON_PROBLEMS, Responses, problems
+from app.gateway.http.openapi import BODY_PROBLEMS, COMMON_PROBLEMS, CONDITIONAL, Responses, problems
+from app.gateway.http.parameters import IfNoneMatch
 from app.gateway.http.problems.request_problems import BadOnBehalfOfError, DatabaseOutageError, ScopeMissingError
-from app.gateway.http.responses import document_response
+from app.gateway.http.responses import conditional_response, document_response
 from app.gateway.keys.documents import (
     ApiKeyDocument,
     ApiKeyList,
@@ -56,15 +57,16 @@ async def create_api_key(
         return _created(await keys.create(order, requester))
 
 
-@router.get("", summary="List API keys", response_model=ApiKeyList)
-async def list_api_keys(requester: KeyManager, keys: Keys) -> Response:
+@router.get("", summary="List API keys", response_model=ApiKeyList, responses=CONDITIONAL)
+async def list_api_keys(requester: KeyManager, keys: Keys, if_none_match: IfNoneMatch) -> Response:
     """Show all keys, oldest first, including unusable ones, but never their secrets.
 
     A key with the state `forged` can't be used: its row was not written by this service, or was changed since.
     """
     with database_errors():
         records = await keys.all(requester)
-    return document_response(ApiKeyList(keys=tuple(key_document(record) for record in records)))
+    document = ApiKeyList(keys=tuple(key_document(record) for record in records))
+    return conditional_response(document, if_none_match)
 
 
 @router.get(

@@ -16,6 +16,8 @@ from app.gateway.http.dependencies import find_service, service
 from app.gateway.http.openapi import (
     BODY_PROBLEMS,
     COMMON_PROBLEMS,
+    CONDITIONAL,
+    ETAG,
     LOCATION,
     REF_TEMPLATE,
     RETRY_AFTER,
@@ -36,7 +38,7 @@ from app.gateway.http.problems.request_problems import (
     WorkerOutageError,
 )
 from app.gateway.http.request_context import caller_of
-from app.gateway.http.responses import document_response
+from app.gateway.http.responses import conditional_response, document_response
 from app.gateway.operations.cancellation import OperationCancellation
 from app.gateway.operations.events import UNBUFFERED, follow
 from app.gateway.operations.listing import Listing
@@ -66,7 +68,7 @@ from app.gateway.operations.problems import (
     UnknownBillingPlanError,
 )
 from app.gateway.operations.responses import accepted, conditional, retry_after
-from app.gateway.operations.schemas import OperationList, StatusDocument
+from app.gateway.operations.schemas import OperationCounts, OperationList, StatusDocument
 from app.gateway.operations.updates import OperationUpdates
 
 ACCESS_PROBLEMS = (
@@ -103,7 +105,6 @@ EVENTS: Responses = {
         OperationNotFoundError, OperationUnreadableError, RateLimitedError, TooManyRequestsError, TooManyStreamsError
     ),
 }
-ETAG = {"ETag": {"description": "For `If-None-Match`.", "schema": {"type": "string"}}}
 STATUS: Responses = {
     200: {"description": "The status document.", "headers": {**ETAG, **RETRY_AFTER}},
     304: {"description": "Nothing has changed.", "headers": {**ETAG, **RETRY_AFTER}},
@@ -141,16 +142,35 @@ kind_router = APIRouter(prefix="/operations", tags=["operations"], route_class=K
 status_router = APIRouter(route_class=StatusRoute, responses=COMMON | STATUS)
 
 
-@router.get("", summary="List operations", response_model=OperationList, responses=problems(InvalidRequestError))
-async def list_operations(
+@router.get(
+    "",
+    summary="List operations",
+    response_model=OperationList,
+    responses={**CONDITIONAL, **problems(InvalidRequestError)},
+)
+async def list_operations(  # noqa: PLR0917 - FastAPI passes them by name
     caller: Reader,
     listing: Annotated[Listing, service(Listing)],
     wanted: Filter,
+    if_none_match: IfNoneMatch,
     page_size: PageSize = DEFAULT_PAGE_SIZE,
     page_token: PageToken = None,
 ) -> Response:
     """List operations, newest first, as recorded in the database."""
-    return document_response(await listing.page(caller, wanted, size=page_size, token=page_token))
+    return conditional_response(await listing.page(caller, wanted, size=page_size, token=page_token), if_none_match)
+
+
+@router.get(
+    "/counts",
+    summary="Count operations",
+    response_model=OperationCounts,
+    responses={**CONDITIONAL, **problems(InvalidRequestError)},
+)
+async def count_operations(
+    caller: Reader, listing: Annotated[Listing, service(Listing)], wanted: Filter, if_none_match: IfNoneMatch
+) -> Response:
+    """Count the operations that the same filters list, by status, as recorded in the database."""
+    return conditional_response(await listing.counts(caller, wanted), if_none_match)
 
 
 @router.get("/{id}/events", summary="Follow an operation", response_class=StreamingResponse, responses=EVENTS)

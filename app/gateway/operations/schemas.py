@@ -182,6 +182,16 @@ class StatusDocument(OperationSummary):
     )
 
 
+class OperationCounts(Document):
+    """How many operations there are."""
+
+    total: int = Field(description="All that match the filters.")
+    by_status: dict[str, int] = Field(
+        description="The number of each status, also if it is 0; of the filter's statuses if it has some.",
+        examples=[{"completed": 118, "failed": 2, "needs_attention": 0}],
+    )
+
+
 class OperationList(Document):
     """A page of operations, newest first."""
 

@@ -7,10 +7,10 @@ from starlette.responses import Response
 
 from app.gateway.access.authenticated_route import AuthenticatedRoute
 from app.gateway.directory.parameters import PageToken
-from app.gateway.http.openapi import BODY_PROBLEMS, COMMON_PROBLEMS, Responses, problems
-from app.gateway.http.parameters import DEFAULT_PAGE_SIZE, PageSize
+from app.gateway.http.openapi import BODY_PROBLEMS, COMMON_PROBLEMS, CONDITIONAL, Responses, problems
+from app.gateway.http.parameters import DEFAULT_PAGE_SIZE, IfNoneMatch, PageSize
 from app.gateway.http.problems.request_problems import BadOnBehalfOfError, DatabaseOutageError, InvalidRequestError
-from app.gateway.http.responses import document_response
+from app.gateway.http.responses import conditional_response, document_response
 from app.gateway.webhooks.parameters import Deliveries, EventId, Manager, Service, StatusFilter, WebhookId
 from app.gateway.webhooks.problems import (
     DeliveryNotFoundError,
@@ -65,10 +65,10 @@ async def create_webhook(requester: Manager, hooks: Service, body: Annotated[Web
     return document_response(created, 201, {"Location": created.links.self})
 
 
-@router.get("", summary="List webhooks", response_model=WebhookList)
-async def list_webhooks(requester: Manager, hooks: Service) -> Response:
+@router.get("", summary="List webhooks", response_model=WebhookList, responses=CONDITIONAL)
+async def list_webhooks(requester: Manager, hooks: Service, if_none_match: IfNoneMatch) -> Response:
     """Show all webhooks, oldest first, but never their secrets."""
-    return document_response(await hooks.list(requester))
+    return conditional_response(await hooks.list(requester), if_none_match)
 
 
 @router.get("/{id}", summary="Read a webhook", response_model=WebhookDocument, responses=OF_ONE)
@@ -130,18 +130,20 @@ async def send_test_event(requester: Manager, hooks: Service, webhook_id: Webhoo
     "/{id}/deliveries",
     summary="List deliveries",
     response_model=DeliveryList,
-    responses=problems(WebhookNotFoundError, InvalidRequestError),
+    responses={**CONDITIONAL, **problems(WebhookNotFoundError, InvalidRequestError)},
 )
 async def list_deliveries(  # noqa: PLR0917 - of the request
     requester: Manager,
     listing: Deliveries,
     webhook_id: WebhookId,
+    if_none_match: IfNoneMatch,
     status: StatusFilter = None,
     page_size: PageSize = DEFAULT_PAGE_SIZE,
     page_token: PageToken = None,
 ) -> Response:
     """Show what was sent to a webhook or waits for it, newest first, with every attempt."""
-    return document_response(await listing.page(requester, webhook_id, status, size=page_size, token=page_token))
+    page = await listing.page(requester, webhook_id, status, size=page_size, token=page_token)
+    return conditional_response(page, if_none_match)
 
 
 @router.post(

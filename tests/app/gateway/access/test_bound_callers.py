@@ -77,7 +77,17 @@ UNBOUND: dict[tuple[str, str], Any] = {
     ("POST", "/webhooks/{id}/deliveries/{event_id}/replay"): None,
 }
 # These have tests of their own, below and in those of the audit events and of the directory.
-LISTS = {("GET", "/tenants"), ("GET", "/operations"), ("GET", "/api-keys"), ("GET", "/audit-events")}
+LISTS = {
+    ("GET", "/tenants"),
+    ("GET", "/tenants/counts"),
+    ("GET", "/operations"),
+    ("GET", "/operations/counts"),
+    ("GET", "/exports"),
+    ("GET", "/api-keys"),
+    ("GET", "/audit-events"),
+}
+# These show the same to every caller.
+OF_NO_TENANT = {("GET", "/options")}
 
 
 @pytest.fixture
@@ -148,7 +158,7 @@ async def known_to_temporal(client: Client) -> set[tuple[str, int]]:
 
 
 def test_every_route_is_tried_by_a_bound_caller(gateway: RunningGateway) -> None:
-    assert routes(gateway) == {*REQUESTS, *BY_WORKFLOW, *UNBOUND, *LISTS}
+    assert routes(gateway) == {*REQUESTS, *BY_WORKFLOW, *UNBOUND, *LISTS, *OF_NO_TENANT}
 
 
 async def test_every_route_hides_another_tenant_and_leaves_it_alone(  # noqa: PLR0917 - pytest passes them by name
@@ -209,10 +219,11 @@ async def test_hidden_and_missing_things_get_the_same_response(
     assert differing == {"instance", "requestId"}
 
 
-async def test_lists_show_only_the_own_tenant(
+async def test_lists_show_only_the_own_tenant(  # noqa: PLR0917 - pytest passes them by name
     bound: httpx.AsyncClient,
     theirs: dict[str, Any],
     their_key: CreatedKey,
+    their_export: str,
     own_tenant: UUID,
     database: asyncpg.Connection,
 ) -> None:
@@ -220,6 +231,17 @@ async def test_lists_show_only_the_own_tenant(
     listed = (await bound.get("/operations", params={"pageSize": 200})).json()["operations"]
     assert [operation["workflowId"] for operation in listed] == [own]
     assert theirs["workflowId"] != own
+    assert (await bound.get("/operations/counts")).json()["total"] == 1
+    assert (await bound.get("/tenants/counts")).json()["total"] == 0
+    own_export = uuid4()
+    await add_export(database, own_export, own_tenant, "completed", completed_at=SNAPSHOT)
+    exports = (await bound.get("/exports")).json()["exports"]
+    assert [export["exportId"] for export in exports] == [str(own_export)]
+    assert their_export != str(own_export)
+    for path, field in (("/exports", "exports"), ("/operations", "operations")):
+        assert (await bound.get(path, params={"tenantId": theirs["tenantId"]})).json()[field] == []
+    of_theirs = await bound.get("/operations/counts", params={"tenantId": theirs["tenantId"]})
+    assert of_theirs.json()["total"] == 0
     shown = (await bound.get("/api-keys")).json()["keys"]
     assert {key["tenantId"] for key in shown} == {str(own_tenant)}
     assert their_key.record.key_id not in {key["id"] for key in shown}

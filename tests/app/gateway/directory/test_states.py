@@ -64,6 +64,8 @@ async def test_a_tenant_has_the_state_of_its_open_deletion_or_else_its_own(
         for tenant_id in tenants:
             assert (await shaped_http.get(f"/tenants/{tenant_id}")).json()["state"] == state
             assert await listed(shaped_http, search=str(tenant_id), state=state) == ids(tenant_id)
+    counts = (await shaped_http.get("/tenants/counts", params={"search": name})).json()
+    assert counts == {"total": 7, "byState": {state: len(tenants) for state, tenants in expected.items()}}
     page = (await shaped_http.get("/tenants", params={"search": name})).json()["tenants"]
     states = {tenant["tenantId"]: tenant["state"] for tenant in page}
     assert states == {

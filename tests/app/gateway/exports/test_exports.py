@@ -8,9 +8,10 @@ import asyncpg
 import httpx
 import pytest
 
+from activities.export.rows import ExportState
 from tests.app.gateway.exports.archived import SNAPSHOT, Stored, add_export, recorded, store_archive
 from tests.app.gateway.exports.conftest import Storing
-from tests.app.gateway.requests import assert_problem
+from tests.app.gateway.requests import assert_problem, faults
 from tests.app.gateway.rows import add_tenant
 
 pytestmark = pytest.mark.anyio
@@ -102,8 +103,37 @@ async def test_an_export_has_the_state_of_its_operation_until_it_is_complete(
             break
         query["pageToken"] = page["nextPageToken"]
     assert listed == expected
+    for state in ExportState:
+        query = {"tenantId": str(tenant_id), "state": state, "pageSize": "200"}
+        page = (await folder_http.get("/exports", params=query)).json()
+        found = {item["exportId"]: item["state"] for item in page["exports"]}
+        assert found == {known_id: known for known_id, known in expected.items() if known == state}
     for known_id, state in expected.items():
         assert (await folder_http.get(f"/exports/{known_id}")).json()["state"] == state
+
+
+async def test_the_exports_of_all_tenants_are_listed_page_by_page(
+    folder_http: httpx.AsyncClient, database: asyncpg.Connection
+) -> None:
+    name = f"Exported {uuid4()}"
+    expected: list[str] = []
+    for number in range(3):
+        export_id = uuid4()
+        expected.insert(0, str(export_id))
+        moment = SNAPSHOT + timedelta(seconds=number)
+        await add_export(database, export_id, uuid4(), "failed", requested_at=moment)
+        await database.execute(
+            "UPDATE alga_tenants.exports SET tenant_name = $1 WHERE export_id = $2", name, export_id
+        )
+    first = (await folder_http.get("/exports", params={"name": name[:-1], "pageSize": 2})).json()
+    query = {"name": name, "pageSize": 2, "pageToken": first["nextPageToken"]}
+    last = (await folder_http.get("/exports", params=query)).json()
+    assert last["nextPageToken"] is None
+    assert [item["exportId"] for item in (*first["exports"], *last["exports"])] == expected
+    for field in ("state", "tenantId", "pageToken"):
+        response = await folder_http.get("/exports", params={field: "x"})
+        assert_problem(response, 422, "invalid-request")
+        assert field in faults(response)
 
 
 async def test_a_running_export_shows_its_progress(

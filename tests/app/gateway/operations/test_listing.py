@@ -10,6 +10,7 @@ from tests.app.gateway.requests import assert_problem, create, faults, tenant
 from tests.app.gateway.rows import record
 from tests.app.gateway.server import RunningGateway
 from tests.support.api_keys import Keys
+from workflows.operations.statuses import OperationStatus
 
 pytestmark = pytest.mark.anyio
 
@@ -73,6 +74,24 @@ async def test_operations_are_filtered_by_one_or_more_statuses(
     await record(database, name, status="running")
     assert await listed(http, name=name, status="queued") == [queued]
     assert await listed(http, name=name, status=["queued", "failed"]) == [failed, queued]
+
+
+async def test_operations_are_counted_by_status_with_the_filters_of_the_list(
+    http: httpx.AsyncClient, database: asyncpg.Connection
+) -> None:
+    name = f"Counted {uuid4()}"
+    for row in (FAILED, FAILED, {}):
+        await record(database, name, **row)
+    counts = (await http.get("/operations/counts", params={"name": name})).json()
+    assert counts["total"] == 3
+    assert set(counts["byStatus"]) == set(OperationStatus)
+    assert {status: number for status, number in counts["byStatus"].items() if number} == {"failed": 2, "queued": 1}
+    failed = (await http.get("/operations/counts", params={"name": name, "status": ["failed", "cancelled"]})).json()
+    assert failed == {"total": 2, "byStatus": {"failed": 2, "cancelled": 0}}
+    for params, field in (({"status": "x"}, "status.0"), ({"startedAfter": "x"}, "startedAfter")):
+        response = await http.get("/operations/counts", params=params)
+        assert_problem(response, 422, "invalid-request")
+        assert field in faults(response)
 
 
 async def test_an_error_is_shown_as_a_problem(http: httpx.AsyncClient, database: asyncpg.Connection) -> None:
