@@ -267,7 +267,7 @@ async def list_tenants(
 
 async def count_tenants(connection: AsyncConnection, wanted: TenantFilter) -> int:
     """Return the number of tenants that match."""
-    query = select(func.count()).select_from(tenants).where(*_conditions(wanted))
+    query = select(func.count(tenants.c.tenant)).where(*_conditions(wanted))
     return (await connection.execute(query)).scalar_one()
 
 
