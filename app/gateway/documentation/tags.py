@@ -5,6 +5,7 @@ TAGS: list[dict[str, str]] = [
     {"name": "deletions", "description": "Delete tenants: request, confirm, undo, and the certificate."},
     {"name": "exports", "description": "Export tenants into archives, fetch these, and restore deleted tenants."},
     {"name": "operations", "description": "Follow, cancel, resume and change what was started."},
+    {"name": "options", "description": "Read which values fields can have."},
     {"name": "webhooks", "description": "Let other systems receive events, and see what was delivered."},
     {"name": "API keys", "description": "Create, rotate and revoke keys."},
     {"name": "audit", "description": "Read who did what."},
