@@ -101,6 +101,11 @@ ALLOWED = (
         r"ORDER BY created_at DESC, tenants\.tenant DESC LIMIT <value>",
     ),
     Allowed(
+        "activities.alga.across_tenants.count_tenants",
+        "the directory counts all tenants",
+        r"SELECT COUNT\(tenants\.tenant\) AS count_1 FROM (?P<alias>tenants)(?: WHERE (?:(?!SELECT).)*)?",
+    ),
+    Allowed(
         "activities.purge.tenant_rows.TenantRows.foreign",
         "a purge may begin only when no row of anybody else would change with the tenant's, so it looks for one",
         r"SELECT \d+ AS mark FROM \S+ AS (?P<alias>referencing) JOIN \S+ AS referenced ON [\w.= ]+ "
