@@ -1,0 +1,79 @@
+"""Linters find nothing in the OpenAPI document, and clients that are generated from it work."""
+
+import json
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from tests.e2e.conftest import Service
+from tests.e2e.generated_clients.conftest import Run
+
+pytestmark = pytest.mark.anyio
+
+
+LINTERS = {
+    "redocly": ("lint", "--format=json"),
+    "spectral": ("lint", "--format=json", "--fail-severity=hint", "--quiet"),
+}
+
+
+def lint(run: Run, linter: str, document: str) -> tuple[int, Any]:
+    """Return the status of the linter, and what it has found."""
+    linted = run(linter, *LINTERS[linter], document)
+    try:
+        found = json.loads(linted.stdout)
+    except json.JSONDecodeError:
+        pytest.fail(linted.stdout + linted.stderr)
+    return linted.returncode, found["problems"] if linter == "redocly" else found
+
+
+@pytest.mark.parametrize("linter", LINTERS)
+def test_a_linter_finds_nothing(document: Path, run: Run, linter: str) -> None:
+    assert lint(run, linter, document.name) == (0, [])
+
+
+@pytest.mark.parametrize("linter", LINTERS)
+def test_a_linter_would_find_two_operations_with_one_id(document: Path, run: Run, linter: str) -> None:
+    broken = json.loads(document.read_text())
+    broken["paths"]["/tenants"]["get"]["operationId"] = "createTenant"
+    document.with_name("broken.json").write_text(json.dumps(broken))
+    status, found = lint(run, linter, "broken.json")
+    assert status == 1
+    assert "unique" in str(found)
+
+
+def test_generators_warn_of_nothing(clients: dict[str, str]) -> None:
+    assert clients.keys() == {"openapi-typescript", "openapi-ts"}
+    for printed in clients.values():
+        assert "warn" not in printed.lower()
+        assert "⚠" not in printed
+
+
+@pytest.mark.usefixtures("clients")
+async def test_a_generated_client_drives_the_whole_life_of_a_tenant(
+    service: Service, database: asyncpg.Connection, run: Run
+) -> None:
+    compiled = run("tsc", "--project", "tsconfig.json")
+    assert (compiled.returncode, compiled.stdout) == (0, "")
+
+    email = f"ada-{uuid4().hex}@generated.example"
+    lived = run("node", "out/life.js", service.installation.url, service.installation.api_key, email)
+    assert lived.returncode == 0, lived.stderr
+    result: dict[str, Any] = json.loads(lived.stdout)
+
+    tenant_id, rows = result.pop("tenantId"), result.pop("archivedRows")
+    assert result == {
+        "isSameOperation": True,
+        "hasPassword": True,
+        "lastEvent": "completed",
+        "licenseCount": 7,
+        "states": ["suspended", "active", "deleted", "active"],
+        "certificateOf": tenant_id,
+        "restoredLicences": 7,
+        "problem": "tenant-not-found",
+    }
+    assert rows > 100
+    assert await database.fetchval("SELECT email FROM users WHERE tenant = $1", tenant_id) == email
