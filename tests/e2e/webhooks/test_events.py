@@ -3,6 +3,7 @@
 import anyio
 import pytest
 
+from app.gateway.documentation.events import Event, TenantEvent
 from tests.e2e.conftest import PATIENCE, Service
 from tests.support.servers.receiver import Receiver
 from tests.support.waiting import wait_until
@@ -50,3 +51,8 @@ async def test_a_creation_is_reported(service: Service, receiver: Receiver) -> N
 
     await wait_until(have_arrived, timeout=PATIENCE)
     assert receiver.refused == []
+    for document in (request.document for request in receiver.received):
+        event = Event.model_validate(document).root
+        assert document.keys() <= event.model_dump(by_alias=True).keys(), "an attribute is not documented"
+        assert document["data"].keys() <= event.data.model_dump(by_alias=True).keys(), "a field is not documented"
+        assert isinstance(event, TenantEvent) == document["type"].startswith("tenant.")
