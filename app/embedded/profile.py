@@ -22,10 +22,10 @@ class Profile:
 
 
 class NotRunningError(Exception):
-    """The data of this checkout's `dev` exist, but it doesn't run."""
+    """The data of this checkout's `dev` exist, but none runs that commands could use."""
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(f"no `make run` is running on the data in {folder}")
+    def __init__(self, folder: Path, problem: str = "no `make run` is running") -> None:
+        super().__init__(f"{problem} on the data in {folder}")
 
 
 def write_profile(folder: Path, profile: Profile) -> None:
@@ -50,7 +50,14 @@ def find_profile(chosen: Path | None = None) -> Profile | None:
         # It may be starting, or about to end.
         with suppress(FileNotFoundError):
             if is_in_use(folder):
-                return Profile(**json.loads((folder / FILE).read_text()))
+                return _parse(folder, (folder / FILE).read_text())
     if folders:
         raise NotRunningError(folders[0])
     return None
+
+
+def _parse(folder: Path, text: str) -> Profile:
+    try:
+        return Profile(**json.loads(text))
+    except (TypeError, ValueError):
+        raise NotRunningError(folder, "the `make run` of another version is running") from None

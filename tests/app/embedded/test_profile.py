@@ -27,6 +27,15 @@ def test_a_profile_is_found_only_while_its_instance_runs(folder: Path) -> None:
         find_profile(folder)
 
 
+@pytest.mark.parametrize("text", ["", "[]", '{"url": "http://127.0.0.1:8000", "added_later": 1}'])
+def test_the_profile_of_another_version_is_not_used(folder: Path, text: str) -> None:
+    lock = FolderLock(folder)
+    (folder / "profile.json").write_text(text)
+    with pytest.raises(NotRunningError, match="another version"):
+        find_profile(folder)
+    lock.release()
+
+
 def test_a_stack_removes_the_profile_at_its_start_and_at_its_end(folder: Path) -> None:
     data = folder / "data"
     data.mkdir()
