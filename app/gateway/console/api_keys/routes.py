@@ -17,7 +17,7 @@ from app.database import database_errors
 from app.gateway.access.problems import OtherTenantIdError
 from app.gateway.console.attempts import Attempt
 from app.gateway.console.console_route import ConsoleRoute
-from app.gateway.console.forms import Form, SubmittedForm, validated
+from app.gateway.console.forms import Form, SubmittedForm, number_of, validated
 from app.gateway.console.rendering import page, see_other
 from app.gateway.console.sign_in.cookies import SESSION
 from app.gateway.http.dependencies import service
@@ -70,7 +70,7 @@ async def create_key(request: Request, requester: KeyManager, keys: Keys, form: 
                 "name": form["name"],
                 "scopes": form.chosen("scopes"),
                 "tenantId": form["tenantId"] or None,
-                "expiresInDays": form["expiresInDays"] or None,
+                "expiresInDays": number_of(form["expiresInDays"]) if form["expiresInDays"] else None,
             },
         )
         order = KeyOrder(wanted.name, wanted.scopes, wanted.tenant_id, wanted.expires_in)
@@ -111,7 +111,7 @@ async def rotate_key(  # noqa: PLR0917 - of the request
     record = await _find(keys, key_id, requester)
     attempt = Attempt(request)
     with attempt:
-        given = {name: form[name] for name in ROTATE_FIELDS if form[name]}
+        given = {name: number_of(form[name]) for name in ROTATE_FIELDS if form[name]}
         wanted = validated(RotateRequest, given)
         overlap = timedelta(hours=wanted.overlap_hours)
         with key_problems():
