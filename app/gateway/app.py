@@ -83,15 +83,16 @@ def create_app(settings: Settings) -> FastAPI:
     install_documentation_page(app)
     for router in (
         tenants.router,
+        # Early, because routes are tried in turn, and most requests are polls. The first has the path
+        # /operations/counts, which would also be the one of an operation.
+        operations.router,
+        operations.status_router,
         directory.router,
         deletions.router,
         exports.router,
         product_changes.router,
         entitlements.router,
         webhooks.router,
-        # Its path /operations/counts would also be the one of an operation.
-        operations.router,
-        operations.status_router,
         operations.kind_router,
         api_keys.router,
         audit.router,
