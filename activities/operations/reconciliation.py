@@ -9,7 +9,7 @@ from activities.audit.trail import AuditTrail
 from activities.operations.queries import OperationRecord
 from activities.operations.rows import OperationRow, shown_values
 from workflows.operations.failures import ENDED_OUTSIDE
-from workflows.operations.kinds import KINDS
+from workflows.operations.kinds import KINDS, given_up, rolled_back
 from workflows.operations.messages import OperationContext, OperationError, OperationSnapshot, OperationWarning
 from workflows.operations.statuses import OperationStatus
 
@@ -83,18 +83,21 @@ def ended_outside(
         pending = ", ".join(step.name for step in snapshot.steps[:-1] if not step.is_done)
         left = f"not done: {pending}" if pending else "nothing was left to do"
         warnings += (OperationWarning(code=ENDED_OUTSIDE, detail=f"{reason} after the commit; {left}"),)
+        snapshot = given_up(snapshot, closed_at)
     elif is_cancelled or snapshot.cancelled_by is not None or snapshot.status.is_stopping:
         status = OperationStatus.CANCELLED
+        snapshot = rolled_back(snapshot, None)
     else:
         status = OperationStatus.FAILED
         kind = KINDS.get(snapshot.kind)
         left = "maintenance undoes its steps" if kind is not None and kind.is_staged else "nothing was written"
         error = OperationError(code=ENDED_OUTSIDE, detail=f"{reason}; {left}", step=snapshot.step)
+        snapshot = rolled_back(snapshot, snapshot.step, closed_at)
     return snapshot.at_work(
         status=status,
         error=error,
         warnings=warnings,
-        progress=100 if status is OperationStatus.COMPLETED else snapshot.progress,
+        progress=100 if status is OperationStatus.COMPLETED else 0,
         updated_at=closed_at,
         finished_at=closed_at,
     )

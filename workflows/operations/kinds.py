@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from temporalio.common import RetryPolicy
 
@@ -22,6 +22,8 @@ STEP_TIMEOUT = timedelta(seconds=20)
 # For what works through a whole tenant; a worker that died is noticed by its missing heartbeats.
 LONG_TIMEOUT = timedelta(hours=24)
 HEARTBEAT_TIMEOUT = timedelta(seconds=30)
+
+BEGUN = (StepStatus.RUNNING, StepStatus.RETRYING)
 
 _UUID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
@@ -120,6 +122,29 @@ class OperationKind:
 def initial_snapshot(kind: OperationKind) -> OperationSnapshot:
     """Return the snapshot of a queued operation."""
     return OperationSnapshot(kind=kind.name, steps=tuple(StepProgress(name=step.name) for step in kind.steps))
+
+
+def rolled_back(
+    snapshot: OperationSnapshot, failed_step: str | None, now: datetime | None = None
+) -> OperationSnapshot:
+    """Return the snapshot with all steps undone, except for the step that failed for good if one did."""
+    failed = {"status": StepStatus.FAILED, "finished_at": now}
+    steps = (
+        step.model_copy(update=failed if step.name == failed_step else {"status": StepStatus.PENDING})
+        for step in snapshot.steps
+    )
+    return snapshot.model_copy(update={"steps": tuple(steps)})
+
+
+def given_up(snapshot: OperationSnapshot, now: datetime | None) -> OperationSnapshot:
+    """Return the snapshot of a committed operation whose other steps never run: failed if begun, else skipped."""
+    ends = {StepStatus.PENDING: StepStatus.SKIPPED, **dict.fromkeys(BEGUN, StepStatus.FAILED)}
+    *before, last = (
+        step.model_copy(update={"status": ends[step.status], "finished_at": now}) if step.status in ends else step
+        for step in snapshot.steps
+    )
+    last = last.model_copy(update={"status": StepStatus.COMPLETED, "finished_at": last.finished_at or now})
+    return snapshot.model_copy(update={"steps": (*before, last)})
 
 
 def is_storable_id(workflow_id: str) -> bool:

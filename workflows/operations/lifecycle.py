@@ -195,7 +195,7 @@ class Lifecycle(Generic[RequestT]):
         self._is_closing = True
         self.progress.forget_steps(error)
         end = OperationStatus.FAILED if error else OperationStatus.CANCELLED
-        ended = self.progress.snapshot.at_work(status=end, error=error, finished_at=workflow.now())
+        ended = self.progress.snapshot.at_work(status=end, progress=0, error=error, finished_at=workflow.now())
 
         async def attempt() -> Closure:
             operation = self.progress.context().showing(ended)

@@ -6,7 +6,7 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from workflows.operations.failures import CANCEL_TOO_LATE
-    from workflows.operations.kinds import OperationKind, initial_snapshot
+    from workflows.operations.kinds import OperationKind, initial_snapshot, rolled_back
     from workflows.operations.messages import (
         NOT_CANCELLED,
         OPERATION_MEMO,
@@ -75,9 +75,9 @@ class Progress:
 
     def forget_steps(self, error: OperationError | None) -> None:
         """Show that all steps were rolled back, and which one failed for good."""
-        self._reset_steps()
-        if error is not None and error.step is not None:
-            self.set_step(error.step, status=StepStatus.FAILED, finished_at=workflow.now())
+        now = workflow.now()
+        self.snapshot = rolled_back(self.snapshot, error.step if error is not None else None, now)
+        self._change()
 
     def set_step(self, name: str, **changes: Any) -> None:
         """Change one step; `publish` makes it visible."""
@@ -157,8 +157,8 @@ class Progress:
         }
         return {name: value for name, value in state.items() if value is not None}
 
-    def _reset_steps(self, first: str | None = None) -> None:
-        """Show the steps from the first one on as pending, or all."""
+    def _reset_steps(self, first: str | None) -> None:
+        """Show the steps from the first one on as pending."""
         steps = self.snapshot.steps
         kept = next((place for place, step in enumerate(steps) if step.name == first), 0)
         pending = {"status": StepStatus.PENDING}

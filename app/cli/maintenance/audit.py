@@ -8,7 +8,6 @@ from uuid import UUID
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from activities.audit.events import Action, Outcome
@@ -18,10 +17,11 @@ from app.audit.verification import Report, verify
 from app.auth.callers import operator
 from app.cli.connection.completion import operation_ids, tenant_ids
 from app.cli.connection.source import PRECEDENCE, Source, with_source
-from app.cli.console import print_json, say, visible
+from app.cli.console import print_json, say
 from app.cli.exit_codes import ExitCode
 from app.cli.maintenance.database import run_on_database
 from app.cli.options import MAX_PAGE_SIZE, AsJson
+from app.cli.rendering.audit import print_audit_events
 from app.client import AuditEvent
 from app.gateway.audit.documents import AuditEventList
 from app.gateway.audit.listing import AuditListing, EventFilter
@@ -33,7 +33,6 @@ app = typer.Typer(
 )
 
 MAX_EVENTS = 10_000
-COLUMNS = ("no.", "time", "action", "outcome", "caller", "on behalf of", "subject", "reason", "address", "count")
 HEAD = re.compile(r"([0-9]{1,18}):([0-9a-f]{64})")
 
 
@@ -114,8 +113,7 @@ def list_trail(
     if source.as_json:
         print_json({"events": [event.as_json() for event in events]})
     else:
-        # The events hold text that callers sent, which must not be read as markup.
-        Console(markup=False, highlight=False).print(_table(events))
+        print_audit_events(Console(highlight=False), events)
 
 
 def _events(source: Source, wanted: EventFilter, limit: int) -> list[AuditEvent]:
@@ -150,23 +148,3 @@ def _show(report: Report) -> None:
 
 def _head(report: Report) -> str:
     return f"{report.sequence}:{report.hash.hex()}"
-
-
-def _table(events: list[AuditEvent]) -> Table:
-    table = Table(*COLUMNS, box=None)
-    for event in events:
-        subject = event.workflow_id or event.subject or " ".join(filter(None, (event.method, event.path)))
-        cells = (
-            str(event.sequence),
-            f"{event.occurred_at:%Y-%m-%d %H:%M:%S}",
-            event.action,
-            event.outcome,
-            event.caller,
-            event.on_behalf_of or "",
-            subject,
-            event.reason or "",
-            event.address or "",
-            str(event.count),
-        )
-        table.add_row(*map(visible, cells))
-    return table

@@ -10,7 +10,6 @@ from uuid import UUID
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.alga.blueprints.blueprint import Blueprint, load_blueprint, load_blueprints
@@ -24,9 +23,10 @@ from activities.capture.report import CaptureError, UnknownTenantError
 from activities.database.engines import create_engine
 from activities.database.errors import DATABASE_ERRORS, classify
 from app.cli.connection.settings import load_settings
-from app.cli.console import fail, print_json, say, visible
+from app.cli.console import fail, print_json, say
 from app.cli.exit_codes import ExitCode
 from app.cli.options import AsJson
+from app.cli.rendering.tables import Column, print_table
 from app.settings import DatabaseSettings
 from app.settings.operations import OperationSettings
 from workflows.tenants.request import ProductCode
@@ -91,10 +91,14 @@ def capture(
     say(console, f"Wrote {output}: {sum(captured.rows.values())} rows in {len(captured.rows)} tables.")
     if captured.left_out:
         say(console, "Left out:")
-        table = Table("table", "column", "rows", "reason", box=None)
-        for item in captured.left_out:
-            table.add_row(*map(visible, (item.table, item.column or "", str(item.rows), item.reason)))
-        console.print(table)
+        columns = (
+            Column("table"),
+            Column("column", leaves=1),
+            Column("rows", justify="right"),
+            Column("reason", least=24, is_prose=True),
+        )
+        rows = [(item.table, item.column, str(item.rows), item.reason) for item in captured.left_out]
+        print_table(console, columns, rows)
 
 
 @app.command()

@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from activities.alga.across_tenants import parse_tenant_id
@@ -15,10 +14,11 @@ from activities.certificates.rows import find_certificate
 from activities.certificates.signing import CertificateInvalidError, SignedCertificate
 from app.audit.certificates import certificate_signer, check_place
 from app.audit.recorder import audit_trail
-from app.cli.console import fail, print_json, say, visible
+from app.cli.console import fail, print_json, say
 from app.cli.exit_codes import ExitCode
 from app.cli.maintenance.database import run_on_database
 from app.cli.options import AsJson
+from app.cli.rendering.tables import Column, print_table
 from app.settings import Settings
 
 app = typer.Typer(help="Show and verify certificates of deletions.", no_args_is_help=True)
@@ -138,10 +138,8 @@ def _show(certificate: Certificate) -> None:
     }
     for name, text in lines.items():
         say(console, f"{name:<22}{text}")
-    table = Table("table", "rows removed", box=None)
-    for label, rows in certificate.rows_removed.items():
-        table.add_row(visible(label), str(rows))
-    Console(markup=False, highlight=False).print(table)
+    columns = (Column("table"), Column("rows removed", justify="right"))
+    print_table(console, columns, [(label, str(rows)) for label, rows in certificate.rows_removed.items()])
 
 
 def _act(at: datetime | None, by: str | None, via: str | None) -> str:

@@ -5,17 +5,14 @@ from dataclasses import asdict
 
 import typer
 from rich.console import Console
-from rich.table import Column, Table
-from rich.text import Text
 
 from app.cli.connection.settings import load_settings
 from app.cli.console import print_json
 from app.cli.exit_codes import ExitCode
 from app.cli.options import AsJson
+from app.cli.rendering.findings import print_findings
 from app.doctor import Finding, examine
 from app.settings import Settings
-
-STYLES = {"ok": "green", "warning": "yellow", "error": "bold red"}
 
 
 def command(as_json: AsJson = False) -> None:
@@ -27,12 +24,7 @@ def command(as_json: AsJson = False) -> None:
     if as_json:
         print_json({"findings": [asdict(finding) for finding in findings]})
     else:
-        table = Table.grid(Column(), Column(overflow="fold"), Column(overflow="fold"), padding=(0, 2, 0, 0))
-        for finding in findings:
-            table.add_row(Text(finding.level, STYLES[finding.level]), Text(finding.subject), Text(finding.problem))
-            if finding.remedy:
-                table.add_row("", "", Text(f"→ {finding.remedy}"))
-        Console().print(table)
+        print_findings(Console(highlight=False), findings)
     if any(finding.level == "error" for finding in findings):
         raise typer.Exit(ExitCode.FAILED)
 

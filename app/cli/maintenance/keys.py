@@ -8,7 +8,6 @@ from uuid import UUID
 import typer
 from pydantic_core import PydanticCustomError
 from rich.console import Console
-from rich.table import Column, Table
 
 from app.auth.scopes import Scope
 from app.cli.connection.api_keys import DatabaseKeys, key_store
@@ -17,6 +16,7 @@ from app.cli.connection.source import PRECEDENCE, Source, with_source
 from app.cli.console import print_json
 from app.cli.exit_codes import ExitCode
 from app.cli.options import AsJson
+from app.cli.rendering.keys import print_keys
 from app.client import CreatedApiKey
 from app.gateway.keys.documents import DEFAULT_OVERLAP_HOURS, MAX_LIFETIME_DAYS, MAX_OVERLAP_HOURS, check_key_name
 
@@ -87,16 +87,7 @@ def list_keys(source: Source) -> None:
     if source.as_json:
         print_json({"keys": [key.as_json() for key in keys]})
         return
-    table = Table(
-        Column("id", no_wrap=True), "name", "state", "scopes", "tenant", "created", "expires", "last used", box=None
-    )
-    for key in keys:
-        tenant = str(key.tenant_id) if key.tenant_id is not None else "-"
-        times = (key.created_at, key.expires_at, key.last_used_at)
-        shown = (f"{time:%Y-%m-%d %H:%M}" if time is not None else "-" for time in times)
-        table.add_row(key.id, key.name, key.state, "\n".join(key.scopes), tenant, *shown)
-    # Names are text from callers, which must not be read as markup.
-    Console(markup=False, highlight=False).print(table)
+    print_keys(Console(highlight=False), keys)
 
 
 @app.command()

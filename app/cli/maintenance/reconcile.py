@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from activities.database.errors import DATABASE_ERRORS
 from app.audit.recorder import audit_trail
@@ -15,6 +14,7 @@ from app.cli.connection.settings import load_settings
 from app.cli.console import fail, print_json
 from app.cli.exit_codes import ExitCode
 from app.cli.options import AsJson
+from app.cli.rendering.tables import Column, print_table
 from app.database import worker_engine
 from app.settings import Settings
 from app.telemetry.logging import configure_logging
@@ -50,10 +50,9 @@ def command(
     if as_json:
         print_json({"findings": [asdict(finding) for finding in findings]})
     elif findings:
-        table = Table("operation", "status now", "finding")
-        for finding in findings:
-            table.add_row(finding.workflow_id, finding.status, finding.detail)
-        Console(highlight=False).print(table)
+        columns = (Column("status now"), Column("finding", least=24, below=2), Column("operation", below=1))
+        rows = [(finding.status, finding.detail, finding.workflow_id) for finding in findings]
+        print_table(Console(highlight=False), columns, rows)
     else:
         typer.echo("All operations agree with Temporal.")
     if any(finding.status is OperationStatus.NEEDS_ATTENTION for finding in findings):

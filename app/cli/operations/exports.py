@@ -1,15 +1,13 @@
 """`alga-tenants exports`: exports tenants, and lists, shows, downloads, verifies and removes archives."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.filesize import decimal
 from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
-from rich.text import Text
 
 from app.cli.console import print_json, say
 from app.cli.exit_codes import EXIT_CODES_HELP, ExitCode
@@ -26,12 +24,10 @@ from app.cli.options import (
     Yes,
     confirmed,
 )
-from app.cli.output import STYLES, humanize, print_table, show_details, shown_time
+from app.cli.rendering.exports import print_exports, show_export
 from app.client import Export
 
 app = typer.Typer(help="Export tenants, and download and verify archives.", no_args_is_help=True)
-
-STATES = {**STYLES, "expired": "yellow"}
 
 ExportId = Annotated[str, typer.Argument(metavar="EXPORT", help="The export's UUID.")]
 
@@ -147,46 +143,6 @@ def delete(report: Report, export_id: ExportId, *, yes: Yes = False) -> ExitCode
     return ExitCode.DONE
 
 
-def print_exports(console: Console, exports: Iterable[Export]) -> None:
-    """Print a table of exports."""
-    rows = [
-        (
-            export.tenant_name,
-            Text(humanize(export.state), STATES.get(export.state, "")),
-            _secrets(export),
-            # Whole times would not fit into 80 columns.
-            shown_time(export.requested_at, "%Y-%m-%d %H:%M"),
-            shown_time(export.expires_at, "%Y-%m-%d"),
-            str(export.export_id),
-        )
-        for export in exports
-    ]
-    print_table(console, ("tenant", "state", "secrets", "requested", "expires", "export id"), rows)
-
-
-def show_export(console: Console, export: Export) -> None:
-    """Print the details of one export."""
-    say(console, f"{export.export_id}  {humanize(export.state)}", STATES.get(export.state, "bold"))
-    details = {
-        "tenant id": export.tenant_id,
-        "tenant": export.tenant_name,
-        "operation": export.workflow_id,
-        "secrets": _secrets(export),
-        "reason": export.reason,
-        "requested": shown_time(export.requested_at),
-        "requested by": export.requested_by,
-        "progress": _progress(export),
-        "completed": shown_time(export.completed_at),
-        "expires": shown_time(export.expires_at),
-        "removed": shown_time(export.removed_at),
-        "size": _size(export),
-        "manifest": export.manifest_sha256,
-        "also masked": ", ".join((export.manifest or {}).get("maskedUnlisted", ())),
-        "problem": export.manifest_problem,
-    }
-    show_details(console, details)
-
-
 def _show(report: Report, export: Export) -> None:
     if report.as_json:
         print_json(export.as_json())
@@ -204,22 +160,3 @@ def _shown_bytes(console: Console) -> Iterator[Callable[[int, int], None] | None
     with Progress(*columns, console=console, redirect_stdout=False, redirect_stderr=False) as progress:
         task = progress.add_task("", total=None)
         yield lambda received, total: progress.update(task, completed=received, total=total)
-
-
-def _secrets(export: Export) -> str:
-    return "" if export.masked is None else "masked" if export.masked else "included"
-
-
-def _progress(export: Export) -> str | None:
-    if (progress := export.progress) is None:
-        return None
-    table = f", now {progress.table}" if progress.table else ""
-    return f"{progress.tables_done} of {progress.tables_total} tables, {progress.rows:,} rows{table}"
-
-
-def _size(export: Export) -> str | None:
-    if (totals := export.totals) is None:
-        return None
-    tables: list[Any] = (export.manifest or {}).get("tables", [])
-    filled = f" in {sum(table['rows'] > 0 for table in tables)} tables" if tables else ""
-    return f"{totals.rows:,} rows{filled}, {decimal(totals.bytes)}"

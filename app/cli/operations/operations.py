@@ -9,7 +9,7 @@ from app.cli.exit_codes import EXIT_CODES_HELP, ExitCode
 from app.cli.operations.fields import CHANGEABLE_FIELDS, read_file, takes_fields
 from app.cli.operations.report import Report, connected
 from app.cli.options import DEFAULT_LIMIT, DEFAULT_TIMEOUT, MAX_PAGE_SIZE, Limit, Moment, Timeout, Wait, WorkflowId
-from app.cli.output import print_operations
+from app.cli.rendering.operations import print_operations
 
 app = typer.Typer(help="List, show, watch, cancel, resume and change operations.", no_args_is_help=True)
 

@@ -14,7 +14,7 @@ from app.cli.console import print_json, say
 from app.cli.exit_codes import ExitCode
 from app.cli.operations.fields import option_of
 from app.cli.options import AsJson, keyword, replace_first_parameter
-from app.cli.output import show_operation, shown_progress
+from app.cli.rendering.operations import show_operation, shown_progress
 from app.client import Operation, Retries, TenantsClient, errors
 from app.client.models import CANCELLED, COMPLETED, FAILED, WAITING, WAITING_FOR_PERSON, D
 

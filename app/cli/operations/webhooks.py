@@ -14,7 +14,7 @@ from app.cli.console import print_json, say
 from app.cli.exit_codes import EXIT_CODES_HELP, ExitCode
 from app.cli.operations.report import Report, connected
 from app.cli.options import DEFAULT_LIMIT, MAX_PAGE_SIZE, Limit, Moment, Timeout, Yes, confirmed
-from app.cli.webhook_output import (
+from app.cli.rendering.webhooks import (
     print_deliveries,
     print_webhooks,
     show_attempts,

@@ -16,8 +16,8 @@ from activities.purge.purge import count_tenant_rows
 from app.cli.connection.profile import FOLDER_VARIABLE
 from app.cli.console import fail, print_json, say
 from app.cli.options import AsJson, Yes, confirmed
-from app.cli.output import shown_progress
 from app.cli.processes.addresses import show_addresses, show_facts, show_next_steps
+from app.cli.rendering.operations import shown_progress
 from app.client import TenantsClient
 from app.embedded.development import Installation, install
 from app.embedded.errors import StackError

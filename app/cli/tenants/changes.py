@@ -3,7 +3,7 @@
 from app.cli.console import print_json, visible
 from app.cli.exit_codes import ExitCode
 from app.cli.operations.report import Report
-from app.cli.tenant_output import show_tenant
+from app.cli.rendering.tenants import show_tenant
 from app.client import Operation, Tenant
 
 

@@ -5,10 +5,10 @@ from typing import Annotated
 import typer
 
 from app.cli.console import print_json, say, visible
-from app.cli.deletion_output import DELETED, show_deletion, show_plan
 from app.cli.exit_codes import ExitCode
 from app.cli.operations.report import Report, connected
 from app.cli.options import DEFAULT_TIMEOUT, TenantId, Timeout, Wait, Yes, retyped
+from app.cli.rendering.deletions import DELETED, show_deletion, show_plan
 from app.client import Deletion, Footprint, NotFoundError, Operation, ProblemError
 from app.client.models import AWAITING_CONFIRMATION, COMPLETED, WAITING
 

@@ -10,7 +10,7 @@ from app.cli.console import print_json, say, visible
 from app.cli.exit_codes import ExitCode
 from app.cli.operations.report import Report, connected
 from app.cli.options import DEFAULT_TIMEOUT, TenantId, Timeout, Wait, Yes, confirmed
-from app.cli.tenant_output import print_indented
+from app.cli.rendering.tenants import print_indented
 from app.cli.tenants.changes import follow_change
 from app.client import ChangedRows, ProductChangePreview
 

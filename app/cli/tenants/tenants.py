@@ -9,7 +9,7 @@ from app.cli.console import print_json
 from app.cli.exit_codes import EXIT_CODES_HELP, ExitCode
 from app.cli.operations.report import Report, connected
 from app.cli.options import DEFAULT_LIMIT, DEFAULT_TIMEOUT, MAX_PAGE_SIZE, Limit, TenantId, Timeout
-from app.cli.tenant_output import print_tenants, print_users, show_footprint, show_tenant
+from app.cli.rendering.tenants import print_tenants, print_users, show_footprint, show_tenant
 from app.cli.tenants.create import create
 from app.cli.tenants.deletions import confirm_deletion, delete, deletion, undo_deletion
 from app.cli.tenants.entitlements import grant_addon, licence, revoke_addon

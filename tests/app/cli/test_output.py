@@ -7,9 +7,9 @@ import pytest
 from rich.console import Console
 
 from app.cli.operations.exports import print_exports
-from app.cli.output import print_operations
-from app.cli.tenant_output import print_tenants, print_users, show_footprint
-from app.cli.webhook_output import print_deliveries, print_webhooks
+from app.cli.rendering.operations import print_operations
+from app.cli.rendering.tenants import print_tenants, print_users, show_footprint
+from app.cli.rendering.webhooks import print_deliveries, print_webhooks
 from app.client import Delivery, Export, Footprint, OperationSummary, Tenant, User, Webhook
 from tests.app.client.archive import EXPORT_ID, export
 from tests.app.client.scripted_server import RESULT, TENANT_ID, WORKFLOW_ID, footprint, summary, tenant, user

@@ -3,7 +3,7 @@ import io
 import pytest
 from rich.console import Console
 
-from app.cli.output import shown_progress
+from app.cli.rendering.operations import shown_progress
 from app.client import TenantsClient
 from tests.app.cli.conftest import API_KEY
 from tests.app.client.scripted_server import (

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from rich.console import Console
 
 from app.cli.console import say
-from app.cli.output import STYLES, humanize, show_details, show_findings, shown_time
+from app.cli.rendering.operations import STYLES, humanize, show_details, show_findings, shown_time
 from app.client import Deletion, Footprint, Operation, Tenant
 from app.client.models import NEEDS_ATTENTION
 

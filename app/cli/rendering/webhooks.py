@@ -6,7 +6,8 @@ from rich.console import Console
 from rich.text import Text
 
 from app.cli.console import say
-from app.cli.output import humanize, print_table, show_details, shown_time
+from app.cli.rendering.operations import humanize, show_details, shown_time
+from app.cli.rendering.tables import Column, print_table
 from app.client import Attempt, Delivery, Webhook, WebhookSecret
 
 STYLES = {
@@ -17,8 +18,6 @@ STYLES = {
     "paused": "bold yellow",
     "dead": "bold red",
 }
-# Event types, or the end of an attempt, and the time.
-ROOM = 90
 
 
 def print_webhooks(console: Console, webhooks: Iterable[Webhook]) -> None:
@@ -28,13 +27,19 @@ def print_webhooks(console: Console, webhooks: Iterable[Webhook]) -> None:
             webhook.url,
             _state(webhook.state),
             _types(webhook),
-            # Whole times would not fit into 80 columns.
             shown_time(webhook.created_at, "%Y-%m-%d"),
             str(webhook.id),
         )
         for webhook in webhooks
     ]
-    print_table(console, ("url", "state", "events", "created", "webhook id"), rows, room=ROOM)
+    columns = (
+        Column("url", least=24),
+        Column("state"),
+        Column("events", leaves=1),
+        Column("created", leaves=2),
+        Column("webhook id", below=1),
+    )
+    print_table(console, columns, rows)
 
 
 def show_webhook(console: Console, webhook: Webhook, *, secret: str | None = None) -> None:
@@ -71,7 +76,14 @@ def print_deliveries(console: Console, deliveries: Iterable[Delivery]) -> None:
         )
         for delivery in deliveries
     ]
-    print_table(console, ("event", "status", "occurred", "attempts", "event id"), rows)
+    columns = (
+        Column("event"),
+        Column("status"),
+        Column("occurred"),
+        Column("attempts", least=12, leaves=1),
+        Column("event id", below=1),
+    )
+    print_table(console, columns, rows)
 
 
 def show_attempts(console: Console, deliveries: Iterable[Delivery]) -> None:

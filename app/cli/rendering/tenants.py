@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 
 from rich.console import Console
-from rich.padding import Padding
 from rich.text import Text
 
 from app.cli.console import say, visible
-from app.cli.output import PIPE_WIDTH, STYLES, humanize, print_table, show_details, shown_time
+from app.cli.rendering.operations import STYLES, humanize, show_details, shown_time
+from app.cli.rendering.tables import Column, print_table
 from app.client import ExternalResource, Footprint, Subscription, Tenant, TenantDeletion, User
 
 STATES = {
@@ -17,8 +17,7 @@ STATES = {
     "deleting": "bold red",
     "deleted": "dim",
 }
-# Columns that a table of users needs beside the ids.
-USERS_ROOM = 120
+INDENTATION = 14
 
 
 def print_tenants(console: Console, tenants: Iterable[Tenant]) -> None:
@@ -35,7 +34,16 @@ def print_tenants(console: Console, tenants: Iterable[Tenant]) -> None:
         )
         for tenant in tenants
     ]
-    print_table(console, ("tenant", "state", "product", "plan", "users", "created", "tenant id"), rows)
+    columns = (
+        Column("tenant", least=16),
+        Column("state"),
+        Column("product", leaves=1),
+        Column("plan", leaves=2),
+        Column("users", leaves=3),
+        Column("created", leaves=4),
+        Column("tenant id", below=1),
+    )
+    print_table(console, columns, rows)
 
 
 def show_tenant(console: Console, tenant: Tenant) -> None:
@@ -67,7 +75,13 @@ def show_tenant(console: Console, tenant: Tenant) -> None:
             for operation in tenant.operations
         ]
         say(console, "")
-        print_table(console, ("operation", "status", "started", "workflow id"), rows)
+        columns = (
+            Column("operation"),
+            Column("status"),
+            Column("started", leaves=1),
+            Column("workflow id", below=1),
+        )
+        print_table(console, columns, rows)
 
 
 def print_users(console: Console, users: Iterable[User]) -> None:
@@ -84,15 +98,24 @@ def print_users(console: Console, users: Iterable[User]) -> None:
         )
         for user in users
     ]
-    columns = ("e-mail", "state", "type", "name", "roles", "last login", "user id")
-    print_table(console, columns, rows, room=USERS_ROOM)
+    columns = (
+        Column("e-mail", least=24),
+        Column("state"),
+        Column("type", leaves=3),
+        Column("name", least=12, leaves=2),
+        Column("roles", least=12, leaves=1),
+        Column("last login", leaves=4),
+        Column("user id", below=1),
+    )
+    print_table(console, columns, rows)
 
 
 def show_footprint(console: Console, footprint: Footprint) -> None:
     """Print the rows by table, the largest first, and what is outside the database."""
-    for table, rows in sorted(footprint.tables.items(), key=lambda item: (-item[1], item[0])):
-        say(console, f"{rows:>12,}  {table}")
-    say(console, f"{footprint.rows:>12,}  rows in all", "bold")
+    columns = (Column("rows", justify="right"), Column("table"))
+    largest_first = sorted(footprint.tables.items(), key=lambda item: (-item[1], item[0]))
+    rows = [(f"{rows:,}", table) for table, rows in largest_first]
+    print_table(console, columns, [*rows, (Text(f"{footprint.rows:,}", "bold"), Text("rows in all", "bold"))])
     if not footprint.external:
         return
     say(console, "")
@@ -105,10 +128,12 @@ def show_footprint(console: Console, footprint: Footprint) -> None:
 
 def print_indented(console: Console, text: str | None) -> None:
     """Print a text below a number; without a terminal, no line is wrapped."""
-    if text:
-        wide = console if console.is_terminal else Console(width=max(PIPE_WIDTH, len(text) + 20), highlight=False)
-        line = Padding(Text(visible(text), "dim", overflow="fold"), (0, 0, 0, 14), expand=False)
-        wide.print(line)
+    if not text:
+        return
+    line = Text(visible(text), "dim", overflow="fold")
+    lines = line.wrap(console, max(1, console.width - INDENTATION)) if console.is_terminal else [line]
+    for part in lines:
+        console.print(Text(" " * INDENTATION) + part, soft_wrap=True)
 
 
 def _count(resource: ExternalResource) -> str:

@@ -2,19 +2,19 @@
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
 from rich.text import Text
 
 from app.cli.console import say, visible
+from app.cli.rendering.tables import Column, print_table
 from app.client import Operation, OperationSummary
-from app.client.models import CANCELLED, COMPLETED, FAILED, WAITING, WAITING_FOR_PERSON
+from app.client.models import CANCELLED, COMPLETED, FAILED, WAITING, WAITING_FOR_PERSON, StepDocument
 
 STYLES = {
     COMPLETED: "green",
@@ -23,10 +23,7 @@ STYLES = {
     **dict.fromkeys(WAITING_FOR_PERSON, "bold yellow"),
     WAITING: "yellow",
 }
-# Columns that a table of operations needs beside its ids.
-ONE_LINE_ROOM = 68
-TWO_LINES_ROOM = 20
-PIPE_WIDTH = 1000
+PENDING = "pending"
 STALE = "last state in the database, because Temporal is unavailable or has deleted the operation"
 
 
@@ -34,7 +31,7 @@ STALE = "last state in the database, because Temporal is unavailable or has dele
 def shown_progress(console: Console) -> Iterator[Callable[[Operation], None]]:
     """Yield a function that shows an operation's progress: a bar on a terminal, else a line for each call."""
     if not console.is_terminal:
-        yield lambda document: say(console, f"{document.progress:>3} %  {_activity(document)}")
+        yield lambda document: say(console, _progress_line(document))
         return
     description = TextColumn("{task.description}", markup=False)
     columns = (description, BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
@@ -46,6 +43,12 @@ def shown_progress(console: Console) -> Iterator[Callable[[Operation], None]]:
         )
 
 
+def _progress_line(document: Operation) -> str:
+    # How far an operation had come, once nothing of it is left, says nothing.
+    share = "     " if document.status in {CANCELLED, FAILED} else f"{document.progress:>3} %"
+    return f"{share}  {_activity(document)}"
+
+
 def show_operation(console: Console, operation: Operation, *, field_name: Callable[[str], str] = str) -> None:
     """Print the details of one operation, with the names of invalid fields as `field_name` returns them."""
     say(console, f"{operation.workflow_id}  {humanize(operation.status)}", STYLES.get(operation.status, "bold"))
@@ -53,7 +56,8 @@ def show_operation(console: Console, operation: Operation, *, field_name: Callab
     for step in operation.steps:
         took = _duration(step.finished_at - step.started_at) if step.finished_at and step.started_at else ""
         attempts = f"{step.attempts} attempts" if step.attempts > 1 else ""
-        say(console, f"  {humanize(step.name):<26}{humanize(step.status):<12}{took:<10}{attempts}".rstrip())
+        status = _step_status(operation, step)
+        say(console, f"  {humanize(step.name):<26}{status:<12}{took:<10}{attempts}".rstrip())
     show_findings(console, operation, field_name=field_name)
 
 
@@ -70,49 +74,28 @@ def show_findings(console: Console, operation: Operation, *, field_name: Callabl
 
 def print_operations(console: Console, operations: Iterable[OperationSummary]) -> None:
     """Print a table of operations."""
+    columns = (
+        Column("tenant", least=16),
+        Column("status"),
+        Column("step", leaves=2),
+        Column("started"),
+        Column("took", leaves=1, justify="right"),
+        Column("error", least=24, below=2),
+        Column("workflow id", below=1),
+    )
     rows = [
         (
             operation.tenant_name,
-            Text(_state(operation), STYLES.get(operation.status, "")),
+            Text(humanize(operation.status), STYLES.get(operation.status, "")),
+            None if operation.is_final else humanize(operation.step or ""),
             shown_time(operation.started_at),
-            _duration(operation.duration),
+            _duration(operation.duration) if operation.is_final else None,
+            _trouble(operation),
             operation.workflow_id,
         )
         for operation in operations
     ]
-    print_table(console, ("tenant", "status", "started", "took", "workflow id"), rows)
-
-
-def print_table(
-    console: Console,
-    columns: Sequence[str],
-    rows: Iterable[Iterable[Text | str | None]],
-    *,
-    room: int = ONE_LINE_ROOM,
-) -> None:
-    """Print a table whose first column has a name, the second a state, and the last an id, which stays whole.
-
-    If there is less `room` beside the ids on a terminal, each row gets two lines.
-    """
-    cells = [[cell if isinstance(cell, Text) else Text(visible(cell or "")) for cell in row] for row in rows]
-    table = Table(box=None, pad_edge=False)
-    id_width = max((len(row[-1]) for row in cells), default=0)
-    if not console.is_terminal or console.width - id_width >= room:
-        for position, column in enumerate(columns):
-            table.add_column(column, overflow="fold", no_wrap=position > 1)
-        for row in cells:
-            table.add_row(*row)
-    else:
-        heading = f"{columns[0]}, {columns[-1]}"
-        name_width = min(max([len(heading), *(len(row[0]) for row in cells)]), console.width // 2)
-        first_width = max(1, min(max(id_width, name_width), console.width - TWO_LINES_ROOM))
-        table.add_column(heading, overflow="fold", width=first_width)
-        table.add_column(", ".join(columns[1:-1]), overflow="fold")
-        for name, state, *facts, id_ in cells:
-            details = Text("  ").join(filter(None, facts))
-            table.add_row(Text("\n").join((name, id_)), Text("\n").join((state, details)))
-    # Without a terminal, no line is wrapped.
-    (console if console.is_terminal else Console(width=PIPE_WIDTH, highlight=False)).print(table)
+    print_table(console, columns, rows)
 
 
 def humanize(name: str) -> str:
@@ -160,13 +143,20 @@ def _plain(value: Any) -> str:
     return value if isinstance(value, str) else "" if value is None else json.dumps(value)
 
 
-def _state(operation: OperationSummary) -> str:
-    parts = [operation.status]
-    if operation.step and operation.status not in {COMPLETED, CANCELLED}:
-        parts.append(operation.step)
-    if operation.warnings:
-        parts.append(f"{len(operation.warnings)} warning{'s' if len(operation.warnings) > 1 else ''}")
-    return humanize(", ".join(parts))
+def _trouble(operation: OperationSummary) -> Text | None:
+    if operation.error is not None:
+        return Text(visible(f"{operation.error.code}: {operation.error.detail}"), "red")
+    if not operation.warnings:
+        return None
+    codes = ", ".join(dict.fromkeys(warning.code for warning in operation.warnings))
+    return Text(visible(f"warning: {codes}"), "yellow")
+
+
+def _step_status(operation: Operation, step: StepDocument) -> str:
+    """Return the status of a step; a pending one was undone, or never ran, if nothing is left of the operation."""
+    if operation.status not in {CANCELLED, FAILED} or step.status != PENDING:
+        return humanize(step.status)
+    return "undone" if step.started_at is not None else "not done"
 
 
 def _place(step: str | None) -> str:

@@ -1,0 +1,1 @@
+"""What the commands show to people: tables, details and progress."""
