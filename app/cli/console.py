@@ -1,7 +1,7 @@
 """Output that text from elsewhere can't manipulate, and the end of a command that failed."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
 
 import typer
@@ -24,6 +24,12 @@ def say(console: Console, text: str, style: str = "") -> None:
 def print_json(document: Mapping[str, Any]) -> None:
     """Print one line of JSON to stdout and flush it."""
     typer.echo(json.dumps(document))
+
+
+def print_ids(ids: Iterable[object]) -> None:
+    """Print one id a line to stdout, for scripts."""
+    for id_ in ids:
+        typer.echo(visible(str(id_)))
 
 
 def fail(message: str, code: ExitCode = ExitCode.FAILED) -> NoReturn:

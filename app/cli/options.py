@@ -25,6 +25,7 @@ Yes = Annotated[bool, typer.Option("--yes", help="Don't ask for a confirmation."
 Wait = Annotated[
     bool, typer.Option("--wait/--no-wait", help="Wait until the operation ends, or waits for a person or a date.")
 ]
+Ids = Annotated[bool, typer.Option("--ids", help="Print only the ids, one a line, for scripts.")]
 Limit = Annotated[int, typer.Option(min=1, help="Maximum number of rows.")]
 
 

@@ -13,9 +13,9 @@ from app.auth.scopes import Scope
 from app.cli.connection.api_keys import DatabaseKeys, key_store
 from app.cli.connection.completion import tenant_ids
 from app.cli.connection.source import PRECEDENCE, Source, with_source
-from app.cli.console import print_json
+from app.cli.console import print_ids, print_json
 from app.cli.exit_codes import ExitCode
-from app.cli.options import AsJson
+from app.cli.options import AsJson, Ids
 from app.cli.rendering.keys import print_keys
 from app.client import CreatedApiKey
 from app.gateway.keys.documents import DEFAULT_OVERLAP_HOURS, MAX_LIFETIME_DAYS, MAX_OVERLAP_HOURS, check_key_name
@@ -77,13 +77,18 @@ def rotate(
 
 @app.command("list")
 @with_source
-def list_keys(source: Source) -> None:
+def list_keys(source: Source, ids: Ids = False) -> None:
     """List all API keys, including unusable ones, without their secrets.
 
     A forged key is rejected: its row was written or changed by something
     other than this service. See `doctor`.
     """
+    if source.as_json and ids:
+        raise typer.BadParameter("can't be combined with --json; leave out one of them", param_hint="--ids")
     keys = key_store(source).all()
+    if ids:
+        print_ids(key.id for key in keys)
+        return
     if source.as_json:
         print_json({"keys": [key.as_json() for key in keys]})
         return

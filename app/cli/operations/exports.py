@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +18,7 @@ from app.cli.options import (
     DEFAULT_TIMEOUT,
     MAX_PAGE_SIZE,
     AsJson,
+    Ids,
     Limit,
     TenantId,
     Timeout,
@@ -58,10 +60,10 @@ def create(
 
 @app.command("list", epilog=EXIT_CODES_HELP)
 @connected
-def list_exports(report: Report, tenant_id: TenantId, *, limit: Limit = DEFAULT_LIMIT) -> None:
+def list_exports(report: Report, tenant_id: TenantId, *, limit: Limit = DEFAULT_LIMIT, ids: Ids = False) -> None:
     """List the exports of a tenant, newest first."""
     exports = report.client.exports(tenant_id, page_size=min(limit, MAX_PAGE_SIZE))
-    report.show_list("exports", exports, limit, print_exports)
+    report.show_list("exports", exports, limit, print_exports, id_of=attrgetter("export_id") if ids else None)
 
 
 @app.command(epilog=EXIT_CODES_HELP)

@@ -1,5 +1,6 @@
 """`alga-tenants operations`: lists, shows, watches, cancels, resumes and changes operations."""
 
+from operator import attrgetter
 from typing import Annotated, Any
 
 import typer
@@ -8,7 +9,17 @@ from app.cli.connection.completion import KINDS, STATUSES, one_of, tenant_ids
 from app.cli.exit_codes import EXIT_CODES_HELP, ExitCode
 from app.cli.operations.fields import CHANGEABLE_FIELDS, read_file, takes_fields
 from app.cli.operations.report import Report, connected
-from app.cli.options import DEFAULT_LIMIT, DEFAULT_TIMEOUT, MAX_PAGE_SIZE, Limit, Moment, Timeout, Wait, WorkflowId
+from app.cli.options import (
+    DEFAULT_LIMIT,
+    DEFAULT_TIMEOUT,
+    MAX_PAGE_SIZE,
+    Ids,
+    Limit,
+    Moment,
+    Timeout,
+    Wait,
+    WorkflowId,
+)
 from app.cli.rendering.operations import print_operations
 
 app = typer.Typer(help="List, show, watch, cancel, resume and change operations.", no_args_is_help=True)
@@ -129,6 +140,7 @@ def list_operations(
     started_after: Moment = None,
     started_before: Moment = None,
     limit: Limit = DEFAULT_LIMIT,
+    ids: Ids = False,
 ) -> None:
     """List operations, newest first."""
     matching = report.client.operations(
@@ -140,4 +152,5 @@ def list_operations(
         started_before=started_before,
         page_size=min(limit, MAX_PAGE_SIZE),
     )
-    report.show_list("operations", matching, limit, print_operations)
+    id_of = attrgetter("workflow_id") if ids else None
+    report.show_list("operations", matching, limit, print_operations, id_of=id_of)

@@ -10,10 +10,11 @@ import typer
 from rich.console import Console
 
 from app.cli.connection.gateway import CONNECTION_OPTIONS, connection
-from app.cli.console import print_json, say
+from app.cli.console import print_ids, print_json, say
 from app.cli.exit_codes import ExitCode
 from app.cli.operations.fields import option_of
 from app.cli.options import AsJson, keyword, replace_first_parameter
+from app.cli.rendering.hints import fault_line, with_commands
 from app.cli.rendering.operations import show_operation, shown_progress
 from app.client import Operation, Retries, TenantsClient, errors
 from app.client.models import CANCELLED, COMPLETED, FAILED, WAITING, WAITING_FOR_PERSON, D
@@ -61,6 +62,8 @@ class Report:
         self.as_json = as_json
         self.shows_each_change = False
         self.names_options = True
+        # Of fields that one of several options sets.
+        self.aliases: dict[str, str] = {}
 
     @contextmanager
     def connection(self, api_key: str) -> Iterator[None]:
@@ -115,15 +118,26 @@ class Report:
         raise typer.Exit(code)
 
     def show_list(
-        self, name: str, documents: Iterator[D], limit: int, show: Callable[[Console, Iterable[D]], None]
+        self,
+        name: str,
+        documents: Iterator[D],
+        limit: int,
+        show: Callable[[Console, Iterable[D]], None],
+        *,
+        id_of: Callable[[D], object] | None = None,
     ) -> None:
-        """Print the first documents of a list, and say whether there are more."""
+        """Print the first documents of a list, or only what `id_of` returns for each, and say if there are more."""
+        if self.as_json and id_of is not None:
+            raise typer.BadParameter("can't be combined with --json; leave out one of them", param_hint="--ids")
         shown = list(islice(documents, limit))
         if self.as_json:
             print_json({name: [document.as_json() for document in shown]})
             return
         are_more = next(documents, None) is not None
-        show(self.stdout, shown)
+        if id_of is None:
+            show(self.stdout, shown)
+        else:
+            print_ids(map(id_of, shown))
         if are_more:
             self.note(f"Only the first {limit} are shown; a higher --limit shows more.")
 
@@ -132,7 +146,7 @@ class Report:
             print_json(self.document.as_json())
 
     def _field_name(self, path: str) -> str:
-        return option_of(path) if self.names_options else path
+        return self.aliases.get(path) or (option_of(path) if self.names_options else path)
 
     def _show_error(self, error: errors.TenantsError) -> None:
         if not isinstance(error, errors.ProblemError):
@@ -142,9 +156,9 @@ class Report:
             return
         # The detail repeats the errors with the names of the JSON fields.
         detail = error.title if error.errors and error.title else error.detail
-        say(self.stderr, f"error {error.status} ({error.code}): {detail}", "red")
+        say(self.stderr, f"error {error.status} ({error.code}): {with_commands(detail)}", "red")
         for fault in error.errors:
-            say(self.stderr, f"  {self._field_name(fault.field)}: {fault.detail}", "red")
+            say(self.stderr, f"  {fault_line(fault, self._field_name)}", "red")
         if error.request_id:
             self.note(f"  request id: {error.request_id}")
 

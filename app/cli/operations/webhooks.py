@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from itertools import islice
+from operator import attrgetter
 from typing import Annotated
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from app.cli.connection.completion import DELIVERY_STATUSES, one_of
 from app.cli.console import print_json, say
 from app.cli.exit_codes import EXIT_CODES_HELP, ExitCode
 from app.cli.operations.report import Report, connected
-from app.cli.options import DEFAULT_LIMIT, MAX_PAGE_SIZE, Limit, Moment, Timeout, Yes, confirmed
+from app.cli.options import DEFAULT_LIMIT, MAX_PAGE_SIZE, Ids, Limit, Moment, Timeout, Yes, confirmed
 from app.cli.rendering.webhooks import (
     print_deliveries,
     print_webhooks,
@@ -68,9 +69,11 @@ def create(
 
 @app.command("list", epilog=EXIT_CODES_HELP)
 @connected
-def list_webhooks(report: Report, *, limit: Limit = DEFAULT_LIMIT) -> None:
+def list_webhooks(report: Report, *, limit: Limit = DEFAULT_LIMIT, ids: Ids = False) -> None:
     """List the webhooks, oldest first."""
-    report.show_list("webhooks", report.client.webhooks(), limit, print_webhooks)
+    report.show_list(
+        "webhooks", report.client.webhooks(), limit, print_webhooks, id_of=attrgetter("id") if ids else None
+    )
 
 
 @app.command(epilog=EXIT_CODES_HELP)
@@ -192,13 +195,15 @@ def deliveries(
     ] = None,
     attempts: Annotated[bool, typer.Option("--attempts", help="Show each attempt, and why it failed.")] = False,
     limit: Limit = DEFAULT_LIMIT,
+    ids: Ids = False,
 ) -> None:
     """List what was sent to a webhook or waits for it, newest first.
 
     A delivery is dead after ten failed attempts, in three days.
     """
     found = report.client.deliveries(webhook_id, status=status, page_size=min(limit, MAX_PAGE_SIZE))
-    report.show_list("deliveries", found, limit, show_attempts if attempts else print_deliveries)
+    show = show_attempts if attempts else print_deliveries
+    report.show_list("deliveries", found, limit, show, id_of=attrgetter("event_id") if ids else None)
 
 
 @app.command(epilog=EXIT_CODES_HELP)

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.text import Text
 
 from app.cli.console import say, visible
+from app.cli.rendering.hints import fault_line, with_commands
 from app.cli.rendering.tables import Column, print_table
 from app.client import Operation, OperationSummary
 from app.client.models import CANCELLED, COMPLETED, FAILED, WAITING, WAITING_FOR_PERSON, StepDocument
@@ -64,12 +65,13 @@ def show_operation(console: Console, operation: Operation, *, field_name: Callab
 def show_findings(console: Console, operation: Operation, *, field_name: Callable[[str], str] = str) -> None:
     """Print the warnings and the error of an operation."""
     for warning in operation.warnings:
-        say(console, f"  warning: {warning.code}{_place(warning.step)}: {warning.detail}", "yellow")
+        detail = with_commands(warning.detail)
+        say(console, f"  warning: {warning.code}{_place(warning.step)}: {detail}", "yellow")
     if operation.error is not None:
         error = operation.error
-        say(console, f"  {error.code}{_place(error.step)}: {error.detail}", "red")
+        say(console, f"  {error.code}{_place(error.step)}: {with_commands(error.detail)}", "red")
         for fault in error.errors or ():
-            say(console, f"    {field_name(fault.field)}: {fault.detail}", "red")
+            say(console, f"    {fault_line(fault, field_name)}", "red")
 
 
 def print_operations(console: Console, operations: Iterable[OperationSummary]) -> None:
@@ -145,7 +147,7 @@ def _plain(value: Any) -> str:
 
 def _trouble(operation: OperationSummary) -> Text | None:
     if operation.error is not None:
-        return Text(visible(f"{operation.error.code}: {operation.error.detail}"), "red")
+        return Text(visible(f"{operation.error.code}: {with_commands(operation.error.detail)}"), "red")
     if not operation.warnings:
         return None
     codes = ", ".join(dict.fromkeys(warning.code for warning in operation.warnings))

@@ -52,6 +52,8 @@ def create(
     if admin_password_stdin or admin_password_prompt:
         if not isinstance(admin, dict):
             raise typer.BadParameter("adminUser is not an object", param_hint="--file")
+        option = "--admin-password-stdin" if admin_password_stdin else "--admin-password-prompt"
+        report.aliases["adminUser.password"] = option
         admin["password"] = _read_password(needs_terminal=not admin_password_stdin)
     report.names_options = file is None
     report.idempotency_key = idempotency_key if idempotency_key is not None else str(uuid4())

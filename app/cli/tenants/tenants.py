@@ -1,5 +1,6 @@
 """`alga-tenants tenants`: shows, changes and deletes tenants, and invites their administrators."""
 
+from operator import attrgetter
 from typing import Annotated
 
 import typer
@@ -8,7 +9,7 @@ from app.cli.connection.completion import PRODUCTS, STATES, USER_TYPES, one_of
 from app.cli.console import print_json
 from app.cli.exit_codes import EXIT_CODES_HELP, ExitCode
 from app.cli.operations.report import Report, connected
-from app.cli.options import DEFAULT_LIMIT, DEFAULT_TIMEOUT, MAX_PAGE_SIZE, Limit, TenantId, Timeout
+from app.cli.options import DEFAULT_LIMIT, DEFAULT_TIMEOUT, MAX_PAGE_SIZE, Ids, Limit, TenantId, Timeout
 from app.cli.rendering.tenants import print_tenants, print_users, show_footprint, show_tenant
 from app.cli.tenants.create import create
 from app.cli.tenants.deletions import confirm_deletion, delete, deletion, undo_deletion
@@ -39,12 +40,13 @@ def list_tenants(
         ),
     ] = None,
     limit: Limit = DEFAULT_LIMIT,
+    ids: Ids = False,
 ) -> None:
     """List the tenants in Alga's database; deleted ones only with --state deleted."""
     matching = report.client.tenants(
         search=search, product_code=product, state=state, page_size=min(limit, MAX_PAGE_SIZE)
     )
-    report.show_list("tenants", matching, limit, print_tenants)
+    report.show_list("tenants", matching, limit, print_tenants, id_of=attrgetter("tenant_id") if ids else None)
 
 
 @app.command(epilog=EXIT_CODES_HELP)
@@ -83,12 +85,13 @@ def users(
         bool | None, typer.Option("--inactive/--active", help="Only those that can't, or can, sign in.")
     ] = None,
     limit: Limit = DEFAULT_LIMIT,
+    ids: Ids = False,
 ) -> None:
     """List the users of a tenant."""
     matching = report.client.users(
         tenant_id, user_type=user_type, is_inactive=inactive, page_size=min(limit, MAX_PAGE_SIZE)
     )
-    report.show_list("users", matching, limit, print_users)
+    report.show_list("users", matching, limit, print_users, id_of=attrgetter("user_id") if ids else None)
 
 
 @app.command(epilog=EXIT_CODES_HELP)
