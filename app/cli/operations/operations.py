@@ -2,6 +2,7 @@
 
 from operator import attrgetter
 from typing import Annotated, Any
+from uuid import UUID
 
 import typer
 
@@ -21,25 +22,30 @@ from app.cli.options import (
     WorkflowId,
 )
 from app.cli.rendering.operations import print_operations
+from app.client import NotFoundError
+
+OperationOrTenant = Annotated[
+    str, typer.Argument(metavar="ID", help="An operation's workflow id, or a tenant's UUID for its newest operation.")
+]
 
 app = typer.Typer(help="List, show, watch, cancel, resume and change operations.", no_args_is_help=True)
 
 
 @app.command(epilog=EXIT_CODES_HELP)
 @connected
-def show(report: Report, workflow_id: WorkflowId) -> None:
+def show(report: Report, known_id: OperationOrTenant) -> None:
     """Show an operation.
 
     Exits with 0 for every status; the exit status of `watch` depends on it.
     """
-    report.changed(report.client.operation(workflow_id))
+    report.changed(report.client.operation(_to_read(report, known_id)))
 
 
 @app.command(epilog=EXIT_CODES_HELP)
 @connected
 def watch(
     report: Report,
-    workflow_id: WorkflowId,
+    known_id: OperationOrTenant,
     *,
     timeout: Annotated[
         float | None, typer.Option(min=0, metavar="SECONDS", help="Maximum time to wait (default: unlimited).")
@@ -50,7 +56,7 @@ def watch(
     With --json, prints a line for each change.
     """
     report.shows_each_change = True
-    return report.follow(workflow_id, timeout)
+    return report.follow(_to_read(report, known_id), timeout)
 
 
 @app.command(epilog=EXIT_CODES_HELP)
@@ -63,6 +69,7 @@ def resume(
     Exits with 0 once the gateway has accepted the request.
     With --wait, exits as `watch` does.
     """
+    _require_operation(workflow_id)
     resumed = report.client.resume(workflow_id)
     report.changed(resumed)
     return report.follow(workflow_id, timeout, since=resumed) if wait else ExitCode.DONE
@@ -83,6 +90,7 @@ def cancel(
     Exits with 0 once the gateway has accepted the request.
     With --wait, exits with 0 if it was cancelled, and with 7 if it completed.
     """
+    _require_operation(workflow_id)
     cancelled = report.client.cancel(workflow_id, reason=reason)
     report.changed(cancelled)
     if not wait:
@@ -115,6 +123,7 @@ def change(
     if not changes:
         options = ", ".join(field.option for field in CHANGEABLE_FIELDS)
         raise typer.BadParameter(f"nothing to change; give --file or one of {options}")
+    _require_operation(workflow_id)
     report.changed(report.client.change(workflow_id, changes))
 
 
@@ -154,3 +163,37 @@ def list_operations(
     )
     id_of = attrgetter("workflow_id") if ids else None
     report.show_list("operations", matching, limit, print_operations, id_of=id_of)
+
+
+def _to_read(report: Report, known_id: str) -> str:
+    """Return the workflow id of the operation, or of the tenant's newest one; raises `NotFoundError` without one."""
+    if not _is_tenant_id(known_id):
+        return known_id
+    newest = next(report.client.operations(tenant_id=known_id, page_size=1), None)
+    if newest is None:
+        raise _not_found(
+            f"tenant {known_id} has no operation; to see the tenant: alga-tenants tenants show {known_id}"
+        )
+    report.note(f"newest operation of tenant {known_id}")
+    return newest.workflow_id
+
+
+def _require_operation(workflow_id: str) -> None:
+    """Raise `NotFoundError` for a tenant's id: what is changed must be named."""
+    if _is_tenant_id(workflow_id):
+        raise _not_found(
+            f"{workflow_id} is a tenant's id, not an operation's; "
+            f"to see its operations: alga-tenants list --tenant-id {workflow_id}"
+        )
+
+
+def _not_found(detail: str) -> NotFoundError:
+    return NotFoundError(status=404, code="operation-not-found", detail=detail)
+
+
+def _is_tenant_id(known_id: str) -> bool:
+    try:
+        UUID(known_id)
+    except ValueError:
+        return False
+    return True

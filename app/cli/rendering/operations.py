@@ -60,6 +60,15 @@ def show_operation(console: Console, operation: Operation, *, field_name: Callab
         status = _step_status(operation, step)
         say(console, f"  {humanize(step.name):<26}{status:<12}{took:<10}{attempts}".rstrip())
     show_findings(console, operation, field_name=field_name)
+    for purpose, command in _next_commands(operation):
+        say(console, f"  {purpose} alga-tenants {command}")
+
+
+def _next_commands(operation: Operation) -> Iterator[tuple[str, str]]:
+    if operation.links.get("resume"):
+        yield "to try again, once the cause is removed:", f"resume {operation.workflow_id} --wait"
+    if operation.links.get("cancel"):
+        yield "to cancel it:", f"cancel {operation.workflow_id}"
 
 
 def show_findings(console: Console, operation: Operation, *, field_name: Callable[[str], str] = str) -> None:
@@ -69,8 +78,11 @@ def show_findings(console: Console, operation: Operation, *, field_name: Callabl
         say(console, f"  warning: {warning.code}{_place(warning.step)}: {detail}", "yellow")
     if operation.error is not None:
         error = operation.error
-        say(console, f"  {error.code}{_place(error.step)}: {with_commands(error.detail)}", "red")
-        for fault in error.errors or ():
+        faults = [fault for fault in error.errors or () if fault.detail != error.detail]
+        fields = ", ".join(field_name(fault.field) for fault in error.errors or () if fault not in faults)
+        place = _place(error.step) + (f" ({fields})" if fields else "")
+        say(console, f"  {error.code}{place}: {with_commands(error.detail)}", "red")
+        for fault in faults:
             say(console, f"    {fault_line(fault, field_name)}", "red")
 
 
@@ -82,8 +94,8 @@ def print_operations(console: Console, operations: Iterable[OperationSummary]) -
         Column("step", leaves=2),
         Column("started"),
         Column("took", leaves=1, justify="right"),
-        Column("error", least=24, below=2),
         Column("workflow id", below=1),
+        Column("error", least=24, below=2),
     )
     rows = [
         (
@@ -92,8 +104,8 @@ def print_operations(console: Console, operations: Iterable[OperationSummary]) -
             None if operation.is_final else humanize(operation.step or ""),
             shown_time(operation.started_at),
             _duration(operation.duration) if operation.is_final else None,
-            _trouble(operation),
             operation.workflow_id,
+            _trouble(operation),
         )
         for operation in operations
     ]
@@ -107,7 +119,6 @@ def humanize(name: str) -> str:
 
 
 def _operation_details(operation: Operation) -> dict[str, object]:
-    actions = [name for name, link in operation.links.items() if link and name not in {"self", "tenant"}]
     details: dict[str, object] = {
         "kind": humanize(operation.kind or ""),
         "tenant name": operation.tenant_name,
@@ -121,7 +132,6 @@ def _operation_details(operation: Operation) -> dict[str, object]:
         "waits until": shown_time(operation.attention_deadline),
         "requested by": operation.requested_by,
         "cancelled": _cancellation(operation),
-        "possible actions": humanize(", ".join(actions)),
         "note": None if operation.is_final or operation.source != "database" else STALE,
     }
     more = {humanize(name): value for name, value in {**operation.parameters, **(operation.result or {})}.items()}
@@ -139,6 +149,8 @@ def show_details(console: Console, details: Mapping[str, object]) -> None:
 def _plain(value: Any) -> str:
     if isinstance(value, dict) and value and all(isinstance(number, int) for number in value.values()):
         return ", ".join(f"{name} {number}" for name, number in value.items())
+    if isinstance(value, dict) and not all(isinstance(part, str) for part in value.values()):
+        return ", ".join(f"{humanize(name)} {_plain(part)}" for name, part in value.items() if part is not None)
     if isinstance(value, dict | list):
         parts = value.values() if isinstance(value, dict) else value
         return ", ".join(filter(None, map(_plain, parts)))
