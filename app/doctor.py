@@ -29,9 +29,10 @@ from app.auth.keys.signing import api_key_signer
 from app.auth.oidc.provider import OpenIdProvider, ProviderError
 from app.exports import archive_store
 from app.mail import mail_transport
+from app.outages import database_outage, temporal_outage
 from app.settings import Settings
 from app.temporal.client import connect
-from app.temporal.errors import TemporalUnavailableError
+from app.temporal.errors import TemporalUnavailableError, remedy_of
 from app.temporal.operations import TemporalOperations
 from app.temporal.task_queue import QueueWorker, QueueWorkers, TaskQueue
 from migrations.revisions import UnreleasedSchemaError, admin_engine, pending
@@ -83,8 +84,8 @@ async def check_databases(settings: Settings) -> AsyncIterator[Finding]:
             async with engine.connect() as connection:
                 findings = await check(connection, subject, settings)
         except DATABASE_ERRORS as error:
-            problem = f"can't be used: {type(getattr(error, 'orig', error)).__name__}"
-            findings = [Finding("error", subject, problem, f"check {setting} and that the server runs")]
+            outage = database_outage(error, setting, url)
+            findings = [Finding("error", subject, outage.problem, outage.remedy)]
         finally:
             await engine.dispose()
         for finding in findings:
@@ -224,8 +225,8 @@ async def _check_temporal(settings: Settings) -> list[Finding]:
     try:
         await TemporalOperations(client, settings).check()
     except TemporalUnavailableError as error:
-        problem = f"{settings.temporal_address} is unavailable: {error}"
-        return [Finding("error", "Temporal", problem, "check TEMPORAL_ADDRESS")]
+        outage = temporal_outage(error, settings)
+        return [Finding("error", "Temporal", outage.problem, outage.remedy)]
     serves = Finding("ok", "Temporal", f"{settings.temporal_address} serves")
     return [serves, *await _check_task_queue(TaskQueue(client, settings), settings)]
 
@@ -235,7 +236,7 @@ async def _check_task_queue(queue: TaskQueue, settings: Settings) -> list[Findin
     try:
         workers, stranded = await queue.workers(), await queue.stranded()
     except TemporalUnavailableError as error:
-        return [Finding("error", subject, str(error), "check TEMPORAL_NAMESPACE and the rights of TEMPORAL_API_KEY")]
+        return [Finding("error", subject, str(error), remedy_of(str(error)))]
     findings = []
     if workers.own:
         findings.append(Finding("ok", subject, f"polled by {_listed(workers.own)}"))

@@ -2,17 +2,48 @@
 
 import re
 
-from temporalio.service import RPCError
+from temporalio.service import RPCError, RPCStatusCode
 
 _REFUSED_CERTIFICATE = re.compile(r"InvalidCertificate\((\w+)")
+_CREDENTIAL = "check TEMPORAL_API_KEY, TEMPORAL_TLS_CERT_FILE and TEMPORAL_NAMESPACE"
+_TLS = "check TEMPORAL_TLS, TEMPORAL_TLS_CA_FILE, TEMPORAL_TLS_CERT_FILE and TEMPORAL_TLS_SERVER_NAME"
+_ADDRESS = "check TEMPORAL_ADDRESS, and that the server runs"
+# Part of the SDK's text, which is Rust's view of an error; what it means; what to check.
+_MEANINGS = (
+    ("dns error", "its host name can't be resolved", "check the host in TEMPORAL_ADDRESS, and DNS"),
+    ("ConnectionRefused", "no server listens there", _ADDRESS),
+    ("InvalidCertificate", "its TLS certificate is refused", _TLS),
+    ("InvalidContentType", "it does not speak TLS", _TLS),
+    ("tls handshake eof", "it does not speak TLS", _TLS),
+    ("AlertReceived", "it refuses the TLS connection", _TLS),
+    ("transport error", "it is no Temporal server, or expects TLS", f"{_ADDRESS}, and TEMPORAL_TLS"),
+)
+_STATUSES = {
+    RPCStatusCode.DEADLINE_EXCEEDED: ("it did not respond in time", _ADDRESS),
+    RPCStatusCode.PERMISSION_DENIED: ("it denies the request", _CREDENTIAL),
+    RPCStatusCode.UNAUTHENTICATED: ("it rejects the credential", _CREDENTIAL),
+    RPCStatusCode.NOT_FOUND: ("it has no such namespace", "check TEMPORAL_NAMESPACE"),
+}
 
 
 def reason_of(error: Exception) -> str:
     """Return why a call failed, in place of the SDK's text about connections."""
     if isinstance(error, RPCError):
-        return error.status.name
-    refused = _REFUSED_CERTIFICATE.search(str(error))
-    return f"its TLS certificate is refused ({refused[1]})" if refused else "can't be reached"
+        return (
+            f"{_STATUSES[error.status][0]} ({error.status.name})" if error.status in _STATUSES else error.status.name
+        )
+    if isinstance(error, TimeoutError):
+        return _STATUSES[RPCStatusCode.DEADLINE_EXCEEDED][0]
+    text = str(error)
+    refused = _REFUSED_CERTIFICATE.search(text)
+    which = f" ({refused[1]})" if refused else ""
+    return next((f"{reason}{which}" for part, reason, _ in _MEANINGS if part in text), "can't be reached")
+
+
+def remedy_of(reason: str) -> str:
+    """Return which settings to check, for a text of `reason_of`."""
+    known = (*(meaning[1:] for meaning in _MEANINGS), *_STATUSES.values())
+    return next((remedy for part, remedy in known if part in reason), _ADDRESS)
 
 
 class TemporalUnavailableError(Exception):

@@ -12,7 +12,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import Replayer
 
 from app.temporal.conversion import DATA_CONVERTER
-from app.temporal.errors import TemporalUnavailableError
+from app.temporal.errors import TemporalUnavailableError, reason_of
 from workflows.operations.kinds import KINDS
 
 MAX_REASON_LENGTH = 300
@@ -73,10 +73,10 @@ class History:
         except RPCError as error:
             if error.status in REFUSALS:
                 raise QueryRefusedError(error.message) from None
-            raise TemporalUnavailableError(error.message) from None
+            raise TemporalUnavailableError(reason_of(error)) from None
         except RuntimeError as error:
             # A lazy client raises it if the server can't be reached.
-            raise TemporalUnavailableError(str(error)) from None
+            raise TemporalUnavailableError(reason_of(error)) from None
 
     async def _fetch(self, client: Client, workflow_id: str, run_id: str) -> WorkflowHistory | None:
         try:

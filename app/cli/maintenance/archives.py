@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 from sqlalchemy import func
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from activities.audit.events import Action
-from activities.database.errors import DATABASE_ERRORS
 from activities.export.archive import Manifest
 from activities.export.restore.importing import ImportRefusedError, import_archive
 from activities.export.rows import insert_imported
@@ -20,6 +20,7 @@ from app.auth.callers import operator
 from app.cli.connection.settings import load_settings
 from app.cli.console import fail, print_json, visible
 from app.cli.exit_codes import ExitCode
+from app.cli.maintenance.database import database_outages
 from app.cli.operations.verification import unpacked
 from app.cli.options import AsJson
 from app.database import worker_engine
@@ -66,8 +67,6 @@ def import_(
         raise typer.Exit(ExitCode.FAILED) from None
     except (OSError, StorageError, tarfile.TarError) as error:
         fail(f"{path} can't be imported: {error}", ExitCode.INVALID)
-    except DATABASE_ERRORS as error:
-        fail(f"the database is unavailable: {type(error).__name__}", ExitCode.UNAVAILABLE)
     if as_json:
         print_json({"exportId": manifest.export_id, "tenantId": str(manifest.tenant_id)})
     else:
@@ -79,23 +78,10 @@ async def _import(settings: Settings, kept: KeptArchives, folder: Path, manifest
     manifest, target = await import_archive(
         source, folder.name, kept.store, manifest_sha256=manifest_sha256, mac_key=kept.mac_key
     )
-    requester = operator()
     engine = worker_engine(settings)
     try:
-        async with engine.begin() as connection:
-            is_new = await insert_imported(
-                connection,
-                manifest,
-                folder=target,
-                expires_at=func.now() + kept.retention,
-                requested_by=requester.origin().requested_by,
-                requested_via=requester.origin().requested_via,
-            )
-            if is_new:
-                event = requester.audit_event(
-                    Action.EXPORT_IMPORT, tenant_id=manifest.tenant_id, subject=manifest.export_id
-                )
-                await audit_trail(settings).append(connection, event)
+        with database_outages("ADMIN_DATABASE_URL", settings.admin_database):
+            is_new = await _record(settings, engine, kept, manifest, target)
     except BaseException:
         await kept.store.delete_prefix(target)
         raise
@@ -105,3 +91,25 @@ async def _import(settings: Settings, kept: KeptArchives, folder: Path, manifest
         await kept.store.delete_prefix(target)
         fail(f"export {manifest.export_id} has an archive here already", ExitCode.CONFLICT)
     return manifest
+
+
+async def _record(
+    settings: Settings, engine: AsyncEngine, kept: KeptArchives, manifest: Manifest, folder: str
+) -> bool:
+    """Insert the row of the archive; False if there is one."""
+    requester = operator()
+    async with engine.begin() as connection:
+        is_new = await insert_imported(
+            connection,
+            manifest,
+            folder=folder,
+            expires_at=func.now() + kept.retention,
+            requested_by=requester.origin().requested_by,
+            requested_via=requester.origin().requested_via,
+        )
+        if is_new:
+            event = requester.audit_event(
+                Action.EXPORT_IMPORT, tenant_id=manifest.tenant_id, subject=manifest.export_id
+            )
+            await audit_trail(settings).append(connection, event)
+    return is_new

@@ -21,10 +21,10 @@ from activities.capture.file import blueprint_text
 from activities.capture.global_references import find_missing_references
 from activities.capture.report import CaptureError, UnknownTenantError
 from activities.database.engines import create_engine
-from activities.database.errors import DATABASE_ERRORS, classify
 from app.cli.connection.settings import load_settings
 from app.cli.console import fail, print_json, say
 from app.cli.exit_codes import ExitCode
+from app.cli.maintenance.database import database_outages
 from app.cli.options import AsJson
 from app.cli.rendering.tables import Column, print_table
 from app.settings import DatabaseSettings
@@ -185,12 +185,8 @@ def _on_database(settings: BlueprintSettings, work: Callable[[AsyncConnection], 
         finally:
             await engine.dispose()
 
-    try:
+    with database_outages("ADMIN_DATABASE_URL", settings.admin_database):
         return asyncio.run(run())
-    except DATABASE_ERRORS as error:
-        diagnosis = classify(error)
-        detail = diagnosis.detail if diagnosis is not None else type(getattr(error, "orig", error)).__name__
-        fail(f"the database can't be used: {detail}", ExitCode.UNAVAILABLE)
 
 
 def _has_database() -> bool:

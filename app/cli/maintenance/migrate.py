@@ -5,6 +5,7 @@ import asyncio
 import typer
 
 from app.cli.console import fail, print_json
+from app.cli.maintenance.database import database_outages
 from app.cli.options import AsJson
 from app.settings import Settings
 from migrations.revisions import UnreleasedSchemaError
@@ -19,7 +20,9 @@ def command(as_json: AsJson = False) -> None:
     """
     settings = Settings.load()
     try:
-        before, after = asyncio.run(upgrade(settings.admin_database, gateway_role=settings.gateway_database.username))
+        with database_outages("ADMIN_DATABASE_URL", settings.admin_database):
+            role = settings.gateway_database.username
+            before, after = asyncio.run(upgrade(settings.admin_database, gateway_role=role))
     except UnreleasedSchemaError as error:
         fail(f"alga-tenants migrate: {error}")
     if as_json:

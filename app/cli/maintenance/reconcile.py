@@ -8,14 +8,15 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from activities.database.errors import DATABASE_ERRORS
 from app.audit.recorder import audit_trail
 from app.cli.connection.settings import load_settings
 from app.cli.console import fail, print_json
 from app.cli.exit_codes import ExitCode
+from app.cli.maintenance.database import database_outages
 from app.cli.options import AsJson
 from app.cli.rendering.tables import Column, print_table
 from app.database import worker_engine
+from app.outages import temporal_outage
 from app.settings import Settings
 from app.telemetry.logging import configure_logging
 from app.temporal.client import connect
@@ -42,11 +43,10 @@ def command(
     settings = load_settings(Settings, as_json=as_json)
     configure_logging(settings, sys.stderr)
     try:
-        findings = asyncio.run(_reconcile(settings, workflow_id))
+        with database_outages("ADMIN_DATABASE_URL", settings.admin_database):
+            findings = asyncio.run(_reconcile(settings, workflow_id))
     except TemporalUnavailableError as error:
-        fail(f"Temporal at {settings.temporal_address} is unavailable: {error}", ExitCode.UNAVAILABLE)
-    except DATABASE_ERRORS as error:
-        fail(f"the database is unavailable: {type(error).__name__}", ExitCode.UNAVAILABLE)
+        fail(str(temporal_outage(error, settings)), ExitCode.UNAVAILABLE)
     if as_json:
         print_json({"findings": [asdict(finding) for finding in findings]})
     elif findings:

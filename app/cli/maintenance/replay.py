@@ -15,6 +15,7 @@ from app.cli.connection.settings import load_settings
 from app.cli.console import fail, print_json, say
 from app.cli.exit_codes import ExitCode
 from app.cli.options import AsJson
+from app.outages import temporal_outage
 from app.settings import HistorySettings
 from app.telemetry.logging import configure_logging
 from app.temporal.client import connect, replay_converter
@@ -65,8 +66,8 @@ def command(
         fail(str(error), ExitCode.INVALID)
     except QueryRefusedError as error:
         fail(f"Temporal at {settings.temporal_address} rejected the request: {error}", ExitCode.INVALID)
-    except TemporalUnavailableError as error:
-        fail(f"Temporal at {settings.temporal_address} is unavailable: {error}", ExitCode.UNAVAILABLE)
+    except (TemporalUnavailableError, OSError) as error:
+        fail(str(temporal_outage(error, settings)), ExitCode.UNAVAILABLE)
     if as_json:
         print_json(asdict(outcome))
     else:

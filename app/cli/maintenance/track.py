@@ -8,7 +8,6 @@ import typer
 
 from activities.audit.events import Action, AuditEvent, Outcome
 from activities.customers.tracking import Tracked
-from activities.database.errors import DATABASE_ERRORS
 from activities.errors import FinalError, PassingError
 from activities.tenants.customer import track_tenant
 from app.audit.recorder import audit_trail
@@ -16,6 +15,7 @@ from app.auth.callers import operator
 from app.cli.connection.settings import load_settings
 from app.cli.console import fail, print_json, visible
 from app.cli.exit_codes import ExitCode
+from app.cli.maintenance.database import database_outages
 from app.cli.options import AsJson
 from app.database import worker_engine
 from app.settings import Settings
@@ -32,11 +32,11 @@ def command(
     Exits with 7 if the customer collides with another one.
     """
     try:
-        tracked = asyncio.run(_track(load_settings(Settings, as_json=as_json), tenant))
+        settings = load_settings(Settings, as_json=as_json)
+        with database_outages("ADMIN_DATABASE_URL", settings.admin_database):
+            tracked = asyncio.run(_track(settings, tenant))
     except (FinalError, PassingError) as error:
         fail(f"{error.code}: {error.detail}", ExitCode.CONFLICT)
-    except DATABASE_ERRORS as error:
-        fail(f"the database is unavailable: {type(error).__name__}", ExitCode.UNAVAILABLE)
     customer = tracked.customer.model_dump(mode="json", exclude_none=True)
     if as_json:
         warnings = [warning.model_dump(mode="json", include={"code", "detail"}) for warning in tracked.warnings]

@@ -171,9 +171,7 @@ def _to_read(report: Report, known_id: str) -> str:
         return known_id
     newest = next(report.client.operations(tenant_id=known_id, page_size=1), None)
     if newest is None:
-        raise _not_found(
-            f"tenant {known_id} has no operation; to see the tenant: alga-tenants tenants show {known_id}"
-        )
+        raise _not_found(f"tenant {known_id} has no operation; to see it: alga-tenants tenants show {known_id}")
     report.note(f"newest operation of tenant {known_id}")
     return newest.workflow_id
 

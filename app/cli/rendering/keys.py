@@ -16,17 +16,18 @@ STATES = {"active": "green", "forged": "bold red"}
 def print_keys(console: Console, keys: Iterable[ApiKey]) -> None:
     """Print a table of API keys, without their secrets."""
     columns = (
+        Column("id"),
         Column("name", least=16),
         Column("state"),
         Column("tenant", below=2),
         Column("created", leaves=2),
         Column("expires", leaves=1),
         Column("last used", leaves=3),
-        Column("scopes", below=3, is_prose=True),
-        Column("id", below=1),
+        Column("scopes", below=1, is_prose=True),
     )
     rows = [
         (
+            key.id,
             key.name,
             Text(humanize(key.state), STATES.get(key.state, "yellow")),
             str(key.tenant_id) if key.tenant_id is not None else None,
@@ -34,7 +35,6 @@ def print_keys(console: Console, keys: Iterable[ApiKey]) -> None:
             _minute(key.expires_at),
             _minute(key.last_used_at),
             ", ".join(key.scopes),
-            key.id,
         )
         for key in keys
     ]

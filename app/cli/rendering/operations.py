@@ -15,7 +15,15 @@ from app.cli.console import say, visible
 from app.cli.rendering.hints import fault_line, with_commands
 from app.cli.rendering.tables import Column, print_table
 from app.client import Operation, OperationSummary
-from app.client.models import CANCELLED, COMPLETED, FAILED, WAITING, WAITING_FOR_PERSON, StepDocument
+from app.client.models import (
+    AWAITING_CONFIRMATION,
+    CANCELLED,
+    COMPLETED,
+    FAILED,
+    WAITING,
+    WAITING_FOR_PERSON,
+    StepDocument,
+)
 
 STYLES = {
     COMPLETED: "green",
@@ -67,6 +75,8 @@ def show_operation(console: Console, operation: Operation, *, field_name: Callab
 def _next_commands(operation: Operation) -> Iterator[tuple[str, str]]:
     if operation.links.get("resume"):
         yield "to try again, once the cause is removed:", f"resume {operation.workflow_id} --wait"
+    if operation.status == AWAITING_CONFIRMATION and operation.tenant_id is not None:
+        yield "to see who may confirm it:", f"tenants deletion {operation.tenant_id}"
     if operation.links.get("cancel"):
         yield "to cancel it:", f"cancel {operation.workflow_id}"
 
