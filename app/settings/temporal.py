@@ -9,7 +9,7 @@ from pydantic import Field, SecretStr, model_validator
 from activities.database.certificates import TlsFileError, check_authorities, check_pair
 from app.crypto.payload_keys import KeyRing
 from app.settings.base import ProcessSettings
-from app.settings.types import PayloadKeys, WorkerVersion
+from app.settings.types import PayloadKeys, ServerAddress, WorkerVersion
 
 IMPLYING_TLS = (
     "temporal_api_key",
@@ -23,7 +23,7 @@ IMPLYING_TLS = (
 class TemporalSettings(ProcessSettings):
     """Temporal's address, TLS, namespace, queue and timeouts; all that some commands need."""
 
-    temporal_address: str = "temporal-frontend.temporal.svc.cluster.local:7233"
+    temporal_address: ServerAddress = "temporal-frontend.temporal.svc.cluster.local:7233"
     """Temporal's frontend, `host:port`."""
     temporal_tls: bool = False
     """TLS to Temporal; on by itself if one of the next five is set. Without a CA file the system's certificates are

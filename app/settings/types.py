@@ -16,6 +16,9 @@ from app.crypto.payload_keys import parse_payload_keys
 # Scheme, host and port in lower case, as browsers write them.
 ORIGIN = re.compile(r"https?://([a-z0-9_.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 
+# A name, or an address with the brackets of IPv6.
+SERVER_ADDRESS = re.compile(r"([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
+
 
 def checked_by(check: Callable[[str], object]) -> AfterValidator:
     """Return a validator that keeps the value if `check`, called with its text, does not raise `ValueError`."""
@@ -40,6 +43,11 @@ def _postgres_url(value: str) -> None:
         check_url(url)
     except TlsError as error:
         raise ValueError(f"the parameter {error.parameter} {error.reason}") from None
+
+
+def _server_address(value: str) -> None:
+    if SERVER_ADDRESS.fullmatch(value) is None:
+        raise ValueError("must be a host and a port, such as temporal.example.com:7233")
 
 
 def _redis_url(value: str) -> None:
@@ -72,6 +80,7 @@ def _worker_version(value: str) -> None:
 Port = Annotated[int, Field(ge=0, le=65535)]
 PostgresUrl = Annotated[SecretStr, checked_by(_postgres_url)]
 PayloadKeys = Annotated[SecretStr, checked_by(parse_payload_keys)]
+ServerAddress = Annotated[str, checked_by(_server_address)]
 RedisUrl = Annotated[SecretStr, checked_by(_redis_url)]
 ProxyAddresses = Annotated[str, checked_by(_proxy_addresses)]
 Origins = Annotated[str, checked_by(_origins)]

@@ -16,7 +16,11 @@ _MEANINGS = (
     ("InvalidContentType", "it does not speak TLS", _TLS),
     ("tls handshake eof", "it does not speak TLS", _TLS),
     ("AlertReceived", "it refuses the TLS connection", _TLS),
-    ("transport error", "it is no Temporal server, or expects TLS", f"{_ADDRESS}, and TEMPORAL_TLS"),
+    (
+        "error after connection",
+        "it breaks the connection; is it Temporal, and does it expect TLS?",
+        f"{_ADDRESS}; {_TLS}",
+    ),
 )
 _STATUSES = {
     RPCStatusCode.DEADLINE_EXCEEDED: ("it did not respond in time", _ADDRESS),
@@ -37,7 +41,7 @@ def reason_of(error: Exception) -> str:
     text = str(error)
     refused = _REFUSED_CERTIFICATE.search(text)
     which = f" ({refused[1]})" if refused else ""
-    return next((f"{reason}{which}" for part, reason, _ in _MEANINGS if part in text), "can't be reached")
+    return next((f"{reason}{which}" for part, reason, _ in _MEANINGS if part in text), "it can't be reached")
 
 
 def remedy_of(reason: str) -> str:

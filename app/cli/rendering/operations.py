@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from app.cli.console import say, visible
@@ -20,6 +20,7 @@ from app.client.models import (
     CANCELLED,
     COMPLETED,
     FAILED,
+    NEEDS_ATTENTION,
     WAITING,
     WAITING_FOR_PERSON,
     StepDocument,
@@ -32,7 +33,7 @@ STYLES = {
     **dict.fromkeys(WAITING_FOR_PERSON, "bold yellow"),
     WAITING: "yellow",
 }
-PENDING = "pending"
+PENDING, RETRYING = "pending", "retrying"
 STALE = "last state in the database, because Temporal is unavailable or has deleted the operation"
 
 
@@ -43,19 +44,26 @@ def shown_progress(console: Console) -> Iterator[Callable[[Operation], None]]:
         yield lambda document: say(console, _progress_line(document))
         return
     description = TextColumn("{task.description}", markup=False)
-    columns = (description, BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    columns = (description, BarColumn(), TextColumn("{task.fields[share]:>5}"), TimeElapsedColumn())
     # Redirecting would send stdout to this console, which may be stderr.
     with Progress(*columns, console=console, redirect_stdout=False, redirect_stderr=False) as progress:
-        task = progress.add_task("", total=100)
+        task = progress.add_task("", total=100, share="")
         yield lambda document: progress.update(
-            task, completed=document.progress, description=_activity(document), refresh=True
+            task,
+            completed=document.progress,
+            description=_activity(document),
+            share=_share(document),
+            refresh=True,
         )
 
 
 def _progress_line(document: Operation) -> str:
+    return f"{_share(document):>5}  {_activity(document)}"
+
+
+def _share(document: Operation) -> str:
     # How far an operation had come, once nothing of it is left, says nothing.
-    share = "     " if document.status in {CANCELLED, FAILED} else f"{document.progress:>3} %"
-    return f"{share}  {_activity(document)}"
+    return "" if document.status in {CANCELLED, FAILED} else f"{document.progress} %"
 
 
 def show_operation(console: Console, operation: Operation, *, field_name: Callable[[str], str] = str) -> None:
@@ -66,7 +74,7 @@ def show_operation(console: Console, operation: Operation, *, field_name: Callab
         took = _duration(step.finished_at - step.started_at) if step.finished_at and step.started_at else ""
         attempts = f"{step.attempts} attempts" if step.attempts > 1 else ""
         status = _step_status(operation, step)
-        say(console, f"  {humanize(step.name):<26}{status:<12}{took:<10}{attempts}".rstrip())
+        say(console, f"  {humanize(step.name):<26}{status:<16}{took:<10}{attempts}".rstrip())
     show_findings(console, operation, field_name=field_name)
     for purpose, command in _next_commands(operation):
         say(console, f"  {purpose} alga-tenants {command}")
@@ -178,6 +186,8 @@ def _trouble(operation: OperationSummary) -> Text | None:
 
 def _step_status(operation: Operation, step: StepDocument) -> str:
     """Return the status of a step; a pending one was undone, or never ran, if nothing is left of the operation."""
+    if operation.status == NEEDS_ATTENTION and step.status == RETRYING:
+        return humanize(operation.status)
     if operation.status not in {CANCELLED, FAILED} or step.status != PENDING:
         return humanize(step.status)
     return "undone" if step.started_at is not None else "not done"

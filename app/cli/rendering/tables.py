@@ -124,7 +124,9 @@ def _lines(console: Console, cell: Text, placed: _Placed) -> Iterator[Text]:
 
 def _wrapped(console: Console, cell: Text, width: int) -> Iterator[Text]:
     if cell.plain:
-        yield from cell.wrap(console, max(1, width), overflow="fold")
+        for line in cell.wrap(console, max(1, width), overflow="fold"):
+            line.rstrip()
+            yield line
 
 
 def _print_line(console: Console, cells: Sequence[Text], beside: Sequence[_Placed]) -> None:

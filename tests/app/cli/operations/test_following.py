@@ -31,7 +31,7 @@ def test_a_bar_leaves_stdout_alone(server: ScriptedServer, capsys: pytest.Captur
     follow(server, Console(file=terminal, force_terminal=True, width=100))
     assert capsys.readouterr().out == "<15>\n<100>\n"
     assert "create tenant" in terminal.getvalue()
-    assert "100%" in terminal.getvalue()
+    assert "100 %" in terminal.getvalue()
     assert "<15>" not in terminal.getvalue()
 
 

@@ -39,7 +39,7 @@ def test_a_status_shows_steps_attempts_and_errors(server: ScriptedServer, run: R
     )
     server.script("GET", OPERATION_PATH, Reply(200, answer))
     text = run("status", WORKFLOW_ID).stdout
-    assert "create tenant             retrying              3 attempts" in text
+    assert "create tenant             retrying                  3 attempts" in text
     for shown in ("database-unavailable", "connection lost", "Temporal is unavailable", "by key:x: why", "15 %"):
         assert shown in text
 
@@ -80,7 +80,7 @@ def test_an_unknown_status_step_and_kind_are_shown_and_listed(server: ScriptedSe
         assert shown in text
     listed = summary("paused", kind="tenant_party", step="order_cake")
     server.script("GET", "/operations", Reply(200, {"operations": [listed], **NO_MORE}))
-    assert "paused, order cake" in run("operations", "list").stdout
+    assert "paused  order cake" in run("operations", "list").stdout
 
 
 def test_an_unknown_operation_exits_4(server: ScriptedServer, run: Run) -> None:
@@ -207,7 +207,7 @@ def test_a_waiting_operation_shows_deadline_and_actions(server: ScriptedServer, 
     server.script("GET", OPERATION_PATH, Reply(200, stuck))
     shown = " ".join(run("status", WORKFLOW_ID).stdout.split())
     assert "waits until 2026-02-0" in shown
-    assert "possible actions resume" in shown
+    assert f"alga-tenants resume {WORKFLOW_ID} --wait" in shown
 
 
 def test_a_list_is_a_table_of_one_line_each(server: ScriptedServer, run: Run) -> None:
@@ -218,11 +218,10 @@ def test_a_list_is_a_table_of_one_line_each(server: ScriptedServer, run: Run) ->
     ran = run("list")
     assert ran.code == 0
     header, first, second = ran.stdout.splitlines()
-    assert header.split() == ["tenant", "status", "started", "took", "workflow", "id"]
-    assert "completed, 1 warning" in first
-    assert first.endswith(WORKFLOW_ID)
-    assert second.startswith("Bravo")
-    assert "failed, create tenant" in second
+    assert header.split() == ["tenant", "status", "step", "started", "took", "workflow", "id", "error"]
+    assert first.endswith(f"{WORKFLOW_ID}  warning: mail-refused")
+    assert second.startswith(long_name)
+    assert second.endswith(WORKFLOW_ID)
     assert "--limit" not in ran.stderr
 
 
@@ -290,3 +289,42 @@ def test_text_from_others_can_not_control_the_terminal(server: ScriptedServer, r
     ran = run("watch", WORKFLOW_ID)
     assert "\x1b" not in ran.stdout + ran.stderr
     assert "?[2J?Acme [bold]x[/]?:bomb:" in ran.stderr
+
+
+def test_ids_are_printed_one_a_line_for_scripts(server: ScriptedServer, run: Run) -> None:
+    server.script("GET", "/operations", Reply(200, {"operations": [summary(), summary()], **NO_MORE}))
+    assert run("list", "--ids").stdout == f"{WORKFLOW_ID}\n{WORKFLOW_ID}\n"
+    ran = run("list", "--ids", "--json")
+    assert (ran.code, ran.stdout, "--ids" in ran.stderr) == (2, "", True)
+
+
+@pytest.mark.parametrize("command", ["status", "watch"])
+def test_a_tenants_id_leads_to_its_newest_operation(server: ScriptedServer, run: Run, command: str) -> None:
+    server.script("GET", "/operations", Reply(200, {"operations": [summary()], **NO_MORE}))
+    server.script("GET", OPERATION_PATH, Reply(200, document("completed")))
+    ran = run(command, TENANT_ID)
+    assert ran.code == 0
+    assert WORKFLOW_ID in ran.stdout
+    assert ("tenantId", TENANT_ID) in server.received[0].query
+
+
+def test_a_tenant_without_operations_exits_4(server: ScriptedServer, run: Run) -> None:
+    server.script("GET", "/operations", Reply(200, {"operations": [], **NO_MORE}))
+    ran = run("status", TENANT_ID)
+    assert (ran.code, f"alga-tenants tenants show {TENANT_ID}" in ran.stderr) == (4, True)
+
+
+@pytest.mark.parametrize("arguments", [("cancel",), ("resume",), ("operations", "change", "--plan=pro")])
+def test_what_changes_an_operation_needs_its_own_id(
+    server: ScriptedServer, run: Run, arguments: tuple[str, ...]
+) -> None:
+    ran = run(*arguments, TENANT_ID)
+    assert (ran.code, server.received) == (4, [])
+    assert f"alga-tenants list --tenant-id {TENANT_ID}" in ran.stderr
+
+
+def test_problems_suggest_commands_instead_of_calls(server: ScriptedServer, run: Run) -> None:
+    detail = f"x has not ended; repeat the request once GET /operations/{WORKFLOW_ID} shows its end"
+    server.script("POST", RESUME_PATH, problem(409, "operation-in-progress", detail))
+    ran = run("resume", WORKFLOW_ID)
+    assert f"once `alga-tenants status {WORKFLOW_ID}` shows its end" in ran.stderr

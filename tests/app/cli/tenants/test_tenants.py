@@ -105,14 +105,14 @@ def test_an_invalid_type_of_users_names_the_option(server: ScriptedServer, run: 
     server.script("GET", f"{TENANT_PATH}/users", problem(422, "invalid-request", errors=errors))
     ran = run("tenants", "users", TENANT_ID, "--type=robot")
     assert ran.code == 2
-    assert "--type: must be 'internal' or 'client'" in ran.stderr
+    assert "--type must be 'internal' or 'client'" in ran.stderr
 
 
 def test_a_footprint_is_shown_with_the_largest_tables_first(server: ScriptedServer, run: Run) -> None:
     server.script("GET", f"{TENANT_PATH}/footprint", Reply(200, footprint()))
     lines = [" ".join(line.split()) for line in run("tenants", "footprint", TENANT_ID).stdout.splitlines()]
-    assert lines[:4] == ["12,345 tickets", "3 clients", "1 tenants", "12,349 rows in all"]
-    assert lines[5:] == [
+    assert lines[:5] == ["rows table", "12,345 tickets", "3 clients", "1 tenants", "12,349 rows in all"]
+    assert lines[6:] == [
         "outside the database",
         *("2 email domains", "a.example, b.example", "At the provider."),
         *("? temporal", "Temporal did not respond."),

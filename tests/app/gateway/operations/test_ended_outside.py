@@ -82,6 +82,8 @@ async def test_a_workflow_ended_before_the_commit_has_failed_and_cannot_commit_l
     assert document["error"]["detail"] == "the workflow was terminated in Temporal; nothing was written"
     assert document["finishedAt"] is not None
     assert document["cancellable"] is False
+    assert document["progress"] == 0
+    assert {step["status"] for step in document["steps"]} <= {"pending", "failed"}
     assert not {"cancel", "resume", "tenant"} & document["links"].keys()
     assert "retry-after" not in response.headers
     row = await database.fetchrow(ROW, created["workflowId"])
@@ -114,6 +116,7 @@ async def test_a_workflow_ended_after_the_commit_has_completed_with_a_warning(
     await terminate(temporal_client, created["workflowId"])
     document = (await http.get(created["links"]["self"])).json()
     assert (document["status"], document["progress"], document["error"]) == ("completed", 100, None)
+    assert [step["status"] for step in document["steps"]] == ["completed", "skipped", "completed"]
     [warning] = document["warnings"]
     assert warning["code"] == "ended-outside"
     assert warning["detail"].endswith("after the commit; not done: track_customer")

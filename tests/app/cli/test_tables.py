@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from app.cli.operations.exports import print_exports
+from app.cli.rendering.exports import print_exports
 from app.cli.rendering.operations import print_operations
 from app.cli.rendering.tenants import print_tenants, print_users, show_footprint
 from app.cli.rendering.webhooks import print_deliveries, print_webhooks
@@ -67,8 +67,9 @@ def test_an_id_longer_than_the_terminal_is_folded() -> None:
 
 
 def test_an_empty_table_has_its_header() -> None:
-    assert printed(80, print_operations, [])[0].split() == ["tenant", "status", "started", "took", "workflow", "id"]
-    assert printed(80, print_users, [])[0].startswith("e-mail, user id")
+    titles = ["tenant", "status", "step", "started", "took", "workflow", "id", "error"]
+    assert printed(80, print_operations, [])[0].split() == titles
+    assert printed(80, print_users, [])[0].split()[0] == "e-mail"
 
 
 def test_long_lines_of_a_footprint_are_wrapped_on_a_terminal() -> None:
