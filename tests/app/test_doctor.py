@@ -149,10 +149,9 @@ async def test_the_workers_of_the_task_queue_are_listed_and_what_a_handover_woul
     assert (stranded["level"], stranded["problem"]) == ("warning", f"our workers can't continue 1 {THEIR_WORKFLOW}")
     assert f"TaskQueue='{queue}' AND ExecutionStatus='Running'" in stranded["remedy"]
     await job.terminate()
-    # Nothing is cut off on a narrow terminal.
-    assert max(map(len, shown.stdout.splitlines())) <= 80
+    # In a pipe nothing is wrapped or cut, however narrow the terminal is.
     assert "…" not in shown.stdout
-    assert own in "".join(shown.stdout.split())
+    assert any(own in line for line in shown.stdout.splitlines())
 
 
 def test_what_is_missing_is_named_with_its_remedy(database: str, temporal: EmbeddedTemporal) -> None:

@@ -79,7 +79,11 @@ def test_a_closed_port_of_a_database_is_recognised() -> None:
     [
         ('"dns error", Custom {}', "its host name can't be resolved", "TEMPORAL_ADDRESS"),
         ("Os { kind: ConnectionRefused }", "no server listens there", "TEMPORAL_ADDRESS"),
-        ("InvalidCertificate(UnknownIssuer)", "its TLS certificate is refused (UnknownIssuer)", "TEMPORAL_TLS_CA_FILE"),
+        (
+            "InvalidCertificate(UnknownIssuer)",
+            "its TLS certificate is refused (UnknownIssuer)",
+            "TEMPORAL_TLS_CA_FILE",
+        ),
         ("InvalidMessage(InvalidContentType)", "it does not speak TLS", "TEMPORAL_TLS"),
         ("anything else", "it can't be reached", "TEMPORAL_ADDRESS"),
     ],

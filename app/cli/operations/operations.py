@@ -6,7 +6,7 @@ from uuid import UUID
 
 import typer
 
-from app.cli.connection.completion import KINDS, STATUSES, one_of, tenant_ids
+from app.cli.connection.completion import KINDS, STATUSES, one_of, operation_ids, tenant_ids
 from app.cli.exit_codes import EXIT_CODES_HELP, ExitCode
 from app.cli.operations.fields import CHANGEABLE_FIELDS, read_file, takes_fields
 from app.cli.operations.report import Report, connected
@@ -25,7 +25,12 @@ from app.cli.rendering.operations import print_operations
 from app.client import NotFoundError
 
 OperationOrTenant = Annotated[
-    str, typer.Argument(metavar="ID", help="An operation's workflow id, or a tenant's UUID for its newest operation.")
+    str,
+    typer.Argument(
+        metavar="ID",
+        help="An operation's workflow id, or a tenant's UUID for its newest operation.",
+        autocompletion=operation_ids,
+    ),
 ]
 
 app = typer.Typer(help="List, show, watch, cancel, resume and change operations.", no_args_is_help=True)

@@ -116,7 +116,7 @@ def test_a_progress_bar_on_the_terminal_leaves_stdout_to_json(server: ScriptedSe
     assert process.returncode == 0
     assert [json.loads(line) for line in stdout.splitlines()] == changes
     assert "━" in bar
-    assert "100%" in bar
+    assert "100 %" in bar
 
 
 @pytest.mark.parametrize("arguments", [("--help",), ("status", "--help")])

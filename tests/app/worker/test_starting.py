@@ -67,7 +67,7 @@ async def test_processes_wait_for_missing_servers_report_them_become_ready_and_s
         await connection.execute(text("CREATE TABLE projects (tenant uuid, project_name text)"))
     for process, ready in zip(processes, (200, 503), strict=True):
         await process.responds("/readyz", ready, '"database":"ok"')
-    await worker.responds("/readyz", 503, f"127.0.0.1:{surroundings.temporal.port}: can't be reached")
+    await worker.responds("/readyz", 503, f"127.0.0.1:{surroundings.temporal.port}: no server listens there")
     await surroundings.temporal.accept()
     for process in processes:
         await process.responds("/readyz", 200, '"status":"ok"')

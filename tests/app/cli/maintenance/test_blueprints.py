@@ -78,7 +78,7 @@ def test_what_is_left_out_is_listed(database: str, model: str, tmp_path: Path) -
     assert result.exit_code == 0
     assert "Left out:" in result.stdout
     assert "refers to" in result.stdout
-    assert max(map(len, result.stdout.splitlines()[1:])) <= 80
+    assert "…" not in result.stdout
     as_json = run("capture", model, "--product", "psa", "-o", file, *options, "--json", database=database)
     left_out = {item["table"]: item for item in yaml.safe_load(as_json.stdout)["leftOut"]}
     assert left_out["workflow_definition_versions"]["reason"] == "workflow_id: refers to workflow_definitions"
@@ -137,7 +137,7 @@ def test_errors_say_what_to_do(database: str, model: str, tmp_path: Path) -> Non
     wrong = run("capture", model, "--product", "crm", "-o", file, database=database)
     assert (wrong.exit_code, "must be one of: psa, algadesk" in wrong.stderr) == (2, True)
     away = run("capture", model, "--product", "psa", "-o", file, database=NOWHERE)
-    assert (away.exit_code, "the database can't be used" in away.stderr) == (5, True)
+    assert (away.exit_code, "check host and port in ADMIN_DATABASE_URL" in away.stderr) == (5, True)
     folder = run("capture", model, "--product", "psa", "-o", tmp_path / "none" / "psa.yaml", database=database)
     assert (folder.exit_code, "can't be written" in folder.stderr) == (1, True)
     assert not file.exists()
