@@ -15,8 +15,8 @@ DOCUMENTED = ("--set", "publish.documentation=true")
 ANNOTATED = ("--set", "ingress.streamAnnotations.timeout=none", "--set", "ingress.annotations.timeout=90s")
 INTERNAL = {"/livez", "/health", "/readyz", "/ready", "/startupz", "/metrics"}
 DOCUMENTATION = {"/docs", "/docs/assets", "/openapi.json"}
-# Published before the gateway serves them.
-ANNOUNCED = {"/options", "/problems"}
+# What errors name as their type; published whether or not the gateway explains it.
+ANNOUNCED = {"/problems"}
 STREAMS = {"/operations/{id}/events", "/exports/{id}/content", "/exports/{id}/parts/{table}"}
 
 # A path, whether it stands for those below it, too, and the timeout of its rule.
