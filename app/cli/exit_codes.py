@@ -14,7 +14,7 @@ class ExitCode(IntEnum):
     INVALID = 2, "invalid usage, settings or request"
     CANCELLED = 3, "the operation was cancelled"
     NOT_FOUND = 4, "no such operation, tenant, export or webhook"
-    UNAVAILABLE = 5, "the gateway is unreachable or unavailable"
+    UNAVAILABLE = 5, "the gateway, the database or Temporal can't be used"
     UNAUTHENTICATED = 6, "the API key or token was rejected"
     CONFLICT = 7, "conflict with the current state, such as a tenant id that is taken"
     TIMED_OUT = 8, "timeout; the operation continues"

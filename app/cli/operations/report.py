@@ -68,7 +68,9 @@ class Report:
     @contextmanager
     def connection(self, api_key: str) -> Iterator[None]:
         """Open a client whose errors, and Ctrl-C, end the command with a message and an exit status of their own."""
-        retries = Retries(notify=lambda error, seconds: self.note(f"{error}; trying again in {seconds:.1f} s"))
+        retries = Retries(
+            notify=lambda error, seconds: self.note(f"{with_commands(str(error))}; trying again in {seconds:.1f} s")
+        )
         try:
             with TenantsClient(self._url, api_key, retries=retries) as self.client:
                 yield

@@ -11,6 +11,7 @@ from app.cli.exit_codes import EXIT_CODES_HELP, ExitCode
 from app.cli.operations.exports import ExportId
 from app.cli.operations.report import Report, connected
 from app.cli.options import DEFAULT_TIMEOUT, Timeout, Wait
+from app.cli.rendering.hints import with_commands
 from app.client import Operation
 from app.client.models import COMPLETED
 
@@ -62,7 +63,7 @@ def show_dry_run(console: Console, operation: Operation) -> None:
     for drawn in result.get("drawnAnew", []):
         say(console, f"  {drawn['table']}.{drawn['column']}: {drawn['rows']} keys are taken, and are drawn anew")
     for refusal in refusals:
-        say(console, f"  {refusal['code']}: {refusal['detail']}", "red")
+        say(console, f"  {refusal['code']}: {with_commands(refusal['detail'])}", "red")
     size = f"{sum(tables.values())} rows of {len(tables)} tables"
     if refusals:
         say(console, f"a restore of {size} would be refused; nothing was written", "red")

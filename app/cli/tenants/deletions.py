@@ -9,6 +9,7 @@ from app.cli.exit_codes import ExitCode
 from app.cli.operations.report import Report, connected
 from app.cli.options import DEFAULT_TIMEOUT, TenantId, Timeout, Wait, Yes, retyped
 from app.cli.rendering.deletions import DELETED, show_deletion, show_plan
+from app.cli.rendering.hints import with_commands
 from app.client import Deletion, Footprint, NotFoundError, Operation, ProblemError
 from app.client.models import AWAITING_CONFIRMATION, COMPLETED, WAITING
 
@@ -102,7 +103,7 @@ def _footprint(report: Report, tenant_id: str) -> Footprint | None:
     try:
         return report.client.footprint(tenant_id)
     except ProblemError as error:
-        report.note(f"The rows were not counted: {error.detail}")
+        report.note(f"The rows were not counted: {with_commands(error.detail)}")
         return None
 
 

@@ -10,6 +10,7 @@ from app.cli.console import print_json, say, visible
 from app.cli.exit_codes import ExitCode
 from app.cli.operations.report import Report, connected
 from app.cli.options import DEFAULT_TIMEOUT, TenantId, Timeout, Wait, Yes, confirmed
+from app.cli.rendering.hints import with_commands
 from app.cli.rendering.tenants import print_indented
 from app.cli.tenants.changes import follow_change
 from app.client import ChangedRows, ProductChangePreview
@@ -60,9 +61,9 @@ def _show(report: Report, preview: ProductChangePreview) -> None:
     if preview.product_code == preview.new_product_code:
         say(console, "The tenant has this product; nothing would be written.")
     for warning in preview.warnings:
-        say(console, f"warning: {visible(warning.detail)}", "yellow")
+        say(console, f"warning: {with_commands(warning.detail)}", "yellow")
     for refusal in preview.refusals:
-        say(console, f"refused ({refusal.code}): {visible(refusal.detail)}", "bold red")
+        say(console, f"refused ({refusal.code}): {with_commands(refusal.detail)}", "bold red")
 
 
 def _show_parts(console: Console, title: str, parts: tuple[ChangedRows, ...]) -> None:

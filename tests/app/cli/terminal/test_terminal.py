@@ -51,7 +51,7 @@ def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def console(width: int | None) -> Console:
     """Return a terminal of that width, or a pipe."""
     if width is None:
-        return Console(file=io.StringIO(), highlight=False)
+        return Console(file=io.StringIO(), force_terminal=False, highlight=False)
     return Console(file=io.StringIO(), force_terminal=True, color_system=None, width=width, highlight=False)
 
 
@@ -113,7 +113,7 @@ def test_help_is_shown_as_before(name: str, kind: str) -> None:
         app, [*HELP[name], "--help"], prog_name="alga-tenants"
     )
     assert ran.exit_code == 0
-    check(f"{name}.{kind}", "\n".join(line.rstrip() for line in ran.stdout.splitlines()) + "\n")
+    check(f"{name}.{kind}", "\n".join(line.rstrip() for line in CONTROL.sub("", ran.stdout).splitlines()) + "\n")
 
 
 def test_each_file_belongs_to_a_test() -> None:
