@@ -28,6 +28,7 @@ from app.gateway.http.tracing import TracingMiddleware
 from app.gateway.keys import routes as api_keys
 from app.gateway.operations import routes as operations
 from app.gateway.options import routes as options
+from app.gateway.problem_pages import routes as problem_pages
 from app.gateway.product_changes import routes as product_changes
 from app.gateway.readiness import Readiness
 from app.gateway.services import open_services
@@ -97,6 +98,7 @@ def create_app(settings: Settings) -> FastAPI:
         api_keys.router,
         audit.router,
         options.router,
+        problem_pages.router,
         codec.router,
     ):
         app.include_router(router)

@@ -111,6 +111,7 @@ class DuplicateEmailError(ProblemError):
     """Another user has the administrator's e-mail address."""
 
     status, code = 409, "duplicate-email"
+    example_arguments = ("adminUser.email is taken",)
 
 
 class UnknownBillingPlanError(ProblemError):

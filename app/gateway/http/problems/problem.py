@@ -12,6 +12,7 @@ from starlette.responses import Response
 from app.gateway.http.request_context import request_id_of
 from app.telemetry.tracing.current import current_trace_id
 
+SPELLINGS = {"api": "API", "cors": "CORS", "json": "JSON", "pgbouncer": "PgBouncer"}
 MEDIA_TYPE = "application/problem+json"
 
 
@@ -112,7 +113,8 @@ class ProblemError(Exception):
 
 def title_of(code: str) -> str:
     """Return the title of a kind of problem."""
-    return code.replace("-", " ").capitalize()
+    words = code.replace("-", " ").capitalize().split(" ")
+    return " ".join(SPELLINGS.get(word.lower(), word) for word in words)
 
 
 def type_of(code: str) -> str:

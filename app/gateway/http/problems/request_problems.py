@@ -24,6 +24,7 @@ class MalformedRequestError(ProblemError):
     """The bytes are not a request of HTTP/1.1."""
 
     status, code = 400, "malformed-request"
+    example_arguments = ("The request is not HTTP/1.1",)
 
 
 class MalformedJsonError(ProblemError):
@@ -67,6 +68,7 @@ class CorsRefusedError(ProblemError):
     """A browser may not send the request from that origin."""
 
     status, code = 400, "cors-refused"
+    example_arguments = ("Disallowed CORS origin",)
 
 
 class UnauthorizedError(ProblemError):
@@ -106,6 +108,7 @@ class MethodNotAllowedError(ProblemError):
     """The path has no route with this method."""
 
     status, code = 405, "method-not-allowed"
+    example_arguments = (("GET", "POST"),)
 
     def __init__(self, allowed: Sequence[str]) -> None:
         methods = ", ".join(allowed)
@@ -116,6 +119,7 @@ class RequestTimeoutError(ProblemError):
     """The request did not arrive in time."""
 
     status, code = 408, "request-timeout"
+    example_arguments = ("The request did not arrive in time",)
 
 
 class BodyTooLargeError(LimitExceededError):
