@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Match
 
 from app.gateway.access.anonymous_requests import check_anonymous
-from app.gateway.console.errors import is_of_console, problem_page
+from app.gateway.console.errors import is_of_console, problem_page, recognise_caller
 from app.gateway.expected_errors import EXPECTED_ERRORS, problem_of
 from app.gateway.http.problems.problem import ProblemError, problem_response
 from app.gateway.http.problems.request_problems import (
@@ -34,6 +34,8 @@ async def _respond(request: Request, error: Exception) -> Response:
             problem = validation_problem(request, error)
         case HTTPException():
             problem = await _framework_problem(request, error)
+            if is_of_console(request):
+                await recognise_caller(request)
         case _:
             problem = problem_of(error)
     return respond_to(request, problem)

@@ -1,9 +1,13 @@
 """Problems as pages."""
 
+from contextlib import suppress
+
 import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.database import DatabaseUnavailableError
+from app.gateway.console.console_route import session_caller
 from app.gateway.console.problems import SignInRequiredError
 from app.gateway.console.rendering import PREFIX, page, url_of
 from app.gateway.console.sign_in.returning import sign_in_path
@@ -17,6 +21,13 @@ def is_of_console(request: Request) -> bool:
     """Return whether a request is one of the console's."""
     path: str = request.scope["path"]
     return path == PREFIX or path.startswith(f"{PREFIX}/")
+
+
+async def recognise_caller(request: Request) -> None:
+    """Find the caller of the session, whom no route has identified, so that the page of a problem has a menu."""
+    # Without a valid session the page has no menu.
+    with suppress(ProblemError, DatabaseUnavailableError):
+        request.state.caller = await session_caller(request)
 
 
 def problem_page(request: Request, problem: ProblemError) -> Response:
