@@ -252,3 +252,10 @@ def test_the_help_does_not_show_the_key_of_the_environment(run: Run) -> None:
     ran = run("create", "--help")
     assert "ALGA_TENANTS_API_KEY" in ran.stdout
     assert API_KEY not in ran.stdout
+
+
+def test_a_rejected_password_names_the_option_that_gave_it(server: ScriptedServer, run: Run) -> None:
+    errors = [{"field": "adminUser.password", "detail": "must have at least 8 characters"}]
+    server.script("POST", "/tenants", problem(422, "invalid-request", errors=errors))
+    ran = run("create", *OPTIONS, "--admin-password-stdin", stdin="short\n")
+    assert (ran.code, "--admin-password-stdin must have at least 8 characters" in ran.stderr) == (2, True)
