@@ -15,8 +15,6 @@ DOCUMENTED = ("--set", "publish.documentation=true")
 ANNOTATED = ("--set", "ingress.streamAnnotations.timeout=none", "--set", "ingress.annotations.timeout=90s")
 INTERNAL = {"/livez", "/health", "/readyz", "/ready", "/startupz", "/metrics"}
 DOCUMENTATION = {"/docs", "/docs/assets", "/openapi.json"}
-# What errors name as their type; published whether or not the gateway explains it.
-ANNOUNCED = {"/problems"}
 STREAMS = {"/operations/{id}/events", "/exports/{id}/content", "/exports/{id}/parts/{table}"}
 
 # A path, whether it stands for those below it, too, and the timeout of its rule.
@@ -81,7 +79,7 @@ def test_all_routes_are_published_but_those_for_the_cluster(
 @pytest.mark.parametrize("read", [of_ingress, of_http_route])
 def test_every_published_path_leads_somewhere(routes: set[str], read: type) -> None:
     idle = {place for place in read(rendered(*DOCUMENTED)) if not any(leading_to(path, [place]) for path in routes)}
-    assert {place[0] for place in idle} <= ANNOUNCED
+    assert {place[0] for place in idle} == set()
 
 
 @pytest.mark.parametrize(("read", "limits"), [(of_ingress, {"90s", "none"}), (of_http_route, {"90s", "0s"})])
