@@ -1,13 +1,11 @@
 """The calls of the API for the values of fields, and for counts."""
 
-from collections.abc import Iterable
-from datetime import datetime
 from functools import partial
-from uuid import UUID
+from typing import Unpack
 
 from pydantic import Field
 
-from app.client.calls.tenants import Call, query_of
+from app.client.calls.tenants import Call, OperationFilters, query_of
 from app.client.models import Document
 from app.client.responses import read
 
@@ -86,25 +84,9 @@ def options() -> Call[Options]:
     return Call("GET", "/options", partial(read, model=Options))
 
 
-def count_operations(
-    *,
-    status: Iterable[str] = (),
-    kind: str | None = None,
-    tenant_id: UUID | str | None = None,
-    name: str | None = None,
-    started_after: datetime | None = None,
-    started_before: datetime | None = None,
-) -> Call[OperationCounts]:
+def count_operations(**filters: Unpack[OperationFilters]) -> Call[OperationCounts]:
     """Count the operations that `operations` yields for the same filters, by status."""
-    filters = query_of(
-        status=status,
-        kind=kind,
-        tenant_id=tenant_id,
-        name=name,
-        started_after=started_after,
-        started_before=started_before,
-    )
-    return Call("GET", "/operations/counts", partial(read, model=OperationCounts), query=filters)
+    return Call("GET", "/operations/counts", partial(read, model=OperationCounts), query=query_of(**filters))
 
 
 def count_tenants(*, search: str | None = None, product_code: str | None = None) -> Call[TenantCounts]:

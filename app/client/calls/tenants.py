@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from math import inf
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypedDict, TypeVar, Unpack
 from urllib.parse import quote
 from uuid import UUID, uuid4
 
@@ -142,27 +142,20 @@ def change(workflow_id: str, changes: Mapping[str, object]) -> Call[Operation]:
     return Call("PATCH", path, read_operation, headers=JSON_BODY, body=encode(changes))
 
 
-def operations(
-    *,
-    status: Iterable[str] = (),
-    kind: str | None = None,
-    tenant_id: UUID | str | None = None,
-    name: str | None = None,
-    started_after: datetime | None = None,
-    started_before: datetime | None = None,
-    page_size: int | None = None,
-) -> Listing[OperationSummary]:
+class OperationFilters(TypedDict, total=False):
+    """Which operations are listed or counted; `started_before` is exclusive, `name` is part of the tenant's."""
+
+    status: Iterable[str]
+    kind: str | None
+    tenant_id: UUID | str | None
+    name: str | None
+    started_after: datetime | None
+    started_before: datetime | None
+
+
+def operations(*, page_size: int | None = None, **filters: Unpack[OperationFilters]) -> Listing[OperationSummary]:
     """Yield all operations that match, newest first; pages are fetched as they are needed."""
-    filters = query_of(
-        status=status,
-        kind=kind,
-        tenant_id=tenant_id,
-        name=name,
-        started_after=started_after,
-        started_before=started_before,
-        page_size=page_size,
-    )
-    return Listing("/operations", Page[OperationSummary], filters)
+    return Listing("/operations", Page[OperationSummary], query_of(**filters, page_size=page_size))
 
 
 def tenants(
