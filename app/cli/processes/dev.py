@@ -3,7 +3,7 @@
 import os
 import secrets
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 from uuid import UUID
 
 import typer
@@ -13,12 +13,13 @@ from rich.console import Console
 from activities.alga.development import AlgaOwnsDatabaseError
 from activities.purge.catalogue import read_catalogue
 from activities.purge.purge import count_tenant_rows
+from activities.tenants.request import EXAMPLE_TENANT_ID
 from app.cli.connection.profile import FOLDER_VARIABLE
 from app.cli.console import fail, print_json, say
 from app.cli.options import AsJson, Yes, confirmed
 from app.cli.processes.addresses import show_addresses, show_facts, show_next_steps
 from app.cli.rendering.operations import shown_progress
-from app.client import TenantsClient
+from app.client import NotFoundError, TenantsClient
 from app.embedded.development import Installation, install
 from app.embedded.errors import StackError
 from app.embedded.paths import check_removable, existing_data_dirs, remove_data_dir
@@ -148,7 +149,7 @@ def _provision_example(installation: Installation, console: Console) -> bool:
     """Create a tenant through the REST API; show its progress and what was written."""
     name = f"Example {secrets.token_hex(3)}"
     email = f"{name.lower().replace(' ', '-')}@tenants.example"
-    request = {
+    request: dict[str, Any] = {
         "tenantName": name,
         "adminUser": {"firstName": "Ada", "lastName": "Example", "email": email},
         "productCode": "psa",
@@ -156,6 +157,8 @@ def _provision_example(installation: Installation, console: Console) -> bool:
     }
     console.print(f"\ncreating the example tenant [bold]{name}[/]")
     with TenantsClient(installation.url, installation.api_key) as client:
+        if not _has_example(client):
+            request["tenantId"] = EXAMPLE_TENANT_ID
         started = client.create_tenant(request)
         with shown_progress(console) as show:
             for document in client.watch(started.workflow_id, timeout=None):
@@ -178,6 +181,15 @@ def _provision_example(installation: Installation, console: Console) -> bool:
     facts["rows"] = f"{sum(rows.values())} in {len(rows)} tables"
     show_facts(console, facts)
     show_facts(console, {f"  {table}": str(count) for table, count in sorted(rows.items())})
+    return True
+
+
+def _has_example(client: TenantsClient) -> bool:
+    """Return whether there is the tenant that the page at /docs has in its examples, or was."""
+    try:
+        client.tenant(EXAMPLE_TENANT_ID)
+    except NotFoundError:
+        return False
     return True
 
 
