@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from activities.alga.development import EXAMPLE_PRICE
+from activities.tenants.request import EXAMPLE_TENANT_ID
 from app.embedded.processes.blocking import run_blocking
 from app.embedded.processes.processes import launcher, unprivileged_account
 from app.embedded.stack import DevStack
@@ -168,6 +169,8 @@ def test_it_prints_its_addresses_in_one_line_and_finds_the_data_and_the_key_of_a
     assert httpx.get(f"{dev.facts['url']}/readyz").status_code == 200
     assert dev.facts["apiKey"] == assert_completed(first_runs.reset)["apiKey"]
     assert example_in(first_runs.reset) in listed_tenants(dev)
+    example = httpx.get(f"{dev.facts['url']}/tenants/{EXAMPLE_TENANT_ID}", headers={"X-API-Key": dev.facts["apiKey"]})
+    assert example.json()["name"] == example_in(first_runs.reset), "examples at /docs have this tenant"
 
 
 def test_the_address_of_the_console_signs_in(dev: Dev) -> None:
