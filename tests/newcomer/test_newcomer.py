@@ -17,7 +17,7 @@ README = Path(__file__).parents[2] / "README.md"
 ENVIRONMENT = current_environment()
 
 
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(840)
 def test_a_newcomer_can_follow_the_readme() -> None:
     need_program("curl")
     environment = shell_environment(ENVIRONMENT)
