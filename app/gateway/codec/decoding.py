@@ -79,10 +79,10 @@ def _parsed(body: bytes) -> CodecPayloads:
     try:
         return CodecPayloads.model_validate(json.loads(body))
     except ValidationError as error:
-        faults = error.errors(include_url=False, include_context=False, include_input=False)
+        faults = error.errors(include_url=False, include_input=False)
         raise RequestValidationError([{**fault, "loc": ("body", *fault["loc"])} for fault in faults]) from None
     except json.JSONDecodeError as error:
         fault = {"type": "json_invalid", "loc": ("body", error.pos), "msg": error.msg, "ctx": {"error": error.msg}}
-        raise RequestValidationError([fault]) from None
+        raise RequestValidationError([fault], body=error.doc) from None
     except ValueError:
         raise MalformedJsonError from None

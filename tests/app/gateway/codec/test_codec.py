@@ -136,3 +136,17 @@ async def test_the_reader_is_in_the_audit_trail(fresh: httpx.AsyncClient, reader
     query = {"action": "payloads.decode", "caller": f"key:{reader.record.key_id}"}
     (event,) = (await fresh.get("/audit-events", params=query)).json()["events"]
     assert (event["requestId"], event["details"]) == (response.headers["x-request-id"], {"payloads": 2})
+
+
+async def test_a_body_that_is_no_json_is_reported_with_its_place(http: httpx.AsyncClient) -> None:
+    response = await http.post(
+        "/codec/decode", content=b'{\n  "payloads": [}', headers={"Content-Type": "application/json"}
+    )
+    assert_problem(response, 400, "malformed-json")
+    assert response.json()["detail"].endswith("at line 2, column 16")
+
+
+async def test_too_many_payloads_are_refused_with_the_limit(http: httpx.AsyncClient) -> None:
+    response = await http.post("/codec/decode", json={"payloads": [{}] * 1001})
+    assert_problem(response, 422, "invalid-request")
+    assert response.json()["detail"] == "payloads must have at most 1000 entries"

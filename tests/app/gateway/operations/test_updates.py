@@ -111,7 +111,7 @@ class TestRejectedUpdates:
         ({"colour": "red"}, "colour"),
         ({"tenantId": "9b2f3a52-6c1c-4a4f-9c3a-0d3c3c1f7a10"}, "tenantId"),
         ({"adminUser": {"email": "a@b.example"}}, "adminUser"),
-        ({"tenantName": None}, "body"),
+        ({"tenantName": None}, "tenantName"),
         ({"tenantName": ""}, "tenantName"),
         ({"licenseCount": "7"}, "licenseCount"),
         ({"addons": ["a", "B!"]}, "addons.1"),
