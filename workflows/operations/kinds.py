@@ -138,6 +138,8 @@ def rolled_back(
 
 def given_up(snapshot: OperationSnapshot, now: datetime | None) -> OperationSnapshot:
     """Return the snapshot of a committed operation whose other steps never run: failed if begun, else skipped."""
+    if not snapshot.steps:
+        return snapshot
     ends = {StepStatus.PENDING: StepStatus.SKIPPED, **dict.fromkeys(BEGUN, StepStatus.FAILED)}
     *before, last = (
         step.model_copy(update={"status": ends[step.status], "finished_at": now}) if step.status in ends else step
