@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 from app.cli import app
 from app.embedded.processes.ports import free_port
 
-NOBODY = "00000000-0000-4000-8000-000000000001"
+UNKNOWN = "00000000-0000-4000-8000-000000000001"
 
 
 @pytest.mark.parametrize(
@@ -14,11 +14,11 @@ NOBODY = "00000000-0000-4000-8000-000000000001"
     [
         (("migrate",), "ADMIN_DATABASE_URL"),
         (("reconcile",), "TEMPORAL_ADDRESS"),
-        (("track", NOBODY), "ADMIN_DATABASE_URL"),
+        (("track", UNKNOWN), "ADMIN_DATABASE_URL"),
         (("keys", "list"), "DATABASE_URL"),
         (("audit", "list"), "DATABASE_URL"),
         (("audit", "verify"), "DATABASE_URL"),
-        (("certificate", "show", NOBODY), "DATABASE_URL"),
+        (("certificate", "show", UNKNOWN), "DATABASE_URL"),
         (("replay",), "TEMPORAL_ADDRESS"),
     ],
 )
@@ -30,7 +30,7 @@ def test_an_outage_is_explained(arguments: tuple[str, ...], setting: str) -> Non
         "DATABASE_URL": url,
         "TEMPORAL_ADDRESS": f"127.0.0.1:{port}",
         "NEXTAUTH_SECRET": "a-secret-of-tests-that-is-long-enough",
-        "MASTER_BILLING_TENANT_ID": NOBODY,
+        "MASTER_BILLING_TENANT_ID": UNKNOWN,
         "ALGA_TENANTS_API_KEY": None,
     }
     ran = CliRunner(env=environment).invoke(app, arguments, prog_name="alga-tenants")

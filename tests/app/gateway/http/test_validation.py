@@ -43,7 +43,7 @@ WRONG: tuple[Any, ...] = (
     {"x": 1},
 )
 PREDICATE = re.compile(r"(must|is|has|needs|can't)\b")
-# What pydantic says, and nobody who sends a request can know.
+# What pydantic says, and a sender of requests can't know.
 JARGON = re.compile(
     r"\b(Input|should|String|valid (string|integer|boolean|list|dictionary)|items|pattern|[Ff]rozenset)\b"
 )
