@@ -41,6 +41,8 @@ from app.telemetry.metrics.exposition import metrics_route
 from app.telemetry.tracing.current import current_tracer
 
 DISTRIBUTION = "alga-tenants"
+# SPDX has no identifier of its own for it.
+LICENSE = {"name": "Alga PSA Enterprise Edition", "identifier": "LicenseRef-Alga-PSA-EE"}
 CONTACT = "The maintainers of Alga PSA"
 DESCRIPTION = """Creates, tracks, changes and cancels Alga PSA tenants.
 
@@ -63,6 +65,7 @@ def create_app(settings: Settings) -> FastAPI:
         version=version(DISTRIBUTION),
         description=DESCRIPTION,
         contact={"name": CONTACT},
+        license_info=LICENSE,
         openapi_tags=TAGS,
         servers=_servers(settings),
         generate_unique_id_function=operation_id,
