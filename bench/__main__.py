@@ -23,7 +23,7 @@ from bench.sections import EXTRA, SECTIONS
 from bench.stack import Bench
 from tests.support.folders import DISK, reachable_folder
 
-BUDGET = 290.0
+BUDGET = 420.0
 
 
 def main() -> int:
