@@ -65,6 +65,10 @@ async def _framework_problem(request: Request, error: HTTPException) -> ProblemE
 
 
 def _method_not_allowed(request: Request) -> ProblemError:
+    # A path without parameters, such as /operations/counts, also matches that of another resource.
+    documented = request.app.openapi()["paths"].get(request.scope["path"])
+    if documented is not None:
+        return MethodNotAllowedError([method for method in HTTPMethod if method.lower() in documented])
     # Starlette lists the methods of one route only, but two routes may share a path.
     allowed = [
         method

@@ -203,8 +203,10 @@ def _is_cheap(scan: Scan, leading: dict[str, str]) -> bool:
 
 async def _prepare(database: asyncpg.Connection) -> dict[str, str]:
     """Make plans avoid sequential scans if possible, and return each index's first column."""
-    await database.execute("SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan")
-    # The whole of a table that was analysed while it was small would be read by any index.
+    await database.execute("SET plan_cache_mode = force_generic_plan")
+    # The whole of a small table would be read by any index, and once for all rows of a join.
+    for choice in ("seqscan", "hashjoin", "mergejoin", "material"):
+        await database.execute(f"SET enable_{choice} = off")
     await database.execute("UPDATE pg_class SET relpages = 0, reltuples = -1 WHERE relkind = 'r'")
     rows = await database.fetch(
         "SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid, 1, true) FROM pg_index"

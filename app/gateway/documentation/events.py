@@ -5,7 +5,8 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import Body, FastAPI, Header
-from pydantic import ConfigDict, Field, RootModel
+from pydantic import ConfigDict, Field
+from typing_extensions import TypeAliasType
 
 from activities.tenants.request import is_never_null
 from activities.webhooks.cloud_events import CONTENT_TYPE, SEQUENCE_DIGITS
@@ -88,8 +89,8 @@ class WebhookTestEvent(_EventDocument):
     data: TestEventData
 
 
-class Event(RootModel[TenantEvent | OperationEvent | WebhookTestEvent]):
-    """What a webhook receives. Ignore types that are unknown, because more may be added."""
+# What a webhook receives. A type alias of its own has a name in the document.
+Event = TypeAliasType("Event", TenantEvent | OperationEvent | WebhookTestEvent)
 
 
 def install_events(app: FastAPI) -> None:
@@ -115,4 +116,7 @@ def install_events(app: FastAPI) -> None:
             str, Header(alias="webhook-signature", description="Signatures as Standard Webhooks say.")
         ],
     ) -> None:
-        """Get a CloudEvent 1.0 in JSON, at least once and in any order. Verify its signature before all else."""
+        """Get a CloudEvent 1.0 in JSON, at least once and in any order. Verify its signature before all else.
+
+        Ignore types that are unknown, because more may be added.
+        """
