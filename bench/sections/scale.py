@@ -49,9 +49,9 @@ async def _measure_at(context: Context, http: HttpClient, connection: asyncpg.Co
     count = context.options.few(15, 3)
     finished = str((await context.tenant(http)).json()["workflowId"])
     lists = {
-        "list": "/tenants?pageSize=50",
-        "list.status": "/tenants?pageSize=50&status=completed",
-        "list.name": "/tenants?pageSize=50&name=no-such-name",
+        "list": "/operations?pageSize=50",
+        "list.status": "/operations?pageSize=50&status=completed",
+        "list.name": "/operations?pageSize=50&name=no-such-name",
     }
     works: dict[str, Once] = {
         "creation": lambda: context.tenant(http),
