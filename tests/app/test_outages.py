@@ -1,4 +1,4 @@
-"""Why a server can't be used is said in words, with the setting to check, and without the texts of libraries."""
+"""Errors of an unavailable server give the reason and the setting to check, without the texts of libraries."""
 
 import asyncio
 import socket

@@ -30,7 +30,7 @@ def drop_default_422(operation: Json) -> None:
 
 
 def show_scopes(operation: Json) -> None:
-    """Say in words and in an extension which scopes a caller needs.
+    """Add the scopes that a caller needs to the description, and as an extension.
 
     A page at /docs does not show them, and linters accept scopes in `security` for OAuth only. A route with several
     is one for operations of every kind.
@@ -81,7 +81,7 @@ def show_body_example(operation: Json, schemas: Mapping[str, Json]) -> None:
 
 
 def loosen_request_schemas(document: Json) -> None:
-    """Show defaults of fields that callers send in words only: generators of clients require fields with a default.
+    """Move the defaults of request fields to their descriptions: generated clients require fields with a default.
 
     `writeOnly` goes as well: generators make a second type of each schema that has it.
     """
