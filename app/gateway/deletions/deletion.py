@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from activities.audit.trail import AuditTrail
 from activities.certificates import signing
@@ -102,7 +102,11 @@ class Deletions:
         def is_same(snapshot: OperationSnapshot) -> bool:
             return _compared(snapshot.parameters) == parameters
 
-        operation = await self.starts.start(DELETION, DELETION_WORKFLOW, wanted, is_same=is_same)
+        async def check(connection: AsyncConnection) -> None:
+            # A simultaneous request may have deleted the tenant while this one waited for its turn.
+            await self.tenants.check_live(connection, tenant.tenant_id)
+
+        operation = await self.starts.start(DELETION, DELETION_WORKFLOW, wanted, is_same=is_same, check=check)
         if body.confirm and not operation.snapshot.parameters.get(CONFIRM):
             # It was started by a request that did not confirm it.
             return await self.confirm(path_id, requester)

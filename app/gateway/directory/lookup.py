@@ -58,6 +58,11 @@ class TenantLookup:
                 addons = await read_addons(connection, columns, tenant_id)
         return TenantDetails.of_live(record, deletion, subscription, addons, operations)
 
+    async def check_live(self, connection: AsyncConnection, tenant_id: UUID) -> None:
+        """Raise `TenantNotFoundError` if the tenant has been deleted meanwhile."""
+        if not await read_tenants(connection, await self.columns.read(connection), [tenant_id]):
+            raise TenantNotFoundError
+
     async def find_live(self, caller: Caller, path_id: str) -> TenantRecord:
         """Return a tenant that was not deleted.
 
