@@ -1,5 +1,6 @@
 """Requests for deletions, and what is shown of them."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -9,9 +10,11 @@ import httpx
 import pytest
 from temporalio.client import Client
 
+from app.gateway.operations.starting import LOCK_NAME
 from tests.app.gateway.deletions.conftest import MANAGEMENT_TENANT, begin, request
 from tests.app.gateway.requests import assert_problem
 from tests.app.gateway.rows import NOON, add_deletion, add_tenant, snapshot, start
+from tests.support.waiting import wait_until
 from workflows.operations.statuses import OperationStatus
 
 pytestmark = pytest.mark.anyio
@@ -153,3 +156,23 @@ async def test_an_ended_deletion_is_shown_without_what_can_not_be_done_any_more(
     links = (await http.get(f"/tenants/{tenant_id}/deletion")).json()["links"]
     assert (links["confirm"], links["undo"]) == (None, None)
     assert links["certificate"] == f"/tenants/{tenant_id}/deletion/certificate"
+
+
+async def test_a_tenant_that_is_deleted_while_a_request_waits_is_not_deleted_again(
+    http: httpx.AsyncClient, database: asyncpg.Connection
+) -> None:
+    tenant_id = await add_tenant(database)
+    waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+
+    async def waits() -> bool:
+        return bool(await database.fetchval(waiting))
+
+    async with database.transaction():
+        await database.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"{LOCK_NAME} {tenant_id}")
+        requested = asyncio.create_task(
+            http.post(f"/tenants/{tenant_id}/deletion", json={"reason": "contract ended", "export": False})
+        )
+        await wait_until(waits, timeout=30.0)
+        await database.execute("DELETE FROM tenants WHERE tenant = $1", tenant_id)
+
+    assert_problem(await requested, 404, "tenant-not-found")
