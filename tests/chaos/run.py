@@ -23,12 +23,16 @@ from tests.chaos.scenarios.on_call import ScenarioOnCall
 from tests.chaos.scenarios.plan import Act
 from tests.chaos.settling import Settling
 from tests.chaos.stack import Installation
+from tests.support.waiting import wait_until
 
 REFERENCE_TIMEOUT = 60.0
 # A purge whose worker was killed continues after 30 s.
 LOAD_TIMEOUT = 240.0
+RECOVERY_TIMEOUT = 60.0
+POLL_SECONDS = 0.5
 CREATED = 201
 NOT_FOUND = 404
+UNAVAILABLE = 503
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,7 @@ class Run:
             self.ledger, self._callers, self._on_call, self._scenario_on_call, installation.servers.admin_url
         )
         self._baseline: Baseline | None = None
+        self._late_outages = Counter[str]()
 
     @property
     def baseline(self) -> Baseline:
@@ -182,7 +187,16 @@ class Run:
             return await read_books(connection, without=references)
 
     async def _read(self, workflow_id: str, gateway: int) -> Document | None:
-        response = await self._callers.read(workflow_id, gateway)
+        """Return the operation's status, `None` for a 404. A gateway may need a moment after the last outage."""
+        responses: list[httpx.Response] = []
+
+        async def is_read() -> bool:
+            responses.append(await self._callers.read(workflow_id, gateway))
+            return responses[-1].status_code != UNAVAILABLE
+
+        await wait_until(is_read, timeout=RECOVERY_TIMEOUT, every=POLL_SECONDS)
+        *unavailable, response = responses
+        self._late_outages.update(refused.json()["code"] for refused in unavailable)
         if response.status_code == NOT_FOUND:
             return None
         response.raise_for_status()
@@ -201,6 +215,8 @@ class Run:
         return self._chaos.happened + Counter({Kind.WORKFLOW_TERMINATED: terminated})
 
     def _notes(self) -> Iterator[str]:
+        for code, number in self._late_outages.items():
+            yield f"gateways answered {number} times with 503 {code} after everything had settled"
         for name, replica in self._installation.replicas.items():
             if replica.exits:
                 yield f"{name} ended {len(replica.exits)} times by itself, with status {sorted(set(replica.exits))}"
