@@ -5,6 +5,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, ClassVar
 
 import structlog
+from fastapi.dependencies.utils import get_flat_dependant
 from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
@@ -28,6 +29,7 @@ from app.gateway.http.problems.request_problems import (
     UnauthorizedError,
     UnsupportedMediaTypeError,
 )
+from app.gateway.http.problems.validation import check_query
 from app.gateway.http.request_context import add_response_headers, address_of, caller_of, path_template, request_id_of
 from app.settings import Settings
 from workflows.operations.kinds import KINDS
@@ -44,11 +46,15 @@ class UnscopedRouteError(TypeError):
 class AuthenticatedRoute(APIRoute):
     """Responds 401, 403, 413 and 415 itself, before FastAPI parses the body; puts the caller into `request.state`.
 
+    A query with a parameter that the endpoint does not take is refused (422), since ignoring it would widen a list.
+
     The required scopes are those in the `Security(...)` of the endpoint's signature. There must be at least one.
     """
 
     # None means the setting `MAX_BODY_BYTES`.
     max_body_bytes: ClassVar[int | None] = None
+    # Where programs of others choose the query, what they add to it is not ours to refuse.
+    allows_unknown_parameters: ClassVar[bool] = False
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -92,6 +98,7 @@ class AuthenticatedRoute(APIRoute):
         handle = self.handler()
         takes_body = self.takes_body
         scopes = self.scopes
+        parameters = [field.alias for field in get_flat_dependant(self.dependant).query_params]
 
         async def check_and_handle(request: Request) -> Response:
             try:
@@ -106,6 +113,8 @@ class AuthenticatedRoute(APIRoute):
             if not self.is_allowed(caller):
                 for scope in in_order(scopes):
                     require_scope(caller, scope)
+            if request.scope["query_string"] and not self.allows_unknown_parameters:
+                check_query(request, parameters)
             if not takes_body:
                 return await handle(request)
             self.check_content_type(request)

@@ -11,7 +11,7 @@ from app.gateway.audit.listing import EventFilter
 from app.gateway.audit.parameters import AuditReader, AuditTrailListing, PageToken
 from app.gateway.http.openapi import COMMON_PROBLEMS, CONDITIONAL, problems
 from app.gateway.http.parameters import DEFAULT_PAGE_SIZE, IfNoneMatch, PageSize
-from app.gateway.http.problems.request_problems import DatabaseOutageError, InvalidRequestError
+from app.gateway.http.problems.request_problems import DatabaseOutageError
 from app.gateway.http.responses import conditional_response
 
 router = APIRouter(
@@ -25,7 +25,7 @@ router = APIRouter(
     "/audit-events",
     summary="List audit events",
     response_model=AuditEventList,
-    responses={**CONDITIONAL, **problems(InvalidRequestError)},
+    responses=CONDITIONAL,
 )
 async def list_audit_events(  # noqa: PLR0917 - FastAPI passes them by name
     caller: AuditReader,

@@ -26,6 +26,7 @@ class CodecRoute(AuthenticatedRoute):
     """A route with large bodies: no work that grows with their size runs on the event loop."""
 
     max_body_bytes = MAX_CODEC_BODY_BYTES
+    allows_unknown_parameters = True
 
     def check_body(self, body: bytes) -> None:
         """Leave the check to `Decoding.parse`, which does it in a thread."""

@@ -23,6 +23,8 @@ from app.gateway.http.request_context import address_of
 class ConsoleRoute(AuthenticatedRoute):
     """A page, or what a form of a page is sent to. Scopes, limits, audit and bounds are those of the API's routes."""
 
+    allows_unknown_parameters = True
+
     def __init__(self, path: str, *arguments: Any, **options: Any) -> None:
         # Logs and the audit trail name this path, so it is the whole one.
         super().__init__(PREFIX + path, *arguments, **options)

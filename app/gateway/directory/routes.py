@@ -33,7 +33,7 @@ router = APIRouter(
     "",
     summary="List tenants",
     response_model=TenantList,
-    responses={**CONDITIONAL, **problems(InvalidRequestError)},
+    responses=CONDITIONAL,
 )
 async def list_tenants(  # noqa: PLR0917 - FastAPI passes them by name
     caller: Reader,
@@ -56,7 +56,7 @@ async def list_tenants(  # noqa: PLR0917 - FastAPI passes them by name
     "/counts",
     summary="Count tenants",
     response_model=TenantCounts,
-    responses={**CONDITIONAL, **problems(InvalidRequestError)},
+    responses=CONDITIONAL,
 )
 async def count_tenants(
     caller: Reader,

@@ -38,6 +38,7 @@ BODY_PROBLEMS = (
 )
 # Responses of the route class and of middleware.
 COMMON_PROBLEMS = (
+    InvalidRequestError,
     UnauthorizedError,
     ScopeMissingError,
     RateLimitedError,

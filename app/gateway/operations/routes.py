@@ -29,7 +29,6 @@ from app.gateway.http.problems.request_problems import (
     BadOnBehalfOfError,
     DatabaseOutageError,
     IdentityProviderOutageError,
-    InvalidRequestError,
     OverloadedError,
     RateLimitedError,
     TemporalOutageError,
@@ -146,7 +145,7 @@ status_router = APIRouter(route_class=StatusRoute, responses=COMMON | STATUS)
     "",
     summary="List operations",
     response_model=OperationList,
-    responses={**CONDITIONAL, **problems(InvalidRequestError)},
+    responses=CONDITIONAL,
 )
 async def list_operations(  # noqa: PLR0917 - FastAPI passes them by name
     caller: Reader,
@@ -164,7 +163,7 @@ async def list_operations(  # noqa: PLR0917 - FastAPI passes them by name
     "/counts",
     summary="Count operations",
     response_model=OperationCounts,
-    responses={**CONDITIONAL, **problems(InvalidRequestError)},
+    responses=CONDITIONAL,
 )
 async def count_operations(
     caller: Reader, listing: Annotated[Listing, service(Listing)], wanted: Filter, if_none_match: IfNoneMatch

@@ -35,16 +35,28 @@ def validation_problem(request: Request, error: RequestValidationError) -> Probl
     malformed = next((item for item in errors if item["type"] == "json_invalid"), None)
     if malformed is not None:
         return _malformed(malformed, error.body)
-    faults = _faults(errors, request)
-    named = "; ".join(f"{fault.field} {fault.detail}" for fault in faults[:MAX_NAMED_FAULTS])
-    more = f" (and {len(faults) - MAX_NAMED_FAULTS} more, see errors)" if len(faults) > MAX_NAMED_FAULTS else ""
-    return InvalidRequestError(named + more, errors=faults[:MAX_FAULTS])
+    return _problem_of(_faults(errors, request))
+
+
+def check_query(request: Request, known: Sequence[str]) -> None:
+    """Raise `InvalidRequestError` if the query has parameters of other names than these."""
+    unknown = [name for name in request.query_params if name not in known]
+    if unknown:
+        raise _problem_of(
+            [Fault(field=display_path([name or "query"]), detail=_unknown(name, known)) for name in unknown]
+        )
 
 
 def faults_of(error: ValidationError) -> list[Fault]:
     """Return the faults of a body that was not validated by FastAPI."""
     items = [{**item, "loc": (WHOLE_BODY, *item["loc"])} for item in error.errors(include_input=False)]
     return _faults(items, None)[:MAX_FAULTS]
+
+
+def _problem_of(faults: Sequence[Fault]) -> ProblemError:
+    named = "; ".join(f"{fault.field} {fault.detail}" for fault in faults[:MAX_NAMED_FAULTS])
+    more = f" (and {len(faults) - MAX_NAMED_FAULTS} more, see errors)" if len(faults) > MAX_NAMED_FAULTS else ""
+    return InvalidRequestError(named + more, errors=faults[:MAX_FAULTS])
 
 
 def _malformed(item: Mapping[str, Any], text: Any) -> MalformedJsonError:
@@ -79,13 +91,13 @@ def _detail(item: Mapping[str, Any], request: Request | None) -> str:
 
 
 def _unknown(name: str, known: Sequence[str]) -> str:
-    """Return what is wrong with an unknown field, with the known name that is most like it."""
+    """Return what is wrong with an unknown name, with the known name that is most like it."""
     by_folded = {_folded(candidate): candidate for candidate in known}
     # Long names would take long to compare.
     nearest = difflib.get_close_matches(_folded(name[:MAX_PATH_LENGTH]), by_folded, n=1)
     if nearest:
         return f"is unknown; did you mean {by_folded[nearest[0]]}?"
-    return f"is unknown; remove it (known fields: {', '.join(known)})" if known else "is unknown; remove it"
+    return f"is unknown; remove it (known: {', '.join(known)})" if known else "is unknown; remove it"
 
 
 def _folded(name: str) -> str:

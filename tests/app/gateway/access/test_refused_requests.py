@@ -1,5 +1,6 @@
 import json
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -63,6 +64,36 @@ async def test_an_unknown_field_is_reported_with_the_known_ones(http: httpx.Asyn
     detail = faults(await http.post("/tenants", json=tenant_with_admin(colour="red")))["adminUser.colour"]
     assert "remove it" in detail
     assert "firstName, lastName, email, password" in detail
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("/operations?statuss=failed", {"statuss": "is unknown; did you mean status?"}),
+        ("/tenants?state=active&page_size=5&x=1&x=2", {"page_size": "pageSize?", "x": "(known: search, "}),
+        ("/operations/counts?", {}),
+        ("/options?=", {"query": "is unknown; remove it"}),
+        ("/tenants/7?%0A=1", {"\N{REPLACEMENT CHARACTER}": "is unknown; remove it"}),
+    ],
+)
+async def test_an_unknown_parameter_of_a_query_is_refused(
+    http: httpx.AsyncClient, query: str, expected: dict[str, str]
+) -> None:
+    response = await http.get(query)
+    if not expected:
+        assert response.is_success
+        return
+    assert_problem(response, 422, "invalid-request")
+    found = faults(response)
+    assert found.keys() == expected.keys()
+    assert all(expected[name] in detail for name, detail in found.items())
+
+
+async def test_a_request_with_an_unknown_parameter_changes_nothing(http: httpx.AsyncClient) -> None:
+    name = uuid4().hex
+    refused = await http.post("/tenants?dryRun=true", json=tenant(tenantName=name))
+    assert list(faults(refused)) == ["dryRun"]
+    assert (await http.get("/operations", params={"name": name})).json()["operations"] == []
 
 
 async def test_many_faults_and_long_names_do_not_make_a_long_response(http: httpx.AsyncClient) -> None:

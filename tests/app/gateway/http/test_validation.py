@@ -153,7 +153,7 @@ def test_a_name_that_can_not_be_removed_is_named() -> None:
         (tenant(licenceCount=3), "licenceCount is unknown; did you mean licenseCount?"),
         (tenant_with_admin(mail="x"), "adminUser.mail is unknown; did you mean email?"),
         (tenant(billingAddress={"postCode": "1"}), "billingAddress.postCode is unknown; did you mean postalCode?"),
-        (tenant_with_admin(zzz=1), "adminUser.zzz is unknown; remove it (known fields: firstName, lastName, email, "),
+        (tenant_with_admin(zzz=1), "adminUser.zzz is unknown; remove it (known: firstName, lastName, email, "),
     ],
 )
 def test_an_unknown_field_gets_the_name_that_is_most_like_it(app: FastAPI, body: Any, detail: str) -> None:

@@ -104,7 +104,7 @@ INVALID: list[tuple[dict[str, Any], str, str]] = [
     ({"url": URL, "eventTypes": ["webhook.test"]}, "eventTypes.0", "must be one of: tenant.*, "),
     ({"url": URL, "description": "a\nb"}, "description", "line breaks"),
     ({"url": URL, "description": "x" * 256}, "description", "at most 255 characters"),
-    ({"url": URL, "secret": "hunter2"}, "secret", "known fields: url, eventTypes, description"),
+    ({"url": URL, "secret": "hunter2"}, "secret", "known: url, eventTypes, description"),
 ]
 
 
