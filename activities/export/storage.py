@@ -249,12 +249,16 @@ def _sync(folder: Path, root: Path) -> None:
 
 
 def _remove(folder: Path, root: Path) -> None:
-    """Remove a folder, and its parents that are empty then."""
-    with suppress(FileNotFoundError):
-        shutil.rmtree(folder)
+    """Remove a folder, and its parents that are empty then. Another process may do the same at this time."""
+    while folder.exists():
+        # A file that is gone already ends `rmtree`, with others still there.
+        with suppress(FileNotFoundError):
+            shutil.rmtree(folder)
     for parent in folder.parents:
-        if parent == root or any(parent.iterdir()):
+        if parent == root:
             break
-        with suppress(OSError):
-            # Another export may be writing into it.
+        try:
             parent.rmdir()
+        except OSError:
+            # It holds other exports, or is gone.
+            break

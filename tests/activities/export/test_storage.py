@@ -127,6 +127,19 @@ async def test_a_folder_is_removed_with_everything_in_it(store: ArchiveStore) ->
         await store.delete_prefix("/")
 
 
+async def test_an_archive_may_be_removed_by_several_at_once(folder: Path) -> None:
+    store = open_store(folder.as_uri())
+    for number in range(20):
+        archive = folder / "exports" / f"tenant-{number}" / "1"
+        archive.mkdir(parents=True)
+        for part in range(30):
+            (archive / f"part-{part}").touch()
+    await asyncio.gather(
+        *(store.delete_prefix(f"exports/tenant-{number}") for number in range(20) for _ in range(4)),
+    )
+    assert not (folder / "exports").exists()
+
+
 async def test_what_a_killed_process_left_in_a_folder_is_removed(folder: Path) -> None:
     store = open_store(folder.as_uri())
     parts = folder / "t/e/1/parts"
