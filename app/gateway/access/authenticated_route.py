@@ -5,7 +5,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any, ClassVar
 
 import structlog
-from fastapi.dependencies.utils import get_flat_dependant
+from fastapi import params
+from fastapi.dependencies.utils import get_flat_params
 from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
@@ -77,6 +78,12 @@ class AuthenticatedRoute(APIRoute):
         """Return whether requests have a body."""
         return self.body_field is not None
 
+    @property
+    def query_parameters(self) -> list[str]:
+        """Return the names of the parameters that the endpoint and its dependencies take from the query."""
+        fields = get_flat_params(self.dependant)
+        return [field.alias for field in fields if isinstance(field.field_info, params.Query)]
+
     async def identify(self, request: Request) -> None:
         """Put the caller into `request.state`; raise `ProblemError` without a valid credential."""
         await _authenticate(request)
@@ -98,7 +105,7 @@ class AuthenticatedRoute(APIRoute):
         handle = self.handler()
         takes_body = self.takes_body
         scopes = self.scopes
-        parameters = [field.alias for field in get_flat_dependant(self.dependant).query_params]
+        parameters = self.query_parameters
 
         async def check_and_handle(request: Request) -> Response:
             try:
