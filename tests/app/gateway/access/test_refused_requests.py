@@ -70,7 +70,7 @@ async def test_an_unknown_field_is_reported_with_the_known_ones(http: httpx.Asyn
     ("query", "expected"),
     [
         ("/operations?statuss=failed", {"statuss": "is unknown; did you mean status?"}),
-        ("/tenants?state=active&page_size=5&x=1&x=2", {"page_size": "pageSize?", "x": "(known: search, "}),
+        ("/tenants?state=active&page_size=5&x=1&x=2", {"page_size": "pageSize?", "x": "(known: state, pageSize, "}),
         ("/operations/counts?", {}),
         ("/options?=", {"query": "is unknown; remove it"}),
         ("/tenants/7?%0A=1", {"\N{REPLACEMENT CHARACTER}": "is unknown; remove it"}),
