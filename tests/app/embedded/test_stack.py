@@ -67,18 +67,6 @@ def test_a_process_that_ends_by_itself_ends_the_watch(bare_stack: DevStack) -> N
             stack.watch()
 
 
-def test_a_stop_signal_ends_everything(start_owner: StartOwner) -> None:
-    owner = start_owner()
-    owner.wait_until_ready()
-    assert len(processes_in(owner.folder)) > 1
-
-    os.kill(owner.process.pid, signal.SIGHUP)
-
-    wait_for(lambda: owner.process.exit_status is not None)
-    assert not processes_in(owner.folder)
-    assert owner.process.exit_status == 128 + signal.SIGHUP
-
-
 def test_a_stop_signal_during_start_up_ends_everything(start_owner: StartOwner) -> None:
     owner = start_owner()
     wait_for(lambda: bool(processes_in(owner.folder)))
@@ -92,18 +80,20 @@ def test_a_stop_signal_during_start_up_ends_everything(start_owner: StartOwner) 
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux signals a child when its parent dies")
-def test_a_killed_owner_leaves_nothing_and_its_folder_can_be_used_again(start_owner: StartOwner) -> None:
+def test_a_stop_signal_ends_everything_also_in_a_folder_whose_owner_was_killed(start_owner: StartOwner) -> None:
     first = start_owner()
     first.wait_until_ready()
+    assert len(processes_in(first.folder)) > 1
     os.kill(first.process.pid, signal.SIGKILL)
     wait_for(lambda: first.process.exit_status is not None)
 
     second = start_owner()
     second.wait_until_ready()
-    second.process.stop()
+    os.kill(second.process.pid, signal.SIGHUP)
 
-    wait_for(lambda: not processes_in(first.folder))
-    assert second.process.exit_status == 128 + signal.SIGTERM
+    wait_for(lambda: second.process.exit_status is not None)
+    assert not processes_in(second.folder)
+    assert second.process.exit_status == 128 + signal.SIGHUP
 
 
 @pytest.mark.anyio
