@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -39,14 +40,11 @@ class Process:
 
     async def responds(self, path: str, status: int, detail: str = "") -> httpx.Response:
         """Return the first response with that status and text, and repeat the request until then."""
-        response = None
-        with anyio.move_on_after(TIMEOUT):
-            while (response := await self._ask(path)) is None or not _is(response, status, detail):
-                assert self.child.exit_status is None, self.child.log_tail()
-                await anyio.sleep(0.05)
-        assert response is not None, self.child.log_tail()
-        assert (response.status_code, detail in response.text) == (status, True), response.text
-        return response
+
+        def check_running() -> None:
+            assert self.child.exit_status is None, self.child.log_tail()
+
+        return await responds(self._url, path, status, detail, check_running=check_running)
 
     async def ends(self) -> int | None:
         """Return the exit status after SIGTERM."""
@@ -54,12 +52,27 @@ class Process:
         await anyio.to_thread.run_sync(wait_for, lambda: self.child.exit_status is not None)
         return self.child.exit_status
 
-    async def _ask(self, path: str) -> httpx.Response | None:
-        try:
-            async with httpx.AsyncClient(base_url=self._url, timeout=5) as http:
-                return await http.get(path)
-        except httpx.TransportError:
-            return None
+
+async def responds(
+    url: str, path: str, status: int, detail: str = "", *, check_running: Callable[[], None]
+) -> httpx.Response:
+    """Return the first response of probes with that status and text, and repeat the request until then."""
+    response = None
+    with anyio.move_on_after(TIMEOUT):
+        async with httpx.AsyncClient(base_url=url, timeout=5) as http:
+            while (response := await _ask(http, path)) is None or not _is(response, status, detail):
+                check_running()
+                await anyio.sleep(0.1)
+    assert response is not None, f"{url}{path} does not respond"
+    assert (response.status_code, detail in response.text) == (status, True), response.text
+    return response
+
+
+async def _ask(http: httpx.AsyncClient, path: str) -> httpx.Response | None:
+    try:
+        return await http.get(path)
+    except httpx.TransportError:
+        return None
 
 
 def _is(response: httpx.Response, status: int, detail: str) -> bool:

@@ -1,24 +1,29 @@
 """A worker process beside workers of another service, on a real Temporal server."""
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from uuid import uuid4
 
+import httpx
 import pytest
 from structlog.testing import capture_logs
 from temporalio.client import Client
 
+from app.embedded.processes.ports import LOOPBACK, free_port
 from app.embedded.temporal import EmbeddedTemporal
 from app.settings import Settings
 from app.telemetry.metrics.definitions import REGISTRY
 from app.temporal.client import connect
 from app.temporal.task_queue import RECENT, TaskQueue
 from app.worker.foreign_workers import check_task_queue, watch_task_queue
+from app.worker.main import run_worker
 from app.worker.startup import ForeignWorkersError, retry_until_ready
-from tests.app.worker.surroundings import Surroundings
+from tests.app.worker.surroundings import Surroundings, responds
 from tests.app.worker.test_worker import settings_for
 from tests.support.foreign_worker import FOREIGN, THEIR_WORKFLOW, MaintenanceJob, foreign_worker
 from tests.support.waiting import wait_until
@@ -92,50 +97,99 @@ def shown(owner: str) -> float | None:
     return REGISTRY.get_sample_value("alga_tenants_task_queue_workers", {"owner": owner})
 
 
-async def test_a_worker_refuses_a_foreign_queue_unless_a_setting_allows_it_and_shares_one_with_another_release(
-    surroundings: Surroundings, temporal: EmbeddedTemporal, queue: TaskQueue, own_queue: TaskQueue
+@dataclass
+class RunningWorker:
+    """A worker of this process, and its probes."""
+
+    url: str
+    task: asyncio.Task[None]
+
+    async def responds(self, path: str, status: int, detail: str = "") -> httpx.Response:
+        """Return the first response with that status and text."""
+
+        def check_running() -> None:
+            assert not self.task.done(), self.task
+
+        return await responds(self.url, path, status, detail, check_running=check_running)
+
+
+@asynccontextmanager
+async def running_worker(
+    surroundings: Surroundings, queue: TaskQueue, **changes: object
+) -> AsyncIterator[RunningWorker]:
+    """Run a worker on that queue during the block, and end it with SIGTERM."""
+    settings = settings_for(
+        surroundings.admin_url,
+        temporal_address=f"{LOOPBACK}:{surroundings.temporal.port}",
+        temporal_task_queue=queue.name,
+        worker_probe_host=LOOPBACK,
+        worker_probe_port=(port := free_port()),
+        **changes,
+    )
+    task = asyncio.create_task(run_worker(settings))
+    try:
+        yield RunningWorker(f"http://{LOOPBACK}:{port}", task)
+        signal.raise_signal(signal.SIGTERM)
+        async with asyncio.timeout(PATIENCE):
+            await task
+    finally:
+        task.cancel()
+
+
+async def test_a_worker_refuses_a_foreign_queue_unless_a_setting_allows_it(
+    surroundings: Surroundings, temporal: EmbeddedTemporal, queue: TaskQueue
+) -> None:
+    await surroundings.migrate()
+    async with polling(queue, temporal.address) as theirs:
+        jobs = [
+            await theirs.start_workflow(MaintenanceJob.run, id=f"job-{uuid4()}", task_queue=queue.name)
+            for _ in range(20)
+        ]
+        with capture_logs() as logs:
+            # At the end of the block, it ends on SIGTERM although it waits.
+            async with running_worker(surroundings, queue) as refused:
+                response = await refused.responds("/readyz", 503, f"poll task queue {queue.name}: {FOREIGN}")
+                checks = response.json()["checks"]
+                assert "set TEMPORAL_TASK_QUEUE to a queue of our own, or stop those workers" in checks["task-queue"]
+                assert (checks["polling"], checks["temporal"]) == ("the worker does not poll", "ok")
+                await refused.responds("/startupz", 503)
+                await refused.responds("/livez", 200)
+                # No task goes astray.
+                for job in jobs:
+                    await job.signal(MaintenanceJob.finish)
+                assert {await job.result() for job in jobs} == {"done by the other service"}
+        assert {line["event"] for line in logs if "next_try_in" in line} == {"waiting to start"}
+        for job in jobs:
+            assert await first_identity(theirs, job.id) == {FOREIGN}
+        assert await identities(queue) == {FOREIGN}
+        with capture_logs() as logs:
+            async with running_worker(surroundings, queue, allow_foreign_pollers=True) as allowed:
+                response = await allowed.responds("/readyz", 200, f"poll task queue {queue.name}: {FOREIGN}")
+                assert (response.json()["status"], response.json()["checks"]["polling"]) == ("degraded", "ok")
+        assert any("because ALLOW_FOREIGN_POLLERS is true" in line["event"] for line in logs)
+
+
+async def test_a_worker_shares_its_queue_with_another_release(
+    surroundings: Surroundings, temporal: EmbeddedTemporal, own_queue: TaskQueue
 ) -> None:
     async def both_releases_poll() -> bool:
         return len((await own_queue.workers()).own) == 2
 
     await surroundings.migrate()
-    async with polling(queue, temporal.address) as theirs:
-        begun = await theirs.start_workflow(MaintenanceJob.run, id=f"job-{uuid4()}", task_queue=queue.name)
-        async with polling(own_queue, temporal.address, OLDER_RELEASE):
-            refused, accepted = (
-                surroundings.start("worker", TEMPORAL_TASK_QUEUE=each.name) for each in (queue, own_queue)
-            )
-            response = await refused.responds("/readyz", 503, f"poll task queue {queue.name}: {FOREIGN}")
-            checks = response.json()["checks"]
-            assert "set TEMPORAL_TASK_QUEUE to a queue of our own, or stop those workers" in checks["task-queue"]
-            assert (checks["polling"], checks["temporal"]) == ("the worker does not poll", "ok")
-            await refused.responds("/startupz", 503)
-            await refused.responds("/livez", 200)
-            assert '"next_try_in"' in refused.child.log_tail()
-            response = await accepted.responds("/readyz", 200, '"status":"ok"')
-            assert response.json()["checks"]["task-queue"] == "ok"
-            await wait_until(both_releases_poll, timeout=PATIENCE)
-            assert "another service" not in accepted.child.log_tail()
-        # Both services work at once, and no task went astray.
-        jobs = [
-            await theirs.start_workflow(MaintenanceJob.run, id=f"job-{uuid4()}", task_queue=queue.name)
-            for _ in range(20)
-        ]
-        for job in (begun, *jobs):
-            await job.signal(MaintenanceJob.finish)
-        health_id = f"health-{uuid4()}"
-        healthy = await theirs.execute_workflow("healthCheckWorkflow", id=health_id, task_queue=own_queue.name)
-        assert healthy["status"] == "healthy"
-        assert {await job.result() for job in (begun, *jobs)} == {"done by the other service"}
-        for job in (begun, *jobs):
-            assert await first_identity(theirs, job.id) == {FOREIGN}
-        assert await identities(queue) == {FOREIGN}
-        # A worker that waits ends on SIGTERM, too.
-        assert [await worker.ends() for worker in (refused, accepted)] == [0, 0]
-        allowed = surroundings.start("worker", TEMPORAL_TASK_QUEUE=queue.name, ALLOW_FOREIGN_POLLERS="true")
-        response = await allowed.responds("/readyz", 200, f"poll task queue {queue.name}: {FOREIGN}")
-        assert (response.json()["status"], response.json()["checks"]["polling"]) == ("degraded", "ok")
-        assert "because ALLOW_FOREIGN_POLLERS is true" in allowed.child.log_tail()
+    async with AsyncExitStack() as other_release:
+        client = await other_release.enter_async_context(polling(own_queue, temporal.address, OLDER_RELEASE))
+        with capture_logs() as logs:
+            async with running_worker(surroundings, own_queue) as accepted:
+                response = await accepted.responds("/readyz", 200, '"status":"ok"')
+                assert response.json()["checks"]["task-queue"] == "ok"
+                await wait_until(both_releases_poll, timeout=PATIENCE)
+                await other_release.aclose()
+                health_id = f"health-{uuid4()}"
+                healthy = await client.execute_workflow(
+                    "healthCheckWorkflow", id=health_id, task_queue=own_queue.name
+                )
+                assert healthy["status"] == "healthy"
+        assert not [line for line in logs if "another service" in line.get("reason", "")]
 
 
 async def first_identity(client: Client, workflow_id: str) -> set[str]:

@@ -12,8 +12,6 @@ from temporalio.client import Client
 from temporalio.worker import Worker
 from typer.testing import CliRunner
 
-from activities.alga.blueprints.blueprint import BUILT_IN
-from activities.alga.development import create_development_tables
 from app.cli import app
 from app.database import worker_engine
 from app.embedded.processes.ports import LOOPBACK, free_port
@@ -35,36 +33,26 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_processes_wait_for_missing_servers_report_them_become_ready_and_shut_down(
-    surroundings: Surroundings, tmp_path: Path
+    surroundings: Surroundings,
 ) -> None:
-    rows = "rows:\n  projects:\n    columns: {project_name: text}\n    rows: {'1': {project_name: First}}\n"
-    (tmp_path / "psa.yaml").write_text((BUILT_IN / "psa.yaml").read_text() + rows)
     surroundings.database.refuse()
     surroundings.temporal.refuse()
-    processes = [surroundings.start(kind, SHUTDOWN_DELAY="1.5", BLUEPRINTS_DIR=str(tmp_path)) for kind in PORTS]
+    processes = [surroundings.start(kind, SHUTDOWN_DELAY="1.5") for kind in PORTS]
     gateway, worker = processes
     for process, ready in zip(processes, (200, 503), strict=True):
         await process.responds("/readyz", ready, "the server can't be reached")
         await process.responds("/startupz", ready)
         await process.responds("/livez", 200)
-    await surroundings.database.accept()
-    for process in processes:
-        await process.responds("/startupz", 503, "run `alga-tenants migrate`")
     async with connected(surroundings.admin_url) as connection:
         await make_unreleased(connection)
-    for process in processes:
-        await process.responds("/startupz", 503, "unreleased version")
+    await surroundings.database.accept()
+    await gateway.responds("/startupz", 503, "unreleased version")
     async with connected(surroundings.admin_url) as connection:
         await connection.execute(text("DROP SCHEMA alga_tenants CASCADE"))
-        await create_development_tables(connection)
-        await connection.execute(text("ALTER TABLE user_roles RENAME TO elsewhere"))
-    await surroundings.migrate_schema()
-    said = await worker.responds("/startupz", 503, "user_roles: the table is missing")
-    assert "blueprint psa: rows.projects: the database has no such table" in said.text
+    for process in processes:
+        said = await process.responds("/startupz", 503, "run `alga-tenants migrate`")
     assert said.json()["checks"]["polling"] == "the worker does not poll"
-    async with connected(surroundings.admin_url) as connection:
-        await connection.execute(text("ALTER TABLE elsewhere RENAME TO user_roles"))
-        await connection.execute(text("CREATE TABLE projects (tenant uuid, project_name text)"))
+    await surroundings.migrate()
     for process, ready in zip(processes, (200, 503), strict=True):
         await process.responds("/readyz", ready, '"database":"ok"')
     await worker.responds("/readyz", 503, f"127.0.0.1:{surroundings.temporal.port}: no server listens there")

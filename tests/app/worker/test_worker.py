@@ -1,3 +1,4 @@
+from pathlib import Path
 from uuid import uuid4
 
 import anyio
@@ -7,6 +8,7 @@ from temporalio.api.workflowservice.v1 import SetWorkerDeploymentCurrentVersionR
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities.alga.blueprints.blueprint import BUILT_IN
 from app.database import worker_engine
 from app.embedded.temporal import EmbeddedTemporal
 from app.settings import Settings, SettingsError
@@ -74,14 +76,17 @@ async def test_a_database_with_a_schema_of_an_unreleased_version_is_refused(new_
 
 
 async def test_a_database_without_one_of_algas_tables_is_refused(
-    new_database: NewDatabase, alga_plain_template: str
+    new_database: NewDatabase, alga_plain_template: str, tmp_path: Path
 ) -> None:
+    rows = "rows:\n  plans:\n    columns: {plan_name: text}\n    rows: {'1': {plan_name: First}}\n"
+    (tmp_path / "psa.yaml").write_text((BUILT_IN / "psa.yaml").read_text() + rows)
     database = new_database(alga_plain_template)
     await upgrade(make_url(database).set(drivername="postgresql+asyncpg"))
     async with connected(database) as connection:
         await connection.execute(text("DROP TABLE user_roles"))
-    said = await refusal(settings_for(database))
+    said = await refusal(settings_for(database, blueprints_dir=tmp_path))
     assert "user_roles: the table is missing" in said
+    assert "blueprint psa: rows.plans: the database has no such table" in said
 
 
 @pytest.mark.parametrize("shape", ["plain", "citus"])
