@@ -26,6 +26,8 @@ from workflows.tenants.steps import TENANT_CREATION
 OWN_KEY_ID = "API_TEST_KEY_ID"
 # Tells the hooks where to write the number of requests by route and phase.
 REQUESTS_FILE = "API_TEST_REQUESTS_FILE"
+# Tells the hooks to send one systematic case of each kind.
+SHORT = "API_TEST_SHORT"
 REPOSITORY = Path(__file__).parents[2]
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
 
@@ -40,12 +42,15 @@ class Trial:
     Before it, `targets` operations that wait for a change, as many to cancel at each path, as many that complete, and
     as many API keys to rotate are created; and `deletions` tenants to delete, as many whose deletion is to be
     confirmed, as many whose deletion is to be undone, and as many that are deleted. The run fails after `seconds`.
+
+    A short one sends one of the systematic cases that do the same to the same parameter of a route.
     """
 
     seed: int
     examples: int
     targets: int
     seconds: float
+    is_short: bool = False
 
     @property
     def deletions(self) -> int:
@@ -97,6 +102,7 @@ def try_api(trial: Trial, installation: Installation, folder: Path) -> Verdict:
             "SCHEMATHESIS_HOOKS": "tests.api.hooks",
             OWN_KEY_ID: key.key_id,
             REQUESTS_FILE: str(requests),
+            **({SHORT: "1"} if trial.is_short else {}),
         },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
