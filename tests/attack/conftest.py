@@ -8,6 +8,7 @@ from tests.app.gateway.conftest import (
     http,
     keys,
     migrated_template,
+    quick_hashes,
     settings,
     temporal_client,
 )
@@ -20,6 +21,7 @@ __all__ = [
     "http",
     "keys",
     "migrated_template",
+    "quick_hashes",
     "settings",
     "temporal_client",
 ]

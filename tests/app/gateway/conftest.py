@@ -9,11 +9,13 @@ from uuid import UUID, uuid4
 import asyncpg
 import httpx
 import pytest
+from argon2 import PasswordHasher
 from pydantic import SecretStr
 from sqlalchemy import make_url
 from temporalio.client import Client
 
 from activities.alga.development import create_development_tables
+from app.auth.keys import hashes
 from app.database import worker_engine
 from app.embedded.postgres import EmbeddedPostgres
 from app.embedded.processes.blocking import run_blocking
@@ -33,6 +35,14 @@ SECRET = "test-nextauth-secret"
 MANAGEMENT_TENANT = UUID("9f3c1d52-6c0b-4c8e-8a64-3f0d1b6a7e20")
 
 Start = Callable[..., GatewayProcess]
+
+
+@pytest.fixture(scope="package", autouse=True)
+def quick_hashes() -> Iterator[None]:
+    """Hash the secrets of keys with little work, except in tests of how long that takes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hashes, "HASHER", PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
+        yield
 
 
 @pytest.fixture(scope="session")
