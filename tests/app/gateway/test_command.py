@@ -16,9 +16,11 @@ from tests.app.gateway.process import GatewayProcess
 from tests.app.gateway.requests import VISIBLE_PASSWORD, create, tenant, tenant_with_admin
 from tests.support.servers.processes import wait_for
 from tests.support.servers.proxy import Proxy
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
 
+PATIENCE = 60.0
 STARTED = "SELECT true FROM alga_tenants.operations WHERE tenant_name = $1"
 
 
@@ -30,11 +32,17 @@ class Traffic:
     lines: list[dict[str, Any]]
     found: dict[str, Any]
     created: dict[str, Any]
+    waited: httpx.Response
+    """The response to a request that waited at SIGTERM."""
+    exit_status: int | None
+    url: str
 
 
 @pytest.fixture(scope="module")
-async def traffic(settings: Settings, api_key: str, tmp_path_factory: pytest.TempPathFactory) -> Traffic:
-    """Create tenants, make mistakes, lose Temporal and stop the process."""
+async def traffic(
+    settings: Settings, api_key: str, gateway_database: str, tmp_path_factory: pytest.TempPathFactory
+) -> Traffic:
+    """Create tenants, make mistakes, lose Temporal for a while, and end the process by SIGTERM."""
     async with Proxy(int(settings.temporal_address.rpartition(":")[2])) as proxy:
         command = GatewayProcess(
             settings,
@@ -53,10 +61,38 @@ async def traffic(settings: Settings, api_key: str, tmp_path_factory: pytest.Tem
                 created = await make_mistakes(http)
                 proxy.refuse()
                 assert (await http.post("/tenants", json=tenant())).status_code == 503
-        finally:
+                await proxy.accept()
+                await wait_until(lambda: is_accepted(http), timeout=PATIENCE)
+                waited = await end_while_waiting(command, http, gateway_database)
             # A request is logged after its response.
+            await anyio.to_thread.run_sync(wait_for, lambda: command.process.exit_status is not None)
+        finally:
             await anyio.to_thread.run_sync(command.stop)
-    return Traffic(command.log, command.lines, found, created)
+    return Traffic(command.log, command.lines, found, created, waited, command.process.exit_status, command.url)
+
+
+async def is_accepted(http: httpx.AsyncClient) -> bool:
+    """Return whether a tenant can be created."""
+    return (await http.post("/tenants", json=tenant())).status_code == 202
+
+
+async def end_while_waiting(command: GatewayProcess, http: httpx.AsyncClient, database_url: str) -> httpx.Response:
+    """Send SIGTERM while a request waits, and return its response."""
+    name = f"Waited for {uuid4()}"
+    responses: list[httpx.Response] = []
+
+    async def wait_long() -> None:
+        responses.append(await http.post("/tenants", json=tenant(tenantName=name), headers={"Prefer": "wait=60"}))
+
+    database = await asyncpg.connect(database_url)
+    try:
+        async with anyio.create_task_group() as group:
+            group.start_soon(wait_long)
+            await wait_until(lambda: database.fetchval(STARTED, name), timeout=PATIENCE)
+            command.process.send_signal(signal.SIGTERM)
+    finally:
+        await database.close()
+    return responses[0]
 
 
 async def make_mistakes(http: httpx.AsyncClient) -> dict[str, Any]:
@@ -116,25 +152,9 @@ async def test_in_development_no_secret_is_logged_and_ctrl_c_exits_with_0(
     assert_no_secret(command.log, created, settings, api_key)
 
 
-async def test_sigterm_ends_waiting_requests_closes_the_listener_and_the_exit_status_is_0(
-    start: Start, database: asyncpg.Connection
-) -> None:
-    command, name = start(), f"Waited for {uuid4()}"
-    async with command.client() as http:
-        responses: list[httpx.Response] = []
-
-        async def wait_long() -> None:
-            responses.append(await http.post("/tenants", json=tenant(tenantName=name), headers={"Prefer": "wait=60"}))
-
-        async with anyio.create_task_group() as group:
-            group.start_soon(wait_long)
-            with anyio.fail_after(10):
-                while not await database.fetchval(STARTED, name):  # noqa: ASYNC110 - polls the database
-                    await anyio.sleep(0.05)
-            command.process.send_signal(signal.SIGTERM)
-    assert (responses[0].status_code, responses[0].json()["status"]) == (202, "queued")
-    await anyio.to_thread.run_sync(wait_for, lambda: command.process.exit_status is not None)
-    assert command.process.exit_status == 0
-    async with command.client() as http:
+async def test_sigterm_ends_waiting_requests_closes_the_listener_and_the_exit_status_is_0(traffic: Traffic) -> None:
+    assert (traffic.waited.status_code, traffic.waited.json()["status"]) == (202, "queued")
+    assert traffic.exit_status == 0
+    async with httpx.AsyncClient() as http:
         with pytest.raises(httpx.ConnectError):
-            await http.get("/livez")
+            await http.get(f"{traffic.url}/livez")
