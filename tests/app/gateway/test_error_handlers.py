@@ -4,9 +4,11 @@ import logging
 
 import httpx
 import pytest
+import structlog
 from fastapi import FastAPI
 
 from app.settings import Settings
+from tests.app.gateway.http.server.test_security_headers import assert_safe
 from tests.app.gateway.requests import assert_problem
 from tests.app.gateway.server import RunningGateway
 
@@ -37,7 +39,7 @@ async def test_an_unknown_method_is_a_405_with_all_allowed_methods(
     assert set(response.headers["allow"].split(", ")) == allowed
 
 
-async def test_a_crash_shows_only_the_request_id(
+async def test_a_crash_is_logged_shows_only_the_request_id_and_is_safe_in_a_browser(
     settings: Settings, api_key: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     def add_crash(app: FastAPI) -> None:
@@ -45,10 +47,16 @@ async def test_a_crash_shows_only_the_request_id(
         async def crash() -> None:
             raise RuntimeError("something secret")
 
-    with caplog.at_level(logging.ERROR), RunningGateway(settings, api_key, add_crash) as gateway:
+    with (
+        caplog.at_level(logging.ERROR),
+        structlog.testing.capture_logs() as lines,
+        RunningGateway(settings, api_key, add_crash) as gateway,
+    ):
         async with gateway.client() as http:
             response = await http.get("/crash")
             assert (await http.get("/livez")).status_code == 200
+    assert [line["path"] for line in lines if line["event"] == "request crashed"] == ["/crash"]
+    assert_safe(response)
     assert_problem(response, 500, "internal-error")
     assert "secret" not in response.text
     assert "RuntimeError" not in response.text

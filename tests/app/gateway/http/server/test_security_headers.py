@@ -1,12 +1,10 @@
 """Headers of every response for browsers and caches."""
 
-import logging
 import subprocess
 from pathlib import Path
 
 import httpx
 import pytest
-from fastapi import FastAPI
 
 from app.settings import Settings
 from tests.app.gateway.requests import tenant
@@ -63,21 +61,6 @@ async def test_personal_data_is_not_cached(http: httpx.AsyncClient) -> None:
     assert [response.status_code for response in (made, shown, unchanged)] == [202, 200, 304]
     for response in (made, shown, unchanged):
         assert_safe(response)
-
-
-async def test_a_crash_is_safe_in_a_browser(
-    settings: Settings, api_key: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    def add_crash(app: FastAPI) -> None:
-        @app.get("/crash")
-        async def crash() -> None:
-            raise RuntimeError
-
-    with caplog.at_level(logging.ERROR), RunningGateway(settings, api_key, add_crash) as gateway:
-        async with gateway.client() as http:
-            response = await http.get("/crash")
-    assert response.status_code == 500
-    assert_safe(response)
 
 
 @pytest.mark.parametrize("path", ["/livez", "/nothing", "/tenants"])
