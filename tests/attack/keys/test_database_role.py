@@ -80,9 +80,7 @@ async def test_doctor_warns_of_a_right_on_one_column(own_role: Settings) -> None
     assert (await role_finding(own_role)).problem.endswith("Alga's, too: users")
 
 
-@pytest.mark.parametrize(
-    "own_role", ["migrated_template", "alga_plain_template", "alga_citus_template"], indirect=True
-)
+@pytest.mark.parametrize("own_role", ["alga_plain_template"], indirect=True)
 async def test_the_documented_role_is_sufficient_and_reads_no_secrets(own_role: Settings) -> None:
     assert (await role_finding(own_role)).level == "ok"
     assert (await role_finding(own_role, "footprints")).problem == "the gateway's role may count every table"
