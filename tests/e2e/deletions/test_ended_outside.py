@@ -3,9 +3,9 @@
 import pytest
 from temporalio.client import Client
 
+from tests.e2e.commands import reconcile
 from tests.e2e.conftest import Service
 from tests.e2e.deletions.test_deletion import delete
-from tests.e2e.operations.test_ended_outside import reconcile
 from tests.support.servers.restartable import RestartableTemporal
 
 pytestmark = pytest.mark.anyio

@@ -1,15 +1,14 @@
 """A tenant is a customer in the management tenant, from its creation to its purge and its restore."""
 
 import json
-import sys
 from typing import Any
 from uuid import UUID, uuid4
 
-import anyio
 import asyncpg
 import pytest
 
 from app.embedded.temporal import EmbeddedTemporal
+from tests.e2e.commands import run_command
 from tests.e2e.conftest import MANAGEMENT_TENANT, Service, in_both_shapes
 from tests.e2e.deletions.test_deletion import delete
 from tests.e2e.tenants.test_alga_client import start
@@ -125,9 +124,8 @@ async def test_a_second_sign_up_with_the_same_name_never_reaches_the_first_ones_
 
 async def track(service: Service, tenant_id: str) -> dict[str, Any]:
     """Run the operator's command, and return what it has shown."""
-    command = [sys.executable, "-m", "app.cli", "track", tenant_id, "--json"]
-    ran = await anyio.run_process(command, env=service.environment, check=False)
-    assert ran.returncode == 0, ran.stderr
+    ran = await run_command(service, "track", tenant_id, "--json")
+    assert ran.exit_code == 0, ran.output
     document: dict[str, Any] = json.loads(ran.stdout)
     return document
 
@@ -141,8 +139,7 @@ async def test_the_command_refuses_what_it_can_not_track(service: Service, datab
         (str(uuid4()), "tenant-not-found"),
         (str(MANAGEMENT_TENANT), "management-tenant"),
     ):
-        command = [sys.executable, "-m", "app.cli", "track", refused]
-        ran = await anyio.run_process(command, env=service.environment, check=False)
-        assert (ran.returncode, said in ran.stderr.decode()) == (7, True), ran.stderr
+        ran = await run_command(service, "track", refused)
+        assert (ran.exit_code, said in ran.stderr) == (7, True), ran.output
     query = "SELECT count(*) FROM alga_tenants.audit_events WHERE action = 'tenant.track' AND tenant_id = $1"
     assert await database.fetchval(query, UUID(tenant_id)) == 0

@@ -1,28 +1,21 @@
-"""Changes of product over HTTP and by the command line, on all of Alga's tables; the worker may die meanwhile."""
+"""Changes of product over HTTP and by the command line, on all of Alga's tables."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 from uuid import UUID
 
-import anyio
 import asyncpg
 import pytest
 
-from tests.e2e.conftest import PATIENCE, Service, in_both_shapes
-from tests.e2e.obstacles import LASTING_ERROR, lift, place, waiting
-from tests.support.servers.processes import wait_for
+from tests.e2e.commands import run_command
+from tests.e2e.conftest import Service, in_both_shapes
+from tests.e2e.obstacles import LASTING_ERROR, lift, place
 from tests.support.tenants.rows import fingerprints, row_counts
-from workflows.tenants.steps import APPLY_BLUEPRINT, COMPLETE
+from workflows.tenants.steps import COMPLETE
 
 pytestmark = pytest.mark.anyio
 
 TO_PSA = {"productCode": "psa"}
 AT_ONCE = {"Prefer": "wait=0"}
-# The step of a creation that writes the same table.
-GRANTS = APPLY_BLUEPRINT
 
 
 async def start(service: Service, tenant_id: str) -> str:
@@ -34,16 +27,11 @@ async def start(service: Service, tenant_id: str) -> str:
 
 
 async def run(service: Service, tenant_id: str, *options: str) -> str:
-    """Run the command in a process of its own, and return its output."""
-    command = [sys.executable, "-m", "app.cli", "tenants", "change-product", tenant_id, "--product", "psa", *options]
-    installation = service.installation
-    environment = {"ALGA_TENANTS_URL": installation.url, "ALGA_TENANTS_API_KEY": installation.api_key}
-    with anyio.fail_after(PATIENCE):
-        done = await anyio.run_process(
-            command, env={**os.environ, **environment}, check=False, stderr=subprocess.STDOUT
-        )
-    assert done.returncode == 0, done.stdout.decode()
-    return done.stdout.decode().splitlines()[-1] if "--json" in options else done.stdout.decode()
+    """Run the command as a caller of the gateway, and return its output."""
+    given = {"ALGA_TENANTS_URL": service.installation.url, "ALGA_TENANTS_API_KEY": service.installation.api_key}
+    ran = await run_command(service, "tenants", "change-product", tenant_id, "--product", "psa", *options, **given)
+    assert ran.exit_code == 0, ran.output
+    return ran.stdout
 
 
 @in_both_shapes
@@ -61,19 +49,6 @@ async def test_the_preview_names_exactly_the_rows_that_the_change_adds(
     assert {table: after[table] - before.get(table, 0) for table in added} == added
     assert sum(after.values()) - sum(before.values()) == preview["rows"]
     assert (await service.http.get(f"/tenants/{tenant_id}")).json()["productCode"] == "psa"
-
-
-async def test_a_change_survives_the_death_of_its_worker(service: Service, database: asyncpg.Connection) -> None:
-    tenant_id = (await service.provision(productCode="algadesk"))["tenantId"]
-    async with waiting(database, GRANTS, UUID(tenant_id)) as gate:
-        workflow_id = await start(service, tenant_id)
-        await gate.reached()
-        service.worker.send_signal(signal.SIGKILL)
-        await anyio.to_thread.run_sync(wait_for, lambda: service.worker.exit_status is not None)
-    await anyio.to_thread.run_sync(service.worker.start)
-    assert (await service.finished(workflow_id))["status"] == "completed"
-    roles = "SELECT count(*) FROM roles WHERE tenant = $1 AND role_name = 'Dispatcher'"
-    assert await database.fetchval(roles, UUID(tenant_id)) == 1
 
 
 async def test_a_change_that_is_cancelled_before_its_commit_has_written_nothing(

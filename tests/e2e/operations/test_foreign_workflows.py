@@ -9,25 +9,6 @@ from tests.e2e.conftest import Service
 pytestmark = pytest.mark.anyio
 
 
-async def test_the_status_works_without_a_worker_and_work_continues_with_one(service: Service) -> None:
-    finished = await service.provision()
-    service.worker.stop()
-    try:
-        queued = await service.create()
-        assert (await service.status(queued["workflowId"]))["status"] == "queued"
-        assert (await service.status(finished["workflowId"]))["status"] == "completed"
-        unwanted = await service.create()
-        response = await service.http.delete(f"/tenants/{unwanted['workflowId']}")
-        assert response.status_code == 202
-        assert (await service.status(unwanted["workflowId"]))["status"] == "cancelling"
-        listed = (await service.http.get("/operations", params={"status": "queued"})).json()["operations"]
-        assert queued["workflowId"] in {operation["workflowId"] for operation in listed}
-    finally:
-        service.worker.start()
-    assert (await service.finished(queued["workflowId"]))["status"] == "completed"
-    assert (await service.finished(unwanted["workflowId"]))["status"] == "cancelled"
-
-
 async def test_a_foreign_workflow_is_a_404_to_every_route_and_is_never_touched(
     service: Service, temporal: EmbeddedTemporal
 ) -> None:
