@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -123,6 +123,15 @@ class Service:
         assert document["status"] == "completed", document
         return document
 
+    @asynccontextmanager
+    async def database(self) -> AsyncIterator[asyncpg.Connection]:
+        """Connect to its database as the owner of the tables."""
+        connection = await asyncpg.connect(self.installation.admin_database_url)
+        try:
+            yield connection
+        finally:
+            await connection.close()
+
     def client(self, url: str | None = None) -> httpx.AsyncClient:
         """Return a client with an API key, of this installation's gateway or of another one."""
         headers = {"Authorization": f"Bearer {self.installation.api_key}"}
@@ -173,13 +182,18 @@ def installed(
     ) as stack:
         installation = install(stack, port=free_port(), environment=environment, say=lambda _: None)
         run_blocking(_prepare(admin_database_url, str(urlsplit(database_url).username)))
-        yield Service(
+        service = Service(
             installation,
             folder / "logs",
             installation.processes["worker"],
             task_queue,
             {**os.environ, **servers, **environment},
         )
+        try:
+            yield service
+        finally:
+            # One that has taken the place of the first.
+            service.worker.stop()
 
 
 @pytest.fixture(scope="package")
@@ -236,11 +250,8 @@ async def service(running: Service) -> AsyncIterator[Service]:
 
 @pytest.fixture
 async def database(running: Service) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(running.installation.admin_database_url)
-    try:
+    async with running.database() as connection:
         yield connection
-    finally:
-        await connection.close()
 
 
 async def _prepare(url: str, role: str) -> None:

@@ -93,7 +93,7 @@ async def cancel(cluster: Cluster, workflow_id: str) -> None:
 
 
 async def kill_processes(cluster: Cluster, orders: list[Order]) -> None:
-    """Leave the work to the other gateway and worker until they have made one more tenant; then kill that worker."""
+    """Leave the work to the other gateway and worker until they have made one more tenant; replace that worker."""
     await kill(cluster.gateway.process)
     await kill(cluster.worker.process)
     order = Order(Fate.PLAIN)
@@ -101,9 +101,7 @@ async def kill_processes(cluster: Cluster, orders: list[Order]) -> None:
     await submit(cluster, order)
     await cluster.service.finished(order.operation["workflowId"])
     await kill(cluster.service.worker)
-    async with anyio.create_task_group() as group:
-        group.start_soon(cluster.complete_workers)
-        group.start_soon(cluster.complete_gateways)
+    await anyio.to_thread.run_sync(cluster.service.worker.start)
 
 
 async def kill_database(cluster: Cluster, _: list[Order]) -> None:
@@ -122,9 +120,10 @@ async def fail_over(cluster: Cluster, _: list[Order]) -> None:
 
 Fault = Callable[[Cluster, list[Order]], Awaitable[None]]
 FAULTS: dict[str, Fault] = {
-    "gateway-and-workers-killed": kill_processes,
     "database-killed": kill_database,
     "database-failed-over": fail_over,
+    # The last one, because it leaves one gateway and one worker.
+    "gateway-and-workers-killed": kill_processes,
 }
 
 

@@ -21,14 +21,18 @@ ON_CITUS = tuple(
         "deletions/test_exactness",
         "exports/test_restore",
         "operations/test_nothing_written",
-        "tenants/test_captured_blueprint",
         "tenants/test_creation",
         "tenants/test_product_change",
         "tenants/test_suspension",
     )
 )
 # Files that one process runs, because starting what they share takes longer than some of them.
-TOGETHER = {"on Citus": ON_CITUS, "attacks on Temporal": ("tests/attack/temporal/",), "mail": ("tests/e2e/mail/",)}
+TOGETHER = {
+    "on Citus": ON_CITUS,
+    "attacks on Temporal": ("tests/attack/temporal/",),
+    "mail": ("tests/e2e/mail/",),
+    "TypeScript": ("tests/e2e/typescript/",),
+}
 
 
 class Scheduling(LoadFileScheduling):

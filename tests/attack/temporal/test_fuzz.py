@@ -17,8 +17,8 @@ from temporalio.service import RPCError, RPCStatusCode
 from app.temporal.encryption import KEY_ID
 from tests.attack.temporal.fuzzing import SIGNALS, WORKFLOW_TYPES, Fuzz
 from tests.attack.temporal.stranger import Stranger
-from tests.e2e.conftest import SECRET, Service
 from tests.e2e.commands import reconcile
+from tests.e2e.conftest import SECRET, Service
 from tests.support.servers.temporal import codec_of
 from tests.support.tenants.rows import fingerprints
 from tests.support.waiting import wait_until

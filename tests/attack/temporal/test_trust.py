@@ -19,9 +19,9 @@ from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from tests.attack.temporal.stranger import LATER, PATIENCE, Stranger, asking, clear, ended
+from tests.e2e.commands import reconcile
 from tests.e2e.conftest import Service
 from tests.e2e.obstacles import waiting
-from tests.e2e.commands import reconcile
 from tests.support.servers.processes import wait_for
 from tests.support.tenants.rows import fingerprints, row_counts
 from tests.support.waiting import wait_until

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
@@ -19,11 +19,11 @@ from temporalio.service import RPCError, RPCStatusCode
 from app.embedded.temporal import NAMESPACE
 from tests.app.gateway.outages import frozen
 from tests.e2e.conftest import PATIENCE, Service, request
-from tests.e2e.obstacles import blocked, failing
+from tests.e2e.obstacles import blocked, failing, waiting
 from tests.e2e.replicas import Replica, kill, replica
 from tests.support.servers.restartable import RestartableTemporal
 from tests.support.waiting import wait_until
-from workflows.tenants.steps import SET_UP_DATA
+from workflows.tenants.steps import CREATE_TENANT, SET_UP_DATA
 
 pytestmark = pytest.mark.anyio
 
@@ -37,20 +37,12 @@ class OtherGateway:
 
 
 @pytest.fixture(scope="module")
-async def kept(running: Service) -> AsyncIterator[OtherGateway]:
-    """Share one second gateway among all tests, dead or alive."""
+async def other(running: Service) -> AsyncIterator[OtherGateway]:
     async with replica(running, "gateway") as second, running.client(second.url) as http:
         yield OtherGateway(second, http)
 
 
-@pytest.fixture
-async def other(kept: OtherGateway) -> OtherGateway:
-    if kept.replica.process.exit_status is not None:
-        await kept.replica.start()
-    return kept
-
-
-@pytest.fixture
+@pytest.fixture(scope="module")
 async def client(temporal: RestartableTemporal) -> Client:
     return await Client.connect(temporal.address)
 
@@ -102,39 +94,6 @@ async def test_a_reused_key_is_a_422_at_the_other_gateway(
     assert (again.status_code, again.json()["workflowId"]) == (202, first.json()["workflowId"])
 
 
-async def test_the_other_gateway_finds_an_operation_whose_gateway_was_killed_after_the_start(
-    service: Service, other: OtherGateway, database: asyncpg.Connection, client: Client, attempt: Attempt
-) -> None:
-    async def is_started() -> bool:
-        workflow_id = await claimed(database, attempt)
-        return workflow_id is not None and await is_known(client, workflow_id)
-
-    # Delays the row that the gateway writes before it responds.
-    async with table_locked(service, "alga_tenants.operations") as holder, unanswered(attempt, other):
-        await wait_until(is_started, timeout=PATIENCE, every=0.02)
-        await blocked(database, holder, application="alga-tenants-gateway")
-        await kill(other.replica.process)
-    await assert_found(service, database, attempt)
-
-
-async def test_the_other_gateway_makes_one_operation_if_one_was_killed_at_the_start(
-    service: Service,
-    other: OtherGateway,
-    database: asyncpg.Connection,
-    temporal: RestartableTemporal,
-    attempt: Attempt,
-) -> None:
-    async def is_claimed() -> bool:
-        return await claimed(database, attempt) is not None
-
-    with frozen(temporal.pid):
-        async with unanswered(attempt, other):
-            await wait_until(is_claimed, timeout=PATIENCE, every=0.02)
-            await kill(other.replica.process)
-    # Requests to Temporal have arrived by now, or never will.
-    await assert_found(service, database, attempt)
-
-
 async def test_the_same_key_finds_an_operation_that_temporal_has_deleted(
     service: Service, other: OtherGateway, database: asyncpg.Connection, client: Client, attempt: Attempt
 ) -> None:
@@ -179,6 +138,69 @@ async def test_a_failed_creation_frees_its_tenant_id_after_temporal_has_deleted_
     assert (await service.finished(response.json()["workflowId"]))["status"] == "completed"
 
 
+@dataclass(frozen=True)
+class Left:
+    """What a killed gateway has left to the other one.
+
+    It responded to neither attempt: it had started the workflow of one, and called Temporal for the other in vain. Of
+    the operations it has accepted two, and cancelled the second.
+    """
+
+    started: Attempt
+    unstarted: Attempt
+    accepted: list[str]
+
+
+@pytest.fixture(scope="module")
+async def left(service: Service, other: OtherGateway, client: Client, temporal: RestartableTemporal) -> Left:
+    """Kill the second gateway at work; tests that need it alive come first."""
+    left = Left(Attempt(), Attempt(), [])
+
+    async def is_started() -> bool:
+        workflow_id = await claimed(database, left.started)
+        return workflow_id is not None and await is_known(client, workflow_id)
+
+    async def is_claimed() -> bool:
+        return await claimed(database, left.unstarted) is not None
+
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(service.database())
+        for _ in range(2):
+            gate = await stack.enter_async_context(waiting(database, CREATE_TENANT, tenant_id := uuid4()))
+            response = await other.http.post("/tenants", json=request(tenantId=str(tenant_id)))
+            assert response.status_code == 202, response.text
+            left.accepted.append(response.json()["workflowId"])
+            await gate.reached()
+        assert (await other.http.delete(f"/tenants/{left.accepted[1]}")).status_code == 202
+        # Delays the row that the gateway writes before it responds.
+        async with table_locked(service, "alga_tenants.operations") as holder, unanswered(left.started, other):
+            await wait_until(is_started, timeout=PATIENCE, every=0.02)
+            await blocked(database, holder, application="alga-tenants-gateway")
+            with frozen(temporal.pid):
+                async with unanswered(left.unstarted, other):
+                    await wait_until(is_claimed, timeout=PATIENCE, every=0.02)
+                    await kill(other.replica.process)
+    # Requests to Temporal have arrived by now, or never will.
+    return left
+
+
+async def test_the_other_gateway_finds_an_operation_whose_gateway_was_killed_after_the_start(
+    service: Service, left: Left, database: asyncpg.Connection
+) -> None:
+    await assert_found(service, database, left.started)
+
+
+async def test_the_other_gateway_makes_one_operation_if_one_was_killed_at_the_start(
+    service: Service, left: Left, database: asyncpg.Connection
+) -> None:
+    await assert_found(service, database, left.unstarted)
+
+
+async def test_a_killed_gateway_loses_no_operation(service: Service, left: Left) -> None:
+    ends = [(await service.finished(workflow_id))["status"] for workflow_id in left.accepted]
+    assert ends == ["completed", "cancelled"]
+
+
 @asynccontextmanager
 async def unanswered(attempt: Attempt, gateway: OtherGateway) -> AsyncIterator[None]:
     """Send a request that gets no response, because the block kills its gateway."""
@@ -197,13 +219,9 @@ async def unanswered(attempt: Attempt, gateway: OtherGateway) -> AsyncIterator[N
 @asynccontextmanager
 async def table_locked(service: Service, table: str) -> AsyncIterator[int]:
     """Lock the table for writers until the end of the block; yield the backend that holds the lock."""
-    connection = await asyncpg.connect(service.installation.admin_database_url)
-    try:
-        async with connection.transaction():
-            await connection.execute(f"LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE")
-            yield connection.get_server_pid()
-    finally:
-        await connection.close()
+    async with service.database() as connection, connection.transaction():
+        await connection.execute(f"LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE")
+        yield connection.get_server_pid()
 
 
 async def assert_found(service: Service, database: asyncpg.Connection, attempt: Attempt) -> None:

@@ -116,18 +116,9 @@ async def killed(service: Service, temporal: EmbeddedTemporal) -> AsyncIterator[
 
 
 @asynccontextmanager
-async def connected(service: Service) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(service.installation.admin_database_url)
-    try:
-        yield connection
-    finally:
-        await connection.close()
-
-
-@asynccontextmanager
 async def interrupted(work: Killed) -> AsyncIterator[list[Gate]]:
     """Make operations wait in the middle of their transaction until the end of the block."""
-    async with connected(work.service) as connection, AsyncExitStack() as stack:
+    async with work.service.database() as connection, AsyncExitStack() as stack:
         steps = {work.tenants["product change"]: GRANTS}
         steps |= {work.choose_tenant(step): step for step in (*TERMINATED, DELETED)}
         yield [
@@ -138,7 +129,7 @@ async def interrupted(work: Killed) -> AsyncIterator[list[Gate]]:
 @asynccontextmanager
 async def locked(work: Killed) -> AsyncIterator[None]:
     """Keep rows from the worker until the end of the block: those of customers, and of users to suspend."""
-    async with connected(work.service) as connection:
+    async with work.service.database() as connection:
         await insert_management_tenant(connection, MANAGEMENT_TENANT)
         await connection.execute("BEGIN")
         for name in TRACKING:
@@ -152,7 +143,7 @@ async def locked(work: Killed) -> AsyncIterator[None]:
 
 async def blocked(service: Service, number: int) -> None:
     """Return once that many transactions of the worker wait for rows."""
-    async with connected(service) as connection:
+    async with service.database() as connection:
 
         async def are_blocked() -> bool:
             return bool(await connection.fetchval(BLOCKED) == number)

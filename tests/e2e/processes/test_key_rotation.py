@@ -2,7 +2,7 @@
 
 import base64
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from uuid import uuid4
 
@@ -13,10 +13,12 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client
 
 from app.embedded.temporal import EmbeddedTemporal
+from app.settings import Settings
 from app.temporal.encryption import KEY_ID
+from tests.app.gateway.server import RunningGateway
 from tests.e2e.conftest import PATIENCE, Service, request
 from tests.e2e.obstacles import LASTING_ERROR, obstacle
-from tests.e2e.replicas import Replica, kill, replica
+from tests.e2e.replicas import kill, replica
 from tests.support.waiting import wait_until
 from workflows.operations.messages import OPERATION_MEMO
 from workflows.tenants.steps import SET_UP_DATA
@@ -32,9 +34,12 @@ async def client(temporal: EmbeddedTemporal) -> Client:
 
 
 @pytest.fixture
-async def new_gateway(service: Service) -> AsyncIterator[Replica]:
+def new_gateway(service: Service, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningGateway]:
     """A gateway that encrypts with the new key, and can decrypt with the service's old one, too."""
-    async with replica(service, "gateway", PAYLOAD_KEYS=f"new:{KEY}") as gateway:
+    for name, value in service.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PAYLOAD_KEYS", f"new:{KEY}")
+    with RunningGateway(Settings.load(), service.installation.api_key) as gateway:
         yield gateway
 
 
@@ -56,9 +61,9 @@ async def key_of(client: Client, workflow_id: str) -> bytes:
 
 
 async def test_operations_of_both_keys_wait_for_a_worker_with_their_key_and_complete(
-    service: Service, new_gateway: Replica, database: asyncpg.Connection, client: Client
+    service: Service, new_gateway: RunningGateway, database: asyncpg.Connection, client: Client
 ) -> None:
-    async with service.client(new_gateway.url) as http:
+    async with new_gateway.client() as http:
 
         async def have_completed() -> bool:
             responses = [await http.get(f"/tenants/{each}/status") for each in (older, newer)]
@@ -89,5 +94,5 @@ async def test_operations_of_both_keys_wait_for_a_worker_with_their_key_and_comp
             resumed = await http.post(f"/operations/{older}/resume")
             assert resumed.is_success, resumed.text
             # As shown by the new gateway.
-            await wait_until(have_completed, timeout=PATIENCE)
+            await wait_until(have_completed, timeout=PATIENCE, every=0.5)
     assert await key_of(client, older) == b"new"

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
@@ -11,23 +10,22 @@ from uuid import UUID, uuid4
 
 import anyio
 import asyncpg
-import httpx
 import pytest
 from temporalio.client import Client
 
 from tests.e2e.cluster import Cluster, enlarged, installed_on
 from tests.e2e.conftest import PATIENCE, SECRET, Service, request
 from tests.e2e.histories import is_completed, releases_of, shows, workers_of
-from tests.e2e.obstacles import LASTING_ERROR, PASSING_ERROR, blocked, close_gate, lift, place
+from tests.e2e.obstacles import LASTING_ERROR, PASSING_ERROR, close_gate, lift, place
 from tests.e2e.orders import ENDS, FAULTS, Fate, Order, all_fates, play
 from tests.e2e.outages import OUTAGES, Servers, own_servers
-from tests.e2e.replicas import REPOSITORY, ended, kill, ready, replica
+from tests.e2e.replicas import REPOSITORY, kill, ready, replica
 from tests.e2e.trials import REQUEST, Rows, counts_of, tenants_rows
 from tests.e2e.visibility import Counts, observing
 from tests.support.servers import restartable
 from tests.support.servers.temporal import converter_of
 from tests.support.waiting import wait_until
-from workflows.tenants.steps import APPLY_BLUEPRINT, CREATE_ADMIN_USER, CREATE_TENANT, SET_UP_DATA, TENANT_CREATION
+from workflows.tenants.steps import APPLY_BLUEPRINT, CREATE_ADMIN_USER, SET_UP_DATA, TENANT_CREATION
 
 pytestmark = pytest.mark.anyio
 
@@ -130,24 +128,6 @@ async def test_no_snapshot_shows_a_part_of_a_tenant_despite_faults(
         assert await users_of(database, orders) == {order.email: 1 for order in orders if order.is_completed}
 
 
-@pytest.mark.usefixtures("both_workers")
-async def test_a_second_worker_takes_over_from_a_killed_one(
-    cluster: Cluster, neighbour: tuple[UUID, Rows], client: Client
-) -> None:
-    service, servers, tenant_id = cluster.service, cluster.servers, uuid4()
-    processes = {process.pid: process for process in cluster.workers}
-    async with servers.superuser() as gatekeeper:
-        gate = await close_gate(gatekeeper, APPLY_BLUEPRINT, tenant_id)
-        await create(service, tenant_id)
-        await gate.reached()
-        [first] = await workers_of(client, tenant_id)
-        await kill(processes.pop(first))
-        await gate.open()
-        assert (await service.finished(TENANT_CREATION.workflow_id(tenant_id)))["status"] == "completed"
-    assert await workers_of(client, tenant_id) == {first, *processes}
-    assert counts_of(await rows_of(servers, tenant_id)) == counts_of(neighbour[1])
-
-
 @pytest.mark.parametrize("outage", OUTAGES)
 async def test_a_database_outage_only_delays_creations(
     service: Service, servers: Servers, neighbour: tuple[UUID, Rows], client: Client, outage: str
@@ -177,66 +157,6 @@ async def test_a_step_that_waits_too_long_for_a_lock_is_retried(
     assert document["status"] == "completed"
     attempts = {step["name"]: step["attempts"] for step in document["steps"]}
     assert attempts[APPLY_BLUEPRINT] >= 2
-
-
-@pytest.mark.usefixtures("both_gateways")
-async def test_a_gateway_that_gets_sigterm_finishes_the_running_request(cluster: Cluster) -> None:
-    service, servers, gateway = cluster.service, cluster.servers, cluster.gateway
-    body, key = request(), {"Idempotency-Key": str(uuid4())}
-    responses: list[httpx.Response] = []
-    async with service.client(gateway.url) as http:
-
-        async def send() -> None:
-            responses.append(await http.post("/tenants", json=body, headers=key))
-
-        async def takes_no_more() -> bool:
-            try:
-                async with service.client(gateway.url) as late:
-                    await late.get("/livez")
-            except httpx.TransportError as error:
-                # Other errors mean that the connection was made before the listener closed.
-                return isinstance(error, httpx.ConnectError)
-            return False
-
-        async with (
-            anyio.create_task_group() as group,
-            servers.superuser() as onlooker,
-            servers.superuser() as connection,
-            connection.transaction(),
-        ):
-            await connection.execute("LOCK TABLE alga_tenants.idempotency_keys IN SHARE MODE")
-            group.start_soon(send)
-            await blocked(onlooker, connection.get_server_pid())
-            gateway.process.send_signal(signal.SIGTERM)
-            await wait_until(takes_no_more, timeout=PATIENCE)
-            assert not responses
-        await ended(gateway.process)
-        assert gateway.process.exit_status == 0
-    assert responses[0].status_code == 202, responses[0].text
-    again = await service.http.post("/tenants", json=body, headers=key)
-    assert again.json()["workflowId"] == responses[0].json()["workflowId"]
-    assert (await service.finished(again.json()["workflowId"]))["status"] == "completed"
-
-
-@pytest.mark.usefixtures("both_gateways")
-async def test_a_killed_gateway_loses_no_operation(cluster: Cluster) -> None:
-    service, servers, gateway = cluster.service, cluster.servers, cluster.gateway
-    waited_for, cancelled = uuid4(), uuid4()
-    async with servers.superuser() as one, servers.superuser() as two:
-        gates = [
-            await close_gate(one, CREATE_TENANT, waited_for),
-            await close_gate(two, CREATE_TENANT, cancelled),
-        ]
-        async with service.client(gateway.url) as http:
-            for tenant_id, gate in zip((waited_for, cancelled), gates, strict=True):
-                assert (await http.post("/tenants", json=request(tenantId=str(tenant_id)))).status_code == 202
-                await gate.reached()
-            assert (await http.delete(f"/tenants/{TENANT_CREATION.workflow_id(cancelled)}")).status_code == 202
-            await kill(gateway.process)
-        for gate in gates:
-            await gate.open()
-    assert (await service.finished(TENANT_CREATION.workflow_id(waited_for)))["status"] == "completed"
-    assert (await service.finished(TENANT_CREATION.workflow_id(cancelled)))["status"] == "cancelled"
 
 
 async def test_a_killed_temporal_loses_no_operation(
@@ -276,24 +196,39 @@ async def test_a_killed_temporal_loses_no_operation(
         await wait_until(partial(is_completed, client, tenant_id), timeout=PATIENCE)
 
 
-async def test_a_worker_of_another_release_continues_waiting_operations(
-    cluster: Cluster, neighbour: tuple[UUID, Rows], parking: list[UUID], client: Client, tmp_path: Path
+async def test_a_worker_of_another_release_takes_over_from_a_killed_one(
+    cluster: Cluster,
+    neighbour: tuple[UUID, Rows],
+    parking: list[UUID],
+    *,
+    client: Client,
+    tmp_path: Path,
 ) -> None:
-    service, servers, retried, parked = cluster.service, cluster.servers, uuid4(), parking[1]
-    async with servers.superuser() as connection:
+    service, servers = cluster.service, cluster.servers
+    working, retried, parked = uuid4(), uuid4(), parking[1]
+    await anyio.to_thread.run_sync(cluster.worker.process.stop)
+    async with servers.superuser() as gatekeeper, servers.superuser() as connection:
         await place(connection, CREATE_ADMIN_USER, retried, PASSING_ERROR)
-        await create(service, retried)
+        gate = await close_gate(gatekeeper, APPLY_BLUEPRINT, working)
+        for tenant_id in (retried, working):
+            await create(service, tenant_id)
         await shows(client, retried, "retrying", "database-busy")
         await service.shown(TENANT_CREATION.workflow_id(parked), "needs_attention")
-        for worker in cluster.workers:
-            await anyio.to_thread.run_sync(worker.stop)
-        async with replica(service, "worker", code=another_release(tmp_path)):
+        await gate.reached()
+        [first] = await workers_of(client, working)
+        assert first == service.worker.pid
+        async with replica(service, "worker", code=another_release(tmp_path)) as second:
+            await kill(service.worker)
+            await gate.open()
             for tenant_id in (retried, parked):
                 await lift(connection, tenant_id)
                 await resume(service, tenant_id, may_have_ended=tenant_id == retried)
+            for tenant_id in (working, retried, parked):
                 assert (await service.finished(TENANT_CREATION.workflow_id(tenant_id)))["status"] == "completed"
                 assert counts_of(await rows_of(servers, tenant_id)) == counts_of(neighbour[1])
+            for tenant_id in (retried, parked):
                 assert len(await releases_of(client, tenant_id)) == 2
+            assert await workers_of(client, working) == {first, second.process.pid}
 
 
 async def create(service: Service, tenant_id: UUID) -> None:

@@ -6,15 +6,20 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from uuid import UUID, uuid4
 
 import anyio
 import httpx
 import pytest
+from temporalio.client import Client
 
 from app.embedded.processes.processes import ChildProcess
 from tests.e2e.conftest import PATIENCE, Service, request
-from tests.e2e.replicas import ended, replica
+from tests.e2e.histories import workers_of
+from tests.e2e.obstacles import blocked, waiting
+from tests.e2e.replicas import Replica, ended, replica
 from tests.support.waiting import wait_until
+from workflows.tenants.steps import CREATE_TENANT
 
 pytestmark = pytest.mark.anyio
 
@@ -88,11 +93,64 @@ async def is_complete(balancer: Balancer, workflow_id: str) -> bool:
     return bool(response.json()["status"] == "completed")
 
 
+@asynccontextmanager
+async def two_workers(service: Service) -> AsyncIterator[dict[int, ChildProcess]]:
+    """Run one more worker, by their ids; it takes the place of the installation's own if that ends in the block."""
+    added = Replica(service, "worker", {})
+    try:
+        await added.start()
+        yield {worker.pid: worker for worker in (service.worker, added.process)}
+    finally:
+        if service.worker.exit_status is None:
+            await anyio.to_thread.run_sync(added.process.stop)
+        else:
+            service.worker = added.process
+
+
+@asynccontextmanager
+async def slow_creation(service: Service) -> AsyncIterator[UUID]:
+    """Create a tenant that a worker completes after the block."""
+    tenant_id = uuid4()
+    async with service.database() as database, waiting(database, CREATE_TENANT, tenant_id) as gate:
+        workflow_id = (await service.create(tenantId=str(tenant_id)))["workflowId"]
+        await gate.reached()
+        yield tenant_id
+    assert (await service.finished(workflow_id))["status"] == "completed"
+
+
+@asynccontextmanager
+async def slow_request(service: Service, url: str) -> AsyncIterator[list[httpx.Response]]:
+    """Send a request whose response comes after the block, and is then in the list."""
+    responses: list[httpx.Response] = []
+    body, key = request(), {"Idempotency-Key": str(uuid4())}
+
+    async def send() -> None:
+        responses.append(await http.post("/tenants", json=body, headers=key))
+
+    async with (
+        service.client(url) as http,
+        anyio.create_task_group() as group,
+        service.database() as onlooker,
+        service.database() as holder,
+        holder.transaction(),
+    ):
+        # Requests without a key don't need the table.
+        await holder.execute("LOCK TABLE alga_tenants.idempotency_keys IN SHARE MODE")
+        group.start_soon(send)
+        await blocked(onlooker, holder.get_server_pid())
+        yield responses
+    assert responses[0].status_code == 202, responses[0].text
+    again = await service.http.post("/tenants", json=body, headers=key)
+    assert again.json()["workflowId"] == responses[0].json()["workflowId"]
+    assert (await service.finished(again.json()["workflowId"]))["status"] == "completed"
+
+
 async def test_no_request_fails_and_no_operation_is_lost(service: Service) -> None:
-    staying = service.installation.url
+    """Both finish what they have begun, under load, before they exit with 0."""
+    staying, client = service.installation.url, await Client.connect(service.environment["TEMPORAL_ADDRESS"])
     async with (
         replica(service, "gateway", SHUTDOWN_DELAY=str(DELAY)) as leaving,
-        replica(service, "worker") as leaving_worker,
+        two_workers(service) as workers,
         balanced(service, leaving.url, staying) as balancer,
     ):
         created: list[str] = []
@@ -104,16 +162,24 @@ async def test_no_request_fails_and_no_operation_is_lost(service: Service) -> No
         async def is_gone() -> bool:
             return balancer.readiness[leaving.url][-1] == "gone"
 
+        async def drains() -> bool:
+            return "draining" in leaving_worker.log_file.read_text()
+
         async with anyio.create_task_group() as group:
             for _ in range(CALLERS):
                 group.start_soon(create_tenants, balancer, created, lambda: len(created) < last)
             await wait_until(has_begun, timeout=PATIENCE)
-            for process in (leaving.process, leaving_worker.process):
-                process.send_signal(signal.SIGTERM)
-            for process in (leaving.process, leaving_worker.process):
+            async with slow_creation(service) as tenant_id, slow_request(service, leaving.url) as responses:
+                [at_work] = await workers_of(client, tenant_id)
+                leaving_worker = workers[at_work]
+                for process in (leaving.process, leaving_worker):
+                    process.send_signal(signal.SIGTERM)
+                await wait_until(drains, timeout=PATIENCE)
+                await wait_until(is_gone, timeout=PATIENCE)
+                assert (leaving.process.exit_status, leaving_worker.exit_status, responses) == (None, None, [])
+            for process in (leaving.process, leaving_worker):
                 await ended_well(process)
             last = len(created) + EACH_AFTER * CALLERS
-        await wait_until(is_gone, timeout=PATIENCE)
         assert balancer.readiness == {leaving.url: ["200", "503", "gone"], staying: ["200"]}
     assert len(set(created)) == len(created) >= last
 

@@ -9,7 +9,7 @@ import pytest
 
 from app.embedded.temporal import EmbeddedTemporal
 from tests.e2e.commands import run_command
-from tests.e2e.conftest import MANAGEMENT_TENANT, Service, in_both_shapes
+from tests.e2e.conftest import MANAGEMENT_TENANT, Service
 from tests.e2e.deletions.test_deletion import delete
 from tests.e2e.tenants.test_alga_client import start
 from tests.support.tenants.rows import fingerprints
@@ -50,7 +50,6 @@ async def customer(database: asyncpg.Connection, client_id: str) -> dict[str, An
     }
 
 
-@in_both_shapes
 async def test_the_customer_follows_its_tenant(service: Service, database: asyncpg.Connection) -> None:
     name = f"Bravo {uuid4().hex}"
     created = await service.provision(tenantName=name, skipCustomerTracking=False)

@@ -1,5 +1,7 @@
-// Runs one command of Temporal's TypeScript client without a codec, as Alga uses it, and prints its result as JSON:
-// node client.mjs ADDRESS COMMAND ARGUMENT, the argument in JSON.
+// Runs commands of Temporal's TypeScript client without a codec, as Alga uses it: node client.mjs ADDRESS. Each line of
+// its input is a command and its argument as a JSON array, and each line of its output the result as JSON.
+import { createInterface } from 'node:readline';
+
 import { Client, Connection } from '@temporalio/client';
 
 const CREATION = 'tenantCreationWorkflow';
@@ -87,12 +89,14 @@ function causes(error) {
   return [{ name, message, type }, ...(error.cause instanceof Error ? causes(error.cause) : [])];
 }
 
-const [address, command, argument] = process.argv.slice(2);
-const connection = await Connection.connect({ address });
+const connection = await Connection.connect({ address: process.argv[2] });
 const client = new Client({ connection });
-const output = await commands[command](JSON.parse(argument)).then(
-  (value) => ({ value }),
-  (error) => ({ errors: causes(error) }),
-);
+for await (const line of createInterface({ input: process.stdin })) {
+  const [command, argument] = JSON.parse(line);
+  const output = await commands[command](argument).then(
+    (value) => ({ value }),
+    (error) => ({ errors: causes(error) }),
+  );
+  console.log(JSON.stringify(output));
+}
 await connection.close();
-console.log(JSON.stringify(output));

@@ -2,7 +2,8 @@
 
 import json
 import shutil
-from collections.abc import Awaitable, Callable
+import subprocess
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,18 +29,35 @@ def script(server_folder: Path) -> Path:
     return folder / "client.mjs"
 
 
+@pytest.fixture(scope="package")
+def client(script: Path, temporal: EmbeddedTemporal) -> Iterator[subprocess.Popen[str]]:
+    """The running script."""
+    command = [need_program("node", package="nodejs"), str(script), temporal.address]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - an installed program
+        yield process
+        # Lets it end; what follows is for one that does not respond.
+        if process.stdin is not None:
+            process.stdin.close()
+        try:
+            process.wait(COMMAND_TIMEOUT)
+        finally:
+            process.kill()
+
+
 @pytest.fixture
-def call(script: Path, temporal: EmbeddedTemporal) -> Call:
+def call(client: subprocess.Popen[str]) -> Call:
     """Return a function that runs one command of the script, and returns its `value` or its `errors`."""
-    node = need_program("node", package="nodejs")
+
+    def ask(question: str) -> str:
+        assert client.stdin is not None
+        assert client.stdout is not None
+        print(question, file=client.stdin, flush=True)
+        return client.stdout.readline()
 
     async def run(command: str, **argument: Any) -> dict[str, Any]:
         with anyio.fail_after(COMMAND_TIMEOUT):
-            done = await anyio.run_process(
-                [node, str(script), temporal.address, command, json.dumps(argument)], check=False
-            )
-        assert done.returncode == 0, done.stderr.decode()
-        output: dict[str, Any] = json.loads(done.stdout)
+            line = await anyio.to_thread.run_sync(ask, json.dumps([command, argument]), abandon_on_cancel=True)
+        output: dict[str, Any] = json.loads(line)
         return output
 
     return run

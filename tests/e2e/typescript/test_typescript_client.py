@@ -12,7 +12,7 @@ from temporalio.client import Client
 
 from app.embedded.temporal import EmbeddedTemporal
 from tests.e2e.conftest import PATIENCE, Service
-from tests.e2e.obstacles import waiting
+from tests.e2e.obstacles import PASSING_ERROR, obstacle, waiting
 from tests.e2e.typescript.conftest import Call
 from tests.support.waiting import wait_until
 from workflows.operations.messages import OPERATION_MEMO
@@ -53,20 +53,24 @@ async def test_it_creates_a_tenant_and_reads_state_and_result(service: Service, 
 async def test_its_signals_change_and_cancel_a_creation(
     service: Service, database: asyncpg.Connection, call: Call
 ) -> None:
-    changed, cancelled = start(service), start(service)
+    changed, cancelled = uuid4(), uuid4()
+    orders = {tenant_id: start(service, tenantId=str(tenant_id)) for tenant_id in (changed, cancelled)}
     rename = {"field": "tenantName", "value": "Renamed"}
     stop = {"reason": "ordered by mistake", "cancelledBy": "ada"}
-    service.worker.stop()
-    try:
-        for order, signal in ((changed, ("update", rename)), (cancelled, ("cancel", stop))):
-            assert await call("startAndSignal", **order, signals=[signal]) == {"value": "RUNNING"}
-    finally:
-        service.worker.start()
-    tenant_id = (await call("result", workflowId=changed["workflowId"]))["value"]["tenantId"]
-    assert await database.fetchval("SELECT client_name FROM tenants WHERE tenant = $1", tenant_id) == "Renamed"
-    errors = (await call("result", workflowId=cancelled["workflowId"]))["errors"]
+    # They are still running when the signals arrive.
+    async with (
+        obstacle(database, CREATE_ADMIN_USER, changed, PASSING_ERROR),
+        obstacle(database, CREATE_ADMIN_USER, cancelled, PASSING_ERROR),
+    ):
+        for tenant_id, signal in ((changed, ("update", rename)), (cancelled, ("cancel", stop))):
+            assert await call("startAndSignal", **orders[tenant_id], signals=[signal]) == {"value": "RUNNING"}
+        errors = (await call("result", workflowId=orders[cancelled]["workflowId"]))["errors"]
+        await service.shown(orders[changed]["workflowId"], "retrying")
     assert errors[0]["name"] == "WorkflowFailedError"
     assert "ordered by mistake" in errors[1]["message"]
+    result = (await call("result", workflowId=orders[changed]["workflowId"]))["value"]
+    assert result["tenantId"] == str(changed)
+    assert await database.fetchval("SELECT client_name FROM tenants WHERE tenant = $1", changed) == "Renamed"
 
 
 async def test_it_lists_and_describes_workflows_whose_memos_are_encrypted(
