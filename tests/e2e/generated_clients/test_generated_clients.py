@@ -31,20 +31,30 @@ BROKEN = {
 }
 
 
+def problems_by_file(linter: str, printed: str) -> dict[str, list[Any]]:
+    """Return what the linter has found, by the names of the files in which it has found something."""
+    found, decoder = [], json.JSONDecoder()
+    # Redocly prints one document for each file.
+    while printed := printed.strip():
+        document, end = decoder.raw_decode(printed)
+        found += document["problems"] if linter == "redocly" else document
+        printed = printed[end:]
+    problems: dict[str, list[Any]] = {}
+    for problem in found:
+        source = problem["location"][0]["source"]["ref"] if linter == "redocly" else problem["source"]
+        problems.setdefault(Path(source).name, []).append(problem)
+    return problems
+
+
 @pytest.mark.parametrize("linter", LINTERS)
 def test_a_linter_finds_something_in_a_broken_document_only(document: Path, run: Run, linter: str) -> None:
     broken = document.with_name("broken.json")
     broken.write_text(json.dumps(BROKEN))
     linted = run(linter, *LINTERS[linter], document.name, broken.name)
-    try:
-        found = json.loads(linted.stdout)
-    except json.JSONDecodeError:
-        pytest.fail(linted.stdout + linted.stderr)
-    assert linted.returncode == 1
-    if linter == "redocly":
-        found = [{**problem, "source": problem["location"][0]["source"]["ref"]} for problem in found["problems"]]
-    assert {Path(problem["source"]).name for problem in found} == {broken.name}
-    assert "unique" in str(found)
+    assert linted.returncode == 1, linted.stderr
+    problems = problems_by_file(linter, linted.stdout)
+    assert "unique" in str(problems.pop(broken.name))
+    assert problems == {}
 
 
 def test_generators_warn_of_nothing(clients: dict[str, str]) -> None:
@@ -70,7 +80,7 @@ async def test_a_generated_client_drives_the_whole_life_of_a_tenant(
     assert result == {
         "isSameOperation": True,
         "hasPassword": True,
-        "lastEvent": "completed",
+        "lastEvents": ["completed", "completed"],
         "licenseCount": 7,
         "states": ["suspended", "active", "deleted", "active"],
         "certificateOf": tenant_id,
