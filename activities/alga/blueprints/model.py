@@ -1,7 +1,9 @@
 """The contents of a blueprint file, and the rules between its parts."""
 
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from decimal import Decimal
+from functools import cached_property
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
@@ -149,9 +151,17 @@ class BlueprintFile(Part):
             for action, description in content.described()
         }
 
-    def granted(self, name: str, audience: Literal["msp", "client"]) -> set[PermissionKey]:
+    @cached_property
+    def _reachable(self) -> dict[Literal["msp", "client"], frozenset[PermissionKey]]:
+        keys = self.permission_descriptions()
+        return {
+            audience: frozenset(key for key in keys if key.audience in {audience, "both"})
+            for audience in ("msp", "client")
+        }
+
+    def granted(self, name: str, audience: Literal["msp", "client"]) -> AbstractSet[PermissionKey]:
         """Return the permissions of a role. One for its audience takes precedence over one for both."""
-        reachable = {key for key in self.permission_descriptions() if key.audience in {audience, "both"}}
+        reachable = self._reachable[audience]
         grants = self.roles[audience][name].grants
         if grants == "all":
             return reachable
