@@ -1,6 +1,7 @@
 """Spans of requests, which are off by default."""
 
 import socket
+from dataclasses import dataclass
 from secrets import token_hex
 
 import httpx
@@ -21,6 +22,8 @@ pytestmark = pytest.mark.anyio
 
 SAMPLED = "01"
 UNSAMPLED = "00"
+THEIRS = token_hex(16)
+NONSENSE = ("", "00-0-0-01", f"00-{'0' * 32}-{'0' * 16}-01", "ff-" + "a" * 4000)
 
 
 def traceparent(trace_id: str, flags: str = SAMPLED) -> str:
@@ -38,6 +41,38 @@ def request_traced(
     return response, kept.spans
 
 
+@dataclass(frozen=True)
+class Traffic:
+    """What a traced gateway responded, and all of its spans."""
+
+    byron: httpx.Response
+    search: httpx.Response
+    malformed: list[httpx.Response]
+    unsampled: httpx.Response
+    probe: httpx.Response
+    spans: list[ReadableSpan]
+
+    def spans_of(self, response: httpx.Response) -> list[ReadableSpan]:
+        """Return the spans of the trace that a problem names."""
+        return [span for span in self.spans if trace_id_of(span) == response.json()["traceId"]]
+
+
+@pytest.fixture(scope="module")
+def traffic(settings: Settings, api_key: str) -> Traffic:
+    kept = KeptSpans()
+    with traced(settings, "alga-tenants-gateway", kept), RunningGateway(settings, api_key) as gateway:
+        headers = {"Authorization": f"Bearer {api_key}"}
+        with httpx.Client(base_url=gateway.url, headers=headers, timeout=30) as http:
+            responses = (
+                http.get("/operations/ada-byron"),
+                http.get("/operations?name=ada@acme.example"),
+                [http.get("/operations/unknown", headers={"traceparent": nonsense}) for nonsense in NONSENSE],
+                http.get("/operations/unknown", headers={"traceparent": traceparent(THEIRS, UNSAMPLED)}),
+                http.get("/readyz"),
+            )
+    return Traffic(*responses, kept.spans)
+
+
 def request_span(spans: list[ReadableSpan]) -> ReadableSpan:
     (span,) = [span for span in spans if span.kind is SpanKind.SERVER]
     return span
@@ -49,10 +84,10 @@ def trace_id_of(span: ReadableSpan) -> str:
     return format_trace_id(context.trace_id)
 
 
-def test_a_span_has_the_route_and_no_values_of_the_path(settings: Settings, api_key: str) -> None:
-    response, spans = request_traced(settings, api_key, "/operations/ada-byron")
+def test_a_span_has_the_route_and_no_values_of_the_path(traffic: Traffic) -> None:
+    spans = traffic.spans_of(traffic.byron)
     span = request_span(spans)
-    assert (response.status_code, span.name) == (404, "GET /operations/{id}")
+    assert (traffic.byron.status_code, span.name) == (404, "GET /operations/{id}")
     assert span.status.status_code is StatusCode.UNSET
     exported = "".join(span.to_json() for span in spans)
     # Not "ada", which may occur in a hexadecimal id.
@@ -60,10 +95,10 @@ def test_a_span_has_the_route_and_no_values_of_the_path(settings: Settings, api_
     assert "db.system.name" in exported
 
 
-def test_a_span_has_no_values_of_the_query(settings: Settings, api_key: str) -> None:
-    response, spans = request_traced(settings, api_key, "/operations?name=ada@acme.example")
-    assert response.status_code == 200
-    assert "acme" not in "".join(span.to_json() for span in spans)
+def test_a_span_has_no_values_of_the_query(traffic: Traffic) -> None:
+    assert traffic.search.status_code == 200
+    assert "GET /operations" in {span.name for span in traffic.spans}
+    assert "acme" not in "".join(span.to_json() for span in traffic.spans)
 
 
 def test_an_untrusted_client_begins_a_new_trace(settings: Settings, api_key: str) -> None:
@@ -112,26 +147,22 @@ async def test_private_networks_are_trusted_by_default(
     assert (trace_id_of(request_span(kept.spans)) == theirs) is is_trusted
 
 
-@pytest.mark.parametrize("nonsense", ["", "00-0-0-01", f"00-{'0' * 32}-{'0' * 16}-01", "ff-" + "a" * 4000])
-def test_a_malformed_traceparent_begins_a_new_trace(settings: Settings, api_key: str, nonsense: str) -> None:
-    response, spans = request_traced(settings, api_key, "/operations/unknown", traceparent=nonsense)
-    assert response.status_code == 404
-    assert request_span(spans).parent is None
+def test_a_malformed_traceparent_begins_a_new_trace(traffic: Traffic) -> None:
+    for response in traffic.malformed:
+        assert response.status_code == 404
+        assert request_span(traffic.spans_of(response)).parent is None
 
 
-def test_a_trusted_client_decides_about_sampling(settings: Settings, api_key: str) -> None:
-    theirs = token_hex(16)
-    response, spans = request_traced(
-        settings, api_key, "/operations/unknown", traceparent=traceparent(theirs, UNSAMPLED)
-    )
-    assert spans == []
-    assert response.json()["traceId"] == theirs
+def test_a_trusted_client_decides_about_sampling(traffic: Traffic) -> None:
+    assert traffic.spans_of(traffic.unsampled) == []
+    assert traffic.unsampled.json()["traceId"] == THEIRS
 
 
-def test_probes_and_periodic_statements_make_no_spans(settings: Settings, api_key: str) -> None:
-    response, spans = request_traced(settings, api_key, "/readyz")
-    assert response.status_code == 200
-    assert spans == []
+def test_probes_and_periodic_statements_make_no_spans(traffic: Traffic) -> None:
+    assert traffic.probe.status_code == 200
+    requests = [span for span in traffic.spans if span.kind is SpanKind.SERVER]
+    assert sorted(span.name for span in requests) == ["GET /operations", *["GET /operations/{id}"] * 5]
+    assert {trace_id_of(span) for span in traffic.spans} == {trace_id_of(span) for span in requests}
 
 
 def test_an_unresponsive_collector_does_not_delay_requests(settings: Settings, api_key: str) -> None:
