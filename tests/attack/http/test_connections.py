@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
+from itertools import product
 
 import pytest
 
@@ -22,17 +23,9 @@ MAX_GROWTH = 50
 
 @pytest.fixture(scope="module")
 def process(settings: Settings, api_key: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
-    started = GatewayProcess(settings, api_key, tmp_path_factory.mktemp("gateway") / "gateway.log")
-    started.start()
-    yield started
-    started.stop()
-
-
-@pytest.fixture(scope="module")
-def impatient(settings: Settings, api_key: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
-    """A process with short timeouts."""
-    timeouts = {"SEND_TIMEOUT": "0.5", "BODY_TIMEOUT": "0.5", "REQUEST_HEADER_TIMEOUT": "0.5"}
-    started = GatewayProcess(settings, api_key, tmp_path_factory.mktemp("impatient") / "gateway.log", **timeouts)
+    """A process with short timeouts for bodies and responses."""
+    timeouts = {"SEND_TIMEOUT": "1", "BODY_TIMEOUT": "1"}
+    started = GatewayProcess(settings, api_key, tmp_path_factory.mktemp("gateway") / "gateway.log", **timeouts)
     started.start()
     yield started
     started.stop()
@@ -213,35 +206,34 @@ def test_too_many_pipelined_requests_close_the_connection(process: GatewayProces
 UNREAD = b"GET /docs/assets/swagger-ui-bundle.js HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
-@pytest.mark.parametrize("sent", [UNREAD * 9, UNREAD * 100, LIVEZ * 3 + UNREAD * 3 + b"nonsense\r\n\r\n"])
-def test_a_client_that_does_not_read_leaves_no_traceback(impatient: GatewayProcess, sent: bytes) -> None:
+def test_clients_that_do_not_read_leave_no_traceback(process: GatewayProcess) -> None:
+    wait_for(lambda: process.connections == 0)
     with ExitStack() as stack:
-        connections = [stack.enter_context(connected(impatient)) for _ in range(5)]
-        for connection in connections:
-            connection.send(sent)
-        wait_for(lambda: impatient.connections == 0)
-    assert _is_alive(impatient)
-    assert "Traceback" not in impatient.log
+        for sent in (UNREAD * 9, UNREAD * 100, LIVEZ * 3 + UNREAD * 3 + b"nonsense\r\n\r\n"):
+            for _ in range(5):
+                stack.enter_context(connected(process)).send(sent)
+        wait_for(lambda: process.connections == 0)
+    assert _is_alive(process)
+    assert "Traceback" not in process.log
 
 
-@pytest.mark.parametrize("path", [b"/tenants", b"/nothing", b"/codec/decode"])
-@pytest.mark.parametrize("has_key", [True, False])
-def test_late_bodies_leave_no_traceback(impatient: GatewayProcess, path: bytes, *, has_key: bool) -> None:
-    key = b"X-API-Key: %b\r\n" % impatient.api_key.encode() if has_key else b""
-    head = b"POST %b HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n%bContent-Length: 200000\r\n\r\n"
+def test_late_bodies_leave_no_traceback(process: GatewayProcess) -> None:
+    lines = b"POST %b HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n%bContent-Length: 200000\r\n\r\n"
+    key = b"X-API-Key: %b\r\n" % process.api_key.encode()
+    heads = [lines % (path, keyed) for path in (b"/tenants", b"/nothing", b"/codec/decode") for keyed in (key, b"")]
     with ExitStack() as stack:
         late = []
-        for body in (b"", b"{", b"x" * 70_000, b"x" * 199_999):
-            late.append(stack.enter_context(connected(impatient)))
-            late[-1].send(head % (path, key) + body)
+        for head, body in product(heads, (b"", b"{", b"x" * 70_000, b"x" * 199_999)):
+            late.append(stack.enter_context(connected(process)))
+            late[-1].send(head + body)
         for connection in late:
             connection.rest()
-    for length in (10, 70_000):
-        with connected(impatient) as connection:
-            connection.send(head % (path, key) + b"x" * length)
+    for head, length in product(heads, (10, 70_000)):
+        with connected(process) as connection:
+            connection.send(head + b"x" * length)
             connection.close_socket()
-    assert _is_alive(impatient)
-    assert "Traceback" not in impatient.log
+    assert _is_alive(process)
+    assert "Traceback" not in process.log
 
 
 def test_clients_that_reset_leave_no_traceback(process: GatewayProcess) -> None:
