@@ -1,5 +1,7 @@
 """Deletions and strangers: only our own workflow purges a tenant, and only when it is confirmed and due."""
 
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -30,6 +32,7 @@ from workflows.tenants.steps import (
 pytestmark = pytest.mark.anyio
 
 LOCAL = (BEGIN_DELETION_ACTIVITY, READ_DELETION_ACTIVITY, CONFIRM_DELETION_ACTIVITY, UNDO_DELETION_ACTIVITY)
+Run = Callable[[str, dict[str, Any]], Awaitable[str]]
 REGULAR = (PURGE_ACTIVITY, LIST_EXTERNAL_ACTIVITY, REMOVE_SCHEDULES)
 
 
@@ -48,22 +51,27 @@ async def argument_of(database: asyncpg.Connection, deletion: dict[str, Any]) ->
     }
 
 
-async def run(client: Client, service: Service, activity: str, argument: dict[str, Any]) -> str:
-    """Run an activity of ours by a workflow of this client, and return what it ended with."""
+@asynccontextmanager
+async def running(client: Client, service: Service) -> AsyncIterator[Run]:
+    """Return a function that runs an activity of ours by a workflow of this client, and returns how it ended."""
     theirs = Worker(
         client,
         task_queue=f"theirs-{uuid4()}",
         workflows=[StrangersWorkflow],
         workflow_runner=UnsandboxedWorkflowRunner(),
     )
-    async with theirs:
+
+    async def run(activity: str, argument: dict[str, Any]) -> str:
         result: str = await client.execute_workflow(
             "strangersWorkflow",
             args=[activity, service.task_queue, argument],
             id=f"strangers-{uuid4()}",
             task_queue=theirs.task_queue,
         )
-    return result
+        return result
+
+    async with theirs:
+        yield run
 
 
 async def test_no_stranger_runs_an_activity_of_a_deletion_and_not_even_our_key_purges_before_its_time(
@@ -78,20 +86,21 @@ async def test_no_stranger_runs_an_activity_of_a_deletion_and_not_even_our_key_p
     await service.shown(deletions["is due at"]["workflowId"], "waiting")
     before = await fingerprints(database)
     known = await database.fetch("SELECT * FROM alga_tenants.deletions ORDER BY workflow_id")
-    for deletion in deletions.values():
-        argument = await argument_of(database, deletion)
-        for activity in (*LOCAL, CHECK_WIRE_DELETION_ACTIVITY, *REGULAR):
-            # Why it was refused is encrypted.
-            assert await run(stranger.client, service, activity, argument) == "Encoded failure"
+    arguments = {reason: await argument_of(database, deletion) for reason, deletion in deletions.items()}
+    async with running(stranger.client, service) as run:
+        for argument in arguments.values():
+            for activity in (*LOCAL, CHECK_WIRE_DELETION_ACTIVITY, *REGULAR):
+                # Why it was refused is encrypted.
+                assert await run(activity, argument) == "Encoded failure"
     assert await database.fetch("SELECT * FROM alga_tenants.deletions ORDER BY workflow_id") == known
 
     ours = await Client.connect(service.environment["TEMPORAL_ADDRESS"], data_converter=converter_of(SECRET))
-    for reason, deletion in deletions.items():
-        argument = await argument_of(database, deletion)
-        assert reason in await run(ours, service, PURGE_ACTIVITY, argument)
-        assert "was not deleted" in await run(ours, service, REMOVE_SCHEDULES, argument)
-        for activity in LOCAL:
-            assert "only runs as a local one" in await run(ours, service, activity, argument)
+    async with running(ours, service) as run:
+        for reason, argument in arguments.items():
+            assert reason in await run(PURGE_ACTIVITY, argument)
+            assert "was not deleted" in await run(REMOVE_SCHEDULES, argument)
+            for activity in LOCAL:
+                assert "only runs as a local one" in await run(activity, argument)
     after = await fingerprints(database)
     assert {table for table in before if before[table] != after[table]} == set()
     for deletion in deletions.values():
