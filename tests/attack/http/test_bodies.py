@@ -54,9 +54,12 @@ def longest_stall(gateway: RunningGateway, done: threading.Event) -> float:
     return longest
 
 
-@pytest.mark.parametrize("path", PATHS)
+# Only the codec takes bodies of 2 MiB, and refuses their values.
+@pytest.mark.parametrize(
+    ("path", "size"),
+    [*((path, 250_000) for path in PATHS), ("/tenants", 2 * MEBIBYTE), ("/codec/decode", 2 * MEBIBYTE)],
+)
 @pytest.mark.parametrize("build", [unknown_fields, many_scopes, many_payloads])
-@pytest.mark.parametrize("size", [250_000, 2 * MEBIBYTE])
 async def test_no_body_stalls_the_loop(gateway: RunningGateway, path: str, build: Any, size: int) -> None:
     body = build(size)
     done = threading.Event()
