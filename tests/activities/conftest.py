@@ -64,11 +64,25 @@ def database_url(request: pytest.FixtureRequest, migrated_databases: Callable[[s
     return migrated_databases(request.param)
 
 
+@pytest.fixture(scope="session")
+async def engines() -> AsyncIterator[Callable[[str], AsyncEngine]]:
+    """Return a function that returns the engine of a database; its connections and compiled statements are kept."""
+
+    @cache
+    def on(url: str) -> AsyncEngine:
+        engine = create_engine(sqlalchemy_url(url), application_name="tests", pool_size=5, statement_timeout=8)
+        made.append(engine)
+        return engine
+
+    made: list[AsyncEngine] = []
+    yield on
+    for engine in made:
+        await engine.dispose()
+
+
 @pytest.fixture
-async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
-    engine = create_engine(sqlalchemy_url(database_url), application_name="tests", pool_size=5, statement_timeout=8)
-    yield engine
-    await engine.dispose()
+def engine(database_url: str, engines: Callable[[str], AsyncEngine]) -> AsyncEngine:
+    return engines(database_url)
 
 
 @pytest.fixture
@@ -84,18 +98,34 @@ def statements(engine: AsyncEngine) -> Iterator[list[tuple[str, Any]]]:
     event.remove(engine.sync_engine, "before_cursor_execute", note)
 
 
-@pytest.fixture
-async def database(database_url: str) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(database_url)
-    try:
-        yield connection
-    finally:
+@pytest.fixture(scope="session")
+async def kept_connections() -> AsyncIterator[dict[str, asyncpg.Connection]]:
+    """Connections by the URL of the database; each knows the hundreds of tables that it has read before."""
+    connections: dict[str, asyncpg.Connection] = {}
+    yield connections
+    for connection in connections.values():
         await connection.close()
+
+
+@pytest.fixture
+async def database(
+    database_url: str, kept_connections: dict[str, asyncpg.Connection]
+) -> AsyncIterator[asyncpg.Connection]:
+    connection = kept_connections.get(database_url)
+    if connection is None or connection.is_closed():
+        connection = kept_connections[database_url] = await asyncpg.connect(database_url)
+    yield connection
+    if not connection.is_closed():
+        assert not connection.is_in_transaction()
+        await connection.reset()
+
+
+built_in_blueprints = cache(load_blueprints)
 
 
 def provisioning_on(engine: AsyncEngine, *following: str, **options: Any) -> ProvisioningActivities:
     hasher = PasswordHasher("test-nextauth-secret")
-    return ProvisioningActivities(engine, load_blueprints(), hasher, AUDIT, following=following, **options)
+    return ProvisioningActivities(engine, built_in_blueprints(), hasher, AUDIT, following=following, **options)
 
 
 @pytest.fixture

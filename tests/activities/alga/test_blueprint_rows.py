@@ -9,10 +9,11 @@ import pytest
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from activities.alga.blueprints.blueprint import Blueprint, load_blueprints
+from activities.alga.blueprints.blueprint import Blueprint
 from activities.alga.bulk_insert import TableRows
 from activities.alga.development import create_development_tables
 from activities.alga.tables import alga_metadata, roles, tax_rates, tenants
+from tests.activities.conftest import built_in_blueprints
 from tests.support.connections import connected
 from tests.support.servers.databases import NewDatabase
 from tests.support.tenants.inserting import insert
@@ -65,20 +66,20 @@ async def test_as_many_rows_as_alga_writes_are_stored(
     connection: AsyncConnection, golden: Mapping[str, Any], product: str
 ) -> None:
     tenant_id = await new_tenant(connection, product)
-    inserted = await write(connection, load_blueprints()[product], tenant_id)
+    inserted = await write(connection, built_in_blueprints()[product], tenant_id)
     assert inserted == {name: golden[product]["row_counts"][name] for name in inserted}
     assert await stored(connection, tenant_id, inserted) == inserted
 
 
 async def test_two_tenants_get_the_same_rows_each(connection: AsyncConnection) -> None:
     one, two = [await new_tenant(connection, "psa") for _ in range(2)]
-    blueprint = load_blueprints()["psa"]
+    blueprint = built_in_blueprints()["psa"]
     assert await write(connection, blueprint, one) == await write(connection, blueprint, two)
 
 
 async def test_the_administrators_role_is_stored_as_the_msps(connection: AsyncConnection) -> None:
     tenant_id = await new_tenant(connection, "psa")
-    blueprint = load_blueprints()["psa"]
+    blueprint = built_in_blueprints()["psa"]
     await write(connection, blueprint, tenant_id)
     found = await connection.execute(
         select(roles.c.role_name, roles.c.msp, roles.c.client).where(
@@ -90,7 +91,7 @@ async def test_the_administrators_role_is_stored_as_the_msps(connection: AsyncCo
 
 async def test_the_tax_rate_begins_on_the_day_of_creation(connection: AsyncConnection) -> None:
     tenant_id = await new_tenant(connection, "psa")
-    await write(connection, load_blueprints()["psa"], tenant_id)
+    await write(connection, built_in_blueprints()["psa"], tenant_id)
     assert await connection.scalar(select(tax_rates.c.start_date).where(tax_rates.c.tenant == tenant_id)) == TODAY
 
 
@@ -99,7 +100,7 @@ async def test_the_small_rows_are_algas_in_every_column(
     connection: AsyncConnection, golden: Mapping[str, Any], product: str
 ) -> None:
     tenant_id = await new_tenant(connection, product)
-    inserted = await write(connection, load_blueprints()[product], tenant_id)
+    inserted = await write(connection, built_in_blueprints()[product], tenant_id)
     for name in inserted.keys() & golden[product]["rows"].keys():
         expected = [_comparable(row) for row in golden[product]["rows"][name]]
         found = await connection.scalars(

@@ -9,10 +9,9 @@ import asyncpg
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from activities.alga.blueprints.blueprint import load_blueprints
 from activities.product_changes.activities import ProductChangeActivities
 from activities.tenants.provisioning import ProvisioningActivities
-from tests.activities.conftest import RUN, provision_input, request
+from tests.activities.conftest import RUN, built_in_blueprints, provision_input, request
 from tests.support.audit import AUDIT
 from workflows.operations.kinds import initial_snapshot
 from workflows.operations.messages import Committed, OperationContext
@@ -36,7 +35,7 @@ def asking(tenant_id: UUID) -> ProductChangeInput:
 
 @pytest.fixture
 def changing(engine: AsyncEngine) -> ProductChangeActivities:
-    return ProductChangeActivities(engine, load_blueprints(), AUDIT, MANAGEMENT_TENANT)
+    return ProductChangeActivities(engine, built_in_blueprints(), AUDIT, MANAGEMENT_TENANT)
 
 
 @pytest.fixture

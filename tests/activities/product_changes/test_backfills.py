@@ -7,10 +7,9 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from activities.alga.blueprints.blueprint import load_blueprints
 from activities.product_changes.activities import ProductChangeActivities
 from activities.product_changes.planning import plan_product_change
-from tests.activities.conftest import ON_ONE_SHAPE
+from tests.activities.conftest import ON_ONE_SHAPE, built_in_blueprints
 from tests.activities.product_changes.conftest import Insert, NewTenant, add_help_desk, change
 from tests.activities.purge.conftest import rolled_back, run_script
 from tests.support.tenants.rows import fingerprints
@@ -126,7 +125,7 @@ async def test_a_version_of_alga_without_the_tables_is_served_with_warnings(
         older = "DROP TABLE client_tax_settings CASCADE; ALTER TABLE boards DROP COLUMN sla_policy_id"
         await run_script(connection, older)
         plan = await plan_product_change(
-            connection, help_desk, load_blueprints()["psa"], "algadesk", datetime.now(UTC)
+            connection, help_desk, built_in_blueprints()["psa"], "algadesk", datetime.now(UTC)
         )
     assert {warning.code for warning in plan.warnings} == {"product-change-incomplete"}
     texts = " ".join(warning.detail for warning in plan.warnings)

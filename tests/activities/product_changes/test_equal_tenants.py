@@ -7,10 +7,10 @@ import asyncpg
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from activities.alga.blueprints.blueprint import load_blueprints
 from activities.capture.capture import TenantCapture
 from activities.product_changes.activities import ProductChangeActivities
 from tests.activities.capture.conftest import loaded
+from tests.activities.conftest import built_in_blueprints
 from tests.activities.product_changes.conftest import Insert, NewTenant, asking, change
 from tests.support.audit import AUDIT
 from tests.support.tenants.comparing import comparable_rows
@@ -81,9 +81,9 @@ async def model(new_tenant: NewTenant, database: asyncpg.Connection) -> UUID:
 async def changing_to_model(engine: AsyncEngine, model: UUID, tmp_path: Path) -> ProductChangeActivities:
     """Changes products to that of the model, by a blueprint that was captured from it."""
     async with engine.connect() as connection:
-        lines = load_blueprints()["psa"].model.contract_lines
+        lines = built_in_blueprints()["psa"].model.contract_lines
         captured = await TenantCapture(connection, model).run("psa", lines)
-    blueprints = {**load_blueprints(), "psa": loaded(captured, tmp_path)}
+    blueprints = {**built_in_blueprints(), "psa": loaded(captured, tmp_path)}
     return ProductChangeActivities(engine, blueprints, AUDIT, None)
 
 

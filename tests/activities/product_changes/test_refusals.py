@@ -8,9 +8,8 @@ import asyncpg
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from activities.alga.blueprints.blueprint import load_blueprints
 from activities.product_changes.activities import ProductChangeActivities
-from tests.activities.conftest import ON_ONE_SHAPE
+from tests.activities.conftest import ON_ONE_SHAPE, built_in_blueprints
 from tests.activities.product_changes.conftest import Insert, NewTenant, asking
 from tests.activities.tenants.attempts import details_of, error_of, everything
 from tests.support.audit import AUDIT
@@ -98,7 +97,7 @@ async def test_tenants_that_must_not_change_are_refused(
         deleted,
         *deletion.values(),
     )
-    of_alga = ProductChangeActivities(engine, load_blueprints(), AUDIT, own)
+    of_alga = ProductChangeActivities(engine, built_in_blueprints(), AUDIT, own)
     before = await everything(database)
     for activities, tenant, code, text in (
         (changing, uuid4(), "tenant-not-found", "there is no such tenant"),

@@ -4,6 +4,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pytest
@@ -24,7 +25,7 @@ class Shape:
     catalog: Catalog
     database: str
 
-    @property
+    @cached_property
     def writer(self) -> RowWriter:
         return RowWriter(self.catalog)
 

@@ -9,6 +9,8 @@ from functools import cache
 from typing import Any
 from uuid import NAMESPACE_OID, UUID, uuid5
 
+from tests.support.alga import catalog
+
 Catalog = dict[str, Any]
 Place = tuple[str, str]  # a table and one of its columns
 
@@ -164,6 +166,12 @@ class RowWriter:
         """Return the first value that a check enumerates for the column."""
         values = (_enumerated(check["definition"], column) for check in self._tables[table]["checks"])
         return next((value for value in values if value is not None), None)
+
+
+@cache
+def row_writer(shape: str) -> RowWriter:
+    """Return what builds statements for a shape of Alga's schema, which takes a while to read."""
+    return RowWriter(catalog(shape))
 
 
 @cache

@@ -9,7 +9,7 @@ import pytest
 
 from activities.suspensions.activities import SuspensionActivities
 from tests.activities.conftest import ON_ONE_SHAPE
-from tests.activities.suspensions.conftest import PROVIDERS, USERS, add_tenant, asking, undoing
+from tests.activities.suspensions.conftest import PROVIDERS, USERS, asking, undoing
 from tests.support.tenants.rows import fingerprints
 
 pytestmark = pytest.mark.anyio
@@ -34,29 +34,6 @@ async def ours(database: asyncpg.Connection, tenant_id: UUID) -> int:
 
 def differing(before: dict[str, str | None], after: dict[str, str | None]) -> set[str]:
     return {table for table in before if before[table] != after[table]}
-
-
-async def test_a_suspension_and_its_end_leave_every_row_byte_for_byte(
-    suspending: SuspensionActivities, database: asyncpg.Connection, tenant_id: UUID, shape: str
-) -> None:
-    await add_tenant(database, shape)
-    before, neighbours = await fingerprints(database), await fingerprints(database, without=[tenant_id])
-
-    suspended = await suspending.suspend_tenant(asking(tenant_id))
-
-    assert suspended.result == {
-        "tenantId": str(tenant_id),
-        "changedUsers": ACTIVE_USERS,
-        "changedEmailProviders": UNPAUSED,
-    }
-    assert differing(before, await fingerprints(database)) == CHANGED
-    assert await fingerprints(database, without=[tenant_id]) == neighbours
-
-    reactivated = await suspending.reactivate_tenant(undoing(tenant_id))
-
-    assert (reactivated.result, reactivated.warnings) == (suspended.result, ())
-    assert differing(before, await fingerprints(database)) == set()
-    assert await ours(database, tenant_id) == 0
 
 
 async def test_a_suspended_tenant_is_what_alga_takes_for_one(
