@@ -1,5 +1,6 @@
 """A test that hangs fails, and shows where."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -26,13 +27,16 @@ def test_passes():
 def test_hanging_tests_fail_with_their_stack_and_the_others_run(tmp_path: Path) -> None:
     (tmp_path / "test_hanging.py").write_text(HANGING)
     limits = ["-o", "timeout=2", "-o", "faulthandler_timeout=6"]
+    # Each of the processes would load the plugins that these tests don't need, which takes longer than they do.
+    plugins = ["-p", "xdist", "-p", "pytest_timeout"]
 
     ended = subprocess.run(  # noqa: S603 - our own interpreter
-        [sys.executable, "-m", "pytest", "-c", ROOT / "pyproject.toml", "-n1", *limits, tmp_path],
+        [sys.executable, "-m", "pytest", "-c", ROOT / "pyproject.toml", "-n1", *plugins, *limits, tmp_path],
         capture_output=True,
         text=True,
         check=False,
         cwd=tmp_path,
+        env=os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
     )
 
     assert ended.returncode == 1, ended.stderr
