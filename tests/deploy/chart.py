@@ -42,7 +42,7 @@ class Rendered:
     """All objects of a release."""
 
     def __init__(self, text: str) -> None:
-        self.objects: list[Manifest] = [item for item in yaml.safe_load_all(text) if item]
+        self.objects: list[Manifest] = [item for item in yaml.load_all(text, Loader=yaml.CSafeLoader) if item]
 
     def of_kind(self, kind: str) -> list[Manifest]:
         return [item for item in self.objects if item["kind"] == kind]
