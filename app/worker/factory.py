@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from importlib.metadata import version
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -136,6 +137,7 @@ def create_worker(
     restoring = RestoreActivities(engine, long or engine, audit, archives)
     # A round of maintenance doesn't wait for a store that is away.
     removable = archive_store(settings, is_interactive=True)
+    deployment = _deployment(settings.temporal_worker_version)
     maintenance = MaintenanceActivities(engine, reconciler, settings.retention, removable)
     return Worker(
         client,
@@ -184,15 +186,17 @@ def create_worker(
         max_cached_workflows=1000 if settings.max_concurrent_workflows > 1 else 0,
         graceful_shutdown_timeout=timedelta(seconds=settings.shutdown_grace_period),
         on_fatal_error=on_fatal_error,
-        deployment_config=_deployment(settings.temporal_worker_version),
+        deployment_config=deployment,
+        # The library would hash all loaded modules.
+        build_id=version("alga-tenants") if deployment is None else None,
     )
 
 
-def _deployment(version: str | None) -> WorkerDeploymentConfig | None:
+def _deployment(given: str | None) -> WorkerDeploymentConfig | None:
     """Return the deployment; running workflows move to the current version, which `replay` has checked."""
-    if version is None:
+    if given is None:
         return None
-    name, _, build = version.partition(":")
+    name, _, build = given.partition(":")
     return WorkerDeploymentConfig(
         WorkerDeploymentVersion(name, build),
         use_worker_versioning=True,
