@@ -37,6 +37,8 @@ POLICY = FailurePolicy(step_retry_window=timedelta(minutes=10), attention_timeou
 
 RUN = "a-run"
 
+MigratedDatabase = Callable[[str, str], str]
+
 
 def sqlalchemy_url(url: str) -> Any:
     return make_url(url).set(drivername="postgresql+asyncpg")
@@ -46,22 +48,32 @@ def sqlalchemy_url(url: str) -> Any:
 ON_ONE_SHAPE = pytest.mark.parametrize("database_url", ["plain"], indirect=True)
 
 
+# Folders whose tests compare all rows have databases of their own, because the tenants of others take longer.
+COMPARING = {"product_changes", "suspensions", "tenants"}
+
+
 @pytest.fixture(scope="session")
-def migrated_databases(request: pytest.FixtureRequest, new_database: NewDatabase) -> Callable[[str], str]:
-    """Return a function that returns the database of a shape, made on first use."""
+def migrated_database(request: pytest.FixtureRequest, new_database: NewDatabase) -> MigratedDatabase:
+    """Return a function that returns the database of a shape for some tests, made on first use."""
 
     @cache
-    def of_shape(shape: str) -> str:
+    def template(shape: str) -> str:
         url = new_database(request.getfixturevalue(f"alga_{shape}_template"))
         run_blocking(upgrade(sqlalchemy_url(url)))
         return url
 
-    return of_shape
+    @cache
+    def of(shape: str, tests: str) -> str:
+        del tests
+        return new_database(template(shape))
+
+    return of
 
 
-@pytest.fixture(scope="session", params=["plain", "citus"])
-def database_url(request: pytest.FixtureRequest, migrated_databases: Callable[[str], str]) -> str:
-    return migrated_databases(request.param)
+@pytest.fixture(scope="module", params=["plain", "citus"])
+def database_url(request: pytest.FixtureRequest, migrated_database: MigratedDatabase) -> str:
+    folder = request.path.parent.name
+    return migrated_database(request.param, folder if folder in COMPARING else "all others")
 
 
 @pytest.fixture(scope="session")

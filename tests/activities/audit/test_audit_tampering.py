@@ -1,5 +1,6 @@
 """Every change of the audit trail without the key is found, with its place."""
 
+from itertools import product
 from typing import Any
 
 import asyncpg
@@ -34,27 +35,26 @@ def recorded(report: Report) -> list[tuple[BreakKind, int]]:
     return [(found.kind, found.sequence) for found in report.breaks]
 
 
-@pytest.mark.parametrize("column", COLUMNS)
 async def test_a_change_of_any_column_of_any_event_is_found_at_its_place(
-    tampering: Tampering, audit_engine: AsyncEngine, column: str
+    tampering: Tampering, audit_engine: AsyncEngine
 ) -> None:
-    for sequence in range(1, LENGTH + 1):
+    for column, sequence in product(COLUMNS, range(1, LENGTH + 1)):
         await tampering.change(column, sequence)
         report = await verified(audit_engine)
         kind = BreakKind.CHANGED
         if column == "sequence":
             kind = BreakKind.MISSING if sequence < LENGTH else BreakKind.CUT
-        assert (kind, sequence) in recorded(report)
+        assert (kind, sequence) in recorded(report), column
         await tampering.restore()
     assert (await verified(audit_engine)).is_intact
 
 
-@pytest.mark.parametrize("column", NULLABLE)
-async def test_a_value_that_was_removed_is_found(
-    tampering: Tampering, audit_engine: AsyncEngine, column: str
-) -> None:
-    await tampering.empty(column, 3)
-    assert recorded(await verified(audit_engine)) == [(BreakKind.CHANGED, 3)]
+async def test_a_value_that_was_removed_is_found(tampering: Tampering, audit_engine: AsyncEngine) -> None:
+    for column in NULLABLE:
+        await tampering.empty(column, 3)
+        assert recorded(await verified(audit_engine)) == [(BreakKind.CHANGED, 3)], column
+        await tampering.restore()
+    assert (await verified(audit_engine)).is_intact
 
 
 @pytest.mark.parametrize(("first", "last"), [(1, 1), (4, 4), (2, 5)])

@@ -4,23 +4,18 @@ import asyncpg
 import pytest
 
 from activities.suspensions.activities import SuspensionActivities
-from app.embedded.processes.blocking import run_blocking
-from migrations.upgrade import upgrade
-from tests.activities.conftest import sqlalchemy_url
+from tests.activities.conftest import MigratedDatabase
 from tests.activities.suspensions.conftest import add_tenant, asking, undoing
 from tests.activities.suspensions.test_exactness import ACTIVE_USERS, CHANGED, UNPAUSED, differing, ours
-from tests.support.servers.databases import NewDatabase
 from tests.support.tenants.rows import fingerprints
 
 pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture(scope="module")
-def database_url(new_database: NewDatabase, alga_plain_template: str) -> str:
+def database_url(migrated_database: MigratedDatabase) -> str:
     """The URL of a database of its own, because rows in every table slow down all who compare its tables."""
-    url = new_database(alga_plain_template)
-    run_blocking(upgrade(sqlalchemy_url(url)))
-    return url
+    return migrated_database("plain", __name__)
 
 
 async def test_a_suspension_and_its_end_leave_every_row_byte_for_byte(
