@@ -31,6 +31,8 @@ TOGETHER = {
     "on Citus": ON_CITUS,
     "attacks on Temporal": ("tests/attack/temporal/",),
     "mail": ("tests/e2e/mail/",),
+    "archives": ("tests/app/gateway/exports/",),
+    "directory": ("tests/app/gateway/directory/",),
     "TypeScript": ("tests/e2e/typescript/",),
 }
 
