@@ -55,13 +55,20 @@ def run(*arguments: str | Path, database: str | None, **changes: str) -> Result:
     return result
 
 
+@pytest.fixture(scope="module")
+def captured(database: str, model: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with all rows of the model tenant."""
+    file = tmp_path_factory.mktemp("captured") / "psa.yaml"
+    result = run("capture", model, "--product", "psa", "-o", file, database=database)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.startswith(f"Wrote {file}: 717 rows in 17 tables.")
+    return file
+
+
 def test_a_captured_file_is_valid_and_differs_from_the_built_in_one_in_its_rows(
-    database: str, model: str, tmp_path: Path
+    captured: Path, database: str
 ) -> None:
-    file = tmp_path / "psa.yaml"
-    captured = run("capture", model, "--product", "psa", "-o", file, database=database)
-    assert (captured.exit_code, captured.stderr) == (0, "")
-    assert captured.stdout.startswith(f"Wrote {file}: 717 rows in 17 tables.")
+    file = captured
     checked = run("check", file, database=database)
     assert (checked.exit_code, checked.stdout) == (0, f"{file} is valid and fits the database.\n")
     compared = run("diff", "psa", file, database=None)
@@ -86,13 +93,12 @@ def test_what_is_left_out_is_listed(database: str, model: str, tmp_path: Path) -
 
 
 def test_a_file_of_another_installation_is_checked_before_it_is_used(
-    database: str, model: str, tmp_path: Path
+    captured: Path, database: str, tmp_path: Path
 ) -> None:
     file = tmp_path / "psa.yaml"
-    assert run("capture", model, "--product", "psa", "-o", file, database=database).exit_code == 0
-    text = file.read_text()
     file.write_text(
-        text.replace("      cron: text\n", "      cron: integer\n      horn: text\n")
+        captured.read_text()
+        .replace("      cron: text\n", "      cron: integer\n      horn: text\n")
         .replace("  project_template_phases:\n", "  project_template_stages:\n")
         .replace("@(project_template_phases/", "@(project_template_stages/")
     )
