@@ -1,6 +1,6 @@
 """A run that is over, in which violations are planted."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
@@ -29,10 +29,15 @@ class Played:
 
     async def wrong_with(self, scenario: str, sabotage: str) -> set[Wrong]:
         """Return them after a statement on the tenant of a scenario, which only reads what scenarios change."""
-        books, tenant_id = self.outcome.evidence.books, self.entry(scenario).tenant_id
-        async with self._sabotaged(sabotage, tenant_id):
+        tenant_id = self.entry(scenario).tenant_id
+        return await self.wrong_in_records_after(sabotage, tenant_id, tenants=[tenant_id])
+
+    async def wrong_in_records_after(self, sabotage: str, *arguments: str, tenants: Sequence[str] = ()) -> set[Wrong]:
+        """Return them after a statement on the service's own tables, or on rows of these tenants."""
+        books = self.outcome.evidence.books
+        async with self._sabotaged(sabotage, *arguments):
             operations = await read_operations(self.connection)
-            lifecycle = await read_lifecycle(self.connection, [tenant_id])
+            lifecycle = await read_lifecycle(self.connection, tenants)
         lifecycle = replace(lifecycle, rows={**books.lifecycle.rows, **lifecycle.rows})
         # The list is compared with the rows, too.
         listed = {item.workflow_id: item.status for item in operations}

@@ -93,7 +93,7 @@ async def read_lifecycle(connection: asyncpg.Connection, tenant_ids: Collection[
     for tenant_id, what in await connection.fetch(ACTIVE):
         active[tenant_id] = f"{active[tenant_id]}, {what}" if tenant_id in active else what
     return LifecycleBooks(
-        rows=await read_rows(connection, tenant_ids),
+        rows=await read_rows(connection, tenant_ids) if tenant_ids else {},
         deletions=tuple(Deletion(*row) for row in await connection.fetch(DELETIONS)),
         certificates=tuple(_certificate(*row) for row in await connection.fetch(CERTIFICATES)),
         purges=tuple(row[0] for row in await connection.fetch(PURGES)),
