@@ -17,7 +17,6 @@ FIRST = (
 ON_CITUS = tuple(
     f"tests/e2e/{file}.py"
     for file in (
-        "deletions/test_deletion",
         "deletions/test_exactness",
         "exports/test_restore",
         "operations/test_nothing_written",

@@ -10,7 +10,7 @@ import pytest
 
 from tests.e2e.conftest import PATIENCE, Service
 from tests.e2e.deletions.test_deletion import delete, read
-from tests.e2e.replicas import replica
+from tests.e2e.in_process import gateway_in_process
 from tests.support.tenants.rows import row_counts
 from tests.support.waiting import wait_until
 
@@ -27,7 +27,7 @@ async def test_fifty_simultaneous_deletions_are_one_and_of_confirmation_and_undo
     before = await row_counts(database, tenant_id)
     body: dict[str, Any] = {"reason": "contract ended", "export": False, "gracePeriodDays": 0}
     responses: list[httpx.Response] = []
-    async with replica(service, "gateway") as second, service.client(second.url) as other:
+    async with gateway_in_process(service) as second, second.client() as other:
         gateways = (service.http, other)
 
         async def insist(client: httpx.AsyncClient, step: str, given: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ from tests.e2e.obstacles import LASTING_ERROR, obstacle
 from tests.support.tenants.rows import fingerprints
 from workflows.tenants.steps import COMPLETE
 
-pytestmark = [pytest.mark.anyio, in_both_shapes]
+pytestmark = pytest.mark.anyio
 
 NEIGHBOURS = (UUID("00000000-0000-4000-8000-000000000001"), UUID("ffffffff-ffff-4fff-bfff-fffffffffffe"))
 
@@ -68,21 +68,22 @@ async def undo(service: Service, tenant_id: UUID, operation: dict[str, Any]) -> 
     assert ended["status"] == "cancelled", ended
 
 
-async def test_an_undone_deletion_puts_back_every_row_at_whatever_point(
-    service: Service, database: asyncpg.Connection, doomed: Doomed
+@in_both_shapes
+async def test_a_deletion_that_is_undone_before_its_confirmation_puts_back_every_row(
+    service: Service, doomed: Doomed
 ) -> None:
     tenant_id = doomed.tenant_id
-    # Before the confirmation.
     operation = await delete(service, str(tenant_id))
     await service.shown(operation["workflowId"], "awaiting_confirmation")
     assert await doomed.changed(doomed.with_it) == {"tenants", "users", "email_providers"}
     await undo(service, tenant_id, operation)
     assert await doomed.changed(doomed.with_it) == set()
-    # In the grace period.
-    operation = await delete(service, str(tenant_id), confirm=True, gracePeriodDays=30)
-    await service.shown(operation["workflowId"], "waiting")
-    await undo(service, tenant_id, operation)
-    assert await doomed.changed(doomed.with_it) == set()
+
+
+async def test_a_deletion_that_is_undone_later_puts_back_every_row(
+    service: Service, database: asyncpg.Connection, doomed: Doomed
+) -> None:
+    tenant_id = doomed.tenant_id
     # After a purge that has failed at its very end.
     async with obstacle(database, COMPLETE, tenant_id, LASTING_ERROR):
         operation = await delete(service, str(tenant_id), confirm=True, gracePeriodDays=0)
@@ -90,7 +91,7 @@ async def test_an_undone_deletion_puts_back_every_row_at_whatever_point(
         await undo(service, tenant_id, operation)
     assert parked["error"]["code"] == "database-failure"
     assert await doomed.changed(doomed.with_it) == set()
-    # Of a tenant that was suspended before: it stays so.
+    # In the grace period, of a tenant that was suspended before: it stays so.
     suspension = f"/tenants/{tenant_id}/suspension"
     assert (await service.http.put(suspension, json={"reason": "unpaid"})).status_code == 200
     suspended = await doomed.look()
@@ -103,6 +104,7 @@ async def test_an_undone_deletion_puts_back_every_row_at_whatever_point(
     assert await doomed.changed(doomed.with_it) == set()
 
 
+@in_both_shapes
 async def test_a_deletion_removes_the_shown_rows_and_no_others(
     service: Service, database: asyncpg.Connection, doomed: Doomed
 ) -> None:

@@ -1,11 +1,11 @@
 """A process or server is killed while deletions are at each of their steps: each ends as deleted or as undone."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import anyio
 import asyncpg
@@ -18,7 +18,7 @@ from app.embedded.processes.ports import free_port
 from app.embedded.stack import DevStack
 from tests.e2e.conftest import PATIENCE, SECRET, Service
 from tests.e2e.deletions.places import BEGIN, DELETED, EXPORTING, LISTED, UNDO, add_places
-from tests.e2e.deletions.test_deletion import delete, read
+from tests.e2e.deletions.test_deletion import read
 from tests.e2e.obstacles import OBSTACLES, Gate, close_gate
 from tests.e2e.replicas import kill, ready
 from tests.e2e.trials import Rows, tenants_rows
@@ -31,19 +31,21 @@ pytestmark = pytest.mark.anyio
 RECORDS = "pending_tenant_deletions"
 AT_ONCE: dict[str, Any] = {"confirm": True, "gracePeriodDays": 0}
 
+Fault = Callable[[Service, "Servers"], Coroutine[Any, Any, None]]
+
 
 @dataclass
 class Deletion:
     """A deletion that is at some step during the fault, and then goes on to its end.
 
-    One that is `committed` has passed its gate just before the fault.
+    One with `committed_before` begins and passes its gate just before that fault.
     """
 
     body: dict[str, Any]
     during: str | None
     gate: str | None = None
     is_undone_before: bool = False
-    is_committed: bool = False
+    committed_before: Fault | None = None
     then: str | None = None
     closed: Gate | None = None
     tenant_id: str = ""
@@ -55,7 +57,7 @@ class Deletion:
         return "cancelled" if UNDO in {self.gate, self.then} else "completed"
 
 
-def deletions() -> list[Deletion]:
+def deletions(faults: Sequence[Fault]) -> list[Deletion]:
     return [
         Deletion({"gracePeriodDays": 0}, None, gate=BEGIN, then="confirm"),
         Deletion({"gracePeriodDays": 0}, "awaiting_confirmation", then="confirm"),
@@ -64,7 +66,7 @@ def deletions() -> list[Deletion]:
         Deletion({"gracePeriodDays": 0, "export": True}, None, gate=EXPORTING, then="confirm"),
         Deletion(AT_ONCE, None, gate=LISTED),
         Deletion(AT_ONCE, None, gate=DELETED),
-        Deletion(AT_ONCE, None, gate=DELETED, is_committed=True),
+        *(Deletion(AT_ONCE, None, gate=DELETED, committed_before=fault) for fault in faults),
         Deletion({}, "awaiting_confirmation", gate=UNDO, is_undone_before=True),
     ]
 
@@ -82,11 +84,8 @@ class Servers:
 
 
 @pytest.fixture(scope="module")
-def servers(server_folder: Path) -> Iterator[Servers]:
-    with (
-        RestartablePostgres(server_folder / "deletions-postgres") as postgres,
-        RestartableTemporal(server_folder / "deletions-temporal") as temporal,
-    ):
+def servers(server_folder: Path, temporal: RestartableTemporal) -> Iterator[Servers]:
+    with RestartablePostgres(server_folder / "deletions-postgres") as postgres:
         yield Servers(postgres, temporal)
 
 
@@ -96,6 +95,7 @@ def running(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Itera
     folder = tmp_path_factory.mktemp("installation")
     environment = {
         "NEXTAUTH_SECRET": SECRET,
+        "TEMPORAL_TASK_QUEUE": f"faults-{uuid4()}",
         "CREATIONS_PER_HOUR": "0",
         "STEP_RETRY_WINDOW": "60",
         "TEMPORAL_RPC_TIMEOUT": "2",
@@ -140,23 +140,29 @@ async def temporal_killed(service: Service, servers: Servers) -> None:  # noqa: 
     await anyio.to_thread.run_sync(servers.temporal.start)
 
 
-async def insist(service: Service, path: str) -> None:
-    """Send a request until a gateway has all its servers."""
+def name(faults: Sequence[Fault]) -> str:
+    return ",".join(fault.__name__ for fault in faults)
+
+
+async def insist(service: Service, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Send a request until the gateway has all its servers."""
     responses: list[httpx.Response] = []
 
     async def is_served() -> bool:
         with suppress(httpx.TransportError):
-            responses.append(await service.http.post(path))
+            responses.append(await service.http.post(path, json=body))
         return bool(responses) and responses[-1].status_code not in {503, 504}
 
     await wait_until(is_served, timeout=PATIENCE)
     assert responses[-1].status_code == 202, responses[-1].text
+    document: dict[str, Any] = responses[-1].json()
+    return document
 
 
 @pytest.fixture
-async def trial(service: Service, servers: Servers) -> AsyncIterator[list[Deletion]]:
+async def trial(service: Service, servers: Servers, faults: Sequence[Fault]) -> AsyncIterator[list[Deletion]]:
     """Deletions at each step, some of which wait at a gate."""
-    met = deletions()
+    met = deletions(faults)
     async with AsyncExitStack() as stack:
         for deletion in met:
             deletion.tenant_id = (await service.provision())["tenantId"]
@@ -166,14 +172,22 @@ async def trial(service: Service, servers: Servers) -> AsyncIterator[list[Deleti
             deletion.rows = (await tenants_rows(connection, [tenant_id]))[tenant_id]
             if deletion.gate is not None:
                 deletion.closed = await close_gate(connection, deletion.gate, tenant_id)
-            deletion.workflow_id = (await delete(service, deletion.tenant_id, **deletion.body))["workflowId"]
-            if deletion.during is not None:
-                await service.shown(deletion.workflow_id, deletion.during)
-            if deletion.is_undone_before:
-                await insist(service, f"/tenants/{deletion.tenant_id}/deletion/undo")
-            if deletion.closed is not None:
-                await deletion.closed.reached()
+            if deletion.committed_before is None:
+                await begin(service, deletion)
         yield met
+
+
+async def begin(service: Service, deletion: Deletion) -> None:
+    """Start the deletion, and return once it is at its step."""
+    path = f"/tenants/{deletion.tenant_id}/deletion"
+    started = await insist(service, path, {"reason": "contract ended", "export": False, **deletion.body})
+    deletion.workflow_id = started["workflowId"]
+    if deletion.during is not None:
+        await service.shown(deletion.workflow_id, deletion.during)
+    if deletion.is_undone_before:
+        await insist(service, f"{path}/undo")
+    if deletion.closed is not None:
+        await deletion.closed.reached()
 
 
 async def commit(servers: Servers, deletion: Deletion) -> None:
@@ -186,17 +200,18 @@ async def commit(servers: Servers, deletion: Deletion) -> None:
     await observer.close()
 
 
-@pytest.mark.parametrize("fault", [worker_killed, gateway_killed, postgres_killed, temporal_killed])
+# Gates stay closed until all faults have been met, but not without their connections to PostgreSQL. Those of a killed
+# worker open while its transactions still wait at them.
+@pytest.mark.parametrize("faults", [(gateway_killed, temporal_killed, worker_killed), (postgres_killed,)], ids=name)
 async def test_every_deletion_ends_as_deleted_with_a_certificate_or_undone_to_the_last_row(
-    service: Service,
-    servers: Servers,
-    trial: list[Deletion],
-    fault: Callable[[Service, Servers], Awaitable[None]],
+    service: Service, servers: Servers, trial: list[Deletion], faults: Sequence[Fault]
 ) -> None:
-    for deletion in trial:
-        if deletion.is_committed:
-            await commit(servers, deletion)
-    await fault(service, servers)
+    for fault in faults:
+        for deletion in trial:
+            if deletion.committed_before is fault:
+                await begin(service, deletion)
+                await commit(servers, deletion)
+        await fault(service, servers)
     for deletion in trial:
         # Its connection is lost with the server.
         with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import asyncpg
 import pytest
@@ -10,7 +10,7 @@ import pytest
 from tests.activities.purge.rows import RowWriter
 from tests.e2e.conftest import Service
 from tests.e2e.deletions.full_tenants import RECORDS
-from tests.e2e.replicas import replica
+from tests.e2e.in_process import gateway_in_process, worker_in_process
 from tests.support.alga import catalog
 from tests.support.tenants.rows import row_counts
 
@@ -41,15 +41,15 @@ async def deputy(service: Service, database: asyncpg.Connection) -> AsyncIterato
 async def test_a_trigger_that_the_role_may_not_disable_waits_for_the_right(
     service: Service, database: asyncpg.Connection, deputy: str
 ) -> None:
-    tenant_id, queue = (await service.provision())["tenantId"], f"deputy-{uuid4()}"
+    tenant_id = (await service.provision())["tenantId"]
     async with database.transaction():
         await database.execute("SET LOCAL session_replication_role = replica")
         await database.execute(";".join(RowWriter(catalog(service.shape)).rows_of(UUID(tenant_id), {TABLE})))
     before = await row_counts(database, tenant_id)
     async with (
-        replica(service, "worker", TEMPORAL_TASK_QUEUE=queue, ADMIN_DATABASE_URL=deputy),
-        replica(service, "gateway", TEMPORAL_TASK_QUEUE=queue) as gateway,
-        service.client(gateway.url) as http,
+        worker_in_process(service, ADMIN_DATABASE_URL=deputy) as queue,
+        gateway_in_process(service, TEMPORAL_TASK_QUEUE=queue) as gateway,
+        gateway.client() as http,
     ):
         body = {"reason": "contract ended", "export": False, "confirm": True, "gracePeriodDays": 0}
         started = await http.post(f"/tenants/{tenant_id}/deletion", json=body)

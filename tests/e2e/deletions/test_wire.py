@@ -8,7 +8,7 @@ import pytest
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 
 from tests.e2e.conftest import PATIENCE, Service
-from tests.e2e.replicas import REPOSITORY, replica
+from tests.e2e.in_process import worker_in_process
 from tests.support.tenants.rows import row_counts
 from tests.support.waiting import wait_until
 from workflows.tenants.steps import WIRE_DELETION_WORKFLOW
@@ -129,9 +129,7 @@ async def test_with_two_persons_it_is_confirmed_over_http_alone(
     service: Service, database: asyncpg.Connection, client: Client
 ) -> None:
     tenant_id = (await service.provision())["tenantId"]
-    queue = f"wire-{uuid4()}"
-    settings = {"WIRE_DELETION": "true", "DELETION_TWO_PERSON": "true"}
-    async with replica(service, "worker", code=REPOSITORY, TEMPORAL_TASK_QUEUE=queue, **settings):
+    async with worker_in_process(service, WIRE_DELETION="true", DELETION_TWO_PERSON="true") as queue:
         parent = await start(client, queue, tenant_id)
         record = await record_with(database, tenant_id, "awaiting_confirmation")
         await parent.signal("confirmDeletion", {"type": "immediate", "confirmedBy": str(ADA)})

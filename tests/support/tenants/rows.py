@@ -21,9 +21,10 @@ ORDER BY c.relname
 """
 
 
-async def tenant_tables(connection: asyncpg.Connection) -> dict[str, str]:
-    """Return the tenant column of every tenant-scoped table."""
-    return {table: column for table, column, _ in await connection.fetch(TABLES) if column}
+async def tenant_tables(connection: asyncpg.Connection, *, even_empty: bool = True) -> dict[str, str]:
+    """Return the tenant column of every tenant-scoped table, or of every one that may have rows."""
+    found = await connection.fetch(TABLES)
+    return {table: column for table, column, is_empty in found if column and (even_empty or not is_empty)}
 
 
 async def row_counts(connection: asyncpg.Connection, tenant_id: UUID | str) -> dict[str, int]:
