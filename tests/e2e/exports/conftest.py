@@ -10,16 +10,17 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import anyio
 import anyio.to_thread
 import pytest
+import structlog
+from obstore.store import S3Store
 from typer.testing import CliRunner
 
 from app.cli import app
 from tests.e2e.conftest import PATIENCE, Service
-from tests.e2e.replicas import REPOSITORY, replica
+from tests.e2e.in_process import gateway_in_process, worker_in_process
 from tests.support.servers.s3 import S3Server
 
 CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
@@ -42,12 +43,14 @@ class Ran:
 
 @dataclass(frozen=True)
 class CommandLine:
-    """Runs `alga-tenants` as a process, with a key for the gateway at `url`."""
+    """Runs `alga-tenants` with a key for the gateway at `url`."""
 
     url: str
     key: str
 
     async def run(self, *arguments: str, key: str | None = None) -> Ran:
+        # A gateway or a worker in this process must not log to the output of the command.
+        structlog.configure(logger_factory=structlog.WriteLoggerFactory(sys.stdout))
         runner = CliRunner(env=self._environment(key))
         result = await anyio.to_thread.run_sync(partial(runner.invoke, app, arguments, prog_name="alga-tenants"))
         assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
@@ -71,24 +74,40 @@ def command_line(service: Service) -> CommandLine:
     return CommandLine(service.installation.url, service.installation.api_key)
 
 
-@pytest.fixture(params=["folder", "s3"])
-async def with_store(
-    request: pytest.FixtureRequest, service: Service, command_line: CommandLine, s3: S3Server, tmp_path: Path
-) -> AsyncIterator[CommandLine]:
-    """The command line of an installation with either store; the credentials of the bucket are in files."""
-    if request.param == "folder":
-        yield command_line
-        return
+@dataclass(frozen=True)
+class Bucket:
+    """An S3 bucket in which a gateway keeps archives, and the command line with a key for that gateway."""
+
+    name: str
+    environment: dict[str, str]
+    command_line: CommandLine
+
+    @property
+    def store(self) -> S3Store:
+        """Direct access to the bucket."""
+        return S3Store(
+            self.name,
+            endpoint=self.environment["AWS_ENDPOINT_URL"],
+            access_key_id=self.environment["AWS_ACCESS_KEY_ID"],
+            secret_access_key=self.environment["AWS_SECRET_ACCESS_KEY"],
+            region=self.environment["AWS_REGION"],
+            client_options={"allow_http": True},
+        )
+
+
+@pytest.fixture
+async def bucket(service: Service, command_line: CommandLine, s3: S3Server, tmp_path: Path) -> AsyncIterator[Bucket]:
+    """A bucket of a gateway and a worker, which have its credentials in files."""
     for name in CREDENTIALS:
         (tmp_path / name).write_text(s3.environment[name])
     settings = {name: value for name, value in s3.environment.items() if name not in CREDENTIALS}
-    settings |= {"EXPORT_URL": f"s3://{s3.new_bucket()}/kept", "SECRETS_DIR": str(tmp_path)}
-    settings["TEMPORAL_TASK_QUEUE"] = f"exports-{uuid4()}"
+    name = s3.new_bucket()
+    settings |= {"EXPORT_URL": f"s3://{name}/kept", "SECRETS_DIR": str(tmp_path)}
     async with (
-        replica(service, "worker", code=REPOSITORY, **settings),
-        replica(service, "gateway", code=REPOSITORY, **settings) as gateway,
+        worker_in_process(service, **settings) as queue,
+        gateway_in_process(service, TEMPORAL_TASK_QUEUE=queue, **settings) as gateway,
     ):
-        yield CommandLine(gateway.url, command_line.key)
+        yield Bucket(name, s3.environment, CommandLine(gateway.url, command_line.key))
 
 
 def _read_terminal(ours: int, theirs: int, command: list[str], environment: dict[str, str]) -> str:

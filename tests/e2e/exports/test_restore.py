@@ -1,11 +1,12 @@
-"""A tenant that was exported and deleted is restored over HTTP, on all of Alga's tables."""
+"""A tenant that was exported and deleted is restored over HTTP, with the keys that Alga's tables have on Citus."""
 
 import pytest
 
-from tests.e2e.conftest import Service, in_both_shapes
+from tests.e2e.conftest import Service
 from tests.e2e.deletions.test_deletion import delete
 
-pytestmark = [pytest.mark.anyio, in_both_shapes]
+# Other tests of restores run on the keys of plain PostgreSQL.
+pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("running", ["citus"], indirect=True)]
 
 
 async def test_a_deleted_tenant_is_restored_from_the_export_of_its_deletion(service: Service) -> None:
