@@ -1,12 +1,14 @@
-"""A worker that sends mails to a real mail server, in place of the installation's own worker."""
+"""A worker that sends mails to a real mail server, beside the installation's own worker."""
 
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from uuid import uuid4
 
-import anyio
 import pytest
 
 from tests.e2e.conftest import Service
-from tests.e2e.replicas import Replica
+from tests.e2e.in_process import gateway_in_process
+from tests.e2e.replicas import REPOSITORY, replica
 from tests.support.servers.mail import MailServer
 
 KEY = "the-key-that-signs-algas-own-links"
@@ -23,23 +25,26 @@ def settings_for(server: MailServer) -> dict[str, str]:
         "SMTP_TLS": "none",
         "ALGA_URL": URL,
         "ALGA_SECRET_KEY": KEY,
+        # It delivers events, too.
+        "WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8",
     }
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def mail_server() -> Iterator[MailServer]:
     with MailServer() as server:
         yield server
 
 
-@pytest.fixture(scope="module")
-async def mailing(service: Service, mail_server: MailServer) -> AsyncIterator[Service]:
+@pytest.fixture(scope="package")
+async def mailing(running: Service, mail_server: MailServer) -> AsyncIterator[Service]:
     """The service with a worker that sends mails."""
-    await anyio.to_thread.run_sync(service.worker.stop)
-    worker = Replica(service, "worker", settings_for(mail_server))
-    try:
-        await worker.start()
-        yield service
-    finally:
-        await anyio.to_thread.run_sync(worker.process.stop)
-        await anyio.to_thread.run_sync(service.worker.start)
+    queue, settings = f"mail-{uuid4()}", settings_for(mail_server)
+    async with (
+        replica(running, "worker", code=REPOSITORY, **settings, TEMPORAL_TASK_QUEUE=queue),
+        gateway_in_process(running, TEMPORAL_TASK_QUEUE=queue) as gateway,
+        gateway.client() as http,
+    ):
+        mailing = replace(running, task_queue=queue, installation=replace(running.installation, url=gateway.url))
+        mailing.http = http
+        yield mailing

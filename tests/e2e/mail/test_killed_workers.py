@@ -7,12 +7,14 @@ import os
 import signal
 from collections import Counter
 from email.message import EmailMessage
+from uuid import uuid4
 
 import anyio
 import asyncpg
 import pytest
+from temporalio.client import Client
 
-from tests.e2e.conftest import Service
+from tests.e2e.conftest import Service, request
 from tests.e2e.mail.conftest import settings_for
 from tests.e2e.replicas import Replica
 from tests.support.servers.mail import ACCEPTED, MailServer
@@ -24,17 +26,15 @@ KILLS = int(os.environ.get("MAIL_KILLS", "1"))
 
 
 async def test_a_killed_worker_costs_no_mail(service: Service, database: asyncpg.Connection) -> None:
-    await anyio.to_thread.run_sync(service.worker.stop)
-    try:
-        with MailServer() as server:
-            await kill_and_check(service, database, server)
-    finally:
-        await anyio.to_thread.run_sync(service.worker.start)
+    with MailServer() as server:
+        await kill_and_check(service, database, server)
 
 
 async def kill_and_check(service: Service, database: asyncpg.Connection, server: MailServer) -> None:
     # Mails wait for the next worker, however many are killed.
-    worker = Replica(service, "worker", {**settings_for(server), "STEP_RETRY_WINDOW": "3600"})
+    queue = f"mail-{uuid4()}"
+    settings = {**settings_for(server), "STEP_RETRY_WINDOW": "3600", "TEMPORAL_TASK_QUEUE": queue}
+    worker = Replica(service, "worker", settings)
     seen: set[str] = set()
     killed = 0
 
@@ -49,15 +49,16 @@ async def kill_and_check(service: Service, database: asyncpg.Connection, server:
     server.reply = kill_at_first
     try:
         await worker.start()
-        started = [(await service.create())["workflowId"] for _ in range(KILLS)]
+        client = await Client.connect(service.environment["TEMPORAL_ADDRESS"])
+        started = [f"tenant-creation-{uuid4().hex}" for _ in range(KILLS)]
+        for workflow_id in started:
+            await client.start_workflow("tenantCreationWorkflow", request(), id=workflow_id, task_queue=queue)
 
         async def all_ended() -> bool:
             if worker.process.exit_status is not None:
                 await worker.start()
-            query = (
-                "SELECT count(*) FROM alga_tenants.operations WHERE workflow_id = ANY ($1) AND finished_at IS NULL"
-            )
-            return bool(await database.fetchval(query, started) == 0)
+            query = "SELECT count(finished_at) FROM alga_tenants.operations WHERE workflow_id = ANY ($1)"
+            return bool(await database.fetchval(query, started) == KILLS)
 
         await wait_until(all_ended, timeout=120 + 30 * KILLS, every=0.2)
     finally:

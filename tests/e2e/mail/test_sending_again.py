@@ -1,9 +1,5 @@
 """Welcome mails that are sent again: over REST, by the command and by Alga's client."""
 
-import asyncio
-import json
-import os
-import sys
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from uuid import UUID, uuid4
@@ -15,7 +11,7 @@ from temporalio.client import Client
 from app.embedded.temporal import EmbeddedTemporal
 from tests.activities.mail.test_welcome_mail import link_in
 from tests.e2e.conftest import Service
-from tests.e2e.replicas import REPOSITORY
+from tests.e2e.exports.conftest import CommandLine
 from tests.e2e.telemetry.test_secrecy import _all_that_temporal_shows, _assert_absent_from_database, _found
 from tests.support.servers.mail import ACCEPTED, MailServer
 from workflows.tenants.steps import SEND_WELCOME_EMAIL
@@ -182,16 +178,7 @@ async def test_an_unknown_tenant_is_a_404_and_an_error(mailing: Service, tempora
 async def test_the_command_waits_until_the_mail_is_sent(mailing: Service, mail_server: MailServer) -> None:
     tenant_id = (await new_tenant(mailing))["tenantId"]
     before = len(mail_server.received)
-    environment = {
-        **os.environ,
-        "ALGA_TENANTS_URL": mailing.installation.url,
-        "ALGA_TENANTS_API_KEY": mailing.installation.api_key,
-    }
-    command = [sys.executable, "-m", "app.cli", "tenants", "invite", tenant_id, "--json"]
-    process = await asyncio.create_subprocess_exec(
-        *command, env=environment, cwd=REPOSITORY, stdout=asyncio.subprocess.PIPE
-    )
-    stdout, _ = await process.communicate()
-    document = json.loads(stdout)
-    assert (process.returncode, document["status"], document["kind"]) == (0, "completed", "welcome_email")
+    command_line = CommandLine(mailing.installation.url, mailing.installation.api_key)
+    ran = await command_line.run("tenants", "invite", tenant_id, "--json")
+    assert (ran.code, ran.document["status"], ran.document["kind"]) == (0, "completed", "welcome_email")
     assert len(mail_server.received) == before + 1
