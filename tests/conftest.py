@@ -13,12 +13,12 @@ import pytest
 import structlog
 
 from app.embedded.postgres import EmbeddedPostgres
-from app.embedded.temporal import EmbeddedTemporal
 from tests.support.alga import build_template
 from tests.support.alga import golden as read_golden
 from tests.support.certificates import Authority
 from tests.support.folders import reachable_folder
 from tests.support.servers.databases import NewDatabase, create_database
+from tests.support.servers.restartable import RestartableTemporal
 from tests.support.servers.s3 import S3Server
 from tests.support.spreading import Scheduling, longest_first
 from tests.support.sql_watch.tables import algas_scoped_tables
@@ -112,9 +112,9 @@ def postgres(server_folder: Path, sql_watch: SqlWatch) -> Iterator[EmbeddedPostg
 
 
 @pytest.fixture(scope="session")
-def temporal(server_folder: Path) -> Iterator[EmbeddedTemporal]:
-    """A Temporal server without web UI."""
-    with EmbeddedTemporal(server_folder / "temporal", ui=False, durable=False) as server:
+def temporal(server_folder: Path) -> Iterator[RestartableTemporal]:
+    """A Temporal server, which tests use at the same time with task queues of their own."""
+    with RestartableTemporal(server_folder / "temporal", durable=False) as server:
         yield server
 
 

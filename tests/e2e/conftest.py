@@ -197,12 +197,6 @@ def installed(
 
 
 @pytest.fixture(scope="package")
-def temporal(server_folder: Path) -> Iterator[RestartableTemporal]:
-    with RestartableTemporal(server_folder / "forgetful-temporal", durable=False) as server:
-        yield server
-
-
-@pytest.fixture(scope="package")
 def installations(
     request: pytest.FixtureRequest,
     new_database: NewDatabase,

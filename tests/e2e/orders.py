@@ -16,7 +16,7 @@ from tests.e2e.outages import killed, read_only
 from tests.e2e.replicas import kill
 from workflows.tenants.steps import TENANT_CREATION
 
-PLAIN_ORDERS = 16
+PLAIN_ORDERS = 8
 # A creation has written nearly everything here, and not committed it.
 LAST_STEP = [*LAST_TABLE][-1]
 
