@@ -19,6 +19,8 @@ LAST_TABLE = {
     CREATE_ADMIN_USER: "user_roles",
     SET_UP_DATA: "tenant_settings",
 }
+# The insert of our own row, which gateway and worker try both; its subject is the name of the tenant.
+RECORD = "record"
 # The last part writes our own row, in the round trip that commits.
 PARTS = (*LAST_TABLE, COMPLETE)
 LOCK = 4_711
@@ -42,10 +44,14 @@ CREATE FUNCTION obstacles.met_by_step() RETURNS trigger LANGUAGE plpgsql AS $$
     END $$;
 CREATE FUNCTION obstacles.met_by_operation() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN PERFORM obstacles.meet(NEW.tenant_id::text, 'complete'); RETURN NULL; END $$;
+CREATE FUNCTION obstacles.met_by_record() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN PERFORM obstacles.meet(NEW.tenant_name, 'record'); RETURN NEW; END $$;
 GRANT USAGE ON SCHEMA obstacles TO PUBLIC;
 CREATE TRIGGER obstacle AFTER UPDATE ON alga_tenants.operations FOR EACH ROW
     WHEN (OLD.committed_at IS NULL AND NEW.committed_at IS NOT NULL)
     EXECUTE FUNCTION obstacles.met_by_operation();
+CREATE TRIGGER obstacle_to_record BEFORE INSERT ON alga_tenants.operations FOR EACH ROW
+    EXECUTE FUNCTION obstacles.met_by_record();
 """
 ON_TABLE = """
 CREATE TRIGGER obstacle AFTER INSERT ON public.{table} REFERENCING NEW TABLE AS written FOR EACH STATEMENT
@@ -65,12 +71,12 @@ async def make_obstacles_possible(connection: asyncpg.Connection) -> None:
         await connection.execute(ON_TABLE.format(table=table, step=step))
 
 
-async def place(connection: asyncpg.Connection, step: str, tenant_id: UUID, body: str) -> None:
+async def place(connection: asyncpg.Connection, step: str, tenant_id: UUID | str, body: str) -> None:
     """Run PL/pgSQL whenever the given step writes the given tenant's rows."""
     await connection.execute("INSERT INTO obstacles.placed VALUES ($1, $2, $3)", str(tenant_id), step, body)
 
 
-async def lift(connection: asyncpg.Connection, tenant_id: UUID) -> None:
+async def lift(connection: asyncpg.Connection, tenant_id: UUID | str) -> None:
     """Remove the tenant's obstacles."""
     await connection.execute("DELETE FROM obstacles.placed WHERE subject = $1", str(tenant_id))
 
@@ -94,7 +100,7 @@ async def failing(connection: asyncpg.Connection, step: str, tenant_id: UUID) ->
 
 @asynccontextmanager
 async def waiting(
-    connection: asyncpg.Connection, step: str, tenant_id: UUID, then: str = "NULL"
+    connection: asyncpg.Connection, step: str, tenant_id: UUID | str, then: str = "NULL"
 ) -> AsyncIterator["Gate"]:
     """Make a step wait for the gate in the middle of the transaction, and then run PL/pgSQL."""
     gate = await close_gate(connection, step, tenant_id, then)
@@ -105,7 +111,7 @@ async def waiting(
         await gate.open()
 
 
-async def close_gate(connection: asyncpg.Connection, step: str, tenant_id: UUID, then: str = "NULL") -> "Gate":
+async def close_gate(connection: asyncpg.Connection, step: str, tenant_id: UUID | str, then: str = "NULL") -> "Gate":
     """Close a gate until it is opened or its connection ends, and place an obstacle that stays."""
     gate = Gate(connection, tenant_id)
     await gate.close()
@@ -116,7 +122,7 @@ async def close_gate(connection: asyncpg.Connection, step: str, tenant_id: UUID,
 class Gate:
     """The gate at which a step of one tenant waits while the connection keeps it closed."""
 
-    def __init__(self, connection: asyncpg.Connection, tenant_id: UUID) -> None:
+    def __init__(self, connection: asyncpg.Connection, tenant_id: UUID | str) -> None:
         self._connection = connection
         self._key = str(tenant_id)
         self._closed = False

@@ -19,7 +19,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from app.embedded.temporal import NAMESPACE
 from tests.app.gateway.outages import frozen
 from tests.e2e.conftest import PATIENCE, Service, request
-from tests.e2e.obstacles import blocked, failing, waiting
+from tests.e2e.obstacles import RECORD, blocked, failing, waiting
 from tests.e2e.replicas import Replica, kill, replica
 from tests.support.servers.restartable import RestartableTemporal
 from tests.support.waiting import wait_until
@@ -53,6 +53,10 @@ class Attempt:
 
     body: dict[str, Any] = field(default_factory=lambda: request(tenantName=f"Once {uuid4()}"))
     headers: dict[str, str] = field(default_factory=lambda: {"Idempotency-Key": str(uuid4())})
+
+    @property
+    def name(self) -> str:
+        return str(self.body["tenantName"])
 
     async def send(self, gateway: httpx.AsyncClient, **changes: Any) -> httpx.Response:
         return await gateway.post("/tenants", json={**self.body, **changes}, headers=self.headers)
@@ -173,9 +177,9 @@ async def left(service: Service, other: OtherGateway, client: Client, temporal: 
             await gate.reached()
         assert (await other.http.delete(f"/tenants/{left.accepted[1]}")).status_code == 202
         # Delays the row that the gateway writes before it responds.
-        async with table_locked(service, "alga_tenants.operations") as holder, unanswered(left.started, other):
+        async with waiting(database, RECORD, left.started.name), unanswered(left.started, other):
             await wait_until(is_started, timeout=PATIENCE, every=0.02)
-            await blocked(database, holder, application="alga-tenants-gateway")
+            await blocked(database, database.get_server_pid(), application="alga-tenants-gateway")
             with frozen(temporal.pid):
                 async with unanswered(left.unstarted, other):
                     await wait_until(is_claimed, timeout=PATIENCE, every=0.02)
@@ -214,14 +218,6 @@ async def unanswered(attempt: Attempt, gateway: OtherGateway) -> AsyncIterator[N
         group.start_soon(send)
         yield
     assert not responses
-
-
-@asynccontextmanager
-async def table_locked(service: Service, table: str) -> AsyncIterator[int]:
-    """Lock the table for writers until the end of the block; yield the backend that holds the lock."""
-    async with service.database() as connection, connection.transaction():
-        await connection.execute(f"LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE")
-        yield connection.get_server_pid()
 
 
 async def assert_found(service: Service, database: asyncpg.Connection, attempt: Attempt) -> None:
@@ -271,7 +267,7 @@ async def assert_key_reused(gateway: httpx.AsyncClient, attempt: Attempt) -> Non
 
 async def assert_only(database: asyncpg.Connection, attempt: Attempt, document: dict[str, Any]) -> None:
     """Assert that one operation and one tenant have the request's name: those of the document."""
-    name = attempt.body["tenantName"]
+    name = attempt.name
     operations = await database.fetch("SELECT workflow_id FROM alga_tenants.operations WHERE tenant_name = $1", name)
     assert [row[0] for row in operations] == [document["workflowId"]]
     tenants = await database.fetch("SELECT tenant FROM tenants WHERE client_name = $1", name)
