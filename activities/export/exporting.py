@@ -144,6 +144,8 @@ class _Export:
     on_progress: OnProgress
     tables: int = 0
     written: list[ArchivedTable] = field(default_factory=list)
+    written_rows: int = 0
+    written_bytes: int = 0
 
     async def write(self, occupied: Collection[str]) -> tuple[ArchivedTable, ...]:
         """Write the parts of the tables that have rows, and describe all tables by name."""
@@ -163,6 +165,8 @@ class _Export:
         async with self.store.write(f"{self.folder}/{path}") as file:
             count = await self._copy(label, packer, file)
             await file.write(packer.end())
+        self.written_rows += count
+        self.written_bytes += packer.content_bytes
         return self._described(label, rows=count, part=packer.part(path))
 
     def _described(
@@ -226,7 +230,6 @@ class _Export:
         return rows_in_order(source, self.columns[label], expressions).where(self.rows.owned(label, source))
 
     async def _report(self, label: str, content_bytes: int) -> None:
-        done = totals_of(self.written)
         await self.on_progress(
-            Progress(label, self.tables, len(self.written), done.rows, done.content_bytes + content_bytes)
+            Progress(label, self.tables, len(self.written), self.written_rows, self.written_bytes + content_bytes)
         )

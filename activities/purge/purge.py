@@ -97,17 +97,18 @@ async def count_tenant_rows(
 
     Raises `TenantRefusedError` if no tenant is named.
     """
-    return await _count(connection, TenantRows(catalogue, tenant_id))
+    return await count_rows(connection, TenantRows(catalogue, tenant_id))
+
+
+async def count_rows(connection: AsyncConnection, rows: TenantRows) -> dict[str, int]:
+    """Return the tenant's rows by table, without tables that have none."""
+    occupied = await occupied_tables(connection, rows)
+    return {label: row.rows for label, row in await _found(connection, occupied, rows.count) if row.rows}
 
 
 async def occupied_tables(connection: AsyncConnection, rows: TenantRows) -> list[str]:
     """Return the tables in which the tenant has rows."""
     return sorted(label for label, _ in await _found(connection, rows.labels, rows.any))
-
-
-async def _count(connection: AsyncConnection, rows: TenantRows) -> dict[str, int]:
-    occupied = await occupied_tables(connection, rows)
-    return {label: row.rows for label, row in await _found(connection, occupied, rows.count) if row.rows}
 
 
 async def _found(
@@ -141,7 +142,7 @@ class _Purge:
         """
         await self.guard.disable(first)
         await self._lock(self.rows.roots())
-        left = await _count(self.connection, self.rows)
+        left = await count_rows(self.connection, self.rows)
         self._warn_of_slow_keys(left)
         for number in range(MAX_PASSES):
             if not left:
@@ -151,7 +152,7 @@ class _Purge:
             await self._refuse_foreign_references(left.keys())
             counted, deleted = left, await self._delete(plan, left.keys())
             await self.guard.settle()
-            left = await _count(self.connection, self.rows)
+            left = await count_rows(self.connection, self.rows)
             for label, rows in deleted.items():
                 # Cascades and triggers also delete rows, of which no statement returns the number.
                 self.deleted[label] = self.deleted.get(label, 0) + max(rows, counted[label] - left.get(label, 0))

@@ -6,13 +6,13 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.alga.across_tenants import find_taken_emails, find_taken_keys
-from activities.export.archive import ArchivedTable, Manifest
+from activities.export.archive import Manifest
 from activities.export.columns import Columns, fingerprint
 from activities.export.restore.errors import MAX_SHOWN, Refusal
 from activities.export.restore.keys import Key
 from activities.export.restore.parts import ArchiveReader
 from activities.export.restore.staging import Drawn, StagedTable
-from activities.purge.catalogue import Catalogue, CutKind
+from activities.purge.catalogue import CutKind, DeletionPlan
 from activities.purge.purge import occupied_tables
 from activities.purge.tenant_rows import TenantRows
 
@@ -25,11 +25,11 @@ CYCLE = "reference-cycle"
 _EMAIL_LOCK = sa.func.pg_advisory_xact_lock(sa.func.hashtext(sa.bindparam("email", type_=sa.Text)))
 
 
-def schema_refusals(catalogue: Catalogue, columns: Columns, manifest: Manifest) -> list[Refusal]:
+def schema_refusals(plan: DeletionPlan, columns: Columns, manifest: Manifest) -> list[Refusal]:
     """Return how the structure of the database differs from that of the archive."""
     refusals = [
         Refusal(CYCLE, f"table {cut.key.child} can't be filled before {cut.key.parent}, nor after it", cut.key.child)
-        for cut in catalogue.deletion_plan().cuts
+        for cut in plan.cuts
         if cut.kind is CutKind.CASCADE
     ]
     if fingerprint(columns) == manifest.schema_fingerprint:
@@ -97,11 +97,6 @@ async def taken_keys(
             drawn += await table.to_draw(connection)
             await comparing.rollback()
     return refusals, drawn
-
-
-def archived_with_rows(manifest: Manifest) -> dict[str, ArchivedTable]:
-    """Return the tables that have a part, by name."""
-    return {table.name: table for table in manifest.tables if table.part is not None}
 
 
 def _taken(key: Key, values: Sequence[str]) -> Refusal:

@@ -25,21 +25,27 @@ _UNIQUE = sa.text("""
     GROUP BY i.indexrelid, i.indrelid, i.indpred
     ORDER BY label, name
 """)
-# Of a column that is an identity, owns its sequence, or has it in its default.
+# Of a column that is an identity or owns its sequence, or else has it in its default. Asking for each column by
+# pg_get_serial_sequence would take the database a second.
 _SEQUENCES = sa.text("""
-    SELECT label, name, sequence FROM (
-        SELECT c.oid::regclass::text AS label, a.attname::text AS name,
-               coalesce(pg_get_serial_sequence(c.oid::regclass::text, a.attname), (
-                   SELECT s.oid::regclass::text FROM pg_attrdef d
-                   JOIN pg_depend p ON p.classid = 'pg_attrdef'::regclass AND p.objid = d.oid
-                   JOIN pg_class s ON s.oid = p.refobjid AND s.relkind = 'S'
-                   WHERE d.adrelid = c.oid AND d.adnum = a.attnum AND p.refclassid = 'pg_class'::regclass LIMIT 1
-               )) AS sequence
-        FROM pg_class c
-        JOIN pg_namespace n ON n.oid = c.relnamespace
-        JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-        WHERE n.nspname = ANY (current_schemas(false)) AND c.relkind IN ('r', 'p')
-    ) AS columns WHERE sequence IS NOT NULL
+    SELECT DISTINCT ON (c.oid, a.attnum)
+           c.oid::regclass::text AS label, a.attname::text AS name, s.oid::regclass::text AS sequence
+    FROM (
+        SELECT refobjid AS relation, refobjsubid AS number, objid AS sequence, true AS is_own
+        FROM pg_depend
+        WHERE classid = 'pg_class'::regclass AND refclassid = 'pg_class'::regclass AND deptype IN ('a', 'i')
+        UNION ALL
+        SELECT d.adrelid, d.adnum, p.refobjid, false
+        FROM pg_attrdef d
+        JOIN pg_depend p ON p.classid = 'pg_attrdef'::regclass AND p.objid = d.oid
+        WHERE p.refclassid = 'pg_class'::regclass
+    ) AS used
+    JOIN pg_class s ON s.oid = used.sequence AND s.relkind = 'S'
+    JOIN pg_class c ON c.oid = used.relation AND c.relkind IN ('r', 'p')
+    JOIN pg_namespace n ON n.oid = c.relnamespace
+    JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = used.number AND NOT a.attisdropped
+    WHERE n.nspname = ANY (current_schemas(false))
+    ORDER BY c.oid, a.attnum, is_own DESC, s.oid
 """)
 
 

@@ -13,7 +13,7 @@ from activities.export.columns import Columns, clause, rows_in_order, spelled
 from activities.export.restore.parts import MAX_COPY_SECONDS
 from activities.export.restore.staging import StagedTable
 from activities.purge.catalogue import Catalogue
-from activities.purge.purge import count_tenant_rows
+from activities.purge.purge import count_rows
 from activities.purge.tenant_rows import TenantRows
 
 
@@ -30,7 +30,7 @@ class Proof:
     async def other_counts(self) -> dict[str, str]:
         """Return the tables that have another number of rows, and both numbers."""
         expected = {table.name: table.rows for table in self.manifest.tables if table.rows}
-        found = await count_tenant_rows(self.connection, self.catalogue, self.manifest.tenant_id)
+        found = await count_rows(self.connection, self.rows)
         names = sorted(name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name))
         return {name: f"{found.get(name, 0)} rows instead of {expected.get(name, 0)}" for name in names}
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 import sqlalchemy as sa
 import structlog
@@ -12,12 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.alga.lifecycle_tables import pending_tenant_deletions
 from activities.database.errors import classify
-from activities.export.archive import Manifest
+from activities.export.archive import ArchivedTable, Manifest
 from activities.export.columns import Columns, read_columns
 from activities.export.exporting import SETTINGS
 from activities.export.restore.checks import (
     KEY_TAKEN,
-    archived_with_rows,
     existing_rows,
     schema_refusals,
     taken_emails,
@@ -29,7 +28,7 @@ from activities.export.restore.parts import ArchiveReader
 from activities.export.restore.proof import Proof
 from activities.export.restore.staging import Drawn, StagedTable
 from activities.export.storage import ArchiveStore
-from activities.purge.catalogue import Catalogue, CutKind, read_catalogue
+from activities.purge.catalogue import Catalogue, CutKind, DeletionPlan, read_catalogue
 from activities.purge.tenant_rows import TenantRows
 from activities.purge.trigger_guard import PendingTriggerEventsError, TriggerGuard
 from activities.purge.triggers import Trigger
@@ -141,16 +140,26 @@ class _Restore:
             TenantRows(catalogue, manifest.tenant_id),
         )
 
+    @cached_property
+    def archived(self) -> dict[str, ArchivedTable]:
+        """The tables that have a part, by name."""
+        return {table.name: table for table in self.manifest.tables if table.part is not None}
+
+    @cached_property
+    def plan(self) -> DeletionPlan:
+        """The order of the tables, children before parents."""
+        return self.catalogue.deletion_plan()
+
     def refuse(self, refusals: Sequence[Refusal]) -> None:
         if refusals:
             raise RestoreRefusedError(refusals)
 
     async def refusals(self) -> list[Refusal]:
         """Return what is known before rows are compared."""
-        if refusals := schema_refusals(self.catalogue, self.columns, self.manifest):
+        if refusals := schema_refusals(self.plan, self.columns, self.manifest):
             return refusals
         refusals = await existing_rows(self.connection, self.rows)
-        if USERS in archived_with_rows(self.manifest):
+        if USERS in self.archived:
             async with self.connection.begin_nested() as comparing:
                 staged = self._staged(USERS, COMPARED)
                 await staged.fill(self.connection, self.reader)
@@ -160,7 +169,7 @@ class _Restore:
 
     async def taken_keys(self) -> tuple[list[Refusal], list[Drawn]]:
         """Return the keys without the tenant that are taken, and those that are drawn anew."""
-        staged = [self._staged(name, COMPARED) for name in sorted(archived_with_rows(self.manifest))]
+        staged = [self._staged(name, COMPARED) for name in sorted(self.archived)]
         return await taken_keys(self.connection, self.reader, staged, self.keys)
 
     async def write(self, on_table: OnTable) -> RestoreReport:
@@ -180,10 +189,8 @@ class _Restore:
         """Write all tables, parents first; references that must wait are set at the end."""
         guard = TriggerGuard(self.connection, self.catalogue)
         await guard.disable(disabled)
-        plan = self.catalogue.deletion_plan()
-        archived = archived_with_rows(self.manifest)
         late: dict[str, list[str]] = {}
-        for cut in plan.cuts:
+        for cut in self.plan.cuts:
             if cut.kind is CutKind.CLEAR:
                 late.setdefault(cut.key.child, []).extend(cut.key.clearable)
             elif cut.kind is CutKind.DEFER:
@@ -191,12 +198,12 @@ class _Restore:
         staged: dict[str, StagedTable] = {}
         written: dict[str, int] = {}
         drawn: list[Drawn] = []
-        for table in reversed(plan.order):
+        for table in reversed(self.plan.order):
             label = table.label
-            if label not in archived:
+            if label not in self.archived:
                 continue
             await on_table(label, sum(written.values()))
-            send = partial(self.reader.copy, self.connection, archived[label], table.name, table.schema)
+            send = partial(self.reader.copy, self.connection, self.archived[label], table.name, table.schema)
             staging = self._staged(label, f"{STAGED}_{len(staged)}", tuple(late.get(label, ())))
             if staging.is_needed:
                 staged[label] = staging
@@ -230,9 +237,9 @@ class _Restore:
         )
 
     def _staged(self, label: str, name: str, late: tuple[str, ...] = ()) -> StagedTable:
-        archived = archived_with_rows(self.manifest)[label]
         sequences = tuple(key.sequence for key in self.keys.get(label, ()) if key.sequence is not None)
-        return StagedTable(name, self.catalogue.tables[label], archived, self.columns[label], late, sequences)
+        table, archived = self.catalogue.tables[label], self.archived[label]
+        return StagedTable(name, table, archived, self.columns[label], late, sequences)
 
     async def _set_constraints(self, schema: str, name: str) -> None:
         quote = self.connection.dialect.identifier_preparer.quote
