@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -32,10 +32,24 @@ Change = Callable[[str, str], Awaitable[None]]
 NEIGHBOUR = UUID("00000000-0000-4000-8000-000000000001")
 
 
+@pytest.fixture(scope="session")
+def shapes() -> dict[str, str]:
+    """The shape of the keys of each database, by its URL."""
+    return {}
+
+
 @pytest.fixture(scope="session", params=["plain", "citus"])
-def database_url(request: pytest.FixtureRequest, new_database: NewDatabase) -> str:
+def database_url(request: pytest.FixtureRequest, new_database: NewDatabase, shapes: dict[str, str]) -> str:
     """A database of these tests' own, with global rows and a neighbour who has a row in every table."""
-    return prepared(new_database(request.getfixturevalue(f"alga_{request.param}_template")), request.param)
+    url = prepared(new_database(request.getfixturevalue(f"alga_{request.param}_template")), request.param)
+    shapes[url] = request.param
+    return url
+
+
+@pytest.fixture(scope="session")
+def database_shape(database_url: str, shapes: dict[str, str]) -> str:
+    """The shape of the database's keys."""
+    return shapes[database_url]
 
 
 def prepared(url: str, shape: str) -> str:
@@ -65,7 +79,14 @@ async def write(url: str, statements: list[str]) -> None:
         await connection.close()
 
 
-@pytest.fixture
+async def write_tenant(url: str, shape: str, tables: Iterable[str] | None = None) -> UUID:
+    """Write a tenant with a row in each of these tables and of those to which they refer; by default in all."""
+    tenant_id, writer = uuid4(), RowWriter(catalog(shape))
+    await write(url, writer.rows_of(tenant_id, writer.with_parents(tables) if tables is not None else None))
+    return tenant_id
+
+
+@pytest.fixture(scope="module")
 async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
     engine = create_engine(sqlalchemy_url(database_url), application_name="tests", pool_size=5, statement_timeout=60)
     yield engine
@@ -75,9 +96,7 @@ async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
 @pytest.fixture
 async def full_tenant(database_url: str, database_shape: str) -> UUID:
     """A tenant with a row in every table."""
-    tenant_id = uuid4()
-    await write(database_url, RowWriter(catalog(database_shape)).rows_of(tenant_id))
-    return tenant_id
+    return await write_tenant(database_url, database_shape)
 
 
 @pytest.fixture
@@ -93,6 +112,11 @@ async def small_tenant(database_url: str, database_shape: str, database: asyncpg
 @pytest.fixture
 def folder(server_folder: Path) -> Path:
     """The folder of a store, where writing is quick."""
+    return new_folder(server_folder)
+
+
+def new_folder(server_folder: Path) -> Path:
+    """Return the path of a new folder for a store."""
     return server_folder / f"exports-{uuid4().hex}"
 
 
@@ -175,9 +199,3 @@ async def change(database: asyncpg.Connection) -> AsyncIterator[Change]:
     yield run
     for statement in back:
         await database.execute(statement)
-
-
-@pytest.fixture
-def database_shape(request: pytest.FixtureRequest) -> str:
-    """The shape of the database's keys."""
-    return str(request.node.callspec.params["database_url"])

@@ -82,6 +82,13 @@ class RowWriter:
         """Return an INSERT for each table that can hold a tenant's rows, or for each of the given tables."""
         return [self._insert(name, tenant) for name in sorted(tables or self.owned)]
 
+    def with_parents(self, tables: Iterable[str]) -> set[str]:
+        """Return these tables with all that hold a tenant's rows to which they refer."""
+        found = set(tables)
+        while more := {key["ref_table"] for name in found for key in self._tables[name]["foreign_keys"]} - found:
+            found |= more
+        return found & self.owned
+
     def global_rows(self) -> list[str]:
         """Return an INSERT for each table that can't, and for each whose tenant column is nullable."""
         optional = (name for name in self.owned if self._tenant_is_optional(self._tables[name]))

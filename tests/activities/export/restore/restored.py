@@ -10,6 +10,12 @@ from activities.export.storage import ArchiveStore
 from activities.purge.catalogue import read_catalogue
 from activities.purge.purge import purge_tenant
 
+# All triggers with their modes.
+MODES = """
+    SELECT tgname::text || ' ' || tgenabled::text FROM pg_trigger JOIN pg_class c ON c.oid = tgrelid
+    WHERE NOT tgisinternal AND c.relnamespace = 'public'::regnamespace ORDER BY 1
+"""
+
 
 async def ignore(_table: str, _rows: int) -> None:
     """Take no notice of progress."""
