@@ -26,7 +26,7 @@ Capture = Callable[..., Awaitable[Captured]]
 Provision = Callable[..., Awaitable[UUID]]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
     """An engine that waits for as long as the command does, because some tests write to 270 tables at once."""
     engine = create_engine(sqlalchemy_url(database_url), application_name="tests", pool_size=5, statement_timeout=120)
@@ -34,13 +34,7 @@ async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
     await engine.dispose()
 
 
-@pytest.fixture
-def database_shape(request: pytest.FixtureRequest) -> str:
-    """The shape of the database's keys."""
-    return str(request.node.callspec.params["database_url"])
-
-
-@pytest.fixture
+@pytest.fixture(scope="module")
 def capture(engine: AsyncEngine) -> Capture:
     """Return a function that captures a tenant of product psa."""
 
@@ -52,7 +46,7 @@ def capture(engine: AsyncEngine) -> Capture:
     return run
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def provision(engine: AsyncEngine) -> Provision:
     """Return a function that creates a tenant with a blueprint, by default the built-in one."""
 
@@ -69,10 +63,25 @@ def provision(engine: AsyncEngine) -> Provision:
 
 
 @pytest.fixture
-async def model(provision: Provision, database: asyncpg.Connection) -> UUID:
+async def model(provision: Provision, database_url: str) -> UUID:
     """A tenant as Alga's own code makes it."""
+    return await make_model(provision, database_url)
+
+
+@pytest.fixture(scope="module")
+async def unchanged_model(provision: Provision, database_url: str) -> UUID:
+    """Such a tenant that no test changes."""
+    return await make_model(provision, database_url)
+
+
+async def make_model(provision: Provision, database_url: str) -> UUID:
+    """Create a tenant, and complete it to what Alga's own code makes."""
     tenant_id = await provision()
-    await complete_model(database, tenant_id)
+    database = await asyncpg.connect(database_url)
+    try:
+        await complete_model(database, tenant_id)
+    finally:
+        await database.close()
     return tenant_id
 
 

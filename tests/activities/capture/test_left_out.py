@@ -154,12 +154,12 @@ async def test_people_clients_and_what_depends_on_them_are_left_out(
 
 
 async def test_tables_can_be_chosen_and_left_out(
-    model: UUID, capture: Capture, provision: Provision, tmp_path: Path
+    unchanged_model: UUID, capture: Capture, provision: Provision, tmp_path: Path
 ) -> None:
-    only = await capture(model, only={"workflow_definitions"})
+    only = await capture(unchanged_model, only={"workflow_definitions"})
     assert list(only.document["rows"]) == ["workflow_definitions"]
     assert {item.reason for item in only.left_out} == {"not in --tables"}
-    without = await capture(model, without={"project_template_phases", "statuses"})
+    without = await capture(unchanged_model, without={"project_template_phases", "statuses"})
     assert "statuses" not in without.document
     # What depends on a table that is left out goes with it.
     assert (reasons(without))["project_template_tasks", None].endswith("refers to project_template_phases")
@@ -176,10 +176,10 @@ async def test_tables_can_be_chosen_and_left_out(
     ],
 )
 async def test_a_capture_that_makes_no_sense_is_refused(
-    model: UUID, capture: Capture, options: dict[str, Any], said: str
+    unchanged_model: UUID, capture: Capture, options: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(CaptureError, match=said):
-        await capture(model, **options)
+        await capture(unchanged_model, **options)
 
 
 async def test_a_tenant_that_does_not_exist_is_named(capture: Capture) -> None:
@@ -203,8 +203,10 @@ async def test_a_table_with_too_many_rows_is_no_configuration(
         await capture(model, only={"tag_definitions"})
 
 
-async def test_a_capture_only_reads(model: UUID, capture: Capture, statements: list[tuple[str, Any]]) -> None:
+async def test_a_capture_only_reads(
+    unchanged_model: UUID, capture: Capture, statements: list[tuple[str, Any]]
+) -> None:
     statements.clear()
-    await capture(model)
+    await capture(unchanged_model)
     assert statements[0][0].endswith("READ ONLY")
     assert {text.split()[0].strip("(") for text, _ in statements[1:]} == {"SELECT", "WITH"}
