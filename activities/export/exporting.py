@@ -90,7 +90,7 @@ async def export_tenant(
     """Write all rows of the tenant durably into the empty folder, the manifest last, and return the manifest.
 
     `connection` comes from `snapshot`. `on_progress` is awaited before each table and every few MiB; it may raise to
-    end the export. After any error the caller removes the folder.
+    end the export. After any error the caller removes the folder, and the connection may be closed.
 
     Raises `FinalError` if there is no such tenant, `StorageError`, or an error of the database.
     """
@@ -210,9 +210,13 @@ class _Export:
                 if buffer:
                     await blocks.put(bytes(buffer))
                 await blocks.put(b"")
-        except BaseExceptionGroup as errors:
-            # The first one ended the others.
-            raise errors.exceptions[0] from None
+        except BaseException as error:
+            # The driver can't roll back while it still ends the COPY.
+            await self.connection.invalidate()
+            if isinstance(error, BaseExceptionGroup):
+                # The first one ended the others.
+                raise error.exceptions[0] from None
+            raise
         return int(status.removeprefix("COPY "))
 
     async def _pack(self, label: str, blocks: asyncio.Queue[bytes], packer: Packer, file: FileWriter) -> None:
