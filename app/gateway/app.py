@@ -13,7 +13,7 @@ from app.gateway.codec import routes as codec
 from app.gateway.console.routes import install_console
 from app.gateway.deletions import routes as deletions
 from app.gateway.directory import routes as directory
-from app.gateway.documentation.application import DocumentedApp, operation_id
+from app.gateway.documentation.application import DocumentedApp
 from app.gateway.documentation.events import install_events
 from app.gateway.documentation.page import install_documentation_page
 from app.gateway.documentation.tags import TAGS
@@ -24,6 +24,7 @@ from app.gateway.http.concurrency import ConcurrencyLimit, Slots
 from app.gateway.http.crashes import CrashMiddleware
 from app.gateway.http.cross_origin import CrossOrigin
 from app.gateway.http.request_context import RequestContextMiddleware
+from app.gateway.http.routing import operation_id, serve_routes
 from app.gateway.http.tracing import TracingMiddleware
 from app.gateway.keys import routes as api_keys
 from app.gateway.operations import routes as operations
@@ -104,7 +105,7 @@ def create_app(settings: Settings) -> FastAPI:
         problem_pages.router,
         codec.router,
     ):
-        app.include_router(router)
+        serve_routes(app, router)
     install_events(app)
     install_console(app)
 

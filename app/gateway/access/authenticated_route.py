@@ -32,6 +32,7 @@ from app.gateway.http.problems.request_problems import (
 )
 from app.gateway.http.problems.validation import check_query
 from app.gateway.http.request_context import add_response_headers, address_of, caller_of, path_template, request_id_of
+from app.gateway.http.routing import operation_id
 from app.settings import Settings
 from workflows.operations.kinds import KINDS
 
@@ -58,7 +59,7 @@ class AuthenticatedRoute(APIRoute):
     allows_unknown_parameters: ClassVar[bool] = False
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
+        super().__init__(*arguments, **{**options, "generate_unique_id_function": operation_id})
         if not self.scopes:
             raise UnscopedRouteError(f"{self.path}: the handler's signature names no scope")
 

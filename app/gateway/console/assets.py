@@ -15,7 +15,7 @@ from app.gateway.http.problems.request_problems import PathNotFoundError
 TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 KEPT = {"Cache-Control": "public, max-age=31536000, immutable"}
 
-router = APIRouter(prefix="/console")
+router = APIRouter(prefix="/console", include_in_schema=False)
 
 
 @cache

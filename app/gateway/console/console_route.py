@@ -27,7 +27,7 @@ class ConsoleRoute(AuthenticatedRoute):
 
     def __init__(self, path: str, *arguments: Any, **options: Any) -> None:
         # Logs and the audit trail name this path, so it is the whole one.
-        super().__init__(PREFIX + path, *arguments, **options)
+        super().__init__(PREFIX + path, *arguments, **{**options, "include_in_schema": False})
 
     @property
     def takes_body(self) -> bool:

@@ -22,6 +22,7 @@ from app.gateway.console.tenants import parts as tenants
 from app.gateway.console.webhooks import action_routes as webhook_actions
 from app.gateway.console.webhooks import routes as webhooks
 from app.gateway.http.problems.request_problems import PathNotFoundError
+from app.gateway.http.routing import serve_routes
 
 PARTS = (
     assets.router,
@@ -46,7 +47,7 @@ PARTS = (
 def install_console(app: FastAPI) -> None:
     """Serve the console, and lead there from `/`."""
     for part in PARTS:
-        app.include_router(part, include_in_schema=False)
+        serve_routes(app, part)
 
     @app.get("/", include_in_schema=False)
     async def lead_to_console(request: Request) -> Response:

@@ -6,8 +6,6 @@ from types import MappingProxyType
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.routing import APIRoute
-from pydantic.alias_generators import to_camel
 
 from activities.tenants.request import TenantRequest
 from app.gateway.documentation.rewriting import (
@@ -60,11 +58,6 @@ class DocumentedApp(FastAPI):
         for schema in schemas.values():
             drop_titles(schema)
         return document
-
-
-def operation_id(route: APIRoute) -> str:
-    """Return the id of a route's operation, like `createTenant`: the name of its function."""
-    return to_camel(route.name)
 
 
 def _plan_rule(billing_plans: Mapping[str, Sequence[str]]) -> dict[str, Any]:

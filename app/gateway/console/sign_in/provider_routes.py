@@ -28,7 +28,7 @@ UNAVAILABLE = "The identity provider is unavailable; try again later, or sign in
 
 log = structlog.get_logger(__name__)
 
-router = APIRouter(prefix=f"{PREFIX}{SIGN_IN}")
+router = APIRouter(prefix=f"{PREFIX}{SIGN_IN}", include_in_schema=False)
 
 
 async def configured(request: Request) -> ProviderSignIn:

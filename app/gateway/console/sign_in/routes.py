@@ -31,7 +31,7 @@ from app.gateway.http.request_context import address_of, request_id_of
 
 MAX_BODY_BYTES = 8 * 1024
 
-router = APIRouter(prefix=PREFIX)
+router = APIRouter(prefix=PREFIX, include_in_schema=False)
 
 
 async def anonymous_form(request: Request) -> Form:
