@@ -52,11 +52,14 @@ def database_shape(database_url: str, shapes: dict[str, str]) -> str:
     return shapes[database_url]
 
 
-def prepared(url: str, shape: str) -> str:
-    """Migrate a database with Alga's tables, and give it Alga's triggers, global rows and a neighbour."""
+def prepared(url: str, shape: str, tables: Iterable[str] | None = None) -> str:
+    """Migrate a database with Alga's tables, and give it Alga's triggers, global rows and a neighbour.
+
+    The neighbour has a row in each of the tables and of those to which they refer; by default in all.
+    """
     run_blocking(upgrade(sqlalchemy_url(url)))
     writer = RowWriter(catalog(shape))
-    run_blocking(write(url, [*writer.global_rows(), *writer.rows_of(NEIGHBOUR)]))
+    run_blocking(write(url, [*writer.global_rows(), *rows_of(writer, NEIGHBOUR, tables)]))
     run_blocking(_run(url, triggers(shape)))
     return url
 
@@ -81,9 +84,14 @@ async def write(url: str, statements: list[str]) -> None:
 
 async def write_tenant(url: str, shape: str, tables: Iterable[str] | None = None) -> UUID:
     """Write a tenant with a row in each of these tables and of those to which they refer; by default in all."""
-    tenant_id, writer = uuid4(), RowWriter(catalog(shape))
-    await write(url, writer.rows_of(tenant_id, writer.with_parents(tables) if tables is not None else None))
+    tenant_id = uuid4()
+    await write(url, rows_of(RowWriter(catalog(shape)), tenant_id, tables))
     return tenant_id
+
+
+def rows_of(writer: RowWriter, tenant_id: UUID, tables: Iterable[str] | None) -> list[str]:
+    """Return the statements that write a tenant's rows in these tables and those to which they refer, or in all."""
+    return writer.rows_of(tenant_id, writer.with_parents(tables) if tables is not None else None)
 
 
 @pytest.fixture(scope="module")

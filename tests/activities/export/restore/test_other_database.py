@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from uuid import UUID
 
 import asyncpg
 import pytest
@@ -14,7 +13,7 @@ from activities.export.restore.restoring import preview_restore
 from activities.export.restore.staging import Drawn
 from activities.export.storage import ArchiveStore
 from tests.activities.conftest import sqlalchemy_url
-from tests.activities.export.conftest import NEIGHBOUR, Export, exporter, prepared, records
+from tests.activities.export.conftest import NEIGHBOUR, Export, exporter, prepared, records, write_tenant
 from tests.activities.export.restore.restored import restore
 from tests.support.alga import catalog
 from tests.support.servers.databases import NewDatabase
@@ -35,8 +34,9 @@ FAR = 100_000
 async def other_engine(
     request: pytest.FixtureRequest, new_database: NewDatabase, database_shape: str
 ) -> AsyncIterator[AsyncEngine]:
-    """A second database of the same shape, which has the neighbour as well."""
-    url = prepared(new_database(request.getfixturevalue(f"alga_{database_shape}_template")), database_shape)
+    """A second database of the same shape, where the neighbour has rows in the tables with sequences."""
+    url = new_database(request.getfixturevalue(f"alga_{database_shape}_template"))
+    prepared(url, database_shape, sequence_columns(database_shape))
     engine = create_engine(sqlalchemy_url(url), application_name="tests", pool_size=2, statement_timeout=60)
     yield engine
     await engine.dispose()
@@ -54,7 +54,7 @@ def sequence_columns(shape: str) -> dict[str, str]:
 
 
 async def test_only_keys_from_sequences_differ_in_another_database(  # noqa: PLR0917 - fixtures
-    full_tenant: UUID,
+    database_url: str,
     export: Export,
     store: ArchiveStore,
     folder: Path,
@@ -62,9 +62,10 @@ async def test_only_keys_from_sequences_differ_in_another_database(  # noqa: PLR
     database_shape: str,
     other_engine: AsyncEngine,
 ) -> None:
-    await database.execute(MORE_LOGS, full_tenant)
-    first = await export(full_tenant)
     columns = sequence_columns(database_shape)
+    tenant = await write_tenant(database_url, database_shape, columns)
+    await database.execute(MORE_LOGS, tenant)
+    first = await export(tenant)
     before = {
         name: [int(row[column]) for row in records(folder / "a", first, name)] for name, column in columns.items()
     }
@@ -84,7 +85,7 @@ async def test_only_keys_from_sequences_differ_in_another_database(  # noqa: PLR
 
     assert preview.refusals == ()
     assert preview.drawn == tuple(sorted(report.drawn, key=lambda drawn: drawn.table))
-    second = await exporter(other_engine, store)(full_tenant, "b")
+    second = await exporter(other_engine, store)(tenant, "b")
     # Taken keys and those that the sequence would still give are drawn anew. Most can't be taken on Citus.
     keys_of = {name: table["primary_key"] for name, table in catalog(database_shape)["tables"].items()}
     wanted = {name: keys[:1] if len(keys_of[name]) == 1 else [] for name, keys in before.items()}
