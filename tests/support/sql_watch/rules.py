@@ -15,6 +15,9 @@ OWN_SCHEMA = "alga_tenants"
 PARAMETER = re.compile(r"\$\d+|'[0-9a-f-]{16,}'")
 # Many rows take longer to parse than one, and make no difference.
 REPEATED_ROW = re.compile(r"(\((?::p(?:::\w+)?(?:, )?)+\))(?:, \1)+")
+# Neither do many columns, which name no table: one is as good as all, in a SELECT and in the row of a function.
+_COLUMN = r"(?:[\w.\"]+|:p(?:::\w+)?|CAST\(to_jsonb\([\w.\"]+\) AS TEXT\))(?: AS [\w\"]+)?"
+MORE_COLUMNS = re.compile(rf"\b(SELECT |row\()({_COLUMN})(?:, {_COLUMN})+(?= FROM |\))")  # noqa: S608 - no statement
 # Our own tables don't count, whatever their names.
 WORD = re.compile(rf"(?<!\b{OWN_SCHEMA}\.)\b\w+")
 ROWS_COPIED = re.compile(r"\bAS\s*\(?\s*(SELECT|WITH|TABLE|VALUES)\b", re.IGNORECASE)
@@ -69,10 +72,10 @@ def unscoped(statement: str, known: ScopedTables) -> set[Unscoped]:
     if word not in QUERIES:
         return mentioned
     try:
-        trees = [tree for tree in sqlglot.parse(statement, dialect=DIALECT) if tree is not None]
+        trees = sqlglot.parse(MORE_COLUMNS.sub(r"\1\2", statement), dialect=DIALECT)
     except SqlglotError:
         return mentioned
-    return {found for tree in trees for found in _unscoped_in(tree, known)}
+    return {found for tree in trees if tree is not None for found in _unscoped_in(tree, known)}
 
 
 def _unscoped_in(tree: exp.Expr, known: ScopedTables) -> Iterator[Unscoped]:
