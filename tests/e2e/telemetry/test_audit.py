@@ -4,14 +4,13 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import uuid4
 
-import anyio
-import anyio.lowlevel
 import asyncpg
 import pytest
 
 from app.embedded.processes.ports import LOOPBACK, free_port
-from tests.e2e.conftest import Service
+from tests.e2e.conftest import PATIENCE, Service
 from tests.e2e.obstacles import obstacle
+from tests.support.waiting import wait_until
 from workflows.tenants.steps import CREATE_TENANT
 
 pytestmark = pytest.mark.anyio
@@ -33,20 +32,16 @@ async def changing_routes(service: Service) -> set[tuple[str, str]]:
 
 async def event_of(service: Service, request_id: str) -> dict[str, Any]:
     """Return the one event of a request; the row and its event may follow the response."""
-    with anyio.fail_after(20):
-        while True:
-            page = (await service.http.get("/audit-events", params={"pageSize": 200})).json()
-            if found := [event for event in page["events"] if event["requestId"] == request_id]:
-                (event,) = found
-                assert isinstance(event, dict)
-                return event
-            await anyio.lowlevel.checkpoint()
+    found: list[dict[str, Any]] = []
 
+    async def is_listed() -> bool:
+        page = (await service.http.get("/audit-events", params={"pageSize": 200})).json()
+        found[:] = [event for event in page["events"] if event["requestId"] == request_id]
+        return bool(found)
 
-async def retrying(service: Service, workflow_id: str) -> None:
-    with anyio.fail_after(20):
-        while (await service.status(workflow_id))["status"] != "retrying":
-            await anyio.lowlevel.checkpoint()
+    await wait_until(is_listed, timeout=PATIENCE, every=0.02)
+    (event,) = found
+    return event
 
 
 async def _change_and_delete(
@@ -113,9 +108,9 @@ async def test_every_route_that_changes_something_leaves_its_event(
             "/tenants",
             {"tenantName": "Acme", "adminUser": admin, "tenantId": str(tenant_id)},
         )
-        await retrying(service, f"tenant-creation-{tenant_id}")
+        await service.shown(f"tenant-creation-{tenant_id}", "retrying")
         await ask("PATCH", "/operations/{id}", operation, {"licenseCount": 7})
-        await retrying(service, f"tenant-creation-{tenant_id}")
+        await service.shown(f"tenant-creation-{tenant_id}", "retrying")
         await ask("POST", "/operations/{id}/resume", f"{operation}/resume")
         await ask("DELETE", "/operations/{id}", operation)
     other_id = uuid4()
