@@ -147,6 +147,8 @@ async def watched(address: str) -> AsyncIterator[Watched]:
         activities=[work, hang],
         max_concurrent_activities=1,
         max_concurrent_workflow_tasks=2,
+        # A worker that caches workflows polls a queue of its own, too, for a minute with one of the two slots.
+        max_cached_workflows=0,
         workflow_runner=UnsandboxedWorkflowRunner(),
         interceptors=[made.running],
     )
