@@ -4,6 +4,7 @@ import gc
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from typing import Any, ClassVar
 
@@ -58,8 +59,7 @@ def _load(name: str, command: LazyCommand) -> Any:
     gc.disable()
     try:
         target = getattr(import_module(module), attribute)
-        if not gc.get_freeze_count():
-            gc.freeze()
+        _keep()
     except ModuleNotFoundError as error:
         typer.echo(f"alga-tenants {name}: the Python module {error.name} is not installed", err=True)
         raise typer.Exit(ExitCode.FAILED) from None
@@ -72,6 +72,12 @@ def _load(name: str, command: LazyCommand) -> Any:
         name, epilog=EXIT_CODES_HELP if module.startswith(("app.cli.operations.", "app.cli.tenants.")) else None
     )(target)
     return typer.main.get_command(single)
+
+
+@cache
+def _keep() -> None:
+    """Exempt what exists from later collections, once, because tests run many commands in one process."""
+    gc.freeze()
 
 
 def _is_settings_error(error: Exception) -> bool:
