@@ -72,9 +72,14 @@ def unscoped(statement: str, known: ScopedTables) -> set[Unscoped]:
     if word not in QUERIES:
         return mentioned
     try:
-        trees = sqlglot.parse(MORE_COLUMNS.sub(r"\1\2", statement), dialect=DIALECT)
+        # An exception is for a whole part, with all its columns.
+        return _found(MORE_COLUMNS.sub(r"\1\2", statement), known) and _found(statement, known)
     except SqlglotError:
         return mentioned
+
+
+def _found(statement: str, known: ScopedTables) -> set[Unscoped]:
+    trees = sqlglot.parse(statement, dialect=DIALECT)
     return {found for tree in trees if tree is not None for found in _unscoped_in(tree, known)}
 
 
