@@ -1,10 +1,10 @@
 """Starting scripted operations, and looking at what they show."""
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import anyio
-import anyio.lowlevel
 import pytest
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 from temporalio.converter import DataConverter, WorkflowSerializationContext
@@ -17,6 +17,7 @@ from workflows.operations.messages import OPERATION_MEMO, OperationSnapshot
 from workflows.operations.statuses import OperationStatus
 
 Handle = WorkflowHandle[Any, Any]
+POLL_SECONDS = 0.005
 
 
 async def start(
@@ -35,13 +36,11 @@ async def reaches(handle: Handle, *statuses: OperationStatus) -> OperationSnapsh
     """The snapshot once it says one of them."""
     with anyio.fail_after(60):
         while True:
-            try:
+            with suppress(KeyError, RPCError):  # the workflow has not published anything yet
                 snapshot = await snapshot_of(handle)
-            except (KeyError, RPCError):  # the workflow has not published anything yet
-                await anyio.lowlevel.checkpoint()
-                continue
-            if snapshot.status in statuses:
-                return snapshot
+                if snapshot.status in statuses:
+                    return snapshot
+            await anyio.sleep(POLL_SECONDS)
 
 
 async def failure_of(handle: Handle) -> BaseException:

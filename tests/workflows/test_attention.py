@@ -15,6 +15,7 @@ from app.temporal.descriptions import read_description
 from app.worker.factory import WORKFLOWS
 from tests.workflows.conftest import ON_BOTH_SERVERS, NewWorker, time_skipping_program
 from tests.workflows.observing import Handle, check_replay, count_events, failure_of, reaches, snapshot_of, start
+from tests.workflows.sandbox import QuickSandbox
 from tests.workflows.scripted import IMPATIENT, PATIENT, Script, final, parameters_changed, passing
 from workflows.operations.messages import Cancellation, OperationSnapshot, ParameterChanges, ResumeRequest
 from workflows.operations.retrying import RetryWindow
@@ -216,7 +217,13 @@ async def test_a_month_of_waiting_writes_no_events(
 ) -> None:
     async with (
         environment,
-        Worker(environment.client, task_queue=status, workflows=WORKFLOWS, activities=script.activities()),
+        Worker(
+            environment.client,
+            task_queue=status,
+            workflows=WORKFLOWS,
+            activities=script.activities(),
+            workflow_runner=QuickSandbox(),
+        ),
     ):
         handle = await start(environment.client, status)
         await script.reached.wait()

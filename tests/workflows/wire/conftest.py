@@ -13,6 +13,7 @@ from app.temporal.encryption import EncryptionCodec, Role
 from app.worker.factory import WORKFLOWS
 from tests.workflows.deletions.scripted_deletion import real_time
 from tests.workflows.record_histories import SECRET
+from tests.workflows.sandbox import QuickSandbox
 from tests.workflows.wire.scripted_wire import WireScript, clock_of
 from tests.workflows.wire.wire import Wire, with_converter
 
@@ -24,5 +25,11 @@ async def wire(client: Client, time_skipping_client: Client) -> AsyncIterator[Wi
     script = WireScript(clock=clock_of(client) if client is time_skipping_client else real_time)
     ours = with_converter(client, encrypting(codec))
     wire = Wire(with_converter(client, DataConverter.default), ours, script)
-    async with Worker(ours, task_queue=wire.task_queue, workflows=WORKFLOWS, activities=script.activities()):
+    async with Worker(
+        ours,
+        task_queue=wire.task_queue,
+        workflows=WORKFLOWS,
+        activities=script.activities(),
+        workflow_runner=QuickSandbox(),
+    ):
         yield wire
