@@ -30,7 +30,9 @@ async def read(service: Service, path: str) -> dict[str, Any]:
     return document
 
 
-async def test_a_confirmed_deletion_leaves_nothing_but_a_certificate(service: Service, tmp_path: Path) -> None:
+async def test_a_confirmed_deletion_leaves_nothing_but_an_export_and_a_certificate(
+    service: Service, tmp_path: Path
+) -> None:
     tenant_id = (await service.provision())["tenantId"]
     footprint = await read(service, f"{tenant_id}/footprint")
     temporal = await Client.connect(service.environment["TEMPORAL_ADDRESS"])
@@ -42,9 +44,10 @@ async def test_a_confirmed_deletion_leaves_nothing_but_a_certificate(service: Se
         return schedule_id in {listed.id async for listed in await temporal.list_schedules()}
 
     await wait_until(is_listed, timeout=PATIENCE)
-    operation = await delete(service, tenant_id, gracePeriodDays=0)
+    operation = await delete(service, tenant_id, export=True, gracePeriodDays=0)
     shown = await service.shown(operation["workflowId"], "awaiting_confirmation", "failed", "needs_attention")
     assert shown["status"] == "awaiting_confirmation", shown
+    assert [step["status"] for step in shown["steps"][:3]] == ["completed", "completed", "running"], shown
     assert (await read(service, tenant_id))["state"] == "deletion_scheduled"
     confirmed = await service.http.post(f"/tenants/{tenant_id}/deletion/confirm", json={})
     assert confirmed.status_code == 202, confirmed.text
@@ -53,6 +56,7 @@ async def test_a_confirmed_deletion_leaves_nothing_but_a_certificate(service: Se
     certificate = await service.http.get(f"/tenants/{tenant_id}/deletion/certificate")
     assert certificate.status_code == 200, certificate.text
     assert certificate.json()["rowsRemaining"] == 0
+    assert certificate.json()["exportId"] is not None
     removed = certificate.json()["rowsRemoved"]
     assert footprint["tables"].items() <= removed.items()
     assert schedule_id in [name for kind in certificate.json()["externalResources"] for name in kind["names"]]
@@ -80,15 +84,3 @@ async def test_an_undone_deletion_leaves_a_working_tenant(service: Service) -> N
     assert ended["status"] == "cancelled", ended
     tenant = (await service.http.get(f"/tenants/{tenant_id}")).json()
     assert (tenant["userCount"], tenant["state"]) == (1, "active")
-
-
-async def test_a_deletion_with_export_names_the_export(service: Service) -> None:
-    tenant_id = (await service.provision())["tenantId"]
-    operation = await delete(service, tenant_id, export=True, gracePeriodDays=0)
-    waiting = await service.shown(operation["workflowId"], "awaiting_confirmation", "needs_attention", "failed")
-    assert [step["status"] for step in waiting["steps"][:3]] == ["completed", "completed", "running"], waiting
-    (await service.http.post(f"/tenants/{tenant_id}/deletion/confirm", json={})).raise_for_status()
-    ended = await service.shown(operation["workflowId"], "completed", "failed", "needs_attention", "cancelled")
-    assert ended["status"] == "completed", ended
-    certificate = (await service.http.get(f"/tenants/{tenant_id}/deletion/certificate")).json()
-    assert certificate["exportId"] is not None

@@ -25,7 +25,7 @@ from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
 
-FEW = 200
+FEW = 120
 EVENTS = int(os.environ.get("EVENTS", str(FEW)))
 TENANTS = 20
 # So many are delivered between two kills.
