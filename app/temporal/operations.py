@@ -52,6 +52,8 @@ from workflows.tenants.steps import ALGADESK_TENANT_CREATION_WORKFLOW
 # A workflow id may also be one that Temporal rejects.
 NO_WORKFLOW = {RPCStatusCode.NOT_FOUND, RPCStatusCode.INVALID_ARGUMENT}
 CALL_TIMED_OUT = {RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED}
+# Temporal responds to a poll about a second before its deadline: at once, again and again, if it is a second away.
+POLL_MARGIN = timedelta(seconds=10)
 
 
 log = structlog.get_logger(__name__)
@@ -220,9 +222,9 @@ class TemporalOperations:
         """Return when the operation has ended, in whatever way, or after the given time."""
         handle = self._client.get_workflow_handle(workflow_id)
         try:
-            # The SDK applies its own timeout to each of its polls.
+            # The SDK repeats polls, each with its own deadline.
             async with asyncio.timeout(seconds):
-                await handle.result(rpc_timeout=timedelta(seconds=seconds))
+                await handle.result(rpc_timeout=timedelta(seconds=seconds) + POLL_MARGIN)
         except (TimeoutError, WorkflowFailureError, PayloadError):
             return
         except (RPCError, RuntimeError) as error:

@@ -8,6 +8,8 @@ import pytest
 from temporalio.client import Client
 
 from activities.alga.passwords import PasswordHasher
+from app.settings import Settings
+from app.temporal.operations import TemporalOperations
 from tests.app.gateway.conftest import SECRET
 from tests.app.gateway.requests import VISIBLE_PASSWORD, assert_problem, create, faults, tenant, tenant_with_admin
 from tests.app.gateway.server import RunningGateway
@@ -188,6 +190,22 @@ async def test_the_preference_to_wait_follows_rfc_7240(
     response = await http.post("/tenants", json=tenant(), headers={"Prefer": preference})
     assert response.status_code == 202, "no worker runs, so nothing is complete"
     assert response.headers.get("preference-applied") == applied
+
+
+async def test_a_wait_of_a_second_is_one_poll(
+    http: httpx.AsyncClient, settings: Settings, temporal_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workflow_id = (await create(http))["workflowId"]
+    poll = temporal_client.workflow_service.get_workflow_execution_history
+    polls = []
+
+    async def record(*arguments: Any, **options: Any) -> Any:
+        polls.append(arguments)
+        return await poll(*arguments, **options)
+
+    monkeypatch.setattr(temporal_client.workflow_service, "get_workflow_execution_history", record)
+    await TemporalOperations(temporal_client, settings).wait(workflow_id, 1)
+    assert len(polls) == 1
 
 
 async def test_waiting_ends_after_the_requested_time(http: httpx.AsyncClient) -> None:
