@@ -2,7 +2,7 @@
 
 import base64
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from uuid import uuid4
 
@@ -13,12 +13,12 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client
 
 from app.embedded.temporal import EmbeddedTemporal
-from app.settings import Settings
 from app.temporal.encryption import KEY_ID
 from tests.app.gateway.server import RunningGateway
 from tests.e2e.conftest import PATIENCE, Service, request
+from tests.e2e.in_process import gateway_in_process, worker_in_process
 from tests.e2e.obstacles import LASTING_ERROR, obstacle
-from tests.e2e.replicas import kill, replica
+from tests.e2e.replicas import kill
 from tests.support.waiting import wait_until
 from workflows.operations.messages import OPERATION_MEMO
 from workflows.tenants.steps import SET_UP_DATA
@@ -34,12 +34,9 @@ async def client(temporal: EmbeddedTemporal) -> Client:
 
 
 @pytest.fixture
-def new_gateway(service: Service, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningGateway]:
+async def new_gateway(service: Service) -> AsyncIterator[RunningGateway]:
     """A gateway that encrypts with the new key, and can decrypt with the service's old one, too."""
-    for name, value in service.environment.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("PAYLOAD_KEYS", f"new:{KEY}")
-    with RunningGateway(Settings.load(), service.installation.api_key) as gateway:
+    async with gateway_in_process(service, PAYLOAD_KEYS=f"new:{KEY}") as gateway:
         yield gateway
 
 
@@ -48,7 +45,7 @@ async def replaced_worker(service: Service) -> AsyncIterator[None]:
     """Kill the service's worker, and run one with both keys in its place during the block."""
     await kill(service.worker)
     try:
-        async with replica(service, "worker", PAYLOAD_KEYS=f"new:{KEY}"):
+        async with worker_in_process(service, TEMPORAL_TASK_QUEUE=service.task_queue, PAYLOAD_KEYS=f"new:{KEY}"):
             yield
     finally:
         await anyio.to_thread.run_sync(service.worker.start)

@@ -1,4 +1,4 @@
-"""From a live tenant over the command line and a worker process to a tenant that equals it."""
+"""From a live tenant over the command line and a worker to a tenant that equals it."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +11,7 @@ from temporalio.client import Client
 
 from tests.e2e.commands import run_command
 from tests.e2e.conftest import Service, request
-from tests.e2e.replicas import replica
+from tests.e2e.in_process import worker_in_process
 from tests.support.servers.restartable import RestartableTemporal
 from tests.support.tenants.comparing import comparable_rows
 from tests.support.tenants.model_tenant import complete_model
@@ -49,8 +49,7 @@ async def test_a_tenant_of_a_captured_blueprint_has_the_853_golden_rows_and_equa
     )
     assert ran.exit_code == 0, ran.output
 
-    queue = f"captured-{uuid4()}"
-    async with replica(service, "worker", TEMPORAL_TASK_QUEUE=queue, BLUEPRINTS_DIR=str(tmp_path)):
+    async with worker_in_process(service, BLUEPRINTS_DIR=str(tmp_path)) as queue:
         made = await create(client, queue, golden)
 
     counts = await row_counts(database, made)
