@@ -23,7 +23,7 @@ from workflows.tenants.steps import CREATE_TENANT
 
 pytestmark = pytest.mark.anyio
 
-CALLERS = 3
+CALLERS = 6
 EACH_AFTER = 3
 # Of the gateway, in seconds: longer than until the balancer stops sending requests to it.
 DELAY = 1.5
