@@ -35,7 +35,7 @@ ELSEWHERE: Triggers = {
     "adds_rows": (
         "teams",
         "AFTER INSERT",
-        "INSERT INTO tenant_companies (tenant, client_id) VALUES (NEW.tenant, gen_random_uuid()); RETURN NULL;",
+        "INSERT INTO agents (tenant, name) VALUES (NEW.tenant, 'added'); RETURN NULL;",
     ),
 }
 
