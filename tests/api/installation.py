@@ -118,8 +118,8 @@ def new_api_keys(installation: Installation, count: int) -> list[str]:
     """Create API keys and return their ids."""
     with _client(installation) as http:
         wanted = {"name": "to be rotated", "scopes": ["tenants:read"]}
-        answers = [http.post("/api-keys", json=wanted).raise_for_status() for _ in range(count)]
-    return [str(answer.json()["id"]) for answer in answers]
+        responses = [http.post("/api-keys", json=wanted).raise_for_status() for _ in range(count)]
+    return [str(response.json()["id"]) for response in responses]
 
 
 def new_webhooks(installation: Installation, count: int, events: int = 1) -> tuple[list[str], list[str]]:

@@ -22,11 +22,11 @@ from tests.api.installation import (
 )
 from workflows.tenants.steps import TENANT_CREATION
 
-# Tells the hooks which key not to revoke.
+# Informs the hooks which key not to revoke.
 OWN_KEY_ID = "API_TEST_KEY_ID"
-# Tells the hooks where to write the number of requests by route and phase.
+# Informs the hooks where to write the number of requests by route and phase.
 REQUESTS_FILE = "API_TEST_REQUESTS_FILE"
-# Tells the hooks to send one systematic case of each kind.
+# Informs the hooks to send one systematic case of each kind.
 SHORT = "API_TEST_SHORT"
 REPOSITORY = Path(__file__).parents[2]
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")

@@ -41,7 +41,7 @@ class Chaos:
             Kind.CUT: self._cut,
             Kind.REFUSED: self._refuse,
             Kind.STALLED: self._stall,
-            Kind.RESPONSES_LOST: self._lose_answers,
+            Kind.RESPONSES_LOST: self._lose_responses,
             Kind.LASTING_OUTAGE: self._keep_database_away,
         }
 
@@ -122,7 +122,7 @@ class Chaos:
             await asyncio.sleep(event.seconds)
             self._installation.links[wire].flow()
 
-    async def _lose_answers(self, event: Event) -> None:
+    async def _lose_responses(self, event: Event) -> None:
         wire = event.wire
         async with self._locks[wire]:
             self._installation.links[wire].mute()

@@ -79,9 +79,9 @@ async def insist(ask: Callable[[int], Awaitable[CallResult]], gateway: int, *, m
     """Try one gateway after the other, with growing pauses, until a result is final."""
     pause = FIRST_PAUSE
     for number, asked in enumerate(alternating(gateway), start=1):
-        answer = await ask(asked)
-        if answer.is_final or number == most:
-            return answer
+        result = await ask(asked)
+        if result.is_final or number == most:
+            return result
         await asyncio.sleep(pause)
         pause = min(2 * pause, MAX_PAUSE)
     raise AssertionError

@@ -216,12 +216,12 @@ class Run:
 
     def _notes(self) -> Iterator[str]:
         for code, number in self._late_outages.items():
-            yield f"gateways answered {number} times with 503 {code} after everything had settled"
+            yield f"gateways responded {number} times with 503 {code} after everything had settled"
         for name, replica in self._installation.replicas.items():
             if replica.exits:
                 yield f"{name} ended {len(replica.exits)} times by itself, with status {sorted(set(replica.exits))}"
             if replica.dirty_ends:
-                yield f"{name} answered SIGTERM with exit status {sorted(set(replica.dirty_ends))}"
+                yield f"{name} ended on SIGTERM with exit status {sorted(set(replica.dirty_ends))}"
 
 
 def callers_of(installation: Installation) -> httpx.AsyncClient:

@@ -75,11 +75,11 @@ async def test_data_sent_during_a_stall_arrives_after_it(proxy: Proxy) -> None:
     caller = await Caller.of(proxy)
     await caller.ask(b"one\n")
     proxy.stall()
-    answer = asyncio.create_task(caller.ask(b"two\n"))
-    done, _ = await asyncio.wait({answer}, timeout=0.2)
+    response = asyncio.create_task(caller.ask(b"two\n"))
+    done, _ = await asyncio.wait({response}, timeout=0.2)
     assert not done
     proxy.flow()
-    assert await answer == b"two\n"
+    assert await response == b"two\n"
     caller.writer.close()
 
 
@@ -87,13 +87,13 @@ async def test_a_muted_server_receives_requests_and_a_cut_loses_its_responses(pr
     caller = await Caller.of(proxy)
     await caller.ask(b"one\n")
     proxy.mute()
-    answer = asyncio.create_task(caller.ask(b"quit\n"))
-    done, _ = await asyncio.wait({answer}, timeout=0.2)
+    response = asyncio.create_task(caller.ask(b"quit\n"))
+    done, _ = await asyncio.wait({response}, timeout=0.2)
     assert not done
     proxy.cut()
     proxy.flow()
     with pytest.raises(ConnectionResetError):
-        await answer
+        await response
 
 
 async def test_it_disconnects_clients_of_an_absent_server() -> None:

@@ -16,6 +16,6 @@ def values(request: pytest.FixtureRequest) -> Path:
 
 @pytest.fixture(scope="session")
 def rendered(values: Path) -> Rendered:
-    answer = template(values)
-    assert answer.returncode == 0, answer.stderr
-    return Rendered(answer.stdout)
+    result = template(values)
+    assert result.returncode == 0, result.stderr
+    return Rendered(result.stdout)

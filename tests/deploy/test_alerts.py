@@ -23,9 +23,9 @@ Alert = dict[str, Any]
 
 
 def groups_of(values: Path | None, *options: str) -> list[dict[str, Any]]:
-    answer = template(values, "--set", "metrics.prometheusRule.enabled=true", *options)
-    assert answer.returncode == 0, answer.stderr
-    (rule,) = Rendered(answer.stdout).of_kind("PrometheusRule")
+    result = template(values, "--set", "metrics.prometheusRule.enabled=true", *options)
+    assert result.returncode == 0, result.stderr
+    (rule,) = Rendered(result.stdout).of_kind("PrometheusRule")
     groups: list[dict[str, Any]] = rule["spec"]["groups"]
     return groups
 
@@ -105,5 +105,5 @@ def rules(promtool: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_alerts_fire_when_they_should(case: Path, promtool: str, rules: Path, tmp_path: Path) -> None:
     shutil.copy(rules, tmp_path)
     shutil.copy(case, tmp_path)
-    answer = run(promtool, "test", "rules", str(tmp_path / case.name))
-    assert answer.returncode == 0, answer.stdout + answer.stderr
+    result = run(promtool, "test", "rules", str(tmp_path / case.name))
+    assert result.returncode == 0, result.stdout + result.stderr

@@ -36,8 +36,8 @@ SECRETS = {name.upper() for name, field in Settings.model_fields.items() if "Sec
 
 
 def test_lint_passes(values: Path) -> None:
-    answer = run(program("helm"), "lint", "--strict", str(CHART), "--values", str(values))
-    assert answer.returncode == 0, answer.stdout + answer.stderr
+    result = run(program("helm"), "lint", "--strict", str(CHART), "--values", str(values))
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
 @pytest.mark.parametrize("version", [OLDEST, NEWEST])
@@ -239,9 +239,9 @@ def test_new_settings_replace_the_pods() -> None:
     ],
 )
 def test_invalid_values_are_rejected(options: list[str], said: str) -> None:
-    answer = template(None, *[part for option in options for part in ("--set", option)])
-    assert answer.returncode != 0
-    assert said in answer.stderr
+    result = template(None, *[part for option in options for part in ("--set", option)])
+    assert result.returncode != 0
+    assert said in result.stderr
 
 
 def test_the_readme_documents_every_value() -> None:

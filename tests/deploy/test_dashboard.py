@@ -88,6 +88,6 @@ def test_panels_do_not_overlap(dashboard: dict[str, Any]) -> None:
 
 
 def rendered(*options: str) -> list[dict[str, Any]]:
-    answer = template(None, *options)
-    assert answer.returncode == 0, answer.stderr
-    return Rendered(answer.stdout).objects
+    result = template(None, *options)
+    assert result.returncode == 0, result.stderr
+    return Rendered(result.stdout).objects

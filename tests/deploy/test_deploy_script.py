@@ -53,8 +53,8 @@ def shell(tmp_path: Path) -> Shell:
 
 
 def test_shellcheck_passes() -> None:
-    answer = run(program("shellcheck"), str(SCRIPT), str(REPOSITORY / ".ci" / "run"))
-    assert answer.returncode == 0, answer.stdout
+    result = run(program("shellcheck"), str(SCRIPT), str(REPOSITORY / ".ci" / "run"))
+    assert result.returncode == 0, result.stdout
 
 
 def test_build_makes_the_image_with_that_tag(shell: Shell) -> None:
@@ -73,8 +73,8 @@ def test_another_builder_can_be_named(shell: Shell) -> None:
 def test_deploy_upgrades_waits_and_tests(shell: Shell) -> None:
     (shell.folder / "values.yaml").write_text("{}")
     arguments = ["-t", "1.10", "-r", "registry.example", "-n", "psa", "--context", "prod", "--values", "values.yaml"]
-    answer = shell.run("deploy", *arguments)
-    assert answer.returncode == 0, answer.stderr
+    result = shell.run("deploy", *arguments)
+    assert result.returncode == 0, result.stderr
     check, upgrade, test = shell.calls
     cluster = ["helm", "--kube-context", "prod", "--namespace", "psa"]
     given = [
@@ -148,8 +148,8 @@ def test_a_dry_run_checks_the_values_and_prints_what_would_run(shell: Shell, arg
 
 def test_the_namespace_and_the_secret_are_made_or_replaced(shell: Shell) -> None:
     (shell.folder / "production.env").write_text(SECRETS)
-    answer = shell.run("secret", "production.env", "-n", "psa", "--secret", "keys", "--context", "prod")
-    assert answer.returncode == 0, answer.stderr
+    result = shell.run("secret", "production.env", "-n", "psa", "--secret", "keys", "--context", "prod")
+    assert result.returncode == 0, result.stderr
     cluster = ["kubectl", "--context", "prod", "--namespace", "psa"]
     made = ["--dry-run=client", "--output", "yaml"]
     file = f"--from-env-file={shell.folder / 'production.env'}"
@@ -177,10 +177,10 @@ def test_a_wrong_file_of_secrets_is_rejected_without_its_content(
 ) -> None:
     if content is not None:
         (shell.folder / "production.env").write_text(content)
-    answer = shell.run("secret", "production.env", *options)
-    assert (answer.returncode, shell.calls) == (2, [])
-    assert error in answer.stderr
-    assert "hunter2" not in answer.stderr + answer.stdout
+    result = shell.run("secret", "production.env", *options)
+    assert (result.returncode, shell.calls) == (2, [])
+    assert error in result.stderr
+    assert "hunter2" not in result.stderr + result.stdout
 
 
 def test_values_that_the_chart_rejects_end_it_before_anything_runs(shell: Shell) -> None:
@@ -188,9 +188,9 @@ def test_values_that_the_chart_rejects_end_it_before_anything_runs(shell: Shell)
     (shell.folder / "helm").unlink()
     (shell.folder / "helm").symlink_to(program("helm"))
     for options in ([], ["--dry-run"]):
-        answer = shell.run("deploy", "-t", "1", "-r", "registry.example", "--values", "values.yaml", *options)
-        assert (answer.returncode, answer.stdout) == (2, "")
-        assert "additional properties 'replica' not allowed" in answer.stderr
+        result = shell.run("deploy", "-t", "1", "-r", "registry.example", "--values", "values.yaml", *options)
+        assert (result.returncode, result.stdout) == (2, "")
+        assert "additional properties 'replica' not allowed" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -214,9 +214,9 @@ def test_values_that_the_chart_rejects_end_it_before_anything_runs(shell: Shell)
     ],
 )
 def test_invalid_arguments_are_rejected(shell: Shell, arguments: list[str], said: str) -> None:
-    answer = shell.run(*arguments)
-    assert (answer.returncode, shell.calls) == (2, [])
-    assert said in answer.stderr
+    result = shell.run(*arguments)
+    assert (result.returncode, shell.calls) == (2, [])
+    assert said in result.stderr
 
 
 def test_help_lists_the_commands(shell: Shell) -> None:

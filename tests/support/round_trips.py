@@ -21,7 +21,7 @@ class RoundTrips:
             self.count += 1
         self._waits = True
 
-    def answered(self) -> None:
+    def responded(self) -> None:
         """Record that the server has sent something."""
         self._waits = False
 
@@ -34,7 +34,7 @@ async def counting_proxy(target: int) -> AsyncIterator[tuple[int, RoundTrips]]:
 
     async def welcome(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there_reader, there_writer = await asyncio.open_connection(LOOPBACK, target)
-        for pump in (_pump(reader, there_writer, trips.asked), _pump(there_reader, writer, trips.answered)):
+        for pump in (_pump(reader, there_writer, trips.asked), _pump(there_reader, writer, trips.responded)):
             forwarding.add(asyncio.create_task(pump))
 
     server = await asyncio.start_server(welcome, LOOPBACK, 0)

@@ -21,7 +21,7 @@ class Reordered(TenantCreation):
 
 
 @workflow.defn(name="tenantCreationWorkflow")
-class Telling(TenantCreation):
+class Quoting(TenantCreation):
     """Fails over its argument, and quotes it."""
 
     @workflow.run

@@ -2,8 +2,6 @@
 
 from datetime import UTC, datetime, timedelta
 
-import anyio
-import anyio.lowlevel
 import pytest
 from temporalio.client import Client, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
@@ -13,6 +11,7 @@ from temporalio.worker import Replayer, Worker
 from app.temporal.conversion import DATA_CONVERTER
 from app.temporal.descriptions import read_description
 from app.worker.factory import WORKFLOWS
+from tests.support.waiting import wait_until
 from tests.workflows.conftest import ON_BOTH_SERVERS, NewWorker, time_skipping_program
 from tests.workflows.observing import Handle, check_replay, count_events, failure_of, reaches, snapshot_of, start
 from tests.workflows.sandbox import QuickSandbox
@@ -92,13 +91,15 @@ async def test_a_cancelled_operation_is_parked_if_it_can_not_be_closed_and_resum
         await reaches(handle, OperationStatus.NEEDS_ATTENTION)
         await handle.cancel()
         await script.closing_failed.wait()
-        with anyio.fail_after(60):
-            # Until the workflow has published that it knows of the cancel, and then that its closing has parked.
-            while (shown := await described(handle)).cancelled_by is None or shown.status in {
-                OperationStatus.CANCELLING,
-                OperationStatus.RETRYING,
-            }:
-                await anyio.lowlevel.checkpoint()
+
+        async def has_parked() -> bool:
+            """Return whether the workflow shows that it knows of the cancel, and that its closing has parked."""
+            shown = await described(handle)
+            closing = {OperationStatus.CANCELLING, OperationStatus.RETRYING}
+            return shown.cancelled_by is not None and shown.status not in closing
+
+        await wait_until(has_parked, timeout=60, every=0.005)
+        shown = await described(handle)
         assert (shown.status, shown.cancelled_by) == (OperationStatus.NEEDS_ATTENTION, "temporal")
         assert shown.error is not None
         await handle.signal("resume")

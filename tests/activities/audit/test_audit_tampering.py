@@ -182,7 +182,7 @@ async def test_a_restored_older_state_is_detected_only_by_a_noted_head(
     await append(audit_engine, event(8), event(9))
     later = await verified(audit_engine)
     await tampering.restore()
-    assert (await verified(audit_engine)).is_intact, "the limit of what the database alone can tell"
+    assert (await verified(audit_engine)).is_intact, "the limit of what the database alone can show"
     noted = Head(later.sequence, later.hash)
     assert recorded(await verified(audit_engine, noted)) == [(BreakKind.NOTED, LENGTH + 2)]
     await append(audit_engine, event(18), event(19))

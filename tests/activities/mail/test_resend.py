@@ -59,7 +59,7 @@ async def test_a_mail_whose_text_has_changed_since_is_not_sent_again(
 async def test_a_passing_error_can_be_tried_again(
     server: ResendServer, transport: ResendTransport, status: int, document: dict[str, object]
 ) -> None:
-    server.answers.append((status, document))
+    server.responses.append((status, document))
     with pytest.raises(ApplicationError, match="Resend"):
         await transport.send(a_mail())
     assert await transport.send(a_mail()) == "resend-1"
@@ -77,7 +77,7 @@ async def test_a_passing_error_can_be_tried_again(
 async def test_a_refused_mail_is_a_final_error(
     server: ResendServer, transport: ResendTransport, status: int, document: dict[str, object]
 ) -> None:
-    server.answers.append((status, document))
+    server.responses.append((status, document))
     with pytest.raises(FinalError, match=rf"Resend said {status} validation_error") as refused:
         await transport.send(a_mail())
     assert "ada@" not in str(refused.value)

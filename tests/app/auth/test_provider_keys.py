@@ -176,12 +176,12 @@ async def test_a_gateway_starts_without_its_provider(provider: OpenIdServer, clo
 def held(provider: OpenIdServer) -> Any:
     """The provider accepts requests for keys and never responds."""
     released = threading.Event()
-    provider.answers[CERTS] = lambda request: _answer_later(request, released)
+    provider.responses[CERTS] = lambda request: _respond_later(request, released)
     yield
     released.set()
 
 
-def _answer_later(request: BaseHTTPRequestHandler, released: threading.Event) -> None:
+def _respond_later(request: BaseHTTPRequestHandler, released: threading.Event) -> None:
     released.wait(30)
     request.close_connection = True
 
@@ -250,15 +250,15 @@ def _json(document: Any) -> Callable[[BaseHTTPRequestHandler], None]:
 async def test_an_invalid_response_leaves_the_keys_unchanged(
     keys: ProviderKeys, provider: OpenIdServer, path: str, response: Callable[[BaseHTTPRequestHandler], None]
 ) -> None:
-    provider.answers[path] = response
+    provider.responses[path] = response
     assert await is_unavailable(keys, "unknown")
     assert await keys.find(provider.key_id)
 
 
 async def test_redirects_to_keys_are_not_followed(keys: ProviderKeys, provider: OpenIdServer) -> None:
     target = f"{provider.issuer}/moved"
-    provider.answers[CERTS] = lambda request: send(request, b"", status=302, Location=target)
-    provider.answers["/moved"] = _json({"keys": list(provider.keys.values())})
+    provider.responses[CERTS] = lambda request: send(request, b"", status=302, Location=target)
+    provider.responses["/moved"] = _json({"keys": list(provider.keys.values())})
     assert await is_unavailable(keys, "unknown")
     assert "/moved" not in provider.asked
 
@@ -267,14 +267,14 @@ async def test_redirects_to_keys_are_not_followed(keys: ProviderKeys, provider: 
 async def test_the_configuration_of_another_issuer_is_not_used(
     keys: ProviderKeys, provider: OpenIdServer, issuer: str | None
 ) -> None:
-    provider.answers[DISCOVERY] = _json({"issuer": issuer, "jwks_uri": provider.issuer + CERTS})
+    provider.responses[DISCOVERY] = _json({"issuer": issuer, "jwks_uri": provider.issuer + CERTS})
     assert await is_unavailable(keys, "unknown")
     assert provider.number_asked(CERTS) == 1, "before"
 
 
 @pytest.mark.parametrize("url", ["http://login.example.com/certs", "file:///etc/passwd", "ftp://127.0.0.1/", 7, None])
 async def test_keys_are_fetched_only_over_https(keys: ProviderKeys, provider: OpenIdServer, url: Any) -> None:
-    provider.answers[DISCOVERY] = _json({"issuer": provider.issuer, "jwks_uri": url})
+    provider.responses[DISCOVERY] = _json({"issuer": provider.issuer, "jwks_uri": url})
     with capture_logs() as lines:
         assert await is_unavailable(keys, "unknown")
     assert lines[0]["reason"].endswith("has no acceptable jwks_uri")

@@ -79,10 +79,10 @@ def issue(provider: OpenIdServer) -> Iterator[Issue]:
             request.rfile.read(int(request.headers["Content-Length"]))
             send(request, body, status)
 
-        provider.answers[TOKEN] = respond
+        provider.responses[TOKEN] = respond
 
     yield issue
-    provider.answers.pop(TOKEN, None)
+    provider.responses.pop(TOKEN, None)
 
 
 def tokens(provider: OpenIdServer, nonce: str, access: Mapping[str, Any], **identity: Any) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Somebody who may write to Temporal, as Alga's own server may, and has none of our keys."""
+"""A client that may write to Temporal, as Alga's own server may, and has none of our keys."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -171,7 +171,7 @@ def accepted_cancels_take_effect(case: Case, operation: Operation) -> Iterator[V
                 Wrong.UNTRUE, f"{result.call} at {result.at:.1f} s reported its end, which was at {ended_at:.1f} s"
             )
         if result.status == CREATED and operation.status != "completed":
-            yield case.wrong(Wrong.UNTRUE, f"was answered 201, and is {operation.status}")
+            yield case.wrong(Wrong.UNTRUE, f"got a 201, and is {operation.status}")
 
 
 def all_rows_or_none(case: Case, operation: Operation) -> Iterator[Violation]:
@@ -204,7 +204,7 @@ def the_tenant_is_as_asked_for(case: Case, operation: Operation) -> Iterator[Vio
     chosen = {case.entry.plan.password} if case.entry.plan.password is not None else set()
     hasher = PasswordHasher(SECRET)
     if not all(hasher.verify(word, users[0].hashed_password) for word in case.entry.temporary_passwords | chosen):
-        yield case.wrong(Wrong.UNTRUE, "its administrator can't get in with the password that was chosen or answered")
+        yield case.wrong(Wrong.UNTRUE, "its administrator can't get in with the password that was chosen or returned")
 
 
 OPERATION_CHECKS: tuple[Callable[[Case, Operation], Iterator[Violation]], ...] = (

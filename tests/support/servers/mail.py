@@ -100,37 +100,37 @@ def _part(message: EmailMessage, kind: str) -> str:
 class ResendServer:
     """Resend's API as its documentation has it: a key that was used before returns the first response.
 
-    `answers` are sent first, one for each request: a status and a document.
+    `responses` are sent first, one for each request: a status and a document.
     """
 
     def __init__(self, key: str) -> None:
         self.mails: list[dict[str, Any]] = []
         self.requests = 0
-        self.answers: list[tuple[int, dict[str, Any]]] = []
+        self.responses: list[tuple[int, dict[str, Any]]] = []
         self._used: dict[str, tuple[str, str]] = {}
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                self._answer(200, {"data": []}) if self._is_known() else self._refuse()
+                self._respond(200, {"data": []}) if self._is_known() else self._refuse()
 
             def do_POST(self) -> None:
                 outer.requests += 1
                 body = self.rfile.read(int(self.headers["Content-Length"])).decode()
                 if not self._is_known():
                     self._refuse()
-                elif outer.answers:
-                    self._answer(*outer.answers.pop(0))
+                elif outer.responses:
+                    self._respond(*outer.responses.pop(0))
                 else:
-                    self._answer(*outer._accept(self.headers["Idempotency-Key"], body))
+                    self._respond(*outer._accept(self.headers["Idempotency-Key"], body))
 
             def _is_known(self) -> bool:
                 return self.headers["Authorization"] == f"Bearer {key}"
 
             def _refuse(self) -> None:
-                self._answer(401, {"statusCode": 401, "name": "invalid_api_key", "message": "API key is invalid"})
+                self._respond(401, {"statusCode": 401, "name": "invalid_api_key", "message": "API key is invalid"})
 
-            def _answer(self, status: int, document: dict[str, Any]) -> None:
+            def _respond(self, status: int, document: dict[str, Any]) -> None:
                 content = json.dumps(document).encode()
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")

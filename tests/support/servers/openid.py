@@ -26,7 +26,7 @@ TOKEN = "/token"
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
-Answer = Callable[[BaseHTTPRequestHandler], None]
+Respond = Callable[[BaseHTTPRequestHandler], None]
 
 
 def new_key(algorithm: str = "ES256", *, bits: int = 2048) -> PrivateKey:
@@ -53,7 +53,7 @@ def _as_jwk(key: PrivateKey | PublicKey, algorithm: str, **members: Any) -> dict
 class OpenIdServer:
     """Serves in its `with` block, and again after `stop` and `start`; records the requested paths.
 
-    `keys` are the published keys by key id; `answers` replace the response at a path.
+    `keys` are the published keys by key id; `responses` replace the response at a path.
     """
 
     def __init__(self, certificate_in: Path | None = None) -> None:
@@ -65,7 +65,7 @@ class OpenIdServer:
         scheme = "http" if authority is None else "https"
         self.issuer = f"{scheme}://127.0.0.1:{self.port}/realms/alga"
         self.asked: list[str] = []
-        self.answers: dict[str, Answer] = {}
+        self.responses: dict[str, Respond] = {}
         self.keys: dict[str, dict[str, Any]] = {}
         self.key_id = ""
         self.algorithm = "ES256"
@@ -90,7 +90,7 @@ class OpenIdServer:
             def do_GET(self) -> None:
                 path = self.path.removeprefix("/realms/alga")
                 provider.asked.append(path)
-                provider.answers.get(path, provider._answer)(self)
+                provider.responses.get(path, provider._respond)(self)
 
             do_POST = do_GET  # noqa: N815 - the base class's name
 
@@ -160,7 +160,7 @@ class OpenIdServer:
     def number_asked(self, path: str) -> int:
         return self.asked.count(path)
 
-    def _answer(self, request: BaseHTTPRequestHandler) -> None:
+    def _respond(self, request: BaseHTTPRequestHandler) -> None:
         path = request.path.removeprefix("/realms/alga")
         documents: dict[str, Any] = {
             DISCOVERY: {

@@ -67,7 +67,7 @@ class Wire:
                     started = event.child_workflow_execution_started_event_attributes.workflow_execution
                     if started.workflow_id:
                         return self.alga.get_workflow_handle(started.workflow_id, run_id=started.run_id)
-                await anyio.lowlevel.checkpoint()
+                await anyio.sleep(0.005)
 
     def as_we_see(self, handle: Handle) -> Handle:
         return self.ours.get_workflow_handle(handle.id)
@@ -80,10 +80,10 @@ async def shows(handle: Handle, **expected: Any) -> dict[str, Any]:
             try:
                 state: dict[str, Any] = await handle.query("getDeletionState")
             except RPCError:  # no task of the workflow has run yet
-                await anyio.lowlevel.checkpoint()
-                continue
+                state = {}
             if expected.items() <= state.items():
                 return state
+            await anyio.sleep(0.005)
 
 
 def with_converter(client: Client, converter: DataConverter) -> Client:
@@ -109,7 +109,7 @@ async def warned(deletion: Handle, code: str) -> OperationWarning:
                 found = []
             if found:
                 return found[0]
-            await anyio.lowlevel.checkpoint()
+            await anyio.sleep(0.005)
 
 
 async def ended(handle: Handle) -> WorkflowExecutionStatus:
@@ -119,7 +119,7 @@ async def ended(handle: Handle) -> WorkflowExecutionStatus:
             status = (await handle.describe()).status
             if status not in {None, WorkflowExecutionStatus.RUNNING}:
                 return status
-            await anyio.lowlevel.checkpoint()
+            await anyio.sleep(0.005)
 
 
 def error_of(code: str) -> ApplicationError:

@@ -31,7 +31,7 @@ from tests.app.cli.conftest import Ran
 from tests.support.servers.temporal import codec_of
 from tests.workflows.record_histories import HISTORIES
 from tests.workflows.record_histories import SECRET as HISTORIES_SECRET
-from tests.workflows.reordered import Reordered, Telling
+from tests.workflows.reordered import Quoting, Reordered
 from tests.workflows.scripted import Script, request
 
 SECRET = "correct horse"
@@ -213,7 +213,7 @@ def test_only_type_and_place_of_an_exception_are_shown() -> None:
             yield history
 
         converter = dataclasses.replace(DATA_CONVERTER, payload_codec=codec_of(HISTORIES_SECRET))
-        (replayed,) = [replayed async for replayed in replay_histories(one(), [Telling], converter)]
+        (replayed,) = [replayed async for replayed in replay_histories(one(), [Quoting], converter)]
         return replayed.problem
 
     shown = run_blocking(problem())

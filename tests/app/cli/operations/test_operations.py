@@ -34,10 +34,10 @@ def test_a_status_shows_steps_attempts_and_errors(server: ScriptedServer, run: R
         "attempts": 3,
     }
     error = operation_error("database-unavailable", "connection lost", step="create_tenant")
-    answer = document(
+    status = document(
         "retrying", steps=[step], error=error, source="database", cancelledBy="key:x", cancelReason="why"
     )
-    server.script("GET", OPERATION_PATH, Reply(200, answer))
+    server.script("GET", OPERATION_PATH, Reply(200, status))
     text = run("status", WORKFLOW_ID).stdout
     assert "create tenant             retrying                  3 attempts" in text
     for shown in ("database-unavailable", "connection lost", "Temporal is unavailable", "by key:x: why", "15 %"):
@@ -53,8 +53,8 @@ def test_a_completed_operation_shows_request_result_and_warnings(server: Scripte
         "addons": ["ai", "teams"],
         "billingAddress": {"city": "Bern"},
     }
-    answer = document("completed", steps=[step], warnings=[warning], parameters=parameters)
-    server.script("GET", OPERATION_PATH, Reply(200, answer))
+    status = document("completed", steps=[step], warnings=[warning], parameters=parameters)
+    server.script("GET", OPERATION_PATH, Reply(200, status))
     text = run("operations", "show", WORKFLOW_ID).stdout
     shown = [" ".join(line.split()) for line in text.splitlines()]
     for line in (

@@ -3,8 +3,6 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
-import anyio
-import anyio.lowlevel
 import asyncpg
 import httpx
 import pytest
@@ -19,6 +17,7 @@ from tests.app.gateway.conftest import SECRET
 from tests.app.gateway.requests import assert_problem, faults
 from tests.app.gateway.server import RunningGateway
 from tests.support.api_keys import Keys
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
 
@@ -117,16 +116,18 @@ async def test_the_first_decoding_is_recorded_at_once_and_later_ones_in_sums(
 ) -> None:
     for _ in range(20):
         assert (await decode(fresh, as_json(PLAIN, PLAIN))).status_code == 200
-    with anyio.fail_after(20):
-        while sum(row["count"] for row in await told_of(reader, database)) < 20:
-            await anyio.lowlevel.checkpoint()
-    rows = await told_of(reader, database)
+
+    async def are_recorded() -> bool:
+        return sum(int(row["count"]) for row in await recorded_of(reader, database)) >= 20
+
+    await wait_until(are_recorded, timeout=20)
+    rows = await recorded_of(reader, database)
     assert sum(row["count"] for row in rows) == 20
     assert len(rows) < 10
     assert sum(json.loads(row["details"])["payloads"] for row in rows) == 40
 
 
-async def told_of(reader: CreatedKey, database: asyncpg.Connection) -> list[asyncpg.Record]:
+async def recorded_of(reader: CreatedKey, database: asyncpg.Connection) -> list[asyncpg.Record]:
     query = "SELECT * FROM alga_tenants.audit_events WHERE action = 'payloads.decode' AND caller = $1"
     return list(await database.fetch(query, f"key:{reader.record.key_id}"))
 
