@@ -167,6 +167,8 @@ def installed(
         "STEP_RETRY_WINDOW": str(STEP_RETRY_WINDOW),
         "MASTER_BILLING_TENANT_ID": str(MANAGEMENT_TENANT),
         "EXPORT_URL": (folder / "exports").as_uri(),
+        # Receivers of webhooks are tests.
+        "WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8",
         **settings,
     }
     servers = {
