@@ -28,7 +28,7 @@ def provider() -> Iterator[OpenIdServer]:
 
 
 @pytest.fixture(scope="module")
-def gateway(settings: Settings, api_key: str, provider: OpenIdServer) -> Iterator[RunningGateway]:
+def provider_settings(settings: Settings, provider: OpenIdServer) -> Settings:
     changes = {
         "oidc_issuer": provider.issuer,
         "oidc_audience": AUDIENCE,
@@ -38,7 +38,12 @@ def gateway(settings: Settings, api_key: str, provider: OpenIdServer) -> Iterato
         "rate_limit_failed_per_minute": 0,
         "rate_limit_anonymous_per_minute": 0,
     }
-    with RunningGateway(settings.model_copy(update=changes), api_key) as server:
+    return settings.model_copy(update=changes)
+
+
+@pytest.fixture(scope="module")
+def gateway(provider_settings: Settings, api_key: str) -> Iterator[RunningGateway]:
+    with RunningGateway(provider_settings, api_key) as server:
         yield server
 
 
@@ -193,21 +198,24 @@ async def test_tokens_that_are_not_for_us_open_no_session(
 
 
 async def test_a_provider_that_refuses_or_fails_leaks_nothing(
-    browser: httpx.AsyncClient, issue: Any, capfd: pytest.CaptureFixture[str]
+    provider_settings: Settings, api_key: str, issue: Any, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    for document, status, expected, detail in (
-        ({"error": "invalid_grant"}, 400, 401, "did not confirm the sign-in"),
-        ({"error": "invalid_client"}, 401, 401, "did not confirm the sign-in"),
-        (b"<html>", 200, 503, "identity provider is unavailable"),
-        ([1], 200, 503, "identity provider is unavailable"),
-        ({"error": "no"}, 500, 503, "identity provider is unavailable"),
-        (b"[" * 600_000, 200, 503, "identity provider is unavailable"),
-    ):
-        asked = await begin(browser)
-        issue(document, status)
-        response = await come_back(browser, code="unmistakable-code", state=asked["state"])
-        assert (response.status_code, detail in response.text) == (expected, True), response.text
-        assert SESSION not in response.cookies
+    with RunningGateway(provider_settings, api_key) as gateway:
+        async with gateway.client(Accept="text/html") as browser:
+            for document, status, expected, detail in (
+                ({"error": "invalid_grant"}, 400, 401, "did not confirm the sign-in"),
+                ({"error": "invalid_client"}, 401, 401, "did not confirm the sign-in"),
+                (b"<html>", 200, 503, "identity provider is unavailable"),
+                ([1], 200, 503, "identity provider is unavailable"),
+                ({"error": "no"}, 500, 503, "identity provider is unavailable"),
+                (b"[" * 600_000, 200, 503, "identity provider is unavailable"),
+            ):
+                asked = await begin(browser)
+                issue(document, status)
+                response = await come_back(browser, code="unmistakable-code", state=asked["state"])
+                assert (response.status_code, detail in response.text) == (expected, True), response.text
+                assert SESSION not in response.cookies
+    # The thread that writes has ended.
     shown = capfd.readouterr()
     for secret in ("unmistakable-client-secret", "unmistakable-code"):
         assert secret not in shown.out + shown.err
