@@ -24,9 +24,6 @@ from tests.support.spreading import Scheduling, longest_first
 from tests.support.sql_watch.tables import algas_scoped_tables
 from tests.support.sql_watch.watch import SERVER_SETTINGS, SqlWatch
 
-# With the default of 700, a fifth of the processor's time looks for garbage among the parts of SQL statements.
-OBJECTS_PER_COLLECTION = 50_000
-
 
 def pytest_configure() -> None:
     """Hide a running `make run`, and restore SIGINT, which shells make programs in the background ignore."""
@@ -44,7 +41,6 @@ def pytest_collection() -> Iterator[None]:
         return (yield)
     finally:
         gc.freeze()
-        gc.set_threshold(OBJECTS_PER_COLLECTION, *gc.get_threshold()[1:])
         gc.enable()
 
 
