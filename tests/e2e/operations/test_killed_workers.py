@@ -105,6 +105,7 @@ async def killed(service: Service, temporal: EmbeddedTemporal) -> AsyncIterator[
             await work.change("suspension", "PUT", "suspension", {"reason": "unpaid"})
             for gate in gates:
                 await gate.reached()
+            await committed(service, [work.operations[name] for name in TRACKING])
             await blocked(service, len(TRACKING) + 1)
             await kill(service.worker)
             for name in (*TERMINATED, TRACKING[1]):
@@ -139,6 +140,17 @@ async def locked(work: Killed) -> AsyncIterator[None]:
         await connection.execute("SELECT FROM users WHERE tenant = $1 FOR UPDATE", work.tenants["suspension"])
         yield
         await connection.execute("ROLLBACK")
+
+
+async def committed(service: Service, workflow_ids: list[str]) -> None:
+    """Return once the tenants of these operations are written."""
+    query = "SELECT count(*) FROM alga_tenants.operations WHERE workflow_id = ANY ($1) AND committed_at IS NOT NULL"
+    async with service.database() as connection:
+
+        async def are_committed() -> bool:
+            return bool(await connection.fetchval(query, workflow_ids) == len(workflow_ids))
+
+        await wait_until(are_committed, timeout=PATIENCE, every=0.02)
 
 
 async def blocked(service: Service, number: int) -> None:
