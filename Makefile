@@ -16,19 +16,19 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 test: setup lint $(BIN)/helm ## Run the static checks and all tests (ARGS=: for pytest)
-	$(BIN)/pytest -n 4 --dist loadfile --ignore tests/browser $(ARGS)
+	$(BIN)/pytest -n 4 --dist loadfile --max-worker-restart 0 --ignore tests/browser $(ARGS)
 
 test-browser: setup ## Use the console in Chromium (ARGS=: for pytest)
 	$(BIN)/pytest tests/browser $(ARGS)
 
 test-fast: setup ## Run the tests that start no server and no process, in a minute
-	$(BIN)/python -m pytest -p tests.fast -n 4 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -p tests.fast -n 4 --dist loadfile --max-worker-restart 0 $(ARGS)
 
 # With ARGS, only a part of the tests runs and the floor does not apply.
 coverage: setup $(BIN)/helm ## Run all tests and report their coverage (ARGS=: for pytest)
 	mkdir -p build
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -n 4 --dist loadfile --ignore tests/browser $(ARGS)
+	$(BIN)/coverage run -m pytest -n 4 --dist loadfile --max-worker-restart 0 --ignore tests/browser $(ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report $(if $(ARGS),--fail-under=0)
 
