@@ -176,7 +176,7 @@ async def the_network_cuts_a_connection_that_is_being_made(stage: Stage) -> None
         async def is_connected() -> bool:
             return proxy.connections > 0
 
-        await wait_until(is_connected, timeout=5, every=0.01)
+        await wait_until(is_connected, timeout=60, every=0.01)
         proxy.cut()
         await connecting
 
@@ -197,7 +197,7 @@ async def _end_session(stage: Stage, connection: AsyncConnection) -> None:
     async def is_closed() -> bool:
         return bool(driver.is_closed())
 
-    await wait_until(is_closed, timeout=5, every=0.01)
+    await wait_until(is_closed, timeout=60, every=0.01)
 
 
 async def _until_somebody_sleeps(stage: Stage) -> None:
@@ -211,4 +211,4 @@ async def _until_somebody_sleeps(stage: Stage) -> None:
             )
         )
 
-    await wait_until(is_sleeping, timeout=5, every=0.01)
+    await wait_until(is_sleeping, timeout=60, every=0.01)

@@ -63,7 +63,7 @@ async def the_server_shuts_down(stage: Stage) -> None:
     """The server waits for its sessions to end, and refuses new ones."""
     await stage.session()
     stage.server.process.send_signal(signal.SIGTERM)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while True:
             await run(stage.engine(), "SELECT 1")
 
@@ -71,7 +71,7 @@ async def the_server_shuts_down(stage: Stage) -> None:
 @SERVERS.of("builtins.OSError", heals=False)
 async def the_server_has_been_killed(stage: Stage) -> None:
     stage.server.process.send_signal(signal.SIGKILL)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while True:
             await run(stage.engine(), "SELECT 1")
 

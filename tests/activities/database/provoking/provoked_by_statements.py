@@ -252,7 +252,7 @@ async def _until_somebody_waits(stage: Stage) -> None:
     async def is_waiting() -> bool:
         return bool(await session.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"))
 
-    await wait_until(is_waiting, timeout=5, every=0.01)
+    await wait_until(is_waiting, timeout=60, every=0.01)
 
 
 def _trigger(body: str) -> tuple[str, str]:

@@ -51,7 +51,12 @@ class Stage:
     def engine(self, url: str | None = None, **options: Any) -> AsyncEngine:
         """Return an engine as the product makes it, which raises the error that ends the scenario."""
         target = make_url(url or self.url).set(drivername="postgresql+asyncpg")
-        given: dict[str, Any] = {"application_name": "tests", "pool_size": 2, "statement_timeout": 5.0}
+        given: dict[str, Any] = {
+            "application_name": "tests",
+            "pool_size": 2,
+            "statement_timeout": 5.0,
+            "connect_timeout": 60.0,
+        }
         engine = create_engine(target, **(given | options))
         self.engines.append(engine)
         self._resources.push_async_callback(engine.dispose)
