@@ -4,7 +4,6 @@ import gc
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from importlib import import_module
 from typing import Any, ClassVar
 
@@ -55,11 +54,10 @@ class LazyGroup(TyperGroup):
 
 def _load(name: str, command: LazyCommand) -> Any:
     module, attribute = command.target.split(":")
-    # What is imported stays. Looking for garbage in it would take an eighth of the time, and later as much again.
+    # What is imported stays. Looking for garbage in it would take an eighth of the time.
     gc.disable()
     try:
         target = getattr(import_module(module), attribute)
-        _keep()
     except ModuleNotFoundError as error:
         typer.echo(f"alga-tenants {name}: the Python module {error.name} is not installed", err=True)
         raise typer.Exit(ExitCode.FAILED) from None
@@ -72,12 +70,6 @@ def _load(name: str, command: LazyCommand) -> Any:
         name, epilog=EXIT_CODES_HELP if module.startswith(("app.cli.operations.", "app.cli.tenants.")) else None
     )(target)
     return typer.main.get_command(single)
-
-
-@cache
-def _keep() -> None:
-    """Exempt what exists from later collections, once, because tests run many commands in one process."""
-    gc.freeze()
 
 
 def _is_settings_error(error: Exception) -> bool:

@@ -1,5 +1,6 @@
 """`alga-tenants worker`: runs the worker process."""
 
+import gc
 import sys
 
 from activities.alga.blueprints.yaml_files import BlueprintError
@@ -28,6 +29,8 @@ def command() -> None:
     configure_logging(settings, metrics=BUFFER)
     try:
         with traced(settings, "alga-tenants-worker"):
+            # Modules stay, so that no collection needs to look at them.
+            gc.freeze()
             run(run_worker(settings))
     except (BlueprintError, MailTemplateError, PollingEndedError) as error:
         fail(f"alga-tenants worker: {error}")
